@@ -1,0 +1,1 @@
+"""Text to probabilities: cleaning, batching, engines, calibration, decision, checkpoint."""

@@ -1,0 +1,272 @@
+"""Tables: the one place where the shape of the database is written down (migrations follow it)."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, REAL
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Table(DeclarativeBase):
+    """Parent of every table."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {datetime: DateTime(timezone=True), dict[str, Any]: JSONB, str: Text}  # noqa: RUF012
+
+
+def _id(kind: type[BigInteger] | type[Integer] = BigInteger) -> Mapped[int]:
+    return mapped_column(kind, Identity(always=False), primary_key=True)
+
+
+def _now() -> Mapped[datetime]:
+    return mapped_column(server_default=func.now())
+
+
+class Document(Table):
+    """A text a producer sent. An edited text is a new row; the newest has the greatest entry_id."""
+
+    __tablename__ = "documents"
+
+    id: Mapped[int] = _id()
+    source: Mapped[str]
+    external_id: Mapped[str]
+    content_hash: Mapped[bytes] = mapped_column(LargeBinary, comment="sha256 of the text as sent")
+    text: Mapped[str]
+    repaired: Mapped[bool] = mapped_column(server_default=text("false"))
+    meta: Mapped[dict[str, Any] | None]
+    lane: Mapped[str]
+    entry_id: Mapped[str | None] = mapped_column(comment="of the last time it was sent; null: imported")
+    received_at: Mapped[datetime] = _now()
+
+    __table_args__ = (
+        UniqueConstraint("source", "external_id", "content_hash"),
+        Index("ix_documents_received_at", "received_at", postgresql_using="brin"),
+    )
+
+
+class Label(Table):
+    """A class that documents are sorted into."""
+
+    __tablename__ = "labels"
+
+    id: Mapped[int] = _id(Integer)
+    name: Mapped[str] = mapped_column(unique=True)
+    description: Mapped[str] = mapped_column(server_default="")
+    archived_at: Mapped[datetime | None]
+
+
+class ModelVersion(Table):
+    """A checkpoint that was, is or may become the one that classifies."""
+
+    __tablename__ = "model_versions"
+
+    id: Mapped[int] = _id(Integer)
+    status: Mapped[str] = mapped_column(server_default="candidate")
+    checkpoint_uri: Mapped[str]
+    sha256: Mapped[str] = mapped_column(comment="of the checkpoint's sortline.json, which names all files")
+    base_model: Mapped[str]
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("model_versions.id"))
+    label_ids: Mapped[list[int]] = mapped_column(ARRAY(Integer))
+    metrics: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    created_at: Mapped[datetime] = _now()
+    promoted_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint("status IN ('candidate', 'active', 'retired', 'rejected')", name="status"),
+        Index("uq_model_versions_active", "status", unique=True, postgresql_where=text("status = 'active'")),
+    )
+
+
+class Prediction(Table):
+    """What a model version said of a document.
+
+    No foreign keys: rows are written by the hot path alone, in the transaction that writes the document,
+    and three look-ups a row cost a quarter of the intake rate (docs/decisions).
+    """
+
+    __tablename__ = "predictions"
+
+    document_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    model_version_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    kind: Mapped[str] = mapped_column(primary_key=True, comment="live, rescore or shadow")
+    label_id: Mapped[int] = mapped_column(Integer)
+    confidence: Mapped[float] = mapped_column(REAL)
+    probabilities: Mapped[list[float]] = mapped_column(ARRAY(REAL), comment="in the order of label_ids")
+    decision: Mapped[str] = mapped_column(comment="accept or review")
+    windows: Mapped[int] = mapped_column(SmallInteger, server_default=text("1"))
+    truncated: Mapped[bool] = mapped_column(server_default=text("false"))
+    created_at: Mapped[datetime] = _now()
+
+    __table_args__ = (
+        CheckConstraint("kind IN ('live', 'rescore', 'shadow')", name="kind"),
+        CheckConstraint("decision IN ('accept', 'review')", name="decision"),
+        Index("ix_predictions_created_at", "created_at", postgresql_using="brin"),
+    )
+
+
+class User(Table):
+    """A person, or the reviewer `import` that stands for labelled files."""
+
+    __tablename__ = "users"
+
+    id: Mapped[int] = _id(Integer)
+    name: Mapped[str] = mapped_column(unique=True)
+    role: Mapped[str]
+    created_at: Mapped[datetime] = _now()
+
+    __table_args__ = (CheckConstraint("role IN ('import', 'reviewer', 'lead', 'admin')", name="role"),)
+
+
+class Review(Table):
+    """What a person did with a document; append-only, a later row supersedes an earlier one."""
+
+    __tablename__ = "reviews"
+
+    id: Mapped[int] = _id()
+    document_id: Mapped[int] = mapped_column(ForeignKey("documents.id"), index=True)
+    reviewer_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    action: Mapped[str]
+    label_id: Mapped[int | None] = mapped_column(ForeignKey("labels.id"))
+    shown_prediction: Mapped[dict[str, Any] | None]
+    reason: Mapped[str]
+    sampling_probability: Mapped[float | None] = mapped_column(REAL)
+    seconds: Mapped[float | None] = mapped_column(REAL)
+    note: Mapped[str | None]
+    created_at: Mapped[datetime] = _now()
+    supersedes_id: Mapped[int | None] = mapped_column(ForeignKey("reviews.id"))
+
+    __table_args__ = (
+        CheckConstraint("action IN ('confirm', 'correct', 'skip', 'none_fits', 'undo')", name="action"),
+    )
+
+
+class DocumentSplit(Table):
+    """Near-duplicate group and split of a labelled document: stored when first assigned, never recomputed."""
+
+    __tablename__ = "document_splits"
+
+    document_id: Mapped[int] = mapped_column(ForeignKey("documents.id"), primary_key=True)
+    group_id: Mapped[int] = mapped_column(BigInteger, index=True, comment="id of the group's first document")
+    split: Mapped[str]
+    forced: Mapped[bool] = mapped_column(server_default=text("false"), comment="set by import --split")
+    assigned_at: Mapped[datetime] = _now()
+
+    __table_args__ = (
+        CheckConstraint("split IN ('train', 'validation', 'test', 'left_out')", name="split"),
+    )
+
+
+class Snapshot(Table):
+    """Ids, labels, splits and text hashes of one training run, kept as a file in the model store."""
+
+    __tablename__ = "snapshots"
+
+    id: Mapped[int] = _id(Integer)
+    uri: Mapped[str]
+    sha256: Mapped[str]
+    counts: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = _now()
+
+
+class TrainingRun(Table):
+    """One training, from its start to its verdict."""
+
+    __tablename__ = "training_runs"
+
+    id: Mapped[int] = _id(Integer)
+    state: Mapped[str] = mapped_column(server_default="waiting")
+    reason: Mapped[str] = mapped_column(comment="why it was started")
+    parameters: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    progress: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    snapshot_id: Mapped[int | None] = mapped_column(ForeignKey("snapshots.id"))
+    model_version_id: Mapped[int | None] = mapped_column(ForeignKey("model_versions.id"))
+    error: Mapped[str | None]
+    lease_token: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    heartbeat_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = _now()
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint("state IN ('waiting', 'running', 'done', 'failed', 'cancelled')", name="state"),
+        Index(
+            "uq_training_runs_open",
+            text("(true)"),
+            unique=True,
+            postgresql_where=text("state IN ('waiting', 'running')"),
+        ),
+    )
+
+
+class DeadLetter(Table):
+    """An entry that could not be classified, as it was sent, and why."""
+
+    __tablename__ = "dead_letters"
+
+    id: Mapped[int] = _id()
+    lane: Mapped[str]
+    entry_id: Mapped[str]
+    source: Mapped[str | None]
+    external_id: Mapped[str | None]
+    reason: Mapped[str]
+    detail: Mapped[str]
+    raw: Mapped[bytes] = mapped_column(LargeBinary, comment="the entry's fields, as worker.queue packs them")
+    attempts: Mapped[int] = mapped_column(SmallInteger)
+    created_at: Mapped[datetime] = _now()
+    requeued_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        UniqueConstraint("lane", "entry_id"),
+        Index("ix_dead_letters_source_external_id", "source", "external_id"),
+    )
+
+
+class ApiToken(Table):
+    """A bearer token of the HTTP door; only its sha256 is kept."""
+
+    __tablename__ = "api_tokens"
+
+    id: Mapped[int] = _id(Integer)
+    name: Mapped[str] = mapped_column(unique=True)
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(String), server_default=text("'{documents,models}'"))
+    created_at: Mapped[datetime] = _now()
+    revoked_at: Mapped[datetime | None]
+
+
+class AuditEvent(Table):
+    """Who changed what, and when; append-only."""
+
+    __tablename__ = "audit_events"
+
+    id: Mapped[int] = _id()
+    actor: Mapped[str]
+    action: Mapped[str]
+    subject: Mapped[str]
+    detail: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    created_at: Mapped[datetime] = _now()

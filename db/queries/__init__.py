@@ -1,0 +1,1 @@
+"""Every query of Sortline, by the table it is about."""

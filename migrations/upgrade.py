@@ -1,0 +1,50 @@
+"""Bring a database to the newest schema, or back."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from db.session import get_engine, safe_url
+from sortline.errors import ServerUnreachableError
+
+_LOCK = 0x50F711E  # an advisory lock: two machines that start at once must not both migrate
+
+
+def _config() -> Config:
+    return Config(str(Path(__file__).with_name("alembic.ini")))
+
+
+def migrate(url: str, revision: str = "head") -> tuple[str | None, str | None]:
+    """Upgrade the database at ``url`` (an SQLAlchemy URL) to ``revision``; down when it lies below.
+
+    Returns:
+        The revision before, and after.
+
+    Raises:
+        ServerUnreachableError: Postgres can't be reached.
+    """
+    config = _config()
+    try:
+        with get_engine(url).begin() as connection:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            config.attributes["connection"] = connection
+            before = MigrationContext.configure(connection).get_current_revision()
+            goes_down = revision == "base" or revision.startswith("-")
+            (command.downgrade if goes_down else command.upgrade)(config, revision)
+            after = MigrationContext.configure(connection).get_current_revision()
+    except DBAPIError as error:
+        if error.connection_invalidated or error.orig.__class__.__name__ == "OperationalError":
+            first = str(error.orig).strip().splitlines()[0]
+            raise ServerUnreachableError(f"Postgres at {safe_url(url)} can't be reached: {first}") from None
+        raise
+    return before, after
+
+
+def newest_revision() -> str | None:
+    """The revision that this version of Sortline needs."""
+    return ScriptDirectory.from_config(_config()).get_current_head()

@@ -1,0 +1,54 @@
+"""The command line: `sortline COMMAND`. Each command is loaded when it is called, so that all start fast."""
+
+import sys
+from importlib import import_module
+
+import click
+
+from sortline import __version__
+from sortline.errors import SortlineError
+from sortline.logs import set_up_logging
+
+_COMMANDS = {
+    "classify": "sortline.cli.classify",
+    "dead": "sortline.cli.dead",
+    "demo": "sortline.cli.demo",
+    "doctor": "sortline.cli.doctor",
+    "enqueue": "sortline.cli.enqueue",
+    "import": "sortline.cli.import_",
+    "migrate": "sortline.cli.migrate",
+    "models": "sortline.cli.models",
+    "status": "sortline.cli.status",
+    "tokens": "sortline.cli.tokens",
+    "train": "sortline.cli.train",
+    "up": "sortline.cli.up",
+}
+
+
+class _Commands(click.Group):
+    def list_commands(self, _context: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        command: click.Command = import_module(_COMMANDS[name]).command
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="sortline")
+def cli() -> None:
+    """Sortline: documents in, labels with honest confidences out, nothing lost."""
+    from sortline.settings import get_settings
+
+    set_up_logging(get_settings().log_level)
+
+
+def main() -> None:
+    """Run the command line; exit 0 done, 1 failed, 2 wrong use."""
+    try:
+        cli(prog_name="sortline")
+    except SortlineError as error:
+        click.echo(f"sortline: {error}", err=True)
+        sys.exit(1)

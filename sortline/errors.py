@@ -1,0 +1,74 @@
+"""Every error Sortline raises on purpose.
+
+The first line of a class's docstring is what a person reads when no better message is given.
+"""
+
+import inspect
+
+
+class SortlineError(Exception):
+    """Something went wrong."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (inspect.getdoc(type(self)) or "").partition("\n")[0])
+
+
+class TransientError(SortlineError):
+    """Something outside is away for a while; the same call may succeed later."""
+
+
+class PermanentError(SortlineError):
+    """The same call will fail again; something has to change first."""
+
+
+class ConfigurationError(PermanentError):
+    """A setting is missing or wrong."""
+
+
+class ServerUnreachableError(TransientError):
+    """Postgres or Redis can't be reached."""
+
+
+class QueueFullError(TransientError):
+    """The document queue is longer than the setting max_backlog allows."""
+
+    def __init__(self, message: str | None = None, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class InvalidDocumentError(PermanentError):
+    """The document breaks a limit of the contract; nothing was taken.
+
+    ``reason`` is one of ``bad_entry``, ``empty_text``, ``text_too_large``; ``index`` is the position of
+    the document in its request, where it came in one.
+    """
+
+    def __init__(self, message: str, reason: str = "bad_entry", index: int | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.index = index
+
+
+class CheckpointError(PermanentError):
+    """The checkpoint is incomplete, changed or of an unknown form, and was refused."""
+
+
+class ImportFileError(PermanentError):
+    """The file of labelled examples can't be read."""
+
+
+class TrainingError(PermanentError):
+    """The training can't run on these data."""
+
+
+class NotFoundError(PermanentError):
+    """There is no such thing."""
+
+
+class ConflictError(PermanentError):
+    """What was asked for contradicts the present state."""
+
+
+class AlreadyRunningError(ConflictError):
+    """Sortline is already up in this folder."""

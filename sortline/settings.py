@@ -1,0 +1,188 @@
+"""All settings in one typed class, the only reader of the environment.
+
+Each field is set by the environment variable ``SORTLINE_<NAME>`` or by a line of ``.env``.
+"""
+
+import hashlib
+import os
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import parse_qs, urlsplit
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from sortline.errors import ConfigurationError
+
+Lane = Literal["live", "bulk"]
+LANES: tuple[Lane, Lane] = ("live", "bulk")
+DEFAULT_BASE_MODEL = "all-MiniLM-L6-v2"
+
+
+class Settings(BaseSettings):
+    """Sortline's settings."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SORTLINE_", env_file=".env", extra="ignore", secrets_dir=None, validate_default=True
+    )
+
+    # Where things are
+    database_url: str | None = Field(None, description="Postgres; unset: the embedded server of `sortline up`")
+    database_url_file: Path | None = Field(None, description="A file that holds DATABASE_URL (a secret)")
+    redis_url: str | None = Field(None, description="Redis; unset: the embedded server of `sortline up`")
+    redis_url_file: Path | None = Field(None, description="A file that holds REDIS_URL (a secret)")
+    broker_url: str | None = Field(None, description="Celery's broker; unset: database 1 of REDIS_URL")
+    data_dir: Path = Field(Path(".sortline"), description="Embedded servers' data, model store, run files")
+    model_store: str | None = Field(
+        None, description="Folder or fsspec URL of the checkpoints; unset: models/ under DATA_DIR"
+    )
+    prefix: str = Field("sortline", description="Start of every Redis key", min_length=1, max_length=50)
+    log_level: str = Field("INFO", description="Least level of log records shown")
+
+    # The document queue
+    max_backlog: int = Field(1_000_000, gt=0, description="Entries a lane may hold before doors answer 429")
+    results_length: int = Field(100_000, gt=0, description="Entries kept in the results stream (about)")
+    require_durable_redis: bool = Field(
+        True, description="HTTP takes documents only while Redis has them durably (append-only, fsync always)"
+    )
+
+    # The worker
+    engine: str = Field("auto", description="auto, torch, openvino")
+    precision: str = Field("auto", description="auto, f32, bf16")
+    device: str = Field("auto", description="auto, cpu, cuda")
+    threads: int = Field(0, ge=0, description="Processor threads of an engine; 0: all cores")
+    classifier: str = Field(
+        "classifier.classifier:load_classifier", description="module:function that loads a checkpoint"
+    )
+    tokens_per_batch: int = Field(1024, gt=0, description="Token budget of one forward pass")
+    micro_batch: int = Field(512, gt=0, description="Most documents of one micro-batch")
+    max_wait_ms: float = Field(
+        5.0, ge=0, le=10, description="How long an idle worker waits for a micro-batch to fill"
+    )
+    bulk_share: float = Field(
+        0.2, gt=0, lt=1, description="Share of the compute time that bulk gets at least while live is busy"
+    )
+    claim_idle_s: float = Field(30.0, gt=0, description="Idle time after which an entry is taken over")
+    max_attempts: int = Field(5, gt=0, description="Attempts before an entry becomes a dead letter")
+    isolate_after: int = Field(3, gt=0, description="Deliveries after which an entry is computed alone")
+    stuck_s: float = Field(120.0, gt=0, description="A forward pass longer than this ends the process")
+    keep_previous_s: float = Field(600.0, ge=0, description="How long a replaced model stays loaded")
+    watch_interval_s: float = Field(1.0, gt=0, description="How often workers look for a promotion")
+    celery_door: bool = Field(False, description="Take documents by the Celery task sortline.enqueue too")
+
+    # The trainer
+    base_model: str = Field(
+        DEFAULT_BASE_MODEL, description="Encoder to fine-tune: a packaged one, a hub name or a folder"
+    )
+    accept_threshold: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.9, description="Least confidence of automatic acceptance"
+    )
+
+    # The web
+    web_host: str = Field("127.0.0.1", description="Address the web listens on")
+    web_port: int = Field(8080, gt=0, lt=65536, description="Port the web listens on")
+    max_body_bytes: int = Field(16 * 2**20, gt=0, description="Largest HTTP request body")
+    max_request_documents: int = Field(1000, gt=0, description="Most documents in one HTTP request")
+    flower_host: str = Field("127.0.0.1", description="Address Flower listens on")
+    flower_port: int = Field(5555, gt=0, lt=65536, description="Port Flower listens on")
+    flower_basic_auth: str | None = Field(None, description="user:password of Flower; unset: none asked")
+    flower_basic_auth_file: Path | None = Field(None, description="A file that holds FLOWER_BASIC_AUTH")
+
+    @property
+    def embedded(self) -> bool:
+        """Whether `sortline up` starts any server itself."""
+        return self.embedded_postgres or self.embedded_redis
+
+    @property
+    def embedded_postgres(self) -> bool:
+        return not (self.database_url or self.database_url_file)
+
+    @property
+    def embedded_redis(self) -> bool:
+        return not (self.redis_url or self.redis_url_file)
+
+    @property
+    def runtime_dir(self) -> Path:
+        """Private folder of sockets: its name is short, because Redis 6.2 cuts socket paths over 107 bytes."""
+        name = hashlib.sha256(str(self.data_dir.resolve()).encode()).hexdigest()[:10]
+        return Path(tempfile.gettempdir()) / f"sl-{os.getuid()}-{name}"
+
+    @property
+    def postgres_url(self) -> str:
+        """SQLAlchemy URL of Postgres, with the psycopg driver."""
+        url = self.database_url or _secret(self.database_url_file)
+        if not url:
+            return f"postgresql+psycopg://postgres@/postgres?host={self.runtime_dir / 'postgres'}"
+        scheme, separator, rest = url.partition("://")
+        if not separator or scheme not in {"postgres", "postgresql", "postgresql+psycopg"}:
+            raise ConfigurationError("SORTLINE_DATABASE_URL is no Postgres URL (postgresql://user@host/database)")
+        return "postgresql+psycopg://" + rest
+
+    @property
+    def redis(self) -> str:
+        """URL of Redis, as redis-py takes it."""
+        url = self.redis_url or _secret(self.redis_url_file)
+        if not url:
+            return f"unix://{self.runtime_dir / 'redis.sock'}"
+        if urlsplit(url).scheme not in {"redis", "rediss", "unix"}:
+            raise ConfigurationError("SORTLINE_REDIS_URL is no Redis URL (redis://, rediss:// or unix://)")
+        return url
+
+    @property
+    def celery_broker(self) -> str:
+        """URL of Celery's broker: by default the next database of the same Redis.
+
+        Kombu keeps its ``unacked`` keys per Redis database, so the broker has one of its own.
+        """
+        if self.broker_url:
+            return self.broker_url
+        parts = urlsplit(self.redis)
+        if parts.scheme == "unix":
+            database = int(parse_qs(parts.query).get("db", ["0"])[0])
+            return f"redis+socket://{parts.path}?virtual_host={database + 1}"
+        database = int(parts.path.strip("/") or 0)
+        return parts._replace(path=f"/{database + 1}").geturl()
+
+    @property
+    def models(self) -> str:
+        """Folder or URL of the model store."""
+        return self.model_store or str((self.data_dir / "models").resolve())
+
+    @property
+    def flower_password(self) -> str | None:
+        return self.flower_basic_auth or _secret(self.flower_basic_auth_file)
+
+    def stream(self, lane: Lane) -> str:
+        """Redis key of a lane's stream."""
+        return f"{self.prefix}:documents:{lane}"
+
+    @property
+    def results_stream(self) -> str:
+        """Redis key of the results stream."""
+        return f"{self.prefix}:results"
+
+
+def _secret(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigurationError(f"secret file {path} can't be read: {error.strerror}") from None
+
+
+@cache
+def get_settings() -> Settings:
+    """The settings of this process, read once.
+
+    Raises:
+        ConfigurationError: a setting has a wrong value.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "SORTLINE_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise ConfigurationError(f"setting {name}: {first['msg']}") from None

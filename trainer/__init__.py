@@ -1,0 +1,1 @@
+"""Human decisions to a new model version."""

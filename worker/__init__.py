@@ -1,0 +1,1 @@
+"""The document queue, and the process that empties it."""
