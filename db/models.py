@@ -18,7 +18,9 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     func,
-    text,
+)
+from sqlalchemy import (
+    text as sql,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, REAL
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -57,7 +59,7 @@ class Document(Table):
     external_id: Mapped[str]
     content_hash: Mapped[bytes] = mapped_column(LargeBinary, comment="sha256 of the text as sent")
     text: Mapped[str]
-    repaired: Mapped[bool] = mapped_column(server_default=text("false"))
+    repaired: Mapped[bool] = mapped_column(server_default=sql("false"))
     meta: Mapped[dict[str, Any] | None]
     lane: Mapped[str]
     entry_id: Mapped[str | None] = mapped_column(comment="of the last time it was sent; null: imported")
@@ -92,13 +94,13 @@ class ModelVersion(Table):
     base_model: Mapped[str]
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("model_versions.id"))
     label_ids: Mapped[list[int]] = mapped_column(ARRAY(Integer))
-    metrics: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    metrics: Mapped[dict[str, Any]] = mapped_column(server_default=sql("'{}'"))
     created_at: Mapped[datetime] = _now()
     promoted_at: Mapped[datetime | None]
 
     __table_args__ = (
         CheckConstraint("status IN ('candidate', 'active', 'retired', 'rejected')", name="status"),
-        Index("uq_model_versions_active", "status", unique=True, postgresql_where=text("status = 'active'")),
+        Index("uq_model_versions_active", "status", unique=True, postgresql_where=sql("status = 'active'")),
     )
 
 
@@ -118,8 +120,8 @@ class Prediction(Table):
     confidence: Mapped[float] = mapped_column(REAL)
     probabilities: Mapped[list[float]] = mapped_column(ARRAY(REAL), comment="in the order of label_ids")
     decision: Mapped[str] = mapped_column(comment="accept or review")
-    windows: Mapped[int] = mapped_column(SmallInteger, server_default=text("1"))
-    truncated: Mapped[bool] = mapped_column(server_default=text("false"))
+    windows: Mapped[int] = mapped_column(SmallInteger, server_default=sql("1"))
+    truncated: Mapped[bool] = mapped_column(server_default=sql("false"))
     created_at: Mapped[datetime] = _now()
 
     __table_args__ = (
@@ -173,12 +175,10 @@ class DocumentSplit(Table):
     document_id: Mapped[int] = mapped_column(ForeignKey("documents.id"), primary_key=True)
     group_id: Mapped[int] = mapped_column(BigInteger, index=True, comment="id of the group's first document")
     split: Mapped[str]
-    forced: Mapped[bool] = mapped_column(server_default=text("false"), comment="set by import --split")
+    forced: Mapped[bool] = mapped_column(server_default=sql("false"), comment="set by import --split")
     assigned_at: Mapped[datetime] = _now()
 
-    __table_args__ = (
-        CheckConstraint("split IN ('train', 'validation', 'test', 'left_out')", name="split"),
-    )
+    __table_args__ = (CheckConstraint("split IN ('train', 'validation', 'test', 'left_out')", name="split"),)
 
 
 class Snapshot(Table):
@@ -201,12 +201,12 @@ class TrainingRun(Table):
     id: Mapped[int] = _id(Integer)
     state: Mapped[str] = mapped_column(server_default="waiting")
     reason: Mapped[str] = mapped_column(comment="why it was started")
-    parameters: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
-    progress: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    parameters: Mapped[dict[str, Any]] = mapped_column(server_default=sql("'{}'"))
+    progress: Mapped[dict[str, Any]] = mapped_column(server_default=sql("'{}'"))
     snapshot_id: Mapped[int | None] = mapped_column(ForeignKey("snapshots.id"))
     model_version_id: Mapped[int | None] = mapped_column(ForeignKey("model_versions.id"))
     error: Mapped[str | None]
-    lease_token: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    lease_token: Mapped[int] = mapped_column(BigInteger, server_default=sql("0"))
     heartbeat_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = _now()
     started_at: Mapped[datetime | None]
@@ -216,9 +216,9 @@ class TrainingRun(Table):
         CheckConstraint("state IN ('waiting', 'running', 'done', 'failed', 'cancelled')", name="state"),
         Index(
             "uq_training_runs_open",
-            text("(true)"),
+            sql("(true)"),
             unique=True,
-            postgresql_where=text("state IN ('waiting', 'running')"),
+            postgresql_where=sql("state IN ('waiting', 'running')"),
         ),
     )
 
@@ -254,7 +254,7 @@ class ApiToken(Table):
     id: Mapped[int] = _id(Integer)
     name: Mapped[str] = mapped_column(unique=True)
     token_hash: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
-    scopes: Mapped[list[str]] = mapped_column(ARRAY(String), server_default=text("'{documents,models}'"))
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(String), server_default=sql("'{documents,models}'"))
     created_at: Mapped[datetime] = _now()
     revoked_at: Mapped[datetime | None]
 
@@ -268,5 +268,5 @@ class AuditEvent(Table):
     actor: Mapped[str]
     action: Mapped[str]
     subject: Mapped[str]
-    detail: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    detail: Mapped[dict[str, Any]] = mapped_column(server_default=sql("'{}'"))
     created_at: Mapped[datetime] = _now()

@@ -1,0 +1,290 @@
+"""The document queue: what producers, web and command line need of it. Redis and settings alone.
+
+A document is one entry of a Redis stream (`sortline:documents:live` or `:bulk`), fields `id`, `text`,
+`source`, `meta`. The worker's side, reading and acknowledging, is worker/consumer.py.
+"""
+
+import json
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+import redis
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+
+from sortline.errors import InvalidDocumentError, QueueFullError, ServerUnreachableError
+from sortline.settings import LANES, Lane, Settings
+from sortline.text import encode
+
+GROUP = "workers"
+MAX_ID_CHARS = 200
+MAX_SOURCE_CHARS = 100
+MAX_TEXT_BYTES = 2**20
+MAX_META_BYTES = 8 * 2**10
+DEFAULT_SOURCE = "default"
+_NUL_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What a producer sends."""
+
+    id: str
+    text: str
+    source: str = DEFAULT_SOURCE
+    meta: Mapping[str, Any] | None = None
+
+    def fields(self, index: int | None = None) -> dict[str, bytes]:
+        """The entry's fields, checked against the contract's limits.
+
+        Raises:
+            InvalidDocumentError: a limit is broken; it carries the reason and ``index``.
+        """
+        try:
+            check_name("id", self.id, MAX_ID_CHARS)
+            check_name("source", self.source, MAX_SOURCE_CHARS)
+            fields = {"id": self.id.encode(), "text": _text(self.text), "source": self.source.encode()}
+            if self.meta is not None:
+                fields["meta"] = _meta(self.meta)
+        except InvalidDocumentError as error:
+            raise InvalidDocumentError(str(error), error.reason, index) from None
+        return fields
+
+
+@dataclass(frozen=True, slots=True)
+class LaneState:
+    """Entries of a lane that are not done (waiting or being worked on) and the age of the oldest."""
+
+    backlog: int
+    pending: int
+    oldest_s: float | None
+
+
+class DocumentQueue:
+    """Appends documents to the lanes and tells how full they are."""
+
+    def __init__(self, client: redis.Redis, settings: Settings) -> None:
+        self.client = client
+        self.settings = settings
+        self._durable_until = 0.0
+        self._waits_for_disk = False
+
+    def append(self, documents: Sequence[Document], lane: Lane = "live", durable: bool = False) -> list[str]:
+        """Append documents to a lane: all of them, in order, or none.
+
+        Args:
+            durable: answer only when Redis has them on disk.
+
+        Returns:
+            Their entry ids.
+
+        Raises:
+            InvalidDocumentError: a document breaks a limit; its index is in the error.
+            QueueFullError: the lane is longer than the setting max_backlog allows.
+            ServerUnreachableError: Redis is away, or can't promise durability; retry with the same ids.
+        """
+        rows = [document.fields(index) for index, document in enumerate(documents)]
+        if not rows:
+            return []
+        stream = self.settings.stream(lane)
+        with reaching(self.client):
+            if durable:
+                self._require_durability()
+            length = int(self.client.xlen(stream))
+            if length + len(rows) > self.settings.max_backlog:
+                limit = self.settings.max_backlog
+                raise QueueFullError(f"lane {lane} holds {length:,} documents, its limit is {limit:,}", 5.0)
+            with self.client.pipeline(transaction=True) as pipe:
+                for row in rows:
+                    pipe.xadd(stream, row)  # type: ignore[arg-type]
+                entry_ids = [_str(entry_id) for entry_id in pipe.execute()]
+            if durable and self._waits_for_disk:
+                self._wait_for_disk()
+        return entry_ids
+
+    def lane(self, lane: Lane) -> LaneState:
+        """How full a lane is.
+
+        Raises:
+            ServerUnreachableError: Redis is away.
+        """
+        stream = self.settings.stream(lane)
+        with reaching(self.client):
+            backlog = int(self.client.xlen(stream))
+            first = self.client.xrange(stream, count=1)
+            pending = 0
+            if self.client.exists(stream):
+                groups = {_str(group["name"]): group for group in self.client.xinfo_groups(stream)}
+                pending = int(groups.get(GROUP, {}).get("pending", 0))
+            seconds, micros = self.client.time()
+        oldest = None
+        if first:
+            sent_ms = int(_str(first[0][0]).partition("-")[0])
+            oldest = max(0.0, round(seconds + micros / 1e6 - sent_ms / 1000, 3))
+        return LaneState(backlog, pending, oldest)
+
+    def workers(self) -> list[dict[str, Any]]:
+        """What each living worker last said of itself (worker/presence.py writes it)."""
+        with reaching(self.client):
+            keys = sorted(self.client.scan_iter(match=f"{self.settings.prefix}:workers:*", count=1000))
+            values = self.client.mget(keys) if keys else []
+        return [orjson.loads(value) for value in values if value]
+
+    def _require_durability(self) -> None:
+        """Durable is appendfsync always, or WAITAOF from Redis 7.2 where fsync is less often."""
+        if time.monotonic() < self._durable_until or not self.settings.require_durable_redis:
+            return
+        config = {_str(k): _str(v) for k, v in self.client.config_get("append*").items()}
+        if config.get("appendonly") != "yes":
+            raise ServerUnreachableError("Redis keeps no append-only file: documents would not be durable")
+        self._waits_for_disk = config.get("appendfsync") != "always"
+        if self._waits_for_disk and _version(self.client) < (7, 2):
+            raise ServerUnreachableError("Redis has not appendfsync always: documents would not be durable")
+        self._durable_until = time.monotonic() + 10
+
+    def _wait_for_disk(self) -> None:
+        local, _replicas = self.client.execute_command("WAITAOF", 1, 0, 5000)  # type: ignore[no-untyped-call]
+        if not local:
+            raise ServerUnreachableError("Redis did not write to disk in time; retry with the same ids")
+
+
+class reaching:  # noqa: N801 - reads as a word: with reaching(client): ...
+    """Turns redis-py's connection errors into one line that says where."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.client = client
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, redis.exceptions.OutOfMemoryError):
+            raise QueueFullError("Redis is out of memory and takes no documents", 10.0) from None
+        if isinstance(error, redis.exceptions.ConnectionError | redis.exceptions.TimeoutError | OSError):
+            raise ServerUnreachableError(f"Redis at {where(self.client)} can't be reached: {error}") from None
+
+
+def connect(settings: Settings, **options: Any) -> redis.Redis:
+    """A pooled client of the settings' Redis; it connects on first use and retries a cut connection."""
+    merged: dict[str, Any] = {
+        "socket_timeout": 10,
+        "socket_connect_timeout": 5,
+        "retry": Retry(ExponentialBackoff(cap=1, base=0.05), 3),
+        **options,
+    }
+    if settings.redis.startswith("unix:"):
+        merged.pop("socket_connect_timeout")
+    return redis.Redis.from_url(settings.redis, **merged)
+
+
+def where(client: redis.Redis) -> str:
+    """The server's address, without a password."""
+    options = client.connection_pool.connection_kwargs
+    return str(options.get("path") or f"{options.get('host')}:{options.get('port')}")
+
+
+def check_name(name: str, value: object, limit: int) -> None:
+    """Check an id or a source.
+
+    Raises:
+        InvalidDocumentError: not text, empty, too long, or with characters that Postgres can't store.
+    """
+    if not isinstance(value, str):
+        raise InvalidDocumentError(f"{name} must be text, not {type(value).__name__}")
+    if not value:
+        raise InvalidDocumentError(f"{name} is missing or empty")
+    if len(value) > limit:
+        raise InvalidDocumentError(f"{name} has {len(value)} characters, the limit is {limit}")
+    if "\x00" in value or any("\ud800" <= c <= "\udfff" for c in value):
+        raise InvalidDocumentError(f"{name} holds a NUL or a broken surrogate")
+
+
+def check_meta(raw: bytes) -> None:
+    """Check a meta field as sent: a JSON object, at most 8 KB, nothing Postgres can't store.
+
+    Raises:
+        InvalidDocumentError: it is not.
+    """
+    if len(raw) > MAX_META_BYTES:
+        raise InvalidDocumentError(f"meta has {len(raw):,} bytes, the limit is {MAX_META_BYTES:,}")
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise InvalidDocumentError(f"meta is no JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise InvalidDocumentError("meta must be a JSON object")
+    if _NUL_ESCAPE.search(raw):
+        raise InvalidDocumentError("meta holds a NUL character")
+
+
+def check_text(raw: bytes) -> None:
+    """Check a text as sent.
+
+    Raises:
+        InvalidDocumentError: it is empty or over 1 MiB.
+    """
+    if len(raw) > MAX_TEXT_BYTES:
+        message = f"text has {len(raw):,} bytes, the limit is {MAX_TEXT_BYTES:,}"
+        raise InvalidDocumentError(message, "text_too_large")
+    if not raw or raw.isspace():
+        raise InvalidDocumentError("text is empty", "empty_text")
+
+
+def pack_entry(fields: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """An entry's fields as readable ASCII JSON that keeps every byte (surrogateescape)."""
+    return json.dumps([[k.decode("utf-8", "surrogateescape"), v.decode("utf-8", "surrogateescape")]
+                       for k, v in fields]).encode("ascii")  # fmt: skip
+
+
+def unpack_entry(raw: bytes) -> list[tuple[bytes, bytes]]:
+    """The fields that `pack_entry` packed."""
+    return [(k.encode("utf-8", "surrogateescape"), v.encode("utf-8", "surrogateescape"))
+            for k, v in json.loads(raw)]  # fmt: skip
+
+
+def check_lane(lane: str) -> Lane:
+    """The lane of that name.
+
+    Raises:
+        InvalidDocumentError: there is none.
+    """
+    for known in LANES:
+        if lane == known:
+            return known
+    raise InvalidDocumentError(f"lane {lane!r} is unknown; there are {' and '.join(LANES)}")
+
+
+def is_redis_url(url: str) -> bool:
+    """Whether the URL names a Redis server."""
+    return urlsplit(url).scheme in {"redis", "rediss", "unix"}
+
+
+def _text(text: object) -> bytes:
+    if not isinstance(text, str):
+        raise InvalidDocumentError(f"text must be text, not {type(text).__name__}")
+    raw = encode(text)
+    check_text(raw)
+    return raw
+
+
+def _meta(meta: object) -> bytes:
+    if not isinstance(meta, Mapping):
+        raise InvalidDocumentError(f"meta must be a JSON object, not {type(meta).__name__}")
+    try:
+        raw = orjson.dumps(dict(meta))
+    except (TypeError, RecursionError) as error:
+        raise InvalidDocumentError(f"meta can't be written as JSON: {error}") from None
+    check_meta(raw)
+    return raw
+
+
+def _version(client: redis.Redis) -> tuple[int, ...]:
+    return tuple(int(part) for part in str(client.info("server")["redis_version"]).split(".")[:2])
+
+
+def _str(value: object) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
