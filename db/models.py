@@ -113,7 +113,9 @@ class Prediction(Table):
 
     __tablename__ = "predictions"
 
-    document_id: Mapped[int] = mapped_column(ForeignKey("documents.id"), primary_key=True, autoincrement=False)
+    document_id: Mapped[int] = mapped_column(
+        ForeignKey("documents.id"), primary_key=True, autoincrement=False
+    )
     model_version_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     kind: Mapped[str] = mapped_column(primary_key=True, comment="live, rescore or shadow")
     label_id: Mapped[int] = mapped_column(Integer)

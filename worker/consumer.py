@@ -1,0 +1,178 @@
+"""The worker's side of the document queue: read, hold, take over, acknowledge.
+
+Redis 6.2 is enough. Instead of XAUTOCLAIM, stale entries are found by XPENDING IDLE and taken by XCLAIM:
+the same effect, but the ids of entries deleted while pending and the delivery counts are known.
+"""
+
+import os
+import socket
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import redis
+
+from sortline.settings import LANES, Lane, Settings
+from worker.entry import Entry
+from worker.queue import GROUP, connect
+
+# Deletes a consumer only if it holds nothing: XGROUP DELCONSUMER would drop what it holds.
+_REMOVE_CONSUMER = """
+if #redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 1, ARGV[2]) == 0 then
+    return redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2])
+end
+return -1
+"""
+_FORGET_AFTER_MS = 3_600_000
+
+Outage = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError)
+
+
+class Consumer:
+    """One process's membership in the consumer group of both lanes. Safe to share between threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self.client = connect(settings, protocol=2, max_connections=16, retry=None, socket_timeout=15)
+        for command in ("XREADGROUP", "XCLAIM", "XPENDING"):
+            self.client.set_response_callback(command, _raw)
+
+    def ensure_groups(self) -> None:
+        """Make the group of each lane, from the stream's beginning, where it is missing."""
+        for lane in LANES:
+            try:
+                self.client.xgroup_create(self.settings.stream(lane), GROUP, id="0", mkstream=True)
+            except redis.exceptions.ResponseError as error:
+                if "BUSYGROUP" not in str(error):
+                    raise
+
+    def read(self, lane: Lane, count: int, block_ms: int | None) -> list[Entry]:
+        """New entries of a lane, at most ``count``; waits ``block_ms`` for the first (None: not at all)."""
+        wait = () if block_ms is None else ("BLOCK", block_ms)
+        stream = self.settings.stream(lane)
+        try:
+            reply = self._call(
+                "XREADGROUP", "GROUP", GROUP, self.name, "COUNT", count, *wait, "STREAMS", stream, ">"
+            )
+        except redis.exceptions.ResponseError as error:
+            if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
+                raise
+            self.ensure_groups()  # the stream was deleted, or Redis came back empty
+            return []
+        if not reply:
+            return []
+        return [Entry(lane, entry_id.decode(), fields) for entry_id, fields in reply[0][1] if fields]
+
+    def take_over(self, lane: Lane, count: int) -> list[Entry]:
+        """Claim entries that were idle longer than claim_idle_s: a dead worker's, or our own lost replies.
+
+        Entries deleted while pending are acknowledged here.
+        """
+        stream, idle_ms = self.settings.stream(lane), int(self.settings.claim_idle_s * 1000)
+        try:
+            stale = self._call("XPENDING", stream, GROUP, "IDLE", idle_ms, "-", "+", count)
+        except redis.exceptions.ResponseError as error:
+            if not str(error).startswith("NOGROUP"):
+                raise
+            self.ensure_groups()
+            return []
+        if not stale:
+            return []
+        deliveries = {entry_id: int(count_before) + 1 for entry_id, _, _, count_before in stale}
+        reply = self._call("XCLAIM", stream, GROUP, self.name, idle_ms, *deliveries)
+        claimed = {item[0]: item[1] for item in reply if item and item[1]}
+        self._acknowledge_deleted(stream, [entry_id for entry_id in deliveries if entry_id not in claimed])
+        return [
+            Entry(lane, entry_id.decode(), fields, deliveries[entry_id])
+            for entry_id, fields in claimed.items()
+        ]
+
+    def hold(self, held: Mapping[Lane, Sequence[str]]) -> None:
+        """Refresh the idle time of exactly these entries, without counting a delivery."""
+        for lane, entry_ids in held.items():
+            for start in range(0, len(entry_ids), 1000):
+                chunk = entry_ids[start : start + 1000]
+                self._call("XCLAIM", self.settings.stream(lane), GROUP, self.name, 0, *chunk, "JUSTID")
+
+    def acknowledge(self, entries: Sequence[Entry], results: Sequence[Sequence[bytes | str | float]]) -> None:
+        """Publish the results, acknowledge and delete the entries: one MULTI.
+
+        Args:
+            results: the fields of each event, keys and values in turn.
+        """
+        commands: list[tuple[Any, ...]] = [("MULTI",)]
+        stream, length = self.settings.results_stream, self.settings.results_length
+        commands += [("XADD", stream, "MAXLEN", "~", length, "*", *result) for result in results]
+        for lane in LANES:
+            ids = [entry.entry_id for entry in entries if entry.lane == lane]
+            if not ids:
+                continue
+            commands.append(("XACK", self.settings.stream(lane), GROUP, *ids))
+            commands.append(("XDEL", self.settings.stream(lane), *ids))
+            retried = [entry.entry_id for entry in entries if entry.lane == lane and entry.deliveries > 1]
+            if retried:
+                commands.append(("HDEL", self._attempts(lane), *retried))
+        commands.append(("EXEC",))
+        self._pipeline(commands)
+
+    def attempts(self, entry: Entry) -> int:
+        """How often the entry has failed on its own."""
+        return int(self.client.hget(self._attempts(entry.lane), entry.entry_id) or 0)
+
+    def count_attempt(self, entry: Entry, by: int = 1) -> int:
+        """Count an attempt (or take one back), and return how many there are now."""
+        entry.deliveries = max(entry.deliveries, 2)  # so that its acknowledgement forgets the count
+        return int(self.client.hincrby(self._attempts(entry.lane), entry.entry_id, by))
+
+    def leave(self) -> None:
+        """Leave the group of each lane where nothing is pending with us."""
+        for lane in LANES:
+            self._remove(lane, self.name)
+
+    def forget_dead(self) -> None:
+        """Remove consumers that have not been heard of for an hour and hold nothing."""
+        for lane in LANES:
+            for consumer in self.client.xinfo_consumers(self.settings.stream(lane), GROUP):
+                name = consumer["name"].decode()
+                if consumer["idle"] > _FORGET_AFTER_MS and not consumer["pending"] and name != self.name:
+                    self._remove(lane, name)
+
+    def _remove(self, lane: Lane, name: str) -> None:
+        self.client.eval(_REMOVE_CONSUMER, 1, self.settings.stream(lane), GROUP, name)
+
+    def _acknowledge_deleted(self, stream: str, entry_ids: Iterable[bytes]) -> None:
+        for entry_id in entry_ids:
+            if not self.client.xrange(stream, entry_id, entry_id):
+                self.client.xack(stream, GROUP, entry_id)
+
+    def _attempts(self, lane: Lane) -> str:
+        return f"{self.settings.prefix}:attempts:{lane}"
+
+    def _call(self, *command: Any) -> Any:
+        return self.client.execute_command(*command)  # type: ignore[no-untyped-call]
+
+    def _pipeline(self, commands: list[tuple[Any, ...]]) -> None:
+        """Send commands in one write; redis-py's own pipeline costs three times the processor time."""
+        pool = self.client.connection_pool
+        connection = pool.get_connection()
+        try:
+            connection.send_packed_command(connection.pack_commands(commands))  # type: ignore[no-untyped-call]
+            replies = []
+            for _ in commands:
+                try:
+                    replies.append(connection.read_response())
+                except redis.exceptions.ResponseError as error:
+                    replies.append(error)
+            error = next((r for r in replies if isinstance(r, redis.exceptions.ResponseError)), None)
+            if error is not None:
+                raise error
+        except BaseException:
+            connection.disconnect()  # type: ignore[no-untyped-call]
+            raise
+        finally:
+            pool.release(connection)
+
+
+def _raw(reply: Any, **_options: Any) -> Any:
+    return reply

@@ -1,0 +1,110 @@
+"""Documents that are computed and committed together, with the classifier that tokenised them."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from classifier.classifier import Classifier, ForwardBatch, Prepared
+from sortline.settings import Lane
+from worker.entry import Entry
+
+
+class ActiveModel(Protocol):
+    """A model version and its loaded classifier."""
+
+    @property
+    def version_id(self) -> int: ...
+
+    @property
+    def classifier(self) -> Classifier: ...
+
+
+class MicroBatch:
+    """Entries of one lane on their way from the stream to the commit.
+
+    A swap never mixes two models: the batch keeps the model that tokenised it until it is committed.
+    """
+
+    def __init__(
+        self,
+        lane: Lane,
+        entries: Sequence[Entry],
+        model: ActiveModel,
+        prepared: Sequence[Prepared] | None = None,
+        isolated: bool = False,
+    ) -> None:
+        self.lane = lane
+        self.entries = list(entries)
+        self.model = model
+        self.isolated = isolated
+        self.received_at = time.time()
+        self.started_at: float | None = None
+        self.compute_s = 0.0
+        self.failure: Exception | None = None
+        self.prepared: list[Prepared] = list(prepared) if prepared is not None else []
+        self.batches: list[ForwardBatch] = []
+        self.waiting: deque[int] = deque()
+        self.probabilities = np.empty((0, 0), dtype=np.float32)
+        self._logits: dict[int, np.ndarray] = {}
+        self._remaining = 0
+        self._lock = threading.Lock()
+        if prepared is not None:
+            self.plan()
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    @property
+    def size(self) -> int:
+        """Bytes of text."""
+        return sum(entry.size for entry in self.entries)
+
+    def prepare(self) -> None:
+        """Clean, tokenise and plan the forward passes."""
+        self.prepared = self.model.classifier.prepare([entry.text for entry in self.entries])
+        self.plan()
+
+    def plan(self) -> None:
+        """Lay out the forward passes."""
+        self.batches = self.model.classifier.batches(self.prepared)
+        self.waiting = deque(range(len(self.batches)))
+        self._remaining = len(self.batches)
+
+    def forward(self, index: int) -> bool:
+        """Compute one forward pass; True when it was the last one of the micro-batch.
+
+        A pass that raises is kept in ``failure``; the others are then skipped.
+        """
+        started = time.time()
+        self.started_at = self.started_at or started
+        logits = None
+        if self.failure is None:
+            try:
+                logits = self.model.classifier.forward(self.batches[index])
+            except Exception as error:
+                self.failure = error
+        with self._lock:
+            if logits is not None:
+                self._logits[index] = logits
+            self.compute_s += time.time() - started
+            self._remaining -= 1
+            return self._remaining == 0
+
+    def finish(self) -> None:
+        """Pool the windows' logits to the documents' probabilities, (documents, labels)."""
+        logits = [self._logits[index] for index in range(len(self.batches))]
+        self.probabilities = self.model.classifier.probabilities(len(self.entries), self.batches, logits)
+        self._logits.clear()
+
+    def halves(self) -> list["MicroBatch"]:
+        """The batch in two, tokenised already where this one is."""
+        middle = len(self.entries) // 2
+        parts = []
+        for part in (slice(0, middle), slice(middle, None)):
+            prepared = self.prepared[part] if self.prepared else None
+            parts.append(MicroBatch(self.lane, self.entries[part], self.model, prepared, self.isolated))
+        return parts

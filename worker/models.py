@@ -1,0 +1,101 @@
+"""Which classifier the worker uses: it watches for a promotion, loads beside, warms, then swaps."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+
+from sqlalchemy.exc import DBAPIError
+
+from classifier.classifier import Classifier
+from db.queries.model_versions import active
+from db.session import session
+from sortline.errors import ConfigurationError, SortlineError, TransientError
+from sortline.settings import Settings
+
+log = logging.getLogger(__name__)
+
+Load = Callable[[str, str | None, Settings], Classifier]
+_RETRY_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model version and its warm classifier."""
+
+    version_id: int
+    classifier: Classifier
+
+
+class Models:
+    """The active model version, loaded; the one it replaced is kept for a while, so a rollback is immediate."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.current: LoadedModel | None = None
+        self.refused: str | None = None
+        self._load = _loader(settings)
+        self._previous: LoadedModel | None = None
+        self._replaced_at = 0.0
+        self._failed: tuple[int, float] | None = None
+        self._ready = threading.Event()
+
+    def wait(self, timeout: float) -> LoadedModel | None:
+        """The current model; waits for the first one."""
+        self._ready.wait(timeout)
+        return self.current
+
+    def look(self) -> None:
+        """See which version is active, and swap to it when it is another; Postgres away changes nothing."""
+        try:
+            with session(self.settings.postgres_url) as opened:
+                row = active(opened)
+        except (TransientError, DBAPIError):
+            return
+        if self._previous and time.monotonic() - self._replaced_at > self.settings.keep_previous_s:
+            log.info("model version %s is unloaded", self._previous.version_id)
+            self._previous = None
+        if row is None or (self.current and self.current.version_id == row.id):
+            return
+        if self._failed and self._failed[0] == row.id and time.monotonic() < self._failed[1]:
+            return
+        loaded = self._from_previous(row.id) or self._from_store(row.id, row.checkpoint_uri, row.sha256)
+        if loaded is not None:
+            self._swap(loaded)
+
+    def _from_previous(self, version_id: int) -> LoadedModel | None:
+        return self._previous if self._previous and self._previous.version_id == version_id else None
+
+    def _from_store(self, version_id: int, uri: str, sha256: str) -> LoadedModel | None:
+        started = time.monotonic()
+        try:
+            classifier = self._load(uri, sha256, self.settings)
+            classifier.warm()
+        except (SortlineError, OSError, ValueError, RuntimeError) as error:
+            # The version before stays in use; a broken checkpoint must not stop the line.
+            self.refused = f"model version {version_id} is refused: {error}"
+            self._failed = (version_id, time.monotonic() + _RETRY_S)
+            log.error("%s", self.refused)
+            return None
+        engine, seconds = classifier.engine.name, time.monotonic() - started
+        log.info("model version %s is warm on %s after %.1f s", version_id, engine, seconds)
+        return LoadedModel(version_id, classifier)
+
+    def _swap(self, loaded: LoadedModel) -> None:
+        self._previous, self.current = self.current, loaded
+        self._replaced_at = time.monotonic()
+        self.refused = self._failed = None
+        self._ready.set()
+        log.info("model version %s is in use", loaded.version_id)
+
+
+def _loader(settings: Settings) -> Load:
+    module, _, name = settings.classifier.partition(":")
+    try:
+        load: Load = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        message = f"setting SORTLINE_CLASSIFIER: {settings.classifier} can't be loaded: {error}"
+        raise ConfigurationError(message) from None
+    return load
