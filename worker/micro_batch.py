@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
-
 from classifier.classifier import Classifier, ForwardBatch, Prepared
+
 from sortline.settings import Lane
 from worker.entry import Entry
 
@@ -41,6 +41,7 @@ class MicroBatch:
         self.entries = list(entries)
         self.model = model
         self.isolated = isolated
+        self.counted = False  # whether its only document's attempt is counted already
         self.received_at = time.time()
         self.started_at: float | None = None
         self.compute_s = 0.0
@@ -106,5 +107,7 @@ class MicroBatch:
         parts = []
         for part in (slice(0, middle), slice(middle, None)):
             prepared = self.prepared[part] if self.prepared else None
-            parts.append(MicroBatch(self.lane, self.entries[part], self.model, prepared, self.isolated))
+            half = MicroBatch(self.lane, self.entries[part], self.model, prepared)
+            half.probabilities = self.probabilities[part]
+            parts.append(half)
         return parts

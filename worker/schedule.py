@@ -32,6 +32,7 @@ class Schedule:
         self._isolated: deque[MicroBatch] = deque()
         self._documents: dict[Lane, int] = dict.fromkeys(LANES, 0)
         self._spent: dict[Lane, float] = dict.fromkeys(LANES, 0.0)
+        self.threads = 1  # how many compute threads there are
         self._running = 0
         self._alone = False
         self._closed = False
@@ -75,6 +76,10 @@ class Schedule:
     def documents(self, lane: Lane) -> int:
         """Documents of a lane that wait for their forward passes."""
         return self._documents[lane]
+
+    def is_busy(self) -> bool:
+        """Whether a new document would have to wait for others."""
+        return self._running >= self.threads or self._alone
 
     def wait_for_room(self, lane: Lane, limit: int, timeout: float) -> bool:
         """Wait until fewer than ``limit`` documents of the lane wait here."""

@@ -1,0 +1,29 @@
+"""The worker's Celery app: `celery -A worker worker`. The intake runs inside it as a bootstep."""
+
+from celery import Celery, signals
+
+from sortline.logs import set_up_logging, silence_telemetry
+from sortline.settings import get_settings
+from worker.intake import IntakeStep
+
+settings = get_settings()
+app = Celery("worker", broker=settings.celery_broker)
+app.conf.update(
+    broker_connection_retry_on_startup=True,
+    sortline_settings=settings,
+    task_acks_late=True,
+    task_default_queue="worker",
+    task_ignore_result=True,
+    worker_concurrency=2,
+    worker_hijack_root_logger=False,
+    worker_pool="threads",
+    worker_prefetch_multiplier=1,
+    worker_send_task_events=True,
+)
+app.steps["worker"].add(IntakeStep)
+
+
+@signals.setup_logging.connect  # type: ignore[untyped-decorator]
+def _logging(**_options: object) -> None:
+    silence_telemetry()
+    set_up_logging(settings.log_level)

@@ -1,0 +1,70 @@
+"""The compute threads: forward passes, one after the other, as the schedule hands them out."""
+
+import logging
+import time
+from collections.abc import Callable
+
+from worker.failures import Failures
+from worker.micro_batch import MicroBatch
+from worker.schedule import Pass, Schedule
+
+log = logging.getLogger(__name__)
+
+
+class Compute:
+    """Runs forward passes; ``running`` tells since when each thread has been in one."""
+
+    def __init__(
+        self, schedule: Schedule, failures: Failures, finished: Callable[[MicroBatch], None]
+    ) -> None:
+        self.schedule = schedule
+        self.failures = failures
+        self.finished = finished
+        self.running: dict[int, float] = {}
+
+    def run(self, thread: int) -> None:
+        """Compute until the schedule is closed and empty."""
+        while (work := self.schedule.take()) is not None:
+            started = self.running[thread] = time.monotonic()
+            try:
+                last = self._alone(work.batch) if work.index is None else work.batch.forward(work.index)
+            finally:
+                del self.running[thread]
+                self.schedule.done(work, time.monotonic() - started)
+            if last:
+                self._finish(work)
+
+    def longest_s(self) -> float:
+        """For how long the longest present forward pass has run, in seconds."""
+        now = time.monotonic()
+        return max((now - since for since in list(self.running.values())), default=0.0)
+
+    def _finish(self, work: Pass) -> None:
+        batch = work.batch
+        if batch.failure is None:
+            try:
+                batch.finish()
+            except Exception as error:
+                batch.failure = error
+        if batch.failure is None:
+            self.finished(batch)
+        else:
+            self.failures.batch(batch)
+
+    def _alone(self, batch: MicroBatch) -> bool:
+        """Compute one suspicious document with nothing beside it; False when it was given up."""
+        entry = batch.entries[0]
+        if not self.failures.begin_alone(entry):
+            return False
+        batch.counted = True
+        try:
+            batch.prepare()
+        except Exception as error:
+            batch.failure = error
+            return True
+        for index in range(len(batch.batches)):
+            batch.forward(index)
+        if batch.failure is None:
+            self.failures.end_alone(entry)
+            batch.counted = False
+        return True

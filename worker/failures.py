@@ -1,0 +1,76 @@
+"""What happens to documents that fail: bisected, tried again alone, given up after some attempts.
+
+An outage never comes here: only a document's own exception, or the death of the process while it was
+computed alone, counts as an attempt.
+"""
+
+import logging
+from collections.abc import Callable
+
+from sortline.settings import Settings
+from worker.commit import DeadEntry
+from worker.consumer import Consumer
+from worker.entry import Entry
+from worker.held import Held
+from worker.micro_batch import MicroBatch
+from worker.outage import insist
+from worker.schedule import Schedule
+
+log = logging.getLogger(__name__)
+
+
+class Failures:
+    """Decides what comes after a failure."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        consumer: Consumer,
+        schedule: Schedule,
+        held: Held,
+        bury: Callable[[DeadEntry], None],
+    ) -> None:
+        self.settings = settings
+        self.consumer = consumer
+        self.schedule = schedule
+        self.held = held
+        self.bury = bury
+
+    def batch(self, batch: MicroBatch) -> None:
+        """A micro-batch failed: halve it, or blame its only document."""
+        error = batch.failure or RuntimeError("unknown failure")
+        if len(batch) == 1:
+            self.own(batch.entries[0], error, counted=batch.counted)
+            return
+        log.warning("a micro-batch of %d failed and is halved: %s", len(batch), type(error).__name__)
+        for half in batch.halves():
+            self.schedule.put(half, first=True)
+
+    def own(self, entry: Entry, error: Exception, counted: bool = False) -> None:
+        """One document failed by itself; ``counted`` when the attempt was counted before it began."""
+        if counted:
+            attempts = insist(lambda: self.consumer.attempts(entry))
+        else:
+            attempts = insist(lambda: self.consumer.count_attempt(entry))
+        if attempts >= self.settings.max_attempts:
+            self.bury(DeadEntry(entry, "failed", f"{type(error).__name__}: {error}", attempts))
+            return
+        entry.deliveries = max(entry.deliveries, self.settings.isolate_after)
+        self.held.later(entry, min(0.1 * 2**attempts, 5.0))
+
+    def begin_alone(self, entry: Entry) -> bool:
+        """Count the attempt before a document is computed alone, so that the death of the process counts.
+
+        Returns:
+            False when it has used up its attempts and was given up.
+        """
+        attempts = insist(lambda: self.consumer.count_attempt(entry))
+        if attempts <= self.settings.max_attempts:
+            return True
+        detail = f"the worker died {attempts - 1} times while it computed this document alone"
+        self.bury(DeadEntry(entry, "worker_died", detail, attempts - 1))
+        return False
+
+    def end_alone(self, entry: Entry) -> None:
+        """It was computed alone without harm: the attempt is taken back."""
+        insist(lambda: self.consumer.count_attempt(entry, -1))

@@ -1,0 +1,146 @@
+"""What the worker tells of itself: a key in Redis that expires, and `classify` tasks for Flower."""
+
+import json
+import logging
+import os
+import socket
+import threading
+import time
+import uuid
+from collections import deque
+from typing import Any
+
+import redis
+from celery import Celery
+from celery.events import EventDispatcher
+from kombu.exceptions import OperationalError
+
+from sortline.settings import Settings
+from worker.consumer import Consumer, Outage
+from worker.models import Models
+from worker.writer import Committed
+
+log = logging.getLogger(__name__)
+
+_EXPIRES_S = 10
+_RATE_OVER_S = 10.0
+
+
+class Presence:
+    """`sortline:workers:<consumer>`: process id, model version, engine, rate; gone 10 s after the worker."""
+
+    def __init__(self, settings: Settings, consumer: Consumer, models: Models) -> None:
+        self.key = f"{settings.prefix}:workers:{consumer.name}"
+        self.consumer = consumer
+        self.models = models
+        self.documents = 0
+        self._counted: deque[tuple[float, int]] = deque()
+
+    def count(self, documents: int) -> None:
+        """Count committed documents."""
+        self.documents += documents
+
+    def tell(self) -> None:
+        """Write the key; Redis away is no matter."""
+        model = self.models.current
+        said: dict[str, Any] = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "model_version": model.version_id if model else None,
+            "engine": model.classifier.engine.name if model else None,
+            "documents": self.documents,
+            "documents_per_s": self._rate(),
+            "refused": self.models.refused,
+        }
+        try:
+            self.consumer.client.set(self.key, json.dumps(said), ex=_EXPIRES_S)
+        except (*Outage, redis.exceptions.ResponseError):
+            log.debug("presence could not be told")
+
+    def leave(self) -> None:
+        """Delete the key."""
+        self.consumer.client.delete(self.key)
+
+    def _rate(self) -> float:
+        now = time.monotonic()
+        self._counted.append((now, self.documents))
+        while len(self._counted) > 2 and now - self._counted[0][0] > _RATE_OVER_S:
+            self._counted.popleft()
+        (since, before), (until, after) = self._counted[0], self._counted[-1]
+        return round((after - before) / (until - since), 1) if until > since else 0.0
+
+
+class TaskEvents:
+    """Shows each micro-batch as a task `classify`: its size, run time and outcome.
+
+    Events are best effort: they are buffered, sent twice a second, and dropped while the broker is away.
+    """
+
+    def __init__(self, app: Celery, hostname: str) -> None:
+        self.app = app
+        self.hostname = hostname
+        self._buffer: deque[Committed] = deque(maxlen=1000)
+        self._dispatcher: EventDispatcher | None = None
+        self._quiet_until = 0.0
+
+    def put(self, committed: Committed) -> None:
+        """Take what was committed."""
+        self._buffer.append(committed)
+
+    def run(self, stopping: threading.Event) -> None:
+        """Send until told to stop."""
+        while not stopping.wait(0.5):
+            self._send()
+        self._send()
+        self._close()
+
+    def _send(self) -> None:
+        if not self._buffer or time.monotonic() < self._quiet_until:
+            return
+        try:
+            dispatcher = self._connected()
+            while self._buffer:
+                for batch in self._buffer.popleft().batches:
+                    self._describe(dispatcher, batch)
+            dispatcher.flush()
+        except (OperationalError, *Outage, redis.exceptions.RedisError) as error:
+            log.info("events can't be sent now: %s", error)
+            self._close()
+            self._quiet_until = time.monotonic() + 5
+
+    def _connected(self) -> EventDispatcher:
+        if self._dispatcher is None:
+            connection = self.app.connection_for_write()
+            connection.ensure_connection(max_retries=1, timeout=2)
+            self._dispatcher = EventDispatcher(
+                connection,
+                hostname=self.hostname,
+                app=self.app,
+                buffer_group=frozenset({"task"}),
+                buffer_limit=256,
+            )
+        return self._dispatcher
+
+    def _close(self) -> None:
+        dispatcher, self._dispatcher = self._dispatcher, None
+        if dispatcher is not None:
+            try:
+                dispatcher.close()
+                dispatcher.connection.close()
+            except (OperationalError, *Outage, redis.exceptions.RedisError):
+                log.debug("the events' connection was gone already")
+
+    @staticmethod
+    def _describe(dispatcher: EventDispatcher, batch: Any) -> None:
+        task_id, started = str(uuid.uuid4()), batch.started_at or batch.received_at
+        ended = time.time()
+        shown = {"lane": batch.lane, "documents": len(batch), "passes": len(batch.batches)}
+        dispatcher.send(
+            "task-received", uuid=task_id, name="classify", args="()", kwargs=json.dumps(shown), retries=0,
+            eta=None, timestamp=batch.received_at,
+        )  # fmt: skip
+        dispatcher.send("task-started", uuid=task_id, pid=os.getpid(), timestamp=started)
+        outcome = f"{len(batch)} documents by model version {batch.model.version_id}"
+        dispatcher.send(
+            "task-succeeded", uuid=task_id, result=outcome, runtime=ended - started, timestamp=ended
+        )

@@ -1,0 +1,207 @@
+"""Finished micro-batches into Postgres, then their acknowledgement into Redis: a thread each."""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy.exc import DBAPIError
+
+from db.session import session
+from sortline.errors import TransientError
+from sortline.settings import LANES, Lane, Settings
+from worker.commit import DeadEntry, Fields, commit_batches, commit_dead, is_the_documents_fault
+from worker.consumer import Consumer
+from worker.entry import Entry
+from worker.failures import Failures
+from worker.held import Held
+from worker.micro_batch import MicroBatch
+from worker.outage import Stopped, insist
+
+log = logging.getLogger(__name__)
+
+_GROUP = 2048  # documents of one transaction
+_GRACE_S = 5.0  # how long a stopping worker waits for a server that is away
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What one transaction stored."""
+
+    batches: Sequence[MicroBatch]
+    entries: list[Entry]
+    events: list[Fields]
+    seconds: float = field(default=0.0)
+
+
+class Writer:
+    """Commits finished micro-batches, live first; several that wait share a transaction."""
+
+    def __init__(self, settings: Settings, then: Callable[[Committed], None]) -> None:
+        self.settings = settings
+        self.then = then
+        self.failures: Failures | None = None
+        self._finished: dict[Lane, deque[MicroBatch]] = {lane: deque() for lane in LANES}
+        self._dead: deque[DeadEntry] = deque()
+        self._closed = False
+        self._live_went_first = False
+        self._changed = threading.Condition()
+        self._stopping_since: float | None = None
+
+    def put(self, batch: MicroBatch) -> None:
+        """Take a finished micro-batch."""
+        with self._changed:
+            self._finished[batch.lane].append(batch)
+            self._changed.notify()
+
+    def bury(self, dead: DeadEntry) -> None:
+        """Take a dead letter."""
+        with self._changed:
+            self._dead.append(dead)
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Return from `run` when all is written, or nothing can be written for a while."""
+        with self._changed:
+            self._closed = True
+            self._stopping_since = time.monotonic()
+            self._changed.notify()
+
+    def run(self) -> None:
+        """Write until closed and empty."""
+        try:
+            while self._wait():
+                batches, dead = self._take()
+                if batches:
+                    self._write(batches)
+                if dead:
+                    self._write_dead(dead)
+        except Stopped:
+            log.warning("stopped while Postgres was away; what was held stays pending")
+
+    def _wait(self) -> bool:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._dead or any(self._finished.values()))
+            return bool(self._dead or any(self._finished.values()))
+
+    def _take(self) -> tuple[list[MicroBatch], list[DeadEntry]]:
+        with self._changed:
+            live_only = bool(self._finished["live"]) and not self._live_went_first
+            self._live_went_first = live_only
+            batches: list[MicroBatch] = []
+            size = 0
+            for lane in LANES[:1] if live_only else LANES:
+                line = self._finished[lane]
+                while line and (not batches or size + len(line[0]) <= _GROUP):
+                    size += len(line[0])
+                    batches.append(line.popleft())
+            dead = [self._dead.popleft() for _ in range(min(len(self._dead), _GROUP))]
+        return batches, dead
+
+    def _write(self, batches: list[MicroBatch]) -> None:
+        started = time.monotonic()
+        try:
+            events = self._insist(lambda: self._commit(batches))
+        except DBAPIError as error:
+            self._bisect(batches, error)
+            return
+        entries = [entry for batch in batches for entry in batch.entries]
+        self.then(Committed(batches, entries, events, time.monotonic() - started))
+
+    def _commit(self, batches: list[MicroBatch]) -> list[Fields]:
+        with session(self.settings.postgres_url) as opened:
+            return commit_batches(opened, batches)
+
+    def _bisect(self, batches: list[MicroBatch], error: DBAPIError) -> None:
+        if len(batches) > 1:
+            for batch in batches:
+                self._write([batch])
+        elif len(batches[0]) > 1:
+            for half in batches[0].halves():
+                self._write([half])
+        else:
+            assert self.failures is not None
+            self.failures.own(batches[0].entries[0], error, counted=batches[0].counted)
+
+    def _write_dead(self, dead: list[DeadEntry]) -> None:
+        def commit() -> list[Fields]:
+            with session(self.settings.postgres_url) as opened:
+                return commit_dead(opened, dead)
+
+        events = self._insist(commit)
+        for item in dead:
+            log.warning(
+                "dead letter: lane %s, entry %s: %s", item.entry.lane, item.entry.entry_id, item.reason
+            )
+        self.then(Committed([], [item.entry for item in dead], events))
+
+    def _insist(self, commit: Callable[[], list[Fields]]) -> list[Fields]:
+        """Commit, waiting out every outage; only the rows' own fault is raised."""
+        pause = 0.05
+        while True:
+            try:
+                return commit()
+            except (TransientError, DBAPIError) as error:
+                if isinstance(error, DBAPIError) and is_the_documents_fault(error):
+                    raise
+                if self._gives_up():
+                    raise Stopped from None
+                first = str(getattr(error, "orig", error)).strip().partition("\n")[0]
+                log.warning("Postgres is away (%s); trying again in %.2f s", first, pause)
+                time.sleep(pause)
+                pause = min(pause * 2, 2.0)
+
+    def _gives_up(self) -> bool:
+        return self._stopping_since is not None and time.monotonic() - self._stopping_since > _GRACE_S
+
+
+class Acknowledger:
+    """Publishes the events of committed entries and acknowledges them, in one MULTI."""
+
+    def __init__(self, consumer: Consumer, held: Held, tell: Callable[[Committed], None]) -> None:
+        self.consumer = consumer
+        self.held = held
+        self.tell = tell
+        self._committed: deque[Committed] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._stopping_since: float | None = None
+
+    def put(self, committed: Committed) -> None:
+        """Take what a transaction stored."""
+        with self._changed:
+            self._committed.append(committed)
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Return from `run` when all is acknowledged, or Redis stays away."""
+        with self._changed:
+            self._closed = True
+            self._stopping_since = time.monotonic()
+            self._changed.notify()
+
+    def run(self) -> None:
+        """Acknowledge until closed and empty."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or self._committed)
+                if not self._committed:
+                    return
+                committed = self._committed.popleft()
+            try:
+                self._acknowledge(committed)
+            except Stopped:
+                log.warning(
+                    "stopped while Redis was away; what was committed is acknowledged by the next worker"
+                )
+                return
+
+    def _acknowledge(self, committed: Committed) -> None:
+        insist(lambda: self.consumer.acknowledge(committed.entries, committed.events), self._gives_up)
+        self.held.release(committed.entries)
+        self.tell(committed)
+
+    def _gives_up(self) -> bool:
+        return self._stopping_since is not None and time.monotonic() - self._stopping_since > _GRACE_S
