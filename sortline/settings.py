@@ -29,7 +29,9 @@ class Settings(BaseSettings):
     )
 
     # Where things are
-    database_url: str | None = Field(None, description="Postgres; unset: the embedded server of `sortline up`")
+    database_url: str | None = Field(
+        None, description="Postgres; unset: the embedded server of `sortline up`"
+    )
     database_url_file: Path | None = Field(None, description="A file that holds DATABASE_URL (a secret)")
     redis_url: str | None = Field(None, description="Redis; unset: the embedded server of `sortline up`")
     redis_url_file: Path | None = Field(None, description="A file that holds REDIS_URL (a secret)")
@@ -117,7 +119,9 @@ class Settings(BaseSettings):
             return f"postgresql+psycopg://postgres@/postgres?host={self.runtime_dir / 'postgres'}"
         scheme, separator, rest = url.partition("://")
         if not separator or scheme not in {"postgres", "postgresql", "postgresql+psycopg"}:
-            raise ConfigurationError("SORTLINE_DATABASE_URL is no Postgres URL (postgresql://user@host/database)")
+            raise ConfigurationError(
+                "SORTLINE_DATABASE_URL is no Postgres URL (postgresql://user@host/database)"
+            )
         return "postgresql+psycopg://" + rest
 
     @property

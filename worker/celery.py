@@ -23,7 +23,7 @@ app.conf.update(
 app.steps["worker"].add(IntakeStep)
 
 
-@signals.setup_logging.connect  # type: ignore[untyped-decorator]
+@signals.setup_logging.connect
 def _logging(**_options: object) -> None:
     silence_telemetry()
     set_up_logging(settings.log_level)

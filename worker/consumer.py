@@ -164,9 +164,9 @@ class Consumer:
                     replies.append(connection.read_response())
                 except redis.exceptions.ResponseError as error:
                     replies.append(error)
-            error = next((r for r in replies if isinstance(r, redis.exceptions.ResponseError)), None)
-            if error is not None:
-                raise error
+            refusal = next((r for r in replies if isinstance(r, redis.exceptions.ResponseError)), None)
+            if refusal is not None:
+                raise refusal
         except BaseException:
             connection.disconnect()  # type: ignore[no-untyped-call]
             raise

@@ -11,6 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import redis
@@ -105,7 +106,7 @@ class Intake:
         thread.start()
 
     def _join(self, prefix: str) -> None:
-        for name, thread in self._threads.items():
+        for name, thread in list(self._threads.items()):
             if name.startswith(prefix) and thread is not threading.current_thread():
                 thread.join(self.settings.stuck_s)
                 if thread.is_alive():
@@ -115,9 +116,8 @@ class Intake:
         while not self.stopping.is_set():
             self.models.look()
             model = self.models.current
-            wanted = model.classifier.parallel if model else 0
-            for number in range(self.schedule.threads if self.compute_threads else 0, wanted):
-                self._start(f"compute-{number}", lambda number=number: self.compute.run(number))
+            for number in range(self.compute_threads, model.classifier.parallel if model else 0):
+                self._start(f"compute-{number}", partial(self.compute.run, number))
                 self.schedule.threads = self.compute_threads
             self.stopping.wait(self.settings.watch_interval_s)
 
@@ -172,7 +172,7 @@ class Intake:
         os._exit(_EXIT_CODE)
 
 
-class IntakeStep(bootsteps.StartStopStep):  # type: ignore[misc]
+class IntakeStep(bootsteps.StartStopStep):
     """Starts the intake with the Celery worker, and drains it when the worker stops."""
 
     requires = ("celery.worker.components:Pool",)

@@ -30,7 +30,7 @@ class LoadedModel:
 
 
 class Models:
-    """The active model version, loaded; the one it replaced is kept for a while, so a rollback is immediate."""
+    """The active model version, loaded; the one it replaced is kept for a while: a rollback is immediate."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

@@ -92,7 +92,8 @@ class Reader:
         return entries
 
     def _admit(self, entries: Sequence[Entry], model: ActiveModel) -> None:
-        together, alone = [], []
+        together: list[Entry] = []
+        alone: list[Entry] = []
         for entry in entries:
             try:
                 entry.parse()
