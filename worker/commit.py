@@ -11,11 +11,10 @@ import orjson
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
-from db.queries.intake import StoredPrediction, bury, store_batch
+from db.queries.intake import Key, StoredPrediction, bury, store_batch
 from worker.entry import Entry
+from worker.events import ResultEvent
 from worker.micro_batch import MicroBatch
-
-Fields = list[bytes | str | float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +27,14 @@ class DeadEntry:
     attempts: int
 
 
-def commit_batches(session: Session, batches: Sequence[MicroBatch]) -> list[Fields]:
+def commit_batches(session: Session, batches: Sequence[MicroBatch]) -> list[ResultEvent]:
     """Store documents and predictions of finished micro-batches in one transaction.
 
     Returns:
         The `classified` event of each entry, in their order.
     """
-    rows: dict[tuple[str, str, str], dict[str, Any]] = {}
-    events: list[tuple[tuple[str, str, str], Fields]] = []
+    rows: dict[Key, dict[str, Any]] = {}
+    events: list[tuple[Key, ResultEvent]] = []
     at = _now()
     for batch in batches:
         for key, row, event in _rows(batch, at):
@@ -47,22 +46,17 @@ def commit_batches(session: Session, batches: Sequence[MicroBatch]) -> list[Fiel
     ordered = [rows[key] for key in sorted(rows)]
     known = store_batch(session, orjson.dumps(ordered, option=orjson.OPT_SERIALIZE_NUMPY).decode())
     session.commit()
-    for key, event in events:
-        if key in known:
-            _say_stored(event, known[key])
-    return [event for _, event in events]
+    return [_as_stored(event, known[key]) if key in known else event for key, event in events]
 
 
-def commit_dead(session: Session, dead: Sequence[DeadEntry]) -> list[Fields]:
+def commit_dead(session: Session, dead: Sequence[DeadEntry]) -> list[ResultEvent]:
     """Store dead letters in one transaction; returns the `dead` event of each."""
     bury(session, [_letter(item) for item in dead])
     session.commit()
     at = _now()
     return [
-        ["event", "dead", "source", item.entry.source, "id", item.entry.id, "label", "", "confidence", "",
-         "decision", item.reason, "model_version", "", "at", at]
-        for item in dead
-    ]  # fmt: skip
+        ResultEvent("dead", item.entry.source, item.entry.id, decision=item.reason, at=at) for item in dead
+    ]
 
 
 def is_the_documents_fault(error: Exception) -> bool:
@@ -76,7 +70,7 @@ def is_the_documents_fault(error: Exception) -> bool:
     return isinstance(state, str) and state.startswith(("22", "54"))
 
 
-def _rows(batch: MicroBatch, at: str) -> list[tuple[tuple[str, str, str], dict[str, Any], Fields]]:
+def _rows(batch: MicroBatch, at: str) -> list[tuple[Key, dict[str, Any], ResultEvent]]:
     classifier, version = batch.model.classifier, batch.model.version_id
     best, confidence, accepted = classifier.decide(batch.probabilities)
     label_ids, labels = classifier.checkpoint.label_ids, classifier.checkpoint.labels
@@ -102,20 +96,19 @@ def _rows(batch: MicroBatch, at: str) -> list[tuple[tuple[str, str, str], dict[s
             "windows": len(prepared.windows),
             "truncated": prepared.truncated,
         }
-        event: Fields = [
-            "event", "classified", "source", entry.source, "id", entry.id, "label", labels[index],
-            "confidence", f"{sure:.6f}", "decision", decision, "model_version", version, "at", at,
-        ]  # fmt: skip
+        event = ResultEvent(
+            "classified", entry.source, entry.id, labels[index], f"{sure:.6f}", decision, str(version), at
+        )
         rows.append(((entry.source, entry.id, entry.content_hash), row, event))
     return rows
 
 
-def _say_stored(event: Fields, stored: StoredPrediction) -> None:
-    event[7], event[9], event[11], event[13] = (
-        stored.label,
-        f"{stored.confidence:.6f}",
-        stored.decision,
-        stored.model_version_id,
+def _as_stored(event: ResultEvent, stored: StoredPrediction) -> ResultEvent:
+    return event._replace(
+        label=stored.label,
+        confidence=f"{stored.confidence:.6f}",
+        decision=stored.decision,
+        model_version=str(stored.model_version_id),
     )
 
 

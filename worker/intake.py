@@ -24,7 +24,7 @@ from worker.failures import Failures
 from worker.held import Held
 from worker.models import Models
 from worker.presence import Presence, TaskEvents
-from worker.reader import Reader
+from worker.reader import HELD_BATCHES, Reader
 from worker.schedule import Schedule
 from worker.writer import Acknowledger, Committed, Writer
 
@@ -157,13 +157,16 @@ class Intake:
         if self.stopping.is_set() or self.models.current is None:
             return
         for lane in LANES:
-            entries = self.consumer.take_over(lane, _TAKE_OVER_COUNT)
-            taken = [entry for entry in entries if not self.held.holds(entry)]
-            self.held.add(taken)
-            for entry in taken:
-                self.held.later(entry)
-            if taken:
-                log.info("took over %d entries of lane %s", len(taken), lane)
+            while self.held.count(lane) < HELD_BATCHES * self.settings.micro_batch:
+                entries = self.consumer.take_over(lane, _TAKE_OVER_COUNT)
+                taken = [entry for entry in entries if not self.held.holds(entry)]
+                self.held.add(taken)
+                for entry in taken:
+                    self.held.later(entry)
+                if taken:
+                    log.info("took over %d entries of lane %s", len(taken), lane)
+                if len(entries) < _TAKE_OVER_COUNT:
+                    break
 
     def _die(self, why: str, exc_info: bool = False) -> None:
         """End the process at once: what it holds stays pending and is taken over."""

@@ -103,7 +103,7 @@ class TaskEvents:
                 for batch in self._buffer.popleft().batches:
                     self._describe(dispatcher, batch)
             dispatcher.flush()
-        except (OperationalError, *Outage, redis.exceptions.RedisError) as error:
+        except Exception as error:  # whatever it is, a picture of the work must not stop the work
             log.info("events can't be sent now: %s", error)
             self._close()
             self._quiet_until = time.monotonic() + 5
@@ -139,7 +139,7 @@ class TaskEvents:
             "task-received", uuid=task_id, name="classify", args="()", kwargs=json.dumps(shown), retries=0,
             eta=None, timestamp=batch.received_at,
         )  # fmt: skip
-        dispatcher.send("task-started", uuid=task_id, pid=os.getpid(), timestamp=started)
+        dispatcher.send("task-started", uuid=task_id, timestamp=started)
         outcome = f"{len(batch)} documents by model version {batch.model.version_id}"
         dispatcher.send(
             "task-succeeded", uuid=task_id, result=outcome, runtime=ended - started, timestamp=ended

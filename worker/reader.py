@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 _BLOCK_MS = 200
 _READ_BYTES = 8 * 2**20
 _HELD_BYTES = 64 * 2**20
-_HELD_BATCHES = 8
+HELD_BATCHES = 8
 _READ_AHEAD_BATCHES = 2
 
 
@@ -77,7 +77,7 @@ class Reader:
         batch = self.settings.micro_batch
         return self.schedule.wait_for_room(
             self.lane, _READ_AHEAD_BATCHES * batch, 0.2
-        ) and self.held.wait_for_room(self.lane, _HELD_BATCHES * batch, _HELD_BYTES, 0.2)
+        ) and self.held.wait_for_room(self.lane, HELD_BATCHES * batch, _HELD_BYTES, 0.2)
 
     def _read(self) -> list[Entry]:
         count = max(1, min(self.settings.micro_batch, _READ_BYTES // self._largest))

@@ -12,9 +12,10 @@ from sqlalchemy.exc import DBAPIError
 from db.session import session
 from sortline.errors import TransientError
 from sortline.settings import LANES, Lane, Settings
-from worker.commit import DeadEntry, Fields, commit_batches, commit_dead, is_the_documents_fault
+from worker.commit import DeadEntry, commit_batches, commit_dead, is_the_documents_fault
 from worker.consumer import Consumer
 from worker.entry import Entry
+from worker.events import ResultEvent
 from worker.failures import Failures
 from worker.held import Held
 from worker.micro_batch import MicroBatch
@@ -32,7 +33,7 @@ class Committed:
 
     batches: Sequence[MicroBatch]
     entries: list[Entry]
-    events: list[Fields]
+    events: list[ResultEvent]
     seconds: float = field(default=0.0)
 
 
@@ -110,7 +111,7 @@ class Writer:
         entries = [entry for batch in batches for entry in batch.entries]
         self.then(Committed(batches, entries, events, time.monotonic() - started))
 
-    def _commit(self, batches: list[MicroBatch]) -> list[Fields]:
+    def _commit(self, batches: list[MicroBatch]) -> list[ResultEvent]:
         with session(self.settings.postgres_url) as opened:
             return commit_batches(opened, batches)
 
@@ -126,7 +127,7 @@ class Writer:
             self.failures.own(batches[0].entries[0], error, counted=batches[0].counted)
 
     def _write_dead(self, dead: list[DeadEntry]) -> None:
-        def commit() -> list[Fields]:
+        def commit() -> list[ResultEvent]:
             with session(self.settings.postgres_url) as opened:
                 return commit_dead(opened, dead)
 
@@ -137,7 +138,7 @@ class Writer:
             )
         self.then(Committed([], [item.entry for item in dead], events))
 
-    def _insist(self, commit: Callable[[], list[Fields]]) -> list[Fields]:
+    def _insist(self, commit: Callable[[], list[ResultEvent]]) -> list[ResultEvent]:
         """Commit, waiting out every outage; only the rows' own fault is raised."""
         pause = 0.05
         while True:
