@@ -58,7 +58,9 @@ class Settings(BaseSettings):
     classifier: str = Field(
         "classifier.classifier:load_classifier", description="module:function that loads a checkpoint"
     )
-    tokens_per_batch: int = Field(1024, gt=0, description="Token budget of one forward pass")
+    tokens_per_batch: int = Field(
+        0, ge=0, description="Token budget of one forward pass; 0: what suits the engine (1,024 on a CPU)"
+    )
     micro_batch: int = Field(512, gt=0, description="Most documents of one micro-batch")
     max_wait_ms: float = Field(
         5.0, ge=0, le=10, description="How long an idle worker waits for a micro-batch to fill"

@@ -1,0 +1,110 @@
+"""What a checkpoint says of itself: ``sortline.json``, the folder's description and seal."""
+
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
+
+from classifier.cleaning import Cleaning
+from classifier.tokens import DEFAULT_OVERLAP, WindowPolicy
+from sortline.errors import CheckpointError
+
+DESCRIPTION = "sortline.json"
+FORMAT: Literal[1] = 1
+
+
+class Calibration(BaseModel):
+    """How an engine's logits become decisions: ``temperature`` divides them, ``threshold`` accepts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    temperature: float = Field(1.0, gt=0)
+    threshold: float = Field(0.9, gt=0, le=1)
+
+
+class SnapshotReference(BaseModel):
+    """The labelled documents that a checkpoint was trained on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: int | None = None
+    sha256: str | None = None
+
+
+class Checkpoint(BaseModel):
+    """Description of a checkpoint.
+
+    ``labels[i]`` is the name and ``label_ids[i]`` the row id of the model's output i. ``calibrations`` holds
+    a ``default`` and, by engine name (``openvino-bf16``), what was fitted on an engine's own logits.
+    ``files`` maps every other file of the folder to its sha256.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    format: Literal[1] = FORMAT
+    label_ids: list[int]
+    labels: list[str]
+    cleaning: Cleaning = Cleaning()
+    max_length: int = Field(gt=0)
+    window_policy: WindowPolicy = "window"
+    window_overlap: int = Field(DEFAULT_OVERLAP, ge=0)
+    calibrations: dict[str, Calibration] = Field(default_factory=lambda: {"default": Calibration()})
+    base_model: str
+    snapshot: SnapshotReference = SnapshotReference()
+    metrics: dict[str, Any] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
+    files: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("files")
+    @classmethod
+    def _stay_inside(cls, files: dict[str, str]) -> dict[str, str]:
+        for name in files:
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts or "\\" in name:
+                raise ValueError(f"file name {name!r} leads out of the checkpoint")
+        return files
+
+    @field_validator("cleaning", mode="before")
+    @classmethod
+    def _read_cleaning(cls, value: object) -> object:
+        return Cleaning.from_dict(value) if isinstance(value, dict) else value
+
+    @field_serializer("cleaning")
+    def _write_cleaning(self, value: Cleaning) -> dict[str, Any]:
+        return value.to_dict()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(self.label_ids) != len(self.labels) or len(set(self.label_ids)) != len(self.label_ids):
+            raise ValueError("label_ids and labels don't pair up")
+        if not self.labels:
+            raise ValueError("there are no labels")
+        if "default" not in self.calibrations:
+            raise ValueError("there is no default calibration")
+        return self
+
+    def calibration(self, engine: str) -> Calibration:
+        """Temperature and threshold for the engine of that name."""
+        return self.calibrations.get(engine, self.calibrations["default"])
+
+
+def parse_description(raw: bytes, path: Path) -> Checkpoint:
+    """Read the bytes of a ``sortline.json``.
+
+    Raises:
+        CheckpointError: it is no description of a form this version knows.
+    """
+    try:
+        return Checkpoint.model_validate_json(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise CheckpointError(f"{path}: {where}: {first['msg']}".replace(": : ", ": ")) from None

@@ -1,0 +1,139 @@
+"""Checkpoint + engine: texts to probabilities and decisions."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifier import batching, decision
+from classifier.batching import ForwardBatch
+from classifier.calibration import softmax
+from classifier.checkpoint import Checkpoint
+from classifier.checkpoint_folder import read_checkpoint
+from classifier.decision import Decisions
+from classifier.engines.choose import choose_engine
+from classifier.engines.protocol import Engine
+from classifier.store import ModelStore
+from classifier.tokens import Prepared, WindowTokenizer, read_config, read_tokenizer
+from sortline.settings import Settings
+
+__all__ = ["Classifier", "ForwardBatch", "Prepared", "assemble", "load_classifier"]
+
+_WARM_LENGTHS = (8, 12, 16, 24, 32, 48, 64, 128)
+
+
+class Classifier:
+    """Classifies texts: by stages, so that a worker can overlap them, or all at once by `predict_proba`.
+
+    Args:
+        checkpoint: the description that says how.
+        tokenizer: cuts texts into windows of token ids.
+        engine: runs the encoder.
+        tokens_per_batch: token budget of a forward pass; 0: the engine's own.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, tokenizer: WindowTokenizer, engine: Engine, tokens_per_batch: int = 0
+    ) -> None:
+        self.checkpoint = checkpoint
+        self.engine = engine
+        self.calibration = checkpoint.calibration(engine.name)
+        self._tokenizer = tokenizer
+        self._budget = tokens_per_batch or engine.tokens_per_batch
+
+    @property
+    def parallel(self) -> int:
+        """How many threads may call `forward` at once with gain."""
+        return self.engine.parallel
+
+    def prepare(self, texts: Sequence[str]) -> list[Prepared]:
+        """Clean, tokenise and window texts; thread-safe."""
+        return self._tokenizer.prepare([self.checkpoint.cleaning(text) for text in texts])
+
+    def batches(self, prepared: Sequence[Prepared]) -> list[ForwardBatch]:
+        """Forward batches of all windows, sorted by length; a document's windows may lie in several."""
+        return batching.batches(prepared, self._budget, self.engine.slack, self._tokenizer.pad_id)
+
+    def forward(self, batch: ForwardBatch) -> NDArray[np.float32]:
+        """Logits (rows, labels) of a batch; thread-safe."""
+        return self.engine.logits(batch.input_ids, batch.attention_mask)
+
+    def pool(
+        self, count: int, batches: Sequence[ForwardBatch], logits: Sequence[NDArray[np.float32]]
+    ) -> NDArray[np.float32]:
+        """Logits (count, labels) of documents: the mean over each one's windows."""
+        pooled = np.zeros((count, len(self.checkpoint.labels)), np.float32)
+        windows = np.zeros(count, np.float32)
+        for batch, rows in zip(batches, logits, strict=True):
+            np.add.at(pooled, batch.documents, rows)
+            np.add.at(windows, batch.documents, 1)
+        return pooled / windows[:, None]
+
+    def probabilities(
+        self, count: int, batches: Sequence[ForwardBatch], logits: Sequence[NDArray[np.float32]]
+    ) -> NDArray[np.float32]:
+        """Calibrated probabilities (count, labels) of documents, from the logits of their batches."""
+        return softmax(self.pool(count, batches, logits), self.calibration.temperature)
+
+    def decide(self, probabilities: NDArray[np.float32]) -> Decisions:
+        """Likeliest label, its probability, and whether it is accepted, of probabilities (n, labels)."""
+        return decision.decide(probabilities, self.calibration.threshold)
+
+    def logits(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Uncalibrated logits (n, labels) of texts: what a temperature is fitted on."""
+        work = self.batches(self.prepare(texts))
+        return self.pool(len(texts), work, self._forward_all(work))
+
+    def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Calibrated probabilities (n, labels) of texts."""
+        return softmax(self.logits(texts), self.calibration.temperature)
+
+    def warm(self) -> None:
+        """Run typical shapes on every stream, so that the first documents do not pay for them."""
+        window = self.prepare(["a"])[0].windows[0]
+        shapes = [length for length in _WARM_LENGTHS if length <= self._tokenizer.max_length]
+        work: list[ForwardBatch] = []
+        for length in shapes:
+            row = (window * length)[:length]
+            for rows in (1, max(1, self._budget // length)):
+                work += self.batches([Prepared([row])] * rows) * self.parallel
+        self._forward_all(work)
+
+    def _forward_all(self, work: Sequence[ForwardBatch]) -> list[NDArray[np.float32]]:
+        if self.parallel == 1 or len(work) < 2:
+            return [self.forward(batch) for batch in work]
+        with ThreadPoolExecutor(self.parallel) as pool:
+            return list(pool.map(self.forward, work))
+
+
+def load_classifier(uri: str, sha256: str | None, settings: Settings) -> Classifier:
+    """Fetch, verify and load a checkpoint.
+
+    Args:
+        uri: what `ModelStore.put` gave, or a folder.
+        sha256: of its sortline.json, as the model version's row says; None: whatever is there.
+
+    Raises:
+        CheckpointError: the checkpoint is incomplete, changed or can't be loaded.
+    """
+    store = ModelStore(settings.models, settings.data_dir / "cache" / "checkpoints")
+    stored = read_checkpoint(store.fetch(uri, sha256), sha256)
+    return assemble(stored.folder, stored.description, settings)
+
+
+def assemble(folder: Path, checkpoint: Checkpoint, settings: Settings) -> Classifier:
+    """A classifier of a Hugging Face folder and a description that need not be sealed in it yet.
+
+    Raises:
+        CheckpointError: the folder can't be loaded.
+    """
+    tokenizer = WindowTokenizer(
+        read_tokenizer(folder),
+        checkpoint.max_length,
+        checkpoint.window_policy,
+        checkpoint.window_overlap,
+        read_config(folder).get("pad_token_id") or 0,
+    )
+    return Classifier(checkpoint, tokenizer, choose_engine(folder, settings), settings.tokens_per_batch)

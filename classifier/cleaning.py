@@ -1,0 +1,143 @@
+"""What is done to a text before the tokenizer sees it; stored in the checkpoint, so the same everywhere.
+
+Every step takes time linear in the text's length: texts come from strangers.
+"""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from typing import Any, Literal
+
+from classifier.markup import strip_html
+from sortline.errors import CheckpointError
+
+NormalForm = Literal["NFC", "NFD", "NFKC", "NFKD"]
+_FORMS = ("NFC", "NFD", "NFKC", "NFKD")
+
+_CONTROLS = re.compile(r"[\x01-\x1f\x7f-\x9f]")
+_URL = re.compile(r"\b(?:https?://|www\.)\S+", re.IGNORECASE)
+# The parts are bounded by the lengths of RFC 5321: an unbounded part makes the search quadratic.
+_EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
+_USER = re.compile(r"(?<![\w@])@\w{1,64}")
+_WORD = re.compile(r"\w+")
+_SHORT = 1000
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+
+@dataclass(frozen=True)
+class Cleaning:
+    """How texts are cleaned.
+
+    Always: NUL and broken surrogates become U+FFFD (as in the stored document, so that a text and its stored
+    copy are classified alike), other control characters and runs of white space become one space, and the
+    text is brought to the Unicode normal form. The rest is off unless asked for. Masks put the words ``URL``,
+    ``EMAIL`` and ``USER``. ``stop_words`` are the words themselves, not the name of a list: a list may
+    change with the library it comes from.
+    """
+
+    normal_form: NormalForm = "NFC"
+    strip_html: bool = False
+    mask_urls: bool = False
+    mask_emails: bool = False
+    mask_users: bool = False
+    stop_words: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.normal_form not in _FORMS:
+            raise CheckpointError(f"unknown Unicode normal form {self.normal_form!r}")
+
+    def __call__(self, text: str) -> str:
+        """The cleaned text, which may be empty."""
+        if not text.isprintable():
+            text = _printable(text)
+        if self._has_options:
+            text = self._apply_options(text)
+        if not text.isascii():
+            text = _normalize(self.normal_form, text)
+        if "  " in text or text[:1].isspace() or text[-1:].isspace() or not text.isprintable():
+            text = " ".join(text.split())
+        return text
+
+    @cached_property
+    def _has_options(self) -> bool:
+        return self != Cleaning(self.normal_form)
+
+    @cached_property
+    def _stop_set(self) -> frozenset[str]:
+        return frozenset(word.lower() for word in self.stop_words)
+
+    def _apply_options(self, text: str) -> str:
+        if self.strip_html:
+            text = _printable(strip_html(text))  # character references bring control characters anew
+        if self.mask_urls and ("://" in text or "www." in text.lower()):
+            text = _URL.sub("URL", text)
+        if "@" in text:
+            text = _EMAIL.sub("EMAIL", text) if self.mask_emails else text
+            text = _USER.sub("USER", text) if self.mask_users else text
+        return self._without_stop_words(text) if self.stop_words else text
+
+    def _without_stop_words(self, text: str) -> str:
+        """The text without its stop words; a text of stop words alone stays as it is."""
+        stop = self._stop_set
+        rest = _WORD.sub(lambda word: "" if word[0].lower() in stop else word[0], text)
+        return rest if _WORD.search(rest) else text
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as JSON takes them."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Cleaning":
+        """Read what `to_dict` wrote.
+
+        Raises:
+            CheckpointError: a setting is unknown: ignoring it would clean otherwise than in training.
+        """
+        unknown = values.keys() - {field.name for field in fields(cls)}
+        if unknown:
+            raise CheckpointError(f"unknown cleaning settings: {', '.join(sorted(unknown))}")
+        return cls(**{**values, "stop_words": tuple(values.get("stop_words", ()))})
+
+
+def english_stop_words() -> tuple[str, ...]:
+    """Scikit-learn's list of English stop words, sorted."""
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+    return tuple(sorted(ENGLISH_STOP_WORDS))
+
+
+def _printable(text: str) -> str:
+    """Repair surrogates (pairs become their character) and NUL, put spaces for control characters."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return _CONTROLS.sub(" ", text.replace("\x00", _REPLACEMENT))
+
+
+def _normalize(form: NormalForm, text: str) -> str:
+    if len(text) > _SHORT:
+        text = _stream_safe(text)
+    return unicodedata.normalize(form, text)
+
+
+def _stream_safe(text: str) -> str:
+    """Put U+034F into runs of more than 30 combining marks (Unicode's UAX #15, Stream-Safe Text Process).
+
+    ``unicodedata.normalize`` sorts such runs by insertion: a megabyte of marks would take minutes.
+    """
+    combining = unicodedata.combining
+    pieces: list[str] = []
+    start = run = 0
+    for position, character in enumerate(text):
+        if character < "\u0300" or not combining(character):
+            run = 0
+        elif run < 30:
+            run += 1
+        else:
+            pieces.append(text[start:position])
+            start, run = position, 1
+    pieces.append(text[start:])
+    return "\u034f".join(pieces)

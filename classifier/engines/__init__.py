@@ -1,0 +1,1 @@
+"""What runs a checkpoint: torch and OpenVINO behind one protocol."""

@@ -1,0 +1,91 @@
+"""Checkpoints in OpenVINO's form, converted once and kept under the data folder."""
+
+import hashlib
+import json
+import logging
+import shutil
+import subprocess
+import sys
+import uuid
+from importlib.metadata import version
+from pathlib import Path
+
+from classifier.checkpoint_folder import file_sha256, publish
+from sortline.errors import CheckpointError
+
+logger = logging.getLogger(__name__)
+
+_CONVERSION = "1"  # to be raised when `openvino_convert` writes another form
+_TIMEOUT_S = 900
+_MODEL = "model.xml"
+_WEIGHTS = "model.bin"
+_SEAL = "sha256.json"
+
+
+def converted(folder: Path, cache: Path) -> Path:
+    """The ``model.xml`` of a checkpoint folder, converted now if it was not before or was damaged since.
+
+    Raises:
+        CheckpointError: the checkpoint can't be converted.
+    """
+    entry = cache / _key(folder)
+    if _intact(entry):
+        return entry / _MODEL
+    if entry.exists():
+        logger.warning("the converted model %s is damaged; converting again", entry)
+        discard(entry / _MODEL)
+    cache.mkdir(parents=True, exist_ok=True)
+    temporary = cache / f".{entry.name}.{uuid.uuid4().hex}.tmp"
+    temporary.mkdir()
+    try:
+        _convert(folder, temporary)
+        _seal(temporary)
+        _place(temporary, entry)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return entry / _MODEL
+
+
+def discard(model: Path) -> None:
+    """Drop a converted model from the cache."""
+    shutil.rmtree(model.parent, ignore_errors=True)
+
+
+def _key(folder: Path) -> str:
+    """Name of what the conversion depends on: weights, configuration, and the converters."""
+    parts = [_CONVERSION, version("openvino"), version("transformers")]
+    for path in sorted((*folder.glob("*.safetensors"), folder / "config.json")):
+        parts += (path.name, file_sha256(path))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _convert(folder: Path, target: Path) -> None:
+    command = [sys.executable, "-m", "classifier.engines.openvino_convert", str(folder), str(target / _MODEL)]
+    try:
+        run = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired:
+        raise CheckpointError(f"converting {folder} for OpenVINO took over {_TIMEOUT_S} s") from None
+    if run.returncode:
+        said = run.stderr.strip().splitlines() or [f"exit status {run.returncode}"]
+        raise CheckpointError(f"{folder} can't be converted for OpenVINO: {said[-1]}")
+
+
+def _seal(entry: Path) -> None:
+    seal = {name: file_sha256(entry / name) for name in (_MODEL, _WEIGHTS)}
+    (entry / _SEAL).write_text(json.dumps(seal), encoding="utf-8")
+
+
+def _intact(entry: Path) -> bool:
+    try:
+        seal = json.loads((entry / _SEAL).read_text(encoding="utf-8"))
+        return all(file_sha256(entry / name) == seal[name] for name in (_MODEL, _WEIGHTS))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _place(temporary: Path, entry: Path) -> None:
+    try:
+        publish(temporary, entry)
+    except CheckpointError:
+        if not _intact(entry):  # else another process was first, with the same result
+            raise

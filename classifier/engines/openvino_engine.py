@@ -1,0 +1,74 @@
+"""The encoder in OpenVINO, on a CPU.
+
+One stream, that is one thread, for each core: forward passes on different cores do not wait for each other,
+and the threads that tokenise and commit take a core from one of them only. Measured: docs/decisions.
+"""
+
+from pathlib import Path
+from queue import LifoQueue
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sortline.errors import CheckpointError
+from sortline.logs import silence_telemetry
+
+silence_telemetry()
+
+import openvino  # noqa: E402
+
+Precision = Literal["f32", "bf16"]
+
+# OpenVINO keeps what it prepared for each shape it saw; by default so many that a worker which has seen
+# 500 shapes holds 440 MB more, and grows.
+_SHAPES_KEPT = 100
+
+
+class OpenVinoEngine:
+    """Runs a converted checkpoint on the processor.
+
+    Args:
+        model: the ``model.xml`` that `openvino_cache.converted` made.
+        precision: of the arithmetic; logits come out in float32.
+        threads: cores to use, each a stream of its own.
+
+    Raises:
+        CheckpointError: OpenVINO can't read the model.
+    """
+
+    tokens_per_batch = 1024
+    slack = 64
+
+    def __init__(self, model: Path, precision: Precision, threads: int) -> None:
+        self.name = f"openvino-{precision}"
+        self.parallel = threads
+        options = {
+            "INFERENCE_PRECISION_HINT": precision,
+            "NUM_STREAMS": threads,
+            "INFERENCE_NUM_THREADS": threads,
+            # Pinned streams of two processes on one machine would share a core and leave another idle.
+            "ENABLE_CPU_PINNING": False,
+            "CPU_RUNTIME_CACHE_CAPACITY": str(_SHAPES_KEPT),
+        }
+        try:
+            compiled = openvino.Core().compile_model(model, "CPU", options)
+        except RuntimeError as error:
+            raise CheckpointError(f"OpenVINO can't read {model}: {str(error).splitlines()[0]}") from None
+        self._requests: LifoQueue[openvino.InferRequest] = LifoQueue()
+        for _ in range(threads):
+            self._requests.put(compiled.create_infer_request())
+
+    def logits(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Logits (rows, labels) of token ids (rows, length) and their mask; thread-safe."""
+        request = self._requests.get()
+        try:
+            request.infer({0: input_ids, 1: attention_mask}, share_inputs=True)
+            return np.array(request.get_output_tensor(0).data, np.float32)
+        finally:
+            self._requests.put(request)
+
+
+def processor_has_bf16() -> bool:
+    """Whether the processor computes bf16 itself (avx512_bf16, amx_bf16), so that it is faster than f32."""
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")

@@ -1,0 +1,28 @@
+"""What the classifier asks of an engine."""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Engine(Protocol):
+    """Runs the encoder.
+
+    ``name``: library and precision, as ``openvino-bf16``; ``parallel``: how many threads may call `logits` at
+    once with gain; ``tokens_per_batch``: token budget it runs best with; ``slack``: padding tokens that cost
+    as much as a forward pass of their own.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def parallel(self) -> int: ...
+    @property
+    def tokens_per_batch(self) -> int: ...
+    @property
+    def slack(self) -> int: ...
+
+    def logits(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Logits (rows, labels) of token ids (rows, length) and their mask; thread-safe."""
+        ...

@@ -1,0 +1,57 @@
+"""The encoder in torch: on CUDA in bf16 with fused attention, on a CPU in f32 or bf16."""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from classifier.engines.encoder import read_encoder
+from sortline.errors import ConfigurationError
+
+Precision = Literal["f32", "bf16"]
+Device = Literal["cpu", "cuda"]
+_DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
+
+
+class TorchEngine:
+    """Runs a checkpoint in torch.
+
+    Args:
+        folder: the checkpoint.
+        precision: of weights and activations; logits come out in float32.
+        device: where it computes.
+        threads: processor threads of one forward pass on a CPU.
+
+    Raises:
+        CheckpointError: the folder can't be loaded.
+        ConfigurationError: there is no such device.
+    """
+
+    parallel = 1  # one forward uses the whole device
+
+    def __init__(self, folder: Path, precision: Precision, device: Device, threads: int) -> None:
+        if device == "cuda" and not torch.cuda.is_available():
+            raise ConfigurationError("device cuda was asked for, but torch finds none")
+        self.name = f"torch-{precision}"
+        self.tokens_per_batch = 16384 if device == "cuda" else 1024
+        self.slack = 4096 if device == "cuda" else 64
+        self._device = torch.device(device)
+        if device == "cpu":
+            torch.set_num_threads(threads)
+        self._encoder = read_encoder(folder).to(self._device, _DTYPES[precision])
+
+    def logits(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Logits (rows, labels) of token ids (rows, length) and their mask; thread-safe."""
+        # Without a mask the fastest of the fused attention kernels can be taken.
+        mask = None if attention_mask.all() else self._move(attention_mask)
+        with torch.inference_mode():
+            logits = self._encoder(self._move(input_ids), mask)
+            return np.asarray(logits.float().cpu().numpy(), np.float32)
+
+    def _move(self, array: NDArray[np.int64]) -> torch.Tensor:
+        tensor = torch.from_numpy(array)
+        if self._device.type == "cuda":
+            return tensor.pin_memory().to(self._device, non_blocking=True)
+        return tensor

@@ -1,0 +1,137 @@
+"""The model store: a plain folder by default, any fsspec URL where machines are many."""
+
+import shutil
+import uuid
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import fsspec
+
+from classifier.checkpoint import DESCRIPTION, parse_description
+from classifier.checkpoint_folder import publish, read_checkpoint
+from sortline.errors import CheckpointError
+
+
+class ModelStore:
+    """Keeps checkpoints.
+
+    Args:
+        root: a folder, ``file://`` or any fsspec URL (``s3://bucket/models``); a URL's driver (s3fs, gcsfs)
+            must be installed.
+        cache: folder of fetched copies; only used for what is not a local folder.
+    """
+
+    def __init__(self, root: str, cache: Path) -> None:
+        self._root = root.rstrip("/")
+        self._cache = cache
+
+    def put(self, folder: Path, name: str) -> str:
+        """Copy a verified checkpoint into the store, and return its URI.
+
+        Raises:
+            CheckpointError: the folder is no intact checkpoint, or the name is taken.
+        """
+        files = [*read_checkpoint(folder).description.files, DESCRIPTION]
+        local = _local(self._root)
+        if local is not None:
+            return str(_put_local(folder, local.resolve() / name))
+        uri = f"{self._root}/{name}"
+        file_system, path = _open(uri)
+        if file_system.exists(f"{path}/{DESCRIPTION}"):
+            raise CheckpointError(f"checkpoint {uri} exists already")
+        for file in files:  # the description comes last: a copy without it is no checkpoint
+            file_system.makedirs(f"{path}/{file}".rpartition("/")[0], exist_ok=True)
+            file_system.put_file(str(folder / file), f"{path}/{file}")
+        return uri
+
+    def fetch(self, uri: str, sha256: str | None = None) -> Path:
+        """The folder of a stored checkpoint, downloaded if the store is not local; not yet verified.
+
+        A local checkpoint that is no longer where it was is looked for under its name in the present store,
+        so that a moved or restored data folder keeps working (the sha256 says whether it is the same).
+
+        Raises:
+            CheckpointError: there is no such checkpoint.
+        """
+        local = _local(uri)
+        if local is None:
+            return self._download(uri, sha256)
+        root = _local(self._root)
+        for folder in (local, root / local.name if root else local):
+            if (folder / DESCRIPTION).is_file():
+                return folder
+        raise CheckpointError(f"there is no checkpoint at {uri}")
+
+    def delete(self, uri: str) -> None:
+        """Remove a checkpoint; what is not there is removed already."""
+        local = _local(uri)
+        if local is not None:
+            shutil.rmtree(local, ignore_errors=True)
+            return
+        file_system, path = _open(uri)
+        if file_system.exists(path):
+            file_system.rm(path, recursive=True)
+
+    def _download(self, uri: str, sha256: str | None) -> Path:
+        if sha256 is not None and (self._cache / sha256 / DESCRIPTION).is_file():
+            try:
+                return read_checkpoint(self._cache / sha256, sha256).folder
+            except CheckpointError:
+                shutil.rmtree(self._cache / sha256)
+        self._cache.mkdir(parents=True, exist_ok=True)
+        temporary = self._cache / f".{uuid.uuid4().hex}.tmp"
+        try:
+            _get(uri, temporary)
+            stored = read_checkpoint(temporary, sha256)
+            target = self._cache / stored.sha256
+            if not target.exists():
+                publish(temporary, target)
+            return target
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _put_local(folder: Path, target: Path) -> Path:
+    if folder.resolve() == target:
+        return target
+    if target.exists():
+        raise CheckpointError(f"checkpoint {target} exists already")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.parent / f".{target.name}.{uuid.uuid4().hex}.tmp"
+    try:
+        shutil.copytree(folder, temporary)
+        publish(temporary, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return target
+
+
+def _local(uri: str) -> Path | None:
+    parts = urlsplit(uri)
+    if parts.scheme == "file":
+        return Path(unquote(parts.path))
+    return Path(uri) if "://" not in uri else None
+
+
+def _open(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    try:
+        file_system, path = fsspec.url_to_fs(uri)
+    except (ImportError, ValueError) as error:
+        raise CheckpointError(f"model store {uri}: {error}") from None
+    return file_system, path.rstrip("/")
+
+
+def _get(uri: str, target: Path) -> None:
+    """Download the description, then the files it names, and nothing else that may lie there."""
+    file_system, path = _open(uri)
+    target.mkdir()
+    try:
+        file_system.get_file(f"{path}/{DESCRIPTION}", str(target / DESCRIPTION))
+        description = parse_description((target / DESCRIPTION).read_bytes(), target / DESCRIPTION)
+        for name in description.files:
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            file_system.get_file(f"{path}/{name}", str(target / name))
+    except FileNotFoundError as error:
+        raise CheckpointError(f"checkpoint {uri} is missing or incomplete: {error}") from None
+    except OSError as error:
+        raise CheckpointError(f"checkpoint {uri} can't be fetched: {error}") from None

@@ -1,0 +1,131 @@
+"""Texts to windows of token ids, with the checkpoint's own fast tokenizer."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from tokenizers import Tokenizer
+
+from sortline.errors import CheckpointError
+
+WindowPolicy = Literal["window", "truncate"]
+MAX_WINDOWS = 64
+DEFAULT_OVERLAP = 64
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A document as the engine takes it.
+
+    ``windows``: token ids with special tokens, each list at most the model's maximum long; ``truncated``:
+    whether tokens at the end are in no window.
+    """
+
+    windows: list[list[int]]
+    truncated: bool = False
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens over all windows."""
+        return sum(map(len, self.windows))
+
+
+class WindowTokenizer:
+    """A tokenizer and the rule by which long documents are cut.
+
+    Args:
+        backend: the fast tokenizer; what it holds on truncation and padding is reset (MiniLM's own file cuts
+            at 128 tokens in silence).
+        max_length: most tokens of a window, special tokens included.
+        policy: ``window``: overlapping windows, at most 64 a document; ``truncate``: the first window alone.
+        overlap: tokens that two neighbouring windows share.
+        pad_id: token id of the padding.
+
+    Raises:
+        CheckpointError: the tokenizer can't be used, or the overlap leaves no room for progress.
+    """
+
+    def __init__(
+        self, backend: Tokenizer, max_length: int, policy: WindowPolicy, overlap: int, pad_id: int = 0
+    ) -> None:
+        backend.no_truncation()
+        backend.no_padding()
+        self._backend = backend
+        self.max_length = max_length
+        self.pad_id = pad_id
+        self.max_windows = MAX_WINDOWS if policy == "window" else 1
+        self._prefix, self._suffix = _special_tokens(backend)
+        self._room = max_length - len(self._prefix) - len(self._suffix)
+        self._step = self._room - overlap
+        if self._room < 1 or (policy == "window" and not 0 < self._step <= self._room):
+            raise CheckpointError(f"windows of {max_length} tokens can't overlap by {overlap}")
+
+    def prepare(self, texts: Sequence[str]) -> list[Prepared]:
+        """Tokenise cleaned texts; releases the GIL, and may be called from several threads at once."""
+        encodings = self._backend.encode_batch_fast(list(texts))
+        return [self._windows(encoding.ids) for encoding in encodings]
+
+    def _windows(self, ids: list[int]) -> Prepared:
+        if len(ids) <= self.max_length:
+            return Prepared([ids])
+        body = ids[len(self._prefix) : len(ids) - len(self._suffix)]
+        windows: list[list[int]] = []
+        start = 0
+        while len(windows) < self.max_windows:
+            windows.append(self._prefix + body[start : start + self._room] + self._suffix)
+            if start + self._room >= len(body):
+                return Prepared(windows)
+            start += self._step
+        return Prepared(windows, truncated=True)
+
+
+def read_tokenizer(folder: Path) -> Tokenizer:
+    """The fast tokenizer of a checkpoint.
+
+    Raises:
+        CheckpointError: there is no ``tokenizer.json``, or it can't be read.
+    """
+    path = folder / "tokenizer.json"
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the tokenizers library raises plain Exception
+        raise CheckpointError(f"{path} is no fast tokenizer: {error}") from None
+
+
+def longest_input(folder: Path) -> int:
+    """Most tokens that the encoder of a Hugging Face folder takes, special tokens included."""
+    config = read_config(folder)
+    positions = int(config.get("max_position_embeddings") or 512)
+    # RoBERTa counts positions from behind the padding id, and so has that many fewer to give.
+    if config.get("model_type") in {"roberta", "xlm-roberta", "camembert"}:
+        positions -= int(config.get("pad_token_id", 1)) + 1
+    return positions
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The encoder's ``config.json``.
+
+    Raises:
+        CheckpointError: it is missing or no JSON object.
+    """
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} can't be read: {error}") from None
+    if not isinstance(config, dict):
+        raise CheckpointError(f"{path} is no JSON object")
+    return config
+
+
+def _special_tokens(backend: Tokenizer) -> tuple[list[int], list[int]]:
+    """Token ids that the tokenizer puts before and behind every text."""
+    probe = "a"
+    plain = backend.encode(probe, add_special_tokens=False).ids
+    whole = backend.encode(probe).ids
+    for start in range(len(whole) - len(plain) + 1):
+        if whole[start : start + len(plain)] == plain:
+            return whole[:start], whole[start + len(plain) :]
+    raise CheckpointError("the tokenizer changes a text's tokens when it adds special ones")
