@@ -152,8 +152,8 @@ class Consumer:
         pool = self.client.connection_pool
         connection = pool.get_connection()
         try:
-            pack = connection.pack_commands
-            sent = b"".join([*pack([("MULTI",)]), packed, *pack([*commands, ("EXEC",)])])
+            rest = connection.pack_commands([*commands, ("EXEC",)])  # type: ignore[no-untyped-call]
+            sent = b"".join([b"*1\r\n$5\r\nMULTI\r\n", packed, *rest])
             connection.send_packed_command([sent])  # type: ignore[no-untyped-call]
             refusal = None
             for _ in range(count + len(commands) + 2):

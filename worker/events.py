@@ -27,7 +27,7 @@ def pack_events(stream: str, length: int, events: list[ResultEvent]) -> bytes:
     count = 6 + 2 * len(ResultEvent._fields)
     head = b"*%d\r\n" % count + b"".join(map(_bulk, ("XADD", stream, "MAXLEN", "~", str(length), "*")))
     source, id_, confidence = _bulk("source"), _bulk("id"), _bulk("confidence")
-    parts = []
+    parts: list[bytes] = []
     for event in events:
         parts += (
             head, _pair("event", event.event), source, _bulk(event.source), id_, _fresh(event.id),
