@@ -70,8 +70,8 @@ class Reader:
                 self.stopping.wait(self._pause)
                 self._pause = min(self._pause * 2, 2.0)
                 continue
-            if entries:
-                self._admit(entries, model)
+            if entries:  # a swap may have come while the read was waiting
+                self._admit(entries, self.models.current or model)
 
     def _has_room(self) -> bool:
         batch = self.settings.micro_batch
