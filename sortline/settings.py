@@ -109,7 +109,7 @@ class Settings(BaseSettings):
 
     @property
     def runtime_dir(self) -> Path:
-        """Private folder of sockets: its name is short, because Redis 6.2 cuts socket paths over 107 bytes."""
+        """Private folder of sockets; its name is short: Redis 6.2 cuts socket paths over 107 bytes."""
         name = hashlib.sha256(str(self.data_dir.resolve()).encode()).hexdigest()[:10]
         return Path(tempfile.gettempdir()) / f"sl-{os.getuid()}-{name}"
 

@@ -134,7 +134,11 @@ class Consumer:
                     self._remove(lane, name)
 
     def _remove(self, lane: Lane, name: str) -> None:
-        self.client.eval(_REMOVE_CONSUMER, 1, self.settings.stream(lane), GROUP, name)
+        try:
+            self.client.eval(_REMOVE_CONSUMER, 1, self.settings.stream(lane), GROUP, name)
+        except redis.exceptions.ResponseError as error:
+            if "NOGROUP" not in str(error):
+                raise
 
     def _acknowledge_deleted(self, stream: str, entry_ids: Iterable[bytes]) -> None:
         for entry_id in entry_ids:

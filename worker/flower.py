@@ -36,7 +36,8 @@ def environment(settings: Settings) -> dict[str, str]:
         added["FLOWER_BASIC_AUTH"] = password
     elif not _is_loopback(settings.flower_host):
         raise ConfigurationError(
-            f"Flower on {settings.flower_host} needs a password: set SORTLINE_FLOWER_BASIC_AUTH to user:password"
+            f"Flower on {settings.flower_host} needs a password: "
+            "set SORTLINE_FLOWER_BASIC_AUTH to user:password"
         )
     return {**os.environ, **added}
 
@@ -48,7 +49,7 @@ def main() -> None:
         arguments, variables = command(settings), environment(settings)
     except SortlineError as error:
         sys.exit(f"worker.flower: {error}")
-    os.execve(arguments[0], arguments, variables)
+    os.execve(arguments[0], arguments, variables)  # noqa: S606 - no shell is wanted
 
 
 def _is_loopback(host: str) -> bool:

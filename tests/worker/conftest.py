@@ -15,21 +15,10 @@ from sqlalchemy.orm import Session
 
 from db.models import Label, ModelVersion
 from sortline.settings import Settings
+from tests.conftest import ROOT, environment
 from worker.queue import Document, DocumentQueue, connect
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def environment(settings: Settings, **more: str) -> dict[str, str]:
-    """The environment of a process that shares these settings."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("SORTLINE_")}
-    given = {
-        f"SORTLINE_{name.upper()}": str(value)
-        for name, value in settings.model_dump(exclude_defaults=True).items()
-        if value is not None
-    }
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "worker")])
-    return {**kept, **given, "PYTHONPATH": paths, **more}
+HERE = Path(__file__).resolve().parent
 
 
 class WorkerProcess:
@@ -40,7 +29,7 @@ class WorkerProcess:
         self._out = self.log.open("wb")
         self.process = subprocess.Popen(
             [sys.executable, "-m", *module.split(), "--loglevel=INFO", "-n", f"test{number}@%h"],
-            cwd=folder, env=environment(settings, **more), stdout=self._out, stderr=subprocess.STDOUT,
+            cwd=folder, env=environment(settings, PYTHONPATH=os.pathsep.join([str(ROOT), str(HERE)]), **more), stdout=self._out, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
     def kill(self) -> None:

@@ -1,0 +1,113 @@
+"""A supervised process: started again with back-off when it ends by itself."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import IO
+
+Sink = Callable[[str, str], None]
+_FIRST_PAUSE_S = 0.5
+_LONGEST_PAUSE_S = 30.0
+_HEALTHY_S = 60.0
+
+
+class Child:
+    """One process in a group of its own, its output handed on line by line.
+
+    Args:
+        name: shown before each line.
+        command: an argument list, or a shell's line.
+        sink: takes the name and a line of output.
+        user: a system user to run as (only root can).
+        launched: called when the process was started again.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: list[str] | str,
+        sink: Sink,
+        environment: Mapping[str, str] | None = None,
+        user: str | None = None,
+        stop_signal: int = signal.SIGTERM,
+        launched: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.name = name
+        self.command = command
+        self.sink = sink
+        self.environment = environment
+        self.user = user
+        self.stop_signal = stop_signal
+        self.process: subprocess.Popen[str] | None = None
+        self.launched = launched
+        self.started_again = 0
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start the process and watch it."""
+        self._launch()
+        self._thread = threading.Thread(target=self._watch, name=f"watch-{self.name}", daemon=True)
+        self._thread.start()
+
+    def is_alive(self) -> bool:
+        """Whether the process runs now."""
+        return self.process is not None and self.process.poll() is None
+
+    def ask_to_stop(self) -> None:
+        """Send the stop signal; it is not started again."""
+        self._stopping.set()
+        self._signal(self.stop_signal)
+
+    def wait(self, timeout: float) -> None:
+        """Wait for the end, and force it after ``timeout`` seconds."""
+        assert self.process is not None
+        try:
+            self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.sink(self.name, f"does not stop within {timeout:g} s and is killed")
+            self._signal(signal.SIGKILL)
+            self.process.wait()
+        self._signal(signal.SIGKILL)  # whatever it left behind in its group
+        if self._thread is not None:
+            self._thread.join(5)
+
+    def _launch(self) -> None:
+        self.process = subprocess.Popen(
+            self.command, shell=isinstance(self.command, str), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+            env=self.environment, user=self.user, cwd="/" if self.user else None, start_new_session=True,
+        )  # fmt: skip
+
+    def _watch(self) -> None:
+        pause = _FIRST_PAUSE_S
+        while True:
+            began = time.monotonic()
+            assert self.process is not None and self.process.stdout is not None
+            self._forward(self.process.stdout)
+            code = self.process.wait()
+            if self._stopping.is_set():
+                return
+            if time.monotonic() - began > _HEALTHY_S:
+                pause = _FIRST_PAUSE_S
+            self.sink(self.name, f"ended with code {code}; starting again in {pause:g} s")
+            if self._stopping.wait(pause):
+                return
+            pause = min(pause * 2, _LONGEST_PAUSE_S)
+            self._signal(signal.SIGKILL)
+            self._launch()
+            self.started_again += 1
+            self.launched()
+
+    def _forward(self, output: IO[str]) -> None:
+        for line in output:
+            self.sink(self.name, line.rstrip("\n"))
+
+    def _signal(self, number: int) -> None:
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, number)

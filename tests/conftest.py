@@ -1,0 +1,141 @@
+"""Real servers for every test: embedded ones, or outside ones where SORTLINE_TEST_* name them."""
+
+import os
+import subprocess
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis
+from sqlalchemy import create_engine
+from sqlalchemy.orm import Session
+
+from db.session import get_engine
+from migrations.upgrade import migrate
+from sortline.child import Child
+from sortline.local import embedded_postgres, embedded_redis
+from sortline.settings import Settings
+from worker.queue import connect
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Servers:
+    """URLs of the servers of a test run."""
+
+    database_url: str
+    redis_url: str
+
+    def on(self, database: str) -> str:
+        """The URL of another database of the same server."""
+        head, _, query = self.database_url.partition("?")
+        return f"{head.rpartition('/')[0]}/{database}" + (f"?{query}" if query else "")
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    database_url, redis_url = (
+        os.environ.get("SORTLINE_TEST_DATABASE_URL"),
+        os.environ.get("SORTLINE_TEST_REDIS_URL"),
+    )
+    here = Settings(
+        _env_file=None, data_dir=tmp_path_factory.mktemp("servers"), database_url=None, redis_url=None
+    )
+    started: list[Child] = []
+    made = [] if database_url else [embedded_postgres(here)]
+    made += [] if redis_url else [embedded_redis(here)]
+    for server in made:
+        child = Child(server.name, server.command, lambda *_: None, user=server.user)
+        child.start()
+        started.append(child)
+        server.wait(child.is_alive)
+    plain = here.postgres_url.replace("+psycopg", "")
+    yield Servers(database_url or plain, redis_url or here.redis)
+    for child in started:
+        child.ask_to_stop()
+    for child in started:
+        child.wait(20)
+
+
+@pytest.fixture(scope="session")
+def template(servers: Servers) -> str:
+    """Name of a database with the newest schema, to copy."""
+    name = f"template_{uuid.uuid4().hex[:8]}"
+    with psycopg.connect(servers.database_url, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}")
+    url = servers.on(name).replace("postgresql://", "postgresql+psycopg://")
+    migrate(url)
+    get_engine(url).dispose()
+    return name
+
+
+@pytest.fixture
+def settings(servers: Servers, template: str, tmp_path: Path) -> Iterator[Settings]:
+    """Settings with a database, a Redis prefix and a data folder of the test's own."""
+    name = f"test_{uuid.uuid4().hex[:8]}"
+    with psycopg.connect(servers.database_url, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    made = Settings(
+        _env_file=None, database_url=servers.on(name), redis_url=servers.redis_url, prefix=name,
+        data_dir=tmp_path / "data",
+    )  # fmt: skip
+    yield made
+    get_engine(made.postgres_url).dispose()
+    with psycopg.connect(servers.database_url, autocommit=True) as admin:
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    client = connect(made)
+    for key in client.scan_iter(match=f"{name}:*", count=1000):
+        client.delete(key)
+    client.close()
+
+
+@pytest.fixture
+def session(settings: Settings) -> Iterator[Session]:
+    """A session on the test's database."""
+    engine = create_engine(settings.postgres_url)
+    with Session(engine, expire_on_commit=False) as opened:
+        yield opened
+    engine.dispose()
+
+
+@pytest.fixture
+def redis_client(settings: Settings) -> Iterator[redis.Redis]:
+    """A client of the test's Redis."""
+    client = connect(settings)
+    yield client
+    client.close()
+
+
+def environment(settings: Settings, **more: str) -> dict[str, str]:
+    """The environment of a process that shares these settings."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("SORTLINE_")}
+    given = {
+        f"SORTLINE_{name.upper()}": str(value)
+        for name, value in settings.model_dump(exclude_defaults=True).items()
+        if value is not None
+    }
+    return {**kept, **given, "PYTHONPATH": str(ROOT), **more}
+
+
+@pytest.fixture
+def sortline(settings: Settings, tmp_path: Path):  # type: ignore[no-untyped-def]
+    """Runs the command line in a process of its own, on the test's settings."""
+    import sys
+
+    def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+        command = [str(Path(sys.executable).parent / "sortline"), *arguments]
+        return subprocess.run(
+            command,
+            cwd=tmp_path,
+            env=environment(settings),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            **options,
+        )  # type: ignore[call-overload]
+
+    return run
