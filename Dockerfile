@@ -91,7 +91,7 @@ CMD ["python", "-m", "web"]
 FROM run AS worker
 COPY --from=worker-environment /opt/sortline/ /opt/sortline/
 HEALTHCHECK --interval=15s --timeout=10s --start-period=60s --retries=3 CMD ["python", "-m", "worker.health"]
-CMD ["celery", "-A", "worker", "worker", "--loglevel=INFO"]
+CMD ["celery", "-A", "worker", "worker", "--loglevel=INFO", "--without-gossip", "--without-mingle"]
 
 FROM run AS worker-cuda
 COPY --from=worker-cuda-environment /opt/sortline/ /opt/sortline/
@@ -99,12 +99,13 @@ ENV NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility \
     SORTLINE_DEVICE=cuda
 HEALTHCHECK --interval=15s --timeout=10s --start-period=120s --retries=3 CMD ["python", "-m", "worker.health"]
-CMD ["celery", "-A", "worker", "worker", "--loglevel=INFO"]
+CMD ["celery", "-A", "worker", "worker", "--loglevel=INFO", "--without-gossip", "--without-mingle"]
 
 # Also housekeeping and beat, which have commands of their own.
 FROM run AS trainer
 COPY --from=trainer-environment /opt/sortline/ /opt/sortline/
-CMD ["celery", "-A", "trainer", "worker", "-Q", "training", "--pool=solo", "-n", "trainer@%h"]
+CMD ["celery", "-A", "trainer", "worker", "--loglevel=INFO", "--without-gossip", "--without-mingle", \
+     "-Q", "training", "--pool=solo", "-n", "trainer@%h"]
 
 FROM run AS flower
 COPY --from=flower-environment /opt/sortline/ /opt/sortline/

@@ -66,7 +66,6 @@ def test_the_settings_read_the_files(secrets: Path) -> None:
 
 
 def test_git_and_docker_leave_the_secrets_out() -> None:
-    run = subprocess.run(["git", "check-ignore", "-q", "deploy/secrets/redis_url"], cwd=ROOT, check=False)
-    assert run.returncode == 0
+    assert "secrets/" in (ROOT / "deploy/.gitignore").read_text().splitlines()
     allowed = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     assert not [line for line in allowed if "deploy" in line or "env" in line]
