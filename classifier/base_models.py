@@ -39,7 +39,7 @@ def _packaged(name: str) -> Path:
 
 def _local(name: str) -> Path | None:
     folder = Path(name).expanduser()
-    if folder.is_dir():
+    if name and folder.is_dir():
         return folder
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise CheckpointError(f"base model {name}: there is no such folder")
@@ -48,18 +48,30 @@ def _local(name: str) -> Path | None:
 
 def _from_hub(name: str) -> Path:
     silence_telemetry()
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
     try:
+        # Asked first, because the download itself waits without limit for a hub that never answers.
+        HfApi().model_info(name, timeout=_TIMEOUT_S)
         return Path(snapshot_download(name, allow_patterns=_FILES, etag_timeout=_TIMEOUT_S))
-    except (GatedRepoError, RepositoryNotFoundError, HFValidationError):
+    except (RepositoryNotFoundError, HFValidationError):
         raise CheckpointError(
             f"base model {name!r} is neither a folder here nor a public model on the hub"
         ) from None
     except Exception as error:  # the hub's client raises its HTTP library's errors too
+        return _downloaded_before(name, error)
+
+
+def _downloaded_before(name: str, reason: Exception) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=_FILES, local_files_only=True))
+    except LocalEntryNotFoundError:
         raise CheckpointError(
-            f"base model {name!r} is no folder here, and the hub can't be reached ({type(error).__name__})"
+            f"base model {name!r} is no folder here, and the hub can't be reached ({type(reason).__name__})"
         ) from None
 
 

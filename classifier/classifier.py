@@ -54,7 +54,7 @@ class Classifier:
 
     def batches(self, prepared: Sequence[Prepared]) -> list[ForwardBatch]:
         """Forward batches of all windows, sorted by length; a document's windows may lie in several."""
-        return batching.batches(prepared, self._budget, self.engine.slack, self._tokenizer.pad_id)
+        return batching.batches(prepared, self._budget, self.engine.overhead, self._tokenizer.pad_id)
 
     def forward(self, batch: ForwardBatch) -> NDArray[np.float32]:
         """Logits (rows, labels) of a batch; thread-safe."""

@@ -9,6 +9,7 @@ from sortline.logs import silence_telemetry
 silence_telemetry()
 
 import torch  # noqa: E402
+from safetensors import SafetensorError  # noqa: E402
 from transformers import AutoModelForSequenceClassification  # noqa: E402
 from transformers.utils import logging as transformers_logging  # noqa: E402
 
@@ -46,7 +47,7 @@ def read_encoder(folder: Path) -> Encoder:
             dtype=torch.float32,
             output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(f"checkpoint {folder} can't be loaded: {str(error).splitlines()[0]}") from None
     if report["missing_keys"] or report["mismatched_keys"]:
         raise CheckpointError(f"checkpoint {folder} lacks weights of its classifier")

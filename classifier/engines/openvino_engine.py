@@ -38,7 +38,7 @@ class OpenVinoEngine:
     """
 
     tokens_per_batch = 1024
-    slack = 64
+    overhead = 32
 
     def __init__(self, model: Path, precision: Precision, threads: int) -> None:
         self.name = f"openvino-{precision}"
@@ -47,7 +47,7 @@ class OpenVinoEngine:
             "INFERENCE_PRECISION_HINT": precision,
             "NUM_STREAMS": threads,
             "INFERENCE_NUM_THREADS": threads,
-            # Pinned streams of two processes on one machine would share a core and leave another idle.
+            # Pinned, the streams of two processes on one machine would share a core and leave another idle.
             "ENABLE_CPU_PINNING": False,
             "CPU_RUNTIME_CACHE_CAPACITY": str(_SHAPES_KEPT),
         }

@@ -10,8 +10,8 @@ class Engine(Protocol):
     """Runs the encoder.
 
     ``name``: library and precision, as ``openvino-bf16``; ``parallel``: how many threads may call `logits` at
-    once with gain; ``tokens_per_batch``: token budget it runs best with; ``slack``: padding tokens that cost
-    as much as a forward pass of their own.
+    once with gain; ``tokens_per_batch``: token budget it runs best with; ``overhead``: tokens that take as
+    long as a forward pass costs beside its tokens.
     """
 
     @property
@@ -21,7 +21,7 @@ class Engine(Protocol):
     @property
     def tokens_per_batch(self) -> int: ...
     @property
-    def slack(self) -> int: ...
+    def overhead(self) -> int: ...
 
     def logits(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> NDArray[np.float32]:
         """Logits (rows, labels) of token ids (rows, length) and their mask; thread-safe."""

@@ -36,7 +36,7 @@ class TorchEngine:
             raise ConfigurationError("device cuda was asked for, but torch finds none")
         self.name = f"torch-{precision}"
         self.tokens_per_batch = 16384 if device == "cuda" else 1024
-        self.slack = 4096 if device == "cuda" else 64
+        self.overhead = 2048 if device == "cuda" else 32
         self._device = torch.device(device)
         if device == "cpu":
             torch.set_num_threads(threads)

@@ -1,0 +1,30 @@
+"""Temperature scaling finds the temperature that logits were drawn with."""
+
+import numpy as np
+import pytest
+
+from classifier.calibration import fit_temperature, negative_log_likelihood, softmax
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_the_true_temperature_is_found(temperature: float) -> None:
+    draw = np.random.default_rng(0)
+    logits = draw.normal(0, 3, (5000, 10)).astype(np.float32)
+    labels = np.array([draw.choice(10, p=row / row.sum()) for row in softmax(logits, temperature)])
+    assert fit_temperature(logits, labels) == pytest.approx(temperature, rel=0.08)
+
+
+def test_calibration_never_raises_the_loss() -> None:
+    draw = np.random.default_rng(1)
+    logits = draw.normal(0, 3, (200, 5)).astype(np.float32)
+    labels = draw.integers(0, 5, 200)
+    fitted = fit_temperature(logits, labels)
+    assert negative_log_likelihood(logits / fitted, labels) <= negative_log_likelihood(logits, labels)
+
+
+def test_no_evidence_leaves_logits_as_they_are() -> None:
+    assert fit_temperature(np.zeros((0, 3), np.float32), np.zeros(0, np.int64)) == 1.0
+
+
+def test_softmax_stands_huge_logits() -> None:
+    np.testing.assert_array_equal(softmax(np.array([[1e30, -1e30]], np.float32)), [[1, 0]])

@@ -1,0 +1,86 @@
+"""Windows: every token is in one, or the document says that it is truncated."""
+
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer, processors
+
+from classifier.checkpoint_folder import StoredCheckpoint
+from classifier.tokens import MAX_WINDOWS, WindowTokenizer, longest_input, read_tokenizer
+from sortline.errors import CheckpointError
+
+WORDS = ["where", "is", "my", "card", "the", "cash", "machine", "ate", "it", "transfer"]
+
+
+@pytest.fixture
+def backend(tiny: StoredCheckpoint) -> Tokenizer:
+    return read_tokenizer(tiny.folder)
+
+
+def text_of(words: int) -> str:
+    return " ".join(WORDS[index % len(WORDS)] for index in range(words))
+
+
+def test_what_the_file_says_on_truncation_and_padding_is_reset(backend: Tokenizer) -> None:
+    assert backend.truncation and backend.padding
+    short, long = WindowTokenizer(backend, 512, "window", 16).prepare(["card", text_of(100)])
+    assert (short.tokens, long.tokens) == (3, 102)
+
+
+@pytest.mark.parametrize("words", [1, 30, 31, 52, 53, 200])
+def test_windows_cover_the_document_and_overlap(backend: Tokenizer, words: int) -> None:
+    (prepared,) = WindowTokenizer(backend, 32, "window", 8).prepare([text_of(words)])
+    ids = backend.encode(text_of(words), add_special_tokens=False).ids
+    start, end = (backend.token_to_id(token) for token in ("[CLS]", "[SEP]"))
+    seen: list[int] = []
+    for window in prepared.windows:
+        assert len(window) <= 32
+        assert (window[0], window[-1]) == (start, end)
+        body = window[1:-1]
+        if seen:
+            assert seen[-8:] == body[:8]
+            body = body[8:]
+        seen += body
+    assert seen == ids
+    assert not prepared.truncated
+
+
+def test_at_most_64_windows_and_then_it_says_so(backend: Tokenizer) -> None:
+    room = 32 - 2
+    tokenizer = WindowTokenizer(backend, 32, "window", 0)
+    whole, cut = tokenizer.prepare([text_of(room * MAX_WINDOWS), text_of(room * MAX_WINDOWS + 1)])
+    assert (len(whole.windows), whole.truncated) == (MAX_WINDOWS, False)
+    assert (len(cut.windows), cut.truncated) == (MAX_WINDOWS, True)
+
+
+def test_truncate_keeps_the_first_window(backend: Tokenizer) -> None:
+    fits, cut = WindowTokenizer(backend, 32, "truncate", 8).prepare([text_of(30), text_of(31)])
+    assert (len(fits.windows), fits.truncated) == (1, False)
+    assert (len(cut.windows), len(cut.windows[0]), cut.truncated) == (1, 32, True)
+    assert cut.windows == fits.windows
+
+
+def test_roberta_like_special_tokens(backend: Tokenizer) -> None:
+    backend.post_processor = processors.RobertaProcessing(("[SEP]", 3), ("[CLS]", 2))
+    (prepared,) = WindowTokenizer(backend, 32, "window", 8).prepare([text_of(100)])
+    assert {(window[0], window[-1]) for window in prepared.windows} == {(2, 3)}
+
+
+@pytest.mark.parametrize(("max_length", "overlap"), [(2, 0), (32, 30), (32, -1)])
+def test_windows_that_make_no_progress_are_refused(backend: Tokenizer, max_length: int, overlap: int) -> None:
+    with pytest.raises(CheckpointError, match="overlap"):
+        WindowTokenizer(backend, max_length, "window", overlap)
+
+
+def test_longest_input(tiny: StoredCheckpoint, tmp_path: Path) -> None:
+    assert longest_input(tiny.folder) == 128
+    (tmp_path / "config.json").write_text(
+        '{"model_type": "roberta", "max_position_embeddings": 514, "pad_token_id": 1}'
+    )
+    assert longest_input(tmp_path) == 512
+
+
+def test_a_broken_tokenizer_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="no fast tokenizer"):
+        read_tokenizer(tmp_path)
