@@ -1,0 +1,53 @@
+"""sortline classify: a quick look at what the active model says of a text."""
+
+import json
+import sys
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from db.queries import model_versions
+from db.session import session
+from sortline.errors import InvalidDocumentError, NotFoundError
+from sortline.settings import get_settings
+from sortline.text import encode, repair
+
+_TOP = 5
+
+
+@click.command()
+@click.argument("text", default="-")
+@click.option("--checkpoint", help="A checkpoint folder, instead of the active model version.")
+@click.option("--json", "as_json", is_flag=True)
+def command(text: str, checkpoint: str | None, as_json: bool) -> None:
+    """Classify TEXT (`-`: standard input) here and now; nothing is stored."""
+    from classifier.classifier import load_classifier
+
+    settings = get_settings()
+    uri, sha256 = checkpoint, None
+    if uri is None:
+        with session(settings.postgres_url) as opened:
+            version = model_versions.active(opened)
+        if version is None:
+            raise NotFoundError("no model is active; `sortline import FILE` and `sortline train` make one")
+        uri, sha256 = version.checkpoint_uri, version.sha256
+    raw = sys.stdin.buffer.read() if text == "-" else encode(text)
+    if not raw.strip():
+        raise InvalidDocumentError("text is empty", "empty_text")
+    classifier = load_classifier(uri, sha256, settings)
+    probabilities = classifier.predict_proba([repair(raw)[0]])
+    best, confidence, accepted = classifier.decide(probabilities)
+    labels = classifier.checkpoint.labels
+    ranked = [(labels[i], float(probabilities[0, i])) for i in probabilities[0].argsort()[::-1][:_TOP]]
+    decision = "accept" if accepted[0] else "review"
+    if as_json:
+        said = {"label": labels[best[0]], "confidence": float(confidence[0]), "decision": decision}
+        click.echo(json.dumps({**said, "candidates": [{"label": n, "probability": p} for n, p in ranked]}))
+        return
+    console = Console()
+    console.print(f"[bold]{labels[best[0]]}[/] {confidence[0]:.1%}, {decision}  ({classifier.engine.name})")
+    table = Table(show_header=False, box=None)
+    for name, probability in ranked:
+        table.add_row(name, f"{probability:.1%}", "█" * round(probability * 30))
+    console.print(table)

@@ -1,0 +1,89 @@
+"""sortline models: list, show, promote, roll back model versions."""
+
+import getpass
+import json
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from db.models import ModelVersion
+from db.queries import model_versions
+from db.session import session
+from sortline.settings import get_settings
+
+
+@click.group()
+def command() -> None:
+    """Model versions: list, show, promote, roll back."""
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True)
+def list_(as_json: bool) -> None:
+    """List model versions, newest first."""
+    with session(get_settings().postgres_url) as opened:
+        versions = model_versions.listing(opened)
+    if as_json:
+        click.echo(json.dumps([_describe(version) for version in versions]))
+        return
+    table = Table("version", "status", "base model", "test accuracy", "created", "promoted", box=None)
+    for version in versions:
+        accuracy = version.metrics.get("test", {}).get("accuracy")
+        table.add_row(
+            str(version.id), version.status, version.base_model,
+            f"{accuracy:.2%}" if accuracy is not None else "not measured",
+            f"{version.created_at:%Y-%m-%d %H:%M}",
+            f"{version.promoted_at:%Y-%m-%d %H:%M}" if version.promoted_at else "never",
+        )  # fmt: skip
+    Console().print(
+        table if versions else "no model version yet: `sortline import FILE`, then `sortline train`"
+    )
+
+
+@command.command()
+@click.argument("version", type=int)
+def show(version: int) -> None:
+    """Show all that is known of a model version, as JSON."""
+    with session(get_settings().postgres_url) as opened:
+        found = model_versions.get(opened, version)
+    click.echo(json.dumps(_describe(found) | {"metrics": found.metrics}, indent=2))
+
+
+@command.command()
+@click.argument("version", type=int)
+@click.option("--json", "as_json", is_flag=True)
+def promote(version: int, as_json: bool) -> None:
+    """Make a model version the active one; workers swap to it within seconds."""
+    with session(get_settings().postgres_url) as opened:
+        found = model_versions.activate(opened, version, actor=getpass.getuser())
+        opened.commit()
+    _say(found, as_json)
+
+
+@command.command()
+@click.option("--json", "as_json", is_flag=True)
+def rollback(as_json: bool) -> None:
+    """Go back to the version that was active before."""
+    with session(get_settings().postgres_url) as opened:
+        found = model_versions.rollback(opened, actor=getpass.getuser())
+        opened.commit()
+    _say(found, as_json)
+
+
+def _say(version: ModelVersion, as_json: bool) -> None:
+    click.echo(json.dumps(_describe(version)) if as_json else f"model version {version.id} is active")
+
+
+def _describe(version: ModelVersion) -> dict[str, Any]:
+    return {
+        "id": version.id,
+        "status": version.status,
+        "base_model": version.base_model,
+        "checkpoint_uri": version.checkpoint_uri,
+        "sha256": version.sha256,
+        "parent_id": version.parent_id,
+        "created_at": version.created_at.isoformat(),
+        "promoted_at": version.promoted_at.isoformat() if version.promoted_at else None,
+    }

@@ -1,0 +1,52 @@
+"""Progress of long work: a bar on a terminal, plain lines elsewhere; always on standard error."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+_PLAIN_EVERY_S = 10.0
+Update = Callable[[float, float, str], None]
+
+
+@contextmanager
+def bar(what: str) -> Iterator[Update]:
+    """A bar; the block calls the update with (done, total, a few words more)."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _plain(what)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, TextColumn("{task.fields[more]}"), console=console) as progress:
+        task = progress.add_task(what, total=None, more="")
+
+        def update(done: float, total: float, more: str = "") -> None:
+            progress.update(task, completed=done, total=total, more=more)
+
+        yield update
+
+
+@contextmanager
+def counting(what: str, unit: str) -> Iterator[Callable[[int], None]]:
+    """A count of something whose total is not known."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    with console.status(what) as status:
+        yield lambda count: status.update(f"{what}: {count:,} {unit}")
+
+
+def _plain(what: str) -> Update:
+    last = [0.0]
+
+    def update(done: float, total: float, more: str = "") -> None:
+        now = time.monotonic()
+        if now - last[0] >= _PLAIN_EVERY_S or done >= total:
+            last[0] = now
+            print(f"{what}: {done:,.0f} of {total:,.0f} {more}".rstrip(), file=sys.stderr, flush=True)  # noqa: T201
+
+    return update

@@ -1,0 +1,92 @@
+"""sortline train: human decisions to a model version, in this process."""
+
+import json
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from db.queries import model_versions, training_runs
+from db.session import session
+from sortline.settings import get_settings
+
+
+@click.command()
+@click.option("--base-model", help="Encoder: a packaged one, a hub name, or a folder.")
+@click.option("--epochs", type=int)
+@click.option("--learning-rate", type=float)
+@click.option("--batch-size", type=int)
+@click.option("--max-length", type=int, help="Longest window, in tokens.")
+@click.option("--seed", type=int)
+@click.option("--strip-html", is_flag=True, help="Clean markup out of texts.")
+@click.option(
+    "--mask", type=click.Choice(["urls", "emails", "users"]), multiple=True, help="Mask what names people."
+)
+@click.option(
+    "--remove-stop-words", is_flag=True, help="BERT is better without; docs/decisions says how much."
+)
+@click.option("--keep-near-duplicates", is_flag=True, help="To compare with published figures only.")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
+def command(
+    strip_html: bool, mask: tuple[str, ...], remove_stop_words: bool, as_json: bool, **asked: Any
+) -> None:
+    """Fine-tune on every labelled document, evaluate, calibrate; the first model version goes live."""
+    from sortline.cli.progress import bar
+    from trainer.cleaning import chosen_cleaning
+    from trainer.run import train
+
+    settings = get_settings()
+    cleaning = chosen_cleaning(strip_html, mask, remove_stop_words)
+    parameters = {name: value for name, value in asked.items() if value} | {"cleaning": cleaning.to_dict()}
+    with session(settings.postgres_url) as opened:
+        run_id = training_runs.create(opened, "command line", parameters).id
+        opened.commit()
+    with bar("fine-tuning") as update:
+
+        def show(said: dict[str, Any]) -> None:
+            if "step" in said:
+                update(said["step"], said["steps"], f"loss {said['loss']:.3f}, {said['left_s']:.0f} s left")
+
+        version_id = train(settings, run_id, show)
+    with session(settings.postgres_url) as opened:
+        version = model_versions.get(opened, version_id or 0)
+    if as_json:
+        outcome = {"training_run": run_id, "model_version": version.id, "status": version.status}
+        click.echo(json.dumps({**outcome, "metrics": version.metrics}))
+    else:
+        _print(version.id, version.status, version.metrics)
+
+
+def _print(version_id: int, status: str, metrics: dict[str, Any]) -> None:
+    console = Console()
+    counts, test = metrics["snapshot"], metrics.get("test", {})
+    table = Table(show_header=False, box=None)
+    table.add_row("model version", f"{version_id} ({status})")
+    table.add_row(
+        "documents",
+        f"train {counts['train']:,}, validation {counts['validation']:,}, test {counts['test']:,}",
+    )
+    table.add_row("left out", f"{counts['left_out']:,} training texts that nearly repeat held-out ones")
+    table.add_row("leak check", f"{counts['leaks']:,} near-duplicate pairs across splits")
+    if test.get("documents"):
+        table.add_row("test accuracy", f"{test['accuracy']:.2%} (macro-F1 {test['macro_f1']:.2%})")
+        risk = "" if test["risk"] is None else f", {test['risk']:.2%} of them wrong"
+        table.add_row("accepted", f"{test['coverage']:.1%} of test{risk}")
+        table.add_row("calibration", f"ECE {test['ece']:.2%} at temperature {metrics['temperature']:.2f}")
+    for name in ("few_examples", "untrained_labels"):
+        if counts.get(name):
+            table.add_row(name.replace("_", " "), ", ".join(counts[name]))
+    console.print(table)
+    if test.get("documents"):
+        weakest = sorted(test["per_label"].items(), key=lambda item: item[1]["f1"])[:5]
+        per_label = Table("weakest labels", "precision", "recall", "F1", "support", box=None)
+        for label, row in weakest:
+            per_label.add_row(
+                label,
+                f"{row['precision']:.2f}",
+                f"{row['recall']:.2f}",
+                f"{row['f1']:.2f}",
+                str(row["support"]),
+            )
+        console.print(per_label)

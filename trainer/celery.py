@@ -1,0 +1,34 @@
+"""The trainer's Celery app: `celery -A trainer worker -Q training`, its housekeeping, and beat.
+
+Messages carry ids, never texts; they are acknowledged early, because the database row and not the broker
+says what is running.
+"""
+
+from celery import Celery, signals
+from kombu import Queue
+
+from sortline.logs import set_up_logging, silence_telemetry
+from sortline.settings import get_settings
+
+settings = get_settings()
+app = Celery("trainer", broker=settings.celery_broker, include=["trainer.tasks"])
+app.conf.update(
+    beat_schedule={"expire-leases": {"task": "trainer.expire_leases", "schedule": 60.0}},
+    broker_connection_retry_on_startup=True,
+    broker_transport_options={"visibility_timeout": 24 * 3600},
+    sortline_settings=settings,
+    task_acks_late=False,
+    task_default_queue="housekeeping",
+    task_ignore_result=True,
+    task_queues=[Queue("training"), Queue("housekeeping")],
+    task_routes={"trainer.train": {"queue": "training"}},
+    worker_hijack_root_logger=False,
+    worker_prefetch_multiplier=1,
+    worker_send_task_events=True,
+)
+
+
+@signals.setup_logging.connect
+def _logging(**_options: object) -> None:
+    silence_telemetry()
+    set_up_logging(settings.log_level)
