@@ -113,9 +113,7 @@ class Prediction(Table):
 
     __tablename__ = "predictions"
 
-    document_id: Mapped[int] = mapped_column(
-        ForeignKey("documents.id"), primary_key=True, autoincrement=False
-    )
+    document_id: Mapped[int] = mapped_column(ForeignKey("documents.id"), primary_key=True, autoincrement=False)
     model_version_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     kind: Mapped[str] = mapped_column(primary_key=True, comment="live, rescore or shadow")
     label_id: Mapped[int] = mapped_column(Integer)
@@ -164,9 +162,7 @@ class Review(Table):
     created_at: Mapped[datetime] = _now()
     supersedes_id: Mapped[int | None] = mapped_column(ForeignKey("reviews.id"))
 
-    __table_args__ = (
-        CheckConstraint("action IN ('confirm', 'correct', 'skip', 'none_fits', 'undo')", name="action"),
-    )
+    __table_args__ = (CheckConstraint("action IN ('confirm', 'correct', 'skip', 'none_fits', 'undo')", name="action"),)
 
 
 class DocumentSplit(Table):

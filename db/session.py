@@ -44,9 +44,7 @@ def session(url: str) -> Iterator[Session]:
         try:
             opened.connection()
         except DBAPIError as error:
-            raise ServerUnreachableError(
-                f"Postgres at {safe_url(url)} can't be reached: {_why(error)}"
-            ) from None
+            raise ServerUnreachableError(f"Postgres at {safe_url(url)} can't be reached: {_why(error)}") from None
         yield opened
 
 

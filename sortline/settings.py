@@ -29,9 +29,7 @@ class Settings(BaseSettings):
     )
 
     # Where things are
-    database_url: str | None = Field(
-        None, description="Postgres; unset: the embedded server of `sortline up`"
-    )
+    database_url: str | None = Field(None, description="Postgres; unset: the embedded server of `sortline up`")
     database_url_file: Path | None = Field(None, description="A file that holds DATABASE_URL (a secret)")
     redis_url: str | None = Field(None, description="Redis; unset: the embedded server of `sortline up`")
     redis_url_file: Path | None = Field(None, description="A file that holds REDIS_URL (a secret)")
@@ -62,9 +60,7 @@ class Settings(BaseSettings):
         0, ge=0, description="Token budget of one forward pass; 0: what suits the engine (1,024 on a CPU)"
     )
     micro_batch: int = Field(512, gt=0, description="Most documents of one micro-batch")
-    max_wait_ms: float = Field(
-        5.0, ge=0, le=10, description="How long an idle worker waits for a micro-batch to fill"
-    )
+    max_wait_ms: float = Field(5.0, ge=0, le=10, description="How long an idle worker waits for a micro-batch to fill")
     bulk_share: float = Field(
         0.2, gt=0, lt=1, description="Share of the compute time that bulk gets at least while live is busy"
     )
@@ -121,9 +117,7 @@ class Settings(BaseSettings):
             return f"postgresql+psycopg://postgres@/postgres?host={self.runtime_dir / 'postgres'}"
         scheme, separator, rest = url.partition("://")
         if not separator or scheme not in {"postgres", "postgresql", "postgresql+psycopg"}:
-            raise ConfigurationError(
-                "SORTLINE_DATABASE_URL is no Postgres URL (postgresql://user@host/database)"
-            )
+            raise ConfigurationError("SORTLINE_DATABASE_URL is no Postgres URL (postgresql://user@host/database)")
         return "postgresql+psycopg://" + rest
 
     @property

@@ -124,9 +124,7 @@ class Supervisor:
     def _start_server(self, server: Server) -> None:
         # SIGINT is Postgres' fast shutdown: it does not wait for clients.
         number = signal.SIGINT if server.name == "postgres" else signal.SIGTERM
-        child = Child(
-            server.name, server.command, self.sink, user=server.user, stop_signal=number, launched=self._note
-        )
+        child = Child(server.name, server.command, self.sink, user=server.user, stop_signal=number, launched=self._note)
         child.start()
         self.servers.append(child)
         self._note()

@@ -42,9 +42,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
         os.environ.get("SORTLINE_TEST_DATABASE_URL"),
         os.environ.get("SORTLINE_TEST_REDIS_URL"),
     )
-    here = Settings(
-        _env_file=None, data_dir=tmp_path_factory.mktemp("servers"), database_url=None, redis_url=None
-    )
+    here = Settings(_env_file=None, data_dir=tmp_path_factory.mktemp("servers"), database_url=None, redis_url=None)
     started: list[Child] = []
     made = [] if database_url else [embedded_postgres(here)]
     made += [] if redis_url else [embedded_redis(here)]

@@ -5,7 +5,7 @@ says what is running.
 """
 
 from celery import Celery, signals
-from kombu import Queue
+from kombu.entity import Queue
 
 from sortline.logs import set_up_logging, silence_telemetry
 from sortline.settings import get_settings
@@ -20,7 +20,7 @@ app.conf.update(
     task_acks_late=False,
     task_default_queue="housekeeping",
     task_ignore_result=True,
-    task_queues=[Queue("training"), Queue("housekeeping")],
+    task_queues=[Queue("training"), Queue("housekeeping")],  # type: ignore[no-untyped-call]
     task_routes={"trainer.train": {"queue": "training"}},
     worker_hijack_root_logger=False,
     worker_prefetch_multiplier=1,

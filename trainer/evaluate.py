@@ -25,9 +25,7 @@ def evaluate(
     confidence = probabilities.max(axis=1)
     right = predicted == targets
     accepted = confidence >= threshold
-    per_label = precision_recall_fscore_support(
-        targets, predicted, labels=range(len(labels)), zero_division=0
-    )
+    per_label = precision_recall_fscore_support(targets, predicted, labels=range(len(labels)), zero_division=0)
     return {
         "documents": len(targets),
         "accuracy": float(accuracy_score(targets, predicted)),
@@ -49,7 +47,5 @@ def expected_calibration_error(confidence: NDArray[np.float32], right: NDArray[n
     for each in range(_BINS):
         inside = bins == each
         if inside.any():
-            error += float(inside.mean()) * abs(
-                float(confidence[inside].mean()) - float(right[inside].mean())
-            )
+            error += float(inside.mean()) * abs(float(confidence[inside].mean()) - float(right[inside].mean()))
     return error

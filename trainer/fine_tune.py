@@ -134,9 +134,7 @@ def _optimizer(model: PreTrainedModel, parameters: Parameters, steps: int) -> tu
                 for name, weight in model.named_parameters()
                 if name.startswith("classifier") is in_head and (weight.ndim > 1) is decays
             ]
-            groups.append(
-                {"params": found, "lr": rate, "weight_decay": parameters.weight_decay if decays else 0.0}
-            )
+            groups.append({"params": found, "lr": rate, "weight_decay": parameters.weight_decay if decays else 0.0})
     optimizer = torch.optim.AdamW([group for group in groups if group["params"]], fused=True)
     warm = max(1, int(steps * parameters.warmup))
 

@@ -68,9 +68,7 @@ def import_file(
         report.reviews += reviews
         on_rows(report.rows)
     assigned = assign(labelled_documents(session), split, keep_near_duplicates)
-    splits = [
-        {"id": a.document_id, "group_id": a.group_id, "split": a.split, "forced": a.forced} for a in assigned
-    ]
+    splits = [{"id": a.document_id, "group_id": a.group_id, "split": a.split, "forced": a.forced} for a in assigned]
     store_splits(session, orjson.dumps(splits).decode())
     report.splits = dict(Counter(a.split for a in assigned))
     report.seconds = round(time.monotonic() - began, 2)

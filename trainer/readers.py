@@ -64,9 +64,7 @@ def _decode(path: Path, encoding: str) -> str:
         return raw.decode(encoding)
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        message = (
-            f"{path}: line {line} is not {error.encoding}; name its encoding, for example --encoding latin-1"
-        )
+        message = f"{path}: line {line} is not {error.encoding}; name its encoding, for example --encoding latin-1"
         raise ImportFileError(message) from None
     except LookupError:
         raise ImportFileError(f"{path}: unknown encoding {encoding}") from None
@@ -96,9 +94,7 @@ def _delimited(text: str, delimiter: str, columns: Columns, path: Path) -> Itera
         if len(cells) != len(names):
             yield Row(line, error=f"has {len(cells)} columns instead of {len(names)}")
             continue
-        yield _row(
-            line, [cells[i] for i in places[0]], cells[places[1]], cells[places[2]] if places[2] >= 0 else ""
-        )
+        yield _row(line, [cells[i] for i in places[0]], cells[places[1]], cells[places[2]] if places[2] >= 0 else "")
 
 
 def _records(records: Iterator[tuple[int, Any]], columns: Columns, path: Path) -> Iterator[Row]:
@@ -119,9 +115,7 @@ def _records(records: Iterator[tuple[int, Any]], columns: Columns, path: Path) -
         if not all(isinstance(value, str) for value in values):
             yield Row(line, error=f"field {places[0][0]} is no text")
             continue
-        yield _row(
-            line, values, str(record[places[1]]), str(record.get(places[2]) or "") if places[2] else ""
-        )
+        yield _row(line, values, str(record[places[1]]), str(record.get(places[2]) or "") if places[2] else "")
 
 
 def _json_lines(text: str) -> Iterator[tuple[int, Any]]:

@@ -170,9 +170,7 @@ def _finish(
         return version.id
 
 
-def _judge(
-    classifier: Classifier, description: Checkpoint, data: TrainingData
-) -> tuple[Checkpoint, dict[str, Any]]:
+def _judge(classifier: Classifier, description: Checkpoint, data: TrainingData) -> tuple[Checkpoint, dict[str, Any]]:
     """Fit the temperature on validation, then look at test once, with the engine that will serve."""
     labels = description.labels
     validation = classifier.logits([d.text for d in data.validation]) if data.validation else np.empty((0, 0))

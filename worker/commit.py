@@ -54,9 +54,7 @@ def commit_dead(session: Session, dead: Sequence[DeadEntry]) -> list[ResultEvent
     bury(session, [_letter(item) for item in dead])
     session.commit()
     at = _now()
-    return [
-        ResultEvent("dead", item.entry.source, item.entry.id, decision=item.reason, at=at) for item in dead
-    ]
+    return [ResultEvent("dead", item.entry.source, item.entry.id, decision=item.reason, at=at) for item in dead]
 
 
 def is_the_documents_fault(error: Exception) -> bool:

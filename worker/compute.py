@@ -14,9 +14,7 @@ log = logging.getLogger(__name__)
 class Compute:
     """Runs forward passes; ``running`` tells since when each thread has been in one."""
 
-    def __init__(
-        self, schedule: Schedule, failures: Failures, finished: Callable[[MicroBatch], None]
-    ) -> None:
+    def __init__(self, schedule: Schedule, failures: Failures, finished: Callable[[MicroBatch], None]) -> None:
         self.schedule = schedule
         self.failures = failures
         self.finished = finished

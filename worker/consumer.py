@@ -53,9 +53,7 @@ class Consumer:
         wait = () if block_ms is None else ("BLOCK", block_ms)
         stream = self.settings.stream(lane)
         try:
-            reply = self._call(
-                "XREADGROUP", "GROUP", GROUP, self.name, "COUNT", count, *wait, "STREAMS", stream, ">"
-            )
+            reply = self._call("XREADGROUP", "GROUP", GROUP, self.name, "COUNT", count, *wait, "STREAMS", stream, ">")
         except redis.exceptions.ResponseError as error:
             if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
                 raise
@@ -84,10 +82,7 @@ class Consumer:
         reply = self._call("XCLAIM", stream, GROUP, self.name, idle_ms, *deliveries)
         claimed = {item[0]: item[1] for item in reply if item and item[1]}
         self._acknowledge_deleted(stream, [entry_id for entry_id in deliveries if entry_id not in claimed])
-        return [
-            Entry(lane, entry_id.decode(), fields, deliveries[entry_id])
-            for entry_id, fields in claimed.items()
-        ]
+        return [Entry(lane, entry_id.decode(), fields, deliveries[entry_id]) for entry_id, fields in claimed.items()]
 
     def hold(self, held: Mapping[Lane, Sequence[str]]) -> None:
         """Refresh the idle time of exactly these entries, without counting a delivery."""

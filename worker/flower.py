@@ -36,8 +36,7 @@ def environment(settings: Settings) -> dict[str, str]:
         added["FLOWER_BASIC_AUTH"] = password
     elif not _is_loopback(settings.flower_host):
         raise ConfigurationError(
-            f"Flower on {settings.flower_host} needs a password: "
-            "set SORTLINE_FLOWER_BASIC_AUTH to user:password"
+            f"Flower on {settings.flower_host} needs a password: set SORTLINE_FLOWER_BASIC_AUTH to user:password"
         )
     return {**os.environ, **added}
 

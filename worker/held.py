@@ -55,9 +55,7 @@ class Held:
     def wait_for_room(self, lane: Lane, documents: int, size: int, timeout: float) -> bool:
         """Wait until fewer than ``documents`` entries of the lane and ``size`` bytes of text are held."""
         with self._changed:
-            return self._changed.wait_for(
-                lambda: len(self._entries[lane]) < documents and self._bytes < size, timeout
-            )
+            return self._changed.wait_for(lambda: len(self._entries[lane]) < documents and self._bytes < size, timeout)
 
     def later(self, entry: Entry, delay_s: float = 0.0) -> None:
         """Hand the entry to the lane's reader, after a while."""

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
-from classifier.classifier import Classifier, ForwardBatch, Prepared
 
+from classifier.classifier import Classifier, ForwardBatch, Prepared
 from sortline.settings import Lane
 from worker.entry import Entry
 

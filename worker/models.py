@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 
-from classifier.classifier import Classifier
-from db.queries.model_versions import active
 from sqlalchemy.exc import DBAPIError
 
+from classifier.classifier import Classifier
+from db.queries.model_versions import active
 from db.session import session
 from sortline.errors import ConfigurationError, SortlineError, TransientError
 from sortline.settings import Settings

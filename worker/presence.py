@@ -141,6 +141,4 @@ class TaskEvents:
         )  # fmt: skip
         dispatcher.send("task-started", uuid=task_id, timestamp=started)
         outcome = f"{len(batch)} documents by model version {batch.model.version_id}"
-        dispatcher.send(
-            "task-succeeded", uuid=task_id, result=outcome, runtime=ended - started, timestamp=ended
-        )
+        dispatcher.send("task-succeeded", uuid=task_id, result=outcome, runtime=ended - started, timestamp=ended)

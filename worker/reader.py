@@ -64,9 +64,7 @@ class Reader:
                 entries = self._read()
                 self._pause = 0.1
             except Outage as error:
-                log.warning(
-                    "lane %s: Redis is away (%s); trying again in %.1f s", self.lane, error, self._pause
-                )
+                log.warning("lane %s: Redis is away (%s); trying again in %.1f s", self.lane, error, self._pause)
                 self.stopping.wait(self._pause)
                 self._pause = min(self._pause * 2, 2.0)
                 continue
@@ -75,9 +73,9 @@ class Reader:
 
     def _has_room(self) -> bool:
         batch = self.settings.micro_batch
-        return self.schedule.wait_for_room(
-            self.lane, _READ_AHEAD_BATCHES * batch, 0.2
-        ) and self.held.wait_for_room(self.lane, HELD_BATCHES * batch, _HELD_BYTES, 0.2)
+        return self.schedule.wait_for_room(self.lane, _READ_AHEAD_BATCHES * batch, 0.2) and self.held.wait_for_room(
+            self.lane, HELD_BATCHES * batch, _HELD_BYTES, 0.2
+        )
 
     def _read(self) -> list[Entry]:
         count = max(1, min(self.settings.micro_batch, _READ_BYTES // self._largest))

@@ -133,9 +133,7 @@ class Writer:
 
         events = self._insist(commit)
         for item in dead:
-            log.warning(
-                "dead letter: lane %s, entry %s: %s", item.entry.lane, item.entry.entry_id, item.reason
-            )
+            log.warning("dead letter: lane %s, entry %s: %s", item.entry.lane, item.entry.entry_id, item.reason)
         self.then(Committed([], [item.entry for item in dead], events))
 
     def _insist(self, commit: Callable[[], list[ResultEvent]]) -> list[ResultEvent]:
@@ -194,9 +192,7 @@ class Acknowledger:
             try:
                 self._acknowledge(committed)
             except Stopped:
-                log.warning(
-                    "stopped while Redis was away; what was committed is acknowledged by the next worker"
-                )
+                log.warning("stopped while Redis was away; what was committed is acknowledged by the next worker")
                 return
 
     def _acknowledge(self, committed: Committed) -> None:

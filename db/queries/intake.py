@@ -74,9 +74,7 @@ def store_batch(session: Session, rows: str) -> dict[Key, StoredPrediction]:
         return {}
     ids = [row.document_id for row in known]
     found = {row.document_id: StoredPrediction(*row[1:]) for row in session.execute(_STORED, {"ids": ids})}
-    return {
-        (row.source, row.id, row.hash): found[row.document_id] for row in known if row.document_id in found
-    }
+    return {(row.source, row.id, row.hash): found[row.document_id] for row in known if row.document_id in found}
 
 
 def bury(session: Session, letters: list[dict[str, Any]]) -> None:

@@ -20,9 +20,7 @@ FROM decided JOIN documents ON documents.id = document_id JOIN labels ON labels.
 LEFT JOIN document_splits ON document_splits.document_id = documents.id
 WHERE labels.archived_at IS NULL ORDER BY documents.id
 """)
-_LABELS = text(
-    "INSERT INTO labels (name) SELECT unnest(CAST(:names AS text[])) ON CONFLICT (name) DO NOTHING"
-)
+_LABELS = text("INSERT INTO labels (name) SELECT unnest(CAST(:names AS text[])) ON CONFLICT (name) DO NOTHING")
 _IMPORT = text("""
 WITH incoming AS MATERIALIZED (
   SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS row (

@@ -38,9 +38,7 @@ def upgrade() -> None:
         sa.Column("actor", sa.Text(), nullable=False),
         sa.Column("action", sa.Text(), nullable=False),
         sa.Column("subject", sa.Text(), nullable=False),
-        sa.Column(
-            "detail", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False
-        ),
+        sa.Column("detail", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_events")),
     )
@@ -53,18 +51,14 @@ def upgrade() -> None:
         sa.Column("external_id", sa.Text(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("detail", sa.Text(), nullable=False),
-        sa.Column(
-            "raw", sa.LargeBinary(), nullable=False, comment="the entry's fields, as worker.queue packs them"
-        ),
+        sa.Column("raw", sa.LargeBinary(), nullable=False, comment="the entry's fields, as worker.queue packs them"),
         sa.Column("attempts", sa.SmallInteger(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("requeued_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_dead_letters")),
         sa.UniqueConstraint("lane", "entry_id", name=op.f("uq_dead_letters_lane_entry_id")),
     )
-    op.create_index(
-        "ix_dead_letters_source_external_id", "dead_letters", ["source", "external_id"], unique=False
-    )
+    op.create_index("ix_dead_letters_source_external_id", "dead_letters", ["source", "external_id"], unique=False)
     op.create_table(
         "documents",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -75,18 +69,14 @@ def upgrade() -> None:
         sa.Column("repaired", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("meta", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         sa.Column("lane", sa.Text(), nullable=False),
-        sa.Column(
-            "entry_id", sa.Text(), nullable=True, comment="of the last time it was sent; null: imported"
-        ),
+        sa.Column("entry_id", sa.Text(), nullable=True, comment="of the last time it was sent; null: imported"),
         sa.Column("received_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_documents")),
         sa.UniqueConstraint(
             "source", "external_id", "content_hash", name=op.f("uq_documents_source_external_id_content_hash")
         ),
     )
-    op.create_index(
-        "ix_documents_received_at", "documents", ["received_at"], unique=False, postgresql_using="brin"
-    )
+    op.create_index("ix_documents_received_at", "documents", ["received_at"], unique=False, postgresql_using="brin")
     op.create_table(
         "labels",
         sa.Column("id", sa.Integer(), sa.Identity(always=False), nullable=False),
@@ -110,17 +100,13 @@ def upgrade() -> None:
         sa.Column("base_model", sa.Text(), nullable=False),
         sa.Column("parent_id", sa.Integer(), nullable=True),
         sa.Column("label_ids", postgresql.ARRAY(sa.Integer()), nullable=False),
-        sa.Column(
-            "metrics", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False
-        ),
+        sa.Column("metrics", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("promoted_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
             "status IN ('candidate', 'active', 'retired', 'rejected')", name=op.f("ck_model_versions_status")
         ),
-        sa.ForeignKeyConstraint(
-            ["parent_id"], ["model_versions.id"], name=op.f("fk_model_versions_parent_id")
-        ),
+        sa.ForeignKeyConstraint(["parent_id"], ["model_versions.id"], name=op.f("fk_model_versions_parent_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_model_versions")),
     )
     op.create_index(
@@ -165,9 +151,7 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "split IN ('train', 'validation', 'test', 'left_out')", name=op.f("ck_document_splits_split")
         ),
-        sa.ForeignKeyConstraint(
-            ["document_id"], ["documents.id"], name=op.f("fk_document_splits_document_id")
-        ),
+        sa.ForeignKeyConstraint(["document_id"], ["documents.id"], name=op.f("fk_document_splits_document_id")),
         sa.PrimaryKeyConstraint("document_id", name=op.f("pk_document_splits")),
     )
     op.create_index(op.f("ix_document_splits_group_id"), "document_splits", ["group_id"], unique=False)
@@ -178,9 +162,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.Text(), nullable=False, comment="live, rescore or shadow"),
         sa.Column("label_id", sa.Integer(), nullable=False),
         sa.Column("confidence", sa.REAL(), nullable=False),
-        sa.Column(
-            "probabilities", postgresql.ARRAY(sa.REAL()), nullable=False, comment="in the order of label_ids"
-        ),
+        sa.Column("probabilities", postgresql.ARRAY(sa.REAL()), nullable=False, comment="in the order of label_ids"),
         sa.Column("decision", sa.Text(), nullable=False, comment="accept or review"),
         sa.Column("windows", sa.SmallInteger(), server_default=sa.text("1"), nullable=False),
         sa.Column("truncated", sa.Boolean(), server_default=sa.text("false"), nullable=False),
@@ -190,9 +172,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["document_id"], ["documents.id"], name=op.f("fk_predictions_document_id")),
         sa.PrimaryKeyConstraint("document_id", "model_version_id", "kind", name=op.f("pk_predictions")),
     )
-    op.create_index(
-        "ix_predictions_created_at", "predictions", ["created_at"], unique=False, postgresql_using="brin"
-    )
+    op.create_index("ix_predictions_created_at", "predictions", ["created_at"], unique=False, postgresql_using="brin")
     op.create_table(
         "reviews",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),

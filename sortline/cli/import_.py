@@ -21,9 +21,7 @@ _SHOWN = 20
 @click.option("--no-header", is_flag=True, help="The file has no header; columns are named 1, 2, 3, ...")
 @click.option("--encoding", default="utf-8", show_default=True)
 @click.option("--source", default="import", show_default=True, help="Source of the documents.")
-@click.option(
-    "--split", type=click.Choice(["train", "validation", "test"]), help="Split of the new examples."
-)
+@click.option("--split", type=click.Choice(["train", "validation", "test"]), help="Split of the new examples.")
 @click.option("--keep-near-duplicates", is_flag=True, help="Train on texts that nearly repeat held-out ones.")
 @click.option("--strict", is_flag=True, help="Import nothing if any row is bad.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
@@ -51,7 +49,8 @@ def command(
     else:
         shares = ", ".join(f"{name} {count:,}" for name, count in sorted(report.splits.items())) or "none new"
         click.echo(
-            f"{report.rows:,} rows in {report.seconds:g} s: {report.documents:,} new documents, {report.reviews:,} new labels"
+            f"{report.rows:,} rows in {report.seconds:g} s: "
+            f"{report.documents:,} new documents, {report.reviews:,} new labels"
         )
         click.echo(f"splits: {shares}")
     sys.exit(1 if report.bad else 0)

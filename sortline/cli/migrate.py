@@ -7,9 +7,7 @@ from sortline.settings import get_settings
 
 
 @click.command()
-@click.option(
-    "--revision", default="head", show_default=True, help="Where to go; `base` empties the database."
-)
+@click.option("--revision", default="head", show_default=True, help="Where to go; `base` empties the database.")
 def command(revision: str) -> None:
     """Bring the database to the newest schema."""
     before, after = migrate(get_settings().postgres_url, revision)

@@ -37,9 +37,7 @@ def list_(as_json: bool) -> None:
             f"{version.created_at:%Y-%m-%d %H:%M}",
             f"{version.promoted_at:%Y-%m-%d %H:%M}" if version.promoted_at else "never",
         )  # fmt: skip
-    Console().print(
-        table if versions else "no model version yet: `sortline import FILE`, then `sortline train`"
-    )
+    Console().print(table if versions else "no model version yet: `sortline import FILE`, then `sortline train`")
 
 
 @command.command()

@@ -4,12 +4,18 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 _PLAIN_EVERY_S = 10.0
-Update = Callable[[float, float, str], None]
+
+
+class Update(Protocol):
+    """Says how far it is."""
+
+    def __call__(self, done: float, total: float, more: str = "") -> None: ...
 
 
 @contextmanager

@@ -20,17 +20,11 @@ from sortline.settings import get_settings
 @click.option("--max-length", type=int, help="Longest window, in tokens.")
 @click.option("--seed", type=int)
 @click.option("--strip-html", is_flag=True, help="Clean markup out of texts.")
-@click.option(
-    "--mask", type=click.Choice(["urls", "emails", "users"]), multiple=True, help="Mask what names people."
-)
-@click.option(
-    "--remove-stop-words", is_flag=True, help="BERT is better without; docs/decisions says how much."
-)
+@click.option("--mask", type=click.Choice(["urls", "emails", "users"]), multiple=True, help="Mask what names people.")
+@click.option("--remove-stop-words", is_flag=True, help="BERT is better without; docs/decisions says how much.")
 @click.option("--keep-near-duplicates", is_flag=True, help="To compare with published figures only.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
-def command(
-    strip_html: bool, mask: tuple[str, ...], remove_stop_words: bool, as_json: bool, **asked: Any
-) -> None:
+def command(strip_html: bool, mask: tuple[str, ...], remove_stop_words: bool, as_json: bool, **asked: Any) -> None:
     """Fine-tune on every labelled document, evaluate, calibrate; the first model version goes live."""
     from sortline.cli.progress import bar
     from trainer.cleaning import chosen_cleaning

@@ -62,9 +62,7 @@ def start_worker(worker_settings: Settings, tmp_path: Path) -> Iterator[StartWor
     """Starts workers; those still running at the end are killed."""
     started: list[WorkerProcess] = []
 
-    def start(
-        changes: dict[str, object] | None = None, module: str = "celery -A worker worker"
-    ) -> WorkerProcess:
+    def start(changes: dict[str, object] | None = None, module: str = "celery -A worker worker") -> WorkerProcess:
         chosen = worker_settings.model_copy(update=changes or {})
         started.append(WorkerProcess(chosen, tmp_path, len(started), module))
         return started[-1]

@@ -87,9 +87,7 @@ def test_entries_deleted_while_pending_are_acknowledged(line, start_worker, even
     assert line.predicted() == 0
 
 
-def test_a_document_that_raises_becomes_a_dead_letter_alone(
-    line, start_worker, eventually: Eventually
-) -> None:
+def test_a_document_that_raises_becomes_a_dead_letter_alone(line, start_worker, eventually: Eventually) -> None:
     texts = {f"d{i}": f"text {i}" for i in range(200)}
     line.send(texts | {"bad": "RAISE"})
     start_worker()
@@ -102,9 +100,7 @@ def test_a_document_that_raises_becomes_a_dead_letter_alone(
     assert line.client.hlen(f"{line.settings.prefix}:attempts:live") == 0
 
 
-def test_a_document_that_kills_the_worker_becomes_a_dead_letter(
-    line, start_worker, eventually: Eventually
-) -> None:
+def test_a_document_that_kills_the_worker_becomes_a_dead_letter(line, start_worker, eventually: Eventually) -> None:
     line.send({f"d{i}": f"text {i}" for i in range(50)} | {"deadly": "KILL"})
     deadline = time.monotonic() + 90
     while line.backlog() and time.monotonic() < deadline:
@@ -124,9 +120,7 @@ def test_a_hanging_forward_pass_ends_the_process(line, start_worker) -> None:
     assert line.backlog() == 1
 
 
-def test_a_redelivered_entry_re_emits_the_stored_prediction(
-    line, start_worker, eventually: Eventually
-) -> None:
+def test_a_redelivered_entry_re_emits_the_stored_prediction(line, start_worker, eventually: Eventually) -> None:
     """The crash between commit and acknowledgement: the work is repeated and changes nothing."""
     start_worker()
     line.send({"a": "one"})
@@ -142,9 +136,7 @@ def test_a_redelivered_entry_re_emits_the_stored_prediction(
     assert line.predicted() == 1
 
 
-def test_refused_rows_are_bisected_and_only_the_bad_one_dies(
-    line, start_worker, eventually: Eventually
-) -> None:
+def test_refused_rows_are_bisected_and_only_the_bad_one_dies(line, start_worker, eventually: Eventually) -> None:
     line.session.execute(text("ALTER TABLE documents ADD CONSTRAINT no_devil CHECK (text <> 'devil')"))
     line.session.commit()
     line.send({f"d{i}": f"text {i}" for i in range(100)} | {"x": "devil"})
@@ -168,9 +160,7 @@ def test_an_outage_of_redis_is_waited_out(line, start_worker, eventually: Eventu
     assert worker.process.poll() is None
 
 
-def test_an_outage_of_postgres_is_waited_out_and_counts_no_attempt(
-    line, start_worker, eventually: Eventually
-) -> None:
+def test_an_outage_of_postgres_is_waited_out_and_counts_no_attempt(line, start_worker, eventually: Eventually) -> None:
     worker = start_worker()
     eventually(lambda: line.queue.workers() and line.queue.workers()[0]["model_version"])
     line.session.execute(text("ALTER TABLE predictions RENAME TO away"))

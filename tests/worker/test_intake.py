@@ -12,9 +12,7 @@ from db.models import ModelVersion
 pytestmark = pytest.mark.usefixtures("model")
 
 
-def test_classifies_what_is_sent_and_publishes_it(
-    line, start_worker, eventually: Callable[..., None]
-) -> None:
+def test_classifies_what_is_sent_and_publishes_it(line, start_worker, eventually: Callable[..., None]) -> None:
     line.send({"a": "one", "b": "two"}, "live")
     line.send({"c": "three"}, "bulk")
     start_worker()
@@ -100,9 +98,7 @@ def test_documents_wait_while_no_model_is_active(line, start_worker, eventually,
     eventually(lambda: line.predicted() == 1)
 
 
-def test_a_promotion_is_in_use_within_two_seconds_of_being_seen(
-    line, start_worker, eventually, session, model
-) -> None:
+def test_a_promotion_is_in_use_within_two_seconds_of_being_seen(line, start_worker, eventually, session, model) -> None:
     worker = start_worker()
     line.send({"before": "one"})
     eventually(lambda: line.predicted() == 1)
@@ -125,9 +121,7 @@ def test_a_promotion_is_in_use_within_two_seconds_of_being_seen(
     assert [event["model_version"] for event in line.events()] == [str(model.id), str(second.id)]
 
 
-def test_a_broken_checkpoint_is_refused_and_the_old_model_stays(
-    line, start_worker, eventually, session, model
-) -> None:
+def test_a_broken_checkpoint_is_refused_and_the_old_model_stays(line, start_worker, eventually, session, model) -> None:
     worker = start_worker()
     line.send({"before": "one"})
     eventually(lambda: line.predicted() == 1)

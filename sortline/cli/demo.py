@@ -1,0 +1,87 @@
+"""sortline demo: see the line work."""
+
+import threading
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from sortline.settings import Settings, get_settings
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="End when the documents are through.")
+@click.option("--documents", default=2000, show_default=True, help="How many documents to send.")
+def command(once: bool, documents: int) -> None:
+    """Train a first model on the sample data and send documents through the line."""
+    from sortline import demo
+    from sortline.cli.progress import bar
+    from sortline.supervisor import running, wait_for_signal
+
+    settings, console = get_settings(), Console()
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    lock = threading.Lock()
+    with (settings.data_dir / "demo.log").open("w", encoding="utf-8") as log:
+
+        def sink(name: str, line: str) -> None:
+            with lock:
+                log.write(f"{name:12} | {line}\n")
+                log.flush()
+
+        console.print(f"[bold]1[/] starting Postgres, Redis and the line (log: {log.name})")
+        with running(settings, sink, only=["worker"] if once else None):
+            console.print("[bold]2[/] a first model: fine-tuning a pretrained BERT on 960 sample messages")
+            with bar("   fine-tuning") as update:
+                trained = demo.prepare_model(settings, lambda said: _show(update, said))
+            if not trained:
+                console.print("   there is a model already; it is used as it is")
+            console.print("[bold]3[/] waiting for the worker to load it")
+            engine = demo.wait_for_worker(settings)
+            sent = demo.incoming(documents)
+            console.print(f"[bold]4[/] {len(sent):,} documents through the queue")
+            with bar("   classified") as update:
+                seconds = demo.run_documents(settings, [d for d, _ in sent], update)
+            _summary(console, settings, demo.summarise(settings, sent, seconds, engine), once)
+            if not once:
+                wait_for_signal()
+                console.print("stopping")
+
+
+def _show(update: Any, said: dict[str, Any]) -> None:
+    if "step" in said:
+        update(said["step"], said["steps"], f"loss {said['loss']:.3f}")
+
+
+def _summary(console: Console, settings: Settings, outcome: Any, once: bool) -> None:
+    top = Table(show_header=False, box=None, padding=(0, 2))
+    waiting = outcome.documents - outcome.accepted
+    top.add_row(
+        "speed",
+        f"[bold]{outcome.documents_per_s:,.0f} documents a second[/] ({outcome.engine}, from the first XADD to the last commit)",
+    )
+    top.add_row(
+        "accepted",
+        f"{outcome.accepted:,} of {outcome.documents:,} ({outcome.accepted / outcome.documents:.0%})",
+    )
+    top.add_row("wait for a person", f"{waiting:,}")
+    top.add_row("right, by the sample's true labels", f"{outcome.accuracy:.1%}")
+    if outcome.accuracy_accepted is not None:
+        top.add_row("right among the accepted", f"{outcome.accuracy_accepted:.1%}")
+    most = max(outcome.labels.values())
+    labels = Table("label", "documents", "", box=None, padding=(0, 2))
+    for label, count in outcome.labels.items():
+        labels.add_row(label, f"{count:,}", "█" * max(1, round(24 * count / most)))
+    console.print(Panel(top, title=f"model version {outcome.model_version}", expand=False))
+    console.print(labels)
+    console.print("\nThe messages are made up and alike: real ones are harder. README.md has figures on real data.")
+    if once:
+        console.print("Next: `make demo` without --once stays up; `sortline classify TEXT`; docs/ for your own data.")
+    else:
+        console.print(
+            f"Look: web http://{settings.web_host}:{settings.web_port}   Flower http://{settings.flower_host}:{settings.flower_port}"
+        )
+        console.print(
+            "In another terminal: .venv/bin/sortline status | classify TEXT | enqueue FILE. Ctrl-C stops everything."
+        )
