@@ -41,9 +41,7 @@ def build_tiny_bert(folder: Path, labels: int = len(LABELS), seed: int = 0, max_
 
     letters = [chr(code) for code in range(ord("a"), ord("z") + 1)] + [str(digit) for digit in range(10)]
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *_WORDS]
-    vocabulary += [
-        token for letter in letters for token in (letter, f"##{letter}") if token not in vocabulary
-    ]
+    vocabulary += [token for letter in letters for token in (letter, f"##{letter}") if token not in vocabulary]
     tokenizer = BertWordPieceTokenizer({token: index for index, token in enumerate(vocabulary)})
     tokenizer.enable_truncation(32)  # as all-MiniLM-L6-v2's own file does: it has to be reset
     tokenizer.enable_padding(length=32)

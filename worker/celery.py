@@ -1,9 +1,11 @@
 """The worker's Celery app: `celery -A worker worker`. The intake runs inside it as a bootstep."""
 
 from celery import Celery, signals
+from kombu.entity import Queue
 
 from sortline.logs import set_up_logging, silence_telemetry
 from sortline.settings import get_settings
+from worker import enqueue_task
 from worker.intake import IntakeStep
 
 settings = get_settings()
@@ -21,6 +23,9 @@ app.conf.update(
     worker_send_task_events=True,
 )
 app.steps["worker"].add(IntakeStep)
+if settings.celery_door:
+    app.conf.task_queues = [Queue("worker"), Queue(enqueue_task.QUEUE)]  # type: ignore[no-untyped-call]
+    enqueue_task.register(app, settings)
 
 
 @signals.setup_logging.connect

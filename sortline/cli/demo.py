@@ -57,10 +57,8 @@ def _show(update: Any, said: dict[str, Any]) -> None:
 def _summary(console: Console, settings: Settings, outcome: Any, once: bool) -> None:
     top = Table(show_header=False, box=None, padding=(0, 2))
     waiting = outcome.documents - outcome.accepted
-    top.add_row(
-        "speed",
-        f"[bold]{outcome.documents_per_s:,.0f} documents a second[/] ({outcome.engine}, from the first XADD to the last commit)",
-    )
+    speed = f"[bold]{outcome.documents_per_s:,.0f} documents a second[/]"
+    top.add_row("speed", f"{speed} ({outcome.engine}, from the first XADD to the last commit)")
     top.add_row(
         "accepted",
         f"{outcome.accepted:,} of {outcome.documents:,} ({outcome.accepted / outcome.documents:.0%})",

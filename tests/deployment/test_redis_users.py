@@ -68,9 +68,7 @@ def test_a_producer_may_do_nothing_else(redis_as: RedisAs, command: tuple[str, .
         redis_as("producer").execute_command(*command)
 
 
-@pytest.mark.parametrize(
-    "command", [("GET", "x"), ("XADD", LIVE, "*", "id", "1"), ("INFO",), ("ACL", "LIST")]
-)
+@pytest.mark.parametrize("command", [("GET", "x"), ("XADD", LIVE, "*", "id", "1"), ("INFO",), ("ACL", "LIST")])
 def test_the_health_checks_user_may_only_ping(redis_port: int, command: tuple[str, ...]) -> None:
     health = redis.Redis(port=redis_port, username="health", password="any")
     assert health.ping()

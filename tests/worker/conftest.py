@@ -27,10 +27,14 @@ class WorkerProcess:
     def __init__(self, settings: Settings, folder: Path, number: int, module: str, **more: str) -> None:
         self.log = folder / f"worker-{number}.log"
         self._out = self.log.open("wb")
+        paths = os.pathsep.join([str(ROOT), str(HERE)])
         self.process = subprocess.Popen(
             [sys.executable, "-m", *module.split(), "--loglevel=INFO", "-n", f"test{number}@%h"],
-            cwd=folder, env=environment(settings, PYTHONPATH=os.pathsep.join([str(ROOT), str(HERE)]), **more), stdout=self._out, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+            cwd=folder,
+            env=environment(settings, PYTHONPATH=paths, **more),
+            stdout=self._out,
+            stderr=subprocess.STDOUT,
+        )
 
     def kill(self) -> None:
         self.process.kill()

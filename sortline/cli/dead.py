@@ -1,0 +1,74 @@
+"""sortline dead: entries that could not be classified."""
+
+import json
+from collections.abc import Sequence
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from db.models import DeadLetter
+from db.queries import dead_letters
+from db.session import session
+from sortline.settings import get_settings
+
+_ALL = 1_000_000
+
+
+@click.group()
+def command() -> None:
+    """Dead letters: list, requeue."""
+
+
+@command.command("list")
+@click.option("--reason")
+@click.option("--limit", default=100, show_default=True)
+@click.option("--json", "as_json", is_flag=True)
+def list_(reason: str | None, limit: int, as_json: bool) -> None:
+    """List dead letters that were not requeued, newest first."""
+    with session(get_settings().postgres_url) as opened:
+        letters = dead_letters.listing(opened, reason, limit)
+    if as_json:
+        click.echo(json.dumps([_describe(letter) for letter in letters]))
+        return
+    table = Table("id", "lane", "source", "document", "reason", "attempts", "detail", box=None)
+    for letter in letters:
+        table.add_row(
+            str(letter.id), letter.lane, letter.source, letter.external_id, letter.reason, str(letter.attempts),
+            letter.detail[:80],
+        )  # fmt: skip
+    Console().print(table if letters else "no dead letters")
+
+
+@command.command()
+@click.argument("ids", nargs=-1, type=int)
+@click.option("--reason", help="All of this reason.")
+@click.option("--all", "every", is_flag=True, help="All of them.")
+@click.option("--json", "as_json", is_flag=True)
+def requeue(ids: tuple[int, ...], reason: str | None, every: bool, as_json: bool) -> None:
+    """Send dead letters again, as they were sent."""
+    if not (ids or reason or every):
+        raise click.UsageError("name ids, or --reason, or --all")
+    settings = get_settings()
+    with session(settings.postgres_url) as opened:
+        letters = dead_letters.by_ids(opened, ids) if ids else dead_letters.listing(opened, reason, _ALL)
+        for letter in letters:
+            _send(letter)
+            dead_letters.mark_requeued(opened, letter.id)
+            opened.commit()  # one by one: a crash sends a letter twice at most, and never loses one
+    click.echo(json.dumps({"requeued": len(letters)}) if as_json else f"{len(letters):,} requeued")
+
+
+def _send(letter: DeadLetter) -> None:
+    from worker.queue import check_lane, connect, reaching, unpack_entry
+
+    settings = get_settings()
+    client = connect(settings)
+    with reaching(client):
+        client.xadd(settings.stream(check_lane(letter.lane)), dict(unpack_entry(letter.raw)))
+    client.close()
+
+
+def _describe(letter: DeadLetter) -> dict[str, object]:
+    names: Sequence[str] = ("id", "lane", "entry_id", "source", "external_id", "reason", "detail", "attempts")
+    return {name: getattr(letter, name) for name in names} | {"created_at": letter.created_at.isoformat()}

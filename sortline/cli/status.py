@@ -1,0 +1,71 @@
+"""sortline status: how the line is doing."""
+
+import json
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from db.session import session
+from sortline.settings import Settings, get_settings
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True)
+@click.option("--show-secrets", is_flag=True, help="Keep passwords in the URLs.")
+def command(as_json: bool, show_secrets: bool) -> None:
+    """Show backlog, workers, the active model, and what is dead."""
+    from worker.queue import DocumentQueue, connect
+    from worker.status import line_status
+
+    settings = get_settings()
+    with session(settings.postgres_url) as opened:
+        found = line_status(opened, DocumentQueue(connect(settings), settings), settings)
+    if as_json:
+        click.echo(json.dumps(_urls(settings, show_secrets) | found))
+    else:
+        _print(found)
+
+
+def _urls(settings: Settings, show_secrets: bool) -> dict[str, Any]:
+    database = settings.postgres_url.replace("postgresql+psycopg://", "postgresql://", 1)
+    urls = {"redis_url": settings.redis, "database_url": database}
+    if not show_secrets:
+        urls = {name: _without_password(url) for name, url in urls.items()}
+    return {
+        **urls,
+        "web_url": f"http://{settings.web_host}:{settings.web_port}",
+        "flower_url": f"http://{settings.flower_host}:{settings.flower_port}",
+    }
+
+
+def _without_password(url: str) -> str:
+    password = urlsplit(url).password
+    return url.replace(f":{password}@", ":***@", 1) if password else url
+
+
+def _print(found: dict[str, Any]) -> None:
+    console = Console()
+    lanes = Table("lane", "backlog", "oldest", box=None)
+    for lane, state in found["lanes"].items():
+        oldest = "" if state["oldest_s"] is None else f"{state['oldest_s']:,.1f} s"
+        lanes.add_row(lane, f"{state['backlog']:,}", oldest)
+    console.print(lanes)
+    console.print(f"pending {found['pending']:,}, dead letters {found['dead']:,}, {found['rate']:,.1f} documents/s")
+    waiting = sum(state["backlog"] for state in found["lanes"].values())
+    if found["active_model"] is None:
+        console.print(f"[yellow]no model is active[/]: {waiting:,} documents wait until `sortline train` has made one")
+    else:
+        console.print(f"active model version {found['active_model']}")
+    if not found["workers"]:
+        console.print("[yellow]no worker runs[/]: `sortline up`, or `celery -A worker worker`")
+    for worker in found["workers"]:
+        model = worker["model_version"]
+        state = f"model version {model} on {worker['engine']}" if model else "no model loaded"
+        console.print(
+            f"worker {worker['pid']} on {worker['host']}: {state}, {worker['documents_per_s']:,.1f} documents/s"
+        )
+        if worker.get("refused"):
+            console.print(f"  [red]{worker['refused']}[/]")

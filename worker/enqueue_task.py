@@ -1,0 +1,24 @@
+"""A door for trusted upstreams that already speak Celery: the task `sortline.enqueue`, off by default.
+
+Its promise is weaker than the other doors': a message can be lost on Celery's own hop, before it is here.
+"""
+
+from typing import Any
+
+from celery import Celery
+
+from sortline.settings import Settings
+from worker.queue import Document, DocumentQueue, check_lane, connect
+
+QUEUE = "enqueue"
+
+
+def register(app: Celery, settings: Settings) -> None:
+    """Add the task to the app; it appends to the stream and does nothing else."""
+    queue = DocumentQueue(connect(settings), settings)
+
+    @app.task(name="sortline.enqueue", queue=QUEUE, acks_late=True)
+    def enqueue(
+        id: str, text: str, source: str = "default", meta: dict[str, Any] | None = None, lane: str = "live"
+    ) -> None:
+        queue.append([Document(id, text, source, meta)], check_lane(lane))
