@@ -1,73 +1,64 @@
-"""How far a producer's document has come: classified, reviewed or dead."""
+"""What is known of one document."""
 
-from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-# The newest row is the one sent last; imported rows were never sent and come after all others. A dead
-# letter counts while it is not sent again and no newer entry of the document was classified.
-_STATE = text("""
-WITH newest AS (
-  SELECT id, entry_id FROM documents WHERE source = :source AND external_id = :id
-  ORDER BY entry_order(entry_id) DESC NULLS LAST, id DESC LIMIT 1
-), dead AS (
-  SELECT entry_id FROM dead_letters WHERE source = :source AND external_id = :id AND requeued_at IS NULL
-  ORDER BY entry_order(entry_id) DESC LIMIT 1
-), prediction AS (
-  SELECT labels.name AS label, confidence, decision, model_version_id
-  FROM newest JOIN predictions ON document_id = newest.id AND kind IN ('live', 'rescore')
-  JOIN labels ON labels.id = label_id ORDER BY predictions.created_at DESC LIMIT 1
-), review AS (
-  SELECT action, labels.name AS label, reviews.created_at AS at
-  FROM newest JOIN reviews ON document_id = newest.id LEFT JOIN labels ON labels.id = label_id
-  WHERE action IN ('confirm', 'correct', 'none_fits')
-    AND NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = reviews.id)
-  ORDER BY reviews.created_at DESC, reviews.id DESC LIMIT 1
-)
-SELECT prediction.label AS predicted, confidence, decision, model_version_id,
-       action, review.label AS reviewed, review.at,
-       dead.entry_id IS NOT NULL AND (newest.entry_id IS NULL
-         OR entry_order(dead.entry_id) > entry_order(newest.entry_id)) AS is_dead
-FROM (SELECT) AS one LEFT JOIN newest ON true LEFT JOIN dead ON true
-LEFT JOIN prediction ON true LEFT JOIN review ON true
+_CLASSIFIED = text("""
+SELECT documents.id, entry_id, labels.name AS label, confidence, decision, model_version_id
+FROM documents JOIN predictions ON predictions.document_id = documents.id AND kind <> 'shadow'
+JOIN labels ON labels.id = label_id
+WHERE source = :source AND external_id = :id
+ORDER BY entry_order(entry_id) DESC NULLS LAST, predictions.created_at DESC LIMIT 1
 """)
-
-State = Literal["classified", "reviewed", "dead"]
-
-
-class Decided(NamedTuple):
-    """What a person decided of a document; the label is None where none fits."""
-
-    action: str
-    label: str | None
-    at: datetime
+_REVIEWED = text("""
+SELECT action, labels.name AS label, users.name AS reviewer, reviews.created_at
+FROM reviews LEFT JOIN labels ON labels.id = label_id JOIN users ON users.id = reviewer_id
+WHERE document_id = :document_id AND action IN ('confirm', 'correct', 'none_fits')
+  AND NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = reviews.id)
+ORDER BY reviews.created_at DESC, reviews.id DESC LIMIT 1
+""")
+_DEAD = text("""
+SELECT entry_order(entry_id) > coalesce(entry_order(:entry_id), '{}') AS newest, reason
+FROM dead_letters WHERE source = :source AND external_id = :id AND requeued_at IS NULL
+ORDER BY entry_order(entry_id) DESC LIMIT 1
+""")
+_IMPORTED = text("""
+SELECT id FROM documents WHERE source = :source AND external_id = :id
+ORDER BY entry_order(entry_id) DESC NULLS LAST, id DESC LIMIT 1
+""")
 
 
 class DocumentState(NamedTuple):
-    """A document's state.
+    """State of a document: classified, reviewed or dead; ``decision`` is a dead one's reason."""
 
-    ``label`` is the one that holds: the person's where there is a review, else the model's. ``confidence``,
-    ``decision`` and ``model_version`` are the model's, None for a document it has not seen.
-    """
-
-    state: State
+    state: str
     label: str | None = None
     confidence: float | None = None
     decision: str | None = None
     model_version: int | None = None
-    review: Decided | None = None
+    review: dict[str, Any] | None = None
 
 
-def find(session: Session, source: str, external_id: str) -> DocumentState | None:
-    """The state of the newest row of a document; None when it is unknown or waits still."""
-    row = session.execute(_STATE, {"source": source, "id": external_id}).one()
-    if row.is_dead:
-        return DocumentState("dead")
-    said = (row.confidence, row.decision, row.model_version_id)
-    if row.action is not None:
-        return DocumentState("reviewed", row.reviewed, *said, Decided(row.action, row.reviewed, row.at))
-    if row.predicted is not None:
-        return DocumentState("classified", row.predicted, *said)
-    return None
+def document_state(session: Session, source: str, id_: str) -> DocumentState | None:
+    """The newest state of a document; None when it is unknown or still waiting."""
+    names = {"source": source, "id": id_}
+    found = session.execute(_CLASSIFIED, names).one_or_none()
+    dead = session.execute(_DEAD, {**names, "entry_id": found.entry_id if found else None}).one_or_none()
+    if dead is not None and dead.newest:
+        return DocumentState("dead", decision=dead.reason)
+    document_id = found.id if found else session.scalar(_IMPORTED, names)
+    if document_id is None:
+        return None
+    review = session.execute(_REVIEWED, {"document_id": document_id}).one_or_none()
+    if found is None and review is None:
+        return None
+    said = None if review is None else {
+        "action": review.action, "label": review.label, "reviewer": review.reviewer,
+        "at": review.created_at.isoformat(),
+    }  # fmt: skip
+    state = "reviewed" if review else "classified"
+    if found is None:
+        return DocumentState(state, review=said)
+    return DocumentState(state, found.label, found.confidence, found.decision, found.model_version_id, said)

@@ -9,5 +9,5 @@ from db.models import Label
 
 
 def listing(session: Session) -> Sequence[Label]:
-    """All labels, archived ones too, by name."""
+    """All labels, by name, archived ones included."""
     return session.scalars(select(Label).order_by(Label.name)).all()
