@@ -86,3 +86,12 @@ def expire(session: Session, silent_s: float) -> list[int]:
         {"silent": silent_s},
     )
     return list(rows.scalars())
+
+
+def abandon(session: Session, run_id: int, error: str) -> None:
+    """Fail a run that could not be started."""
+    session.execute(
+        update(TrainingRun)
+        .where(TrainingRun.id == run_id, TrainingRun.state == "waiting")
+        .values(state="failed", error=error, finished_at=func.now())
+    )
