@@ -1,0 +1,158 @@
+"""POST /v1/documents: what is taken, what is refused and how."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+import redis
+
+from sortline.settings import Settings
+
+
+def post(web: httpx.Client, body: object) -> httpx.Response:
+    return web.post("/v1/documents", content=body if isinstance(body, bytes) else json.dumps(body))
+
+
+def refused(answer: httpx.Response, status: int) -> dict[str, Any]:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert problem["status"] == status
+    assert problem["detail"]
+    assert "Traceback" not in answer.text
+    return problem
+
+
+def test_accepted_documents_are_entries_of_the_stream(
+    web: httpx.Client, settings: Settings, redis_client: redis.Redis
+) -> None:
+    documents = [{"id": "1", "text": "Grüße"}, {"id": "2", "text": "x", "source": "mail", "meta": {"a": [1]}}]
+
+    answer = post(web, {"documents": documents, "lane": "bulk"})
+
+    assert (answer.status_code, answer.json()) == (202, {"accepted": 2})
+    entries = [fields for _, fields in redis_client.xrange(settings.stream("bulk"))]
+    assert entries == [
+        {b"id": b"1", b"text": "Grüße".encode(), b"source": b"default"},
+        {b"id": b"2", b"text": b"x", b"source": b"mail", b"meta": b'{"a":[1]}'},
+    ]
+    assert redis_client.xlen(settings.stream("live")) == 0
+    assert 'sortline_documents_accepted_total{lane="bulk"} 2' in web.get("/metrics").text
+
+
+def test_live_is_the_lane_by_default(web: httpx.Client, settings: Settings, redis_client: redis.Redis) -> None:
+    assert post(web, {"documents": [{"id": "1", "text": "x"}]}).status_code == 202
+    assert redis_client.xlen(settings.stream("live")) == 1
+
+
+def test_one_invalid_document_refuses_all_and_is_named(
+    web: httpx.Client, settings: Settings, redis_client: redis.Redis
+) -> None:
+    problem = refused(post(web, {"documents": [{"id": "1", "text": "x"}, {"id": "2", "text": " "}]}), 422)
+
+    assert (problem["index"], problem["reason"]) == (1, "empty_text")
+    assert redis_client.xlen(settings.stream("live")) == 0
+
+
+def test_five_megabytes_of_text(web: httpx.Client) -> None:
+    long = {"id": "1", "text": "x" * 5 * 2**20}
+    problem = refused(post(web, {"documents": [long]}), 422)
+    assert (problem["index"], problem["reason"]) == (0, "text_too_large")
+
+    parts = [{"id": str(i), "text": "x" * 2**20} for i in range(5)]
+    assert post(web, {"documents": parts}).json() == {"accepted": 5}
+
+
+def test_nul_and_lone_surrogates_in_a_text_pass(
+    web: httpx.Client, settings: Settings, redis_client: redis.Redis
+) -> None:
+    answer = post(web, rb'{"documents":[{"id":"1","text":"a\u0000b\ud800c"}]}')
+
+    assert answer.status_code == 202
+    [(_, fields)] = redis_client.xrange(settings.stream("live"))
+    assert fields[b"text"] == b"a\x00b\xed\xa0\x80c"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"text": "x"},
+        {"id": "1"},
+        {"id": 1, "text": "x"},
+        {"id": "1", "text": None},
+        {"id": "", "text": "x"},
+        {"id": "i" * 201, "text": "x"},
+        {"id": "\x00", "text": "x"},
+        {"id": "\ud800", "text": "x"},
+        {"id": "1", "text": "x", "source": "s" * 101},
+        {"id": "1", "text": "x", "source": None},
+        {"id": "1", "text": "x", "meta": []},
+        {"id": "1", "text": "x", "meta": {"a": "m" * 8200}},
+        {"id": "1", "text": "x", "meta": {"a": "\ud800"}},
+        {"id": "1", "text": "x", "meta": {"a": 10**30}},
+        {"id": "1", "text": "x", "label": "y"},
+        {"id": "1", "text": "x", "\ud800": "y"},
+        "text",
+        None,
+    ],
+)
+def test_wrong_documents_are_named(web: httpx.Client, document: object) -> None:
+    assert refused(post(web, {"documents": [{"id": "0", "text": "x"}, document]}), 422)["index"] == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"no JSON",
+        b"\xff\xfe\xfd",
+        b'{"documents": [{"id": "1", "text": "x", "meta": {"a": NaN}}]}',
+        b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+        b"[" * 100_000,
+        b'{"documents": ' + b"9" * 5000 + b"}",
+        [],
+        {},
+        {"documents": {}},
+        {"documents": [], "lane": "fast"},
+        {"documents": [], "lane": "\ud800"},
+        {"documents": [], "lane": ["live"]},
+        {"documents": [], "priority": 1},
+    ],
+)
+def test_wrong_bodies(web: httpx.Client, body: object) -> None:
+    refused(post(web, body), 422)
+
+
+def test_too_many_documents(web_with: Callable[..., Any]) -> None:
+    with web_with(max_request_documents=2) as web:
+        refused(post(web, {"documents": [{"id": str(i), "text": "x"} for i in range(3)]}), 413)
+
+
+def test_full_lane(web_with: Callable[..., Any]) -> None:
+    with web_with(max_backlog=2) as web:
+        answer = post(web, {"documents": [{"id": str(i), "text": "x"} for i in range(3)]})
+        refused(answer, 429)
+        assert int(answer.headers["retry-after"]) > 0
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_oversize_body(web_with: Callable[..., Any], chunked: bool) -> None:
+    def pieces() -> Iterator[bytes]:
+        for _ in range(64):
+            yield b" " * 1000
+
+    with web_with(max_body_bytes=10_000) as web:
+        refused(web.post("/v1/documents", content=pieces() if chunked else b" " * 64_000), 413)
+        assert post(web, {"documents": [{"id": "1", "text": "x"}]}).status_code == 202
+
+
+def test_redis_away(web_with: Callable[..., Any]) -> None:
+    with web_with(redis_url="unix:///tmp/sortline-no-such-server.sock") as web:
+        answer = post(web, {"documents": [{"id": "1", "text": "x"}]})
+        refused(answer, 503)
+        assert int(answer.headers["retry-after"]) > 0
+        assert "no-such-server" not in answer.text
+        refused(web.get("/health/ready"), 503)
+        assert web.get("/health/live").status_code == 200

@@ -1,0 +1,34 @@
+"""The web: documents over HTTP, and a page that shows how the line is doing."""
+
+from fastapi import FastAPI
+
+from sortline import __version__
+from sortline.settings import Settings, get_settings
+from web.accepted import AcceptedCount
+from web.auth import Tokens
+from web.limits import BodyLimit
+from web.problems import add_problems
+from web.routes import documents, health, models, pages, training
+from worker.queue import DocumentQueue, connect
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application; connections are made when they are first needed."""
+    settings = settings or get_settings()
+    app = FastAPI(
+        title="Sortline",
+        version=__version__,
+        summary="Documents in, labels with honest confidences out, nothing lost.",
+        docs_url=None,  # the stock page loads scripts from another host; ours is web/routes/pages.py
+        redoc_url=None,
+        redirect_slashes=False,  # ids may end in one
+    )
+    app.state.settings = settings
+    app.state.queue = DocumentQueue(connect(settings), settings)
+    app.state.accepted = AcceptedCount()
+    app.state.tokens = Tokens(settings.postgres_url)
+    add_problems(app)
+    app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
+    for routes in (documents, models, training, health, pages):
+        app.include_router(routes.router)
+    return app

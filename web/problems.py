@@ -1,0 +1,113 @@
+"""Every error as problem details (RFC 9457): what went wrong in one line, never a traceback."""
+
+import logging
+import math
+from http import HTTPStatus
+from typing import Any
+
+import redis
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, Response
+
+from sortline.errors import (
+    ConflictError,
+    InvalidDocumentError,
+    NotFoundError,
+    QueueFullError,
+    SortlineError,
+    TransientError,
+)
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 5
+_STATUS: tuple[tuple[type[SortlineError], int], ...] = (
+    (InvalidDocumentError, 422),
+    (NotFoundError, 404),
+    (ConflictError, 409),
+    (QueueFullError, 429),
+    (TransientError, 503),
+)
+
+
+class ProblemResponse(JSONResponse):
+    """An answer of the problem media type."""
+
+    media_type = MEDIA_TYPE
+
+
+def problem(status: int, detail: str, headers: dict[str, str] | None = None, **members: Any) -> ProblemResponse:
+    """Problem details; ``members`` are its extension members."""
+    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    shown = {**body, **{name: value for name, value in members.items() if value is not None}}
+    return ProblemResponse(_printable(shown), status, headers)
+
+
+def add_problems(app: FastAPI) -> None:
+    """Register the handlers."""
+    app.add_exception_handler(SortlineError, _sortline)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(SQLAlchemyError, _server_away)
+    app.add_exception_handler(redis.exceptions.RedisError, _server_away)
+    app.add_exception_handler(ClientDisconnect, _gone)
+    app.add_exception_handler(Exception, _unforeseen)
+
+
+def _sortline(_request: Request, error: Exception) -> Response:
+    status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+    if isinstance(error, InvalidDocumentError):
+        return problem(status, str(error), index=error.index, reason=error.reason)
+    if isinstance(error, QueueFullError):
+        return problem(status, str(error), {"Retry-After": str(max(1, math.ceil(error.retry_after_s)))})
+    if status == 503:
+        log.warning("%s", error)
+        return _unavailable()
+    if status == 500:
+        log.error("%s", error)
+        return problem(500, "The server is not set up rightly; its log says more.")
+    return problem(status, str(error))
+
+
+def _http(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return problem(error.status_code, error.detail, dict(error.headers or {}))
+
+
+def _validation(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return problem(422, f"{where}: {first['msg']}")
+
+
+def _server_away(_request: Request, error: Exception) -> Response:
+    # The text of a driver's error may name hosts or hold statements: it goes to the log alone.
+    log.warning("%s: %s", type(error).__name__, str(error).partition("\n")[0])
+    return _unavailable()
+
+
+def _unavailable() -> Response:
+    detail = "Postgres or Redis can't be used now; try again later with the same ids."
+    return problem(503, detail, {"Retry-After": str(RETRY_AFTER_S)})
+
+
+def _gone(_request: Request, _error: Exception) -> Response:
+    return problem(400, "The connection ended before the body did.")
+
+
+def _unforeseen(_request: Request, _error: Exception) -> Response:
+    return problem(500, "Something went wrong; the server's log says more.")
+
+
+def _printable(value: dict[str, Any]) -> dict[str, Any]:
+    """Broken surrogates, which JSON answers can't carry, replaced; details may quote what was sent."""
+    return {
+        name: text.encode("utf-8", "replace").decode() if isinstance(text, str) else text
+        for name, text in value.items()
+    }

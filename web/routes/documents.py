@@ -1,0 +1,151 @@
+"""Documents in, their states out."""
+
+from typing import Any, Literal
+from urllib.parse import unquote_to_bytes
+
+from fastapi import APIRouter, FastAPI, HTTPException, Request
+from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
+from starlette.convertors import Convertor, register_url_convertor
+
+from db.queries.document_state import document_state
+from db.session import session
+from sortline.errors import InvalidDocumentError, NotFoundError
+from sortline.settings import LANES
+from web.auth import Documents
+from web.body import parse_documents, parse_object
+from web.reference import problems
+from worker.queue import (
+    DEFAULT_SOURCE,
+    MAX_ID_CHARS,
+    MAX_META_BYTES,
+    MAX_SOURCE_CHARS,
+    MAX_TEXT_BYTES,
+    check_lane,
+    check_name,
+)
+
+router = APIRouter(prefix="/v1/documents", tags=["documents"])
+
+_PREFIX = b"/v1/documents/"
+_DOCUMENT = {
+    "type": "object",
+    "required": ["id", "text"],
+    "additionalProperties": False,
+    "properties": {
+        "id": {"type": "string", "minLength": 1, "maxLength": MAX_ID_CHARS},
+        "text": {"type": "string", "minLength": 1, "description": f"At most {MAX_TEXT_BYTES:,} bytes of UTF-8."},
+        "source": {"type": "string", "minLength": 1, "maxLength": MAX_SOURCE_CHARS, "default": DEFAULT_SOURCE},
+        "meta": {"type": "object", "description": f"Anything; at most {MAX_META_BYTES:,} bytes of JSON."},
+    },
+}
+_BODY: dict[str, Any] = {
+    "type": "object",
+    "required": ["documents"],
+    "additionalProperties": False,
+    "properties": {
+        "documents": {"type": "array", "items": _DOCUMENT},
+        "lane": {"type": "string", "enum": list(LANES), "default": "live"},
+    },
+    "example": {"documents": [{"id": "msg-1", "text": "My card has not arrived.", "source": "mail"}], "lane": "live"},
+}
+
+
+class _Anything(Convertor[str]):
+    """A rest of a path in which any character may stand, line ends too."""
+
+    regex = r"[\s\S]*"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("anything", _Anything())
+
+
+class Accepted(BaseModel):
+    """How many documents were taken."""
+
+    accepted: int
+
+
+class Review(BaseModel):
+    """What a person decided; the label is null where none fits."""
+
+    action: Literal["confirm", "correct", "none_fits"]
+    label: str | None
+    reviewer: str
+    at: str
+
+
+class State(BaseModel):
+    """How far a document has come.
+
+    `label`, `confidence`, `decision` and `model_version` are the model's, null where it said nothing;
+    `review` is the newest human decision. Of a dead document, `decision` is the reason.
+    """
+
+    source: str
+    id: str
+    state: Literal["classified", "reviewed", "dead"]
+    label: str | None
+    confidence: float | None
+    decision: str | None
+    model_version: int | None
+    review: Review | None
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=Accepted,
+    responses=problems(401, 403, 413, 422, 429, 503),
+    openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": _BODY}}}},
+)
+async def send_documents(request: Request, _token: Documents) -> Accepted:
+    """Send documents to a lane: all of them, in order, or none.
+
+    Answers when Redis has them on disk. One invalid document refuses the request; the problem's `index`
+    names it. Sending the same document again changes nothing.
+    """
+    raw = await request.body()
+    return Accepted(accepted=await run_in_threadpool(_take, request.app, raw))
+
+
+@router.get("/{source:anything}/{id:anything}", response_model=State, responses=problems(401, 403, 404, 503))
+def get_document(request: Request, _token: Documents, source: str, id: str) -> State:
+    """The state of a document's newest version; 404 while it waits. Percent-encode source and id."""
+    source, id = _names(request)
+    with session(request.app.state.settings.postgres_url) as opened:
+        found = document_state(opened, source, id)
+    if found is None:
+        raise NotFoundError("the document is unknown, or still waiting")
+    return State.model_validate({"source": source, "id": id, **found._asdict()})
+
+
+def _take(app: FastAPI, raw: bytes) -> int:
+    body = parse_object(raw, {"documents", "lane"})
+    given, items, most = body.get("lane", "live"), body.get("documents"), app.state.settings.max_request_documents
+    if not isinstance(given, str):
+        raise InvalidDocumentError(f"lane must be text, not {type(given).__name__}")
+    if isinstance(items, list) and len(items) > most:
+        raise HTTPException(413, f"The request has {len(items):,} documents, the limit is {most:,}.")
+    lane = check_lane(given)
+    taken = len(app.state.queue.append(parse_documents(items), lane, durable=True))
+    app.state.accepted.add(lane, taken)
+    return taken
+
+
+def _names(request: Request) -> tuple[str, str]:
+    """Source and id from the path as sent: only there is %2F not yet a separator."""
+    parts = request.scope["raw_path"].partition(_PREFIX)[2].split(b"/")
+    try:
+        source, id = (unquote_to_bytes(part).decode() for part in parts)
+        check_name("source", source, MAX_SOURCE_CHARS)
+        check_name("id", id, MAX_ID_CHARS)
+    except (ValueError, InvalidDocumentError):
+        raise NotFoundError("there can be no such document: the path is /v1/documents/{source}/{id}") from None
+    return source, id

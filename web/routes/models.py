@@ -1,0 +1,79 @@
+"""Labels and model versions."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request
+from pydantic import BaseModel, ConfigDict
+
+from db.queries import labels, model_versions
+from db.session import session
+from web.auth import Anyone, Models
+from web.reference import problems
+
+router = APIRouter(prefix="/v1", tags=["models"])
+VersionId = Annotated[int, Path(ge=1, le=2**31 - 1)]
+
+
+class Label(BaseModel):
+    """A class that documents are sorted into."""
+
+    model_config = ConfigDict(from_attributes=True)
+    id: int
+    name: str
+    description: str
+    archived_at: datetime | None
+
+
+class ModelVersion(BaseModel):
+    """A checkpoint that was, is or may become the one that classifies."""
+
+    model_config = ConfigDict(from_attributes=True)
+    id: int
+    status: str
+    base_model: str
+    parent_id: int | None
+    label_ids: list[int]
+    metrics: dict[str, Any]
+    created_at: datetime
+    promoted_at: datetime | None
+
+
+class Labels(BaseModel):
+    """All labels."""
+
+    labels: list[Label]
+
+
+class ModelVersions(BaseModel):
+    """Model versions, newest first."""
+
+    model_versions: list[ModelVersion]
+
+
+@router.get("/labels", response_model=Labels, responses=problems(401, 503))
+def list_labels(request: Request, _token: Anyone) -> Labels:
+    """All labels, by name."""
+    with session(request.app.state.settings.postgres_url) as opened:
+        return Labels(labels=[Label.model_validate(row) for row in labels.listing(opened)])
+
+
+@router.get("/model-versions", response_model=ModelVersions, responses=problems(401, 403, 503))
+def list_model_versions(request: Request, _token: Models) -> ModelVersions:
+    """The newest 100 model versions."""
+    with session(request.app.state.settings.postgres_url) as opened:
+        rows = model_versions.listing(opened)
+    return ModelVersions(model_versions=[ModelVersion.model_validate(row) for row in rows])
+
+
+@router.post(
+    "/model-versions/{version_id}/promote",
+    response_model=ModelVersion,
+    responses=problems(401, 403, 404, 409, 422, 503),
+)
+def promote(request: Request, token: Models, version_id: VersionId) -> ModelVersion:
+    """Make a model version the one that classifies; the workers swap to it within seconds."""
+    with session(request.app.state.settings.postgres_url) as opened:
+        version = model_versions.activate(opened, version_id, f"token:{token}")
+        opened.commit()
+    return ModelVersion.model_validate(version)
