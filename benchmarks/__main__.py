@@ -1,0 +1,30 @@
+"""`python -m benchmarks [NAME ...]`: run the named measurements, or all of them."""
+
+import os
+import sys
+from collections.abc import Callable
+
+from benchmarks.latency import latency
+from benchmarks.throughput import intake, throughput
+from sortline.logs import set_up_logging, silence_telemetry
+
+LINES: dict[str, Callable[..., None]] = {"throughput": throughput, "intake": intake, "latency": latency}
+
+
+def main(names: list[str]) -> None:
+    """Run and print a JSON line each; the variable DOCUMENTS makes a run smaller or larger."""
+    silence_telemetry()
+    set_up_logging("WARNING")
+    unknown = set(names) - set(LINES)
+    if unknown:
+        sys.exit(f"no such benchmark: {', '.join(sorted(unknown))}; there are {', '.join(LINES)}")
+    count = os.environ.get("DOCUMENTS")
+    for name in names or LINES:
+        if count and name != "latency":
+            LINES[name](int(count))
+        else:
+            LINES[name]()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,67 @@
+"""The fine-tuned model that the measurements use: trained once, then kept under .sortline/bench."""
+
+from benchmarks.stack import HOME, Stack, say, stack
+from benchmarks.texts import training_files
+from db.models import Label, ModelVersion
+from db.queries import model_versions, training_runs
+from db.session import session
+from sortline.settings import Settings
+
+
+def ensure_model() -> tuple[str, str]:
+    """Checkpoint URI and sha256 of the trained model; trains it the first time."""
+    with stack("model", keep=True) as made:
+        url = made.settings.postgres_url
+        with session(url) as opened:
+            version = model_versions.active(opened)
+        if version is None:
+            train(made.settings)
+            with session(url) as opened:
+                version = model_versions.active(opened)
+        assert version is not None
+        return version.checkpoint_uri, version.sha256
+
+
+def train(settings: Settings) -> None:
+    """Import and train, as `sortline import` and `sortline train` do."""
+    from trainer.import_file import import_file
+    from trainer.readers import Columns
+    from trainer.run import train as run_training
+
+    with session(settings.postgres_url) as opened:
+        for path, split in training_files():
+            import_file(opened, path, Columns(), split=split)
+        run_id = training_runs.create(opened, "benchmark", {}).id
+        opened.commit()
+    say("training the model of the benchmarks, once (about 7 minutes on 2 cores)")
+    run_training(settings, run_id)
+
+
+def register(made: Stack, uri: str, sha256: str) -> None:
+    """Make a checkpoint the active model version of a stack, with labels of the same ids."""
+    from classifier.checkpoint_folder import read_checkpoint
+    from classifier.store import ModelStore
+
+    store = ModelStore(str(HOME / "model" / "models"), made.settings.data_dir / "cache")
+    description = read_checkpoint(store.fetch(uri, sha256), sha256).description
+    with session(made.settings.postgres_url) as opened:
+        for label_id, name in zip(description.label_ids, description.labels, strict=True):
+            opened.merge(Label(id=label_id, name=name))
+        opened.add(
+            ModelVersion(
+                status="active", checkpoint_uri=uri, sha256=sha256, base_model=description.base_model,
+                label_ids=description.label_ids,
+            )
+        )  # fmt: skip
+        opened.commit()
+
+
+def register_stub(made: Stack) -> None:
+    """Make the stub the active model version of a stack."""
+    with session(made.settings.postgres_url) as opened:
+        opened.add_all([Label(id=1, name="yes"), Label(id=2, name="no")])
+        opened.flush()
+        opened.add(
+            ModelVersion(status="active", checkpoint_uri="stub:1,2", sha256="0", base_model="stub", label_ids=[1, 2])
+        )
+        opened.commit()

@@ -1,0 +1,211 @@
+"""Servers and processes of a measurement, in a folder of their own: what a user runs, nothing else."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from db.session import get_engine
+from migrations.upgrade import migrate
+from sortline.child import Child
+from sortline.local import embedded_postgres, embedded_redis
+from sortline.settings import LANES, Settings
+from worker.queue import GROUP, DocumentQueue, connect
+
+ROOT = Path(__file__).resolve().parents[1]
+HOME = ROOT / ".sortline" / "bench"
+
+
+def say(text: str) -> None:
+    """A line on standard error: standard output belongs to the results."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def result(name: str, **figures: Any) -> None:
+    """One result, as a JSON line."""
+    print(json.dumps({"name": name, **figures}), flush=True)
+
+
+class Stack:
+    """Durable Postgres and Redis, and workers; servers can be killed and started again."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.servers: dict[str, Child] = {}
+        self.client = connect(settings)
+        self.queue = DocumentQueue(self.client, settings)
+
+    def start_server(self, name: str) -> None:
+        """Start postgres or redis and wait until it answers."""
+        server = {"postgres": embedded_postgres, "redis": embedded_redis}[name](self.settings)
+        child = Child(name, server.command, lambda *_: None, user=server.user, stop_signal=signal.SIGINT)
+        child.start()
+        server.wait(child.is_alive)
+        self.servers[name] = child
+
+    def signal_server(self, name: str, number: int) -> None:
+        """End a server the hard way, and wait until it is gone; it is not started again by itself."""
+        child = self.servers.pop(name)
+        child._stopping.set()
+        assert child.process is not None
+        child.process.send_signal(number)
+        child.process.wait()
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """The environment of a process on this stack."""
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("SORTLINE_")}
+        given = {
+            f"SORTLINE_{name.upper()}": str(value)
+            for name, value in self.settings.model_dump(exclude_defaults=True).items()
+            if value is not None
+        }
+        return {**kept, **given, "PYTHONPATH": str(ROOT), **more}
+
+    @contextmanager
+    def worker(self, module: str = "celery -A worker", **more: str) -> Iterator[subprocess.Popen[bytes]]:
+        """A worker process that is stopped gracefully at the end of the block."""
+        process = self.start_worker(module, **more)
+        try:
+            yield process
+        finally:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(60)
+            process.kill()
+            process.wait()
+
+    def start_worker(self, module: str = "celery -A worker", **more: str) -> subprocess.Popen[bytes]:
+        """A worker process; its log is worker.log in the stack's folder."""
+        log = (self.settings.data_dir / "worker.log").open("ab")
+        command = [sys.executable, "-m", *module.split(), "worker", "--loglevel=INFO", "--without-mingle"]
+        command += ["--without-gossip"]
+        return subprocess.Popen(
+            command, cwd=self.settings.data_dir, env=self.environment(**more), stdout=log, stderr=subprocess.STDOUT
+        )
+
+    def wait_ready(self, timeout: float = 120) -> dict[str, Any]:
+        """Wait until a worker has a model loaded; returns what it says of itself."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            ready = [worker for worker in self.queue.workers() if worker["model_version"]]
+            if ready:
+                return ready[0]
+            time.sleep(0.1)
+        raise SystemExit(f"no worker came up; see {self.settings.data_dir / 'worker.log'}")
+
+    def backlog(self) -> int:
+        """Entries that are not done, in both lanes."""
+        return sum(int(self.client.xlen(self.settings.stream(lane))) for lane in LANES)
+
+    def wait_first_read(self, lane: str = "bulk") -> float:
+        """Wait for the group's first read of a lane; returns when it was seen (time.perf_counter)."""
+        stream = self.settings.stream(lane)  # type: ignore[arg-type]
+        while True:
+            groups = {g["name"].decode(): g for g in self.client.xinfo_groups(stream)}
+            if groups.get(GROUP, {}).get("last-delivered-id", b"0-0") != b"0-0":
+                return time.perf_counter()
+            time.sleep(0.002)
+
+    def wait_drained(self, timeout: float = 1800) -> float:
+        """Wait until nothing is left; returns when (time.perf_counter)."""
+        deadline = time.monotonic() + timeout
+        while self.backlog():
+            if time.monotonic() > deadline:
+                raise SystemExit(f"{self.backlog()} documents are still there after {timeout:g} s")
+            time.sleep(0.02)
+        return time.perf_counter()
+
+    def clear(self) -> None:
+        """Empty documents, predictions and streams; labels and model versions stay."""
+        with get_engine(self.settings.postgres_url).begin() as connection:
+            connection.exec_driver_sql("DELETE FROM predictions")
+            connection.exec_driver_sql("DELETE FROM documents WHERE id NOT IN (SELECT document_id FROM reviews)")
+        with get_engine(self.settings.postgres_url).connect() as connection:
+            plain = connection.execution_options(isolation_level="AUTOCOMMIT")
+            plain.exec_driver_sql("VACUUM documents")
+            plain.exec_driver_sql("VACUUM predictions")
+        self.client.flushdb()
+
+
+@contextmanager
+def stack(name: str, keep: bool = False, **settings: Any) -> Iterator[Stack]:
+    """A fresh stack, removed at the end; ``keep``: its data stay for the next time."""
+    folder = HOME / name
+    if not keep:
+        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    made = Stack(
+        Settings(
+            _env_file=None, database_url=None, redis_url=None, data_dir=folder, results_length=5_000_000, **settings
+        )
+    )
+    try:
+        made.start_server("postgres")
+        made.start_server("redis")
+        migrate(made.settings.postgres_url)
+        yield made
+    finally:
+        get_engine(made.settings.postgres_url).dispose()
+        for child in reversed(list(made.servers.values())):
+            child.ask_to_stop()
+            child.wait(30)
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+class PeakMemory:
+    """Greatest resident memory of a process, sampled ten times a second."""
+
+    def __init__(self, pid: int) -> None:
+        self._process = psutil.Process(pid)
+        self._stop = threading.Event()
+        self.bytes = 0
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(0.1):
+            with contextlib.suppress(psutil.Error):
+                self.bytes = max(self.bytes, self._process.memory_info().rss)
+
+    def stop(self) -> float:
+        """Mebibytes."""
+        self._stop.set()
+        self._thread.join()
+        return round(self.bytes / 2**20, 1)
+
+
+def processor() -> str:
+    """What the machine calls its processor, and how many cores there are."""
+    names = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if "model name" in line
+    ]
+    return f"{names[0] if names else 'unknown'}, {os.cpu_count()} cores"
+
+
+def temporary(name: str) -> Path:
+    """A scratch file of a measurement."""
+    return Path(tempfile.gettempdir()) / f"sortline-bench-{os.getpid()}-{name}"
+
+
+def run_json(module: str, *arguments: str, env: Mapping[str, str]) -> dict[str, Any]:
+    """Run a module of ours in a process of its own, and read the JSON line it prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments], env=env, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT
+    )
+    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found

@@ -1,0 +1,79 @@
+"""The whole line against its ceiling and against what one would write by hand, alternating in one run."""
+
+import statistics
+import time
+
+from benchmarks.model import ensure_model, register, register_stub
+from benchmarks.stack import PeakMemory, Stack, processor, result, run_json, say, stack
+from benchmarks.texts import documents
+
+_ROUNDS = 3
+_BY_HAND_S = 20.0
+
+
+def throughput(count: int = 20_000) -> None:
+    """`throughput`: documents already in the stream, from the first read to the last acknowledgement."""
+    uri, sha256 = ensure_model()
+    line, ceiling, hand, memory, engine = [], [], [], [], ""
+    for turn in range(_ROUNDS):
+        with stack("throughput") as made:
+            register(made, uri, sha256)
+            found = run_json("benchmarks.ceiling", uri, str(count), env=made.environment())
+            ceiling.append(found["docs_per_s"])
+            engine = found["engine"]
+            rate, peak = _line(made, count)
+            line.append(rate)
+            memory.append(peak)
+            hand.append(_by_hand(made, uri))
+            say(f"round {turn + 1}: line {line[-1]:.0f}, ceiling {ceiling[-1]:.0f}, by hand {hand[-1]:.0f} docs/s")
+    result(
+        "throughput",
+        documents=count,
+        docs_per_s=round(statistics.median(line), 1),
+        ceiling_docs_per_s=round(statistics.median(ceiling), 1),
+        ratio_to_ceiling=round(statistics.median(a / b for a, b in zip(line, ceiling, strict=True)), 3),
+        ratio_to_naive=round(statistics.median(a / b for a, b in zip(line, hand, strict=True)), 2),
+        naive_docs_per_s=round(statistics.median(hand), 1),
+        peak_rss_mb=max(memory),
+        engine=engine,
+        cpu=processor(),
+    )
+
+
+def intake(count: int = 300_000) -> None:
+    """`intake`: what the line itself can carry, with a classifier that computes nothing."""
+    rates, peak = [], 0.0
+    for turn in range(_ROUNDS):
+        with stack("intake", classifier="benchmarks.stub:load") as made:
+            register_stub(made)
+            rate, memory = _line(made, count)
+            rates.append(rate)
+            peak = max(peak, memory)
+            say(f"round {turn + 1}: {rate:.0f} docs/s")
+    result("intake", documents=count, docs_per_s=round(statistics.median(rates), 1), peak_rss_mb=peak, cpu=processor())
+
+
+def _line(made: Stack, count: int) -> tuple[float, float]:
+    """Rate of a warm worker on a full stream, and its peak memory in MiB."""
+    with made.worker() as process:
+        made.wait_ready()
+        memory = PeakMemory(process.pid)
+        made.client.client_pause(0)
+        sent = documents(count, "line")
+        # The worker is stopped while the stream is filled, so that all of it is there at the first read.
+        process.send_signal(19)
+        for start in range(0, count, 1000):
+            made.queue.append(sent[start : start + 1000], "bulk")
+        process.send_signal(18)
+        began = made.wait_first_read()
+        ended = made.wait_drained()
+        peak = memory.stop()
+        time.sleep(0.5)
+    return count / (ended - began), peak
+
+
+def _by_hand(made: Stack, checkpoint: str) -> float:
+    settings = made.settings
+    database = settings.postgres_url.replace("+psycopg", "")
+    environment = made.environment(CHECKPOINT=checkpoint, DATABASE=database, BROKER=settings.celery_broker)
+    return float(run_json("benchmarks.by_hand", "6000", str(_BY_HAND_S), env=environment)["docs_per_s"])
