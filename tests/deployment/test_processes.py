@@ -1,0 +1,84 @@
+"""The containers' commands, run outside them: each starts with compose's variables and passes compose's check."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sortline.settings import Settings
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+
+
+@pytest.fixture
+def variables(settings: Settings, redis_url: str, free_port: int, tmp_path: Path) -> dict[str, str]:
+    """What the containers are given, with this machine's servers, folders and a free port."""
+    for name, url in (("database_url", str(settings.database_url)), ("redis_url", redis_url)):
+        (tmp_path / name).write_text(url + "\n")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SORTLINE_")}
+    return kept | {
+        "SORTLINE_DATABASE_URL_FILE": str(tmp_path / "database_url"),
+        "SORTLINE_REDIS_URL_FILE": str(tmp_path / "redis_url"),
+        "SORTLINE_DATA_DIR": str(tmp_path / "data"),
+        "SORTLINE_WEB_PORT": str(free_port),
+        "HOSTNAME": socket.gethostname(),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+
+
+@pytest.mark.parametrize("name", ["web", "worker", "trainer", "housekeeping", "beat"])
+def test_a_service_starts_and_becomes_healthy(name: str, variables: dict[str, str], tmp_path: Path) -> None:
+    def here(words: list[str]) -> list[str]:
+        port = variables["SORTLINE_WEB_PORT"]
+        return [word.replace("/tmp", str(tmp_path)).replace(":8080/", f":{port}/") for word in words]
+
+    kind, *words = SERVICES[name]["healthcheck"]["test"]
+    check = here(words) if kind == "CMD" else ["sh", "-c", *here([words[0].replace("$$", "$")])]
+    log = tmp_path / "log"
+    with (
+        log.open("w") as output,
+        subprocess.Popen(
+            here(SERVICES[name]["command"]), env=variables, cwd=tmp_path, stdout=output, stderr=output
+        ) as process,
+    ):
+        try:
+            said = _until_healthy(check, variables, tmp_path, process)
+        finally:
+            process.terminate()
+            process.wait(60)
+    assert said == "", f"{said}\n{log.read_text()[-3000:]}"
+    assert process.returncode in (0, -15), log.read_text()[-3000:]
+
+
+@pytest.mark.parametrize("name", ["web", "worker", "trainer", "housekeeping", "beat"])
+def test_a_check_fails_where_nothing_runs(name: str, variables: dict[str, str], tmp_path: Path) -> None:
+    if name == "trainer":  # its check asks for the servers, not for the process
+        variables = variables | {"SORTLINE_REDIS_URL_FILE": "", "SORTLINE_REDIS_URL": "redis://127.0.0.1:1/0"}
+    kind, *words = SERVICES[name]["healthcheck"]["test"]
+    words = [word.replace("/tmp", str(tmp_path)).replace(":8080/", ":1/") for word in words]
+    check = words if kind == "CMD" else ["sh", "-c", words[0].replace("$$", "$")]
+    run = subprocess.run(check, env=variables, cwd=tmp_path, capture_output=True, timeout=60, check=False)
+    assert run.returncode != 0
+
+
+def _until_healthy(check: list[str], variables: dict[str, str], cwd: Path, process: "subprocess.Popen[bytes]") -> str:
+    """Nothing, once the check passes; else what it said last."""
+    deadline = time.monotonic() + 90
+    while True:
+        run = subprocess.run(check, env=variables, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+        if run.returncode == 0:
+            return ""
+        if process.poll() is not None:
+            return f"the process ended with {process.returncode}"
+        if time.monotonic() > deadline:
+            return f"not healthy: {run.stdout[-500:]} {run.stderr[-1000:]}"
+        time.sleep(0.5)
