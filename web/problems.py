@@ -8,7 +8,8 @@ from typing import Any
 import redis
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
@@ -53,8 +54,8 @@ def add_problems(app: FastAPI) -> None:
     app.add_exception_handler(SortlineError, _sortline)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _validation)
-    app.add_exception_handler(SQLAlchemyError, _server_away)
-    app.add_exception_handler(redis.exceptions.RedisError, _server_away)
+    for away in (OperationalError, InterfaceError, PoolTimeoutError, redis.exceptions.RedisError):
+        app.add_exception_handler(away, _server_away)
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _unforeseen)
 

@@ -1,5 +1,6 @@
 """For people: how the line is doing, and a reference of the routes. Nothing is loaded from another host."""
 
+import logging
 from pathlib import Path
 
 from fastapi import APIRouter, Request
@@ -7,9 +8,11 @@ from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 
 from db.session import session
+from sortline.errors import ServerUnreachableError
 from web.reference import operations
 from worker.status import line_status
 
+log = logging.getLogger(__name__)
 router = APIRouter(include_in_schema=False)
 _FOLDER = Path(__file__).resolve().parents[1]
 _STYLE = (_FOLDER / "sortline.css").read_text(encoding="utf-8")
@@ -28,8 +31,12 @@ _HEADERS = {
 def home(request: Request) -> HTMLResponse:
     """How the line is doing."""
     state = request.app.state
-    with session(state.settings.postgres_url) as opened:
-        found = line_status(opened, state.queue, state.settings)
+    try:
+        with session(state.settings.postgres_url) as opened:
+            found = line_status(opened, state.queue, state.settings)
+    except ServerUnreachableError as error:
+        log.warning("%s", error)  # it names the server's address, which is not for everyone
+        return _page("away.html", 503)
     waiting = sum(lane["backlog"] for lane in found["lanes"].values())
     return _page("home.html", found=found, waiting=waiting, flower_port=state.settings.flower_port)
 
@@ -46,5 +53,5 @@ def style() -> Response:
     return Response(_STYLE, media_type="text/css")
 
 
-def _page(name: str, **values: object) -> HTMLResponse:
-    return HTMLResponse(_TEMPLATES.get_template(name).render(**values), headers=_HEADERS)
+def _page(name: str, status: int = 200, **values: object) -> HTMLResponse:
+    return HTMLResponse(_TEMPLATES.get_template(name).render(**values), status, headers=_HEADERS)
