@@ -6,23 +6,21 @@ Needs the base install alone: no torch, no database driver.
 import random
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote
-
-import httpx
-import redis
 
 from sortline.errors import (
     ConfigurationError,
     InvalidDocumentError,
     NotFoundError,
     QueueFullError,
+    RequestTooLargeError,
     ServerUnreachableError,
-    TransientError,
 )
+from sortline.http_door import HttpDoor
 from sortline.settings import Lane, Settings
-from worker.queue import Document, DocumentQueue, is_redis_url
+from worker.queue import Document, DocumentQueue, connect, is_redis_url
 
 __all__ = ["Client", "Document"]
 
@@ -40,7 +38,8 @@ class Client:
         token: API token, for HTTP (`sortline tokens add NAME`).
         prefix: start of the Redis keys, for Redis.
         max_backlog: entries a lane may hold before it counts as full, for Redis.
-        timeout: seconds of one HTTP request.
+        timeout: seconds of one request.
+        patience: seconds to go on trying while the other side is away.
 
     Raises:
         ConfigurationError: the URL is of no known kind.
@@ -53,62 +52,77 @@ class Client:
         prefix: str = "sortline",
         max_backlog: int = 1_000_000,
         timeout: float = 30.0,
+        patience: float = 60.0,
     ) -> None:
-        self._http: httpx.Client | None = None
+        self.patience = patience
+        self._http: HttpDoor | None = None
         self._queue: DocumentQueue | None = None
         if url.startswith(("http://", "https://")):
-            headers = {"Authorization": f"Bearer {token}"} if token else {}
-            self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout)
+            self._http = HttpDoor(url, token, timeout)
         elif is_redis_url(url):
-            settings = Settings(redis_url=url, prefix=prefix, max_backlog=max_backlog)
-            self._queue = DocumentQueue(redis.Redis.from_url(url, socket_timeout=timeout), settings)
+            settings = Settings(_env_file=None, redis_url=url, prefix=prefix, max_backlog=max_backlog)
+            self._queue = DocumentQueue(connect(settings, socket_timeout=timeout), settings)
         else:
             raise ConfigurationError("the client's URL starts with http://, https://, redis://, rediss:// or unix://")
 
     def send(
-        self,
-        documents: Iterable[Document],
-        lane: Lane = "live",
-        block: bool = True,
-        timeout: float | None = None,
+        self, documents: Iterable[Document], lane: Lane = "live", block: bool = True, timeout: float | None = None
     ) -> int:
         """Send documents, in requests of at most 500; returns how many were accepted.
 
         A request whose outcome is unknown is sent again with the same ids, which changes nothing where it
-        had arrived. When the queue is full it waits (``block``) or raises.
+        had arrived. Requests are sent one after the other: when one fails, those before it are in.
 
         Args:
-            timeout: give up after so many seconds of waiting in all; None: never.
+            block: wait while the lane is full; otherwise raise.
+            timeout: seconds to wait for room in all; None: as long as it takes.
 
         Raises:
             QueueFullError: the lane is full, and ``block`` is false or the time is up.
-            ServerUnreachableError: the other side stayed away until the time was up.
-            InvalidDocumentError: a document breaks a limit; those of earlier requests are in.
+            ServerUnreachableError: the other side stayed away for longer than the client's patience.
+            InvalidDocumentError: a document breaks a limit; ``index`` is its position in ``documents``.
+            ConfigurationError: the token is unknown or lacks the scope, or Redis refuses the user.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        room = _Deadline(timeout)
         accepted = 0
         for request in _requests(documents):
-            self._insist(request, lane, block, deadline)
+            try:
+                self._insist(request, lane, block, room)
+            except InvalidDocumentError as error:
+                index = None if error.index is None else accepted + error.index
+                raise InvalidDocumentError(str(error), error.reason, index) from None
             accepted += len(request)
         return accepted
 
     def get(self, source: str, id: str) -> dict[str, Any]:
-        """What the line says of a document (HTTP only).
+        """What the line says of a document: the JSON of `GET /v1/documents/{source}/{id}` (HTTP only).
 
         Raises:
             NotFoundError: it is unknown, or still waiting.
+            ServerUnreachableError: the web is away.
             ConfigurationError: this client speaks to Redis, or the token is refused.
         """
         if self._http is None:
             raise ConfigurationError("results are read over HTTP, from Postgres or from the results stream")
-        path = f"/v1/documents/{quote(source, safe='')}/{quote(id, safe='')}"
-        try:
-            answer = self._http.get(path)
-        except httpx.TransportError as error:
-            raise ServerUnreachableError(f"{self._http.base_url} can't be reached: {error}") from None
-        _check(answer)
-        found: dict[str, Any] = answer.json()
-        return found
+        return self._http.get(source, id)
+
+    def wait(self, source: str, id: str, timeout: float = 60.0) -> dict[str, Any]:
+        """As `get`, but waits until the document is classified, for at most ``timeout`` seconds.
+
+        Raises:
+            NotFoundError: it is still unknown or waiting when the time is up.
+            ServerUnreachableError: the web is away when the time is up.
+            ConfigurationError: as `get`.
+        """
+        deadline, pause = _Deadline(timeout), 0.02
+        while True:
+            try:
+                return self.get(source, id)
+            except (NotFoundError, ServerUnreachableError):
+                if not deadline.allows(pause):
+                    raise
+            time.sleep(pause)
+            pause = min(pause * 1.5, 1.0)
 
     def close(self) -> None:
         """Close the connections."""
@@ -125,39 +139,74 @@ class Client:
     ) -> None:
         self.close()
 
-    def _insist(self, request: list[Document], lane: Lane, block: bool, deadline: float | None) -> None:
+    def _insist(self, request: list[Document], lane: Lane, block: bool, room: "_Deadline") -> None:
         pause = _FIRST_PAUSE_S
+        away: _Deadline | None = None  # starts with the first failure, and anew after each answer
         while True:
             try:
                 self._send(request, lane)
-            except TransientError as error:
-                full = isinstance(error, QueueFullError)
-                wait = max(pause, error.retry_after_s) if isinstance(error, QueueFullError) else pause
-                if (full and not block) or (deadline is not None and time.monotonic() + wait > deadline):
+            except QueueFullError as error:
+                wait, away = _jittered(max(pause, error.retry_after_s)), None
+                if not block or not room.allows(wait):
                     raise
-                time.sleep(wait * random.uniform(0.8, 1.2))  # noqa: S311 - clients should not come back at once
-                pause = min(pause * 2, _LONGEST_PAUSE_S)
+            except ServerUnreachableError as error:
+                away = away or _Deadline(self.patience)
+                wait = _jittered(max(pause, error.retry_after_s))
+                if not away.allows(wait):
+                    raise
             else:
                 return
+            time.sleep(wait)
+            pause = min(pause * 2, _LONGEST_PAUSE_S)
 
     def _send(self, request: list[Document], lane: Lane) -> None:
         if self._queue is not None:
             self._queue.append(request, lane)
             return
         assert self._http is not None
-        body = {"lane": lane, "documents": [_as_json(document) for document in request]}
         try:
-            answer = self._http.post("/v1/documents", json=body)
-        except httpx.TransportError as error:
-            raise ServerUnreachableError(f"{self._http.base_url} can't be reached: {error}") from None
-        _check(answer)
+            self._http.send(request, lane)
+        except RequestTooLargeError:
+            if len(request) == 1:
+                raise InvalidDocumentError("the document alone is too large a request", "text_too_large", 0) from None
+            self._send_halves(request, lane)
+
+    def _send_halves(self, request: list[Document], lane: Lane) -> None:
+        """For a web that takes less at once than this client sends. A retry sends both again."""
+        middle = len(request) // 2
+        self._send(request[:middle], lane)
+        try:
+            self._send(request[middle:], lane)
+        except InvalidDocumentError as error:
+            index = None if error.index is None else middle + error.index
+            raise InvalidDocumentError(str(error), error.reason, index) from None
+
+
+@dataclass(slots=True)
+class _Deadline:
+    """A time to be done by; None: never."""
+
+    seconds: float | None
+    began: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.began = time.monotonic()
+
+    def allows(self, wait: float) -> bool:
+        """Whether ``wait`` more seconds end before it."""
+        return self.seconds is None or time.monotonic() + wait <= self.began + self.seconds
+
+
+def _jittered(wait: float) -> float:
+    """A little longer, each client by another bit: they should not all come back at once."""
+    return wait * random.uniform(1.0, 1.3)  # noqa: S311 - no secret
 
 
 def _requests(documents: Iterable[Document]) -> Iterator[list[Document]]:
     request: list[Document] = []
     size = 0
     for document in documents:
-        length = len(document.fields(len(request))["text"])
+        length = _size(document)
         if request and (len(request) == _REQUEST_DOCUMENTS or size + length > _REQUEST_BYTES):
             yield request
             request, size = [], 0
@@ -167,26 +216,7 @@ def _requests(documents: Iterable[Document]) -> Iterator[list[Document]]:
         yield request
 
 
-def _as_json(document: Document) -> dict[str, Any]:
-    fields: dict[str, Any] = {"id": document.id, "text": document.text, "source": document.source}
-    return fields if document.meta is None else {**fields, "meta": dict(document.meta)}
-
-
-def _check(answer: httpx.Response) -> None:
-    if answer.is_success:
-        return
-    try:
-        problem = answer.json()
-        detail = str(problem.get("detail") or problem.get("title"))
-    except ValueError:
-        problem, detail = {}, answer.text[:200]
-    after = float(answer.headers.get("Retry-After", 1))
-    if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
-        raise QueueFullError(detail, after)
-    if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
-        raise ServerUnreachableError(f"{answer.status_code}: {detail}")
-    if answer.status_code == httpx.codes.NOT_FOUND:
-        raise NotFoundError(detail)
-    if answer.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
-        raise ConfigurationError(detail)
-    raise InvalidDocumentError(detail, index=problem.get("index"))
+def _size(document: Document) -> int:
+    """About how many bytes of a request a document takes; what is not text is for the check to refuse."""
+    text = document.text if isinstance(document.text, str) else ""
+    return len(text) * (1 if text.isascii() else 3) + (8192 if document.meta else 0) + 200

@@ -7,6 +7,7 @@ from typing import Any
 
 from celery import Celery
 
+from sortline.errors import TransientError
 from sortline.settings import Settings
 from worker.queue import Document, DocumentQueue, check_lane, connect
 
@@ -17,7 +18,11 @@ def register(app: Celery, settings: Settings) -> None:
     """Add the task to the app; it appends to the stream and does nothing else."""
     queue = DocumentQueue(connect(settings), settings)
 
-    @app.task(name="sortline.enqueue", queue=QUEUE, acks_late=True)
+    # A failed task is acknowledged, and its document gone: what may pass is tried again, for ever.
+    @app.task(
+        name="sortline.enqueue", queue=QUEUE, acks_late=True, autoretry_for=(TransientError,),
+        retry_backoff=True, retry_backoff_max=60, max_retries=None,
+    )  # fmt: skip
     def enqueue(
         id: str, text: str, source: str = "default", meta: dict[str, Any] | None = None, lane: str = "live"
     ) -> None:

@@ -14,8 +14,8 @@ from sortline.client import Client, Document
 from sortline.document_files import BadRow, kind_of, read_documents
 from sortline.settings import LANES, Lane, get_settings
 
-_SHOWN = 20
 _BATCH = 500
+_PATIENCE_S = 10.0
 
 
 @click.command()
@@ -34,21 +34,16 @@ def command(
 ) -> None:  # fmt: skip
     """Send the documents of FILE (CSV, TSV, JSONL or a text a line; `-`: standard input)."""
     settings = get_settings()
-    client = Client(url or settings.redis, token, settings.prefix, settings.max_backlog)
-    bad: list[BadRow] = []
+    client = Client(url or settings.redis, token, settings.prefix, settings.max_backlog, patience=_PATIENCE_S)
     began = time.monotonic()
     with client, _open(file) as lines, counting(f"sending {file.name}", "documents") as on_sent:
         rows = read_documents(lines, kind or kind_of(file), source, text_column, id_column)
-        sent = _send(client, rows, lane, bad, on_sent)
-    for row in bad[:_SHOWN]:
-        click.echo(f"{file}: line {row.line}: {row.reason}", err=True)
-    if len(bad) > _SHOWN:
-        click.echo(f"{file}: and {len(bad) - _SHOWN} more bad rows", err=True)
+        sent, bad = _send(client, rows, lane, file.name, on_sent)
     seconds = round(time.monotonic() - began, 3)
     if as_json:
-        click.echo(json.dumps({"sent": sent, "bad": len(bad), "lane": lane, "seconds": seconds}))
+        click.echo(json.dumps({"sent": sent, "bad": bad, "lane": lane, "seconds": seconds}))
     else:
-        click.echo(f"{sent:,} documents sent to lane {lane} in {seconds:g} s, {len(bad):,} bad rows")
+        click.echo(f"{sent:,} documents sent to lane {lane} in {seconds:g} s, {bad:,} bad rows")
     sys.exit(1 if bad else 0)
 
 
@@ -56,25 +51,27 @@ def _send(
     client: Client,
     rows: Iterable[Document | BadRow],
     lane: Lane,
-    bad: list[BadRow],
+    name: str,
     on_sent: Callable[[int], None],
-) -> int:
+) -> tuple[int, int]:
     waiting: list[Document] = []
-    sent = 0
+    sent = bad = 0
     for row in rows:
         if isinstance(row, BadRow):
-            bad.append(row)
+            bad += 1
+            click.echo(f"{name}: line {row.line}: {row.reason}", err=True)
             continue
         waiting.append(row)
         if len(waiting) == _BATCH:
             sent += client.send(waiting, lane)
             waiting.clear()
             on_sent(sent)
-    return sent + client.send(waiting, lane)
+    return sent + client.send(waiting, lane), bad
 
 
 def _open(file: Path) -> TextIO:
     if str(file) == "-":
+        sys.stdin.reconfigure(encoding="utf-8-sig", errors="surrogateescape", newline="")  # type: ignore[union-attr]
         return sys.stdin
     try:
         return file.open(encoding="utf-8-sig", errors="surrogateescape", newline="")

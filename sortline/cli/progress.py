@@ -40,7 +40,7 @@ def counting(what: str, unit: str) -> Iterator[Callable[[int], None]]:
     """A count of something whose total is not known."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield lambda _: None
+        yield _plain_count(what, unit)
         return
     with console.status(what) as status:
         yield lambda count: status.update(f"{what}: {count:,} {unit}")
@@ -54,5 +54,16 @@ def _plain(what: str) -> Update:
         if now - last[0] >= _PLAIN_EVERY_S or done >= total:
             last[0] = now
             print(f"{what}: {done:,.0f} of {total:,.0f} {more}".rstrip(), file=sys.stderr, flush=True)  # noqa: T201
+
+    return update
+
+
+def _plain_count(what: str, unit: str) -> Callable[[int], None]:
+    last = [time.monotonic()]
+
+    def update(count: int) -> None:
+        if time.monotonic() - last[0] >= _PLAIN_EVERY_S:
+            last[0] = time.monotonic()
+            print(f"{what}: {count:,} {unit}", file=sys.stderr, flush=True)  # noqa: T201
 
     return update

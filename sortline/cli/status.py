@@ -1,11 +1,13 @@
 """sortline status: how the line is doing."""
 
 import json
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from db.session import session
@@ -43,11 +45,12 @@ def _urls(settings: Settings, show_secrets: bool) -> dict[str, Any]:
 
 def _without_password(url: str) -> str:
     password = urlsplit(url).password
-    return url.replace(f":{password}@", ":***@", 1) if password else url
+    url = url.replace(f":{password}@", ":***@", 1) if password else url
+    return re.sub(r"(?<=[?&]password=)[^&]*", "***", url)
 
 
 def _print(found: dict[str, Any]) -> None:
-    console = Console()
+    console = Console(soft_wrap=True, highlight=False)
     lanes = Table("lane", "backlog", "oldest", box=None)
     for lane, state in found["lanes"].items():
         oldest = "" if state["oldest_s"] is None else f"{state['oldest_s']:,.1f} s"
@@ -68,4 +71,4 @@ def _print(found: dict[str, Any]) -> None:
             f"worker {worker['pid']} on {worker['host']}: {state}, {worker['documents_per_s']:,.1f} documents/s"
         )
         if worker.get("refused"):
-            console.print(f"  [red]{worker['refused']}[/]")
+            console.print(f"  [red]{escape(str(worker['refused']))}[/]")
