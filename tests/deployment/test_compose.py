@@ -63,6 +63,7 @@ def test_every_variable_has_a_default_and_none_looks_like_a_setting() -> None:
         assert not bare, f"${bare} has no default"
         assert re.search(rf"\$\{{{name}:-", text), f"${name} has no default"
         assert not name.startswith("SORTLINE_")
+        assert f"`{name}`" in (ROOT / "docs/operators.md").read_text(), f"operators are not told of {name}"
 
 
 def test_the_settings_named_exist_and_their_values_are_valid() -> None:
