@@ -71,7 +71,7 @@ class Stack:
             for name, value in self.settings.model_dump(exclude_defaults=True).items()
             if value is not None
         }
-        return {**kept, **given, "PYTHONPATH": str(ROOT), **more}
+        return {"PYTHONPATH": str(ROOT), **kept, **given, **more}
 
     @contextmanager
     def worker(self, module: str = "celery -A worker", **more: str) -> Iterator[subprocess.Popen[bytes]]:
