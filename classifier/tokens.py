@@ -1,7 +1,7 @@
 """Texts to windows of token ids, with the checkpoint's own fast tokenizer."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +13,11 @@ from sortline.errors import CheckpointError
 WindowPolicy = Literal["window", "truncate"]
 MAX_WINDOWS = 64
 DEFAULT_OVERLAP = 64
+
+# The tokenizer holds about 460 bytes a token while it works: what it is given at once is bounded, so that a
+# worker's memory does not depend on what strangers send. Texts here hold no more than a token a character.
+PIECE_CHARS = 2**16
+CHUNK_CHARS = 2**17
 
 
 @dataclass(slots=True)
@@ -64,8 +69,27 @@ class WindowTokenizer:
 
     def prepare(self, texts: Sequence[str]) -> list[Prepared]:
         """Tokenise cleaned texts; releases the GIL, and may be called from several threads at once."""
-        encodings = self._backend.encode_batch_fast(list(texts))
-        return [self._windows(encoding.ids) for encoding in encodings]
+        prepared: list[Prepared] = []
+        for chunk in _chunks(texts):
+            if len(chunk[0]) > PIECE_CHARS:
+                prepared.append(self._windows(self._long(chunk[0])))
+            else:
+                prepared += map(self._windows, self._encode(chunk))
+        return prepared
+
+    def _encode(self, texts: list[str], special: bool = True) -> Iterator[list[int]]:
+        return (one.ids for one in self._backend.encode_batch_fast(texts, add_special_tokens=special))
+
+    def _long(self, text: str) -> list[int]:
+        """Token ids of a long text, up to where no window reaches."""
+        ids = list(self._prefix)
+        reach = self.max_length + (self.max_windows - 1) * self._step
+        for piece in _pieces(text):
+            for more in self._encode([piece], special=False):
+                ids += more
+            if len(ids) > reach:
+                break
+        return ids + self._suffix
 
     def _windows(self, ids: list[int]) -> Prepared:
         if len(ids) <= self.max_length:
@@ -79,6 +103,36 @@ class WindowTokenizer:
                 return Prepared(windows)
             start += self._step
         return Prepared(windows, truncated=True)
+
+
+def _chunks(texts: Sequence[str]) -> Iterator[list[str]]:
+    """Runs of texts of bounded size, in order; a long text is alone."""
+    chunk: list[str] = []
+    size = 0
+    for text in texts:
+        is_long = len(text) > PIECE_CHARS
+        if chunk and (is_long or size + len(text) > CHUNK_CHARS):
+            yield chunk
+            chunk, size = [], 0
+        if is_long:
+            yield [text]
+        else:
+            chunk.append(text)
+            size += len(text)
+    if chunk:
+        yield chunk
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """A long text, cut before spaces, where tokenizers cut too; a word longer than a piece is cut anywhere."""
+    start = 0
+    while start < len(text):
+        end = start + PIECE_CHARS
+        if end < len(text):
+            space = text.rfind(" ", start + 1, end)
+            end = space if space > 0 else end
+        yield text[start:end]
+        start = end
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:

@@ -28,6 +28,10 @@ class ConfigurationError(PermanentError):
 class ServerUnreachableError(TransientError):
     """Postgres or Redis can't be reached."""
 
+    def __init__(self, message: str | None = None, retry_after_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
 
 class QueueFullError(TransientError):
     """The document queue is longer than the setting max_backlog allows."""
@@ -48,6 +52,14 @@ class InvalidDocumentError(PermanentError):
         super().__init__(message)
         self.reason = reason
         self.index = index
+
+
+class RequestTooLargeError(PermanentError):
+    """The request is larger than the web takes at once."""
+
+
+class DocumentFileError(PermanentError):
+    """The file of documents can't be read."""
 
 
 class CheckpointError(PermanentError):

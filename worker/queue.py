@@ -17,7 +17,7 @@ import redis
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
-from sortline.errors import InvalidDocumentError, QueueFullError, ServerUnreachableError
+from sortline.errors import ConfigurationError, InvalidDocumentError, QueueFullError, ServerUnreachableError
 from sortline.settings import LANES, Lane, Settings
 from sortline.text import encode
 
@@ -27,6 +27,8 @@ MAX_SOURCE_CHARS = 100
 MAX_TEXT_BYTES = 2**20
 MAX_META_BYTES = 8 * 2**10
 DEFAULT_SOURCE = "default"
+# What Redis says while it may not or can't write: a replica, a full disk, a fail-over.
+_CANNOT_WRITE = re.compile("MISCONF|ReadOnly|MasterDown|ClusterDown|NOREPLICAS|READONLY")
 _NUL_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -107,6 +109,22 @@ class DocumentQueue:
                 self._wait_for_disk()
         return entry_ids
 
+    def append_again(self, lane: Lane, entries: Sequence[Sequence[tuple[bytes, bytes]]]) -> None:
+        """Append entries just as they were sent once, good or bad: all of them or none.
+
+        Args:
+            entries: fields of each, as `unpack_entry` gives them.
+
+        Raises:
+            ServerUnreachableError: Redis is away.
+        """
+        stream = self.settings.stream(lane)
+        with reaching(self.client), self.client.pipeline(transaction=True) as pipe:
+            for fields in entries:
+                # Not xadd(), which takes a dictionary: a bad entry may name a field twice.
+                pipe.execute_command("XADD", stream, "*", *(part for pair in fields for part in pair))
+            pipe.execute()
+
     def lane(self, lane: Lane) -> LaneState:
         """How full a lane is.
 
@@ -164,6 +182,12 @@ class reaching:  # noqa: N801 - reads as a word: with reaching(client): ...
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, redis.exceptions.OutOfMemoryError):
             raise QueueFullError("Redis is out of memory and takes no documents", 10.0) from None
+        if isinstance(error, redis.exceptions.AuthenticationError | redis.exceptions.NoPermissionError):
+            raise ConfigurationError(f"Redis at {where(self.client)} refuses this user: {error}") from None
+        if isinstance(error, redis.exceptions.ResponseError) and _CANNOT_WRITE.search(
+            f"{type(error).__name__} {error}"
+        ):
+            raise ServerUnreachableError(f"Redis at {where(self.client)} takes no writes now: {error}") from None
         if isinstance(error, redis.exceptions.ConnectionError | redis.exceptions.TimeoutError | OSError):
             raise ServerUnreachableError(f"Redis at {where(self.client)} can't be reached: {error}") from None
 

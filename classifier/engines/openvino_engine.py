@@ -6,6 +6,7 @@ and the threads that tokenise and commit take a core from one of them only. Meas
 
 from pathlib import Path
 from queue import LifoQueue
+from threading import Lock
 from typing import Literal
 
 import numpy as np
@@ -23,6 +24,10 @@ Precision = Literal["f32", "bf16"]
 # OpenVINO keeps what it prepared for each shape it saw; by default so many that a worker which has seen
 # 500 shapes holds 440 MB more, and grows.
 _SHAPES_KEPT = 100
+
+# The Python binding of OpenVINO 2026.4 deadlocks when the first two calls of a process meet: one holds the
+# GIL and waits for a C++ static to be initialised, the other initialises it and waits for the GIL.
+_first_use = Lock()
 
 
 class OpenVinoEngine:
@@ -58,6 +63,8 @@ class OpenVinoEngine:
         self._requests: LifoQueue[openvino.InferRequest] = LifoQueue()
         for _ in range(threads):
             self._requests.put(compiled.create_infer_request())
+        with _first_use:
+            self.logits(np.zeros((1, 2), np.int64), np.ones((1, 2), np.int64))
 
     def logits(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> NDArray[np.float32]:
         """Logits (rows, labels) of token ids (rows, length) and their mask; thread-safe."""

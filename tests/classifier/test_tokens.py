@@ -6,7 +6,7 @@ import pytest
 from tokenizers import Tokenizer, processors
 
 from classifier.checkpoint_folder import StoredCheckpoint
-from classifier.tokens import MAX_WINDOWS, WindowTokenizer, longest_input, read_tokenizer
+from classifier.tokens import MAX_WINDOWS, PIECE_CHARS, WindowTokenizer, longest_input, read_tokenizer
 from sortline.errors import CheckpointError
 
 WORDS = ["where", "is", "my", "card", "the", "cash", "machine", "ate", "it", "transfer"]
@@ -84,3 +84,24 @@ def test_a_broken_tokenizer_is_refused(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(CheckpointError, match="no fast tokenizer"):
         read_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize("words", [PIECE_CHARS // 8, PIECE_CHARS])
+def test_long_texts_are_tokenised_in_pieces_as_in_one(backend: Tokenizer, words: int) -> None:
+    text = text_of(words)
+    (prepared,) = WindowTokenizer(backend, 4096, "window", 0).prepare([text])
+    ids = backend.encode(text, add_special_tokens=False).ids
+    assert [token for window in prepared.windows for token in window[1:-1]] == ids
+
+
+def test_a_batch_of_long_and_short_texts_keeps_its_order(backend: Tokenizer) -> None:
+    texts = ["card", text_of(20_000), "cash machine", text_of(10_000), "x" * 200_000, "", *["i"] * 200_000]
+    tokenizer = WindowTokenizer(backend, 128, "window", 16)
+    together = tokenizer.prepare(texts)
+    assert together[:7] == [tokenizer.prepare([text])[0] for text in texts[:7]]
+    assert len(together) == len(texts)
+
+
+def test_a_word_of_a_million_characters(backend: Tokenizer) -> None:
+    (prepared,) = WindowTokenizer(backend, 128, "window", 16).prepare(["x" * 1_000_000])
+    assert (len(prepared.windows), prepared.truncated) == (1, False)

@@ -1,0 +1,140 @@
+"""The client's way over HTTP: requests, and what the answers mean."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import orjson
+
+from sortline.errors import (
+    ConfigurationError,
+    InvalidDocumentError,
+    NotFoundError,
+    QueueFullError,
+    RequestTooLargeError,
+    ServerUnreachableError,
+)
+from sortline.settings import Lane
+from worker.queue import Document
+
+# Answers that say "later": the web itself, or a proxy before it, is away or busy.
+_LATER = {408, 425, 500, 502, 503, 504}
+
+
+class HttpDoor:
+    """The web's routes for documents; safe to share between threads.
+
+    Args:
+        url: `http(s)://host:port`, with a path where the web stands behind one.
+        token: API token.
+        timeout: seconds of one request.
+
+    Raises:
+        ConfigurationError: the URL can't be read.
+    """
+
+    def __init__(self, url: str, token: str | None, timeout: float) -> None:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        try:
+            self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout)
+        except (httpx.InvalidURL, UnicodeEncodeError) as error:
+            raise ConfigurationError(f"the web's URL or the token can't be used: {error}") from None
+
+    def send(self, documents: Sequence[Document], lane: Lane) -> None:
+        """Send one request: all documents or none are accepted.
+
+        Raises:
+            SortlineError: as `_check` says.
+        """
+        body = _encode(documents, lane)
+        _check(self._ask("POST", "/v1/documents", content=body, headers={"Content-Type": "application/json"}))
+
+    def get(self, source: str, id: str) -> dict[str, Any]:
+        """What the line says of a document.
+
+        Raises:
+            SortlineError: as `_check` says.
+        """
+        answer = self._ask("GET", f"/v1/documents/{_segment(source)}/{_segment(id)}")
+        _check(answer)
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def _ask(self, method: str, path: str, **options: Any) -> httpx.Response:
+        try:
+            return self._http.request(method, path, **options)
+        except httpx.UnsupportedProtocol as error:
+            raise ConfigurationError(f"the web's URL can't be used: {error}") from None
+        except httpx.TransportError as error:
+            raise ServerUnreachableError(f"{self._http.base_url} can't be reached: {error}") from None
+
+
+def _encode(documents: Sequence[Document], lane: Lane) -> bytes:
+    body = {"lane": lane, "documents": [_as_json(document) for document in documents]}
+    try:
+        return orjson.dumps(body)
+    except TypeError:
+        # Either a document breaks a limit, which this finds, or a text holds lone surrogates.
+        for index, document in enumerate(documents):
+            document.fields(index)
+        return json.dumps(body).encode("ascii")
+
+
+def _as_json(document: Document) -> dict[str, Any]:
+    fields: dict[str, Any] = {"id": document.id, "text": document.text, "source": document.source}
+    return fields if document.meta is None else {**fields, "meta": dict(document.meta)}
+
+
+def _segment(name: str) -> str:
+    """A name as one segment of a path; lone dots would be taken for "this folder" and "the one above"."""
+    return quote(name, safe="") if name.strip(".") else name.replace(".", "%2E")
+
+
+def _check(answer: httpx.Response) -> None:
+    """Raise what an answer means.
+
+    Raises:
+        QueueFullError: 429.
+        RequestTooLargeError: 413.
+        NotFoundError: 404.
+        InvalidDocumentError: 422; the index is the document's position in the request.
+        ServerUnreachableError: the web or what it needs is away; try again.
+        ConfigurationError: anything else, as a token that is unknown or lacks the scope.
+    """
+    if answer.is_success:
+        return
+    status, problem = answer.status_code, _problem(answer)
+    detail = str(problem.get("detail") or problem.get("title") or answer.reason_phrase)
+    if status == 429:
+        raise QueueFullError(detail, _retry_after(answer))
+    if status == 413:
+        raise RequestTooLargeError(detail)
+    if status == 404:
+        raise NotFoundError(detail)
+    if status == 422:
+        raise InvalidDocumentError(detail, problem.get("reason", "bad_entry"), problem.get("index"))
+    if status in _LATER:
+        raise ServerUnreachableError(f"{answer.url.host} answers {status}: {detail}", _retry_after(answer))
+    raise ConfigurationError(f"{answer.url.host} answers {status}: {detail}")
+
+
+def _problem(answer: httpx.Response) -> dict[str, Any]:
+    try:
+        problem = answer.json()
+    except ValueError:
+        return {}
+    return problem if isinstance(problem, dict) else {}
+
+
+def _retry_after(answer: httpx.Response) -> float:
+    """Seconds; a date, which the header may hold too, is only sent by proxies and counts as a second."""
+    try:
+        return min(max(float(answer.headers.get("Retry-After", 0)), 0.0), 300.0)
+    except ValueError:
+        return 1.0

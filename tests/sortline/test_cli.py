@@ -1,0 +1,181 @@
+"""The command line, run in processes of its own on real servers."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import redis
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db.models import ApiToken, DeadLetter
+from sortline.cli import _COMMANDS
+from sortline.settings import Settings
+from tests.conftest import ROOT, environment
+from worker.queue import Document, DocumentQueue, pack_entry
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+CREATED = [name for name, module in _COMMANDS.items() if (ROOT / f"{module.replace('.', '/')}.py").exists()]
+
+
+@pytest.mark.parametrize("name", CREATED)
+def test_every_command_has_help(sortline: Run, name: str) -> None:
+    answer = sortline(name, "--help")
+
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.startswith(f"Usage: sortline {name}")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("nothing",), ("enqueue",), ("enqueue", "missing.csv"), ("status", "--wrong"), ("tokens", "add"),
+        ("dead", "requeue"), ("dead", "requeue", "1", "--all"),
+    ],
+)  # fmt: skip
+def test_wrong_use_exits_2(sortline: Run, arguments: tuple[str, ...]) -> None:
+    answer = sortline(*arguments)
+
+    assert answer.returncode == 2
+    assert "Traceback" not in answer.stderr
+
+
+def test_enqueue_sends_good_rows_and_names_bad_ones(
+    sortline: Run, settings: Settings, redis_client: redis.Redis, tmp_path: Path
+) -> None:
+    (tmp_path / "in.csv").write_text("id,text\n1,hello\n2,\n3,world\n", encoding="utf-8")
+
+    answer = sortline("enqueue", "in.csv", "--source", "mail", "--lane", "live", "--json")
+
+    assert answer.returncode == 1
+    assert answer.stderr.strip() == "in.csv: line 3: text is empty"
+    summary = json.loads(answer.stdout)
+    assert (summary["sent"], summary["bad"], summary["lane"]) == (2, 1, "live")
+    entries = [fields for _, fields in redis_client.xrange(settings.stream("live"))]
+    assert [(e[b"id"], e[b"source"]) for e in entries] == [(b"1", b"mail"), (b"3", b"mail")]
+
+
+def test_enqueue_reads_standard_input(sortline: Run, settings: Settings, redis_client: redis.Redis) -> None:
+    answer = sortline("enqueue", "-", "--format", "lines", input="one\ntwo\n")
+
+    assert answer.returncode == 0, answer.stderr
+    assert redis_client.xlen(settings.stream("bulk")) == 2
+
+
+def test_status_for_programs(sortline: Run, settings: Settings, redis_client: redis.Redis) -> None:
+    DocumentQueue(redis_client, settings).append([Document("1", "hello")])
+
+    answer = sortline("status", "--json")
+
+    assert answer.returncode == 0, answer.stderr
+    found = json.loads(answer.stdout)
+    assert set(found) == {
+        "redis_url", "database_url", "web_url", "flower_url", "lanes", "pending", "dead", "active_model",
+        "workers", "rate",
+    }  # fmt: skip
+    assert found["lanes"]["live"]["backlog"] == 1 and found["lanes"]["live"]["oldest_s"] >= 0
+    assert found["lanes"]["bulk"] == {"backlog": 0, "oldest_s": None}
+    assert found["database_url"].startswith("postgresql://")
+    assert (found["active_model"], found["workers"]) == (None, [])
+
+
+def test_status_for_people_says_why_documents_wait(
+    sortline: Run, settings: Settings, redis_client: redis.Redis
+) -> None:
+    DocumentQueue(redis_client, settings).append([Document("1", "hello")])
+
+    answer = sortline("status")
+
+    assert "no model is active: 1 documents wait" in answer.stdout
+    assert "no worker runs" in answer.stdout
+
+
+def test_passwords_are_hidden() -> None:
+    from sortline.cli.status import _urls
+
+    hidden = Settings(
+        _env_file=None, database_url="postgres://me:s3cret@db/x?password=s3cret", redis_url="redis://:s3cret@cache/0"
+    )
+
+    assert "s3cret" not in json.dumps(_urls(hidden, show_secrets=False))
+    assert _urls(hidden, show_secrets=True)["redis_url"] == "redis://:s3cret@cache/0"
+
+
+@pytest.mark.parametrize(
+    ("variable", "url"),
+    [("DATABASE_URL", "postgresql://nobody@127.0.0.1:9/none"), ("REDIS_URL", "redis://127.0.0.1:9/0")],
+)
+@pytest.mark.parametrize("command", [("status",), ("status", "--json")])
+def test_a_server_away_is_one_line_and_exit_1(
+    settings: Settings, tmp_path: Path, variable: str, url: str, command: tuple[str, ...]
+) -> None:
+    import sys
+
+    answer = subprocess.run(
+        [str(Path(sys.executable).parent / "sortline"), *command],
+        cwd=tmp_path, env=environment(settings, **{f"SORTLINE_{variable}": url}), capture_output=True, text=True,
+    )  # fmt: skip
+
+    assert answer.returncode == 1
+    assert answer.stdout == ""
+    assert len(answer.stderr.strip().splitlines()) == 1 and "can't be reached" in answer.stderr
+
+
+def test_tokens(sortline: Run, session: Session) -> None:
+    token = sortline("tokens", "add", "crm", "--scope", "documents").stdout.strip()
+    again = sortline("tokens", "add", "crm")
+    listed = json.loads(sortline("tokens", "list", "--json").stdout)
+    revoked = sortline("tokens", "revoke", "crm")
+
+    assert token.startswith("sl_") and len(token) > 40
+    assert again.returncode == 1 and len(again.stderr.strip().splitlines()) == 1
+    assert [(t["name"], t["scopes"], t["revoked"]) for t in listed] == [("crm", ["documents"], False)]
+    assert revoked.returncode == 0
+    row = session.scalars(select(ApiToken)).one()
+    assert row.revoked_at is not None and token.encode() not in row.token_hash
+    assert sortline("tokens", "revoke", "crm").returncode == 1
+
+
+def test_dead_letters_go_round(sortline: Run, settings: Settings, session: Session, redis_client: redis.Redis) -> None:
+    fields = [(b"id", b"1"), (b"text", b"\xff\x00raw"), (b"text", b"twice")]
+    columns = {"lane": "bulk", "detail": "it broke", "attempts": 5, "source": "mail", "external_id": "1"}
+    kept = DeadLetter(entry_id="1-0", reason="bad_entry", raw=pack_entry(fields), **columns)
+    other = DeadLetter(entry_id="2-0", reason="failed", raw=pack_entry([(b"id", b"2")]), **columns)
+    session.add_all([kept, other])
+    session.commit()
+
+    listed = json.loads(sortline("dead", "list", "--reason", "bad_entry", "--json").stdout)
+    assert [row["id"] for row in listed] == [kept.id]
+    assert "it broke" in sortline("dead", "list").stdout
+
+    assert json.loads(sortline("dead", "requeue", str(kept.id), "--json").stdout) == {"requeued": 1}
+    # Through a script: redis-py would make a dict of the fields, which keeps the last of two of a name.
+    ((_, sent),) = redis_client.eval("return redis.call('XRANGE', KEYS[1], '-', '+')", 1, settings.stream("bulk"))
+    assert sent == [part for field in fields for part in field]
+    assert sortline("dead", "requeue", str(kept.id)).returncode == 1  # it is on its way already
+
+    assert json.loads(sortline("dead", "requeue", "--all", "--json").stdout) == {"requeued": 1}
+    assert json.loads(sortline("dead", "list", "--json").stdout) == []
+    assert redis_client.xlen(settings.stream("bulk")) == 2
+
+
+def test_doctor(sortline: Run) -> None:
+    answer = sortline("doctor", "--json")
+
+    found = {finding["name"]: finding for finding in json.loads(answer.stdout)["findings"]}
+    assert answer.returncode == (1 if any(f["level"] == "fail" for f in found.values()) else 0)
+    assert found["schema"]["level"] == found["Postgres"]["level"] == found["Redis"]["level"] == "ok"
+    assert found["active model"]["level"] == "warn" and "sortline train" in found["active model"]["advice"]
+
+
+def test_doctor_says_what_to_do_about_servers_that_are_away(tmp_path: Path) -> None:
+    from sortline.doctor import examine
+
+    away = Settings(_env_file=None, database_url="postgresql://127.0.0.1:9/x", redis_url="redis://127.0.0.1:9/0",
+                    data_dir=tmp_path)  # fmt: skip
+    found = {finding.name: finding for finding in examine(away)}
+
+    assert found["Postgres"].level == found["Redis"].level == "fail"
+    assert found["Postgres"].advice and found["Redis"].advice
