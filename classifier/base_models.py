@@ -56,9 +56,7 @@ def _from_hub(name: str) -> Path:
         HfApi().model_info(name, timeout=_TIMEOUT_S)
         return Path(snapshot_download(name, allow_patterns=_FILES, etag_timeout=_TIMEOUT_S))
     except (RepositoryNotFoundError, HFValidationError):
-        raise CheckpointError(
-            f"base model {name!r} is neither a folder here nor a public model on the hub"
-        ) from None
+        raise CheckpointError(f"base model {name!r} is neither a folder here nor a public model on the hub") from None
     except Exception as error:  # the hub's client raises its HTTP library's errors too
         return _downloaded_before(name, error)
 

@@ -26,9 +26,7 @@ class StoredCheckpoint:
     description: Checkpoint
 
 
-def write_checkpoint(
-    target: Path, description: Checkpoint, save: Callable[[Path], object]
-) -> StoredCheckpoint:
+def write_checkpoint(target: Path, description: Checkpoint, save: Callable[[Path], object]) -> StoredCheckpoint:
     """Write a checkpoint under a temporary name, flush it to disk, and rename it.
 
     A crash leaves a folder whose name starts with a dot and ends in ``.tmp``, which nothing reads.

@@ -11,31 +11,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from classifier.engines.encoder import read_first_token_only  # noqa: F401  (sets telemetry off before torch)
+from classifier.engines.choose import cores
+from classifier.engines.encoder import read_first_token_only
 from sortline.errors import TrainingError
+from sortline.logs import silence_telemetry
+from sortline.settings import Settings
+from trainer.parameters import Parameters
 
-import torch  # isort: skip
-from transformers import AutoModelForSequenceClassification, PreTrainedModel  # isort: skip
+silence_telemetry()
+
+import torch  # noqa: E402
+from safetensors import SafetensorError  # noqa: E402
+from transformers import AutoModelForSequenceClassification, PreTrainedModel  # noqa: E402
+from transformers.utils import logging as transformers_logging  # noqa: E402
 
 _MEGABATCH = 50  # batches that are sorted by length together, as in Hugging Face's LengthGroupedSampler
-
-
-class Parameters(BaseModel):
-    """What a training run can be told."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    epochs: int = Field(5, ge=1, le=100)
-    learning_rate: float = Field(1e-4, gt=0, lt=1)
-    head_factor: float = Field(10.0, gt=0)
-    batch_size: int = Field(32, ge=1, le=4096)
-    warmup: float = Field(0.1, ge=0, lt=1)
-    weight_decay: float = Field(0.01, ge=0)
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
-    max_length: int = Field(256, ge=8, le=8192)
-    seed: int = Field(13, ge=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +45,7 @@ def fine_tune(
     labels: Sequence[str],
     parameters: Parameters,
     pad_id: int,
+    settings: Settings,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> PreTrainedModel:
     """Train a sequence classifier.
@@ -65,17 +56,18 @@ def fine_tune(
         targets: index into ``labels``, one a document.
         labels: names of the labels.
         pad_id: token id of the padding.
+        settings: say which device and how many threads.
         on_progress: called after each step.
 
     Returns:
         The model, in float32, on the processor it was trained on.
 
     Raises:
-        TrainingError: the base model can't be loaded.
+        TrainingError: the base model can't be loaded, or the training diverges.
     """
     torch.manual_seed(parameters.seed)
+    device = _device(settings)
     model = _model(base, labels)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.nn.Module.to(model, device)
     model.train()
     shuffle = random.Random(parameters.seed)  # noqa: S311 - an order, not a secret
@@ -95,6 +87,7 @@ def fine_tune(
             schedule.step()
             optimizer.zero_grad(set_to_none=True)
             step += 1
+            _check(loss, step)
             mean_loss += (loss.item() - mean_loss) / min(step, 50)
             left = (time.monotonic() - began) / step * (steps - step)
             on_progress(Progress(step, steps, mean_loss, left))
@@ -102,7 +95,23 @@ def fine_tune(
     return model
 
 
+def _device(settings: Settings) -> torch.device:
+    if settings.device != "cpu" and torch.cuda.is_available():
+        return torch.device("cuda")
+    if settings.device == "cuda":
+        raise TrainingError("device cuda was asked for, but torch finds none")
+    torch.set_num_threads(cores(settings))
+    return torch.device("cpu")
+
+
+def _check(loss: torch.Tensor, step: int) -> None:
+    if not torch.isfinite(loss):
+        raise TrainingError(f"the training diverged at step {step}: the loss is {loss.item()}; learn more slowly")
+
+
 def _model(base: Path, labels: Sequence[str]) -> PreTrainedModel:
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
             base,
@@ -116,8 +125,9 @@ def _model(base: Path, labels: Sequence[str]) -> PreTrainedModel:
             label2id={label: i for i, label in enumerate(labels)},
             ignore_mismatched_sizes=True,
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise TrainingError(f"base model {base} can't be loaded: {str(error).splitlines()[0]}") from None
+    read_first_token_only(model)
     return model
 
 

@@ -4,51 +4,67 @@ Candidates come from MinHash with locality-sensitive hashing (Broder 1997; Lesko
 "Mining of Massive Datasets", chapter 3) and are verified exactly.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
-from datasketch import MinHashLSH
-from datasketch.minhash import MinHash
+from datasketch import MinHash
+from numpy.typing import NDArray
+from scipy.cluster.hierarchy import DisjointSet
+
+from classifier.cleaning import Cleaning
 
 THRESHOLD = 0.8
 _SHINGLE = 4
-_PERMUTATIONS = 64
+# 16 bands of 4: a pair at 0.8 shares a band with probability 1 - (1 - 0.8^4)^16 = 99.98 %.
+_BANDS, _ROWS = 16, 4
+_clean = Cleaning("NFKC")
 
 
 def shingles(text: str) -> frozenset[str]:
-    """The text's 4-character shingles, lower case and with single spaces."""
-    plain = " ".join(text.lower().split())
+    """The 4-character shingles of a text in normal form, lower case and with single spaces."""
+    plain = _clean(text).lower()
     return frozenset(plain[i : i + _SHINGLE] for i in range(max(1, len(plain) - _SHINGLE + 1)))
 
 
-def near_duplicate_pairs(texts: Sequence[str]) -> list[tuple[int, int]]:
-    """Pairs (i, j), i < j, of texts at Jaccard 0.8 or above."""
-    sets = [shingles(text) for text in texts]
-    encoded = [[shingle.encode("utf-8", "replace") for shingle in found] for found in sets]
-    index = MinHashLSH(params=(16, 4), num_perm=_PERMUTATIONS)  # finds a pair at 0.8 with 99.98 %
-    pairs = []
-    for i, sketch in enumerate(MinHash.bulk(encoded, num_perm=_PERMUTATIONS, seed=1)):
-        for j in index.query(sketch):
-            if _jaccard(sets[i], sets[j]) >= THRESHOLD:
-                pairs.append((j, i))
-        index.insert(i, sketch, check_duplication=False)
-    return pairs
+def near_duplicate_groups(texts: Sequence[str]) -> NDArray[np.int64]:
+    """Groups of texts that are tied by near-duplicates: the index of each one's first member, (n,).
+
+    Two texts that are no near-duplicates share a group when a chain of them leads from one to the other.
+    """
+    unique: dict[frozenset[str], int] = {}  # equal texts are frequent, and need no comparing
+    place = [unique.setdefault(shingles(text), len(unique)) for text in texts]
+    sets = list(unique)
+    tied = DisjointSet(range(len(sets)))
+    for bucket in _buckets(sets):
+        _tie(bucket, sets, tied)
+    first: dict[int, int] = {}
+    return np.array([first.setdefault(tied[p], i) for i, p in enumerate(place)], dtype=np.int64)
 
 
-def groups(count: int, pairs: Sequence[tuple[int, int]]) -> np.ndarray:
-    """Connected groups of ``count`` texts: the smallest index of each one's group, (count,) int64."""
-    parent = np.arange(count)
+def _buckets(sets: Sequence[frozenset[str]]) -> Iterator[list[int]]:
+    """Sets that agree in one band of their MinHash signatures."""
+    if not sets:
+        return
+    encoded = ([shingle.encode("utf-8", "replace") for shingle in found] for found in sets)
+    sketches = MinHash.generator(encoded, num_perm=_BANDS * _ROWS, seed=1)
+    signatures = np.array([sketch.hashvalues for sketch in sketches], dtype=np.uint64)
+    for band in np.split(signatures, _BANDS, axis=1):
+        members: dict[bytes, list[int]] = {}
+        for i, key in enumerate(band):
+            members.setdefault(key.tobytes(), []).append(i)
+        yield from (bucket for bucket in members.values() if len(bucket) > 1)
 
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = int(parent[i])
-        return i
 
-    for i, j in pairs:
-        a, b = root(i), root(j)
-        parent[max(a, b)] = min(a, b)
-    return np.array([root(i) for i in range(count)], dtype=np.int64)
+def _tie(bucket: Iterable[int], sets: Sequence[frozenset[str]], tied: "DisjointSet[int]") -> None:
+    """Join what is near: each set is held against one member after the other of the groups it is not in."""
+    seen: dict[int, list[int]] = {}
+    for i in bucket:
+        for root in list(seen):
+            if tied[root] == tied[i]:
+                continue
+            if any(_jaccard(sets[i], sets[j]) >= THRESHOLD for j in seen[root]):
+                tied.merge(root, i)
+        seen.setdefault(tied[i], []).append(i)
 
 
 def _jaccard(left: frozenset[str], right: frozenset[str]) -> float:

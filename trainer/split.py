@@ -1,14 +1,22 @@
 """Which labelled documents train, which validate, which test: assigned once, never recomputed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 
-from db.queries.labelled import Labelled
-from trainer.near_duplicates import groups, near_duplicate_pairs
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+from sqlalchemy.orm import Session
+
+from db.queries.labelled import Labelled, labelled_documents, lock_splits, store_splits
+from trainer.near_duplicates import near_duplicate_groups
 
 HELD_OUT = ("validation", "test")
+LEFT_OUT = "left_out"
 _VALIDATION, _TEST = 0.1, 0.2  # of the groups: the first tenth validates, the second tests
+
+Groups = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,61 +29,98 @@ class Assignment:
     forced: bool
 
 
+def assign_new(session: Session, forced: str | None = None, keep_near_duplicates: bool = False) -> list[Assignment]:
+    """Assign and store the splits of labelled documents that have none; the caller commits.
+
+    One transaction does so at a time: two that did not see each other's documents could part near-duplicates.
+    Arguments are those of `assign`.
+    """
+    lock_splits(session)
+    documents = labelled_documents(session)
+    if all(document.split for document in documents):
+        return []
+    found = assign(documents, groups_of(documents), forced, keep_near_duplicates)
+    store_splits(session, orjson.dumps([asdict(each) for each in found]).decode())
+    return found
+
+
 def assign(
-    documents: Sequence[Labelled], forced: str | None = None, keep_near_duplicates: bool = False
+    documents: Sequence[Labelled], groups: Groups, forced: str | None = None, keep_near_duplicates: bool = False
 ) -> list[Assignment]:
     """Split the documents that have no split yet; those that have one keep it.
 
+    Near-duplicates share a group and so a split. Left out is a training text that nearly repeats a held-out
+    one, and a text that ties groups of different splits together. Only imports and audits are ever held out:
+    what a person was shown because the model doubted it is no fair sample.
+
     Args:
         documents: all labelled documents, the assigned ones included.
+        groups: of the documents, as `near_duplicate_groups` gives them.
         forced: the split of all new ones (`import --split`), instead of the hash's choice.
         keep_near_duplicates: let training texts repeat held-out ones, to compare with published figures.
 
     Returns:
-        The new assignments. Near-duplicates share a group and so a split; a training text that nearly repeats
-        a held-out one, or that bridges the two, is `left_out`. Only imports and audits are ever held out.
+        The new assignments.
     """
-    pairs = near_duplicate_pairs([document.text for document in documents])
     members: dict[int, list[Labelled]] = {}
-    for document, root in zip(documents, groups(len(documents), pairs), strict=True):
-        members.setdefault(int(root), []).append(document)
+    for document, group in zip(documents, groups, strict=True):
+        members.setdefault(int(group), []).append(document)
     found: list[Assignment] = []
-    for group in members.values():
-        found += _assign_group(group, forced, keep_near_duplicates)
+    for group_members in members.values():
+        found += _assign_group(group_members, forced, keep_near_duplicates)
     return found
 
 
-def by_hash(key: str) -> str:
+def groups_of(documents: Sequence[Labelled]) -> Groups:
+    """Near-duplicate groups of documents, (n,): the index of each group's first document."""
+    return near_duplicate_groups([document.text for document in documents])
+
+
+def by_hash(key: bytes) -> str:
     """The split that a group's key falls into: validation 10 %, test 10 %, train the rest."""
-    place = int.from_bytes(sha256(key.encode()).digest()[:8]) / 2**64
+    place = share(key, "split")
     return "validation" if place < _VALIDATION else "test" if place < _TEST else "train"
 
 
+def share(key: bytes, purpose: str) -> float:
+    """A number from 0 to 1 that depends on the key alone, another one for each purpose."""
+    return int.from_bytes(sha256(purpose.encode() + key).digest()[:8]) / 2**64
+
+
+def repeats_held_out(documents: Sequence[Labelled], groups: Groups, splits: dict[int, str]) -> set[int]:
+    """Ids of the training documents that share a group with held-out ones."""
+    held = {int(g) for d, g in zip(documents, groups, strict=True) if splits[d.id] in HELD_OUT}
+    return {d.id for d, g in zip(documents, groups, strict=True) if splits[d.id] == "train" and int(g) in held}
+
+
 def leaks(documents: Sequence[Labelled], splits: dict[int, str]) -> int:
-    """How many near-duplicate pairs lie across train and held-out, or across the two held-out splits."""
-    used = [document for document in documents if splits.get(document.id, "left_out") != "left_out"]
-    pairs = near_duplicate_pairs([document.text for document in used])
-    return sum(splits[used[i].id] != splits[used[j].id] for i, j in pairs)
+    """Number of near-duplicate groups that reach over more than one split (left-out texts not counted)."""
+    used = [document for document in documents if splits[document.id] != LEFT_OUT]
+    reach: dict[int, set[str]] = {}
+    for document, group in zip(used, groups_of(used), strict=True):
+        reach.setdefault(int(group), set()).add(splits[document.id])
+    return sum(len(found) > 1 for found in reach.values())
 
 
-def _assign_group(group: list[Labelled], forced: str | None, keep: bool) -> list[Assignment]:
+def _assign_group(group: Sequence[Labelled], forced: str | None, keep: bool) -> list[Assignment]:
     new = [document for document in group if document.split is None]
     if not new:
         return []
-    known = {document.split for document in group if document.split not in (None, "left_out")}
+    known = {document.split for document in group if document.split and document.split != LEFT_OUT}
+    chosen = forced or _follow(known) or by_hash(group[0].content_hash)
+    held_out = {split for split in (*known, chosen) if split in HELD_OUT}
     group_id = min((d.group_id for d in group if d.group_id is not None), default=min(d.id for d in group))
-    held_out = [split for split in HELD_OUT if split in known]
     found = []
     for document in new:
-        if forced is not None:
-            split = forced
-        elif known:
-            split = held_out[0] if held_out else "train"
-        else:
-            split = by_hash(group[0].content_hash.hex())
-        if not document.may_be_held_out and split in HELD_OUT:
-            split = "train"
-        if not keep and split == "train" and held_out:
-            split = "left_out"
+        split = chosen if chosen not in HELD_OUT or document.may_be_held_out else "train"
+        if split == "train" and held_out and not keep:
+            split = LEFT_OUT
         found.append(Assignment(document.id, group_id, split, forced is not None))
     return found
+
+
+def _follow(known: set[str]) -> str | None:
+    """The split that a new text takes over from its near-duplicates; left out when they differ."""
+    if len(known) > 1:
+        return LEFT_OUT
+    return next(iter(known), None)

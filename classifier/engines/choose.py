@@ -29,9 +29,7 @@ def choose_engine(folder: Path, settings: Settings) -> Engine:
     """
     _check(settings)
     device = _device(settings)
-    engine = (
-        _openvino(folder, settings) if _wants_openvino(settings, device) else _torch(folder, settings, device)
-    )
+    engine = _openvino(folder, settings) if _wants_openvino(settings, device) else _torch(folder, settings, device)
     logger.info("engine %s on %s, %d at once", engine.name, device, engine.parallel)
     return engine
 

@@ -51,9 +51,12 @@ SELECT (SELECT count(*) FROM stored), (SELECT count(*) FROM reviewed)
 _SPLITS = text("""
 INSERT INTO document_splits (document_id, group_id, split, forced)
 SELECT * FROM json_to_recordset(CAST(:rows AS json))
-AS row (id bigint, group_id bigint, split text, forced boolean)
+AS row (document_id bigint, group_id bigint, split text, forced boolean)
 ON CONFLICT (document_id) DO NOTHING
 """)
+
+
+_LOCK = 0x50F71211  # the advisory lock of who assigns splits
 
 
 class Labelled(NamedTuple):
@@ -85,8 +88,13 @@ def import_examples(session: Session, rows: str, labels: Sequence[str]) -> tuple
     return int(documents), int(reviews)
 
 
+def lock_splits(session: Session) -> None:
+    """Let nobody else assign splits until this transaction ends."""
+    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+
+
 def store_splits(session: Session, rows: str) -> None:
-    """Insert assignments (a JSON list of id, group_id, split, forced); an assigned document keeps its own."""
+    """Insert assignments (a JSON list of the columns below); an assigned document keeps its own."""
     session.execute(_SPLITS, {"rows": rows})
 
 

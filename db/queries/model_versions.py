@@ -49,7 +49,7 @@ def activate(session: Session, version_id: int, actor: str, action: str = "promo
         NotFoundError: there is no such version.
         ConflictError: it is active already, or was rejected.
     """
-    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    _lock(session)
     session.expire_all()
     version = get(session, version_id)
     if version.status in {"active", "rejected"}:
@@ -70,13 +70,22 @@ def activate(session: Session, version_id: int, actor: str, action: str = "promo
     return version
 
 
+def activate_first(session: Session, version_id: int, actor: str) -> bool:
+    """Activate this version if none is active; says whether it did. The caller commits."""
+    _lock(session)
+    if active(session) is not None:
+        return False
+    activate(session, version_id, actor)
+    return True
+
+
 def rollback(session: Session, actor: str) -> ModelVersion:
     """Activate the version that was active before this one; the caller commits.
 
     Raises:
         ConflictError: there is none.
     """
-    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    _lock(session)
     previous = session.scalar(
         select(ModelVersion.id)
         .where(ModelVersion.status == "retired")
@@ -86,3 +95,8 @@ def rollback(session: Session, actor: str) -> ModelVersion:
     if previous is None:
         raise ConflictError("there is no earlier model version to go back to")
     return activate(session, previous, actor, action="rollback")
+
+
+def _lock(session: Session) -> None:
+    """Let nobody else promote until this transaction ends."""
+    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})

@@ -88,6 +88,19 @@ def expire(session: Session, silent_s: float) -> list[int]:
     return list(rows.scalars())
 
 
+def waiting(session: Session, since_s: float) -> list[int]:
+    """Ids of the runs that wait for a trainer for ``since_s`` seconds and longer."""
+    return list(
+        session.scalars(
+            select(TrainingRun.id).where(
+                TrainingRun.state == "waiting",
+                TrainingRun.created_at < func.clock_timestamp() - text("make_interval(secs => :since)"),
+            ),
+            {"since": since_s},
+        )
+    )
+
+
 def abandon(session: Session, run_id: int, error: str) -> None:
     """Fail a run that could not be started."""
     session.execute(

@@ -6,7 +6,7 @@ from importlib import import_module
 import click
 
 from sortline import __version__
-from sortline.errors import SortlineError
+from sortline.errors import ConfigurationError, SortlineError
 from sortline.logs import set_up_logging
 
 _COMMANDS = {
@@ -25,6 +25,9 @@ _COMMANDS = {
 }
 
 
+_OURS = {"sortline", "web", "worker", "trainer", "classifier", "migrations", "db"}
+
+
 class _Commands(click.Group):
     def list_commands(self, _context: click.Context) -> list[str]:
         return sorted(_COMMANDS)
@@ -32,8 +35,30 @@ class _Commands(click.Group):
     def get_command(self, _context: click.Context, name: str) -> click.Command | None:
         if name not in _COMMANDS:
             return None
-        command: click.Command = import_module(_COMMANDS[name]).command
+        try:
+            command: click.Command = import_module(_COMMANDS[name]).command
+        except ModuleNotFoundError as error:
+            return _not_installed(name, error)
         return command
+
+
+def _not_installed(name: str, error: ModuleNotFoundError) -> click.Command:
+    """A command whose libraries are in an extra that is not installed: listed, and refused when called."""
+    library = str(error.name).partition(".")[0]
+    if library in _OURS:
+        raise error
+    message = f"`sortline {name}` needs {library}, which is not installed; `sortline doctor` says how to install it"
+
+    def refuse(arguments: tuple[str, ...]) -> None:
+        raise ConfigurationError(message)
+
+    return click.Command(
+        name,
+        callback=refuse,
+        params=[click.Argument(["arguments"], nargs=-1, type=click.UNPROCESSED)],
+        context_settings={"ignore_unknown_options": True},
+        help=f"Not installed here: needs {library}.",
+    )
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -13,9 +13,9 @@ _PLAIN_EVERY_S = 10.0
 
 
 class Update(Protocol):
-    """Says how far it is."""
+    """Says how far it is; ``total`` None: not known yet."""
 
-    def __call__(self, done: float, total: float, more: str = "") -> None: ...
+    def __call__(self, done: float, total: float | None, more: str = "") -> None: ...
 
 
 @contextmanager
@@ -29,7 +29,7 @@ def bar(what: str) -> Iterator[Update]:
     with Progress(*columns, TextColumn("{task.fields[more]}"), console=console) as progress:
         task = progress.add_task(what, total=None, more="")
 
-        def update(done: float, total: float, more: str = "") -> None:
+        def update(done: float, total: float | None, more: str = "") -> None:
             progress.update(task, completed=done, total=total, more=more)
 
         yield update
@@ -47,13 +47,14 @@ def counting(what: str, unit: str) -> Iterator[Callable[[int], None]]:
 
 
 def _plain(what: str) -> Update:
-    last = [0.0]
+    last = [time.monotonic()]
 
-    def update(done: float, total: float, more: str = "") -> None:
+    def update(done: float, total: float | None, more: str = "") -> None:
         now = time.monotonic()
-        if now - last[0] >= _PLAIN_EVERY_S or done >= total:
+        if now - last[0] >= _PLAIN_EVERY_S or (total is not None and done >= total):
             last[0] = now
-            print(f"{what}: {done:,.0f} of {total:,.0f} {more}".rstrip(), file=sys.stderr, flush=True)  # noqa: T201
+            shown = f"{done:,.0f}" if total is None else f"{done:,.0f} of {total:,.0f}"
+            print(f"{what}: {shown} {more}".rstrip(), file=sys.stderr, flush=True)  # noqa: T201
 
     return update
 

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from db.queries import model_versions, training_runs
 from db.session import session
+from sortline.errors import ConflictError
 from sortline.settings import get_settings
 
 
@@ -23,18 +24,23 @@ from sortline.settings import get_settings
 @click.option("--mask", type=click.Choice(["urls", "emails", "users"]), multiple=True, help="Mask what names people.")
 @click.option("--remove-stop-words", is_flag=True, help="BERT is better without; docs/decisions says how much.")
 @click.option("--keep-near-duplicates", is_flag=True, help="To compare with published figures only.")
+@click.option("--drop-rare-labels", is_flag=True, help="Go on without labels that have one example only.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 def command(strip_html: bool, mask: tuple[str, ...], remove_stop_words: bool, as_json: bool, **asked: Any) -> None:
     """Fine-tune on every labelled document, evaluate, calibrate; the first model version goes live."""
     from sortline.cli.progress import bar
     from trainer.cleaning import chosen_cleaning
+    from trainer.lease import SILENT_S
+    from trainer.parameters import read_parameters
     from trainer.run import train
 
     settings = get_settings()
     cleaning = chosen_cleaning(strip_html, mask, remove_stop_words)
-    parameters = {name: value for name, value in asked.items() if value} | {"cleaning": cleaning.to_dict()}
+    parameters = {name: value for name, value in asked.items() if value is not None}
+    read_parameters(parameters)
     with session(settings.postgres_url) as opened:
-        run_id = training_runs.create(opened, "command line", parameters).id
+        training_runs.expire(opened, SILENT_S)
+        run_id = training_runs.create(opened, "command line", parameters | {"cleaning": cleaning.to_dict()}).id
         opened.commit()
     with bar("fine-tuning") as update:
 
@@ -43,8 +49,10 @@ def command(strip_html: bool, mask: tuple[str, ...], remove_stop_words: bool, as
                 update(said["step"], said["steps"], f"loss {said['loss']:.3f}, {said['left_s']:.0f} s left")
 
         version_id = train(settings, run_id, show)
+    if version_id is None:
+        raise ConflictError(f"training run {run_id} was taken by another process")
     with session(settings.postgres_url) as opened:
-        version = model_versions.get(opened, version_id or 0)
+        version = model_versions.get(opened, version_id)
     if as_json:
         outcome = {"training_run": run_id, "model_version": version.id, "status": version.status}
         click.echo(json.dumps({**outcome, "metrics": version.metrics}))
@@ -62,7 +70,7 @@ def _print(version_id: int, status: str, metrics: dict[str, Any]) -> None:
         f"train {counts['train']:,}, validation {counts['validation']:,}, test {counts['test']:,}",
     )
     table.add_row("left out", f"{counts['left_out']:,} training texts that nearly repeat held-out ones")
-    table.add_row("leak check", f"{counts['leaks']:,} near-duplicate pairs across splits")
+    table.add_row("leak check", f"{counts['leaks']:,} near-duplicates across splits")
     if test.get("documents"):
         table.add_row("test accuracy", f"{test['accuracy']:.2%} (macro-F1 {test['macro_f1']:.2%})")
         risk = "" if test["risk"] is None else f", {test['risk']:.2%} of them wrong"

@@ -32,9 +32,7 @@ def test_a_folder_is_taken_as_it_is(tiny: StoredCheckpoint) -> None:
     ("missing", "message"),
     [("config.json", "config"), ("tokenizer.json", "no tokenizer"), ("model.safetensors", "no weights")],
 )
-def test_a_folder_that_lacks_a_file(
-    tiny: StoredCheckpoint, tmp_path: Path, missing: str, message: str
-) -> None:
+def test_a_folder_that_lacks_a_file(tiny: StoredCheckpoint, tmp_path: Path, missing: str, message: str) -> None:
     for path in tiny.folder.iterdir():
         if path.name != missing:
             (tmp_path / path.name).write_bytes(path.read_bytes())

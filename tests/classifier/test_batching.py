@@ -15,9 +15,7 @@ PAD = 9
 def documents(seed: int, count: int, longest: int) -> list[Prepared]:
     draw = random.Random(seed)
     return [
-        Prepared(
-            [[draw.randrange(1, 9)] * draw.randint(1, longest) for _ in range(draw.choice((1, 1, 1, 3)))]
-        )
+        Prepared([[draw.randrange(1, 9)] * draw.randint(1, longest) for _ in range(draw.choice((1, 1, 1, 3)))])
         for _ in range(count)
     ]
 

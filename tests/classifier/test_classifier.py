@@ -108,9 +108,7 @@ def test_temperature_and_threshold_are_the_engines_own(tmp_path: Path, data_dir:
     )
 
     def load(precision: str) -> Classifier:
-        settings = Settings(
-            _env_file=None, data_dir=data_dir, engine="torch", precision=precision, device="cpu"
-        )
+        settings = Settings(_env_file=None, data_dir=data_dir, engine="torch", precision=precision, device="cpu")
         return load_classifier(str(stored.folder), stored.sha256, settings)
 
     hot, hotter = load("f32"), load("bf16")
@@ -133,9 +131,7 @@ def test_no_texts(reference: Classifier) -> None:
         ({"engine": "openvino", "device": "cuda"}, "runs on the CPU only"),
     ],
 )
-def test_wrong_engine_settings(
-    tiny: StoredCheckpoint, data_dir: Path, settings: dict[str, str], message: str
-) -> None:
+def test_wrong_engine_settings(tiny: StoredCheckpoint, data_dir: Path, settings: dict[str, str], message: str) -> None:
     made = Settings(_env_file=None, data_dir=data_dir, **settings)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match=message):
         load_classifier(str(tiny.folder), None, made)

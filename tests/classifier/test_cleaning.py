@@ -10,9 +10,7 @@ from sortline.errors import CheckpointError
 from sortline.text import encode, repair
 
 PLAIN = Cleaning()
-EVERYTHING = Cleaning(
-    strip_html=True, mask_urls=True, mask_emails=True, mask_users=True, stop_words=("the", "a")
-)
+EVERYTHING = Cleaning(strip_html=True, mask_urls=True, mask_emails=True, mask_users=True, stop_words=("the", "a"))
 MEGABYTE = 1_000_000
 
 

@@ -1,0 +1,77 @@
+"""A tiny base model, labelled documents, and training runs on them."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.orm import Session
+from tiny_bert import build_tiny_bert
+
+from db.queries import training_runs
+from sortline.settings import Settings
+from trainer.import_file import ImportReport, import_file
+from trainer.readers import Columns
+from trainer.run import train
+
+# Three labels that share no content words: even a tiny encoder tells them apart.
+_SENTENCES = {
+    "card": "where is my card number {}? please help, the card has not arrived",
+    "cash": "the cash machine {} ate it! i cash a cash cash machine",
+    "transfer": "is my transfer {} an arrived transfer, or has it not arrived? transfer",
+}
+_WORDS = "apple brick cedar dune ember flint grove haven ivory jetty kelp larch mesa night ocean pearl".split()
+
+
+def labelled_lines(count: int) -> list[str]:
+    """CSV lines of ``count`` examples, the labels in turn, no two of them near-duplicates."""
+    lines = ["text,label"]
+    for i in range(count):
+        label = list(_SENTENCES)[i % 3]
+        first, second, third = (_WORDS[(i // 3 * step + step) % len(_WORDS)] for step in (1, 5, 11))
+        text = f"{first} {second * 2} {i} {third * 2} " + _SENTENCES[label].format(f"{second} {i} {first * 3}")
+        lines.append(f'"{text}",{label}')
+    return lines
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a base model that tests read and must not change."""
+    folder = tmp_path_factory.mktemp("base") / "tiny"
+    folder.mkdir()
+    build_tiny_bert(folder)
+    return folder
+
+
+@pytest.fixture
+def settings(settings: Settings, tiny_base: Path) -> Settings:
+    """The test's settings, with the tiny base model."""
+    return settings.model_copy(update={"base_model": str(tiny_base), "device": "cpu"})
+
+
+@pytest.fixture
+def import_lines(session: Session, tmp_path: Path) -> Callable[..., ImportReport]:
+    """Writes lines into a file and imports it: ``import_lines(lines, split="train")``."""
+
+    def import_lines(lines: Iterable[str], name: str = "labelled.csv", **options: Any) -> ImportReport:
+        path = tmp_path / name
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        report = import_file(session, path, options.pop("columns", Columns()), **options)
+        session.commit()
+        return report
+
+    return import_lines
+
+
+@pytest.fixture
+def train_now(session: Session, settings: Settings) -> Callable[..., int]:
+    """Makes a training run and carries it out: ``train_now(epochs=1)`` gives its model version's id."""
+
+    def train_now(**parameters: Any) -> int:
+        run = training_runs.create(session, "test", {"epochs": 2, "learning_rate": 1e-3, **parameters})
+        session.commit()
+        version_id = train(settings, run.id)
+        assert version_id is not None
+        return version_id
+
+    return train_now

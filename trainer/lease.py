@@ -1,0 +1,74 @@
+"""A claimed training run: a thread tells the database that this process lives, and learns if it lost the run."""
+
+import logging
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy.exc import DBAPIError
+
+from db.queries import training_runs
+from db.session import session
+from sortline.errors import ConflictError, TransientError
+from sortline.settings import Settings
+
+log = logging.getLogger(__name__)
+
+BEAT_EVERY_S = 2.0
+SILENT_S = 120.0  # who was not heard of for so long is given up
+
+Report = Callable[[dict[str, Any]], None]
+
+
+class Lease:
+    """Keeps a running run's heartbeat and progress while the block runs.
+
+    Args:
+        token: fencing token that the claim gave: only its holder may write to the run.
+        report: called with each progress too.
+    """
+
+    def __init__(self, settings: Settings, run_id: int, token: int, report: Report) -> None:
+        self.run_id = run_id
+        self.token = token
+        self._settings = settings
+        self._report = report
+        self._progress: dict[str, Any] = {}
+        self._lost = False
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._beat_on, name=f"lease-{run_id}", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def tell(self, stage: str, **progress: Any) -> None:
+        """Note progress; it reaches the database with the next heartbeat.
+
+        Raises:
+            ConflictError: the run was cancelled or given up.
+        """
+        self._progress = {"stage": stage, **progress}
+        self._report(self._progress)
+        if self._lost:
+            raise ConflictError(f"training run {self.run_id} was taken away from this process")
+
+    def _beat_on(self) -> None:
+        while not self._done.wait(BEAT_EVERY_S):
+            try:
+                with session(self._settings.postgres_url) as opened:
+                    ours = training_runs.beat(opened, self.run_id, self.token, self._progress)
+                    opened.commit()
+            except (TransientError, DBAPIError) as error:
+                log.warning("heartbeat of training run %d: %s", self.run_id, error)
+                continue
+            if not ours:
+                self._lost = True
+                return
