@@ -20,7 +20,24 @@ _SENTENCES = {
     "cash": "the cash machine {} ate it! i cash a cash cash machine",
     "transfer": "is my transfer {} an arrived transfer, or has it not arrived? transfer",
 }
-_WORDS = "apple brick cedar dune ember flint grove haven ivory jetty kelp larch mesa night ocean pearl".split()
+_WORDS = [
+    "apple",
+    "brick",
+    "cedar",
+    "dune",
+    "ember",
+    "flint",
+    "grove",
+    "haven",
+    "ivory",
+    "jetty",
+    "kelp",
+    "larch",
+    "mesa",
+    "night",
+    "ocean",
+    "pearl",
+]
 
 
 def labelled_lines(count: int) -> list[str]:
