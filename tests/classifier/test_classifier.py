@@ -14,8 +14,11 @@ from classifier.classifier import Classifier, load_classifier
 from sortline.errors import CheckpointError, ConfigurationError
 from sortline.settings import Settings
 
+# Greatest difference of a probability from torch f32. Measured on banking77's 3,080 test texts with a trained
+# MiniLM: openvino f32 0.000005, openvino bf16 0.0191, torch bf16 0.0235 (it keeps every activation in bf16).
 F32 = 1e-4
-BF16 = 2e-2
+OPENVINO_BF16 = 2e-2
+TORCH_BF16 = 3e-2
 TEXTS = [
     "where is my card ?",
     "i",
@@ -30,7 +33,12 @@ TEXTS = [
 
 @pytest.mark.parametrize(
     ("engine", "precision", "tolerance"),
-    [("torch", "f32", F32), ("torch", "bf16", BF16), ("openvino", "f32", F32), ("openvino", "bf16", BF16)],
+    [
+        ("torch", "f32", F32),
+        ("torch", "bf16", TORCH_BF16),
+        ("openvino", "f32", F32),
+        ("openvino", "bf16", OPENVINO_BF16),
+    ],
 )
 class TestEngines:
     @pytest.fixture
@@ -140,3 +148,14 @@ def test_wrong_engine_settings(tiny: StoredCheckpoint, data_dir: Path, settings:
 def test_a_wrong_sha256_is_refused(tiny: StoredCheckpoint, data_dir: Path) -> None:
     with pytest.raises(CheckpointError, match="was changed"):
         load_classifier(str(tiny.folder), "0" * 64, Settings(_env_file=None, data_dir=data_dir))
+
+
+def test_cuda_agrees(tiny: StoredCheckpoint, data_dir: Path, reference: Classifier) -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    settings = Settings(_env_file=None, data_dir=data_dir, device="cuda")
+    on_cuda = load_classifier(str(tiny.folder), tiny.sha256, settings)
+    assert on_cuda.engine.name == "torch-bf16"
+    np.testing.assert_allclose(on_cuda.predict_proba(TEXTS), reference.predict_proba(TEXTS), atol=TORCH_BF16)
