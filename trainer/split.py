@@ -108,11 +108,12 @@ def _assign_group(group: Sequence[Labelled], forced: str | None, keep: bool) -> 
         return []
     known = {document.split for document in group if document.split and document.split != LEFT_OUT}
     chosen = forced or _follow(known) or by_hash(group[0].content_hash)
-    held_out = {split for split in (*known, chosen) if split in HELD_OUT}
+    takes_chosen = {d.id for d in new if chosen not in HELD_OUT or d.may_be_held_out}
+    held_out = {split for split in (*known, *([chosen] if takes_chosen else [])) if split in HELD_OUT}
     group_id = min((d.group_id for d in group if d.group_id is not None), default=min(d.id for d in group))
     found = []
     for document in new:
-        split = chosen if chosen not in HELD_OUT or document.may_be_held_out else "train"
+        split = chosen if document.id in takes_chosen else "train"
         if split == "train" and held_out and not keep:
             split = LEFT_OUT
         found.append(Assignment(document.id, group_id, split, forced is not None))

@@ -36,7 +36,7 @@ def test_texts_are_near_duplicates_from_a_jaccard_of_0_8_on() -> None:
 def test_grouping_finds_what_comparing_all_pairs_finds() -> None:
     words = [f"word{i}" for i in range(300)]
     draw = random.Random(1)
-    texts = [" ".join(draw.choices(words, k=12)) for _ in range(150)]
+    texts = [" ".join(draw.choices(words, k=30)) for _ in range(150)]
     texts += [text.replace(draw.choice(text.split()), "changed", 1) for text in texts]
     sets = [shingles(text) for text in texts]
 
