@@ -2,14 +2,17 @@
 
 import shutil
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import fsspec
 
+from classifier.cache_folder import prune, touch
 from classifier.checkpoint import DESCRIPTION, parse_description
 from classifier.checkpoint_folder import publish, read_checkpoint
-from sortline.errors import CheckpointError
+from sortline.errors import CheckpointError, SortlineError, TransientError
 
 
 class ModelStore:
@@ -36,12 +39,12 @@ class ModelStore:
         if local is not None:
             return str(_put_local(folder, local.resolve() / name))
         uri = f"{self._root}/{name}"
-        file_system, path = _open(uri)
-        if file_system.exists(f"{path}/{DESCRIPTION}"):
-            raise CheckpointError(f"checkpoint {uri} exists already")
-        for file in files:  # the description comes last: a copy without it is no checkpoint
-            file_system.makedirs(f"{path}/{file}".rpartition("/")[0], exist_ok=True)
-            file_system.put_file(str(folder / file), f"{path}/{file}")
+        with _remote(uri) as (file_system, path):
+            if file_system.exists(f"{path}/{DESCRIPTION}"):
+                raise CheckpointError(f"checkpoint {uri} exists already")
+            for file in files:  # the description comes last: a copy without it is no checkpoint
+                file_system.makedirs(f"{path}/{file}".rpartition("/")[0], exist_ok=True)
+                file_system.put_file(str(folder / file), f"{path}/{file}")
         return uri
 
     def fetch(self, uri: str, sha256: str | None = None) -> Path:
@@ -68,13 +71,14 @@ class ModelStore:
         if local is not None:
             shutil.rmtree(local, ignore_errors=True)
             return
-        file_system, path = _open(uri)
-        if file_system.exists(path):
-            file_system.rm(path, recursive=True)
+        with _remote(uri) as (file_system, path):
+            if file_system.exists(path):
+                file_system.rm(path, recursive=True)
 
     def _download(self, uri: str, sha256: str | None) -> Path:
         if sha256 is not None and (self._cache / sha256 / DESCRIPTION).is_file():
             try:
+                touch(self._cache / sha256)
                 return read_checkpoint(self._cache / sha256, sha256).folder
             except CheckpointError:
                 shutil.rmtree(self._cache / sha256)
@@ -86,6 +90,7 @@ class ModelStore:
             target = self._cache / stored.sha256
             if not target.exists():
                 publish(temporary, target)
+            prune(self._cache)
             return target
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -113,25 +118,29 @@ def _local(uri: str) -> Path | None:
     return Path(uri) if "://" not in uri else None
 
 
-def _open(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
+@contextmanager
+def _remote(uri: str) -> Iterator[tuple[fsspec.AbstractFileSystem, str]]:
+    """The file system of a URL and the path on it; its driver's errors become ours."""
     try:
         file_system, path = fsspec.url_to_fs(uri)
     except (ImportError, ValueError) as error:
         raise CheckpointError(f"model store {uri}: {error}") from None
-    return file_system, path.rstrip("/")
+    try:
+        yield file_system, path.rstrip("/")
+    except SortlineError:
+        raise
+    except FileNotFoundError as error:
+        raise CheckpointError(f"checkpoint {uri} is missing or incomplete: {error}") from None
+    except Exception as error:  # each driver raises its own service's errors
+        raise TransientError(f"model store {uri} can't be used: {type(error).__name__}: {error}") from None
 
 
 def _get(uri: str, target: Path) -> None:
     """Download the description, then the files it names, and nothing else that may lie there."""
-    file_system, path = _open(uri)
     target.mkdir()
-    try:
+    with _remote(uri) as (file_system, path):
         file_system.get_file(f"{path}/{DESCRIPTION}", str(target / DESCRIPTION))
         description = parse_description((target / DESCRIPTION).read_bytes(), target / DESCRIPTION)
         for name in description.files:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             file_system.get_file(f"{path}/{name}", str(target / name))
-    except FileNotFoundError as error:
-        raise CheckpointError(f"checkpoint {uri} is missing or incomplete: {error}") from None
-    except OSError as error:
-        raise CheckpointError(f"checkpoint {uri} can't be fetched: {error}") from None

@@ -10,6 +10,7 @@ import uuid
 from importlib.metadata import version
 from pathlib import Path
 
+from classifier.cache_folder import prune, touch
 from classifier.checkpoint_folder import file_sha256, publish
 from sortline.errors import CheckpointError
 
@@ -30,12 +31,22 @@ def converted(folder: Path, cache: Path) -> Path:
     """
     entry = cache / _key(folder)
     if _intact(entry):
+        touch(entry)
         return entry / _MODEL
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        _make(folder, entry)
+        prune(cache)
+    except OSError as error:
+        raise CheckpointError(f"the converted model can't be written to {cache}: {error.strerror}") from None
+    return entry / _MODEL
+
+
+def _make(folder: Path, entry: Path) -> None:
     if entry.exists():
         logger.warning("the converted model %s is damaged; converting again", entry)
-        discard(entry / _MODEL)
-    cache.mkdir(parents=True, exist_ok=True)
-    temporary = cache / f".{entry.name}.{uuid.uuid4().hex}.tmp"
+        shutil.rmtree(entry)
+    temporary = entry.parent / f".{entry.name}.{uuid.uuid4().hex}.tmp"
     temporary.mkdir()
     try:
         _convert(folder, temporary)
@@ -43,12 +54,6 @@ def converted(folder: Path, cache: Path) -> Path:
         _place(temporary, entry)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return entry / _MODEL
-
-
-def discard(model: Path) -> None:
-    """Drop a converted model from the cache."""
-    shutil.rmtree(model.parent, ignore_errors=True)
 
 
 def _key(folder: Path) -> str:

@@ -52,3 +52,9 @@ heavy = {{"torch", "transformers", "sklearn", "scipy"}} & sys.modules.keys()
 assert not heavy, heavy
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+
+
+def test_a_cache_that_can_not_be_written_says_so(tiny: StoredCheckpoint, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CheckpointError, match="can't be written"):
+        converted(tiny.folder, tmp_path / "file" / "cache")
