@@ -116,7 +116,7 @@ def embedded_redis(settings: Settings) -> Server:
     options = {
         "--port": "0", "--unixsocket": str(socket), "--unixsocketperm": "700", "--dir": str(data),
         "--appendonly": "yes", "--appendfsync": "always", "--save": "", "--maxmemory-policy": "noeviction",
-        "--daemonize": "no", "--loglevel": "warning",
+        "--daemonize": "no", "--loglevel": "warning", "--pidfile": str(data / "redis.pid"),
     }  # fmt: skip
 
     def ping() -> None:

@@ -9,8 +9,9 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import psutil
 from honcho.environ import parse_procfile
@@ -22,6 +23,7 @@ from sortline.local import Server, embedded_postgres, embedded_redis
 from sortline.settings import Settings
 
 PROCFILE = Path(__file__).with_name("Procfile")
+_SERVERS = ("postgres", "redis")
 # What takes documents or work ends first; what finishes them gets time; the servers end last.
 _STOP_ORDER: tuple[tuple[tuple[str, ...], float], ...] = (
     (("web", "beat", "flower"), 10.0),
@@ -52,7 +54,7 @@ class Supervisor:
     @property
     def names(self) -> list[str]:
         """Names of everything that may print a line."""
-        return ["postgres", "redis", *self.commands]
+        return [*_SERVERS, *self.commands]
 
     def start(self) -> None:
         """Start the servers, migrate, start the processes.
@@ -122,9 +124,14 @@ class Supervisor:
             yield embedded_redis
 
     def _start_server(self, server: Server) -> None:
-        # SIGINT is Postgres' fast shutdown: it does not wait for clients.
-        number = signal.SIGINT if server.name == "postgres" else signal.SIGTERM
-        child = Child(server.name, server.command, self.sink, user=server.user, stop_signal=number, launched=self._note)
+        child = Child(
+            server.name,
+            server.command,
+            self.sink,
+            user=server.user,
+            stop_signal=_stop_signal(server.name),
+            launched=self._note,
+        )
         child.start()
         self.servers.append(child)
         self._note()
@@ -137,18 +144,53 @@ class Supervisor:
             with contextlib.suppress(psutil.NoSuchProcess):
                 assert child.process is not None
                 process = psutil.Process(child.process.pid)
-                noted.append({"name": child.name, "pid": process.pid, "created": process.create_time()})
+                noted.append(asdict(Leftover(child.name, process.pid, process.create_time())))
         partial = self._run_file.with_suffix(".partial")
         partial.write_text(json.dumps(noted), encoding="utf-8")
         partial.replace(self._run_file)
 
     def _end_leftovers(self) -> None:
         """End what an `up` that was killed left running: processes first, then the servers."""
-        left = [process for note in _notes(self._run_file) for process in _living(note)]
-        left += _processes_on(self.settings.data_dir)
-        for process in sorted(set(left), key=lambda each: each.name() in {"postgres", "redis-server"}):
-            self.sink("up", f"ending {process.name()} ({process.pid}), left by a run that was killed")
-            _end_left(process)
+        left = [*_noted(self._run_file), *_by_pid_files(self.settings.data_dir)]
+        servers = [found for found in left if found.name in _SERVERS]
+        for found, patience in (([each for each in left if each not in servers], 60.0), (servers, 30.0)):
+            for each in found:
+                self.sink("up", f"ending {each.name} ({each.pid}), left by a run that was killed")
+                each.ask_to_stop()
+            for each in found:
+                each.end(patience)
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """A process group that a killed run left: its leader's number, and whether it lives."""
+
+    name: str
+    pid: int
+    created: float
+
+    def leader(self) -> psutil.Process | None:
+        """The leader, unless it has ended (another process may have its number by now)."""
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(self.pid)
+            if abs(process.create_time() - self.created) <= 1 and process.status() != psutil.STATUS_ZOMBIE:
+                return process
+        return None
+
+    def ask_to_stop(self) -> None:
+        """Send the leader its stop signal."""
+        if leader := self.leader():
+            with contextlib.suppress(psutil.Error):
+                leader.send_signal(_stop_signal(self.name))
+
+    def end(self, patience: float) -> None:
+        """Wait up to ``patience`` seconds, then kill what is left of the group."""
+        if leader := self.leader():
+            with contextlib.suppress(psutil.Error):
+                leader.wait(patience)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if self.leader() or not psutil.pid_exists(self.pid):
+                os.killpg(self.pid, signal.SIGKILL)
 
 
 def process_environment(settings: Settings) -> dict[str, str]:
@@ -203,40 +245,27 @@ def _end(children: Sequence[Child], patience: float) -> None:
         child.wait(patience)
 
 
-def _notes(path: Path) -> list[dict[str, Any]]:
-    try:
-        notes: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return []
-    return notes
+def _stop_signal(name: str) -> signal.Signals:
+    # SIGINT is Postgres' fast shutdown: it does not wait for clients.
+    return signal.SIGINT if name == "postgres" else signal.SIGTERM
 
 
-def _living(note: dict[str, Any]) -> list[psutil.Process]:
-    """The noted process and its children, if it is the same one and not another with its number."""
+def _noted(path: Path) -> list[Leftover]:
     try:
-        process = psutil.Process(note["pid"])
-        if abs(process.create_time() - note["created"]) > 1:
-            return []
-        return [process, *process.children(recursive=True)]
-    except psutil.Error:
+        return [Leftover(**note) for note in json.loads(path.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError):
         return []
 
 
-def _processes_on(data_dir: Path) -> list[psutil.Process]:
-    """A Postgres that was started again after the last note, by the pid file in its data folder."""
-    try:
-        pid = int((data_dir / "postgres" / "postmaster.pid").read_text().splitlines()[0])
-        process = psutil.Process(pid)
-        return [process] if process.name() == "postgres" else []
-    except (OSError, ValueError, IndexError, psutil.Error):
-        return []
-
-
-def _end_left(process: psutil.Process) -> None:
-    with contextlib.suppress(psutil.Error):
-        process.send_signal(signal.SIGINT if process.name() == "postgres" else signal.SIGTERM)
-        try:
-            process.wait(15)
-        except psutil.TimeoutExpired:
-            process.kill()
-            process.wait(5)
+def _by_pid_files(data_dir: Path) -> list[Leftover]:
+    """Servers that were started again in the moment after the last note, by the files they write themselves."""
+    found = []
+    for name, file, program in (
+        ("postgres", "postgres/postmaster.pid", "postgres"),
+        ("redis", "redis/redis.pid", "redis-server"),
+    ):
+        with contextlib.suppress(OSError, ValueError, IndexError, psutil.Error):
+            process = psutil.Process(int((data_dir / file).read_text().splitlines()[0]))
+            if process.name() == program:
+                found.append(Leftover(name, process.pid, process.create_time()))
+    return found

@@ -26,8 +26,8 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def settings(settings: Settings, tiny_base: Path) -> Settings:
-    """The test's settings, with the tiny base model."""
-    return settings.model_copy(update={"base_model": str(tiny_base), "device": "cpu"})
+    """The test's settings, with the tiny base model; torch needs no conversion of each small model."""
+    return settings.model_copy(update={"base_model": str(tiny_base), "device": "cpu", "engine": "torch"})
 
 
 @pytest.fixture
@@ -51,7 +51,10 @@ def train_now(session: Session, settings: Settings) -> Callable[..., int]:
     def train_now(**parameters: Any) -> int:
         run = training_runs.create(session, "test", {"epochs": 2, "learning_rate": 1e-3, **parameters})
         session.commit()
-        version_id = train(settings, run.id)
+        try:
+            version_id = train(settings, run.id)
+        finally:
+            session.expire_all()  # what the training wrote, it wrote in sessions of its own
         assert version_id is not None
         return version_id
 

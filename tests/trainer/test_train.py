@@ -1,0 +1,288 @@
+"""From labelled documents to a model version, with a tiny real encoder."""
+
+import json
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+from labelled_lines import labelled_lines
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from classifier.checkpoint_folder import read_checkpoint
+from classifier.classifier import load_classifier
+from db.models import ModelVersion, Snapshot, TrainingRun
+from db.queries import model_versions, training_runs
+from db.queries.labelled import labelled_documents
+from sortline.errors import CheckpointError, ConflictError, SortlineError
+from sortline.settings import Settings
+from trainer import lease as lease_module
+from trainer.import_file import ImportReport
+from trainer.run import train
+
+Import = Callable[..., ImportReport]
+TrainNow = Callable[..., int]
+
+
+def test_a_first_model_learns_is_measured_sealed_and_goes_live(
+    session: Session, settings: Settings, import_lines: Import, train_now: TrainNow
+) -> None:
+    import_lines(labelled_lines(240))
+
+    version_id = train_now(epochs=20, learning_rate=3e-3)
+
+    version = model_versions.get(session, version_id)
+    run = session.scalars(select(TrainingRun)).one()
+    assert version.status == "active"
+    assert (run.state, run.model_version_id, run.error) == ("done", version_id, None)
+    assert run.finished_at is not None
+    stored = read_checkpoint(Path(version.checkpoint_uri), version.sha256)
+    assert stored.description.labels == ["card", "cash", "transfer"]
+    assert stored.description.label_ids == version.label_ids
+    assert stored.description.calibration("default").threshold == settings.accept_threshold
+    metrics = version.metrics
+    assert metrics["snapshot"]["leaks"] == 0
+    assert metrics["test"]["documents"] == metrics["snapshot"]["test"] > 0
+    assert metrics["test"]["accuracy"] > 0.6
+    assert set(metrics["test"]["per_label"]) == {"card", "cash", "transfer"}
+    assert metrics["temperature"] == stored.description.calibration("default").temperature != 1
+    for engine in ("torch", "openvino"):
+        serving = settings.model_copy(update={"engine": engine})
+        probabilities = load_classifier(version.checkpoint_uri, version.sha256, serving).predict_proba(
+            ["where is my card? please help, the card has not arrived"]
+        )
+        assert probabilities.shape == (1, 3)
+        assert probabilities.argmax() == 0
+
+
+def test_the_snapshot_names_what_was_trained_on_without_texts(
+    session: Session, import_lines: Import, train_now: TrainNow
+) -> None:
+    import_lines(labelled_lines(60))
+
+    version_id = train_now(epochs=1)
+
+    run = session.scalars(select(TrainingRun).where(TrainingRun.model_version_id == version_id)).one()
+    snapshot = session.get_one(Snapshot, run.snapshot_id)
+    raw = Path(snapshot.uri).read_bytes()
+    assert sha256(raw).hexdigest() == snapshot.sha256
+    rows = pyarrow.parquet.read_table(snapshot.uri).to_pylist()
+    documents = {document.id: document for document in labelled_documents(session)}
+    assert {row["document_id"]: row["split"] for row in rows} == {i: d.split for i, d in documents.items()}
+    assert all(row["content_hash"] == documents[row["document_id"]].content_hash for row in rows)
+    assert all(row["label_id"] == documents[row["document_id"]].label_id for row in rows)
+    assert b"machine" not in raw
+
+
+def test_a_second_model_stays_a_candidate(session: Session, import_lines: Import, train_now: TrainNow) -> None:
+    import_lines(labelled_lines(60))
+    first = train_now(epochs=1)
+
+    second = train_now(epochs=1, seed=14)
+
+    versions = {version.id: version for version in model_versions.listing(session)}
+    assert (versions[first].status, versions[second].status) == ("active", "candidate")
+    assert versions[second].parent_id == first
+    assert versions[second].sha256 != versions[first].sha256
+
+
+def test_the_same_seed_gives_the_same_weights(session: Session, import_lines: Import, train_now: TrainNow) -> None:
+    import_lines(labelled_lines(60))
+
+    first, second = (model_versions.get(session, train_now(epochs=1)) for _ in range(2))
+
+    files = [read_checkpoint(Path(version.checkpoint_uri)).description.files for version in (first, second)]
+    assert files[0]["model.safetensors"] == files[1]["model.safetensors"]
+
+
+def test_forced_training_files_lend_a_twentieth_for_validation(
+    session: Session, import_lines: Import, train_now: TrainNow
+) -> None:
+    lines = labelled_lines(300)
+    import_lines(lines[:241], split="train")
+    import_lines([lines[0], *lines[241:]], "b.csv", split="test")
+
+    counts = model_versions.get(session, train_now(epochs=1)).metrics["snapshot"]
+
+    assert counts["validation_borrowed"]
+    assert 0 < counts["validation"] < 30
+    assert counts["train"] + counts["validation"] == 240
+    assert counts["test"] == 60
+
+
+def test_training_texts_that_repeat_test_ones_are_left_out_whichever_came_first(
+    session: Session, import_lines: Import, train_now: TrainNow
+) -> None:
+    lines = labelled_lines(60)
+    import_lines(lines, split="train")
+    import_lines(["text,label", *(line.replace("please help", "please do help") for line in lines[1:7])], split="test")
+
+    left_out = model_versions.get(session, train_now(epochs=1)).metrics["snapshot"]
+    kept = model_versions.get(session, train_now(epochs=1, keep_near_duplicates=True)).metrics["snapshot"]
+
+    assert (left_out["left_out"], left_out["leaks"]) == (2, 0)  # the two of them that ask for help
+    assert (kept["left_out"], kept["leaks"]) == (0, 2)
+
+
+def test_the_cleaning_is_stored_and_used_again(
+    session: Session, settings: Settings, import_lines: Import, train_now: TrainNow
+) -> None:
+    import_lines(labelled_lines(60))
+
+    version = model_versions.get(session, train_now(epochs=1, cleaning={"mask_emails": True, "stop_words": ["the"]}))
+
+    classifier = load_classifier(version.checkpoint_uri, version.sha256, settings)
+    assert classifier.checkpoint.cleaning.mask_emails
+    assert classifier.checkpoint.cleaning("ask the a@b.example") == "ask EMAIL"
+
+
+def test_texts_longer_than_the_model_are_trained_on_their_first_window(
+    session: Session, settings: Settings, import_lines: Import, train_now: TrainNow
+) -> None:
+    import_lines([line.replace(" is ", " is where" * 80 + " ") for line in labelled_lines(60)])
+
+    version = model_versions.get(session, train_now(epochs=1, max_length=4096))
+
+    classifier = load_classifier(version.checkpoint_uri, version.sha256, settings)
+    assert classifier.checkpoint.max_length == 128
+    assert len(classifier.prepare(["card " * 300])[0].windows) > 2
+
+
+def bad_tokenizer(folder: Path, base: Path) -> Path:
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (folder / name).symlink_to(base / name)
+    return folder
+
+
+BAD_DATA = [
+    ([], {}, "there are no labelled documents to train on"),
+    (["text,label", "a card,card", "the card,card"], {}, "all labelled documents have the same label, 'card'"),
+    ([*labelled_lines(30), "hello,odd", "bye,even"], {}, "one example only has: 'even', 'odd'"),
+    (labelled_lines(30), {"epochs": 0}, "training parameter epochs"),
+    (labelled_lines(30), {"epoch": 1}, "training parameter epoch"),
+    (labelled_lines(30), {"cleaning": {"stem": True}}, "unknown cleaning settings: stem"),
+    (labelled_lines(30), {"base_model": "/no/such/folder"}, "there is no such folder"),
+    (labelled_lines(30), {"learning_rate": 0.99, "epochs": 50, "head_factor": 1e38}, "the training diverged"),
+]
+
+
+@pytest.mark.parametrize(("lines", "parameters", "message"), BAD_DATA)
+def test_what_can_not_be_trained_ends_failed_with_one_sentence(
+    session: Session,
+    import_lines: Import,
+    train_now: TrainNow,
+    lines: list[str],
+    parameters: dict[str, Any],
+    message: str,
+) -> None:
+    if lines:
+        import_lines(lines, split="train")
+
+    with pytest.raises(SortlineError) as raised:
+        train_now(**parameters)
+
+    run = session.scalars(select(TrainingRun)).one()
+    assert (run.state, run.error) == ("failed", str(raised.value))
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert session.scalars(select(ModelVersion)).all() == []
+
+
+def test_rare_labels_are_dropped_on_request_and_named(
+    session: Session, import_lines: Import, train_now: TrainNow
+) -> None:
+    import_lines([*labelled_lines(60), "hello,odd"], split="train")
+
+    version = model_versions.get(session, train_now(epochs=1, drop_rare_labels=True))
+
+    assert version.metrics["snapshot"]["dropped_labels"] == ["odd"]
+    assert len(version.label_ids) == 3
+
+
+def test_a_base_model_without_tokenizer_is_refused(
+    import_lines: Import, train_now: TrainNow, tiny_base: Path, tmp_path: Path
+) -> None:
+    import_lines(labelled_lines(30))
+
+    with pytest.raises(CheckpointError, match="has no tokenizer"):
+        train_now(base_model=str(bad_tokenizer(tmp_path / "bare", tiny_base)))
+
+
+def test_a_base_model_with_its_vocabulary_alone_gets_a_fast_tokenizer(
+    session: Session, settings: Settings, import_lines: Import, train_now: TrainNow, tiny_base: Path, tmp_path: Path
+) -> None:
+    import_lines(labelled_lines(30))
+    folder = bad_tokenizer(tmp_path / "old", tiny_base)
+    vocabulary = json.loads((tiny_base / "tokenizer.json").read_text())["model"]["vocab"]
+    (folder / "vocab.txt").write_text("\n".join(sorted(vocabulary, key=vocabulary.__getitem__)))
+
+    version = model_versions.get(session, train_now(epochs=1, base_model=str(folder)))
+
+    new, old = (
+        load_classifier(version.checkpoint_uri, version.sha256, settings).prepare(["where is my card, please?"]),
+        model_versions.get(session, train_now(epochs=1)),
+    )
+    assert new == load_classifier(old.checkpoint_uri, old.sha256, settings).prepare(["where is my card, please?"])
+
+
+def test_two_runs_at_once_are_refused_and_a_run_is_carried_out_once(
+    session: Session, settings: Settings, import_lines: Import
+) -> None:
+    import_lines(labelled_lines(30))
+    run = training_runs.create(session, "test", {"epochs": 1})
+    session.commit()
+
+    with pytest.raises(ConflictError, match=f"training run {run.id} is not finished yet"):
+        training_runs.create(session, "test", {})
+
+    assert train(settings, run.id) is not None
+    assert train(settings, run.id) is None
+
+
+def test_a_run_that_was_given_up_ends_without_a_model(
+    session: Session, settings: Settings, import_lines: Import, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_lines(labelled_lines(60))
+    monkeypatch.setattr(lease_module, "BEAT_EVERY_S", 0.02)
+    run = training_runs.create(session, "test", {"epochs": 50})
+    session.commit()
+
+    def give_up(progress: dict[str, Any]) -> None:
+        if progress.get("step") == 1:
+            assert training_runs.expire(session, 0.0) == [run.id]
+            session.commit()
+
+    with pytest.raises(ConflictError, match="taken away"):
+        train(settings, run.id, give_up)
+
+    session.refresh(run)
+    assert (run.state, run.error) == ("failed", "the trainer was not heard of for 0 s")
+    assert session.scalars(select(ModelVersion)).all() == []
+
+
+def test_progress_reaches_the_row(
+    session: Session, settings: Settings, import_lines: Import, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_lines(labelled_lines(60))
+    monkeypatch.setattr(lease_module, "BEAT_EVERY_S", 0.01)
+    told: list[dict[str, Any]] = []
+    run = training_runs.create(session, "test", {"epochs": 20})
+    session.commit()
+
+    train(settings, run.id, told.append)
+
+    session.refresh(run)
+    assert run.progress in told
+    assert run.heartbeat_at is not None
+    steps = [progress for progress in told if "step" in progress]
+    assert steps[-1]["step"] == steps[-1]["steps"]
+    assert {"loss", "left_s"} <= steps[-1].keys()
+    assert [progress["stage"] for progress in told if "step" not in progress] == [
+        "reading labelled documents",
+        "evaluating",
+        "writing the checkpoint",
+    ]
