@@ -1,11 +1,14 @@
 """The whole line against its ceiling and against what one would write by hand, alternating in one run."""
 
+import signal
 import statistics
 import time
+from collections.abc import Sequence
 
 from benchmarks.model import ensure_model, register, register_stub
 from benchmarks.stack import PeakMemory, Stack, processor, result, run_json, say, stack
 from benchmarks.texts import documents
+from worker.queue import Document
 
 _ROUNDS = 3
 _BY_HAND_S = 20.0
@@ -21,7 +24,7 @@ def throughput(count: int = 20_000) -> None:
             found = run_json("benchmarks.ceiling", uri, str(count), env=made.environment())
             ceiling.append(found["docs_per_s"])
             engine = found["engine"]
-            rate, peak = _line(made, count)
+            rate, peak = line_rate(made, documents(count, "line"))
             line.append(rate)
             memory.append(peak)
             hand.append(_by_hand(made, uri))
@@ -46,30 +49,28 @@ def intake(count: int = 300_000) -> None:
     for turn in range(_ROUNDS):
         with stack("intake", classifier="benchmarks.stub:load") as made:
             register_stub(made)
-            rate, memory = _line(made, count)
+            rate, memory = line_rate(made, documents(count, "line"))
             rates.append(rate)
             peak = max(peak, memory)
             say(f"round {turn + 1}: {rate:.0f} docs/s")
     result("intake", documents=count, docs_per_s=round(statistics.median(rates), 1), peak_rss_mb=peak, cpu=processor())
 
 
-def _line(made: Stack, count: int) -> tuple[float, float]:
-    """Rate of a warm worker on a full stream, and its peak memory in MiB."""
+def line_rate(made: Stack, sent: Sequence[Document]) -> tuple[float, float]:
+    """Documents a second of a warm worker on a full stream, and its peak memory in MiB."""
     with made.worker() as process:
         made.wait_ready()
         memory = PeakMemory(process.pid)
-        made.client.client_pause(0)
-        sent = documents(count, "line")
         # The worker is stopped while the stream is filled, so that all of it is there at the first read.
-        process.send_signal(19)
-        for start in range(0, count, 1000):
+        process.send_signal(signal.SIGSTOP)
+        for start in range(0, len(sent), 1000):
             made.queue.append(sent[start : start + 1000], "bulk")
-        process.send_signal(18)
+        process.send_signal(signal.SIGCONT)
         began = made.wait_first_read()
         ended = made.wait_drained()
         peak = memory.stop()
         time.sleep(0.5)
-    return count / (ended - began), peak
+    return len(sent) / (ended - began), peak
 
 
 def _by_hand(made: Stack, checkpoint: str) -> float:

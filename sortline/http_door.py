@@ -83,12 +83,17 @@ def _encode(documents: Sequence[Document], lane: Lane) -> bytes:
         # Either a document breaks a limit, which this finds, or a text holds lone surrogates.
         for index, document in enumerate(documents):
             document.fields(index)
-        return json.dumps(body).encode("ascii")
+        return json.dumps(body, default=_plain).encode("ascii")
 
 
 def _as_json(document: Document) -> dict[str, Any]:
     fields: dict[str, Any] = {"id": document.id, "text": document.text, "source": document.source}
     return fields if document.meta is None else {**fields, "meta": dict(document.meta)}
+
+
+def _plain(value: Any) -> Any:
+    """What orjson writes for a value that the json module can't: a date, a UUID, a dataclass."""
+    return orjson.loads(orjson.dumps(value))
 
 
 def _segment(name: str) -> str:

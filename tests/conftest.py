@@ -1,6 +1,7 @@
 """Real servers for every test: embedded ones, or outside ones where SORTLINE_TEST_* name them."""
 
 import os
+import socket
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -106,6 +107,19 @@ def redis_client(settings: Settings) -> Iterator[redis.Redis]:
     client = connect(settings)
     yield client
     client.close()
+
+
+def find_free_port() -> int:
+    """A port of the loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port of the loopback that nobody listens on now."""
+    return find_free_port()
 
 
 def environment(settings: Settings, **more: str) -> dict[str, str]:

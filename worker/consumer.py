@@ -81,7 +81,7 @@ class Consumer:
         deliveries = {entry_id: int(count_before) + 1 for entry_id, _, _, count_before in stale}
         reply = self._call("XCLAIM", stream, GROUP, self.name, idle_ms, *deliveries)
         claimed = {item[0]: item[1] for item in reply if item and item[1]}
-        self._acknowledge_deleted(stream, [entry_id for entry_id in deliveries if entry_id not in claimed])
+        self._acknowledge_deleted(lane, [entry_id for entry_id in deliveries if entry_id not in claimed])
         return [Entry(lane, entry_id.decode(), fields, deliveries[entry_id]) for entry_id, fields in claimed.items()]
 
     def hold(self, held: Mapping[Lane, Sequence[str]]) -> None:
@@ -135,10 +135,12 @@ class Consumer:
             if "NOGROUP" not in str(error):
                 raise
 
-    def _acknowledge_deleted(self, stream: str, entry_ids: Iterable[bytes]) -> None:
+    def _acknowledge_deleted(self, lane: Lane, entry_ids: Iterable[bytes]) -> None:
+        stream = self.settings.stream(lane)
         for entry_id in entry_ids:
             if not self.client.xrange(stream, entry_id, entry_id):
                 self.client.xack(stream, GROUP, entry_id)
+                self.client.hdel(self._attempts(lane), entry_id)
 
     def _attempts(self, lane: Lane) -> str:
         return f"{self.settings.prefix}:attempts:{lane}"

