@@ -52,6 +52,7 @@ class Reader:
         self.bury = bury
         self.stopping = stopping
         self._largest = 1
+        self._was_full = False
         self._pause = 0.1
 
     def run(self) -> None:
@@ -73,9 +74,8 @@ class Reader:
 
     def _has_room(self) -> bool:
         batch = self.settings.micro_batch
-        return self.schedule.wait_for_room(self.lane, _READ_AHEAD_BATCHES * batch, 0.2) and self.held.wait_for_room(
-            self.lane, HELD_BATCHES * batch, _HELD_BYTES, 0.2
-        )
+        ahead = self.schedule.wait_for_room(self.lane, _READ_AHEAD_BATCHES * batch, not self._was_full, 0.2)
+        return ahead and self.held.wait_for_room(self.lane, HELD_BATCHES * batch, _HELD_BYTES, 0.2)
 
     def _read(self) -> list[Entry]:
         count = max(1, min(self.settings.micro_batch, _READ_BYTES // self._largest))
@@ -83,6 +83,7 @@ class Reader:
         if entries:
             return entries
         entries = self.consumer.read(self.lane, count, _BLOCK_MS)
+        self._was_full = len(entries) == count
         # While others are being computed these would wait anyway; when idle they leave at once.
         if entries and len(entries) < count and self.schedule.is_busy():
             self.stopping.wait(self.settings.max_wait_ms / 1000)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sortline.settings import LANES, Lane
 from worker.micro_batch import MicroBatch
 
+_PASSES_AHEAD = 2  # a compute thread, while no full micro-batch is to be had
 _MEMORY_S = 2.0  # the shares of the lanes are kept over about this long
 
 
@@ -31,6 +32,7 @@ class Schedule:
         self._waiting: dict[Lane, deque[MicroBatch]] = {lane: deque() for lane in LANES}
         self._isolated: deque[MicroBatch] = deque()
         self._documents: dict[Lane, int] = dict.fromkeys(LANES, 0)
+        self._passes: dict[Lane, int] = dict.fromkeys(LANES, 0)
         self._spent: dict[Lane, float] = dict.fromkeys(LANES, 0.0)
         self.threads = 1  # how many compute threads there are
         self._running = 0
@@ -48,6 +50,7 @@ class Schedule:
             else:
                 self._waiting[batch.lane].append(batch)
             self._documents[batch.lane] += len(batch)
+            self._passes[batch.lane] += len(batch.waiting)
             self._changed.notify_all()
 
     def take(self) -> Pass | None:
@@ -73,19 +76,20 @@ class Schedule:
             self._spent[work.batch.lane] += seconds
             self._changed.notify_all()
 
-    def documents(self, lane: Lane) -> int:
-        """Documents of a lane that wait for their forward passes."""
-        return self._documents[lane]
-
     def is_busy(self) -> bool:
         """Whether a new document would have to wait for others."""
         return self._running >= self.threads or self._alone
 
-    def wait_for_room(self, lane: Lane, limit: int, timeout: float) -> bool:
-        """Wait until fewer than ``limit`` documents of the lane wait here."""
+    def wait_for_room(self, lane: Lane, documents: int, keeps_busy: bool, timeout: float) -> bool:
+        """Wait until fewer than ``documents`` of the lane wait here.
+
+        Args:
+            keeps_busy: be content with what keeps every compute thread busy. Small batches that queue up here
+                would each be a pass of its own; left in the stream they become one.
+        """
         deadline = time.monotonic() + timeout
         with self._changed:
-            while self._documents[lane] >= limit and not self._closed:
+            while not self._has_room(lane, documents, keeps_busy) and not self._closed:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     return False
@@ -97,6 +101,11 @@ class Schedule:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+    def _has_room(self, lane: Lane, documents: int, keeps_busy: bool) -> bool:
+        if self._documents[lane] >= documents:
+            return False
+        return not keeps_busy or self._passes[lane] < _PASSES_AHEAD * self.threads
 
     def _anything(self) -> bool:
         return bool(self._isolated) or any(self._waiting.values())
@@ -116,10 +125,11 @@ class Schedule:
             return None
         batch = self._waiting[lane][0]
         index = batch.waiting.popleft()
+        self._passes[lane] -= 1
         if not batch.waiting:
             self._waiting[lane].popleft()
             self._documents[lane] -= len(batch)
-            self._changed.notify_all()
+        self._changed.notify_all()
         return Pass(batch, index)
 
     def _lane(self) -> Lane | None:
