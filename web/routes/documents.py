@@ -108,7 +108,7 @@ class State(BaseModel):
 async def send_documents(request: Request, _token: Documents) -> Accepted:
     """Send documents to a lane: all of them, in order, or none.
 
-    Answers when Redis has them on disk. One invalid document refuses the request; the problem's `index`
+    Answers when Redis has them on disk. One invalid document refuses the request; the problem's index
     names it. Sending the same document again changes nothing.
     """
     raw = await request.body()
