@@ -22,7 +22,7 @@ from sortline.settings import get_settings
 @click.option("--seed", type=int)
 @click.option("--strip-html", is_flag=True, help="Clean markup out of texts.")
 @click.option("--mask", type=click.Choice(["urls", "emails", "users"]), multiple=True, help="Mask what names people.")
-@click.option("--remove-stop-words", is_flag=True, help="BERT is better without; docs/decisions says how much.")
+@click.option("--remove-stop-words", is_flag=True, help="BERT is better without it: docs/decisions/0005.")
 @click.option("--keep-near-duplicates", is_flag=True, help="To compare with published figures only.")
 @click.option("--drop-rare-labels", is_flag=True, help="Go on without labels that have one example only.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
