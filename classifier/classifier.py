@@ -48,6 +48,10 @@ class Classifier:
         """How many threads may call `forward` at once with gain."""
         return self.engine.parallel
 
+    def calibrated_by(self, checkpoint: Checkpoint) -> "Classifier":
+        """The same classifier with another description's calibration."""
+        return Classifier(checkpoint, self._tokenizer, self.engine, self._budget)
+
     def prepare(self, texts: Sequence[str]) -> list[Prepared]:
         """Clean, tokenise and window texts; thread-safe."""
         return self._tokenizer.prepare([self.checkpoint.cleaning(text) for text in texts])

@@ -79,6 +79,10 @@ class Settings(BaseSettings):
     accept_threshold: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.9, description="Least confidence of automatic acceptance"
     )
+    auto_promote: bool = Field(True, description="A candidate that passes the gate goes live by itself")
+    gate_margin: float = Field(
+        0.005, gt=0, lt=1, description="How much accuracy, as a share, still counts as not worse at the gate"
+    )
 
     # The web
     web_host: str = Field("127.0.0.1", description="Address the web listens on")

@@ -10,6 +10,7 @@ from classifier.calibration import fit_temperature, softmax
 from classifier.checkpoint import Calibration, Checkpoint
 from classifier.classifier import Classifier
 from db.queries.labelled import Labelled
+from trainer.baseline import baselines
 from trainer.evaluate import evaluate
 from trainer.training_data import TrainingData
 
@@ -31,6 +32,7 @@ def judge(classifier: Classifier, data: TrainingData) -> Checkpoint:
         "threshold": threshold,
         "snapshot": data.counts,
     }
+    metrics["baselines"] = baselines(data.train, data.test)
     if data.test:
         probabilities = softmax(_logits(classifier, data.test), temperature)
         targets = class_indices(data.test, description.labels)

@@ -4,6 +4,7 @@ import logging
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
@@ -18,6 +19,7 @@ from db.queries.labelled import labelled_documents
 from db.session import session
 from sortline.errors import ConflictError, SortlineError, TransientError
 from sortline.settings import Settings
+from trainer.compare import compare
 from trainer.judge import class_indices, judge
 from trainer.lease import Lease, Report
 from trainer.parameters import Parameters, read_parameters
@@ -30,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 def train(settings: Settings, run_id: int, report: Report = lambda _: None) -> int | None:
-    """Carry out a waiting run; the first model version is promoted, later ones stay candidates.
+    """Carry out a waiting run; the candidate goes live if the gate lets it pass.
 
     Args:
         report: called with progress: stage and, while fine-tuning, step, steps, loss, left_s.
@@ -76,7 +78,10 @@ def _train(settings: Settings, lease: Lease) -> int:
         draft.mkdir()
         _fine_tune(settings, lease, parameters, base, data, description, draft)
         lease.tell("evaluating")
-        judged = judge(assemble(draft, description, settings), data)
+        classifier = assemble(draft, description, settings)
+        judged = judge(classifier, data)
+        lease.tell("comparing with the active version")
+        verdict = compare(settings, classifier.calibrated_by(judged), data)
         lease.tell("writing the checkpoint")
         stored = write_checkpoint(
             Path(name) / f"run-{lease.run_id}",
@@ -85,7 +90,7 @@ def _train(settings: Settings, lease: Lease) -> int:
         )
         store = ModelStore(settings.models, settings.data_dir / "cache" / "checkpoints")
         uri = store.put(stored.folder, f"run-{lease.run_id}-{stored.sha256[:12]}")
-    return _register(settings, lease, uri, stored)
+    return _register(settings, lease, uri, stored, verdict)
 
 
 def _freeze(settings: Settings, lease: Lease, parameters: Parameters) -> tuple[TrainingData, SnapshotReference]:
@@ -137,8 +142,8 @@ def _fine_tune(
     model.save_pretrained(folder)
 
 
-def _register(settings: Settings, lease: Lease, uri: str, stored: StoredCheckpoint) -> int:
-    """The checkpoint becomes a model version, and the run ends, in one transaction."""
+def _register(settings: Settings, lease: Lease, uri: str, stored: StoredCheckpoint, verdict: dict[str, Any]) -> int:
+    """The checkpoint becomes a model version, the verdict is carried out, and the run ends: one transaction."""
     description = stored.description
     with session(settings.postgres_url) as opened:
         before = model_versions.active(opened)
@@ -149,9 +154,11 @@ def _register(settings: Settings, lease: Lease, uri: str, stored: StoredCheckpoi
             base_model=description.base_model,
             parent_id=before.id if before else None,
             label_ids=description.label_ids,
-            metrics=description.metrics,
+            metrics={**description.metrics, "gate": verdict},
         )
-        model_versions.activate_first(opened, version.id, actor="trainer")
+        model_versions.settle(
+            opened, version.id, verdict["outcome"], verdict["against"], settings.auto_promote, actor="trainer"
+        )
         ours = training_runs.finish(
             opened,
             lease.run_id,

@@ -42,18 +42,37 @@ def listing(session: Session, limit: int = 100) -> Sequence[ModelVersion]:
     return session.scalars(select(ModelVersion).order_by(ModelVersion.id.desc()).limit(limit)).all()
 
 
-def activate(session: Session, version_id: int, actor: str, action: str = "promote") -> ModelVersion:
+def best_ever(session: Session) -> ModelVersion | None:
+    """Of the versions that are or were active, the one with the best accuracy on its test documents."""
+    accuracy = ModelVersion.metrics["test"]["accuracy"].as_float()
+    return session.scalar(
+        select(ModelVersion)
+        .where(ModelVersion.promoted_at.is_not(None), accuracy.is_not(None))
+        .order_by(accuracy.desc(), ModelVersion.id.desc())
+        .limit(1)
+    )
+
+
+def activate(
+    session: Session, version_id: int, actor: str, action: str = "promote", forced_because: str | None = None
+) -> ModelVersion:
     """Retire the active version, activate this one, write the audit row; the caller commits.
+
+    Args:
+        forced_because: why a version that the gate refused is promoted all the same.
 
     Raises:
         NotFoundError: there is no such version.
-        ConflictError: it is active already, or was rejected.
+        ConflictError: it is active already, or was refused by the gate and nobody says why it should go live.
     """
     _lock(session)
     session.expire_all()
     version = get(session, version_id)
-    if version.status in {"active", "rejected"}:
-        raise ConflictError(f"model version {version_id} is {version.status}")
+    if version.status == "active":
+        raise ConflictError(f"model version {version_id} is active")
+    if version.status == "rejected" and not forced_because:
+        reason = version.metrics.get("gate", {}).get("reason", "no reason is stored")
+        raise ConflictError(f"model version {version_id} was refused by the gate: {reason}")
     before = active(session)
     session.execute(
         update(ModelVersion).where(ModelVersion.status == "active").values(status="retired")
@@ -63,20 +82,33 @@ def activate(session: Session, version_id: int, actor: str, action: str = "promo
         .where(ModelVersion.id == version_id)
         .values(status="active", promoted_at=func.clock_timestamp())
     )
-    detail = {"before": before.id if before else None}
+    detail: dict[str, Any] = {"before": before.id if before else None}
+    if forced_because:
+        detail["forced_because"] = forced_because
     session.add(AuditEvent(actor=actor, action=action, subject=f"model_version:{version_id}", detail=detail))
     session.flush()
     session.refresh(version)
     return version
 
 
-def activate_first(session: Session, version_id: int, actor: str) -> bool:
-    """Activate this version if none is active; says whether it did. The caller commits."""
+def settle(session: Session, version_id: int, outcome: str, against: int | None, promote: bool, actor: str) -> None:
+    """Carry out the gate's verdict on a candidate; the caller commits.
+
+    What passed goes live, if it may and the version it was compared with is active still; what was refused is
+    rejected; the rest stays a candidate, for a person to decide.
+
+    Args:
+        outcome: passed, refused or undecided.
+        against: id of the version it was compared with; None: none was active.
+        promote: whether what passed goes live by itself.
+    """
     _lock(session)
-    if active(session) is not None:
-        return False
-    activate(session, version_id, actor)
-    return True
+    now = active(session)
+    unchanged = (now.id if now else None) == against
+    if outcome == "passed" and unchanged and (promote or now is None):
+        activate(session, version_id, actor)
+    elif outcome == "refused":
+        session.execute(update(ModelVersion).where(ModelVersion.id == version_id).values(status="rejected"))
 
 
 def rollback(session: Session, actor: str) -> ModelVersion:

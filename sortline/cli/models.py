@@ -51,11 +51,16 @@ def show(version: int) -> None:
 
 @command.command()
 @click.argument("version", type=int)
+@click.option("--force", is_flag=True, help="Even if the gate refused it; needs --reason.")
+@click.option("--reason", default="", help="Why, for the audit.")
 @click.option("--json", "as_json", is_flag=True)
-def promote(version: int, as_json: bool) -> None:
+def promote(version: int, force: bool, reason: str, as_json: bool) -> None:
     """Make a model version the active one; workers swap to it within seconds."""
+    if force and not reason.strip():
+        raise click.UsageError("--force needs a --reason")
+    because = reason.strip() if force else None
     with session(get_settings().postgres_url) as opened:
-        found = model_versions.activate(opened, version, actor=getpass.getuser())
+        found = model_versions.activate(opened, version, actor=getpass.getuser(), forced_because=because)
         opened.commit()
     _say(found, as_json)
 

@@ -27,7 +27,7 @@ from sortline.settings import get_settings
 @click.option("--drop-rare-labels", is_flag=True, help="Go on without labels that have one example only.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 def command(strip_html: bool, mask: tuple[str, ...], remove_stop_words: bool, as_json: bool, **asked: Any) -> None:
-    """Fine-tune on every labelled document, evaluate, calibrate; the first model version goes live."""
+    """Fine-tune on every labelled document, evaluate, calibrate; a candidate that passes the gate goes live."""
     from sortline.cli.progress import bar
     from trainer.cleaning import chosen_cleaning
     from trainer.lease import SILENT_S
@@ -76,6 +76,10 @@ def _print(version_id: int, status: str, metrics: dict[str, Any]) -> None:
         risk = "" if test["risk"] is None else f", {test['risk']:.2%} of them wrong"
         table.add_row("accepted", f"{test['coverage']:.1%} of test{risk}")
         table.add_row("calibration", f"ECE {test['ece']:.2%} at temperature {metrics['temperature']:.2f}")
+    if metrics.get("baselines"):
+        simple = metrics["baselines"]
+        table.add_row("for scale", f"TF-IDF {simple['tfidf']:.2%}, the most frequent label {simple['majority']:.2%}")
+    table.add_row("gate", f"{metrics['gate']['outcome']}: {metrics['gate']['reason']}")
     for name in ("few_examples", "untrained_labels"):
         if counts.get(name):
             table.add_row(name.replace("_", " "), ", ".join(counts[name]))

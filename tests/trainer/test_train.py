@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from classifier.checkpoint_folder import read_checkpoint
 from classifier.classifier import load_classifier
-from db.models import ModelVersion, Snapshot, TrainingRun
+from db.models import AuditEvent, ModelVersion, Snapshot, TrainingRun
 from db.queries import model_versions, training_runs
 from db.queries.labelled import labelled_documents
 from sortline.errors import CheckpointError, ConflictError, SortlineError
@@ -77,7 +77,9 @@ def test_the_snapshot_names_what_was_trained_on_without_texts(
     assert b"machine" not in raw
 
 
-def test_a_second_model_stays_a_candidate(session: Session, import_lines: Import, train_now: TrainNow) -> None:
+def test_what_six_test_documents_can_not_show_stays_a_candidate(
+    session: Session, import_lines: Import, train_now: TrainNow
+) -> None:
     import_lines(labelled_lines(60))
     first = train_now(epochs=1)
 
@@ -87,6 +89,69 @@ def test_a_second_model_stays_a_candidate(session: Session, import_lines: Import
     assert (versions[first].status, versions[second].status) == ("active", "candidate")
     assert versions[second].parent_id == first
     assert versions[second].sha256 != versions[first].sha256
+    gate = versions[second].metrics["gate"]
+    assert (gate["outcome"], gate["against"]) == ("undecided", first)
+    assert "a person decides" in gate["reason"]
+
+
+def test_a_better_model_goes_live_and_a_worse_one_only_by_force(
+    session: Session, import_lines: Import, train_now: TrainNow
+) -> None:
+    import_lines(labelled_lines(240))
+    poor = train_now(epochs=1, learning_rate=1e-5)
+
+    good = train_now(epochs=20, learning_rate=3e-3)
+
+    versions = {version.id: version for version in model_versions.listing(session)}
+    assert (versions[poor].status, versions[good].status) == ("retired", "active")
+    gate = versions[good].metrics["gate"]
+    assert (gate["outcome"], gate["better"], gate["against"]) == ("passed", True, poor)
+    assert len(gate["flips"]["gained"]) > len(gate["flips"]["lost"])
+    baselines = versions[good].metrics["baselines"]
+    assert 0.2 < baselines["majority"] < 0.6 < baselines["tfidf"]
+
+    worse = train_now(epochs=1, learning_rate=1e-5, seed=15)
+
+    version = model_versions.get(session, worse)
+    assert version.status == "rejected"
+    assert "accuracy" in version.metrics["gate"]["reason"]
+    with pytest.raises(ConflictError, match="was refused by the gate: accuracy"):
+        model_versions.activate(session, worse, "me")
+    model_versions.activate(session, worse, "me", forced_because="a drill")
+    session.commit()
+    audit = session.scalars(select(AuditEvent).order_by(AuditEvent.id.desc())).first()
+    assert audit is not None
+    assert audit.detail == {"before": good, "forced_because": "a drill"}
+    assert model_versions.rollback(session, "me").id == good
+
+
+def test_an_active_version_that_can_not_be_loaded_asks_a_person(
+    session: Session, import_lines: Import, train_now: TrainNow
+) -> None:
+    import_lines(labelled_lines(60))
+    first = model_versions.get(session, train_now(epochs=1))
+    (Path(first.checkpoint_uri) / "model.safetensors").unlink()
+
+    second = model_versions.get(session, train_now(epochs=1))
+
+    assert second.status == "candidate"
+    assert "can't be loaded" in second.metrics["gate"]["reason"]
+
+
+def test_nothing_goes_live_by_itself_where_that_is_switched_off(
+    session: Session, settings: Settings, import_lines: Import, train_now: TrainNow
+) -> None:
+    import_lines(labelled_lines(240))
+    train_now(epochs=1, learning_rate=1e-5)
+    run = training_runs.create(session, "test", {"epochs": 20, "learning_rate": 3e-3})
+    session.commit()
+
+    good = train(settings.model_copy(update={"auto_promote": False}), run.id)
+
+    session.expire_all()
+    assert good is not None
+    version = model_versions.get(session, good)
+    assert (version.status, version.metrics["gate"]["outcome"]) == ("candidate", "passed")
 
 
 def test_the_same_seed_gives_the_same_weights(session: Session, import_lines: Import, train_now: TrainNow) -> None:
@@ -284,5 +349,6 @@ def test_progress_reaches_the_row(
     assert [progress["stage"] for progress in told if "step" not in progress] == [
         "reading labelled documents",
         "evaluating",
+        "comparing with the active version",
         "writing the checkpoint",
     ]

@@ -1,0 +1,282 @@
+"""The gate: may a candidate take the active version's place? Proved on the same test documents, or not at all.
+
+Accuracy is compared by Tango's score interval for paired proportions (Tango, "Equivalence test and confidence
+interval for the difference in proportions for the paired-sample design", Statistics in Medicine 17, 1998),
+macro-F1 by a paired bootstrap over documents, labels by Tango's test with Holm's correction (Holm 1979).
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.stats import norm
+
+Outcome = Literal["passed", "refused", "undecided"]
+LabelIds = NDArray[np.int64]
+
+ALPHA = 0.05  # one-sided
+_RESAMPLES = 2000
+_RESAMPLED_AT_ONCE = 100
+_LABEL_FLOOR = 0.1  # what no label may lose of its recall
+_LABEL_SUPPORT = 20
+_ECE_BOUND = 0.1
+_ECE_DOCUMENTS = 500  # with fewer, the bins' own noise is as large as the bound
+_SLOWER = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """One thing the gate looks at; ``figures`` are what it decided by."""
+
+    name: str
+    outcome: Outcome
+    sentence: str
+    figures: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the gate says; ``better``: the difference in accuracy is proved to be above zero."""
+
+    outcome: Outcome
+    against: int | None
+    better: bool
+    criteria: list[Criterion]
+
+    @property
+    def reason(self) -> str:
+        """What stood in the way, or that nothing did."""
+        found = [criterion.sentence for criterion in self.criteria if criterion.outcome == self.outcome != "passed"]
+        return "; ".join(found) or ("better" if self.better else "not worse")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As the model version keeps it."""
+        return {**asdict(self), "reason": self.reason}
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a version said of the test documents.
+
+    ``predicted``: label ids (n,); ``ece``: of its confidences; ``ms``: milliseconds a document.
+    """
+
+    version_id: int
+    predicted: LabelIds
+    ece: float
+    ms: float
+
+
+def judge_candidate(
+    truth: LabelIds,
+    candidate: Answers,
+    active: Answers,
+    best: Answers | None,
+    names: dict[int, str],
+    margin: float,
+) -> Verdict:
+    """Compare a candidate with the active version, and with the best one that ever was active.
+
+    Args:
+        truth: label ids (n,) of the test documents.
+        best: None where it is the active version itself.
+        names: label names by id.
+        margin: how much worse, as a share, still counts as not worse.
+    """
+    criteria = [_accuracy(truth, candidate, active, margin, "the active version")]
+    criteria.append(_macro_f1(truth, candidate, active, margin))
+    if best is not None:
+        criteria.append(_accuracy(truth, candidate, best, margin, "the best version so far"))
+    criteria += [
+        _labels(truth, candidate, active, names),
+        _calibration(candidate, len(truth)),
+        _latency(candidate, active),
+    ]
+    outcomes = {criterion.outcome for criterion in criteria}
+    outcome: Outcome = "refused" if "refused" in outcomes else "undecided" if "undecided" in outcomes else "passed"
+    better = bool(criteria[0].figures["low"] > 0)
+    return Verdict(outcome, active.version_id, better, criteria)
+
+
+def paired_interval(gained: int, lost: int, count: int) -> tuple[float, float]:
+    """One-sided 95 % bounds, each for itself, of the difference of two paired proportions, by Tango's score test.
+
+    Args:
+        gained: pairs in which the first alone is right.
+        lost: pairs in which the second alone is right.
+        count: all pairs.
+
+    Returns:
+        Lower and upper bound of (gained - lost) / count.
+    """
+    if count == 0:
+        return -1.0, 1.0
+    z, edge = float(norm.ppf(1 - ALPHA)), 1 - 1e-9
+
+    def beyond(difference: float, bound: float) -> float:
+        return score(gained, lost, count, difference) - bound
+
+    point = (gained - lost) / count
+    low = -1.0 if beyond(-edge, z) < 0 else float(brentq(beyond, -edge, point, args=(z,)))
+    high = 1.0 if beyond(edge, -z) > 0 else float(brentq(beyond, point, edge, args=(-z,)))
+    return low, high
+
+
+def score(gained: int, lost: int, count: int, difference: float) -> float:
+    """Tango's score statistic of the hypothesis that the paired difference is ``difference``: N(0, 1) if it is."""
+    a = 2 * count
+    b = -gained - lost + (2 * count - gained + lost) * difference
+    c = -lost * difference * (1 - difference)
+    lost_share = (np.sqrt(max(0.0, b * b - 4 * a * c)) - b) / (2 * a)
+    variance = count * (2 * lost_share + difference * (1 - difference))
+    distance = gained - lost - count * difference
+    if variance <= 0:
+        return 0.0 if distance == 0 else float(np.copysign(np.inf, distance))
+    return float(distance / np.sqrt(variance))
+
+
+def missing_documents(low: float, point: float, count: int, margin: float) -> int:
+    """How many more test documents would prove ``point`` to be no worse than ``margin``, if it stays what it is.
+
+    The half-width of an interval shrinks with the square root of the count.
+    """
+    if point <= -margin:
+        return 0
+    needed = count * ((point - low) / (point + margin)) ** 2
+    return max(1, round(needed) - count)
+
+
+def _accuracy(truth: LabelIds, candidate: Answers, other: Answers, margin: float, called: str) -> Criterion:
+    right, before = candidate.predicted == truth, other.predicted == truth
+    gained, lost, count = int((right & ~before).sum()), int((before & ~right).sum()), len(truth)
+    low, high = paired_interval(gained, lost, count)
+    point = (gained - lost) / count if count else 0.0
+    figures = {
+        "difference": point, "low": low, "high": high, "gained": gained, "lost": lost, "documents": count,
+        "margin": margin, "version": other.version_id,
+    }  # fmt: skip
+    return _by_margin(f"accuracy against {called}", "accuracy", low, point, count, margin, called, figures)
+
+
+def _macro_f1(truth: LabelIds, candidate: Answers, active: Answers, margin: float) -> Criterion:
+    differences = _resampled_differences(truth, candidate.predicted, active.predicted)
+    point = macro_f1(truth, candidate.predicted) - macro_f1(truth, active.predicted)
+    low, high = (
+        (float(np.quantile(differences, ALPHA)), float(np.quantile(differences, 1 - ALPHA)))
+        if len(differences)
+        else (-1.0, 1.0)
+    )
+    figures = {"difference": point, "low": low, "high": high, "margin": margin, "resamples": len(differences)}
+    # Rare labels make macro-F1 swing: it may refuse what is clearly worse, the decision stays with accuracy.
+    outcome: Outcome = "refused" if high < -margin else "passed"
+    sentence = f"macro-F1 {point * 100:+.2f} points ({low * 100:+.2f} to {high * 100:+.2f})"
+    return Criterion("macro-F1 against the active version", outcome, sentence, figures)
+
+
+def macro_f1(truth: LabelIds, predicted: LabelIds) -> float:
+    """Mean F1 over the labels of ``truth``."""
+    if not len(truth):
+        return 0.0
+    labels, place, guess = _indexed(truth, predicted)
+    return float(_macro_f1_of(np.ones((1, len(truth)), np.int64), labels, place, guess)[0])
+
+
+def _by_margin(
+    name: str, what: str, low: float, point: float, count: int, margin: float, called: str, figures: dict[str, Any]
+) -> Criterion:
+    interval = f"{what} {point * 100:+.2f} points against {called} (95 % sure: at least {low * 100:+.2f})"
+    if low >= -margin:
+        return Criterion(name, "passed", interval, figures)
+    if point < -margin:
+        return Criterion(name, "refused", f"{interval}, where {-margin * 100:+.2f} is allowed", figures)
+    missing = missing_documents(low, point, count, margin)
+    figures["missing"] = missing
+    sentence = f"{interval}: {count:,} test documents can't show it, about {missing:,} more could; a person decides"
+    return Criterion(name, "undecided", sentence, figures)
+
+
+def _labels(truth: LabelIds, candidate: Answers, active: Answers, names: dict[int, str]) -> Criterion:
+    """No label with enough support may lose more recall than the floor: proved losses, Holm-corrected."""
+    found = []
+    for label in np.unique(truth):
+        chosen = truth == label
+        support = int(chosen.sum())
+        if support < _LABEL_SUPPORT:
+            continue
+        right, before = candidate.predicted[chosen] == label, active.predicted[chosen] == label
+        gained, lost = int((right & ~before).sum()), int((before & ~right).sum())
+        p = float(norm.cdf(score(gained, lost, support, -_LABEL_FLOOR)))
+        found.append((p, names.get(int(label), str(label)), (gained - lost) / support))
+    losers: list[dict[str, Any]] = []
+    for rank, (p, name, difference) in enumerate(sorted(found)):
+        if p > ALPHA / (len(found) - rank):
+            break
+        losers.append({"label": name, "recall": difference, "p": p})
+    figures = {"floor": _LABEL_FLOOR, "looked_at": len(found), "losers": losers}
+    if losers:
+        named = ", ".join(f"{each['label']} {each['recall'] * 100:+.0f} points" for each in losers)
+        return Criterion("labels", "refused", f"recall lost: {named}", figures)
+    return Criterion("labels", "passed", f"no label of {len(found)} is shown to lose its recall", figures)
+
+
+def _calibration(candidate: Answers, count: int) -> Criterion:
+    good = candidate.ece <= _ECE_BOUND or count < _ECE_DOCUMENTS
+    sentence = f"ECE {candidate.ece:.2%}, at most {_ECE_BOUND:.0%} from {_ECE_DOCUMENTS} documents on"
+    return Criterion("calibration", "passed" if good else "refused", sentence, {"ece": candidate.ece})
+
+
+def _latency(candidate: Answers, active: Answers) -> Criterion:
+    good = candidate.ms <= _SLOWER * active.ms
+    sentence = f"{candidate.ms:.2f} ms a document, active {active.ms:.2f}, at most {_SLOWER:g} times"
+    figures = {"ms": candidate.ms, "active_ms": active.ms}
+    return Criterion("latency", "passed" if good else "refused", sentence, figures)
+
+
+def _resampled_differences(truth: LabelIds, first: LabelIds, second: LabelIds) -> NDArray[np.float64]:
+    """Macro-F1 of the first less that of the second, on documents drawn with replacement; the same for both."""
+    if not len(truth):
+        return np.empty(0)
+    draw = np.random.default_rng(1)
+    labels, place, one = _indexed(truth, first)
+    _, _, two = _indexed(truth, second)
+    found = []
+    for _ in range(_RESAMPLES // _RESAMPLED_AT_ONCE):
+        weights = draw.multinomial(len(truth), np.full(len(truth), 1 / len(truth)), size=_RESAMPLED_AT_ONCE)
+        found.append(_macro_f1_of(weights, labels, place, one) - _macro_f1_of(weights, labels, place, two))
+    return np.concatenate(found)
+
+
+def _indexed(truth: LabelIds, predicted: LabelIds) -> tuple[int, LabelIds, LabelIds]:
+    """Labels of the truth as 0, 1, ...; a prediction that is none of them as their number."""
+    known, place = np.unique(truth, return_inverse=True)
+    at = np.minimum(np.searchsorted(known, predicted), len(known) - 1)
+    guess = np.where(known[at] == predicted, at, len(known))
+    return len(known), place.astype(np.int64), guess.astype(np.int64)
+
+
+def _macro_f1_of(weights: LabelIds, labels: int, place: LabelIds, guess: LabelIds) -> NDArray[np.float64]:
+    """Macro-F1 (draws,) of weighted documents (draws, n), over the labels that a draw holds."""
+    hit = np.where(place == guess, place, labels)
+    true, said, both = (weights @ _one_hot(index, labels) for index in (place, guess, hit))
+    f1 = np.divide(2 * both, true + said, out=np.zeros(true.shape), where=(true + said) > 0)
+    present = true > 0
+    return np.asarray((f1 * present).sum(axis=1) / present.sum(axis=1), np.float64)
+
+
+def _one_hot(index: LabelIds, labels: int) -> Any:
+    from scipy.sparse import csr_matrix
+
+    rows = np.arange(len(index))
+    return csr_matrix((np.ones(len(index)), (rows, index)), shape=(len(index), labels + 1))[:, :labels]
+
+
+def flips(truth: LabelIds, candidate: Answers, active: Answers, ids: Sequence[int]) -> dict[str, list[int]]:
+    """Document ids that turned right, and those that turned wrong."""
+    right, before = candidate.predicted == truth, active.predicted == truth
+    return {
+        "gained": [ids[int(i)] for i in np.flatnonzero(right & ~before)],
+        "lost": [ids[int(i)] for i in np.flatnonzero(before & ~right)],
+    }
