@@ -39,6 +39,21 @@ def test_promotion(web: httpx.Client, session: Session) -> None:
     assert {row.actor for row in session.query(AuditEvent)} == {"token:tests"}
 
 
+def test_what_the_gate_refused_needs_force_and_a_reason(web: httpx.Client, session: Session) -> None:
+    refused = version(session)
+    refused.status, refused.metrics = "rejected", {"gate": {"reason": "accuracy -3.00 points"}}
+    session.commit()
+    path = f"/v1/model-versions/{refused.id}/promote"
+
+    answer = web.post(path)
+    assert answer.status_code == 409
+    assert "accuracy -3.00 points" in answer.json()["detail"]
+    assert web.post(path, json={"force": True}).status_code == 422
+    assert web.post(path, json={"force": "perhaps"}).status_code == 422
+    assert web.post(path, json={"force": True, "reason": "a drill"}).json()["status"] == "active"
+    assert session.query(AuditEvent).one().detail == {"before": None, "forced_because": "a drill"}
+
+
 def test_a_training_run_is_sent_to_the_trainer(web: httpx.Client, redis_client: redis.Redis, settings: Any) -> None:
     with _broker(settings) as broker:
         before = broker.llen("training")

@@ -1,10 +1,10 @@
 """Labels and model versions."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Path, Request
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from db.queries import labels, model_versions
 from db.session import session
@@ -66,14 +66,30 @@ def list_model_versions(request: Request, _token: Models) -> ModelVersions:
     return ModelVersions(model_versions=[ModelVersion.model_validate(row) for row in rows])
 
 
+class Promotion(BaseModel):
+    """What a promotion may say; ``force`` promotes what the gate refused, and ``reason`` goes into the audit."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    force: bool = False
+    reason: str = Field("", max_length=1000)
+
+    @model_validator(mode="after")
+    def _has_reason(self) -> Self:
+        if self.force and not self.reason.strip():
+            raise ValueError("force needs a reason")
+        return self
+
+
 @router.post(
     "/model-versions/{version_id}/promote",
     response_model=ModelVersion,
     responses=problems(401, 403, 404, 409, 422, 503),
 )
-def promote(request: Request, token: Models, version_id: VersionId) -> ModelVersion:
+def promote(request: Request, token: Models, version_id: VersionId, promotion: Promotion | None = None) -> ModelVersion:
     """Make a model version the one that classifies; the workers swap to it within seconds."""
+    because = promotion.reason.strip() if promotion and promotion.force else None
     with session(request.app.state.settings.postgres_url) as opened:
-        version = model_versions.activate(opened, version_id, f"token:{token}")
+        version = model_versions.activate(opened, version_id, f"token:{token}", forced_because=because)
         opened.commit()
     return ModelVersion.model_validate(version)
