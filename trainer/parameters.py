@@ -24,7 +24,7 @@ class Parameters(BaseModel):
     batch_size: int = Field(32, ge=1, le=4096)
     warmup: float = Field(0.1, ge=0, lt=1)
     weight_decay: float = Field(0.01, ge=0)
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    label_smoothing: float = Field(0.1, ge=0, lt=1)
     max_length: int = Field(256, ge=8, le=8192)
     seed: int = Field(13, ge=0, lt=2**32)
     cleaning: Cleaning = Cleaning()
