@@ -28,12 +28,13 @@ def list_(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([_describe(version) for version in versions]))
         return
-    table = Table("version", "status", "base model", "test accuracy", "created", "promoted", box=None)
+    table = Table("version", "status", "base model", "test accuracy", "gate", "created", "promoted", box=None)
     for version in versions:
         accuracy = version.metrics.get("test", {}).get("accuracy")
         table.add_row(
             str(version.id), version.status, version.base_model,
             f"{accuracy:.2%}" if accuracy is not None else "not measured",
+            version.metrics.get("gate", {}).get("outcome", "not judged"),
             f"{version.created_at:%Y-%m-%d %H:%M}",
             f"{version.promoted_at:%Y-%m-%d %H:%M}" if version.promoted_at else "never",
         )  # fmt: skip
