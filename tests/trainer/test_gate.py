@@ -107,11 +107,11 @@ def test_a_label_that_is_given_up_refuses_a_candidate_that_is_better_on_the_whol
 
 def test_noise_in_many_labels_refuses_nobody() -> None:
     refused = 0
-    for seed in range(40):
+    for seed in range(15):
         truth = truth_of(3000)
         verdict = judge_candidate(truth, answers(truth, 0.08, seed), answers(truth, 0.08, seed + 50), None, NAMES, 0.02)
         refused += verdict.criteria[2].outcome == "refused"
-    assert refused <= 2
+    assert refused <= 1
 
 
 @pytest.mark.parametrize(("change", "name"), [({"ece": 0.2}, "calibration"), ({"ms": 2.5}, "latency")])
