@@ -56,7 +56,7 @@ def _print(found: dict[str, Any]) -> None:
         oldest = "" if state["oldest_s"] is None else f"{state['oldest_s']:,.1f} s"
         lanes.add_row(lane, f"{state['backlog']:,}", oldest)
     console.print(lanes)
-    console.print(f"pending {found['pending']:,}, dead letters {found['dead']:,}, {found['rate']:,.1f} documents/s")
+    console.print(f"pending {found['pending']:,}, dead letters {found['dead']:,}, {found['rate']:,.1f} documents/s in the last minute")
     waiting = sum(state["backlog"] for state in found["lanes"].values())
     if found["active_model"] is None:
         console.print(f"[yellow]no model is active[/]: {waiting:,} documents wait until `sortline train` has made one")
@@ -68,7 +68,7 @@ def _print(found: dict[str, Any]) -> None:
         model = worker["model_version"]
         state = f"model version {model} on {worker['engine']}" if model else "no model loaded"
         console.print(
-            f"worker {worker['pid']} on {worker['host']}: {state}, {worker['documents_per_s']:,.1f} documents/s"
+            f"worker {worker['pid']} on {worker['host']}: {state}, {worker['documents_per_s']:,.1f} documents/s now"
         )
         if worker.get("refused"):
             console.print(f"  [red]{escape(str(worker['refused']))}[/]")
