@@ -56,7 +56,8 @@ def _print(found: dict[str, Any]) -> None:
         oldest = "" if state["oldest_s"] is None else f"{state['oldest_s']:,.1f} s"
         lanes.add_row(lane, f"{state['backlog']:,}", oldest)
     console.print(lanes)
-    console.print(f"pending {found['pending']:,}, dead letters {found['dead']:,}, {found['rate']:,.1f} documents/s in the last minute")
+    console.print(f"pending {found['pending']:,}, dead letters {found['dead']:,}")
+    console.print(f"{found['rate']:,.1f} documents/s in the last minute")
     waiting = sum(state["backlog"] for state in found["lanes"].values())
     if found["active_model"] is None:
         console.print(f"[yellow]no model is active[/]: {waiting:,} documents wait until `sortline train` has made one")
