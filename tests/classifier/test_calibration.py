@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import log_loss
 
-from classifier.calibration import fit_temperature, negative_log_likelihood, softmax
+from classifier.calibration import fit_temperature, softmax
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
@@ -19,7 +20,17 @@ def test_calibration_never_raises_the_loss() -> None:
     logits = draw.normal(0, 3, (200, 5)).astype(np.float32)
     labels = draw.integers(0, 5, 200)
     fitted = fit_temperature(logits, labels)
-    assert negative_log_likelihood(logits / fitted, labels) <= negative_log_likelihood(logits, labels)
+    assert log_loss(labels, softmax(logits, fitted)) <= log_loss(labels, softmax(logits))
+
+
+@pytest.mark.parametrize("count", [20, 100, 1000])
+def test_a_model_that_was_always_right_is_not_sure_without_end(count: int) -> None:
+    draw = np.random.default_rng(2)
+    labels = draw.integers(0, 8, count)
+    logits = draw.normal(0, 0.3, (count, 8)).astype(np.float32)
+    logits[np.arange(count), labels] += 5
+    confidence = softmax(logits, fit_temperature(logits, labels)).max(axis=1).mean()
+    assert confidence == pytest.approx((count + 1) / (count + 2), abs=0.4 / count)
 
 
 def test_no_evidence_leaves_logits_as_they_are() -> None:
