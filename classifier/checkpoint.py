@@ -22,12 +22,17 @@ FORMAT: Literal[1] = 1
 
 
 class Calibration(BaseModel):
-    """How an engine's logits become decisions: ``temperature`` divides them, ``threshold`` accepts."""
+    """How an engine's logits become decisions.
+
+    ``temperature`` divides them, ``threshold`` is the least confidence that is accepted; 2 accepts nothing.
+    ``label_thresholds`` are those of labels, by id, that have the evidence for one of their own.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     temperature: float = Field(1.0, gt=0)
-    threshold: float = Field(0.9, gt=0, le=1)
+    threshold: float = Field(0.9, gt=0, le=2)
+    label_thresholds: dict[int, float] = Field(default_factory=dict)
 
 
 class SnapshotReference(BaseModel):
@@ -44,7 +49,8 @@ class Checkpoint(BaseModel):
 
     ``labels[i]`` is the name and ``label_ids[i]`` the row id of the model's output i. ``calibrations`` holds
     a ``default`` and, by engine name (``openvino-bf16``), what was fitted on an engine's own logits.
-    ``files`` maps every other file of the folder to its sha256.
+    ``engine`` names a quantised engine that passed its gate and is to serve on CPUs; None: the machine's own
+    choice. ``files`` maps every other file of the folder to its sha256.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -57,6 +63,7 @@ class Checkpoint(BaseModel):
     window_policy: WindowPolicy = "window"
     window_overlap: int = Field(DEFAULT_OVERLAP, ge=0)
     calibrations: dict[str, Calibration] = Field(default_factory=lambda: {"default": Calibration()})
+    engine: Literal["openvino-int8"] | None = None
     base_model: str
     snapshot: SnapshotReference = SnapshotReference()
     metrics: dict[str, Any] = Field(default_factory=dict)
