@@ -4,11 +4,17 @@ import os
 import sys
 from collections.abc import Callable
 
+from benchmarks.calibration import calibration
 from benchmarks.latency import latency
+from benchmarks.quantise import quantise
 from benchmarks.throughput import intake, throughput
 from sortline.logs import set_up_logging, silence_telemetry
 
-LINES: dict[str, Callable[..., None]] = {"throughput": throughput, "intake": intake, "latency": latency}
+LINES: dict[str, Callable[..., None]] = {
+    "throughput": throughput, "intake": intake, "latency": latency, "calibration": calibration,
+    "quantise": quantise,
+}  # fmt: skip
+_OF_ONE_SIZE = {"latency", "calibration", "quantise"}
 
 
 def main(names: list[str]) -> None:
@@ -20,7 +26,7 @@ def main(names: list[str]) -> None:
         sys.exit(f"no such benchmark: {', '.join(sorted(unknown))}; there are {', '.join(LINES)}")
     count = os.environ.get("DOCUMENTS")
     for name in names or LINES:
-        if count and name != "latency":
+        if count and name not in _OF_ONE_SIZE:
             LINES[name](int(count))
         else:
             LINES[name]()

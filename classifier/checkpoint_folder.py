@@ -7,13 +7,17 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from classifier.checkpoint import DESCRIPTION, Checkpoint, parse_description
 from sortline.errors import CheckpointError
 
 # What can't run code when it is read. Weights are safetensors alone: a pickle is a program.
 SAFE_SUFFIXES = frozenset({".safetensors", ".json", ".txt", ".model", ".md"})
+# Folder of the int8 form, named for the engine that runs it. OpenVINO's files are plain data; elsewhere a .bin
+# may be a pickle.
+INT8 = "openvino-int8"
+_OPENVINO_SUFFIXES = frozenset({".xml", ".bin"})
 _LIBRARIES = ("sortline", "torch", "transformers", "tokenizers", "openvino", "numpy")
 
 
@@ -128,13 +132,17 @@ def _verify(folder: Path, files: dict[str, str]) -> None:
 
 
 def _check_files(folder: Path, files: dict[str, str]) -> None:
-    if unsafe := sorted(name for name in files if Path(name).suffix not in SAFE_SUFFIXES):
+    if unsafe := sorted(name for name in files if not _is_safe(PurePosixPath(name))):
         raise CheckpointError(f"checkpoint {folder}: {unsafe[0]} is of a kind that may hold code")
     needed = {"config.json", "tokenizer.json"} - files.keys()
     if not any(name.endswith(".safetensors") for name in files):
         needed.add("model.safetensors")
     if needed:
         raise CheckpointError(f"checkpoint {folder}: {min(needed)} is missing")
+
+
+def _is_safe(name: PurePosixPath) -> bool:
+    return name.suffix in SAFE_SUFFIXES or (str(name.parent) == INT8 and name.suffix in _OPENVINO_SUFFIXES)
 
 
 def _files(folder: Path) -> list[str]:

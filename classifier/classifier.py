@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from classifier import batching, decision
 from classifier.batching import ForwardBatch
 from classifier.calibration import softmax
-from classifier.checkpoint import Checkpoint
-from classifier.checkpoint_folder import read_checkpoint
+from classifier.checkpoint import Calibration, Checkpoint
+from classifier.checkpoint_folder import INT8, read_checkpoint
 from classifier.decision import Decisions
 from classifier.engines.choose import choose_engine
 from classifier.engines.protocol import Engine
@@ -40,6 +40,7 @@ class Classifier:
         self.checkpoint = checkpoint
         self.engine = engine
         self.calibration = checkpoint.calibration(engine.name)
+        self._threshold = _threshold(self.calibration, checkpoint.label_ids)
         self._tokenizer = tokenizer
         self._budget = tokens_per_batch or engine.tokens_per_batch
 
@@ -83,7 +84,7 @@ class Classifier:
 
     def decide(self, probabilities: NDArray[np.float32]) -> Decisions:
         """Likeliest label, its probability, and whether it is accepted, of probabilities (n, labels)."""
-        return decision.decide(probabilities, self.calibration.threshold)
+        return decision.decide(probabilities, self._threshold)
 
     def logits(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Uncalibrated logits (n, labels) of texts: what a temperature is fitted on."""
@@ -110,6 +111,14 @@ class Classifier:
             return [self.forward(batch) for batch in work]
         with ThreadPoolExecutor(self.parallel) as pool:
             return list(pool.map(self.forward, work))
+
+
+def _threshold(calibration: Calibration, label_ids: Sequence[int]) -> float | NDArray[np.float32]:
+    """One threshold for all labels, or one a label, (labels,), where some have their own."""
+    own = calibration.label_thresholds
+    if not own:
+        return calibration.threshold
+    return np.array([own.get(label_id, calibration.threshold) for label_id in label_ids], np.float32)
 
 
 def load_classifier(uri: str, sha256: str | None, settings: Settings) -> Classifier:
@@ -140,4 +149,5 @@ def assemble(folder: Path, checkpoint: Checkpoint, settings: Settings) -> Classi
         checkpoint.window_overlap,
         read_config(folder).get("pad_token_id") or 0,
     )
-    return Classifier(checkpoint, tokenizer, choose_engine(folder, settings), settings.tokens_per_batch)
+    engine = choose_engine(folder, settings, quantised=checkpoint.engine == INT8)
+    return Classifier(checkpoint, tokenizer, engine, settings.tokens_per_batch)

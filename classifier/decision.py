@@ -14,13 +14,15 @@ class Decisions(NamedTuple):
     accept: NDArray[np.bool_]
 
 
-def decide(probabilities: NDArray[np.float32], threshold: float) -> Decisions:
+def decide(probabilities: NDArray[np.float32], threshold: float | NDArray[np.float32]) -> Decisions:
     """Accept where the likeliest label's probability reaches the threshold.
 
     Args:
         probabilities: (n, labels).
-        threshold: least confidence of automatic acceptance, 0 to 1.
+        threshold: least confidence of automatic acceptance, 0 to 1 (2 accepts nothing); one for all labels, or
+            one a label, (labels,), of which that of the likeliest label counts.
     """
     label_index = probabilities.argmax(axis=1)
     confidence = probabilities[np.arange(len(probabilities)), label_index]
-    return Decisions(label_index, confidence, confidence >= np.float32(threshold))
+    least = threshold[label_index] if isinstance(threshold, np.ndarray) else np.float32(threshold)
+    return Decisions(label_index, confidence, confidence >= least)

@@ -162,7 +162,31 @@ class Review(Table):
     created_at: Mapped[datetime] = _now()
     supersedes_id: Mapped[int | None] = mapped_column(ForeignKey("reviews.id"))
 
-    __table_args__ = (CheckConstraint("action IN ('confirm', 'correct', 'skip', 'none_fits', 'undo')", name="action"),)
+    __table_args__ = (
+        CheckConstraint("action IN ('confirm', 'correct', 'skip', 'none_fits', 'undo')", name="action"),
+        Index("ix_reviews_supersedes_id", "supersedes_id", postgresql_where=sql("supersedes_id IS NOT NULL")),
+    )
+
+
+class QueueItem(Table):
+    """A document that waits for a person, and why."""
+
+    __tablename__ = "queue_items"
+
+    document_id: Mapped[int] = mapped_column(ForeignKey("documents.id"), primary_key=True, autoincrement=False)
+    reason: Mapped[str]
+    score: Mapped[float] = mapped_column(
+        REAL, comment="least first: the margin of the likeliest two labels, or the quality of a label in doubt"
+    )
+    sampling_probability: Mapped[float | None] = mapped_column(REAL)
+    selected_at: Mapped[datetime] = _now()
+    lease_token: Mapped[int] = mapped_column(BigInteger, server_default=sql("0"))
+    lease_until: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint("reason IN ('doubtful', 'audit', 'label_error', 'drift', 'flag')", name="reason"),
+        Index("ix_queue_items_reason_score", "reason", "score"),
+    )
 
 
 class DocumentSplit(Table):
@@ -176,7 +200,9 @@ class DocumentSplit(Table):
     forced: Mapped[bool] = mapped_column(server_default=sql("false"), comment="set by import --split")
     assigned_at: Mapped[datetime] = _now()
 
-    __table_args__ = (CheckConstraint("split IN ('train', 'validation', 'test', 'left_out')", name="split"),)
+    __table_args__ = (
+        CheckConstraint("split IN ('train', 'validation', 'calibration', 'test', 'left_out')", name="split"),
+    )
 
 
 class Snapshot(Table):
@@ -189,6 +215,16 @@ class Snapshot(Table):
     sha256: Mapped[str]
     counts: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = _now()
+
+
+class SnapshotReview(Table):
+    """A decision that is in a snapshot: which decisions made a model, and which models a decision made."""
+
+    __tablename__ = "snapshot_reviews"
+
+    snapshot_id: Mapped[int] = mapped_column(ForeignKey("snapshots.id"), primary_key=True, autoincrement=False)
+    review_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False, index=True)
+    split: Mapped[str]
 
 
 class TrainingRun(Table):
@@ -205,6 +241,8 @@ class TrainingRun(Table):
     model_version_id: Mapped[int | None] = mapped_column(ForeignKey("model_versions.id"))
     error: Mapped[str | None]
     lease_token: Mapped[int] = mapped_column(BigInteger, server_default=sql("0"))
+    attempts: Mapped[int] = mapped_column(SmallInteger, server_default=sql("0"), comment="processes that took it up")
+    newest_review_id: Mapped[int | None] = mapped_column(BigInteger, comment="the newest decision when it was frozen")
     heartbeat_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = _now()
     started_at: Mapped[datetime | None]
@@ -219,6 +257,37 @@ class TrainingRun(Table):
             postgresql_where=sql("state IN ('waiting', 'running')"),
         ),
     )
+
+
+class TunedParameters(Table):
+    """The best parameters of a tuning study that beat what was used before; the newest row is used."""
+
+    __tablename__ = "tuned_parameters"
+
+    id: Mapped[int] = _id(Integer)
+    study: Mapped[str]
+    parameters: Mapped[dict[str, Any]]
+    macro_f1: Mapped[float] = mapped_column(REAL, comment="on validation")
+    untuned_macro_f1: Mapped[float] = mapped_column(REAL, comment="of what was used before, on the same documents")
+    trials: Mapped[int] = mapped_column(Integer)
+    report_uri: Mapped[str]
+    created_at: Mapped[datetime] = _now()
+
+
+class OutboxEvent(Table):
+    """An event that leaves after the transaction that caused it; swept by beat, in order per document."""
+
+    __tablename__ = "outbox"
+
+    id: Mapped[int] = _id()
+    document_id: Mapped[int | None] = mapped_column(ForeignKey("documents.id"))
+    event: Mapped[dict[str, Any]] = mapped_column(comment="the fields of the results stream")
+    created_at: Mapped[datetime] = _now()
+    next_attempt_at: Mapped[datetime] = _now()
+    attempts: Mapped[int] = mapped_column(SmallInteger, server_default=sql("0"))
+    sent_at: Mapped[datetime | None]
+
+    __table_args__ = (Index("ix_outbox_unsent", "id", postgresql_where=sql("sent_at IS NULL")),)
 
 
 class DeadLetter(Table):

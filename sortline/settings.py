@@ -50,7 +50,7 @@ class Settings(BaseSettings):
 
     # The worker
     engine: str = Field("auto", description="auto, torch, openvino")
-    precision: str = Field("auto", description="auto, f32, bf16")
+    precision: str = Field("auto", description="auto, f32, bf16, int8 (the checkpoint's quantised form, on a CPU)")
     device: str = Field("auto", description="auto, cpu, cuda")
     threads: int = Field(0, ge=0, description="Processor threads of an engine; 0: all cores")
     classifier: str = Field(
@@ -82,6 +82,32 @@ class Settings(BaseSettings):
     auto_promote: bool = Field(True, description="A candidate that passes the gate goes live by itself")
     gate_margin: float = Field(
         0.005, gt=0, lt=1, description="How much accuracy, as a share, still counts as not worse at the gate"
+    )
+    risk_target: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.01, description="Greatest error among automatically accepted documents that is promised"
+    )
+    risk_confidence: Annotated[float, Field(gt=0.5, lt=1)] = Field(
+        0.95, description="How sure that promise has to be"
+    )
+    quantise: bool = Field(True, description="Make the int8 form for CPUs too, and serve it if its gate lets it pass")
+    training_launcher: str = Field(
+        "", description="Command that starts the fine-tuning, as `torchrun --nproc-per-node 4`; unset: one process"
+    )
+    training_checkpoint_s: float = Field(
+        60.0, ge=0, description="Seconds of fine-tuning that a crash may cost: the time between its checkpoints"
+    )
+    training_attempts: int = Field(3, gt=0, description="Processes that may die over a training run before it fails")
+    training_silent_s: float = Field(
+        120.0, gt=0, description="Seconds without a heartbeat after which a training run is taken from its process"
+    )
+    retrain_after: int = Field(
+        200, ge=0, description="New decisions after which a training starts by itself; 0: never"
+    )
+    retrain_every_h: float = Field(
+        168.0, ge=0, description="Hours after which a training starts if there is any new decision; 0: never"
+    )
+    recheck_documents: int = Field(
+        256, ge=0, description="Stored predictions that a worker repeats when it loads a model; 0: none"
     )
 
     # The web

@@ -1,51 +1,207 @@
-"""How good a model is on documents it was not trained on."""
+"""How good a model is on documents it was not trained on, and how sure of that one can be."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
+from scipy.stats import beta
+
+from trainer.gate import _one_hot
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Indices = NDArray[np.int64]
 
 _BINS = 15
+_CONFUSIONS = 50
+_CURVE_POINTS = 100
+_RESAMPLES = 1000
+_FEWEST_RESAMPLES = 200
+_CELLS = 30_000_000  # documents times resamples, all in all
+_CELLS_AT_ONCE = 3_000_000
+_TAILS = (0.025, 0.975)
+_UNKNOWN = [0.0, 1.0]  # the interval of a share that no document tells about
 
 
 def evaluate(
-    probabilities: NDArray[np.float32], targets: NDArray[np.int64], labels: Sequence[str], threshold: float
+    probabilities: NDArray[np.float32],
+    targets: Indices,
+    labels: Sequence[str],
+    accepted: Flags,
+    uncalibrated: NDArray[np.float32] | None = None,
 ) -> dict[str, Any]:
-    """Metrics of calibrated probabilities (n, labels) against targets (n,).
+    """Metrics of calibrated probabilities against targets.
+
+    The intervals are 95 % percentile intervals of a bootstrap over documents (Efron, "Bootstrap Methods: Another
+    Look at the Jackknife", Annals of Statistics 7, 1979): 1,000 resamples up to 30,000 documents, fewer beyond
+    (300 of 100,000 documents, never under 200), always the same draws. They say nothing where no error was
+    seen; the exact band of ``risk_coverage`` does. An ECE is biased upwards, and that of a resample more so.
+
+    Args:
+        probabilities: (n, labels), calibrated.
+        targets: (n,) index of each document's label.
+        labels: names of the labels.
+        accepted: (n,) whether a document was accepted automatically.
+        uncalibrated: (n, labels), the probabilities before calibration.
 
     Returns:
-        accuracy, macro_f1, ece, coverage (share accepted), risk (error among accepted; None when none is),
-        documents, and per_label: precision, recall, f1, support of each.
+        Plain numbers, lists and dicts; ``{"documents": 0}`` where there are none, else
+
+        - documents; accuracy; macro_f1 (over the labels that occur in ``targets``); weighted_f1 (by support);
+        - ece, and ece_before of ``uncalibrated`` (None without); brier: the squared error summed over labels,
+          mean over documents (Brier, Monthly Weather Review 78, 1950), 0 to 2; nll: mean, in nats;
+        - coverage: share accepted; risk: share of errors among accepted, None when none is;
+        - intervals: ``[low, high]`` of accuracy, macro_f1, weighted_f1, ece, brier, nll, coverage and risk;
+        - per_label: precision, recall, f1, support and f1_interval of each (0 to 1 for a label of no document);
+        - confusions: the 50 most frequent ``[true label, predicted label, documents]``;
+        - risk_coverage: ``risk_coverage`` of these probabilities.
     """
-    if not len(targets):
+    count = len(targets)
+    if not count:
         return {"documents": 0}
-    predicted = probabilities.argmax(axis=1)
-    confidence = probabilities.max(axis=1)
+    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     right = predicted == targets
-    accepted = confidence >= threshold
-    per_label = precision_recall_fscore_support(targets, predicted, labels=range(len(labels)), zero_division=0)
+    sums = _Sums(probabilities, targets, accepted)
+    point = sums.metrics(np.ones((1, count), np.int64))
+    draws = [sums.metrics(weights) for weights in _resamples(count)]
+    before = None if uncalibrated is None else _ece_of(uncalibrated, targets)
     return {
-        "documents": len(targets),
-        "accuracy": float(accuracy_score(targets, predicted)),
-        "macro_f1": float(f1_score(targets, predicted, average="macro", zero_division=0)),
-        "ece": expected_calibration_error(confidence, right),
-        "coverage": float(accepted.mean()),
-        "risk": float(1 - right[accepted].mean()) if accepted.any() else None,
-        "per_label": {
-            label: {"precision": float(p), "recall": float(r), "f1": float(f), "support": int(s)}
-            for label, p, r, f, s in zip(labels, *per_label, strict=True)
+        "documents": count,
+        **{name: _or_none(float(values[0])) for name, values in point.items() if name != "f1"},
+        "ece_before": before,
+        "intervals": {
+            name: _interval(np.concatenate([draw[name] for draw in draws])) for name in point if name != "f1"
         },
+        "per_label": _per_label(targets, predicted, labels, np.concatenate([draw["f1"] for draw in draws])),
+        "confusions": _confusions(targets, predicted, labels),
+        "risk_coverage": risk_coverage(confidence, right),
     }
 
 
 def expected_calibration_error(confidence: NDArray[np.float32], right: NDArray[np.bool_]) -> float:
     """ECE over 15 bins of equal width (Naeini, Cooper and Hauskrecht, AAAI 2015)."""
-    bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
-    error = 0.0
-    for each in range(_BINS):
-        inside = bins == each
-        if inside.any():
-            error += float(inside.mean()) * abs(float(confidence[inside].mean()) - float(right[inside].mean()))
-    return error
+    bins = _bins(confidence)
+    gaps = np.bincount(bins, weights=confidence.astype(np.float64) - right, minlength=_BINS)
+    return float(np.abs(gaps).sum() / len(right)) if len(right) else 0.0
+
+
+def risk_coverage(confidence: NDArray[np.float32], right: Flags) -> dict[str, list[float]]:
+    """The risk-coverage curve: the error among the most confident documents, the more of them the further right.
+
+    El-Yaniv and Wiener, "On the Foundations of Noise-free Selective Classification", JMLR 11, 2010. The band is
+    exact and pointwise, 95 % at each coverage for itself: Clopper and Pearson, Biometrika 26, 1934.
+
+    Args:
+        confidence: (n,).
+        right: (n,) whether the likeliest label is the true one.
+
+    Returns:
+        coverage, risk, low and high: at most 100 points each.
+    """
+    count = len(right)
+    taken = np.unique(np.ceil(count * np.arange(1, _CURVE_POINTS + 1) / _CURVE_POINTS).astype(np.int64))
+    wrong = (~right).astype(np.int64)
+    errors = np.cumsum(wrong[np.argsort(-confidence, kind="stable")])[taken - 1]
+    low, high = clopper_pearson(errors, taken)
+    return {
+        "coverage": (taken / count).tolist(),
+        "risk": (errors / taken).tolist(),
+        "low": low.tolist(),
+        "high": high.tolist(),
+    }
+
+
+def clopper_pearson(errors: Indices, documents: Indices) -> tuple[Floats, Floats]:
+    """Exact two-sided 95 % bounds of the shares ``errors / documents``, each (n,); ``documents`` are over 0."""
+    low = np.where(errors > 0, beta.ppf(_TAILS[0], np.maximum(errors, 1), documents - errors + 1), 0.0)
+    rest = documents - errors
+    high = np.where(rest > 0, beta.ppf(_TAILS[1], errors + 1, np.maximum(rest, 1)), 1.0)
+    return low, high
+
+
+class _Sums:
+    """What metrics are sums of, a row a document, so that weighted documents are a matrix product away."""
+
+    def __init__(self, probabilities: NDArray[np.float32], targets: Indices, accepted: Flags) -> None:
+        count, labels = probabilities.shape
+        predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+        right = predicted == targets
+        of_target = probabilities[np.arange(count), targets].astype(np.float64)
+        squares = np.einsum("ij,ij->i", probabilities, probabilities, dtype=np.float64)
+        self._means = np.column_stack(
+            [right, squares - 2 * of_target + 1, -np.log(np.maximum(of_target, 1e-38)), accepted, accepted & ~right]
+        ).astype(np.float64)
+        gap = confidence.astype(np.float64) - right
+        self._gaps = _one_hot(_bins(confidence), _BINS).multiply(gap[:, None]).tocsr()
+        self._true = _one_hot(targets, labels)
+        self._said = _one_hot(predicted, labels)
+        self._both = _one_hot(np.where(right, targets, labels), labels)
+
+    def metrics(self, weights: Indices) -> dict[str, Floats]:
+        """Each metric (draws,), and f1 (draws, labels), of documents counted ``weights`` (draws, n) times.
+
+        NaN: the risk of a draw without an accepted document, the F1 of a label that a draw lacks.
+        """
+        count = weights[0].sum()
+        accuracy, brier, nll, coverage, risk = (weights @ self._means).T / count
+        true, said, both = (np.asarray(weights @ part) for part in (self._true, self._said, self._both))
+        f1 = np.divide(2 * both, true + said, out=np.full(true.shape, np.nan), where=true > 0)
+        return {
+            "accuracy": accuracy,
+            "macro_f1": np.nanmean(f1, axis=1),
+            "weighted_f1": np.nansum(f1 * true, axis=1) / count,
+            "ece": np.abs(weights @ self._gaps).sum(axis=1) / count,
+            "brier": brier,
+            "nll": nll,
+            "coverage": coverage,
+            "risk": np.divide(risk, coverage, out=np.full(risk.shape, np.nan), where=coverage > 0),
+            "f1": f1,
+        }
+
+
+def _resamples(count: int) -> Iterator[Indices]:
+    """How often each document is drawn, (draws, count), in as many parts as memory asks for."""
+    draw = np.random.default_rng(1)
+    left = max(_FEWEST_RESAMPLES, min(_RESAMPLES, _CELLS // count))
+    while left:
+        size = min(left, max(1, _CELLS_AT_ONCE // count))
+        yield draw.multinomial(count, np.full(count, 1 / count), size=size)
+        left -= size
+
+
+def _interval(draws: Floats) -> list[float]:
+    known = draws[~np.isnan(draws)]
+    return [float(each) for each in np.quantile(known, _TAILS)] if len(known) else list(_UNKNOWN)
+
+
+def _per_label(targets: Indices, predicted: Indices, labels: Sequence[str], f1: Floats) -> dict[str, dict[str, Any]]:
+    from sklearn.metrics import precision_recall_fscore_support
+
+    scores = precision_recall_fscore_support(targets, predicted, labels=range(len(labels)), zero_division=0)
+    return {
+        label: {
+            "precision": float(p), "recall": float(r), "f1": float(f), "support": int(s),
+            "f1_interval": _interval(f1[:, index]),
+        }
+        for index, (label, p, r, f, s) in enumerate(zip(labels, *scores, strict=True))
+    }  # fmt: skip
+
+
+def _confusions(targets: Indices, predicted: Indices, labels: Sequence[str]) -> list[list[Any]]:
+    wrong = predicted != targets
+    pairs = Counter(zip(targets[wrong].tolist(), predicted[wrong].tolist(), strict=True))
+    return [[labels[true], labels[said], count] for (true, said), count in pairs.most_common(_CONFUSIONS)]
+
+
+def _ece_of(probabilities: NDArray[np.float32], targets: Indices) -> float:
+    return expected_calibration_error(probabilities.max(axis=1), probabilities.argmax(axis=1) == targets)
+
+
+def _bins(confidence: NDArray[np.float32]) -> Indices:
+    return np.minimum((confidence * _BINS).astype(np.int64), _BINS - 1)
+
+
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else value

@@ -34,9 +34,11 @@ def judge(classifier: Classifier, data: TrainingData) -> Checkpoint:
     }
     metrics["baselines"] = baselines(data.train, data.test)
     if data.test:
-        probabilities = softmax(_logits(classifier, data.test), temperature)
+        logits = _logits(classifier, data.test)
+        probabilities = softmax(logits, temperature)
+        accepted = probabilities.max(axis=1) >= threshold
         targets = class_indices(data.test, description.labels)
-        metrics["test"] = evaluate(probabilities, targets, description.labels, threshold)
+        metrics["test"] = evaluate(probabilities, targets, description.labels, accepted, softmax(logits))
     calibration = Calibration(temperature=temperature, threshold=threshold)
     return description.model_copy(
         update={

@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal, cast
 
+from classifier.checkpoint_folder import INT8
 from classifier.engines.protocol import Engine
 from sortline.errors import ConfigurationError
 from sortline.settings import Settings
@@ -17,11 +18,15 @@ Precision = Literal["f32", "bf16"]
 _NVIDIA = (Path("/dev/nvidiactl"), Path("/proc/driver/nvidia/version"), Path("/dev/dxg"))
 
 
-def choose_engine(folder: Path, settings: Settings) -> Engine:
+def choose_engine(folder: Path, settings: Settings, quantised: bool = False) -> Engine:
     """Load a checkpoint folder on the engine that is fastest here.
 
     CUDA: torch in bf16. CPU: OpenVINO where it is installed, else torch; bf16 where the processor has it.
     Imports only the library it takes: torch alone would double a worker's memory.
+
+    Args:
+        folder: the checkpoint.
+        quantised: serve its int8 form wherever OpenVINO is taken, unless the settings name another precision.
 
     Raises:
         CheckpointError: the folder can't be loaded.
@@ -29,7 +34,10 @@ def choose_engine(folder: Path, settings: Settings) -> Engine:
     """
     _check(settings)
     device = _device(settings)
-    engine = _openvino(folder, settings) if _wants_openvino(settings, device) else _torch(folder, settings, device)
+    if _wants_openvino(settings, device):
+        engine = _openvino(folder, settings, quantised)
+    else:
+        engine = _torch(folder, settings, device)
     logger.info("engine %s on %s, %d at once", engine.name, device, engine.parallel)
     return engine
 
@@ -42,16 +50,27 @@ def cores(settings: Settings) -> int:
     return max(1, min(available, _container_limit() or available))
 
 
-def _openvino(folder: Path, settings: Settings) -> Engine:
+def _openvino(folder: Path, settings: Settings, quantised: bool) -> Engine:
     from classifier.engines.openvino_cache import converted
     from classifier.engines.openvino_engine import OpenVinoEngine, processor_has_bf16
 
-    precision = _precision(settings, processor_has_bf16())
+    has_bf16 = processor_has_bf16()
+    if settings.precision == "int8" or (quantised and settings.precision == "auto"):
+        return OpenVinoEngine(_int8_form(folder), "bf16" if has_bf16 else "f32", cores(settings), quantised=True)
     model = converted(folder, settings.data_dir / "cache" / "openvino")
-    return OpenVinoEngine(model, precision, cores(settings))
+    return OpenVinoEngine(model, _precision(settings, has_bf16), cores(settings))
+
+
+def _int8_form(folder: Path) -> Path:
+    model = folder / INT8 / "model.xml"
+    if not model.is_file():
+        raise ConfigurationError(f"checkpoint {folder} has no int8 form; set SORTLINE_PRECISION to auto, f32 or bf16")
+    return model
 
 
 def _torch(folder: Path, settings: Settings, device: str) -> Engine:
+    if settings.precision == "int8":
+        raise ConfigurationError("the precision int8 needs the engine openvino and the device cpu")
     from classifier.engines.torch_engine import TorchEngine
 
     precision = _precision(settings, device == "cuda" or _cpu_flags_have_bf16())
@@ -61,7 +80,7 @@ def _torch(folder: Path, settings: Settings, device: str) -> Engine:
 def _check(settings: Settings) -> None:
     for name, allowed in (
         ("engine", ("auto", "torch", "openvino")),
-        ("precision", ("auto", "f32", "bf16")),
+        ("precision", ("auto", "f32", "bf16", "int8")),
         ("device", ("auto", "cpu", "cuda")),
     ):
         value = getattr(settings, name)

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from classifier.checkpoint_folder import INT8
 from sortline.errors import CheckpointError
 from sortline.logs import silence_telemetry
 
@@ -34,9 +35,10 @@ class OpenVinoEngine:
     """Runs a converted checkpoint on the processor.
 
     Args:
-        model: the ``model.xml`` that `openvino_cache.converted` made.
-        precision: of the arithmetic; logits come out in float32.
+        model: the ``model.xml`` that `openvino_cache.converted` or the trainer's `quantise` made.
+        precision: of the arithmetic, in an int8 form of what is left beside int8; logits come out in float32.
         threads: cores to use, each a stream of its own.
+        quantised: whether it is an int8 form.
 
     Raises:
         CheckpointError: OpenVINO can't read the model.
@@ -45,8 +47,8 @@ class OpenVinoEngine:
     tokens_per_batch = 1024
     overhead = 32
 
-    def __init__(self, model: Path, precision: Precision, threads: int) -> None:
-        self.name = f"openvino-{precision}"
+    def __init__(self, model: Path, precision: Precision, threads: int, quantised: bool = False) -> None:
+        self.name = INT8 if quantised else f"openvino-{precision}"
         self.parallel = threads
         options = {
             "INFERENCE_PRECISION_HINT": precision,

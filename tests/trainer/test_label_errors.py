@@ -1,0 +1,217 @@
+"""Documents whose human label is likely wrong, found with a tiny real encoder."""
+
+import copy
+import csv
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pytest
+from labelled_lines import labelled_lines
+from tiny_bert import build_tiny_bert
+
+from classifier.cleaning import Cleaning
+from db.queries.labelled import Labelled
+from sortline.errors import TrainingError
+from sortline.settings import Settings
+from trainer import label_errors
+from trainer.label_errors import HeldOut, Suspect, find_label_errors, sentence_embeddings
+from trainer.training_data import TrainingData
+
+LABELS = [(7, "card"), (8, "cash"), (9, "transfer")]
+IDS = {name: label_id for label_id, name in LABELS}
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """No servers: nothing here reads a database."""
+    return Settings(_env_file=None, data_dir=tmp_path, device="cpu")
+
+
+def examples(count: int, first_id: int = 100) -> list[Labelled]:
+    """Rightly labelled documents, the labels in turn, with one made-up word each: of four, an encoder that was
+    never trained sees little else."""
+    rows = csv.DictReader(labelled_lines(count))
+    return [document(first_id + i, row["text"].rsplit(" ", 3)[0], IDS[row["label"]]) for i, row in enumerate(rows)]
+
+
+def document(document_id: int, text: str, label_id: int, group_id: int | None = None) -> Labelled:
+    name = dict(LABELS).get(label_id, str(label_id))
+    return Labelled(document_id, text, sha256(text.encode()).digest(), label_id, name, True, group_id, "train")
+
+
+def relabelled(one: Labelled) -> Labelled:
+    """The same with the next label, which is wrong."""
+    wrong = 7 + (one.label_id - 7 + 1) % 3
+    return one._replace(label_id=wrong, label=dict(LABELS)[wrong])
+
+
+def with_changed_labels(right: Sequence[Labelled]) -> list[Labelled]:
+    """Every twentieth label made wrong."""
+    return [relabelled(one) if i % 20 == 5 else one for i, one in enumerate(right)]
+
+
+def data_of(train: Sequence[Labelled], labels: list[tuple[int, str]] | None = None) -> TrainingData:
+    return TrainingData(list(train), [], [], [], labels=labels or LABELS, counts={})
+
+
+def find(train: Sequence[Labelled], base: Path, settings: Settings, held_out: HeldOut | None = None) -> list[Suspect]:
+    labels = sorted({(one.label_id, one.label) for one in [*train, *(held_out.documents if held_out else [])]})
+    return find_label_errors(data_of(train, labels), base, Cleaning(), held_out, settings)
+
+
+def test_changed_labels_are_found_and_hardly_anything_else(tiny_base: Path, settings: Settings) -> None:
+    right = examples(240)
+    train = with_changed_labels(right)
+    data = data_of(train)
+    before = copy.deepcopy(data)
+
+    suspects = find_label_errors(data, tiny_base, Cleaning(), None, settings)
+
+    truth = {one.id: one.label_id for one in right}
+    given = {one.id: one.label_id for one in train}
+    changed = {document_id for document_id in truth if given[document_id] != truth[document_id]}
+    hits = [suspect for suspect in suspects if suspect.document_id in changed]
+    assert len(changed) == 12
+    assert len(hits) > 0.6 * len(changed)
+    assert len(hits) > 0.8 * len(suspects)
+    assert all(suspect.suggested_label_id == truth[suspect.document_id] for suspect in hits)
+    assert all(suspect.given_label_id == given[suspect.document_id] for suspect in suspects)
+    scores = [suspect.score for suspect in suspects]
+    assert scores == sorted(scores)
+    assert 0 <= scores[0] <= scores[-1] < 0.5
+    assert data == before
+
+
+def test_near_duplicates_do_not_vouch_for_each_other(tiny_base: Path, settings: Settings) -> None:
+    text = "where is my card? please help, the card has not arrived zz zz zz zz"
+    copies = range(1000, 1012)
+
+    def suspected(group_id: int | None) -> int:
+        train = examples(120) + [document(i, text, IDS["cash"], group_id) for i in copies]
+        return sum(suspect.document_id in copies for suspect in find(train, tiny_base, settings))
+
+    assert suspected(group_id=1000) == len(copies)
+    assert suspected(group_id=None) == 0
+
+
+def test_held_out_documents_are_judged_by_the_probabilities_given(tiny_base: Path, settings: Settings) -> None:
+    held = examples(30, first_id=500)
+    probabilities = np.full((30, 3), 0.02, np.float32)
+    probabilities[np.arange(30), [one.label_id - 7 for one in held]] = 0.96
+    held[4] = relabelled(held[4])
+
+    suspects = find(examples(60), tiny_base, settings, HeldOut(held, probabilities))
+
+    assert suspects == [Suspect(504, 9, 8, pytest.approx(0.02))]
+
+
+def test_an_empty_held_out_part_adds_nothing(tiny_base: Path, settings: Settings) -> None:
+    assert find(examples(60), tiny_base, settings, HeldOut([], np.empty((0, 3), np.float32))) == []
+
+
+def test_only_the_worst_thousand_are_listed(tiny_base: Path, settings: Settings) -> None:
+    held = [document(10_000 + i, "", 7 + i % 2) for i in range(6000)]
+    own = np.where(np.arange(6000) < 1500, np.linspace(0.01, 0.16, 6000), 0.95)  # 1,500 are labelled wrongly
+    columns = np.arange(6000) % 2
+    probabilities = np.empty((6000, 2), np.float32)
+    probabilities[np.arange(6000), columns] = own
+    probabilities[np.arange(6000), 1 - columns] = 1 - own
+
+    suspects = find(held[:2], tiny_base, settings, HeldOut(held, probabilities))
+
+    assert [suspect.document_id for suspect in suspects] == list(range(10_000, 11_000))
+
+
+def test_only_the_newest_documents_are_looked_at(
+    tiny_base: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = with_changed_labels(examples(240))
+    of_all = {suspect.document_id for suspect in find(train[::-1], tiny_base, settings)}
+    monkeypatch.setattr(label_errors, "_MOST_DOCUMENTS", 120)
+
+    of_newest = {suspect.document_id for suspect in find(train[::-1], tiny_base, settings)}
+
+    assert min(of_all) < 220 <= min(of_newest)
+
+
+def test_a_label_with_a_single_example_is_never_suspected(tiny_base: Path, settings: Settings) -> None:
+    train = [*examples(60), document(900, "where is my card? please help", 42)]
+    train[10] = relabelled(train[10])
+
+    suspects = find(train, tiny_base, settings)
+
+    assert [suspect.document_id for suspect in suspects] == [110]
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 6])
+def test_fewer_documents_than_folds_are_no_reason_to_fail(count: int, tiny_base: Path, settings: Settings) -> None:
+    found = find(examples(count), tiny_base, settings)
+
+    assert {suspect.document_id for suspect in found} <= set(range(100, 100 + count))
+
+
+def test_one_group_alone_can_not_be_judged(tiny_base: Path, settings: Settings) -> None:
+    train = [one._replace(group_id=100) for one in examples(9)]
+
+    assert find(train, tiny_base, settings) == []
+
+
+def test_two_labels_are_enough(tiny_base: Path, settings: Settings) -> None:
+    train = [one for one in examples(120) if one.label_id != 9]
+    wrong = train[7]
+    train[7] = wrong._replace(label_id=15 - wrong.label_id, label="")
+
+    suspects = find_label_errors(data_of(train, LABELS[:2]), tiny_base, Cleaning(), None, settings)
+
+    assert [(each.document_id, each.suggested_label_id) for each in suspects] == [(wrong.id, wrong.label_id)]
+
+
+def test_too_many_labels_are_not_looked_at(settings: Settings, tmp_path: Path) -> None:
+    labels = [(i, str(i)) for i in range(1001)]
+    data = data_of(examples(6), labels)
+
+    assert find_label_errors(data, tmp_path / "never read", Cleaning(), None, settings) == []
+
+
+def test_an_embedding_is_the_mean_over_the_tokens_of_the_text_alone(tiny_base: Path, settings: Settings) -> None:
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    texts = [
+        "my card",
+        "where is my card? please help, the card has not arrived",
+        "",
+        "cash " * 300,
+        "the cash machine",
+    ]
+    tokenizer = AutoTokenizer.from_pretrained(tiny_base)
+    model = AutoModel.from_pretrained(tiny_base).eval()
+
+    embeddings = sentence_embeddings(texts, tiny_base, settings)
+
+    assert embeddings.shape == (5, 32)
+    assert embeddings.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
+    for text, embedding in zip(texts, embeddings, strict=True):
+        tokens = tokenizer(text, truncation=True, max_length=128, return_tensors="pt", padding=False)
+        with torch.inference_mode():
+            mean = model(**tokens).last_hidden_state[0].mean(dim=0).numpy()
+        assert embedding @ (mean / np.linalg.norm(mean)) > 0.999  # bfloat16 has three digits
+
+
+def test_a_base_model_without_weights_is_one_sentence(tiny_base: Path, settings: Settings, tmp_path: Path) -> None:
+    for name in ("config.json", "tokenizer.json"):
+        (tmp_path / name).write_bytes((tiny_base / name).read_bytes())
+
+    with pytest.raises(TrainingError, match="can't be loaded"):
+        find(examples(6), tmp_path, settings)
+
+
+def test_a_text_longer_than_an_odd_number_of_positions_is_cut(settings: Settings, tmp_path: Path) -> None:
+    build_tiny_bert(tmp_path, max_length=100)
+
+    long, first_part = sentence_embeddings(["cash " * 300, "cash " * 94], tmp_path, settings)
+
+    np.testing.assert_allclose(long, first_part, atol=1e-2)

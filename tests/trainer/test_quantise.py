@@ -1,0 +1,127 @@
+"""The int8 form of a checkpoint: made in its folder, sealed with it, and close to the model itself."""
+
+import random
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_bert import build_tiny_checkpoint
+
+from classifier.checkpoint_folder import StoredCheckpoint, write_checkpoint
+from classifier.classifier import assemble, load_classifier
+from sortline.errors import TrainingError
+from sortline.settings import Settings
+from trainer.quantise import quantise
+
+_WORDS = [
+    "where",
+    "is",
+    "my",
+    "card",
+    "the",
+    "cash",
+    "machine",
+    "ate",
+    "it",
+    "transfer",
+    "has",
+    "not",
+    "arrived",
+    "please",
+    "help",
+]
+_draw = random.Random(5)
+TEXTS = [" ".join(_draw.choices(_WORDS, k=_draw.randint(3, 20))) for _ in range(400)]
+CALIBRATION = TEXTS[:32]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home folder of the processes that convert and quantise: empty before."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return Settings(_env_file=None, data_dir=tmp_path_factory.mktemp("data"), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> StoredCheckpoint:
+    """A checkpoint without an int8 form."""
+    return build_tiny_checkpoint(tmp_path_factory.mktemp("plain") / "checkpoint")
+
+
+@pytest.fixture(scope="module")
+def draft(plain: StoredCheckpoint, settings: Settings, home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A draft folder with an int8 form."""
+    folder = tmp_path_factory.mktemp("draft") / "draft"
+    shutil.copytree(plain.folder, folder)
+    (folder / "sortline.json").unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(home))
+        assert quantise(folder, CALIBRATION, plain.description, settings) == folder / "openvino-int8" / "model.xml"
+    return folder
+
+
+def test_matrix_products_are_in_int8(draft: Path) -> None:
+    written = draft / "openvino-int8"
+    assert sorted(path.name for path in written.iterdir()) == ["model.bin", "model.xml"]
+    assert 'element_type="i8"' in (written / "model.xml").read_text(encoding="utf-8")
+    assert (written / "model.bin").stat().st_size < (draft / "model.safetensors").stat().st_size / 2
+
+
+def test_it_agrees_with_the_model(draft: Path, plain: StoredCheckpoint, settings: Settings) -> None:
+    torch = settings.model_copy(update={"engine": "torch", "precision": "f32"})
+    reference = assemble(draft, plain.description, torch).logits(TEXTS)
+    int8 = assemble(draft, plain.description, settings.model_copy(update={"precision": "int8"})).logits(TEXTS)
+    assert (int8.argmax(axis=1) == reference.argmax(axis=1)).mean() > 0.95
+    assert np.abs(int8 - reference).max() > 1e-3  # else nothing was quantised
+    assert len(set(reference.argmax(axis=1).tolist())) > 1  # else all agree by having one answer
+
+
+def test_a_checkpoint_seals_it_and_is_served_by_it(
+    draft: Path, plain: StoredCheckpoint, settings: Settings, tmp_path: Path
+) -> None:
+    description = plain.description.model_copy(update={"engine": "openvino-int8", "files": {}})
+    stored = write_checkpoint(
+        tmp_path / "sealed", description, lambda folder: shutil.copytree(draft, folder, dirs_exist_ok=True)
+    )
+    assert {"openvino-int8/model.xml", "openvino-int8/model.bin"} <= stored.description.files.keys()
+    classifier = load_classifier(str(stored.folder), stored.sha256, settings)
+    assert classifier.engine.name == "openvino-int8"
+
+
+def test_nothing_phones_home(draft: Path, home: Path) -> None:
+    """OpenVINO's telemetry begins with a client's number under the home folder; see `classifier.engines`."""
+    assert (draft / "openvino-int8" / "model.xml").is_file()
+    assert not (home / "intel").exists()
+
+
+def test_without_texts_it_says_so(plain: StoredCheckpoint, settings: Settings) -> None:
+    with pytest.raises(TrainingError, match="can't be calibrated without texts"):
+        quantise(plain.folder, [], plain.description, settings)
+
+
+def test_a_failure_says_why_and_leaves_no_form(
+    draft: Path, plain: StoredCheckpoint, settings: Settings, tmp_path: Path
+) -> None:
+    folder = tmp_path / "broken"
+    shutil.copytree(draft, folder)
+    (folder / "model.safetensors").write_bytes(b"no weights")
+    with pytest.raises(TrainingError, match="can't be loaded"):
+        quantise(folder, CALIBRATION, plain.description, settings)
+    assert not (folder / "openvino-int8").exists()
+
+
+def test_what_can_not_be_calibrated_says_why(
+    draft: Path, plain: StoredCheckpoint, settings: Settings, tmp_path: Path
+) -> None:
+    """A text whose windows are longer than the encoder has positions for."""
+    folder = tmp_path / "draft"
+    shutil.copytree(draft, folder)
+    description = plain.description.model_copy(update={"max_length": 1000})
+    with pytest.raises(TrainingError, match="the model can't be quantised: "):
+        quantise(folder, ["where is my card ? " * 300], description, settings)
+    assert not (folder / "openvino-int8").exists()

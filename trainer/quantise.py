@@ -1,0 +1,85 @@
+"""The int8 form of a fine-tuned checkpoint, for CPUs: post-training quantisation on texts like those it will meet."""
+
+import json
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from classifier.checkpoint import Checkpoint
+from classifier.checkpoint_folder import INT8
+from classifier.engines.openvino_cache import converted
+from classifier.tokens import WindowTokenizer, read_config, read_tokenizer
+from sortline.errors import CheckpointError, TrainingError
+from sortline.settings import Settings
+
+_SAMPLES = 300
+_SEED = 1
+_TIMEOUT_S = 3600
+
+
+def quantise(folder: Path, texts: Sequence[str], description: Checkpoint, settings: Settings) -> Path:
+    """Write the int8 form of a draft folder into it, as ``openvino-int8/model.xml`` and ``model.bin``.
+
+    A form that was there is replaced; where this fails, none is left.
+
+    Args:
+        folder: Hugging Face folder with model and tokenizer.
+        texts: of training documents; at most 300 are drawn, always the same ones.
+        description: says how texts are cleaned and cut into windows.
+
+    Returns:
+        Path of ``model.xml``.
+
+    Raises:
+        TrainingError: there are no texts, OpenVINO or NNCF is missing, or the model can't be quantised.
+    """
+    if not texts:
+        raise TrainingError("the int8 engine can't be calibrated without texts")
+    for library in ("openvino", "nncf"):
+        if find_spec(library) is None:
+            raise TrainingError(f"the int8 engine can't be made: {library} is not installed")
+    target = folder / INT8 / "model.xml"
+    shutil.rmtree(target.parent, ignore_errors=True)
+    try:
+        model = converted(folder, settings.data_dir / "cache" / "openvino")
+        windows = _windows(folder, texts, description)
+        target.parent.mkdir()
+        _run(model, target, windows)
+    except CheckpointError as error:
+        raise TrainingError(f"the int8 engine can't be made: {error}") from None
+    except BaseException:
+        shutil.rmtree(target.parent, ignore_errors=True)
+        raise
+    return target
+
+
+def _windows(folder: Path, texts: Sequence[str], description: Checkpoint) -> list[list[int]]:
+    """Token ids as the engine will meet them; of a long document any window."""
+    tokenizer = WindowTokenizer(
+        read_tokenizer(folder),
+        description.max_length,
+        description.window_policy,
+        description.window_overlap,
+        read_config(folder).get("pad_token_id") or 0,
+    )
+    draw = random.Random(_SEED)  # noqa: S311 - no secret
+    drawn = draw.sample(texts, min(_SAMPLES, len(texts)))
+    prepared = tokenizer.prepare([description.cleaning(text) for text in drawn])
+    return [draw.choice(document.windows) for document in prepared]
+
+
+def _run(model: Path, target: Path, windows: list[list[int]]) -> None:
+    command = [sys.executable, "-m", "classifier.engines.openvino_quantise", str(model), str(target)]
+    try:
+        run = subprocess.run(
+            command, input=json.dumps(windows), capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise TrainingError(f"quantising took over {_TIMEOUT_S} s") from None
+    if run.returncode:
+        said = run.stderr.strip().splitlines() or [f"exit status {run.returncode}"]
+        raise TrainingError(f"the model can't be quantised: {said[-1]}")

@@ -1,0 +1,340 @@
+"""The threshold of automatic acceptance, with a promise: the error among accepted documents is at most so much.
+
+Fixed-sequence testing, as in "Learn then Test" (Angelopoulos, Bates, Candès, Jordan and Lei 2021,
+arXiv:2110.01052). The hypothesis at a threshold is that the error among the documents it accepts exceeds the
+target; its p-value is exact, P(Binomial(accepted, target) <= errors), given how many the threshold accepts (the
+bound of Clopper and Pearson, Biometrika 26, 1934). From a start on, ever looser thresholds are tested at the full
+level until one is not rejected: the last rejected one is the answer, and the chance that its error exceeds the
+target is at most the level, whatever the model's confidence is worth.
+
+That holds because the calibration documents decide nothing but the tests. Which thresholds are tested, and from
+where on, is planned on the validation documents and on the number of calibration documents: thresholds are the
+validation confidence's quantiles, and the start is the one that most probably is proved (``_plan``).
+
+One label may be right at confidences at which another is wrong, so two schemes are tested, each at half the level:
+(a) one threshold for all labels; (b) one for each label with evidence enough, by the plan, and one for the rest,
+each at an equal share of (b)'s level, where what is not proved accepts nothing. By the union bound all that is
+proved holds together with the stated confidence, and so does (b)'s error over all its parts, as each part's is at
+most the target. The one that accepts more calibration documents is taken. Where no label has evidence enough,
+(a) has the full level.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binom, nbinom
+
+from classifier.decision import decide
+
+Flags = NDArray[np.bool_]
+
+NOTHING = 2.0  # the threshold that accepts nothing
+_METHOD = "fixed-sequence testing of thresholds, exact binomial p-values"
+_COVERAGES = np.arange(1, 51) / 50  # steps of 2 %
+_UNPLANNED = [each / 100 for each in range(95, 0, -1)]  # without validation documents
+_ELIGIBLE = 0.8  # predicted power from which a label is tested alone
+_LIKELY = 0.8  # chance that the documents said to be missing are enough
+_MOST_ERRORS = 500  # how far ahead the missing documents are looked for
+
+
+class Held(NamedTuple):
+    """Held-out documents: calibrated ``probabilities`` (n, labels) and ``targets`` (n,), indices of labels."""
+
+    probabilities: NDArray[np.float32]
+    targets: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """What is accepted: from ``threshold`` on, but for labels (ids) that have their own; 2 accepts nothing.
+
+    ``guarantee`` is plain data: risk_target, confidence, proved, method, documents (of the calibration part),
+    accepted, errors and coverage (share accepted) there with these thresholds, proved or not, missing (further
+    reviewed documents that a proof may need; None when it is proved, or when the errors seen leave no hope),
+    labels (threshold, accepted and errors by label id as text) and a sentence for people.
+    """
+
+    threshold: float
+    label_thresholds: dict[int, float]
+    guarantee: dict[str, Any]
+
+
+class _Answers(NamedTuple):
+    """Of n documents: index of the likeliest label, its confidence, and whether it is wrong; each (n,)."""
+
+    label_index: NDArray[np.int64]
+    confidence: NDArray[np.float32]
+    wrong: Flags
+
+    def only(self, chosen: Flags) -> "_Answers":
+        return _Answers(self.label_index[chosen], self.confidence[chosen], self.wrong[chosen])
+
+    def of_labels(self, labels: Flags) -> "_Answers":
+        return self.only(labels[self.label_index])
+
+
+class _Plan(NamedTuple):
+    """Thresholds to test, in this order, and the chance that the first of them is proved."""
+
+    thresholds: list[float]
+    power: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    """What is planned on, what is tested on, and the risk that is tested for."""
+
+    validation: _Answers
+    calibration: _Answers
+    risk: float
+
+    def plan(self, labels: Flags, level: float) -> _Plan:
+        chosen = self.validation.of_labels(labels)
+        return _plan(chosen, len(self.validation.wrong), len(self.calibration.wrong), self.risk, level)
+
+    def prove(self, labels: Flags, level: float) -> float:
+        """The loosest proved threshold of documents with these likeliest labels (mask over all labels)."""
+        tested = self.calibration.of_labels(labels)
+        proved = NOTHING
+        for threshold in self.plan(labels, level).thresholds:
+            errors = tested.wrong[tested.confidence >= np.float32(threshold)]
+            if binom.cdf(errors.sum(), len(errors), self.risk) > level:
+                break
+            proved = threshold
+        return proved
+
+
+def choose_thresholds(
+    validation: Held,
+    calibration: Held,
+    label_ids: Sequence[int],
+    risk_target: float,
+    confidence: float,
+    fallback: float,
+) -> Thresholds:
+    """The loosest thresholds that are proved to keep the error among accepted documents at most ``risk_target``.
+
+    The proof needs calibration documents that are a random sample of the traffic, and that neither the model,
+    the temperature nor anything else was fitted on.
+
+    Args:
+        validation: what the tests are planned on; where it is empty, thresholds 0.95, 0.94, ... are, in this order.
+        calibration: what they are carried out on.
+        label_ids: id of each label, in the order of the probabilities.
+        risk_target: the greatest error among accepted documents, over 0 and under 1.
+        confidence: of the promise, over 0 and under 1.
+        fallback: the threshold, without a promise, where nothing is proved.
+    """
+    evidence = _Evidence(_answers(validation), _answers(calibration), risk_target)
+    labels, level = len(label_ids), 1 - confidence
+    alone = _labels_alone(evidence, labels, level / 2)
+    vector = np.full(labels, evidence.prove(np.ones(labels, np.bool_), level / 2 if alone else level))
+    if alone:
+        by_label = _by_label(evidence, alone, labels, level / 2)
+        if _accepted(evidence.calibration, by_label).sum() > _accepted(evidence.calibration, vector).sum():
+            vector = by_label
+        else:
+            alone = []
+    proved = bool((vector < NOTHING).any())
+    if not proved:
+        vector = np.full(labels, fallback)
+    rest = [each for each in range(labels) if each not in alone]
+    return Thresholds(
+        threshold=float(vector[rest[0]]) if rest else NOTHING,
+        label_thresholds={label_ids[each]: float(vector[each]) for each in alone},
+        guarantee=_guarantee(evidence, vector, {label_ids[each]: each for each in alone}, confidence, proved),
+    )
+
+
+def smallest_sample(errors: int | NDArray[np.int64], risk: float, level: float) -> NDArray[np.int64]:
+    """How many documents must be accepted for so many errors to prove, at the level, an error of at most ``risk``.
+
+    The smallest n with P(Binomial(n, risk) <= errors) <= level: the (errors + 1)th error comes later than n.
+    299 for no error, 1 % and 0.05.
+    """
+    after = np.asarray(errors) + 1
+    return np.asarray(after + nbinom.ppf(1 - level, after, risk), np.int64)
+
+
+def _answers(held: Held) -> _Answers:
+    label_index, confidence, _ = decide(held.probabilities, NOTHING)
+    return _Answers(label_index, confidence, label_index != held.targets)
+
+
+def _plan(chosen: _Answers, validation: int, calibration: int, risk: float, level: float) -> _Plan:
+    """Thresholds from the most promising on, each looser than the one before.
+
+    The power of a threshold is predicted: it will accept the share of the calibration part that it accepts of
+    the validation part, less one standard error of that forecast (the number of errors that may be found jumps
+    with the number accepted, and one document too few costs a whole error); these err as often as
+    ``_smoothed_errors`` says.
+
+    Args:
+        chosen: the validation documents that this is about.
+        validation: how many validation documents there are in all.
+        calibration: how many calibration documents there are in all.
+    """
+    if not validation:
+        return _Plan(_UNPLANNED, 0.0)
+    if not len(chosen.wrong):
+        return _Plan([], 0.0)
+    thresholds = _quantiles(chosen.confidence)
+    takes = chosen.confidence >= thresholds[:, None]
+    taken = takes.sum(axis=1)
+    ratio = calibration / validation
+    spread = np.sqrt(ratio * taken * (1 - taken / validation) * (1 + ratio))
+    accepted = np.floor(ratio * taken)
+    errors = binom.ppf(level, np.maximum(accepted - spread, 0).astype(np.int64), risk) - 1
+    power = binom.cdf(errors, accepted, takes @ _smoothed_errors(chosen) / taken)
+    start = int(power.argmax())
+    return _Plan([float(each) for each in thresholds[start:]], float(power[start])) if power[start] else _Plan([], 0.0)
+
+
+def _quantiles(confidence: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Distinct thresholds that accept 2 %, 4 %, ... of documents, falling."""
+    return np.unique(np.quantile(confidence, 1 - _COVERAGES, method="lower"))[::-1]
+
+
+def _smoothed_errors(answers: _Answers) -> NDArray[np.float64]:
+    """Chance (n,) that each answer is wrong, by a logistic regression on its confidence's logit.
+
+    With the targets of Platt, "Probabilistic Outputs for Support Vector Machines", 1999: never quite 0 or 1.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    wrong = answers.wrong
+    sure = np.clip(answers.confidence.astype(np.float64), 1e-6, 1 - 1e-6)
+    feature = np.log(sure / (1 - sure))[:, None]
+    share = np.where(wrong, (wrong.sum() + 1) / (wrong.sum() + 2), 1 / ((~wrong).sum() + 2))
+    twice = np.concatenate([feature, feature])
+    outcome = np.repeat([True, False], len(wrong))
+    fitted = LogisticRegression(C=1e6).fit(twice, outcome, sample_weight=np.concatenate([share, 1 - share]))
+    return np.asarray(fitted.predict_proba(feature)[:, 1], np.float64)
+
+
+def _labels_alone(evidence: _Evidence, labels: int, level: float) -> list[int]:
+    """Indices of the labels that are tested alone: planned to be proved at an equal share of the level."""
+    validation, calibration = len(evidence.validation.wrong), len(evidence.calibration.wrong)
+    if not validation:
+        return []
+    expected = np.bincount(evidence.validation.label_index, minlength=labels) * calibration / validation
+    alone = np.flatnonzero(expected >= smallest_sample(0, evidence.risk, level / 2)).tolist()
+    while alone:
+        share = level / (len(alone) + 1)
+        kept = [each for each in alone if evidence.plan(_only(each, labels), share).power >= _ELIGIBLE]
+        if kept == alone:
+            break
+        alone = kept
+    return alone
+
+
+def _by_label(evidence: _Evidence, alone: Sequence[int], labels: int, level: float) -> NDArray[np.float64]:
+    """Thresholds (labels,) of scheme (b)."""
+    share = level / (len(alone) + 1)
+    rest = np.ones(labels, np.bool_)
+    rest[list(alone)] = False
+    vector = np.full(labels, evidence.prove(rest, share) if alone else NOTHING)
+    for each in alone:
+        vector[each] = evidence.prove(_only(each, labels), share)
+    return vector
+
+
+def _only(label: int, labels: int) -> Flags:
+    mask = np.zeros(labels, np.bool_)
+    mask[label] = True
+    return mask
+
+
+def _accepted(answers: _Answers, vector: NDArray[np.float64]) -> Flags:
+    accepted: Flags = answers.confidence >= vector.astype(np.float32)[answers.label_index]
+    return accepted
+
+
+def _guarantee(
+    evidence: _Evidence, vector: NDArray[np.float64], alone: dict[int, int], confidence: float, proved: bool
+) -> dict[str, Any]:
+    tested = evidence.calibration
+    accepted = _accepted(tested, vector)
+    documents, count = len(tested.wrong), int(accepted.sum())
+    found: dict[str, Any] = {
+        "risk_target": evidence.risk,
+        "confidence": confidence,
+        "proved": proved,
+        "method": _METHOD,
+        "documents": documents,
+        "accepted": count,
+        "errors": int(tested.wrong[accepted].sum()),
+        "coverage": count / documents if documents else 0.0,
+        "missing": None if proved else _missing(evidence, len(vector), 1 - confidence),
+        "labels": {},
+    }
+    for label_id, index in alone.items():
+        own = tested.only(accepted & (tested.label_index == index))
+        found["labels"][str(label_id)] = {
+            "threshold": float(vector[index]), "accepted": len(own.wrong), "errors": int(own.wrong.sum()),
+        }  # fmt: skip
+    return {**found, "sentence": _sentence(found)}
+
+
+def _missing(evidence: _Evidence, labels: int, level: float) -> int | None:
+    """How many more calibration documents would probably prove a threshold, if errors go on as they were seen.
+
+    The fewest that would do at any coverage. Where there are as many already, chance was against them, and those
+    count that the planned start needs on top of what it accepted.
+    """
+    tested = evidence.calibration
+    confidence = np.concatenate([evidence.validation.confidence, tested.confidence])
+    wrong = np.concatenate([evidence.validation.wrong, tested.wrong])
+    samples = smallest_sample(np.arange(_MOST_ERRORS), evidence.risk, level)
+    if not len(wrong):
+        return int(samples[0])
+
+    def documents(threshold: float, seen: Flags) -> int | None:
+        taken = confidence >= threshold
+        accepted = _more_accepted(wrong[taken], seen, evidence.risk, samples)
+        return None if accepted is None else int(np.ceil(accepted / max(taken.mean(), 1 / len(taken))))
+
+    possible = _quantiles(confidence) if len(evidence.validation.wrong) else _UNPLANNED[:1]
+    needed = [documents(each, np.empty(0, np.bool_)) for each in possible]
+    least = min((each for each in needed if each is not None), default=None)
+    if least is None or least > len(tested.wrong):
+        return None if least is None else least - len(tested.wrong)
+    start = evidence.plan(np.ones(labels, np.bool_), level).thresholds[:1]
+    found = [documents(each, tested.wrong[tested.confidence >= each]) for each in start]
+    return found[0] if found else None
+
+
+def _more_accepted(held: Flags, seen: Flags, risk: float, samples: NDArray[np.int64]) -> int | None:
+    """How many more must be accepted for the test to be passed with a chance of four in five.
+
+    Args:
+        held: whether answers are wrong (n,): as often as these, more will be. A few answers without an error are
+            no evidence that none will ever be wrong: half an error in 1 / risk answers is added.
+        seen: whether those are that were tested already.
+        samples: `smallest_sample` of 0, 1, ... errors.
+    """
+    error = (held.sum() + 0.5) / (len(held) + 1 / risk)
+    may = np.arange(len(samples))
+    more = samples - len(seen)
+    enough = (more > 0) & (seen.sum() + binom.ppf(_LIKELY, np.maximum(more, 1), error) <= may)
+    return int(more[enough][0]) if enough.any() and error < risk else None
+
+
+def _sentence(found: dict[str, Any]) -> str:
+    target, sure = f"{100 * found['risk_target']:g} %", f"{100 * found['confidence']:g} %"
+    if found["proved"]:
+        return (
+            f"With {sure} confidence, at most {target} of the documents accepted automatically are wrong: of "
+            f"{found['documents']:,} calibration documents {found['accepted']:,} were accepted "
+            f"({100 * found['coverage']:.0f} %), {found['errors']:,} of them wrong."
+        )
+    unproved = (
+        f"It is not proved that at most {target} of the documents accepted automatically are wrong: "
+        f"{found['documents']:,} calibration documents are too few or hold too many errors"
+    )
+    if found["missing"] is None:
+        return f"{unproved}, and with errors as frequent as these no number of further reviews would prove it."
+    return f"{unproved}; about {found['missing']:,} more reviewed documents could prove it."
