@@ -14,12 +14,14 @@ def softmax(logits: Logits, temperature: float = 1.0) -> Logits:
 
 
 def fit_temperature(logits: Logits, labels: NDArray[np.int64]) -> float:
-    """The temperature under which held-out labels are likeliest.
+    """The temperature under which the confidence tells best whether the likeliest label is right.
 
     One number divides all logits, so no label changes, only confidences do: temperature scaling of Guo,
-    Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks", ICML 2017. A target is not 1 but
-    (n + 1) / (n + 2), as in Platt, "Probabilistic Outputs for Support Vector Machines", 1999: that n documents
-    were all right is no evidence that none will ever be wrong.
+    Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks", ICML 2017. What decisions are made by is
+    the confidence of the likeliest label alone, so its likelihood is maximised, as of a binary classifier's, and
+    not that of all labels, which a few surely wrong documents govern (docs/decisions/0009-temperature.md). Targets
+    are those of Platt, "Probabilistic Outputs for Support Vector Machines", 1999: that n documents were all right
+    is no evidence that none will ever be wrong.
 
     Args:
         logits: (n, labels) of documents that were not trained on.
@@ -31,17 +33,14 @@ def fit_temperature(logits: Logits, labels: NDArray[np.int64]) -> float:
     if not len(labels):
         return 1.0
     wide = logits.astype(np.float64)
-    rows = np.arange(len(labels))
-    others = wide.copy()
-    others[rows, labels] = -np.inf
-    doubt = 1 / (len(labels) + 2)
+    right = wide.argmax(axis=1) == labels
+    target = np.where(right, (right.sum() + 1) / (right.sum() + 2), 1 / ((~right).sum() + 2))
+    gaps = np.sort(wide, axis=1)[:, :-1] - wide.max(axis=1, keepdims=True)
 
     def loss(log_temperature: float) -> float:
-        scale = np.exp(-log_temperature)
-        whole = logsumexp(wide * scale, axis=1)
-        right = wide[rows, labels] * scale - whole
-        wrong = logsumexp(others * scale, axis=1) - whole
-        return float(-np.mean((1 - doubt) * right + doubt * wrong))
+        # Odds that the likeliest label is not the one: the sum of the others' over its own.
+        others = logsumexp(gaps * np.exp(-log_temperature), axis=1)
+        return float(np.mean(np.logaddexp(0, others) - (1 - target) * others))
 
     # The bounds (1/20 to 20) keep a perfect or a hopeless model's temperature finite.
     found = minimize_scalar(loss, bounds=(-3.0, 3.0), method="bounded", options={"xatol": 1e-4})

@@ -38,13 +38,31 @@ class ModelStore:
         local = _local(self._root)
         if local is not None:
             return str(_put_local(folder, local.resolve() / name))
-        uri = f"{self._root}/{name}"
+        uri = self.uri(name)
         with _remote(uri) as (file_system, path):
             if file_system.exists(f"{path}/{DESCRIPTION}"):
                 raise CheckpointError(f"checkpoint {uri} exists already")
             for file in files:  # the description comes last: a copy without it is no checkpoint
                 file_system.makedirs(f"{path}/{file}".rpartition("/")[0], exist_ok=True)
                 file_system.put_file(str(folder / file), f"{path}/{file}")
+        return uri
+
+    def uri(self, name: str) -> str:
+        """Where `put` puts what has this name."""
+        local = _local(self._root)
+        return f"{self._root}/{name}" if local is None else str(local.resolve() / name)
+
+    def put_files(self, folder: Path, name: str) -> str:
+        """Copy a folder that is no checkpoint, as a report, and return its URI; what has the name is replaced."""
+        uri = self.uri(name)
+        self.delete(uri)
+        local = _local(uri)
+        if local is not None:
+            return str(_put_local(folder, local))
+        with _remote(uri) as (file_system, path):
+            file_system.makedirs(path, exist_ok=True)
+            for file in folder.iterdir():
+                file_system.put_file(str(file), f"{path}/{file.name}")
         return uri
 
     def fetch(self, uri: str, sha256: str | None = None) -> Path:

@@ -178,6 +178,9 @@ class QueueItem(Table):
     score: Mapped[float] = mapped_column(
         REAL, comment="least first: the margin of the likeliest two labels, or the quality of a label in doubt"
     )
+    model_version_id: Mapped[int | None] = mapped_column(
+        Integer, comment="the version whose prediction the score is of; null: a label in doubt, no prediction"
+    )
     sampling_probability: Mapped[float | None] = mapped_column(REAL)
     selected_at: Mapped[datetime] = _now()
     lease_token: Mapped[int] = mapped_column(BigInteger, server_default=sql("0"))
@@ -186,6 +189,7 @@ class QueueItem(Table):
     __table_args__ = (
         CheckConstraint("reason IN ('doubtful', 'audit', 'label_error', 'drift', 'flag')", name="reason"),
         Index("ix_queue_items_reason_score", "reason", "score"),
+        Index("ix_queue_items_model_version_id", "model_version_id", "document_id"),
     )
 
 

@@ -47,8 +47,9 @@ def prepare_model(settings: Settings, on_training: Callable[[dict[str, object]],
         if model_versions.active(opened) is not None:
             return False
         import_file(opened, sample("support_messages.csv"), Columns())
-        training_runs.expire(opened, 60)
-        run_id = training_runs.create(opened, "demo", {}).id
+        training_runs.expire(opened, 60, settings.training_attempts)
+        left = training_runs.unfinished(opened)  # of a demo that was interrupted
+        run_id = (left or training_runs.create(opened, "demo", {})).id
         opened.commit()
     train(settings, run_id, on_training)
     return True

@@ -3,13 +3,18 @@
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from db.queries.labelled import Labelled
+
+LabelIds = NDArray[np.int64]
 
 _MOST_DOCUMENTS = 20_000
 
 
-def baselines(train: Sequence[Labelled], test: Sequence[Labelled]) -> dict[str, float]:
-    """Accuracy on ``test`` of two simple classifiers fitted on ``train``: `majority` and `tfidf`.
+def baseline_answers(train: Sequence[Labelled], test: Sequence[Labelled]) -> dict[str, LabelIds]:
+    """Label ids (n,) that two simple classifiers fitted on ``train`` give to ``test``: `majority` and `tfidf`.
 
     TF-IDF of words and pairs of words with logistic regression, by scikit-learn, on at most 20,000 documents.
     """
@@ -28,13 +33,5 @@ def baselines(train: Sequence[Labelled], test: Sequence[Labelled]) -> dict[str, 
     )
     model.fit([document.text for document in used], [document.label_id for document in used])
     predicted = model.predict([document.text for document in test])
-    majority = most_frequent(train)
-    return {
-        "majority": sum(document.label_id == majority for document in test) / len(test),
-        "tfidf": float((predicted == [document.label_id for document in test]).mean()),
-    }
-
-
-def most_frequent(documents: Sequence[Labelled]) -> int:
-    """Id of the most frequent label."""
-    return Counter(document.label_id for document in documents).most_common(1)[0][0]
+    majority = Counter(document.label_id for document in train).most_common(1)[0][0]
+    return {"majority": np.full(len(test), majority, np.int64), "tfidf": np.asarray(predicted, np.int64)}

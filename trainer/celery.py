@@ -10,10 +10,22 @@ from kombu.entity import Queue
 from sortline.logs import set_up_logging, silence_telemetry
 from sortline.settings import get_settings
 
+_EVERY_S = {
+    "sweep_outbox": 2.0,
+    "expire_leases": 15.0,
+    "ask_for_rescoring": 15.0,
+    "look": 60.0,
+    "prune_outbox": 24 * 3600.0,
+}
+
 settings = get_settings()
 app = Celery("trainer", broker=settings.celery_broker, include=["trainer.tasks"])
 app.conf.update(
-    beat_schedule={"expire-leases": {"task": "trainer.expire_leases", "schedule": 60.0}},
+    # A message that housekeeping was too late for is dropped: the next one is on its way.
+    beat_schedule={
+        name: {"task": f"trainer.{name}", "schedule": seconds, "options": {"expires": seconds}}
+        for name, seconds in _EVERY_S.items()
+    },
     broker_connection_retry_on_startup=True,
     broker_transport_options={"visibility_timeout": 24 * 3600},
     sortline_settings=settings,

@@ -1,7 +1,6 @@
 """A candidate beside the active version: both answer the same test documents, the gate decides."""
 
 import logging
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,15 +15,14 @@ from db.queries.labelled import Labelled
 from db.session import session
 from sortline.errors import CheckpointError, TransientError
 from sortline.settings import Settings
-from trainer.baseline import most_frequent
+from trainer.baseline import LabelIds
 from trainer.evaluate import expected_calibration_error
 from trainer.gate import Answers, Criterion, Outcome, Verdict, flips, judge_candidate, paired_interval
+from trainer.timing import milliseconds
 from trainer.training_data import TrainingData
 
 log = logging.getLogger(__name__)
 
-_TIMED_DOCUMENTS = 256
-_TIMES = 5
 _CANDIDATE = 0  # it has no id yet
 
 
@@ -37,15 +35,21 @@ class Rival:
     sha256: str
 
 
-def compare(settings: Settings, candidate: Classifier, data: TrainingData) -> dict[str, Any]:
-    """The verdict on a candidate, with the documents that flip, as its model version keeps it."""
+def compare(
+    settings: Settings, candidate: Classifier, data: TrainingData, baselines: dict[str, LabelIds]
+) -> dict[str, Any]:
+    """The verdict on a candidate, with the documents that flip, as its model version keeps it.
+
+    Args:
+        baselines: answers of `baseline_answers`, for a candidate that has no active version to beat.
+    """
     with session(settings.postgres_url) as opened:
         active = _rival(model_versions.active(opened))
         best = _rival(model_versions.best_ever(opened))
     mine = _answers(_CANDIDATE, candidate, data.test)
     truth = _truth(data.test)
     if active is None:
-        return _first(mine, data).to_dict()
+        return _first(mine, truth, baselines, settings.gate_margin).to_dict()
     try:
         present = _load(settings, active)
         theirs = _answers(active.version_id, present, data.test)
@@ -55,23 +59,30 @@ def compare(settings: Settings, candidate: Classifier, data: TrainingData) -> di
         unknown = Criterion("accuracy against the active version", "undecided", sentence, {})
         return Verdict("undecided", active.version_id, False, [unknown]).to_dict()
     if data.test:
-        ms = _milliseconds([candidate, present], [document.text for document in data.test])
+        ms = milliseconds([candidate, present], [document.text for document in data.test])
         mine, theirs = (replace(each, ms=found) for each, found in zip((mine, theirs), ms, strict=True))
     verdict = judge_candidate(truth, mine, theirs, others, dict(data.labels), settings.gate_margin)
     return {**verdict.to_dict(), "flips": flips(truth, mine, theirs, [document.id for document in data.test])}
 
 
-def _first(mine: Answers, data: TrainingData) -> Verdict:
-    """With nothing live, a model goes live unless it is shown to be worse than always saying the same."""
-    truth = _truth(data.test)
-    right, constant = mine.predicted == truth, truth == most_frequent(data.train)
-    gained, lost = int((right & ~constant).sum()), int((constant & ~right).sum())
+def _first(mine: Answers, truth: LabelIds, baselines: dict[str, LabelIds], margin: float) -> Verdict:
+    """With nothing live, a model goes live unless it is shown to be worse than a simple classifier."""
+    criteria = [
+        _against(mine, truth, baselines.get("majority", truth[:0]), "the most frequent label alone", 0.0),
+        _against(mine, truth, baselines.get("tfidf", truth[:0]), "TF-IDF with logistic regression", margin),
+    ]
+    outcome: Outcome = "refused" if any(each.outcome == "refused" for each in criteria) else "passed"
+    return Verdict(outcome, None, all(each.figures["low"] > 0 for each in criteria), criteria)
+
+
+def _against(mine: Answers, truth: LabelIds, simple: LabelIds, called: str, margin: float) -> Criterion:
+    right, theirs = mine.predicted == truth, simple == truth
+    gained, lost = int((right & ~theirs).sum()), int((theirs & ~right).sum())
     low, high = paired_interval(gained, lost, len(truth))
     point = (gained - lost) / max(1, len(truth))
-    figures = {"difference": point, "low": low, "high": high, "documents": len(truth)}
-    sentence = f"accuracy {point * 100:+.2f} points against the most frequent label alone"
-    outcome: Outcome = "refused" if high < 0 else "passed"
-    return Verdict(outcome, None, low > 0, [Criterion("accuracy against the majority", outcome, sentence, figures)])
+    figures = {"difference": point, "low": low, "high": high, "documents": len(truth), "margin": margin}
+    sentence = f"accuracy {point * 100:+.2f} points against {called}"
+    return Criterion(f"accuracy against {called}", "refused" if high < -margin else "passed", sentence, figures)
 
 
 def _rival(version: ModelVersion | None) -> Rival | None:
@@ -104,17 +115,5 @@ def _answers(version_id: int, classifier: Classifier, documents: Sequence[Labell
     return Answers(version_id, predicted, ece, 0.0)
 
 
-def _milliseconds(classifiers: Sequence[Classifier], texts: Sequence[str]) -> list[float]:
-    """Milliseconds a document of each, the fastest of several times; in turn, so that a busy moment meets all."""
-    timed = [texts[i % len(texts)] for i in range(_TIMED_DOCUMENTS)]
-    taken: list[list[float]] = [[] for _ in classifiers]
-    for _ in range(_TIMES):
-        for classifier, found in zip(classifiers, taken, strict=True):
-            began = time.perf_counter()
-            classifier.logits(timed)
-            found.append((time.perf_counter() - began) * 1000 / len(timed))
-    return [min(found) for found in taken]
-
-
-def _truth(documents: Sequence[Labelled]) -> "np.ndarray[Any, np.dtype[np.int64]]":
+def _truth(documents: Sequence[Labelled]) -> LabelIds:
     return np.array([document.label_id for document in documents], np.int64)

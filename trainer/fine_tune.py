@@ -1,31 +1,35 @@
-"""Fine-tuning of a pretrained encoder with a classification head, as fast as the machine allows.
+"""Fine-tuning in a process of its own, which may run out of memory, be killed, or be several processes.
 
-Documents of like length share a batch (almost no padding), matrix products run in bfloat16 where the
-processor has it, and the new head learns ten times faster than the pretrained layers.
+The parent keeps light: it hands over the job, reads progress, and starts the child again where a smaller
+micro-batch helps. What it takes to go on after a crash lies in the work folder.
 """
 
-import random
-import time
-from collections.abc import Callable, Sequence
+import fcntl
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from classifier.engines.choose import cores
-from classifier.engines.encoder import read_first_token_only
 from sortline.errors import TrainingError
-from sortline.logs import silence_telemetry
 from sortline.settings import Settings
-from trainer.parameters import Parameters
+from trainer.job import Examples, Job, open_job
 
-silence_telemetry()
+__all__ = ["Epoch", "Examples", "Job", "Progress", "fine_tune"]
 
-import torch  # noqa: E402
-from safetensors import SafetensorError  # noqa: E402
-from transformers import AutoModelForSequenceClassification, PreTrainedModel  # noqa: E402
-from transformers.utils import logging as transformers_logging  # noqa: E402
-
-_MEGABATCH = 50  # batches that are sorted by length together, as in Hugging Face's LengthGroupedSampler
+_PROCESS = "trainer.fine_tune_process"
+_GRACE_S = 5.0
+# What the kernel's killer leaves behind, and what a launcher says of it.
+_KILLED = {-signal.SIGKILL, 128 + signal.SIGKILL}
+_KILLED_RANK = re.compile(r"exitcode\s*:\s*-9")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,145 +42,137 @@ class Progress:
     left_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What validation says at the end of an epoch, counted from 1."""
+
+    epoch: int
+    loss: float
+    accuracy: float
+    macro_f1: float
+
+
 def fine_tune(
-    base: Path,
-    documents: Sequence[Sequence[int]],
-    targets: Sequence[int],
-    labels: Sequence[str],
-    parameters: Parameters,
-    pad_id: int,
+    job: Job,
+    work: Path,
     settings: Settings,
     on_progress: Callable[[Progress], None] = lambda _: None,
-) -> PreTrainedModel:
-    """Train a sequence classifier.
+    on_epoch: Callable[[Epoch], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Train a sequence classifier; afterwards ``work/model`` holds config.json and model.safetensors.
+
+    A second call with the same job goes on from the last state in ``work``, or returns at once when it was
+    finished. Whatever a callback raises ends the fine-tuning and is raised on.
 
     Args:
-        base: folder of the pretrained encoder.
-        documents: token ids, special tokens included, one list a document.
-        targets: index into ``labels``, one a document.
-        labels: names of the labels.
-        pad_id: token id of the padding.
-        settings: say which device and how many threads.
-        on_progress: called after each step.
+        settings: device, threads, launcher of several processes, seconds between two states.
+        on_progress: called after steps, at most ten times a second.
+        on_epoch: called after each epoch that has documents to validate on.
 
     Returns:
-        The model, in float32, on the processor it was trained on.
+        How it learned: steps ([step, loss], at most 500), epochs (dicts of `Epoch`), best_epoch, micro_batch,
+        processes, resumed_from (step), seconds.
 
     Raises:
-        TrainingError: the base model can't be loaded, or the training diverges.
+        TrainingError: the base model can't be loaded, the training diverges, or memory or disk are too small.
     """
-    torch.manual_seed(parameters.seed)
-    device = _device(settings)
-    model = _model(base, labels)
-    torch.nn.Module.to(model, device)
-    model.train()
-    shuffle = random.Random(parameters.seed)  # noqa: S311 - an order, not a secret
-    steps = parameters.epochs * -(-len(documents) // parameters.batch_size)
-    optimizer, schedule = _optimizer(model, parameters, steps)
-    loss_function = torch.nn.CrossEntropyLoss(label_smoothing=parameters.label_smoothing)
-    mean_loss, step, began = 0.0, 0, time.monotonic()
-    for _ in range(parameters.epochs):
-        for batch in _batches([len(document) for document in documents], parameters.batch_size, shuffle):
-            input_ids, mask = _pad([documents[i] for i in batch], pad_id, device)
-            with torch.autocast(device.type, torch.bfloat16, enabled=_has_bf16(device)):
-                logits = model(input_ids=input_ids, attention_mask=mask).logits
-            loss = loss_function(logits.float(), torch.tensor([targets[i] for i in batch], device=device))
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-            optimizer.zero_grad(set_to_none=True)
-            step += 1
-            _check(loss, step)
-            mean_loss += (loss.item() - mean_loss) / min(step, 50)
-            left = (time.monotonic() - began) / step * (steps - step)
-            on_progress(Progress(step, steps, mean_loss, left))
-    model.train(False)
-    return model
-
-
-def _device(settings: Settings) -> torch.device:
-    if settings.device != "cpu" and torch.cuda.is_available():
-        return torch.device("cuda")
-    if settings.device == "cuda":
-        raise TrainingError("device cuda was asked for, but torch finds none")
-    torch.set_num_threads(cores(settings))
-    return torch.device("cpu")
-
-
-def _check(loss: torch.Tensor, step: int) -> None:
-    if not torch.isfinite(loss):
-        raise TrainingError(f"the training diverged at step {step}: the loss is {loss.item()}; learn more slowly")
-
-
-def _model(base: Path, labels: Sequence[str]) -> PreTrainedModel:
-    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
-            base,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            attn_implementation="sdpa",
-            dtype=torch.float32,
-            num_labels=len(labels),
-            id2label=dict(enumerate(labels)),
-            label2id={label: i for i, label in enumerate(labels)},
-            ignore_mismatched_sizes=True,
-        )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise TrainingError(f"base model {base} can't be loaded: {str(error).splitlines()[0]}") from None
-    read_first_token_only(model)
-    return model
-
-
-def _optimizer(model: PreTrainedModel, parameters: Parameters, steps: int) -> tuple[Any, Any]:
-    """AdamW with a faster head, no decay of biases and norms, linear warm-up and decay."""
-    groups = []
-    for in_head, rate in (
-        (False, parameters.learning_rate),
-        (True, parameters.learning_rate * parameters.head_factor),
-    ):
-        for decays in (False, True):
-            found = [
-                weight
-                for name, weight in model.named_parameters()
-                if name.startswith("classifier") is in_head and (weight.ndim > 1) is decays
-            ]
-            groups.append({"params": found, "lr": rate, "weight_decay": parameters.weight_decay if decays else 0.0})
-    optimizer = torch.optim.AdamW([group for group in groups if group["params"]], fused=True)
-    warm = max(1, int(steps * parameters.warmup))
-
-    def factor(step: int) -> float:
-        return min((step + 1) / warm, max(0.0, (steps - step) / max(1, steps - warm)))
-
-    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-
-
-def _batches(lengths: Sequence[int], size: int, shuffle: random.Random) -> list[list[int]]:
-    """Random batches of documents of like length."""
-    order = list(range(len(lengths)))
-    shuffle.shuffle(order)
-    found: list[list[int]] = []
-    for start in range(0, len(order), size * _MEGABATCH):
-        mega = sorted(order[start : start + size * _MEGABATCH], key=lengths.__getitem__)
-        found += [mega[i : i + size] for i in range(0, len(mega), size)]
-    shuffle.shuffle(found)
+    description = {
+        "device": settings.device,
+        "threads": cores(settings),
+        "checkpoint_s": settings.training_checkpoint_s,
+    }
+    open_job(job, work, description)
+    finished = work / "learning.json"
+    micro_batch = job.parameters.micro_batch or job.parameters.batch_size
+    while not ((work / "model").is_dir() and finished.is_file()):
+        if _run(_command(settings, work, micro_batch), work, on_progress, on_epoch):
+            continue
+        if micro_batch == 1:
+            raise TrainingError("out of memory even with one document at a time; a smaller base model needs less")
+        micro_batch = (micro_batch + 1) // 2
+    found: dict[str, Any] = json.loads(finished.read_text())
     return found
 
 
-def _pad(rows: list[Sequence[int]], pad_id: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    length = max(map(len, rows))
-    ids = torch.full((len(rows), length), pad_id)
-    mask = torch.zeros((len(rows), length), dtype=torch.long)
-    for i, row in enumerate(rows):
-        ids[i, : len(row)] = torch.tensor(row)
-        mask[i, : len(row)] = 1
-    return ids.to(device), mask.to(device)
+def _command(settings: Settings, work: Path, micro_batch: int) -> list[str]:
+    """A launcher such as torchrun takes a module after -m; without one it is this interpreter."""
+    launcher = shlex.split(settings.training_launcher)
+    if launcher and (Path(sys.executable).parent / launcher[0]).is_file():
+        launcher[0] = str(Path(sys.executable).parent / launcher[0])
+    return [*(launcher or [sys.executable]), "-m", _PROCESS, str(work), str(micro_batch)]
 
 
-def _has_bf16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+def _run(
+    command: list[str], work: Path, on_progress: Callable[[Progress], None], on_epoch: Callable[[Epoch], None]
+) -> bool:
+    """Run the child to its end; False when it ran out of memory."""
+    with _child(command, work) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            said = _parse(line)
+            if "progress" in said:
+                on_progress(Progress(**said["progress"]))
+            elif "epoch" in said:
+                on_epoch(Epoch(**said["epoch"]))
+            elif "error" in said:
+                raise TrainingError(said["error"])
+            elif "out_of_memory" in said:
+                return False
+        status = child.wait()
+    errors = (work / "errors.txt").read_text("utf-8", "replace")
+    if status in _KILLED or (status and _KILLED_RANK.search(errors)):
+        return False
+    if status:
+        last = [line.strip() for line in errors.splitlines() if line.strip()][-1:]
+        raise TrainingError(f"the fine-tuning ended with exit status {status}: {''.join(last) or 'it said nothing'}")
+    return True
+
+
+@contextmanager
+def _child(command: list[str], work: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """A child in a process group of its own. It waits for our lock to end itself when we are gone, even if killed."""
+    with (work / "lock").open("wb") as lock, (work / "errors.txt").open("wb") as stderr:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                start_new_session=True,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            )
+        except OSError as error:
+            raise TrainingError(f"the fine-tuning can't be started: {command[0]}: {error.strerror}") from None
+        try:
+            yield child
+        finally:
+            _end(child)
+
+
+def _end(child: "subprocess.Popen[bytes]") -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if child.poll() is None:
+            _signal(child, number)
+        try:
+            child.wait(_GRACE_S)
+        except subprocess.TimeoutExpired:
+            continue
+        break
+    _signal(child, signal.SIGKILL)  # what a launcher may have left of its group
+    if child.stdout is not None:
+        child.stdout.close()
+
+
+def _signal(child: "subprocess.Popen[bytes]", number: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, number)
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    """A line of ours; what a library prints there is passed over."""
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}

@@ -1,6 +1,6 @@
-"""A fine-tuned model, calibrated on validation and measured on test with the engine that will serve it."""
+"""A fine-tuned model, calibrated for each engine that it ran on, and measured on test with the one that will serve."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -8,51 +8,126 @@ from numpy.typing import NDArray
 
 from classifier.calibration import fit_temperature, softmax
 from classifier.checkpoint import Calibration, Checkpoint
+from classifier.checkpoint_folder import INT8
 from classifier.classifier import Classifier
-from db.queries.labelled import Labelled
-from trainer.baseline import baselines
+from sortline.settings import Settings
+from trainer.baseline import LabelIds
 from trainer.evaluate import evaluate
+from trainer.serving import Logits, Serving, label_indices
+from trainer.thresholds import Held, Thresholds, choose_thresholds
+from trainer.timing import milliseconds, milliseconds_alone
 from trainer.training_data import TrainingData
 
+_RECHECKED = 256
 
-def judge(classifier: Classifier, data: TrainingData) -> Checkpoint:
-    """The classifier's description, with temperature and metrics filled in.
 
-    Test is looked at once, after the temperature is fitted; nothing is chosen by it.
+@dataclass(frozen=True)
+class Judged:
+    """A model with its calibrations and metrics.
+
+    Of the held-out documents, in the order of `TrainingData.held_out`: ``probabilities`` and ``uncalibrated`` ones
+    (n, labels) of the serving engine, and what it would accept, ``accepted`` (n,).
     """
-    description = classifier.checkpoint
-    threshold = description.calibration("default").threshold
-    temperature = 1.0
-    if data.validation:
-        targets = class_indices(data.validation, description.labels)
-        temperature = fit_temperature(_logits(classifier, data.validation), targets)
-    metrics: dict[str, Any] = {
-        "engine": classifier.engine.name,
-        "temperature": temperature,
-        "threshold": threshold,
-        "snapshot": data.counts,
-    }
-    metrics["baselines"] = baselines(data.train, data.test)
-    if data.test:
-        logits = _logits(classifier, data.test)
-        probabilities = softmax(logits, temperature)
-        accepted = probabilities.max(axis=1) >= threshold
-        targets = class_indices(data.test, description.labels)
-        metrics["test"] = evaluate(probabilities, targets, description.labels, accepted, softmax(logits))
-    calibration = Calibration(temperature=temperature, threshold=threshold)
-    return description.model_copy(
-        update={
-            "calibrations": {"default": calibration, classifier.engine.name: calibration},
-            "metrics": metrics,
-        }
+
+    classifier: Classifier
+    probabilities: NDArray[np.float32]
+    uncalibrated: NDArray[np.float32]
+    accepted: NDArray[np.bool_]
+
+    @property
+    def description(self) -> Checkpoint:
+        return self.classifier.checkpoint
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        return self.description.metrics
+
+    def with_metrics(self, more: dict[str, Any]) -> "Judged":
+        """The same with further metrics."""
+        description = self.description.model_copy(update={"metrics": {**self.metrics, **more}})
+        return replace(self, classifier=self.classifier.calibrated_by(description))
+
+
+def judge(serving: Serving, data: TrainingData, baselines: dict[str, LabelIds], settings: Settings) -> Judged:
+    """Fit temperature and thresholds of every engine, then measure.
+
+    Temperatures are fitted on validation, thresholds planned on it and proved on calibration. Test is looked at
+    once, after that; nothing is chosen by it.
+    """
+    found = {name: _calibrated(logits, data, settings) for name, logits in serving.logits.items()}
+    engine = serving.classifier.engine.name
+    calibrations = {name: calibration for name, (calibration, _) in found.items()}
+    # An engine that was not at hand is nearest to the model itself.
+    calibrations["default"] = calibrations["torch-f32"]
+    chosen, thresholds = found[engine]
+    description = serving.classifier.checkpoint.model_copy(
+        update={"calibrations": calibrations, "engine": INT8 if engine == INT8 else None}
     )
+    classifier = serving.classifier.calibrated_by(description)
+    logits = serving.logits[engine]
+    probabilities, uncalibrated = softmax(logits, chosen.temperature), softmax(logits)
+    accepted = classifier.decide(probabilities).accept
+    metrics: dict[str, Any] = {
+        "engine": engine,
+        "temperature": chosen.temperature,
+        "threshold": chosen.threshold,
+        "snapshot": data.counts,
+        "baselines": _accuracies(baselines, data),
+        "guarantee": thresholds.guarantee,
+        "engines": serving.engines,
+        "latency": _latency(classifier, data),
+        "recheck": _recheck(probabilities, data),
+    }
+    if data.test:
+        place = slice(len(data.validation) + len(data.calibration), None)
+        metrics["test"] = evaluate(
+            probabilities[place],
+            label_indices(data.test, data.labels),
+            [name for _, name in data.labels],
+            accepted[place],
+            uncalibrated[place],
+        )
+    judged = classifier.calibrated_by(description.model_copy(update={"metrics": metrics}))
+    return Judged(judged, probabilities, uncalibrated, accepted)
 
 
-def class_indices(documents: Sequence[Labelled], labels: Sequence[str]) -> NDArray[np.int64]:
-    """Index of each document's label among ``labels``, (n,)."""
-    index = {label: i for i, label in enumerate(labels)}
-    return np.array([index[document.label] for document in documents], dtype=np.int64)
+def _calibrated(logits: Logits, data: TrainingData, settings: Settings) -> tuple[Calibration, Thresholds]:
+    first, second = len(data.validation), len(data.validation) + len(data.calibration)
+    targets = label_indices([*data.validation, *data.calibration], data.labels)
+    temperature = fit_temperature(logits[:first], targets[:first])
+    probabilities = softmax(logits[:second], temperature)
+    thresholds = choose_thresholds(
+        Held(probabilities[:first], targets[:first]),
+        Held(probabilities[first:], targets[first:]),
+        [label_id for label_id, _ in data.labels],
+        settings.risk_target,
+        settings.risk_confidence,
+        settings.accept_threshold,
+    )
+    calibration = Calibration(
+        temperature=temperature, threshold=thresholds.threshold, label_thresholds=thresholds.label_thresholds
+    )
+    return calibration, thresholds
 
 
-def _logits(classifier: Classifier, documents: Sequence[Labelled]) -> NDArray[np.float32]:
-    return classifier.logits([document.text for document in documents])
+def _accuracies(baselines: dict[str, LabelIds], data: TrainingData) -> dict[str, float]:
+    truth = np.array([document.label_id for document in data.test], np.int64)
+    return {name: float((predicted == truth).mean()) for name, predicted in baselines.items()}
+
+
+def _latency(classifier: Classifier, data: TrainingData) -> dict[str, float]:
+    texts = [document.text for document in data.held_out or data.train]
+    return {
+        "ms_per_document": milliseconds([classifier], texts)[0],
+        "ms_single_p50": milliseconds_alone(classifier, texts),
+    }
+
+
+def _recheck(probabilities: NDArray[np.float32], data: TrainingData) -> dict[str, list[Any]]:
+    """Answers that a worker repeats when it loads this model."""
+    documents, likeliest = data.held_out[:_RECHECKED], probabilities[:_RECHECKED].argmax(axis=1)
+    return {
+        "document_ids": [document.id for document in documents],
+        "labels": [data.labels[int(each)][0] for each in likeliest],
+        "confidences": [round(float(each), 6) for each in probabilities[:_RECHECKED].max(axis=1)],
+    }

@@ -16,7 +16,6 @@ from sortline.settings import Settings
 log = logging.getLogger(__name__)
 
 BEAT_EVERY_S = 2.0
-SILENT_S = 120.0  # who was not heard of for so long is given up
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -35,7 +34,7 @@ class Lease:
         self._settings = settings
         self._report = report
         self._progress: dict[str, Any] = {}
-        self._lost = False
+        self._lost = ""
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._beat_on, name=f"lease-{run_id}", daemon=True)
 
@@ -53,12 +52,12 @@ class Lease:
         """Note progress; it reaches the database with the next heartbeat.
 
         Raises:
-            ConflictError: the run was cancelled or given up.
+            ConflictError: the run was cancelled, or given to another process.
         """
         self._progress = {"stage": stage, **progress}
         self._report(self._progress)
         if self._lost:
-            raise ConflictError(f"training run {self.run_id} was taken away from this process")
+            raise ConflictError(f"training run {self.run_id} {self._lost}")
 
     def _beat_on(self) -> None:
         while not self._done.wait(BEAT_EVERY_S):
@@ -66,9 +65,10 @@ class Lease:
                 with session(self._settings.postgres_url) as opened:
                     ours = training_runs.beat(opened, self.run_id, self.token, self._progress)
                     opened.commit()
+                    state = training_runs.get(opened, self.run_id).state
             except (TransientError, DBAPIError) as error:
                 log.warning("heartbeat of training run %d: %s", self.run_id, error)
                 continue
             if not ours:
-                self._lost = True
+                self._lost = "was cancelled" if state == "cancelled" else "was taken away from this process"
                 return

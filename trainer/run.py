@@ -1,38 +1,45 @@
 """One training run, from labelled documents to a model version."""
 
+import errno
 import logging
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
-from classifier.base_models import base_model_folder
-from classifier.checkpoint import Calibration, Checkpoint, SnapshotReference
-from classifier.checkpoint_folder import StoredCheckpoint, write_checkpoint
-from classifier.classifier import assemble
-from classifier.store import ModelStore
-from classifier.tokens import DEFAULT_OVERLAP, longest_input
-from db.queries import model_versions, training_runs
-from db.queries.labelled import labelled_documents
+from classifier.checkpoint import Checkpoint, SnapshotReference
+from classifier.checkpoint_folder import library_versions
+from db.queries import model_versions, queue_items, snapshots, training_runs
+from db.queries.labelled import labelled_documents, newest_review_id, unlabelled_texts
 from db.session import session
-from sortline.errors import ConflictError, SortlineError, TransientError
+from sortline.errors import ConflictError, SortlineError, TrainingError, TransientError
 from sortline.settings import Settings
+from trainer.baseline import baseline_answers
 from trainer.compare import compare
-from trainer.judge import class_indices, judge
+from trainer.fine_tune import Epoch, Job, Progress, fine_tune
+from trainer.judge import Judged, judge
+from trainer.label_errors import HeldOut, Suspect, find_label_errors
 from trainer.lease import Lease, Report
-from trainer.parameters import Parameters, read_parameters
-from trainer.snapshot import store_snapshot
+from trainer.parameters import Parameters
+from trainer.prepare import Base, effective_parameters, find_base, prepare_job
+from trainer.publish import Published, publish, withdraw
+from trainer.serving import AGREEMENT_DOCUMENTS, Serving, choose_serving
+from trainer.snapshot import read_snapshot, store_snapshot
 from trainer.split import assign_new
-from trainer.tokenizer import save_tokenizer, training_tokenizer
 from trainer.training_data import TrainingData, select
+from trainer.work import work_folder
 
 log = logging.getLogger(__name__)
+
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def train(settings: Settings, run_id: int, report: Report = lambda _: None) -> int | None:
     """Carry out a waiting run; the candidate goes live if the gate lets it pass.
+
+    A run that another process began goes on with the documents that were frozen then, from the last checkpoint of
+    its fine-tuning.
 
     Args:
         report: called with progress: stage and, while fine-tuning, step, steps, loss, left_s.
@@ -48,78 +55,76 @@ def train(settings: Settings, run_id: int, report: Report = lambda _: None) -> i
         opened.commit()
     if token is None:
         return None
+    work = work_folder(settings, run_id)
     try:
         with Lease(settings, run_id, token, report) as lease:
-            return _train(settings, lease)
+            version_id = _train(settings, lease, work)
     except BaseException as error:
-        _note_failure(settings, run_id, token, error)
-        raise
+        failure = _as_ours(error)
+        _note_failure(settings, run_id, token, failure, work)
+        if failure is error:
+            raise
+        raise failure from error
+    shutil.rmtree(work, ignore_errors=True)
+    return version_id
 
 
-def _train(settings: Settings, lease: Lease) -> int:
-    with session(settings.postgres_url) as opened:
-        parameters = read_parameters(training_runs.get(opened, lease.run_id).parameters)
-    base_model = parameters.base_model or settings.base_model
-    base = base_model_folder(base_model)
-    data, snapshot = _freeze(settings, lease, parameters)
-    max_length = min(parameters.max_length, longest_input(base))
-    description = Checkpoint(
-        label_ids=[label_id for label_id, _ in data.labels],
-        labels=[name for _, name in data.labels],
-        cleaning=parameters.cleaning,
-        max_length=max_length,
-        window_overlap=min(DEFAULT_OVERLAP, max_length // 4),
-        calibrations={"default": Calibration(threshold=settings.accept_threshold)},
-        base_model=base_model,
-        snapshot=snapshot,
-    )
-    with tempfile.TemporaryDirectory(prefix="sortline-") as name:
-        draft = Path(name) / "draft"
-        draft.mkdir()
-        _fine_tune(settings, lease, parameters, base, data, description, draft)
-        lease.tell("evaluating")
-        classifier = assemble(draft, description, settings)
-        judged = judge(classifier, data)
-        lease.tell("comparing with the active version")
-        verdict = compare(settings, classifier.calibrated_by(judged), data)
-        lease.tell("writing the checkpoint")
-        stored = write_checkpoint(
-            Path(name) / f"run-{lease.run_id}",
-            judged,
-            lambda folder: shutil.copytree(draft, folder, dirs_exist_ok=True),
-        )
-        store = ModelStore(settings.models, settings.data_dir / "cache" / "checkpoints")
-        uri = store.put(stored.folder, f"run-{lease.run_id}-{stored.sha256[:12]}")
-    return _register(settings, lease, uri, stored, verdict)
+def _train(settings: Settings, lease: Lease, work: Path) -> int:
+    withdraw(settings, lease.run_id, range(1, lease.token))
+    base, parameters, data, snapshot = _freeze(settings, lease)
+    job, description = prepare_job(base, parameters, data, snapshot, work / "tokenizer", settings.accept_threshold)
+    learning = _fine_tune(settings, lease, job, work)
+    draft = _draft(work)
+    lease.tell("evaluating")
+    serving = _choose_serving(settings, lease, draft, description, data)
+    baselines = baseline_answers(data.train, data.test)
+    judged = judge(serving, data, baselines, settings)
+    lease.tell("looking for label errors")
+    suspects = _label_errors(settings, base, judged, data)
+    lease.tell("comparing with the active version")
+    verdict = compare(settings, judged.classifier, data, baselines)
+    more = {
+        "learning": learning,
+        "parameters": parameters.model_dump(mode="json", exclude={"cleaning"}),
+        "versions": library_versions(),
+        "size_bytes": sum(path.stat().st_size for path in draft.rglob("*") if path.is_file()),
+        "label_errors": len(suspects),
+        "gate": verdict,
+    }
+    judged = judged.with_metrics(more)
+    lease.tell("writing the checkpoint")
+    published = publish(draft, judged, data, suspects, settings, lease.run_id, lease.token)
+    return _register(settings, lease, published, judged.metrics, suspects)
 
 
-def _freeze(settings: Settings, lease: Lease, parameters: Parameters) -> tuple[TrainingData, SnapshotReference]:
-    """Take the labelled documents as they are now."""
+def _freeze(settings: Settings, lease: Lease) -> tuple[Base, Parameters, TrainingData, SnapshotReference]:
+    """Take the labelled documents as they are now, or as they were when the run first began."""
     lease.tell("reading labelled documents")
     with session(settings.postgres_url) as opened:
+        run = training_runs.get(opened, lease.run_id)
+        parameters = effective_parameters(opened, run.parameters, settings.base_model)
+        base = find_base(opened, settings, parameters)
+        if run.snapshot_id is not None:
+            row = snapshots.get(opened, run.snapshot_id)
+            return base, parameters, read_snapshot(opened, row), SnapshotReference(id=row.id, sha256=row.sha256)
+        newest = newest_review_id(opened)
         assign_new(opened)
-        data = select(labelled_documents(opened), parameters.keep_near_duplicates, parameters.drop_rare_labels)
-        row = store_snapshot(opened, data, settings.models, lease.run_id)
+        active = model_versions.active(opened)
+        data = select(
+            labelled_documents(opened),
+            parameters.keep_near_duplicates,
+            parameters.drop_rare_labels,
+            None if active is None else active.label_ids,
+            parameters.min_examples,
+        )
+        row = store_snapshot(opened, data, settings.models, str(lease.run_id))
+        if not snapshots.attach(opened, row.id, lease.run_id, lease.token, newest):
+            raise ConflictError(f"training run {lease.run_id} was taken away from this process")
         opened.commit()
-        return data, SnapshotReference(id=row.id, sha256=row.sha256)
+        return base, parameters, data, SnapshotReference(id=row.id, sha256=row.sha256)
 
 
-def _fine_tune(
-    settings: Settings,
-    lease: Lease,
-    parameters: Parameters,
-    base: Path,
-    data: TrainingData,
-    description: Checkpoint,
-    folder: Path,
-) -> None:
-    """Train, and save model and tokenizer in the folder."""
-    from trainer.fine_tune import Progress, fine_tune
-
-    save_tokenizer(base, folder)
-    tokenizer = training_tokenizer(folder, base, description.max_length)
-    texts = [description.cleaning(document.text) for document in data.train]
-
+def _fine_tune(settings: Settings, lease: Lease, job: Job, work: Path) -> dict[str, Any]:
     def on_progress(progress: Progress) -> None:
         lease.tell(
             "fine-tuning",
@@ -129,54 +134,80 @@ def _fine_tune(
             left_s=round(progress.left_s, 1),
         )
 
-    model = fine_tune(
-        base,
-        [prepared.windows[0] for prepared in tokenizer.prepare(texts)],
-        class_indices(data.train, description.labels).tolist(),
-        description.labels,
-        parameters,
-        tokenizer.pad_id,
-        settings,
-        on_progress,
-    )
-    model.save_pretrained(folder)
+    def on_epoch(epoch: Epoch) -> None:
+        log.info("epoch %d: accuracy %.4f, macro-F1 %.4f on validation", epoch.epoch, epoch.accuracy, epoch.macro_f1)
+
+    return fine_tune(job, work, settings, on_progress, on_epoch)
 
 
-def _register(settings: Settings, lease: Lease, uri: str, stored: StoredCheckpoint, verdict: dict[str, Any]) -> int:
+def _draft(work: Path) -> Path:
+    """A folder with the fine-tuned model and its tokenizer."""
+    draft = work / "draft"
+    shutil.rmtree(draft, ignore_errors=True)
+    shutil.copytree(work / "model", draft)
+    shutil.copytree(work / "tokenizer", draft, dirs_exist_ok=True)
+    return draft
+
+
+def _choose_serving(
+    settings: Settings, lease: Lease, draft: Path, description: Checkpoint, data: TrainingData
+) -> Serving:
+    with session(settings.postgres_url) as opened:
+        unlabelled = unlabelled_texts(opened, AGREEMENT_DOCUMENTS)
+    return choose_serving(draft, description, data, unlabelled, settings)
+
+
+def _label_errors(settings: Settings, base: Base, judged: Judged, data: TrainingData) -> list[Suspect]:
+    """Suspects; a run does not fail for want of them."""
+    held_out = HeldOut(data.held_out, judged.probabilities)
+    try:
+        return find_label_errors(data, base.folder, judged.description.cleaning, held_out, settings)
+    except SortlineError as error:
+        log.warning("label errors are not looked for: %s", error)
+        return []
+
+
+def _register(
+    settings: Settings, lease: Lease, published: Published, metrics: dict[str, Any], suspects: list[Suspect]
+) -> int:
     """The checkpoint becomes a model version, the verdict is carried out, and the run ends: one transaction."""
-    description = stored.description
+    description, verdict = published.stored.description, metrics["gate"]
     with session(settings.postgres_url) as opened:
         before = model_versions.active(opened)
         version = model_versions.create(
             opened,
-            checkpoint_uri=uri,
-            sha256=stored.sha256,
+            checkpoint_uri=published.uri,
+            sha256=published.stored.sha256,
             base_model=description.base_model,
             parent_id=before.id if before else None,
             label_ids=description.label_ids,
-            metrics={**description.metrics, "gate": verdict},
+            metrics={**metrics, "report": published.report},
         )
         model_versions.settle(
             opened, version.id, verdict["outcome"], verdict["against"], settings.auto_promote, actor="trainer"
         )
-        ours = training_runs.finish(
-            opened,
-            lease.run_id,
-            lease.token,
-            state="done",
-            model_version_id=version.id,
-            snapshot_id=description.snapshot.id,
-        )
+        queue_items.add(opened, [(each.document_id, each.score) for each in suspects], "label_error")
+        ours = training_runs.finish(opened, lease.run_id, lease.token, state="done", model_version_id=version.id)
         if not ours:
             raise ConflictError(f"training run {lease.run_id} was taken away from this process")
         opened.commit()
         return version.id
 
 
-def _note_failure(settings: Settings, run_id: int, token: int, error: BaseException) -> None:
+def _as_ours(error: BaseException) -> BaseException:
+    """What a machine runs out of, as a sentence."""
+    if isinstance(error, OSError) and error.errno in _DISK_FULL:
+        return TrainingError(f"the disk is full: {error.filename or 'a file'} can't be written")
+    if isinstance(error, MemoryError):
+        return TrainingError("out of memory outside the fine-tuning; fewer documents or a smaller model need less")
+    return error
+
+
+def _note_failure(settings: Settings, run_id: int, token: int, error: BaseException, work: Path) -> None:
+    """Write into the run's row how it ended, and take away what it leaves; a run that was lost is another's."""
     if isinstance(error, SortlineError):
         state, reason = "failed", str(error)
-    elif isinstance(error, KeyboardInterrupt):
+    elif isinstance(error, KeyboardInterrupt | SystemExit):
         state, reason = "cancelled", "interrupted"
     else:
         state, reason = "failed", f"{type(error).__name__}: {error}".partition("\n")[0]
@@ -184,5 +215,11 @@ def _note_failure(settings: Settings, run_id: int, token: int, error: BaseExcept
         with session(settings.postgres_url) as opened:
             training_runs.finish(opened, run_id, token, state=state, error=reason)
             opened.commit()
+            run = training_runs.get(opened, run_id)
     except (TransientError, DBAPIError) as away:
         log.error("training run %d ended (%s), but its row can't be written: %s", run_id, reason, away)
+        return
+    if run.model_version_id is None:
+        withdraw(settings, run_id, range(token, token + 1))
+    if run.state not in ("waiting", "running"):
+        shutil.rmtree(work, ignore_errors=True)

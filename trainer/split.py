@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 from db.queries.labelled import Labelled, labelled_documents, lock_splits, store_splits
 from trainer.near_duplicates import near_duplicate_groups
 
-HELD_OUT = ("validation", "test")
+HELD_OUT = ("validation", "calibration", "test")
 LEFT_OUT = "left_out"
-_VALIDATION, _TEST = 0.1, 0.2  # of the groups: the first tenth validates, the second tests
+_TENTHS = ("validation", "test", "calibration")  # a tenth of the groups each, in this order; the rest trains
 
 Groups = NDArray[np.int64]
 
@@ -77,9 +77,9 @@ def groups_of(documents: Sequence[Labelled]) -> Groups:
 
 
 def by_hash(key: bytes) -> str:
-    """The split that a group's key falls into: validation 10 %, test 10 %, train the rest."""
-    place = share(key, "split")
-    return "validation" if place < _VALIDATION else "test" if place < _TEST else "train"
+    """The split that a group's key falls into: validation, test and calibration 10 % each, train the rest."""
+    tenth = int(share(key, "split") * 10)
+    return _TENTHS[tenth] if tenth < len(_TENTHS) else "train"
 
 
 def share(key: bytes, purpose: str) -> float:

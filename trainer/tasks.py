@@ -1,16 +1,23 @@
 """Celery tasks of the trainer: thin, each calls a plain function."""
 
 import logging
+import time
 
-from db.queries import training_runs
+from kombu.exceptions import OperationalError
+from sqlalchemy.exc import DBAPIError
+
+from db.queries import outbox, rescore, training_runs
 from db.session import session
-from sortline.errors import SortlineError
+from sortline.errors import ConflictError, SortlineError, TransientError
+from trainer import trigger
 from trainer.celery import app, settings
-from trainer.lease import SILENT_S
+from trainer.work import remove_work
 
 log = logging.getLogger(__name__)
 
-_UNDELIVERED_S = 300.0  # a run that waits for so long is sent again: its message may be lost
+_UNDELIVERED_S = 300.0  # what waits for so long is sent again: its message may be lost
+_SENT_DAYS = 7
+_rescored: dict[int, float] = {}  # when re-scoring by a version was last asked for
 
 
 @app.task(name="trainer.train")
@@ -21,19 +28,72 @@ def train(run_id: int) -> None:
     try:
         version_id = run_training(settings, run_id)
     except SortlineError as error:
-        log.error("training run %d failed: %s", run_id, error)
+        log.error("training run %d ended without a model: %s", run_id, error)
     else:
         log.info("training run %d: model version %s", run_id, version_id)
 
 
+@app.task(name="trainer.look")
+def look() -> None:
+    """Start a training when one is due."""
+    with session(settings.postgres_url) as opened:
+        reason = trigger.due(opened, settings)
+        if reason is None:
+            return
+        try:
+            run = trigger.request(opened, settings, reason)
+        except ConflictError:
+            return  # somebody was quicker
+    log.info("training run %d starts: %s", run.id, reason)
+
+
 @app.task(name="trainer.expire_leases")
 def expire_leases() -> None:
-    """Fail the runs whose process died, so that a new one can start; send again what waits in vain."""
+    """Hand on the runs whose process died; send again what waits in vain; clear up after what has ended."""
     with session(settings.postgres_url) as opened:
-        expired = training_runs.expire(opened, SILENT_S)
+        lost = training_runs.expire(opened, settings.training_silent_s, settings.training_attempts)
         waiting = training_runs.waiting(opened, _UNDELIVERED_S)
         opened.commit()
-    for run_id in expired:
-        log.warning("training run %d is given up: its process is silent", run_id)
-    for run_id in waiting:  # while another message of the run is on its way, the claim lets only one begin
-        train.apply_async((run_id,), expires=_UNDELIVERED_S)
+        unfinished = training_runs.unfinished(opened)
+    for run in lost:
+        log.warning("training run %d was taken from a silent process: it is %s now", run.id, run.state)
+    # While another message of the run is on its way, the claim lets only one begin.
+    for run_id in {*waiting, *(run.id for run in lost if run.state == "waiting")}:
+        trigger.send(settings, run_id, expires_s=_UNDELIVERED_S)
+    remove_work(settings, [unfinished.id] if unfinished else [])
+
+
+@app.task(name="trainer.sweep_outbox")
+def sweep_outbox() -> None:
+    """Send the events that committed transactions left."""
+    from trainer.outbox import sweep
+
+    try:
+        sweep(settings)
+    except (TransientError, DBAPIError) as error:
+        log.warning("the outbox waits: %s", error)
+
+
+@app.task(name="trainer.ask_for_rescoring")
+def ask_for_rescoring() -> None:
+    """Let a worker score again what waits for a person and has no prediction of the active version."""
+    with session(settings.postgres_url) as opened:
+        version_id = rescore.stale(opened)
+    if version_id is None or time.monotonic() - _rescored.get(version_id, float("-inf")) < _UNDELIVERED_S:
+        return
+    try:
+        app.send_task("worker.rescore", [version_id], queue="worker", expires=_UNDELIVERED_S, retry=False)
+    except OperationalError as error:
+        log.warning("re-scoring by model version %d can't be asked for: %s", version_id, error)
+        return
+    _rescored[version_id] = time.monotonic()
+
+
+@app.task(name="trainer.prune_outbox")
+def prune_outbox() -> None:
+    """Remove events that were sent long ago."""
+    with session(settings.postgres_url) as opened:
+        removed = outbox.prune(opened, _SENT_DAYS)
+        opened.commit()
+    if removed:
+        log.info("%d events that were sent over %d days ago are removed from the outbox", removed, _SENT_DAYS)

@@ -20,6 +20,7 @@ from sortline.errors import (
     NotFoundError,
     QueueFullError,
     SortlineError,
+    TrainingError,
     TransientError,
 )
 
@@ -29,6 +30,7 @@ MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
 _STATUS: tuple[tuple[type[SortlineError], int], ...] = (
     (InvalidDocumentError, 422),
+    (TrainingError, 422),
     (NotFoundError, 404),
     (ConflictError, 409),
     (QueueFullError, 429),

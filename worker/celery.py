@@ -5,7 +5,7 @@ from kombu.entity import Queue
 
 from sortline.logs import set_up_logging, silence_telemetry
 from sortline.settings import get_settings
-from worker import enqueue_task
+from worker import enqueue_task, rescore_task
 from worker.intake import IntakeStep
 
 settings = get_settings()
@@ -23,6 +23,7 @@ app.conf.update(
     worker_send_task_events=True,
 )
 app.steps["worker"].add(IntakeStep)
+rescore_task.register(app, settings)
 if settings.celery_door:
     app.conf.task_queues = [Queue("worker"), Queue(enqueue_task.QUEUE)]  # type: ignore[no-untyped-call]
     enqueue_task.register(app, settings)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
@@ -35,7 +36,7 @@ def commit_batches(session: Session, batches: Sequence[MicroBatch]) -> list[Resu
     """
     rows: dict[Key, dict[str, Any]] = {}
     events: list[tuple[Key, ResultEvent]] = []
-    at = _now()
+    at = now()
     for batch in batches:
         for key, row, event in _rows(batch, at):
             earlier = rows.get(key)
@@ -53,7 +54,7 @@ def commit_dead(session: Session, dead: Sequence[DeadEntry]) -> list[ResultEvent
     """Store dead letters in one transaction; returns the `dead` event of each."""
     bury(session, [_letter(item) for item in dead])
     session.commit()
-    at = _now()
+    at = now()
     return [ResultEvent("dead", item.entry.source, item.entry.id, decision=item.reason, at=at) for item in dead]
 
 
@@ -73,6 +74,7 @@ def _rows(batch: MicroBatch, at: str) -> list[tuple[Key, dict[str, Any], ResultE
     best, confidence, accepted = classifier.decide(batch.probabilities)
     label_ids, labels = classifier.checkpoint.label_ids, classifier.checkpoint.labels
     probabilities = np.ascontiguousarray(batch.probabilities, dtype=np.float32)
+    margins = margin(probabilities)
     rows = []
     for i, (entry, prepared) in enumerate(zip(batch.entries, batch.prepared, strict=True)):
         index, sure = int(best[i]), float(confidence[i])
@@ -93,12 +95,19 @@ def _rows(batch: MicroBatch, at: str) -> list[tuple[Key, dict[str, Any], ResultE
             "decision": decision,
             "windows": len(prepared.windows),
             "truncated": prepared.truncated,
+            "margin": margins[i],
         }
         event = ResultEvent(
             "classified", entry.source, entry.id, labels[index], f"{sure:.6f}", decision, str(version), at
         )
         rows.append(((entry.source, entry.id, entry.content_hash), row, event))
     return rows
+
+
+def margin(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How much likelier the likeliest label is than the next, (n,), of probabilities (n, labels)."""
+    two = np.partition(probabilities, -2, axis=1)[:, -2:]
+    return np.asarray(two[:, 1] - two[:, 0], np.float32)
 
 
 def _as_stored(event: ResultEvent, stored: StoredPrediction) -> ResultEvent:
@@ -129,5 +138,6 @@ def _order(entry_id: str) -> tuple[int, int]:
     return int(milliseconds), int(sequence or 0)
 
 
-def _now() -> str:
+def now() -> str:
+    """This moment, as events tell it."""
     return datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds")

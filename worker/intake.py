@@ -188,6 +188,7 @@ class IntakeStep(bootsteps.StartStopStep):
         """Start the intake."""
         settings: Settings = worker.app.conf["sortline_settings"]
         self.intake = Intake(settings, worker.app, worker.hostname)
+        worker.app.conf["sortline_intake"] = self.intake  # for tasks that need the loaded model
         self.intake.start()
 
     def stop(self, _worker: Any) -> None:

@@ -1,4 +1,4 @@
-"""Writing a micro-batch: documents and predictions together, idempotent, set-based.
+"""Writing a micro-batch: documents, predictions and what waits for a person; idempotent, set-based.
 
 The rows travel as one JSON text: Postgres unpacks it at 22 µs a document with both inserts, where
 arrays bound one by one cost 21 µs a document in Python alone (docs/decisions/0002-intake.md).
@@ -14,7 +14,7 @@ WITH incoming AS MATERIALIZED (
   SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS row (
     source text, id text, hash text, text text, repaired boolean, meta jsonb, lane text, entry_id text,
     version integer, label integer, confidence real, probabilities real[], decision text,
-    windows smallint, truncated boolean)
+    windows smallint, truncated boolean, margin real)
 ), stored AS (
   INSERT INTO documents (source, external_id, content_hash, text, repaired, meta, lane, entry_id)
   SELECT source, id, decode(hash, 'hex'), text, repaired, meta, lane, entry_id FROM incoming
@@ -31,6 +31,12 @@ WITH incoming AS MATERIALIZED (
   SELECT document_id, version, 'live', label, confidence, probabilities, decision, windows, truncated
   FROM matched WHERE fresh OR NOT EXISTS (
     SELECT FROM predictions known WHERE known.document_id = matched.document_id AND known.kind = 'live')
+  ON CONFLICT DO NOTHING RETURNING document_id
+), waiting AS (
+  INSERT INTO queue_items (document_id, reason, score, model_version_id)
+  SELECT document_id, 'doubtful', margin, version FROM matched JOIN predicted USING (document_id)
+  WHERE decision = 'review' AND (fresh OR NOT EXISTS (
+    SELECT FROM reviews WHERE reviews.document_id = matched.document_id))
   ON CONFLICT DO NOTHING
 )
 SELECT document_id, source, id, hash FROM matched WHERE NOT fresh
@@ -62,7 +68,9 @@ Key = tuple[str, str, str]
 
 
 def store_batch(session: Session, rows: str) -> dict[Key, StoredPrediction]:
-    """Insert documents and predictions, given as a JSON list of objects with the keys of `incoming`.
+    """Insert documents, predictions, and queue items of what is to be reviewed.
+
+    They are given as a JSON list of objects with the keys of `incoming`.
 
     The rows must differ in (source, id, hash). A document that is known keeps its prediction.
 

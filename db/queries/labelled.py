@@ -6,19 +6,35 @@ from typing import Any, NamedTuple
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-# The newest decision that is not superseded by an undo; skips decide nothing.
+# Each reviewer has one vote, the newest decision that no undo supersedes; skips decide nothing. The majority wins,
+# the latest where votes are even.
 _LABELLED = text("""
-WITH decided AS (
-  SELECT DISTINCT ON (document_id) document_id, label_id, reason, action FROM reviews
+WITH standing AS (
+  SELECT DISTINCT ON (document_id, reviewer_id) document_id, id, label_id, reason, created_at FROM reviews
   WHERE action IN ('confirm', 'correct', 'none_fits')
     AND NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = reviews.id)
-  ORDER BY document_id, created_at DESC, id DESC)
+  ORDER BY document_id, reviewer_id, created_at DESC, id DESC
+), voted AS (
+  SELECT document_id, label_id, count(*) AS votes, max(created_at) AS newest_at,
+         array_agg(id ORDER BY id) AS review_ids,
+         bool_or(reason = 'import') AS imported, bool_or(reason = 'audit') AS audited
+  FROM standing GROUP BY document_id, label_id
+), decided AS (
+  SELECT DISTINCT ON (document_id) document_id, label_id, review_ids, count(*) OVER labels > 1 AS conflict,
+         bool_or(imported) OVER labels AS imported, bool_or(audited) OVER labels AS audited
+  FROM voted WINDOW labels AS (PARTITION BY document_id)
+  ORDER BY document_id, votes DESC, newest_at DESC, review_ids DESC)
 SELECT documents.id, documents.text, documents.content_hash, labels.id AS label_id, labels.name AS label,
-       decided.reason IN ('import', 'audit') AS may_be_held_out,
-       document_splits.group_id, document_splits.split
+       imported OR audited AS may_be_held_out, document_splits.group_id, document_splits.split,
+       CASE WHEN audited THEN 'audit' WHEN imported THEN 'import' ELSE 'review' END AS origin, review_ids, conflict
 FROM decided JOIN documents ON documents.id = document_id JOIN labels ON labels.id = label_id
 LEFT JOIN document_splits ON document_splits.document_id = documents.id
 WHERE labels.archived_at IS NULL ORDER BY documents.id
+""")
+_TEXTS = text("SELECT id, text FROM documents WHERE id = ANY(:ids)")
+_UNLABELLED = text("""
+SELECT text FROM documents WHERE NOT EXISTS (SELECT FROM reviews WHERE reviews.document_id = documents.id)
+ORDER BY id DESC LIMIT :count
 """)
 _LABELS = text("INSERT INTO labels (name) SELECT unnest(CAST(:names AS text[])) ON CONFLICT (name) DO NOTHING")
 _IMPORT = text("""
@@ -45,6 +61,8 @@ WITH incoming AS MATERIALIZED (
     AND before.id = (SELECT max(id) FROM reviews last WHERE last.document_id = known.id
                      AND last.reviewer_id = users.id) AND before.label_id = labels.id)
   RETURNING document_id
+), decided AS (
+  DELETE FROM queue_items USING reviewed WHERE queue_items.document_id = reviewed.document_id
 )
 SELECT (SELECT count(*) FROM stored), (SELECT count(*) FROM reviewed)
 """)
@@ -60,7 +78,11 @@ _LOCK = 0x50F71211  # the advisory lock of who assigns splits
 
 
 class Labelled(NamedTuple):
-    """A document and the label people gave it; ``split`` is None until it is assigned."""
+    """A document and the label people gave it.
+
+    ``split`` is None until it is assigned; ``origin``: import, audit or review; ``review_ids``: the decisions that
+    gave the label, in their order; ``conflict``: whether people's standing decisions differ.
+    """
 
     id: int
     text: str
@@ -70,11 +92,29 @@ class Labelled(NamedTuple):
     may_be_held_out: bool
     group_id: int | None
     split: str | None
+    origin: str = "import"
+    review_ids: Sequence[int] = ()
+    conflict: bool = False
 
 
 def labelled_documents(session: Session) -> list[Labelled]:
     """All labelled documents of labels in use, by id."""
     return [Labelled(*row) for row in session.execute(_LABELLED)]
+
+
+def newest_review_id(session: Session) -> int:
+    """The greatest id of a decision; 0 without any."""
+    return int(session.scalar(text("SELECT coalesce(max(id), 0) FROM reviews")) or 0)
+
+
+def texts(session: Session, ids: Sequence[int]) -> dict[int, str]:
+    """Texts of documents by id; what was erased is missing."""
+    return {row.id: row.text for row in session.execute(_TEXTS, {"ids": list(ids)})}
+
+
+def unlabelled_texts(session: Session, count: int) -> list[str]:
+    """Texts of the newest documents that nobody has decided on, at most ``count``."""
+    return list(session.scalars(_UNLABELLED, {"count": count}))
 
 
 def import_examples(session: Session, rows: str, labels: Sequence[str]) -> tuple[int, int]:

@@ -1,15 +1,23 @@
 """Queries on training_runs: the row, not the broker, says what is running."""
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from db.models import TrainingRun
+from db.models import AuditEvent, TrainingRun
 from sortline.errors import ConflictError, NotFoundError
 
 _OPEN = ("waiting", "running")
+# By the primary key, and no further than asked: it is fast at any number of decisions.
+_SINCE = text("""
+SELECT count(*) FROM (
+  SELECT FROM reviews WHERE action IN ('confirm', 'correct', 'none_fits')
+    AND id > (SELECT coalesce(max(newest_review_id), 0) FROM training_runs) LIMIT :most) newer
+""")
 
 
 def create(session: Session, reason: str, parameters: dict[str, Any]) -> TrainingRun:
@@ -24,9 +32,30 @@ def create(session: Session, reason: str, parameters: dict[str, Any]) -> Trainin
         session.flush()
     except IntegrityError:
         session.rollback()
-        busy = session.scalar(select(TrainingRun.id).where(TrainingRun.state.in_(_OPEN)))
-        raise ConflictError(f"training run {busy} is not finished yet") from None
+        busy = unfinished(session)
+        raise ConflictError(
+            f"training run {busy.id} is {describe(busy)}" if busy else "a training run just ended"
+        ) from None
     return run
+
+
+def unfinished(session: Session) -> TrainingRun | None:
+    """The run that waits or runs, if there is one."""
+    return session.scalar(select(TrainingRun).where(TrainingRun.state.in_(_OPEN)))
+
+
+def newest(session: Session, limit: int = 1) -> Sequence[TrainingRun]:
+    """Runs, newest first."""
+    return session.scalars(select(TrainingRun).order_by(TrainingRun.id.desc()).limit(limit)).all()
+
+
+def describe(run: TrainingRun) -> str:
+    """State of a run and how far it is, in a few words."""
+    progress = run.progress
+    if run.state != "running" or "stage" not in progress:
+        return run.state
+    step = f", step {progress['step']:,} of {progress['steps']:,}" if "step" in progress else ""
+    return f"running ({progress['stage']}{step})"
 
 
 def get(session: Session, run_id: int) -> TrainingRun:
@@ -46,7 +75,8 @@ def claim(session: Session, run_id: int) -> int | None:
     return session.scalar(
         update(TrainingRun)
         .where(TrainingRun.id == run_id, TrainingRun.state == "waiting")
-        .values(state="running", lease_token=TrainingRun.lease_token + 1, started_at=func.clock_timestamp(),
+        .values(state="running", lease_token=TrainingRun.lease_token + 1, attempts=TrainingRun.attempts + 1,
+                started_at=func.coalesce(TrainingRun.started_at, func.clock_timestamp()),
                 heartbeat_at=func.clock_timestamp())
         .returning(TrainingRun.lease_token)
     )  # fmt: skip
@@ -72,20 +102,63 @@ def finish(session: Session, run_id: int, token: int, **columns: Any) -> bool:
     return bool(done.rowcount)  # type: ignore[attr-defined]
 
 
-def expire(session: Session, silent_s: float) -> list[int]:
-    """Fail the runs whose process has not been heard of for ``silent_s`` seconds; returns their ids."""
-    reason = f"the trainer was not heard of for {silent_s:g} s"
-    rows = session.execute(
-        update(TrainingRun)
+def expire(session: Session, silent_s: float, attempts: int) -> list[TrainingRun]:
+    """Take the runs from processes that were not heard of for ``silent_s`` seconds.
+
+    They wait for another process, which goes on where they were; after so many attempts they fail.
+
+    Returns:
+        Those runs, as they are now.
+    """
+    lost = session.scalars(
+        select(TrainingRun)
         .where(
             TrainingRun.state == "running",
             TrainingRun.heartbeat_at < func.clock_timestamp() - text("make_interval(secs => :silent)"),
         )
-        .values(state="failed", error=reason, finished_at=func.clock_timestamp())
-        .returning(TrainingRun.id),
+        .with_for_update(skip_locked=True)
+        .execution_options(populate_existing=True),
         {"silent": silent_s},
+    ).all()
+    for run in lost:
+        if run.attempts < attempts:
+            run.state = "waiting"
+        else:
+            stage = run.progress.get("stage", "starting")
+            run.state, run.finished_at = "failed", datetime.now(UTC)
+            run.error = f"its process died {run.attempts} times, last while {stage}"
+    session.flush()
+    return list(lost)
+
+
+def cancel(session: Session, run_id: int, actor: str) -> TrainingRun:
+    """End a run that waits or runs; its process notices at its next heartbeat. The caller commits.
+
+    Raises:
+        NotFoundError: there is no such run.
+        ConflictError: it has ended.
+    """
+    run = session.scalar(
+        select(TrainingRun).where(TrainingRun.id == run_id).with_for_update().execution_options(populate_existing=True)
     )
-    return list(rows.scalars())
+    if run is None:
+        raise NotFoundError(f"there is no training run {run_id}")
+    if run.state not in _OPEN:
+        raise ConflictError(f"training run {run_id} is {run.state} already")
+    run.state, run.finished_at, run.error = "cancelled", datetime.now(UTC), f"cancelled by {actor}"
+    note(session, actor, "cancel_training", run_id)
+    session.flush()
+    return run
+
+
+def note(session: Session, actor: str, action: str, run_id: int) -> None:
+    """Write down who started or ended a run."""
+    session.add(AuditEvent(actor=actor, action=action, subject=f"training_run:{run_id}"))
+
+
+def decisions_since(session: Session, most: int) -> int:
+    """How many decisions came since the last run froze its documents; counts no further than ``most``."""
+    return int(session.scalar(_SINCE, {"most": most}) or 0)
 
 
 def waiting(session: Session, since_s: float) -> list[int]:

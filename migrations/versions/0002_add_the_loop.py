@@ -109,6 +109,12 @@ def _create_queue() -> None:
             nullable=False,
             comment="least first: the margin of the likeliest two labels, or the quality of a label in doubt",
         ),
+        sa.Column(
+            "model_version_id",
+            sa.Integer(),
+            nullable=True,
+            comment="the version whose prediction the score is of; null: a label in doubt, no prediction",
+        ),
         sa.Column("sampling_probability", sa.REAL(), nullable=True),
         sa.Column("selected_at", sa.DateTime(timezone=True), server_default=_NOW, nullable=False),
         sa.Column("lease_token", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
@@ -120,9 +126,10 @@ def _create_queue() -> None:
         sa.PrimaryKeyConstraint("document_id", name=op.f("pk_queue_items")),
     )
     op.create_index("ix_queue_items_reason_score", "queue_items", ["reason", "score"])
+    op.create_index("ix_queue_items_model_version_id", "queue_items", ["model_version_id", "document_id"])
     op.execute(
-        "INSERT INTO queue_items (document_id, reason, score) "
-        "SELECT document_id, 'doubtful', 2 * confidence - coalesce(("
+        "INSERT INTO queue_items (document_id, reason, model_version_id, score) "
+        "SELECT document_id, 'doubtful', model_version_id, 2 * confidence - coalesce(("
         "  SELECT sum(p) FROM (SELECT p FROM unnest(probabilities) p ORDER BY p DESC LIMIT 2) two), confidence) "
         "FROM predictions WHERE kind = 'live' AND decision = 'review' "
         "AND NOT EXISTS (SELECT FROM reviews WHERE reviews.document_id = predictions.document_id) "

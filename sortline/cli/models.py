@@ -43,11 +43,17 @@ def list_(as_json: bool) -> None:
 
 @command.command()
 @click.argument("version", type=int)
-def show(version: int) -> None:
-    """Show all that is known of a model version, as JSON."""
+@click.option("--json", "as_json", is_flag=True, help="All that is known of it, as JSON.")
+def show(version: int, as_json: bool) -> None:
+    """Show a model version: its documents, figures, engines, and what the gate said."""
+    from sortline.cli.outcome import print_outcome
+
     with session(get_settings().postgres_url) as opened:
         found = model_versions.get(opened, version)
-    click.echo(json.dumps(_describe(found) | {"metrics": found.metrics}, indent=2))
+    if as_json:
+        click.echo(json.dumps(_describe(found) | {"metrics": found.metrics}, indent=2))
+    else:
+        print_outcome(found.id, found.status, found.metrics)
 
 
 @command.command()

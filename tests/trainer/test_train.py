@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 from labelled_lines import labelled_lines
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from classifier.checkpoint_folder import read_checkpoint
@@ -22,9 +22,18 @@ from sortline.settings import Settings
 from trainer import lease as lease_module
 from trainer.import_file import ImportReport
 from trainer.run import train
+from trainer.training_data import select as choose
 
 Import = Callable[..., ImportReport]
 TrainNow = Callable[..., int]
+
+
+def go_live(session: Session, version_id: int) -> int:
+    """Let a version be the active one, whatever the gate said."""
+    if model_versions.get(session, version_id).status != "active":
+        model_versions.activate(session, version_id, "me", forced_because="a test needs it")
+        session.commit()
+    return version_id
 
 
 def test_a_first_model_learns_is_measured_sealed_and_goes_live(
@@ -42,16 +51,24 @@ def test_a_first_model_learns_is_measured_sealed_and_goes_live(
     stored = read_checkpoint(Path(version.checkpoint_uri), version.sha256)
     assert stored.description.labels == ["card", "cash", "transfer"]
     assert stored.description.label_ids == version.label_ids
-    assert stored.description.calibration("default").threshold == settings.accept_threshold
     metrics = version.metrics
     assert metrics["snapshot"]["leaks"] == 0
     assert metrics["test"]["documents"] == metrics["snapshot"]["test"] > 0
     assert metrics["test"]["accuracy"] > 0.6
     assert set(metrics["test"]["per_label"]) == {"card", "cash", "transfer"}
-    assert metrics["temperature"] == stored.description.calibration("default").temperature != 1
+    serving = stored.description.calibration(metrics["engine"])
+    assert (serving.temperature, serving.threshold) == (metrics["temperature"], metrics["threshold"])
+    assert serving.threshold == settings.accept_threshold  # so few documents prove nothing
+    assert (metrics["guarantee"]["proved"], metrics["guarantee"]["missing"] > 0) == (False, True)
+    assert [epoch["epoch"] for epoch in metrics["learning"]["epochs"]] == list(range(1, 21))
+    assert {"ms_per_document", "ms_single_p50"} <= metrics["latency"].keys()
+    report = Path(metrics["report"])
+    assert {path.name for path in report.iterdir()} == {"report.html", "texts.js"}
+    assert "# Text classification with 3 labels" in (stored.folder / "README.md").read_text()
+    assert not (settings.data_dir / "trainer" / f"run-{run.id}").exists()
     for engine in ("torch", "openvino"):
-        serving = settings.model_copy(update={"engine": engine})
-        probabilities = load_classifier(version.checkpoint_uri, version.sha256, serving).predict_proba(
+        chosen = settings.model_copy(update={"engine": engine})
+        probabilities = load_classifier(version.checkpoint_uri, version.sha256, chosen).predict_proba(
             ["where is my card? please help, the card has not arrived"]
         )
         assert probabilities.shape == (1, 3)
@@ -81,9 +98,9 @@ def test_what_six_test_documents_can_not_show_stays_a_candidate(
     session: Session, import_lines: Import, train_now: TrainNow
 ) -> None:
     import_lines(labelled_lines(60))
-    first = train_now(epochs=1)
+    first = go_live(session, train_now(epochs=20, learning_rate=3e-3))
 
-    second = train_now(epochs=1, seed=14)
+    second = train_now(epochs=20, learning_rate=3e-3, seed=14)
 
     versions = {version.id: version for version in model_versions.listing(session)}
     assert (versions[first].status, versions[second].status) == ("active", "candidate")
@@ -99,6 +116,9 @@ def test_a_better_model_goes_live_and_a_worse_one_only_by_force(
 ) -> None:
     import_lines(labelled_lines(240))
     poor = train_now(epochs=1, learning_rate=1e-5)
+    refused = model_versions.get(session, poor)
+    assert (refused.status, "TF-IDF" in refused.metrics["gate"]["reason"]) == ("rejected", True)
+    go_live(session, poor)
 
     good = train_now(epochs=20, learning_rate=3e-3)
 
@@ -129,7 +149,7 @@ def test_an_active_version_that_can_not_be_loaded_asks_a_person(
     session: Session, import_lines: Import, train_now: TrainNow
 ) -> None:
     import_lines(labelled_lines(60))
-    first = model_versions.get(session, train_now(epochs=1))
+    first = model_versions.get(session, go_live(session, train_now(epochs=1)))
     (Path(first.checkpoint_uri) / "model.safetensors").unlink()
 
     second = model_versions.get(session, train_now(epochs=1))
@@ -142,7 +162,7 @@ def test_nothing_goes_live_by_itself_where_that_is_switched_off(
     session: Session, settings: Settings, import_lines: Import, train_now: TrainNow
 ) -> None:
     import_lines(labelled_lines(240))
-    train_now(epochs=1, learning_rate=1e-5)
+    go_live(session, train_now(epochs=1, learning_rate=1e-5))
     run = training_runs.create(session, "test", {"epochs": 20, "learning_rate": 3e-3})
     session.commit()
 
@@ -163,30 +183,28 @@ def test_the_same_seed_gives_the_same_weights(session: Session, import_lines: Im
     assert files[0]["model.safetensors"] == files[1]["model.safetensors"]
 
 
-def test_forced_training_files_lend_a_twentieth_for_validation(
-    session: Session, import_lines: Import, train_now: TrainNow
-) -> None:
+def test_forced_training_files_lend_a_twentieth_for_validation(session: Session, import_lines: Import) -> None:
     lines = labelled_lines(300)
     import_lines(lines[:241], split="train")
     import_lines([lines[0], *lines[241:]], "b.csv", split="test")
 
-    counts = model_versions.get(session, train_now(epochs=1)).metrics["snapshot"]
+    counts = choose(labelled_documents(session)).counts
 
-    assert counts["validation_borrowed"]
+    assert counts["borrowed"] == ["validation"]
     assert 0 < counts["validation"] < 30
     assert counts["train"] + counts["validation"] == 240
     assert counts["test"] == 60
 
 
 def test_training_texts_that_repeat_test_ones_are_left_out_whichever_came_first(
-    session: Session, import_lines: Import, train_now: TrainNow
+    session: Session, import_lines: Import
 ) -> None:
     lines = labelled_lines(60)
     import_lines(lines, split="train")
     import_lines(["text,label", *(line.replace("please help", "please do help") for line in lines[1:7])], split="test")
 
-    left_out = model_versions.get(session, train_now(epochs=1)).metrics["snapshot"]
-    kept = model_versions.get(session, train_now(epochs=1, keep_near_duplicates=True)).metrics["snapshot"]
+    left_out = choose(labelled_documents(session)).counts
+    kept = choose(labelled_documents(session), keep_near_duplicates=True).counts
 
     assert (left_out["left_out"], left_out["leaks"]) == (2, 0)  # the two of them that ask for help
     assert (kept["left_out"], kept["leaks"]) == (0, 2)
@@ -257,15 +275,13 @@ def test_what_can_not_be_trained_ends_failed_with_one_sentence(
     assert session.scalars(select(ModelVersion)).all() == []
 
 
-def test_rare_labels_are_dropped_on_request_and_named(
-    session: Session, import_lines: Import, train_now: TrainNow
-) -> None:
+def test_rare_labels_are_dropped_on_request_and_named(session: Session, import_lines: Import) -> None:
     import_lines([*labelled_lines(60), "hello,odd"], split="train")
 
-    version = model_versions.get(session, train_now(epochs=1, drop_rare_labels=True))
+    data = choose(labelled_documents(session), drop_rare_labels=True)
 
-    assert version.metrics["snapshot"]["dropped_labels"] == ["odd"]
-    assert len(version.label_ids) == 3
+    assert data.counts["dropped_labels"] == ["odd"]
+    assert len(data.labels) == 3
 
 
 def test_a_base_model_without_tokenizer_is_refused(
@@ -301,32 +317,78 @@ def test_two_runs_at_once_are_refused_and_a_run_is_carried_out_once(
     run = training_runs.create(session, "test", {"epochs": 1})
     session.commit()
 
-    with pytest.raises(ConflictError, match=f"training run {run.id} is not finished yet"):
+    with pytest.raises(ConflictError, match=f"training run {run.id} is waiting"):
         training_runs.create(session, "test", {})
 
     assert train(settings, run.id) is not None
     assert train(settings, run.id) is None
 
 
-def test_a_run_that_was_given_up_ends_without_a_model(
+def test_a_cancelled_run_stops_and_leaves_nothing(
     session: Session, settings: Settings, import_lines: Import, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import_lines(labelled_lines(60))
     monkeypatch.setattr(lease_module, "BEAT_EVERY_S", 0.02)
-    run = training_runs.create(session, "test", {"epochs": 50})
+    run = training_runs.create(session, "test", {"epochs": 100})
     session.commit()
 
-    def give_up(progress: dict[str, Any]) -> None:
+    def cancel(progress: dict[str, Any]) -> None:
         if progress.get("step") == 1:
-            assert training_runs.expire(session, 0.0) == [run.id]
+            training_runs.cancel(session, run.id, "me")
+            session.commit()
+
+    with pytest.raises(ConflictError, match="was cancelled"):
+        train(settings, run.id, cancel)
+
+    session.refresh(run)
+    assert (run.state, run.error) == ("cancelled", "cancelled by me")
+    assert session.scalars(select(ModelVersion)).all() == []
+    assert not (settings.data_dir / "trainer" / f"run-{run.id}").exists()
+    assert not list((settings.data_dir / "models").glob("run-*"))
+
+
+def test_a_run_whose_process_died_goes_on_where_it_was_with_the_same_documents(
+    session: Session, settings: Settings, import_lines: Import, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_lines(labelled_lines(60))
+    monkeypatch.setattr(lease_module, "BEAT_EVERY_S", 0.02)
+    settings = settings.model_copy(update={"training_checkpoint_s": 0.0})
+    run = training_runs.create(session, "test", {"epochs": 100, "patience": 100})
+    session.commit()
+
+    def lose(progress: dict[str, Any]) -> None:
+        if progress.get("step", 0) > 3:
+            training_runs.expire(session, 0.0, attempts=3)
             session.commit()
 
     with pytest.raises(ConflictError, match="taken away"):
-        train(settings, run.id, give_up)
+        train(settings, run.id, lose)
+    session.refresh(run)
+    assert (run.state, run.attempts, run.error) == ("waiting", 1, None)
+    frozen = run.snapshot_id
+    import_lines(labelled_lines(90), "later.csv")
+
+    version_id = train(settings, run.id)
 
     session.refresh(run)
-    assert (run.state, run.error) == ("failed", "the trainer was not heard of for 0 s")
-    assert session.scalars(select(ModelVersion)).all() == []
+    assert version_id is not None
+    assert (run.state, run.attempts, run.snapshot_id) == ("done", 2, frozen)
+    metrics = model_versions.get(session, version_id).metrics
+    assert metrics["learning"]["resumed_from"] > 0
+    assert sum(metrics["snapshot"][part] for part in ("train", "validation", "calibration", "test")) == 60
+    assert session.scalar(select(func.count()).select_from(Snapshot)) == 1
+
+
+def test_a_run_that_loses_its_process_again_and_again_fails(session: Session) -> None:
+    run = training_runs.create(session, "test", {})
+    for attempt in (1, 2):
+        assert training_runs.claim(session, run.id) is not None
+        session.commit()
+        assert [each.id for each in training_runs.expire(session, 0.0, attempts=2)] == [run.id]
+        session.commit()
+        session.refresh(run)
+        assert run.state == ("waiting" if attempt == 1 else "failed")
+    assert run.error == "its process died 2 times, last while starting"
 
 
 def test_progress_reaches_the_row(
@@ -349,6 +411,7 @@ def test_progress_reaches_the_row(
     assert [progress["stage"] for progress in told if "step" not in progress] == [
         "reading labelled documents",
         "evaluating",
+        "looking for label errors",
         "comparing with the active version",
         "writing the checkpoint",
     ]

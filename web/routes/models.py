@@ -81,6 +81,15 @@ class Promotion(BaseModel):
         return self
 
 
+@router.post("/model-versions/rollback", response_model=ModelVersion, responses=problems(401, 403, 409, 503))
+def rollback(request: Request, token: Models) -> ModelVersion:
+    """Go back to the version that was active before; the workers swap to it within seconds."""
+    with session(request.app.state.settings.postgres_url) as opened:
+        version = model_versions.rollback(opened, f"token:{token}")
+        opened.commit()
+    return ModelVersion.model_validate(version)
+
+
 @router.post(
     "/model-versions/{version_id}/promote",
     response_model=ModelVersion,

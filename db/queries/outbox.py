@@ -1,0 +1,49 @@
+"""Queries on outbox: events that leave after the transaction that caused them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+_LOCK = 0x50F71213  # the advisory lock of who sends
+_ADD = text("""
+INSERT INTO outbox (document_id, event) SELECT document_id, event
+FROM json_to_recordset(CAST(:rows AS json)) AS row (document_id bigint, event jsonb)
+""")
+_DUE = text("""
+SELECT id, event FROM outbox WHERE sent_at IS NULL AND next_attempt_at <= now() ORDER BY id LIMIT :limit
+""")
+_SENT = text("UPDATE outbox SET sent_at = now(), attempts = attempts + 1 WHERE id = ANY(:ids)")
+_PRUNE = text("DELETE FROM outbox WHERE sent_at < now() - make_interval(days => :days)")
+
+
+def add(session: Session, events: Sequence[tuple[int, dict[str, str]]]) -> None:
+    """Let events (document id, fields of the results stream) leave when this transaction is committed.
+
+    Events of one document leave in the order of their ids. Writers of a document's events hold a lock on its row
+    (`documents ... FOR UPDATE`), so that ids follow the order of commits.
+    """
+    rows = [{"document_id": document_id, "event": event} for document_id, event in events]
+    session.execute(_ADD, {"rows": orjson.dumps(rows).decode()})
+
+
+def lock(session: Session) -> bool:
+    """Be the only one that sends, until this transaction ends; False when another does."""
+    return bool(session.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _LOCK}))
+
+
+def due(session: Session, limit: int) -> list[tuple[int, dict[Any, Any]]]:
+    """Unsent events (id, fields), the oldest first."""
+    return [(row.id, row.event) for row in session.execute(_DUE, {"limit": limit})]
+
+
+def mark_sent(session: Session, ids: Sequence[int]) -> None:
+    """Note that events have left."""
+    session.execute(_SENT, {"ids": list(ids)})
+
+
+def prune(session: Session, days: int) -> int:
+    """Remove events that left more than so many days ago; returns how many."""
+    return int(session.execute(_PRUNE, {"days": days}).rowcount)  # type: ignore[attr-defined]

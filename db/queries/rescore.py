@@ -1,0 +1,84 @@
+"""Queries of re-scoring: documents that wait for a person get a prediction of the active version."""
+
+from typing import NamedTuple
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+# By the ends of an index: nothing is counted.
+_STALE = text("""
+SELECT model_versions.id FROM model_versions WHERE status = 'active'
+AND ((SELECT min(model_version_id) FROM queue_items) <> model_versions.id
+     OR (SELECT max(model_version_id) FROM queue_items) <> model_versions.id)
+""")
+_PAGE = text("""
+SELECT documents.id, text FROM queue_items JOIN documents ON documents.id = document_id
+WHERE model_version_id <> :version_id AND document_id > :after ORDER BY document_id LIMIT :limit
+""")
+_LOCK = text("SELECT id FROM documents WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
+_BEFORE = text("""
+SELECT documents.id, source, external_id, labels.name AS label
+FROM queue_items JOIN documents ON documents.id = document_id JOIN LATERAL (
+  SELECT label_id FROM predictions WHERE document_id = documents.id AND kind <> 'shadow'
+  ORDER BY created_at DESC, model_version_id DESC LIMIT 1) newest ON true
+JOIN labels ON labels.id = newest.label_id
+WHERE documents.id = ANY(:ids) AND queue_items.model_version_id <> :version_id
+""")
+_STORE = text("""
+WITH scored AS (
+  SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS row (
+    document_id bigint, label integer, confidence real, probabilities real[], decision text, windows smallint,
+    truncated boolean, margin real)
+), predicted AS (
+  INSERT INTO predictions (document_id, model_version_id, kind, label_id, confidence, probabilities, decision,
+                           windows, truncated)
+  SELECT document_id, :version_id, 'rescore', label, confidence, probabilities, decision, windows, truncated
+  FROM scored ON CONFLICT (document_id, model_version_id, kind) DO UPDATE SET created_at = now()
+), accepted AS (
+  DELETE FROM queue_items USING scored WHERE queue_items.document_id = scored.document_id
+  AND reason = 'doubtful' AND decision = 'accept'
+)
+UPDATE queue_items SET model_version_id = :version_id,
+  score = CASE WHEN reason = 'doubtful' THEN margin ELSE score END
+FROM scored WHERE queue_items.document_id = scored.document_id AND NOT (reason = 'doubtful' AND decision = 'accept')
+""")
+
+
+class Before(NamedTuple):
+    """A document that waits to be scored again, and the label of its newest prediction."""
+
+    source: str
+    external_id: str
+    label: str
+
+
+def stale(session: Session) -> int | None:
+    """Id of the active version, if a document waits that another one has scored; None: there is nothing to do."""
+    found: int | None = session.scalar(_STALE)
+    return found
+
+
+def page(session: Session, version_id: int, after: int, limit: int) -> list[tuple[int, str]]:
+    """Waiting documents (id, text) that another version has scored, by id from ``after`` on."""
+    asked = {"version_id": version_id, "after": after, "limit": limit}
+    return [(row.id, row.text) for row in session.execute(_PAGE, asked)]
+
+
+def before(session: Session, version_id: int, ids: list[int]) -> dict[int, Before]:
+    """Those of the documents that wait still and were not scored meanwhile, by id.
+
+    Locks the documents until the transaction ends, so that events of one document get their ids in the order of
+    commits; what is true then is read after that, in a statement of its own.
+    """
+    session.execute(_LOCK, {"ids": ids})
+    found = session.execute(_BEFORE, {"ids": ids, "version_id": version_id})
+    return {row.id: Before(*row[1:]) for row in found}
+
+
+def store(session: Session, version_id: int, rows: str) -> None:
+    """Insert predictions (a JSON list of objects with the keys of `scored`), and let the queue follow.
+
+    Doubtful documents get their new margin as score, or leave the queue when the new version accepts them; what
+    waits for another reason stays.
+    """
+    session.execute(_STORE, {"version_id": version_id, "rows": rows})

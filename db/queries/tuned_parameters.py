@@ -1,0 +1,21 @@
+"""Queries on tuned_parameters: what tuning found best."""
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db.models import TunedParameters
+
+
+def newest(session: Session) -> dict[str, Any] | None:
+    """The parameters that trainings use now; None: nothing beat the defaults."""
+    return session.scalar(select(TunedParameters.parameters).order_by(TunedParameters.id.desc()).limit(1))
+
+
+def store(session: Session, **columns: Any) -> TunedParameters:
+    """Insert the best parameters of a study; ``columns`` are those of TunedParameters."""
+    row = TunedParameters(**columns)
+    session.add(row)
+    session.flush()
+    return row

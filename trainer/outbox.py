@@ -1,0 +1,47 @@
+"""Events of committed transactions, out to the results stream: at least once, in order per document."""
+
+import redis
+
+from db.queries import outbox
+from db.session import session
+from sortline.errors import ServerUnreachableError
+from sortline.settings import Settings
+
+_AT_ONCE = 1000
+
+
+def sweep(settings: Settings) -> int:
+    """Send what waits in the outbox; returns how many events left.
+
+    They are appended in one MULTI and then marked as sent: a crash between the two sends them again. One sweeper
+    works at a time.
+
+    Raises:
+        ServerUnreachableError: Redis or Postgres is away; nothing is lost, the next sweep sends it.
+    """
+    sent = 0
+    with redis.Redis.from_url(settings.redis, socket_timeout=10, socket_connect_timeout=5) as client:
+        while True:
+            found = _sweep_once(settings, client)
+            sent += found
+            if found < _AT_ONCE:
+                return sent
+
+
+def _sweep_once(settings: Settings, client: redis.Redis) -> int:
+    with session(settings.postgres_url) as opened:
+        if not outbox.lock(opened):
+            return 0
+        events = outbox.due(opened, _AT_ONCE)
+        if not events:
+            return 0
+        try:
+            with client.pipeline(transaction=True) as pipe:
+                for _, event in events:
+                    pipe.xadd(settings.results_stream, event, maxlen=settings.results_length, approximate=True)
+                pipe.execute()
+        except redis.RedisError as error:
+            raise ServerUnreachableError(f"the results stream can't be reached: {error}") from None
+        outbox.mark_sent(opened, [id_ for id_, _ in events])
+        opened.commit()
+        return len(events)

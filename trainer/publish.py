@@ -1,0 +1,121 @@
+"""What a run leaves in the model store: a checkpoint with its model card, and a report beside it."""
+
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from classifier.checkpoint_folder import StoredCheckpoint, write_checkpoint
+from classifier.store import ModelStore
+from sortline.settings import Settings
+from trainer.judge import Judged
+from trainer.label_errors import Suspect
+from trainer.training_data import TrainingData
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A checkpoint in the model store, and the folder of its report."""
+
+    uri: str
+    report: str
+    stored: StoredCheckpoint
+
+
+def publish(
+    draft: Path,
+    judged: Judged,
+    data: TrainingData,
+    suspects: list[Suspect],
+    settings: Settings,
+    run_id: int,
+    token: int,
+) -> Published:
+    """Write checkpoint and report, and put both into the model store; each is there whole or not at all.
+
+    Args:
+        draft: Hugging Face folder of the model.
+        token: fencing token of the run: each attempt has names of its own.
+    """
+    store, name = model_store(settings), _name(run_id, token)
+    now = datetime.now(UTC)
+    _write_report(draft.parent / "report", judged, data, suspects, run_id, now)
+    stored = write_checkpoint(draft.parent / name, judged.description, lambda folder: _save(draft, folder, judged, now))
+    report = store.put_files(draft.parent / "report", f"{name}.report")
+    return Published(store.put(stored.folder, name), report, stored)
+
+
+def withdraw(settings: Settings, run_id: int, tokens: range) -> None:
+    """Remove what attempts of an unfinished run have put into the store."""
+    store = model_store(settings)
+    for token in tokens:
+        for name in (_name(run_id, token), f"{_name(run_id, token)}.report"):
+            store.delete(store.uri(name))
+
+
+def model_store(settings: Settings) -> ModelStore:
+    """The model store of the settings."""
+    return ModelStore(settings.models, settings.data_dir / "cache" / "checkpoints")
+
+
+def _name(run_id: int, token: int) -> str:
+    return f"run-{run_id}-{token}"
+
+
+def _save(draft: Path, folder: Path, judged: Judged, now: datetime) -> None:
+    from trainer.model_card import model_card
+
+    shutil.copytree(draft, folder, dirs_exist_ok=True)
+    description = judged.description
+    card = model_card(
+        base_model=description.base_model,
+        labels=description.labels,
+        metrics=description.metrics,
+        snapshot_sha256=description.snapshot.sha256,
+        max_length=description.max_length,
+        created_at=now,
+    )
+    (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def _write_report(
+    folder: Path, judged: Judged, data: TrainingData, suspects: list[Suspect], run_id: int, now: datetime
+) -> None:
+    from trainer.report import ReportContent, write_report, write_texts
+    from trainer.serving import label_indices
+
+    place = slice(len(data.validation) + len(data.calibration), None)
+    content = ReportContent(
+        run_id=run_id,
+        created_at=now,
+        base_model=judged.description.base_model,
+        labels=judged.description.labels,
+        metrics=judged.metrics,
+        targets=label_indices(data.test, data.labels),
+        probabilities=judged.probabilities[place],
+        uncalibrated=judged.uncalibrated[place],
+        document_ids=[document.id for document in data.test],
+        texts=[document.text for document in data.test],
+        accepted=judged.accepted[place],
+        suspects=_cases(suspects, data),
+    )
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    write_report(folder, content)
+    write_texts(folder, content)
+
+
+def _cases(suspects: list[Suspect], data: TrainingData) -> list[dict[str, Any]]:
+    names = dict(data.labels)
+    texts = {document.id: document.text for document in (*data.train, *data.held_out)}
+    return [
+        {
+            "document_id": each.document_id,
+            "text": texts[each.document_id],
+            "given": names[each.given_label_id],
+            "suggested": names[each.suggested_label_id],
+            "score": each.score,
+        }
+        for each in suspects
+    ]

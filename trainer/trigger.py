@@ -1,0 +1,61 @@
+"""When a training starts, and by whom: people, upstream systems and beat all ask here."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+from sqlalchemy.orm import Session
+
+from db.models import TrainingRun
+from db.queries import model_versions, training_runs
+from sortline.errors import ServerUnreachableError
+from sortline.settings import Settings
+
+
+def request(
+    session: Session, settings: Settings, reason: str, parameters: dict[str, Any] | None = None, actor: str = "beat"
+) -> TrainingRun:
+    """Make a run wait for the trainer, and tell the trainer so; commits.
+
+    A drift alarm is one more caller, with its reason.
+
+    Raises:
+        ConflictError: one waits or runs already.
+        ServerUnreachableError: the broker can't be reached; the run has failed.
+    """
+    run = training_runs.create(session, reason, parameters or {})
+    training_runs.note(session, actor, "train", run.id)
+    session.commit()  # before the task is sent: it looks for the row
+    try:
+        send(settings, run.id)
+    except OperationalError as error:
+        training_runs.abandon(session, run.id, "the broker could not be reached")
+        session.commit()
+        raise ServerUnreachableError(f"the broker can't be reached: {error}") from None
+    return run
+
+
+def send(settings: Settings, run_id: int, expires_s: float | None = None) -> None:
+    """Send the task of a run; by name, so that who sends it need not load the trainer."""
+    with Celery("trigger", broker=settings.celery_broker) as app:
+        app.send_task("trainer.train", [run_id], queue="training", retry=False, expires=expires_s)
+
+
+def due(session: Session, settings: Settings) -> str | None:
+    """Why a training should start by itself now; None: it should not.
+
+    Only once a person has brought a first model live; never beside another run; never without a new decision, so
+    that a run that failed is not tried again and again on the same documents.
+    """
+    if model_versions.active(session) is None or training_runs.unfinished(session) is not None:
+        return None
+    enough = settings.retrain_after
+    new = training_runs.decisions_since(session, max(1, enough))
+    if enough and new >= enough:
+        return f"{enough:,} new decisions"
+    last = next(iter(training_runs.newest(session)), None)
+    hours = settings.retrain_every_h
+    if new and hours and last and datetime.now(UTC) - (last.finished_at or last.created_at) > timedelta(hours=hours):
+        return f"new decisions, and {hours:g} hours since the last training"
+    return None

@@ -1,0 +1,111 @@
+"""After a promotion: documents that still wait for a person are scored again with the model that is live now."""
+
+import logging
+import time
+
+import numpy as np
+import orjson
+from celery import Celery
+
+from db.queries import model_versions, outbox, rescore
+from db.session import session
+from sortline.settings import Settings
+from worker.commit import margin, now
+from worker.events import ResultEvent
+from worker.intake import Intake
+from worker.models import LoadedModel
+
+log = logging.getLogger(__name__)
+
+_PAGE = 64
+_LOADED_WITHIN_S = 120.0
+_MOST_S = 240.0  # then the task ends: housekeeping asks again, and no message stays unacknowledged for long
+
+
+def register(app: Celery, settings: Settings) -> None:
+    """Add the task to the app."""
+
+    @app.task(name="worker.rescore", acks_late=False)
+    def rescore_waiting(version_id: int) -> None:
+        intake: Intake = app.conf["sortline_intake"]
+        done, changed = rescore_documents(settings, intake, version_id)
+        log.info("model version %d scored %d waiting documents again, %d labels changed", version_id, done, changed)
+
+
+def rescore_documents(settings: Settings, intake: Intake, version_id: int) -> tuple[int, int]:
+    """Score what waits with a version, page by page, each one transaction; an interrupted one goes on where it was.
+
+    Between two pages it rests as long as one took, so that live documents don't wait for it.
+
+    Returns:
+        How many documents were scored, and how many of their labels changed.
+    """
+    began, after, done, changed = time.monotonic(), 0, 0, 0
+    model = _loaded(settings, intake, version_id)
+    while model is not None and not intake.stopping.is_set() and time.monotonic() - began < _MOST_S:
+        started = time.monotonic()
+        with session(settings.postgres_url) as opened:
+            found = rescore.page(opened, version_id, after, _PAGE)
+        if not found:
+            break
+        scored, differ = _rescore_page(settings, model, found)
+        done, changed, after = done + scored, changed + differ, found[-1][0]
+        intake.stopping.wait(time.monotonic() - started)
+        model = _loaded(settings, intake, version_id)
+    return done, changed
+
+
+def _loaded(settings: Settings, intake: Intake, version_id: int) -> LoadedModel | None:
+    """The worker's own model when it is that version; None when another one is active now."""
+    waited_until = time.monotonic() + _LOADED_WITHIN_S
+    while not intake.stopping.is_set() and time.monotonic() < waited_until:
+        model = intake.models.current
+        if model is not None and model.version_id == version_id:
+            return model
+        with session(settings.postgres_url) as opened:
+            active = model_versions.active(opened)
+        if active is None or active.id != version_id:
+            return None
+        intake.stopping.wait(settings.watch_interval_s)
+    return None
+
+
+def _rescore_page(settings: Settings, model: LoadedModel, found: list[tuple[int, str]]) -> tuple[int, int]:
+    classifier = model.classifier
+    prepared = classifier.prepare([text for _, text in found])
+    work = classifier.batches(prepared)
+    probabilities = np.ascontiguousarray(
+        classifier.probabilities(len(found), work, [classifier.forward(batch) for batch in work]), dtype=np.float32
+    )
+    index, confidence, accepted = classifier.decide(probabilities)
+    margins = margin(probabilities)
+    rows, events, at = [], [], now()
+    with session(settings.postgres_url) as opened:
+        waiting = rescore.before(opened, model.version_id, [id_ for id_, _ in found])
+        for i, (id_, _) in enumerate(found):
+            if id_ not in waiting:
+                continue
+            label, decision = int(index[i]), "accept" if accepted[i] else "review"
+            rows.append(
+                {
+                    "document_id": id_,
+                    "label": classifier.checkpoint.label_ids[label],
+                    "confidence": float(confidence[i]),
+                    "probabilities": probabilities[i],
+                    "decision": decision,
+                    "windows": len(prepared[i].windows),
+                    "truncated": prepared[i].truncated,
+                    "margin": float(margins[i]),
+                }
+            )
+            name, known = classifier.checkpoint.labels[label], waiting[id_]
+            if name != known.label:
+                event = ResultEvent(
+                    "rescored", known.source, known.external_id, name, f"{float(confidence[i]):.6f}", decision,
+                    str(model.version_id), at,
+                )  # fmt: skip
+                events.append((id_, event._asdict()))
+        rescore.store(opened, model.version_id, orjson.dumps(rows, option=orjson.OPT_SERIALIZE_NUMPY).decode())
+        outbox.add(opened, events)
+        opened.commit()
+    return len(rows), len(events)
