@@ -10,10 +10,12 @@ from importlib import import_module
 from sqlalchemy.exc import DBAPIError
 
 from classifier.classifier import Classifier
+from db.models import ModelVersion
 from db.queries.model_versions import active
 from db.session import session
-from sortline.errors import ConfigurationError, SortlineError, TransientError
+from sortline.errors import CheckpointError, ConfigurationError, SortlineError, TransientError
 from sortline.settings import Settings
+from worker.recheck import disagreement
 
 log = logging.getLogger(__name__)
 
@@ -61,18 +63,25 @@ class Models:
             return
         if self._failed and self._failed[0] == row.id and time.monotonic() < self._failed[1]:
             return
-        loaded = self._from_previous(row.id) or self._from_store(row.id, row.checkpoint_uri, row.sha256)
+        loaded = self._from_previous(row.id) or self._from_store(row)
         if loaded is not None:
             self._swap(loaded)
 
     def _from_previous(self, version_id: int) -> LoadedModel | None:
         return self._previous if self._previous and self._previous.version_id == version_id else None
 
-    def _from_store(self, version_id: int, uri: str, sha256: str) -> LoadedModel | None:
-        started = time.monotonic()
+    def _from_store(self, version: ModelVersion) -> LoadedModel | None:
+        started, version_id = time.monotonic(), version.id
         try:
-            classifier = self._load(uri, sha256, self.settings)
+            classifier = self._load(version.checkpoint_uri, version.sha256, self.settings)
             classifier.warm()
+            with session(self.settings.postgres_url) as opened:
+                wrong = disagreement(opened, version, classifier, self.settings.recheck_documents)
+            if wrong:
+                raise CheckpointError(wrong)
+        except DBAPIError as error:
+            log.warning("model version %s can't be checked yet: %s", version_id, type(error).__name__)
+            return None
         except (SortlineError, OSError, ValueError, RuntimeError) as error:
             # The version before stays in use; a broken checkpoint must not stop the line.
             self.refused = f"model version {version_id} is refused: {error}"

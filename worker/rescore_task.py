@@ -3,7 +3,6 @@
 import logging
 import time
 
-import numpy as np
 import orjson
 from celery import Celery
 
@@ -14,6 +13,7 @@ from worker.commit import margin, now
 from worker.events import ResultEvent
 from worker.intake import Intake
 from worker.models import LoadedModel
+from worker.scoring import score
 
 log = logging.getLogger(__name__)
 
@@ -72,11 +72,7 @@ def _loaded(settings: Settings, intake: Intake, version_id: int) -> LoadedModel 
 
 def _rescore_page(settings: Settings, model: LoadedModel, found: list[tuple[int, str]]) -> tuple[int, int]:
     classifier = model.classifier
-    prepared = classifier.prepare([text for _, text in found])
-    work = classifier.batches(prepared)
-    probabilities = np.ascontiguousarray(
-        classifier.probabilities(len(found), work, [classifier.forward(batch) for batch in work]), dtype=np.float32
-    )
+    prepared, probabilities = score(classifier, [text for _, text in found])
     index, confidence, accepted = classifier.decide(probabilities)
     margins = margin(probabilities)
     rows, events, at = [], [], now()

@@ -10,6 +10,20 @@ from db.models import AuditEvent, ModelVersion
 from sortline.errors import ConflictError, NotFoundError
 
 _LOCK = 0x50F711F  # the advisory lock of promotion and rollback
+# By the audit: of the retired versions that were not rolled back from since they were promoted, the latest promoted.
+_PREVIOUS = text("""
+WITH promoted AS (
+  SELECT split_part(subject, ':', 2)::integer AS version_id, max(id) AS at FROM audit_events
+  WHERE action = 'promote' AND subject LIKE 'model_version:%' GROUP BY subject
+), left_behind AS (
+  SELECT (detail->>'before')::integer AS version_id, max(id) AS at FROM audit_events
+  WHERE action = 'rollback' AND detail->>'before' IS NOT NULL GROUP BY detail->>'before'
+)
+SELECT promoted.version_id FROM promoted JOIN model_versions ON model_versions.id = promoted.version_id
+LEFT JOIN left_behind ON left_behind.version_id = promoted.version_id
+WHERE status = 'retired' AND (left_behind.at IS NULL OR left_behind.at < promoted.at)
+ORDER BY promoted.at DESC LIMIT 1
+""")
 
 
 def create(session: Session, **columns: Any) -> ModelVersion:
@@ -114,16 +128,14 @@ def settle(session: Session, version_id: int, outcome: str, against: int | None,
 def rollback(session: Session, actor: str) -> ModelVersion:
     """Activate the version that was active before this one; the caller commits.
 
+    What was rolled back from is no target any more, until it is promoted again: a second rollback goes one
+    further back, and not forth.
+
     Raises:
         ConflictError: there is none.
     """
     _lock(session)
-    previous = session.scalar(
-        select(ModelVersion.id)
-        .where(ModelVersion.status == "retired")
-        .order_by(ModelVersion.promoted_at.desc())
-        .limit(1)
-    )
+    previous: int | None = session.scalar(_PREVIOUS)
     if previous is None:
         raise ConflictError("there is no earlier model version to go back to")
     return activate(session, previous, actor, action="rollback")

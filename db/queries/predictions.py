@@ -14,6 +14,22 @@ ORDER BY external_id, entry_order(entry_id) DESC, predictions.created_at DESC
 """)
 
 
+# Among the newest documents alone: a version may have none, and the table many.
+_NEWEST_OF = text("""
+SELECT text, label_id, confidence FROM predictions
+JOIN (SELECT id, text FROM documents ORDER BY id DESC LIMIT 2000) recent ON recent.id = document_id
+WHERE model_version_id = :version_id ORDER BY document_id DESC LIMIT :limit
+""")
+
+
+class Answer(NamedTuple):
+    """What a version said of a text."""
+
+    text: str
+    label_id: int
+    confidence: float
+
+
 class Classified(NamedTuple):
     """What the line said of a document."""
 
@@ -26,3 +42,8 @@ class Classified(NamedTuple):
 def of_source(session: Session, source: str) -> list[Classified]:
     """The newest live prediction of each of a source's documents."""
     return [Classified(*row) for row in session.execute(_OF_SOURCE, {"source": source})]
+
+
+def newest_of(session: Session, version_id: int, limit: int) -> list[Answer]:
+    """What a version said of the newest documents, at most ``limit``."""
+    return [Answer(*row) for row in session.execute(_NEWEST_OF, {"version_id": version_id, "limit": limit})]

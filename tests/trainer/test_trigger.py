@@ -1,0 +1,102 @@
+"""A training starts by itself when there is something to learn, and never beside another one."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from db.models import Document, Label, Review, TrainingRun, User
+from db.queries import model_versions, training_runs
+from sortline.errors import ConflictError
+from sortline.settings import Settings
+from trainer import trigger
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return settings.model_copy(update={"retrain_after": 5, "retrain_every_h": 24.0})
+
+
+@pytest.fixture
+def live(session: Session) -> None:
+    """A first model is live, and its run has ended."""
+    version = model_versions.create(session, checkpoint_uri="x", sha256="0", base_model="tiny", label_ids=[1])
+    model_versions.activate(session, version.id, "me")
+    session.add_all([Label(id=1, name="card"), User(id=50, name="ann", role="reviewer")])
+    session.commit()
+
+
+def decide(session: Session, count: int, action: str = "correct") -> None:
+    start = session.scalar(text("SELECT coalesce(max(id), 0) FROM documents")) or 0
+    for i in range(start + 1, start + count + 1):
+        session.add(Document(id=i, source="s", external_id=str(i), content_hash=i.to_bytes(32), text="a", lane="bulk"))
+    session.flush()
+    for i in range(start + 1, start + count + 1):
+        session.add(Review(document_id=i, reviewer_id=50, action=action, label_id=1, reason="doubtful"))
+    session.commit()
+
+
+def end_run(session: Session, state: str = "done", ago: timedelta = timedelta()) -> None:
+    """A run that took every decision there is."""
+    newest = session.scalar(text("SELECT max(id) FROM reviews"))
+    session.add(TrainingRun(reason="x", state=state, newest_review_id=newest, finished_at=datetime.now(UTC) - ago))
+    session.commit()
+
+
+@pytest.mark.usefixtures("live")
+def test_enough_new_decisions_start_one_and_skips_are_none(session: Session, settings: Settings) -> None:
+    end_run(session)
+    decide(session, 4)
+    decide(session, 3, "skip")
+    assert trigger.due(session, settings) is None
+
+    decide(session, 1)
+
+    assert trigger.due(session, settings) == "5 new decisions"
+    assert trigger.due(session, settings.model_copy(update={"retrain_after": 0})) is None
+
+
+@pytest.mark.usefixtures("live")
+def test_a_failed_run_is_not_tried_again_on_the_same_documents(session: Session, settings: Settings) -> None:
+    decide(session, 9)
+    assert trigger.due(session, settings)
+
+    end_run(session, "failed")
+
+    assert trigger.due(session, settings) is None
+
+
+@pytest.mark.usefixtures("live")
+def test_time_starts_one_when_anything_is_new(session: Session, settings: Settings) -> None:
+    decide(session, 2)
+    end_run(session, ago=timedelta(hours=25))
+    assert trigger.due(session, settings) is None
+
+    decide(session, 1)
+
+    assert trigger.due(session, settings) == "new decisions, and 24 hours since the last training"
+    assert trigger.due(session, settings.model_copy(update={"retrain_every_h": 0.0})) is None
+
+
+def test_the_first_training_is_a_persons_act(session: Session, settings: Settings) -> None:
+    session.add_all([Label(id=1, name="card"), User(id=50, name="ann", role="reviewer")])
+    decide(session, 9)
+
+    assert trigger.due(session, settings) is None
+
+
+@pytest.mark.usefixtures("live")
+def test_never_two_at_once(session: Session, settings: Settings) -> None:
+    decide(session, 9)
+    run = trigger.request(session, settings, "a click", actor="ann")
+
+    assert trigger.due(session, settings) is None
+    with pytest.raises(ConflictError, match=f"training run {run.id} is waiting"):
+        trigger.request(session, settings, "another click", actor="bob")
+    token = training_runs.claim(session, run.id)
+    assert token is not None
+    training_runs.beat(session, run.id, token, {"stage": "fine-tuning", "step": 3, "steps": 1000})
+    session.commit()
+    with pytest.raises(ConflictError, match=r"is running \(fine-tuning, step 3 of 1,000\)"):
+        trigger.request(session, settings, "another click", actor="bob")

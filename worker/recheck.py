@@ -1,0 +1,55 @@
+"""Does a model that was just loaded still say what was stored of it? An engine that disagrees does not serve."""
+
+import logging
+from typing import Any
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from classifier.classifier import Classifier
+from db.models import ModelVersion
+from db.queries import labelled, predictions
+from db.queries.predictions import Answer
+from worker.scoring import score
+
+log = logging.getLogger(__name__)
+
+_LEAST = 8  # with fewer there is no telling
+_DIFFER = 0.05  # of the labels; two engines of one model differ in about 1 %
+_DISTANCE = 0.05  # between the confidences, in the mean
+
+
+def disagreement(session: Session, version: ModelVersion, classifier: Classifier, most: int) -> str | None:
+    """What speaks against a loaded model, in a sentence; None: it says what it said before.
+
+    It repeats the newest stored predictions of its version and, where they are few, the answers that the trainer
+    noted of held-out documents.
+
+    Args:
+        most: documents to repeat; 0: none.
+    """
+    answers = _stored(session, version, most) if most else []
+    if len(answers) < _LEAST:
+        return None
+    label_ids = np.array(classifier.checkpoint.label_ids)
+    _, probabilities = score(classifier, [answer.text for answer in answers])
+    differ = label_ids[probabilities.argmax(axis=1)] != np.array([answer.label_id for answer in answers])
+    distance = np.abs(probabilities.max(axis=1) - np.array([answer.confidence for answer in answers]))
+    if differ.mean() <= _DIFFER and distance.mean() <= _DISTANCE:
+        log.info("%d stored answers were repeated, %d labels differ", len(answers), differ.sum())
+        return None
+    return (
+        f"{classifier.engine.name} gives {differ.sum():,} of {len(answers):,} stored documents another label "
+        f"(confidences differ by {distance.mean():.3f} in the mean)"
+    )
+
+
+def _stored(session: Session, version: ModelVersion, most: int) -> list[Answer]:
+    found = predictions.newest_of(session, version.id, most)
+    noted: dict[str, Any] = version.metrics.get("recheck", {})
+    ids = noted.get("document_ids", [])[: most - len(found)]
+    texts = labelled.texts(session, ids) if ids else {}
+    for id_, label_id, confidence in zip(ids, noted.get("labels", []), noted.get("confidences", []), strict=False):
+        if id_ in texts:
+            found.append(Answer(texts[id_], label_id, confidence))
+    return found
