@@ -70,8 +70,9 @@ def fine_tune(
         on_epoch: called after each epoch that has documents to validate on.
 
     Returns:
-        How it learned: steps ([step, loss], at most 500), epochs (dicts of `Epoch`), best_epoch, micro_batch,
-        processes, resumed_from (step), seconds.
+        How it learned: steps ([step, loss], at most 500), epochs (dicts of `Epoch`), best_epoch, predicted (index
+        of each validation document's label then, where there are 50 or more), micro_batch, processes,
+        resumed_from (step), seconds.
 
     Raises:
         TrainingError: the base model can't be loaded, the training diverges, or memory or disk are too small.

@@ -165,6 +165,7 @@ class FineTuning:
         best = self.state["best"]
         if len(truth) >= _STOPS_EARLY_FROM and (best is None or score >= best["macro_f1"]):
             self.state["best"] = {"epoch": self.state["epoch"], "macro_f1": score}
+            self.state["predicted"] = predicted.tolist()
             if self.accelerator.is_main_process:
                 _save(self.bare.state_dict(), self.work / "best.pt")
         self._tell(epoch=said)
@@ -243,6 +244,7 @@ class FineTuning:
             "steps": _points(self.state["losses"]),
             "epochs": self.state["epochs"],
             "best_epoch": best["epoch"] if best else self.state["epoch"],
+            "predicted": self.state.get("predicted", []),
             "micro_batch": self.micro_batch,
             "processes": self.ranks,
             "resumed_from": self.resumed_from,

@@ -84,7 +84,7 @@ def _train(settings: Settings, lease: Lease, work: Path) -> int:
     lease.tell("comparing with the active version")
     verdict = compare(settings, judged.classifier, data, baselines)
     more = {
-        "learning": learning,
+        "learning": {name: value for name, value in learning.items() if name != "predicted"},
         "parameters": parameters.model_dump(mode="json", exclude={"cleaning"}),
         "versions": library_versions(),
         "size_bytes": sum(path.stat().st_size for path in draft.rglob("*") if path.is_file()),

@@ -21,6 +21,7 @@ _COMMANDS = {
     "status": "sortline.cli.status",
     "tokens": "sortline.cli.tokens",
     "train": "sortline.cli.train",
+    "tune": "sortline.cli.tune",
     "up": "sortline.cli.up",
 }
 

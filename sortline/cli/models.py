@@ -2,6 +2,7 @@
 
 import getpass
 import json
+import sys
 from typing import Any
 
 import click
@@ -43,14 +44,14 @@ def list_(as_json: bool) -> None:
 
 @command.command()
 @click.argument("version", type=int)
-@click.option("--json", "as_json", is_flag=True, help="All that is known of it, as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="All that is known of it; so it is where no terminal is.")
 def show(version: int, as_json: bool) -> None:
     """Show a model version: its documents, figures, engines, and what the gate said."""
     from sortline.cli.outcome import print_outcome
 
     with session(get_settings().postgres_url) as opened:
         found = model_versions.get(opened, version)
-    if as_json:
+    if as_json or not sys.stdout.isatty():
         click.echo(json.dumps(_describe(found) | {"metrics": found.metrics}, indent=2))
     else:
         print_outcome(found.id, found.status, found.metrics)

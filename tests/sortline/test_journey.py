@@ -54,7 +54,7 @@ class House:
     def sortline(self, *arguments: str, **options: Any) -> str:
         """Run a command as a user does, and return what it prints."""
         done = subprocess.run(
-            [SORTLINE, *arguments], cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=120,
+            [SORTLINE, *arguments], cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=280,
             **options,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr

@@ -1,0 +1,92 @@
+"""Tuning searches on validation, can be interrupted and shared, and is used only when it is better."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import pytest
+from labelled_lines import labelled_lines
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db.models import Snapshot, TunedParameters
+from db.queries import tuned_parameters
+from sortline.errors import TrainingError
+from sortline.settings import Settings
+from trainer import tune as module
+from trainer.import_file import ImportReport
+from trainer.prepare import effective_parameters
+from trainer.tune import Told, tune
+
+Import = Callable[..., ImportReport]
+
+
+@pytest.fixture(autouse=True)
+def short_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two learning rates, one of which learns nothing in so few steps."""
+
+    def suggest(trial: optuna.Trial, _base_models: tuple[str, ...]) -> dict[str, object]:
+        return {
+            "learning_rate": trial.suggest_float("learning_rate", 1e-6, 1e-2, log=True),
+            "epochs": trial.suggest_int("epochs", 2, 8),
+        }
+
+    monkeypatch.setattr(module, "_suggest", suggest)
+
+
+def test_a_study_goes_on_where_it_was_and_its_best_parameters_are_used(
+    session: Session, settings: Settings, import_lines: Import
+) -> None:
+    import_lines(labelled_lines(600))
+    told: list[Told] = []
+
+    assert tune(settings, 9, "one", timeout_s=0.0, on_progress=told.append) is None
+    assert told == []
+    first = tune(settings, 2, "one", on_progress=told.append)
+    assert first is not None
+    again = tune(settings, 3, "one")
+    assert again is not None
+
+    assert (first.trials, again.trials) == (2, 3)
+    assert [each.trial for each in told if each.stage.startswith("step 1 of")][:2] == [1, 2]
+    assert len(session.scalars(select(Snapshot)).all()) == 1  # the same documents for every trial
+    page = (Path(again.report) / "report.html").read_text()
+    assert page.count("<svg") >= 4
+    assert "http" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
+        "http://creativecommons.org", ""
+    ).replace("https://matplotlib.org", "")
+    stored = session.scalars(select(TunedParameters).order_by(TunedParameters.id)).all()
+    assert len(stored) == first.used + again.used
+    assert again.used == (again.gain > 0)
+    low, high = again.gain_interval
+    assert low <= again.gain <= high
+
+
+def test_tuned_parameters_stand_under_what_is_asked_for(session: Session) -> None:
+    tuned_parameters.store(
+        session, study="one", parameters={"epochs": 7, "learning_rate": 0.002}, macro_f1=0.9, untuned_macro_f1=0.8,
+        trials=3, report_uri="x",
+    )  # fmt: skip
+
+    asked = effective_parameters(session, {"epochs": 2}, "some-model")
+    other = effective_parameters(session, {"base_model": "another-model"}, "some-model")
+
+    assert (asked.epochs, asked.learning_rate) == (2, 0.002)
+    assert (other.epochs, other.learning_rate) == (5, 1e-4)
+
+
+def test_too_few_documents_to_judge_on_are_refused(settings: Settings, import_lines: Import) -> None:
+    import_lines(labelled_lines(60))
+
+    with pytest.raises(TrainingError, match="too few to judge trials on; validation needs 50"):
+        tune(settings, 1, "one")
+
+
+def test_a_study_whose_every_trial_fails_says_why(
+    settings: Settings, import_lines: Import, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_lines(labelled_lines(600))
+    monkeypatch.setattr(module, "_suggest", lambda *_: {"learning_rate": 0.99, "epochs": 50, "head_factor": 1e38})
+
+    with pytest.raises(TrainingError, match="every trial failed, the first because: the training diverged"):
+        tune(settings, 1, "one")

@@ -1,0 +1,321 @@
+"""Tuning: which parameters train best, judged on validation and never on test.
+
+The study lies in Postgres, in a schema of its own: it can be interrupted, goes on where it was, and several
+processes may share it. All of them train on the same frozen documents.
+"""
+
+import logging
+import shutil
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import numpy as np
+import optuna
+from sqlalchemy import text
+
+from classifier.checkpoint import SnapshotReference
+from db.queries import model_versions, snapshots, tuned_parameters
+from db.queries.labelled import labelled_documents, lock_splits
+from db.session import session
+from sortline.errors import SortlineError, TrainingError
+from sortline.settings import Settings
+from trainer.fine_tune import Epoch, Progress, fine_tune
+from trainer.gate import macro_f1, macro_f1_difference
+from trainer.parameters import Parameters, read_parameters
+from trainer.prepare import find_base, prepare_job
+from trainer.serving import label_indices
+from trainer.snapshot import read_snapshot, store_snapshot
+from trainer.split import assign_new
+from trainer.training_data import TrainingData, select
+
+log = logging.getLogger(__name__)
+
+_SCHEMA = "optuna"
+_HEARTBEAT_S, _GRACE_S = 30, 120
+_LEAST_VALIDATION = 50
+_SEED = 13
+TUNED = (
+    "learning_rate", "batch_size", "epochs", "warmup", "weight_decay", "label_smoothing", "class_weighting",
+    "head_factor", "layer_decay",
+)  # fmt: skip
+_ENDED = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED, optuna.trial.TrialState.FAIL)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """How far a tuning is: ``trial`` of ``trials``, counted from 1; ``best``: greatest macro-F1 so far."""
+
+    trial: int
+    trials: int
+    stage: str
+    best: float | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a study found.
+
+    ``gain``: macro-F1 on validation of the best parameters less that of what was used before, each trained anew
+    with another seed; ``used``: whether they are stored for later trainings; ``report``: its URI.
+    """
+
+    study: str
+    trials: int
+    pruned: int
+    failed: int
+    best: dict[str, Any]
+    macro_f1: float
+    untuned_macro_f1: float
+    gain: float
+    gain_interval: list[float]
+    used: bool
+    report: str
+
+
+def tune(
+    settings: Settings,
+    trials: int,
+    study_name: str,
+    base_models: tuple[str, ...] = (),
+    timeout_s: float | None = None,
+    on_progress: Callable[[Told], None] = lambda _: None,
+) -> Outcome | None:
+    """Run trials until the study has so many, whoever ran them; then see whether the best ones are better.
+
+    The first trials are what is used now and the defaults. Trials that are worse than the median of the earlier
+    ones at the same epoch are ended (median pruning: with few trials successive halving would end slow starters).
+
+    Args:
+        base_models: to choose between; empty: the setting's alone.
+        timeout_s: start no further trial after it.
+
+    Returns:
+        None when time ended it before it had its trials.
+
+    Raises:
+        TrainingError: there are too few documents to validate on, or every trial failed.
+    """
+    study = _open(settings, study_name)
+    data, snapshot = _data(settings, study)
+    with session(settings.postgres_url) as opened:
+        before = tuned_parameters.newest(opened) or {}
+    if not study.get_trials(deepcopy=False):
+        for known in (before, {}):
+            study.enqueue_trial(_asked(known), skip_if_exists=True)
+    objective = partial(_objective, settings, data, snapshot, base_models, trials, on_progress)
+    ends = None if timeout_s is None else time.monotonic() + timeout_s
+    while (have := _ended(study)) < trials:
+        if ends is not None and time.monotonic() > ends:
+            return None
+        study.optimize(objective, n_trials=1, catch=(SortlineError,))
+        if _ended(study) == have:  # another process runs the last ones
+            time.sleep(1)
+    return _conclude(settings, study, data, snapshot, before, trials, on_progress)
+
+
+def default_name() -> str:
+    """A study a day."""
+    return f"tune-{datetime.now(UTC):%Y-%m-%d}"
+
+
+def _open(settings: Settings, name: str) -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with session(settings.postgres_url) as opened:
+        opened.execute(text(f"CREATE SCHEMA IF NOT EXISTS {_SCHEMA}"))
+        opened.commit()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        storage = optuna.storages.RDBStorage(
+            settings.postgres_url,
+            engine_kwargs={"pool_pre_ping": True, "connect_args": {"options": f"-csearch_path={_SCHEMA}"}},
+            heartbeat_interval=_HEARTBEAT_S,
+            grace_period=_GRACE_S,
+            heartbeat_stale_trial_callback=optuna.storages.RetryFailedTrialCallback(max_retry=2),
+        )
+        return optuna.create_study(
+            storage=storage,
+            study_name=name,
+            direction="maximize",
+            load_if_exists=True,
+            sampler=optuna.samplers.TPESampler(multivariate=True, constant_liar=True),
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1),
+        )
+
+
+def _data(settings: Settings, study: optuna.Study) -> tuple[TrainingData, SnapshotReference]:
+    """The documents of the study: frozen by the process that is first, read by all."""
+    with session(settings.postgres_url) as opened:
+        lock_splits(opened)
+        known = study.user_attrs.get("snapshot_id")
+        if known is None:
+            assign_new(opened)
+            active = model_versions.active(opened)
+            chosen = select(labelled_documents(opened), known_labels=None if active is None else active.label_ids)
+            known = store_snapshot(opened, chosen, settings.models, f"tuning-{study.study_name}").id
+            opened.commit()
+            study.set_user_attr("snapshot_id", known)
+        row = snapshots.get(opened, int(known))
+        data = read_snapshot(opened, row)
+    if len(data.validation) < _LEAST_VALIDATION:
+        raise TrainingError(
+            f"{len(data.validation)} documents are too few to judge trials on; validation needs {_LEAST_VALIDATION}"
+        )
+    return data, SnapshotReference(id=row.id, sha256=row.sha256)
+
+
+def _asked(parameters: dict[str, Any]) -> dict[str, Any]:
+    """All that is tuned, of some parameters and the defaults."""
+    return {name: value for name, value in Parameters(**parameters).model_dump().items() if name in TUNED}
+
+
+def _suggest(trial: optuna.Trial, base_models: tuple[str, ...]) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "learning_rate": trial.suggest_float("learning_rate", 1e-5, 5e-4, log=True),
+        "batch_size": trial.suggest_categorical("batch_size", [16, 32, 64]),
+        "epochs": trial.suggest_int("epochs", 2, 8),
+        "warmup": trial.suggest_float("warmup", 0.0, 0.2),
+        "weight_decay": trial.suggest_float("weight_decay", 1e-4, 0.1, log=True),
+        "label_smoothing": trial.suggest_float("label_smoothing", 0.0, 0.2),
+        "class_weighting": trial.suggest_categorical("class_weighting", ["none", "balanced"]),
+        "head_factor": trial.suggest_categorical("head_factor", [1.0, 3.0, 10.0, 30.0]),
+        "layer_decay": trial.suggest_float("layer_decay", 0.8, 1.0),
+    }
+    if base_models:
+        found["base_model"] = trial.suggest_categorical("base_model", list(base_models))
+    return found
+
+
+def _objective(
+    settings: Settings,
+    data: TrainingData,
+    snapshot: SnapshotReference,
+    base_models: tuple[str, ...],
+    trials: int,
+    on_progress: Callable[[Told], None],
+    trial: optuna.Trial,
+) -> float:
+    parameters = read_parameters(_suggest(trial, base_models))
+    best = _best_value(trial.study)
+
+    def on_epoch(epoch: Epoch) -> None:
+        trial.report(epoch.macro_f1, epoch.epoch)
+        if trial.should_prune():
+            raise optuna.TrialPruned
+
+    def tell(stage: str) -> None:
+        on_progress(Told(trial.number + 1, trials, stage, best))
+
+    try:
+        name = f"tuning-{trial.study.study_name}-{trial.number}"
+        predicted = _train(settings, data, snapshot, parameters, name, tell, on_epoch)
+    except SortlineError as error:
+        trial.set_user_attr("error", str(error))
+        raise
+    return macro_f1(label_indices(data.validation, data.labels), predicted)
+
+
+def _train(
+    settings: Settings,
+    data: TrainingData,
+    snapshot: SnapshotReference,
+    parameters: Parameters,
+    name: str,
+    tell: Callable[[str], None],
+    on_epoch: Callable[[Epoch], None] = lambda _: None,
+) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Fine-tune; returns the predicted label of each validation document, (n,)."""
+    work = settings.data_dir.resolve() / "trainer" / name
+    with session(settings.postgres_url) as opened:
+        base = find_base(opened, settings, parameters)
+    job, _ = prepare_job(base, parameters, data, snapshot, work / "tokenizer", settings.accept_threshold)
+
+    def on_progress(progress: Progress) -> None:
+        tell(f"step {progress.step:,} of {progress.steps:,}, loss {progress.loss:.3f}")
+
+    try:
+        learned = fine_tune(job, work, settings, on_progress, on_epoch)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return np.array(learned["predicted"], np.int64)
+
+
+def _ended(study: optuna.Study) -> int:
+    return len(study.get_trials(deepcopy=False, states=_ENDED))
+
+
+def _best_value(study: optuna.Study) -> float | None:
+    done = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+    return max((trial.value for trial in done if trial.value is not None), default=None)
+
+
+def _conclude(
+    settings: Settings,
+    study: optuna.Study,
+    data: TrainingData,
+    snapshot: SnapshotReference,
+    before: dict[str, Any],
+    trials: int,
+    on_progress: Callable[[Told], None],
+) -> Outcome:
+    """Train the best and what is used now once more, with another seed: the best of many is best by luck too."""
+    if _best_value(study) is None:
+        reasons = [trial.user_attrs["error"] for trial in study.get_trials() if "error" in trial.user_attrs]
+        raise TrainingError(f"every trial failed, the first because: {next(iter(reasons), 'it says nothing')}")
+    best = study.best_trial.params
+    truth = label_indices(data.validation, data.labels)
+
+    def again(called: str, parameters: dict[str, Any]) -> np.ndarray[Any, np.dtype[np.int64]]:
+        def tell(stage: str) -> None:
+            on_progress(Told(trials, trials, f"{called} once more, {stage}", study.best_value))
+
+        asked = read_parameters({**parameters, "seed": _SEED + 1})
+        return _train(settings, data, snapshot, asked, f"tuning-{study.study_name}-{called}", tell)
+
+    tuned, untuned = again("best", best), again("before", before)
+    gain, low, high = macro_f1_difference(truth, tuned, untuned)
+    ended = study.get_trials(deepcopy=False)
+    states = [trial.state for trial in ended]
+    outcome = Outcome(
+        study=study.study_name,
+        trials=_ended(study),
+        pruned=states.count(optuna.trial.TrialState.PRUNED),
+        failed=states.count(optuna.trial.TrialState.FAIL),
+        best=best,
+        macro_f1=macro_f1(truth, tuned),
+        untuned_macro_f1=macro_f1(truth, untuned),
+        gain=gain,
+        gain_interval=[low, high],
+        used=gain > 0,
+        report="",
+    )
+    return _store(settings, study, outcome, len(truth))
+
+
+def _store(settings: Settings, study: optuna.Study, outcome: Outcome, documents: int) -> Outcome:
+    from trainer.publish import model_store
+    from trainer.tuning_report import write_tuning_report
+
+    folder = settings.data_dir.resolve() / "trainer" / f"tuning-{outcome.study}-report"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    write_tuning_report(folder, study, outcome, documents)
+    outcome = replace(outcome, report=model_store(settings).put_files(folder, f"tuning-{outcome.study}"))
+    shutil.rmtree(folder, ignore_errors=True)
+    if outcome.used:
+        with session(settings.postgres_url) as opened:
+            tuned_parameters.store(
+                opened,
+                study=outcome.study,
+                parameters=outcome.best,
+                macro_f1=outcome.macro_f1,
+                untuned_macro_f1=outcome.untuned_macro_f1,
+                trials=outcome.trials,
+                report_uri=outcome.report,
+            )
+            opened.commit()
+    return outcome
