@@ -7,14 +7,16 @@ from collections.abc import Callable
 from benchmarks.calibration import calibration
 from benchmarks.latency import latency
 from benchmarks.quantise import quantise
+from benchmarks.retrain import retrain
 from benchmarks.throughput import intake, throughput
+from benchmarks.train import train
 from sortline.logs import set_up_logging, silence_telemetry
 
 LINES: dict[str, Callable[..., None]] = {
     "throughput": throughput, "intake": intake, "latency": latency, "calibration": calibration,
-    "quantise": quantise,
+    "quantise": quantise, "train": train, "retrain": retrain,
 }  # fmt: skip
-_OF_ONE_SIZE = {"latency", "calibration", "quantise"}
+_OF_ONE_SIZE = {"latency", "calibration", "quantise", "train", "retrain"}
 
 
 def main(names: list[str]) -> None:

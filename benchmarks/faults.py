@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import redis
@@ -66,10 +66,11 @@ class Load:
 class KeptWorker:
     """A worker that is started again when it ends, as a supervisor does."""
 
-    def __init__(self, made: Stack, module: str = "celery -A worker") -> None:
+    def __init__(self, made: Stack, module: str = "celery -A worker", arguments: Sequence[str] = ()) -> None:
         self.made = made
         self.module = module
-        self.process = made.start_worker(module)
+        self.arguments = arguments
+        self.process = made.start_worker(module, arguments)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._keep, daemon=True)
         self._thread.start()
@@ -77,7 +78,7 @@ class KeptWorker:
     def _keep(self) -> None:
         while not self._stop.wait(0.1):
             if self.process.poll() is not None:
-                self.process = self.made.start_worker(self.module)
+                self.process = self.made.start_worker(self.module, self.arguments)
 
     def stop(self) -> None:
         self._stop.set()
@@ -129,6 +130,13 @@ def negative_control(faults: int = 5) -> int:
     if not lost:
         raise SystemExit("the negative control lost nothing: this test can't see loss")
     return lost
+
+
+def trainer_kill(faults: int = 25) -> int:
+    """`kill -9` of the trainer at random moments; returns how often there was not exactly one active version."""
+    from benchmarks.trainer_kill import trainer_kill as kill_the_trainer
+
+    return kill_the_trainer(faults)
 
 
 Fault = Callable[[Stack, KeptWorker, random.Random], None]
@@ -194,6 +202,7 @@ LINES: dict[str, Callable[[], int]] = {
     "redis_kill": redis_kill,
     "postgres_stop": postgres_stop,
     "negative_control": negative_control,
+    "trainer_kill": trainer_kill,
 }
 
 

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -86,11 +86,13 @@ class Stack:
             process.kill()
             process.wait()
 
-    def start_worker(self, module: str = "celery -A worker", **more: str) -> subprocess.Popen[bytes]:
+    def start_worker(
+        self, module: str = "celery -A worker", arguments: Sequence[str] = (), **more: str
+    ) -> subprocess.Popen[bytes]:
         """A worker process; its log is worker.log in the stack's folder."""
         log = (self.settings.data_dir / "worker.log").open("ab")
         command = [sys.executable, "-m", *module.split(), "worker", "--loglevel=INFO", "--without-mingle"]
-        command += ["--without-gossip"]
+        command += ["--without-gossip", *arguments]
         return subprocess.Popen(
             command, cwd=self.settings.data_dir, env=self.environment(**more), stdout=log, stderr=subprocess.STDOUT
         )
@@ -104,6 +106,14 @@ class Stack:
                 return ready[0]
             time.sleep(0.1)
         raise SystemExit(f"no worker came up; see {self.settings.data_dir / 'worker.log'}")
+
+    def start_beat(self) -> subprocess.Popen[bytes]:
+        """The process that sends what is done again and again."""
+        log = (self.settings.data_dir / "worker.log").open("ab")
+        command = [sys.executable, "-m", "celery", "-A", "trainer", "beat", "-s", "beat-schedule"]
+        return subprocess.Popen(
+            command, cwd=self.settings.data_dir, env=self.environment(), stdout=log, stderr=subprocess.STDOUT
+        )
 
     def backlog(self) -> int:
         """Entries that are not done, in both lanes."""
@@ -130,6 +140,8 @@ class Stack:
     def clear(self) -> None:
         """Empty documents, predictions and streams; labels and model versions stay."""
         with get_engine(self.settings.postgres_url).begin() as connection:
+            connection.exec_driver_sql("DELETE FROM queue_items")
+            connection.exec_driver_sql("DELETE FROM outbox")
             connection.exec_driver_sql("DELETE FROM predictions")
             connection.exec_driver_sql("DELETE FROM documents WHERE id NOT IN (SELECT document_id FROM reviews)")
         with get_engine(self.settings.postgres_url).connect() as connection:

@@ -19,7 +19,7 @@ def fit_temperature(logits: Logits, labels: NDArray[np.int64]) -> float:
     One number divides all logits, so no label changes, only confidences do: temperature scaling of Guo,
     Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks", ICML 2017. What decisions are made by is
     the confidence of the likeliest label alone, so its likelihood is maximised, as of a binary classifier's, and
-    not that of all labels, which a few surely wrong documents govern (docs/decisions/0009-temperature.md). Targets
+    not that of all labels, which a few surely wrong documents govern (docs/decisions/0008-temperature.md). Targets
     are those of Platt, "Probabilistic Outputs for Support Vector Machines", 1999: that n documents were all right
     is no evidence that none will ever be wrong.
 

@@ -86,9 +86,7 @@ class Settings(BaseSettings):
     risk_target: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.01, description="Greatest error among automatically accepted documents that is promised"
     )
-    risk_confidence: Annotated[float, Field(gt=0.5, lt=1)] = Field(
-        0.95, description="How sure that promise has to be"
-    )
+    risk_confidence: Annotated[float, Field(gt=0.5, lt=1)] = Field(0.95, description="How sure that promise has to be")
     quantise: bool = Field(True, description="Make the int8 form for CPUs too, and serve it if its gate lets it pass")
     training_launcher: str = Field(
         "", description="Command that starts the fine-tuning, as `torchrun --nproc-per-node 4`; unset: one process"
@@ -100,9 +98,7 @@ class Settings(BaseSettings):
     training_silent_s: float = Field(
         120.0, gt=0, description="Seconds without a heartbeat after which a training run is taken from its process"
     )
-    retrain_after: int = Field(
-        200, ge=0, description="New decisions after which a training starts by itself; 0: never"
-    )
+    retrain_after: int = Field(200, ge=0, description="New decisions after which a training starts by itself; 0: never")
     retrain_every_h: float = Field(
         168.0, ge=0, description="Hours after which a training starts if there is any new decision; 0: never"
     )

@@ -72,7 +72,7 @@ def fine_tune(
     Returns:
         How it learned: steps ([step, loss], at most 500), epochs (dicts of `Epoch`), best_epoch, predicted (index
         of each validation document's label then, where there are 50 or more), micro_batch, processes,
-        resumed_from (step), seconds.
+        resumed_from (step), redone (most steps that a crash cost), seconds.
 
     Raises:
         TrainingError: the base model can't be loaded, the training diverges, or memory or disk are too small.

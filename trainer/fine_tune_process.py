@@ -68,9 +68,11 @@ class FineTuning:
         self.steps = parameters.epochs * -(-len(self.train) // parameters.batch_size)
         self.state: dict[str, Any] = {
             "epoch": 0, "batch": 0, "step": 0, "mean_loss": 0.0, "losses": [], "epochs": [], "best": None,
-            "seconds": 0.0,
+            "seconds": 0.0, "redone": 0,
         }  # fmt: skip
         self.resumed_from = 0
+        # How far any process of this job came: what is after the last state was done in vain.
+        self._marker = os.open(work / "step", os.O_RDWR | os.O_CREAT)
         self._began = self._saved = self._told = time.monotonic()
 
     def run(self) -> None:
@@ -117,6 +119,7 @@ class FineTuning:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         state["step"] += 1
+        os.pwrite(self._marker, state["step"].to_bytes(8), 0)
         self._note(float(self.accelerator.reduce(total, "mean") if self.ranks > 1 else total))
 
     def _backward(self, part: list[int], whole: int, share: float) -> torch.Tensor:
@@ -215,14 +218,16 @@ class FineTuning:
         )
 
     def _resume(self) -> None:
-        path = self.work / "state.pt"
+        path, came = self.work / "state.pt", int.from_bytes(os.pread(self._marker, 8, 0))
         if not path.is_file():
+            self.state["redone"] = came
             return
         kept = torch.load(path, map_location=self.accelerator.device, weights_only=True)
         self.bare.load_state_dict(kept["model"])
         self.optimizer.load_state_dict(kept["optimizer"])
         self.state = json.loads(kept["progress"])
         self.resumed_from = self.state["step"]
+        self.state["redone"] = max(self.state["redone"], came - self.resumed_from)
         if self.rank == 0:
             torch.set_rng_state(kept["random"].cpu())
         else:
@@ -248,6 +253,7 @@ class FineTuning:
             "micro_batch": self.micro_batch,
             "processes": self.ranks,
             "resumed_from": self.resumed_from,
+            "redone": self.state["redone"],
             "seconds": round(self._seconds_before + time.monotonic() - self._began, 1),
         }
         write_whole(self.work / "learning.json", json.dumps(learning).encode())

@@ -64,7 +64,7 @@ def open_job(job: Job, work: Path, description: dict[str, Any]) -> None:
     told |= {"sha256": digest.hexdigest(), **description}
     known = work / "job.json"
     if not known.is_file() or json.loads(known.read_text())["sha256"] != told["sha256"]:
-        for name in ("model", "state.pt", "best.pt", "learning.json", "job.json"):
+        for name in ("model", "state.pt", "best.pt", "step", "learning.json", "job.json"):
             _remove(work / name)
         work.mkdir(parents=True, exist_ok=True)
         with (work / "tokens.npz").open("wb") as file:

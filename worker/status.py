@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from db.queries import dead_letters, model_versions
+from db.queries import dead_letters, model_versions, queue_items, training_runs
 from db.queries.status import predictions_per_s
 from sortline.settings import LANES, Settings
 from worker.queue import DocumentQueue
@@ -25,4 +25,20 @@ def line_status(session: Session, queue: DocumentQueue, settings: Settings) -> d
         "rate": predictions_per_s(session),
         "active_model": version.id if version else None,
         "workers": queue.workers(),
+        "queue": queue_items.waiting(session),
+        "training": _training(session, settings),
+    }
+
+
+def _training(session: Session, settings: Settings) -> dict[str, Any]:
+    """The newest training, and what the next one waits for."""
+    run = next(iter(training_runs.newest(session)), None)
+    enough = settings.retrain_after
+    return {
+        "run": run.id if run else None,
+        "state": run.state if run else None,
+        "progress": run.progress if run else {},
+        "error": run.error if run else None,
+        "decisions": training_runs.decisions_since(session, max(1, enough)),
+        "retrain_after": enough,
     }

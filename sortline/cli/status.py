@@ -49,6 +49,25 @@ def _without_password(url: str) -> str:
     return re.sub(r"(?<=[?&]password=)[^&]*", "***", url)
 
 
+def _training(training: dict[str, Any]) -> str:
+    if training["run"] is None:
+        return "no training yet"
+    said = f"training run {training['run']} {training['state']}"
+    progress = training["progress"]
+    if training["state"] == "running" and "stage" in progress:
+        said += f": {progress['stage']}"
+        if "step" in progress:
+            said += (
+                f", step {progress['step']:,} of {progress['steps']:,}, loss {progress['loss']:.3f}, "
+                f"{progress['left_s']:,.0f} s left"
+            )
+    if training["error"]:
+        said += f": {training['error']}"
+    if training["retrain_after"] and training["state"] not in ("waiting", "running"):
+        said += f"; {training['decisions']:,} of {training['retrain_after']:,} new decisions that start the next"
+    return said
+
+
 def _print(found: dict[str, Any]) -> None:
     console = Console(soft_wrap=True, highlight=False)
     lanes = Table("lane", "backlog", "oldest", box=None)
@@ -63,6 +82,10 @@ def _print(found: dict[str, Any]) -> None:
         console.print(f"[yellow]no model is active[/]: {waiting:,} documents wait until `sortline train` has made one")
     else:
         console.print(f"active model version {found['active_model']}")
+    console.print(escape(_training(found["training"])))
+    if found["queue"]:
+        waiting_for = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in found["queue"].items())
+        console.print(f"waiting for a person: {waiting_for}")
     if not found["workers"]:
         console.print("[yellow]no worker runs[/]: `sortline up`, or `celery -A worker worker`")
     for worker in found["workers"]:

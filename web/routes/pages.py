@@ -1,30 +1,19 @@
 """For people: how the line is doing, and a reference of the routes. Nothing is loaded from another host."""
 
 import logging
-from pathlib import Path
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
-from jinja2 import Environment, FileSystemLoader, select_autoescape
 
 from db.session import session
 from sortline.errors import ServerUnreachableError
 from web.reference import operations
+from web.render import FOLDER, page
 from worker.status import line_status
 
 log = logging.getLogger(__name__)
 router = APIRouter(include_in_schema=False)
-_FOLDER = Path(__file__).resolve().parents[1]
-_STYLE = (_FOLDER / "sortline.css").read_text(encoding="utf-8")
-_TEMPLATES = Environment(
-    loader=FileSystemLoader(_FOLDER / "templates"), autoescape=select_autoescape(default=True), trim_blocks=True
-)
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
+_STYLE = (FOLDER / "sortline.css").read_text(encoding="utf-8")
 
 
 @router.get("/")
@@ -36,22 +25,18 @@ def home(request: Request) -> HTMLResponse:
             found = line_status(opened, state.queue, state.settings)
     except ServerUnreachableError as error:
         log.warning("%s", error)  # it names the server's address, which is not for everyone
-        return _page("away.html", 503)
+        return page("away.html", 503)
     waiting = sum(lane["backlog"] for lane in found["lanes"].values())
-    return _page("home.html", found=found, waiting=waiting, flower_port=state.settings.flower_port)
+    return page("home.html", found=found, waiting=waiting, flower_port=state.settings.flower_port)
 
 
 @router.get("/docs")
 def reference(request: Request) -> HTMLResponse:
     """The routes, from the OpenAPI description."""
-    return _page("reference.html", routes=operations(request.app.openapi()))
+    return page("reference.html", routes=operations(request.app.openapi()))
 
 
 @router.get("/sortline.css")
 def style() -> Response:
     """The pages' style."""
     return Response(_STYLE, media_type="text/css")
-
-
-def _page(name: str, status: int = 200, **values: object) -> HTMLResponse:
-    return HTMLResponse(_TEMPLATES.get_template(name).render(**values), status, headers=_HEADERS)

@@ -1,0 +1,110 @@
+"""What fine-tuning takes, beside Hugging Face's Trainer on the same machine in the same run."""
+
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.stack import result, say, stack
+from benchmarks.texts import training_files
+from classifier.checkpoint import SnapshotReference
+from classifier.classifier import assemble
+from db.queries import tuned_parameters
+from db.queries.labelled import Labelled, labelled_documents
+from db.session import session
+from sortline.settings import Settings
+from trainer.fine_tune import Examples, Job, fine_tune
+from trainer.parameters import Parameters
+from trainer.prepare import Base, prepare_job
+from trainer.serving import label_indices
+from trainer.tokenizer import training_tokenizer
+from trainer.training_data import TrainingData, select
+
+_WARM, _TIMED = 5, 60
+_PADDED = 128
+
+
+def train() -> None:
+    """`train`: seconds of fine-tuning, with its validations and checkpoints, against two plain Trainers.
+
+    Those take as many epochs of the same documents, in float32 and batches of 32: one pads every document to 128
+    tokens, one as each batch needs. Both are timed over 60 steps after 5, and extrapolated. ``accuracy`` is that
+    of the model in torch float32 on the test texts; ``baseline_accuracy`` that of one full plain run, measured
+    once (docs/decisions/0007-training-speed.md). ``tuning_gain`` is told on validation, by the newest study.
+    """
+    from benchmarks.hf_baseline import EPOCHS, MEASURED_ACCURACY
+
+    data, settings, base = _data()
+    with tempfile.TemporaryDirectory(prefix="sortline-") as name:
+        work = Path(name)
+        job, description = prepare_job(base, Parameters(epochs=EPOCHS), data, SnapshotReference(), work / "t", 0.9)
+        began = time.perf_counter()
+        learned = fine_tune(job, work / "run", settings, lambda _: None, lambda epoch: say(str(epoch)))
+        seconds = time.perf_counter() - began
+        for path in (work / "t").iterdir():
+            path.rename(work / "run" / "model" / path.name)
+        reference = settings.model_copy(update={"engine": "torch", "precision": "f32", "device": "cpu"})
+        logits = assemble(work / "run" / "model", description, reference).logits([each.text for each in data.test])
+        dynamic, padded = (_seconds_a_step(job, pad_to, work) for pad_to in (None, _PADDED))
+    steps = EPOCHS * -(-len(data.train) // 32)
+    truth = label_indices(data.test, data.labels)
+    result(
+        "train",
+        documents=len(data.train),
+        steps=steps,
+        seconds=round(seconds, 1),
+        step_s=round(seconds / steps, 3),
+        fine_tuning_s=learned["seconds"],
+        padded_step_s=round(padded, 3),
+        dynamic_step_s=round(dynamic, 3),
+        speedup_padded=round(padded * steps / seconds, 2),
+        speedup_dynamic=round(dynamic * steps / seconds, 2),
+        accuracy=round(float((logits.argmax(axis=1) == truth).mean()), 4),
+        baseline_accuracy=MEASURED_ACCURACY,
+        tuning_gain=_tuning_gain(),
+    )
+
+
+def banking77() -> tuple[Job, Examples]:
+    """The fine-tuning of the benchmarks' documents, and the tokenised test documents."""
+    data, _, base = _data()
+    with tempfile.TemporaryDirectory(prefix="sortline-") as name:
+        folder = Path(name)
+        job, description = prepare_job(base, Parameters(), data, SnapshotReference(), folder, 0.9)
+        tokenizer = training_tokenizer(folder, base.folder, description.max_length)
+        prepared = tokenizer.prepare([description.cleaning(each.text) for each in data.test])
+    return job, Examples([each.windows[0] for each in prepared], label_indices(data.test, data.labels).tolist())
+
+
+def _data() -> tuple[TrainingData, Settings, Base]:
+    from classifier.base_models import base_model_folder
+    from trainer.import_file import import_file
+    from trainer.readers import Columns
+
+    with stack("train", keep=True) as made:
+        with session(made.settings.postgres_url) as opened:
+            documents: list[Labelled] = labelled_documents(opened)
+            if not documents:
+                for path, split in training_files():
+                    import_file(opened, path, Columns(), split=split)
+                opened.commit()
+                documents = labelled_documents(opened)
+        settings = made.settings
+    return select(documents), settings, Base(settings.base_model, base_model_folder(settings.base_model))
+
+
+def _seconds_a_step(job: Job, pad_to: int | None, folder: Path) -> float:
+    import torch
+
+    from benchmarks.hf_baseline import StepClock, hf_trainer
+
+    torch.set_num_threads(2)
+    say(f"a plain Trainer, {'padded as each batch needs' if pad_to is None else f'padded to {pad_to}'}")
+    clock = StepClock(_WARM)
+    hf_trainer(job, pad_to, 5e-5, folder, [clock], steps=_WARM + _TIMED).train()
+    return clock.seconds
+
+
+def _tuning_gain() -> float | None:
+    """Macro-F1 that the newest study of the benchmarks' documents brought on validation."""
+    with stack("train", keep=True) as made, session(made.settings.postgres_url) as opened:
+        return tuned_parameters.gain(opened)
