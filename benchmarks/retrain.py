@@ -19,7 +19,7 @@ from trainer.import_file import import_file
 from trainer.readers import Columns
 from worker.queue import Document
 
-_FIRST, _STEPS = 0.1, (0.1, 0.2, 0.3)  # shares of the training texts: labelled at first, decided in each step
+_FIRST, _STEPS = 0.1, (0.1, 0.2)  # shares of the training texts: labelled at first, decided in each step
 _EVERY_S = 1800.0
 
 # The least sure first, as the desk will show them; the reviewer confirms or corrects, and they leave the queue.

@@ -127,12 +127,16 @@ def _read(base: Path, **options: Any) -> PreTrainedModel:
 
 
 def _keep_rows(model: PreTrainedModel, parent: PreTrainedModel, rows: Sequence[int]) -> None:
+    """Rows of known labels are the parent's, those of new labels (-1) are drawn as a new head's are."""
     new, old = _last_linear(model, len(rows)), _last_linear(parent, int(parent.config.num_labels or 0))
-    kept = [(i, row) for i, row in enumerate(rows) if row >= 0]
     with torch.no_grad():
-        for i, row in kept:
-            new.weight[i] = old.weight[row]
-            if new.bias is not None:
+        new.weight.normal_(std=getattr(model.config, "initializer_range", 0.02))
+        if new.bias is not None:
+            new.bias.zero_()
+        for i, row in enumerate(rows):
+            if row >= 0:
+                new.weight[i] = old.weight[row]
+            if row >= 0 and new.bias is not None:
                 new.bias[i] = old.bias[row]
 
 

@@ -43,7 +43,6 @@ def read_encoder(folder: Path) -> Encoder:
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,
-            attn_implementation="sdpa",
             dtype=torch.float32,
             output_loading_info=True,
         )

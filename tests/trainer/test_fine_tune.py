@@ -1,0 +1,239 @@
+"""Fine-tuning in a process of its own: killed, out of memory, out of disk, on several ranks, from a parent."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file
+from transformers import AutoModelForSequenceClassification
+
+from sortline.errors import TrainingError
+from sortline.settings import Settings
+from tests.conftest import ROOT, environment
+from trainer.fine_tune import Epoch, Examples, Job, Progress, fine_tune
+from trainer.fine_tune_process import FineTuning, _as_line
+from trainer.job import open_job
+from trainer.parameters import Parameters
+from trainer.trainee import label_weights, load_trainee, parameter_groups
+
+LABELS = ["a", "b", "c"]
+
+
+def examples(count: int, first: int = 5) -> Examples:
+    """Documents whose second token tells the label."""
+    draw = random.Random(count)
+    targets = [i % 3 for i in range(count)]
+    documents = [[2, first + each, *(draw.randrange(8, 40) for _ in range(draw.randint(2, 9))), 3] for each in targets]
+    return Examples(documents, targets)
+
+
+def job(base: Path, count: int = 90, held_out: int = 60, rows: list[int] | None = None, **parameters: Any) -> Job:
+    asked = Parameters(**{"epochs": 3, "learning_rate": 1e-3, **parameters})
+    return Job(base, LABELS, examples(count), examples(held_out), 0, asked, rows)
+
+
+def launcher(folder: Path, program: str) -> str:
+    """A launcher that does something first, as torchrun would be named in the settings."""
+    path = folder / "launcher.py"
+    path.write_text(f"import os, sys\n{program}\nos.execv(sys.executable, [sys.executable, *sys.argv[1:]])\n")
+    return f"{sys.executable} {path}"
+
+
+def test_two_ranks_take_the_same_steps_and_make_one_model(tiny_base: Path, settings: Settings, tmp_path: Path) -> None:
+    epochs: list[Epoch] = []
+    steps: list[Progress] = []
+    chosen = settings.model_copy(update={"training_launcher": "torchrun --nproc-per-node 2", "threads": 2})
+
+    learned = fine_tune(job(tiny_base), tmp_path / "work", chosen, steps.append, epochs.append)
+
+    assert (learned["processes"], steps[-1].step, steps[-1].steps) == (2, 9, 9)
+    assert [each.epoch for each in epochs] == [1, 2, 3]
+    assert len(learned["predicted"]) == 60
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "work" / "model")
+    assert model.config.id2label == dict(enumerate(LABELS))
+
+
+def test_a_child_that_the_kernel_kills_goes_on_with_half_the_documents_at_once(
+    tiny_base: Path, settings: Settings, tmp_path: Path
+) -> None:
+    once = f"m = {str(tmp_path / 'killed')!r}\nif not os.path.exists(m): open(m, 'w'); os.kill(os.getpid(), 9)"
+    chosen = settings.model_copy(update={"training_launcher": launcher(tmp_path, once)})
+
+    learned = fine_tune(job(tiny_base), tmp_path / "work", chosen)
+
+    assert learned["micro_batch"] == 16
+    assert learned["steps"][-1][0] == 9  # the batch itself is as large as before
+
+
+def test_memory_for_not_even_one_document_is_one_sentence(tiny_base: Path, settings: Settings, tmp_path: Path) -> None:
+    chosen = settings.model_copy(update={"training_launcher": launcher(tmp_path, "os.kill(os.getpid(), 9)")})
+
+    with pytest.raises(TrainingError, match="out of memory even with one document at a time"):
+        fine_tune(job(tiny_base, batch_size=4), tmp_path / "work", chosen)
+
+
+def test_an_allocation_that_fails_is_told_as_out_of_memory() -> None:
+    with pytest.raises(RuntimeError) as raised:
+        torch.empty(2**50)
+    assert _as_line(raised.value) == {"out_of_memory": True}
+
+
+def test_a_full_disk_is_one_sentence_and_what_was_written_stays_whole(
+    tiny_base: Path, settings: Settings, tmp_path: Path
+) -> None:
+    full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))"
+    chosen = settings.model_copy(update={"training_launcher": launcher(tmp_path, full), "training_checkpoint_s": 0.0})
+
+    with pytest.raises(TrainingError, match="the disk is full"):
+        fine_tune(job(tiny_base), tmp_path / "work", chosen)
+
+    assert not (tmp_path / "work" / "state.pt").exists()
+    assert not (tmp_path / "work" / "model").exists()
+    assert fine_tune(job(tiny_base), tmp_path / "work", settings)["best_epoch"] > 0
+
+
+def test_what_a_callback_raises_ends_the_child(tiny_base: Path, settings: Settings, tmp_path: Path) -> None:
+    def stop(_: Progress) -> None:
+        raise KeyError("enough")
+
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    with pytest.raises(KeyError, match="enough"):
+        fine_tune(job(tiny_base, epochs=100), tmp_path / "work", settings, stop)
+    assert {child.pid for child in psutil.Process().children(recursive=True)} <= before
+
+
+def test_a_killed_parent_leaves_no_child_and_the_next_one_goes_on(
+    tiny_base: Path, settings: Settings, tmp_path: Path
+) -> None:
+    chosen = settings.model_copy(update={"training_checkpoint_s": 0.0})
+    program = (
+        "import sys; from pathlib import Path; from tests.trainer.test_fine_tune import job\n"
+        "from sortline.settings import Settings; from trainer.fine_tune import fine_tune\n"
+        f"fine_tune(job(Path({str(tiny_base)!r}), epochs=20, patience=20), Path({str(tmp_path / 'work')!r}), "
+        "Settings(_env_file=None), lambda p: print(p.step, flush=True))"
+    )
+    paths = f"{ROOT}:{ROOT / 'tests'}"
+    parent = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, env=environment(chosen, PYTHONPATH=paths)
+    )
+    assert parent.stdout is not None
+    while int(parent.stdout.readline() or 10**6) < 5:
+        pass
+    children = psutil.Process(parent.pid).children(recursive=True)
+    assert children
+
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+
+    deadline = time.monotonic() + 60
+    while any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    learned = fine_tune(job(tiny_base, epochs=20, patience=20), tmp_path / "work", chosen)
+    assert learned["resumed_from"] >= 4
+    assert learned["redone"] <= 1  # a state was written after each step
+    assert learned["steps"][-1][0] == 60
+
+
+def in_process(made: Job, work: Path) -> dict[str, torch.Tensor]:
+    """Fine-tune without a child; returns the weights."""
+    open_job(made, work, {"device": "cpu", "threads": 2, "checkpoint_s": 60.0})
+    FineTuning(work, made.parameters.batch_size).run()
+    return load_file(work / "model" / "model.safetensors")
+
+
+ARCHITECTURES = {
+    "RobertaConfig": {"max_position_embeddings": 66, "pad_token_id": 1, "type_vocab_size": 1},
+    "DebertaV2Config": {"max_position_embeddings": 64, "relative_attention": True, "pos_att_type": ["c2p", "p2c"]},
+    "ModernBertConfig": {"max_position_embeddings": 64, "pad_token_id": 0},
+    "ElectraConfig": {"max_position_embeddings": 64, "embedding_size": 16},
+    "DistilBertConfig": {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64, "max_position_embeddings": 64},
+}
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_any_encoder_with_a_classification_head_learns(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+    config = getattr(transformers, name)(
+        vocab_size=200, num_labels=2, **({} if name == "DistilBertConfig" else sizes), **ARCHITECTURES[name]
+    )
+    AutoModelForSequenceClassification.from_config(config).save_pretrained(tmp_path / "base")
+    made = job(tmp_path / "base", epochs=15, patience=15, learning_rate=5e-3, head_factor=1)
+    made = Job(made.base, made.labels, made.train, made.validation, config.pad_token_id, made.parameters)
+
+    weights = in_process(made, tmp_path / "work")
+
+    assert all(torch.isfinite(each).all() for each in weights.values())
+    learned = json.loads((tmp_path / "work" / "learning.json").read_text())
+    assert learned["steps"][-1][1] < learned["steps"][0][1]
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "work" / "model")
+    assert (model.config.num_labels, model.config.vocab_size) == (3, 200)
+
+
+def test_words_that_no_document_has_keep_their_pretrained_rows(tiny_base: Path, tmp_path: Path) -> None:
+    before = load_file(tiny_base / "model.safetensors")["bert.embeddings.word_embeddings.weight"]
+
+    after = in_process(job(tiny_base), tmp_path)["bert.embeddings.word_embeddings.weight"]
+
+    changed = (after != before).any(dim=1)
+    assert after.shape == before.shape
+    assert changed[5]
+    assert not changed[45:].any()
+
+
+def test_the_parents_rows_of_known_labels_are_kept(tiny_base: Path) -> None:
+    parent = AutoModelForSequenceClassification.from_pretrained(tiny_base)
+
+    model = load_trainee(job(tiny_base, rows=[2, -1, 0]))
+
+    assert torch.equal(model.classifier.weight[0], parent.classifier.weight[2])
+    assert torch.equal(model.classifier.weight[2], parent.classifier.weight[0])
+    assert not any(torch.equal(model.classifier.weight[1], row) for row in parent.classifier.weight)
+
+
+def test_early_stopping_takes_the_best_epoch(tiny_base: Path, tmp_path: Path) -> None:
+    made = job(tiny_base, epochs=40, patience=2, learning_rate=0.02)
+
+    in_process(made, tmp_path)
+
+    learned = json.loads((tmp_path / "learning.json").read_text())
+    scores = [each["macro_f1"] for each in learned["epochs"]]
+    assert scores[learned["best_epoch"] - 1] == max(scores)
+    assert len(scores) == min(40, learned["best_epoch"] + 2)
+
+
+def test_heads_learn_faster_and_lower_layers_slower(tiny_base: Path) -> None:
+    asked = Parameters(learning_rate=1e-4, head_factor=10, layer_decay=0.5)
+    model = load_trainee(job(tiny_base))
+    names = {id(weight): name for name, weight in model.named_parameters()}
+    rates = {names[id(weight)]: group["lr"] for group in parameter_groups(model, asked) for weight in group["params"]}
+
+    assert rates["classifier.weight"] == pytest.approx(1e-3)
+    assert rates["bert.pooler.dense.weight"] == pytest.approx(1e-4)
+    assert rates["bert.encoder.layer.1.output.dense.weight"] == pytest.approx(1e-4)
+    assert rates["bert.encoder.layer.0.output.dense.weight"] == pytest.approx(5e-5)
+    assert rates["bert.embeddings.word_embeddings.weight"] == pytest.approx(2.5e-5)
+    decays = [group["weight_decay"] for group in parameter_groups(model, asked)]
+    assert set(decays) == {0.0, asked.weight_decay}
+
+
+def test_balanced_labels_count_alike_and_a_rare_one_at_most_tenfold() -> None:
+    targets = [0] * 100 + [1] * 20
+    weights = label_weights(targets, 2, Parameters(class_weighting="balanced")).numpy()
+
+    assert weights[1] / weights[0] == pytest.approx(5)
+    assert np.mean(weights[targets]) == pytest.approx(1)
+    rare = label_weights([0] * 10_000 + [1], 2, Parameters(class_weighting="balanced")).numpy()
+    assert rare[1] / rare[0] == pytest.approx(20, rel=0.01)  # ten against a half
+    assert label_weights(targets, 2, Parameters()).tolist() == [1, 1]
