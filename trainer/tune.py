@@ -135,7 +135,7 @@ def _open(settings: Settings, name: str) -> optuna.Study:
             engine_kwargs={"pool_pre_ping": True, "connect_args": {"options": f"-csearch_path={_SCHEMA}"}},
             heartbeat_interval=_HEARTBEAT_S,
             grace_period=_GRACE_S,
-            heartbeat_stale_trial_callback=optuna.storages.RetryFailedTrialCallback(max_retry=2),
+            heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=2),
         )
         return optuna.create_study(
             storage=storage,
@@ -245,7 +245,9 @@ def _train(
 
 
 def _ended(study: optuna.Study) -> int:
-    return len(study.get_trials(deepcopy=False, states=_ENDED))
+    """Trials that count: what was interrupted has failed too, but for no reason of its own."""
+    trials = study.get_trials(deepcopy=False, states=_ENDED)
+    return sum(trial.state != optuna.trial.TrialState.FAIL or "error" in trial.user_attrs for trial in trials)
 
 
 def _best_value(study: optuna.Study) -> float | None:

@@ -1,6 +1,7 @@
 """The report of a tuning study: one page, with Optuna's plots."""
 
 import io
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +53,8 @@ def _plots(study: optuna.Study, outcome: "Outcome") -> list[tuple[str, Markup]]:
 
 def _svg(plot: Any, study: optuna.Study) -> Markup | None:
     """A plot as part of a page; None where there are too few trials for it."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(_STYLE), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # each of these plots says that it is experimental
         try:
             axes = plot(study)
             figure = plt.gcf()

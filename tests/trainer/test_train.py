@@ -145,6 +145,27 @@ def test_a_better_model_goes_live_and_a_worse_one_only_by_force(
     assert model_versions.rollback(session, "me").id == good
 
 
+def test_a_fifth_of_the_labels_shuffled_makes_a_candidate_that_the_gate_refuses(
+    session: Session, import_lines: Import, train_now: TrainNow
+) -> None:
+    lines = labelled_lines(900)
+    import_lines(lines[:301], split="train")
+    import_lines([lines[0], *lines[301:]], "test.csv", split="test")
+    good = train_now(epochs=20, learning_rate=3e-3)
+    assert model_versions.get(session, good).status == "active"
+    wrong = {"card": "cash", "cash": "transfer", "transfer": "card"}
+    shuffled = [line.rpartition(",") for line in lines[1:61]]
+    import_lines([lines[0], *(f"{text},{wrong[label]}" for text, _, label in shuffled)], "shuffled.csv", split="train")
+
+    worse = model_versions.get(session, train_now(epochs=20, learning_rate=3e-3))
+
+    gate = worse.metrics["gate"]
+    assert (worse.status, gate["outcome"]) == ("rejected", "refused")
+    assert "accuracy" in gate["reason"]
+    assert len(gate["flips"]["lost"]) > len(gate["flips"]["gained"])
+    assert model_versions.get(session, good).status == "active"
+
+
 def test_an_active_version_that_can_not_be_loaded_asks_a_person(
     session: Session, import_lines: Import, train_now: TrainNow
 ) -> None:
