@@ -4,6 +4,8 @@ Messages carry ids, never texts; they are acknowledged early, because the databa
 says what is running.
 """
 
+import logging
+
 from celery import Celery, signals
 from kombu.entity import Queue
 
@@ -44,3 +46,6 @@ app.conf.update(
 def _logging(**_options: object) -> None:
     silence_telemetry()
     set_up_logging(settings.log_level)
+    # Housekeeping would write several lines every two seconds; tasks that do something say so themselves.
+    for name in ("celery.worker.strategy", "celery.app.trace", "celery.beat"):
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -184,7 +184,8 @@ def verdict(gate: Mapping[str, Any]) -> str:
     if outcome == "passed":
         if against is None:
             return (
-                "Passed: no version was active to compare with, and it is not worse than the most frequent label alone."
+                "Passed: no version was active to compare with, and it is not shown to be worse than the most frequent "
+                "label alone, or than TF-IDF."
             )
         found = "more accurate than" if gate.get("better") else "not worse than"
         return f"Passed: shown to be {found} {other}."

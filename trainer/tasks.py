@@ -15,9 +15,9 @@ from trainer.work import remove_work
 
 log = logging.getLogger(__name__)
 
-_UNDELIVERED_S = 300.0  # what waits for so long is sent again: its message may be lost
+_UNDELIVERED_S = 60.0  # what waits for so long is sent again: its message may be lost
 _SENT_DAYS = 7
-_rescored: dict[int, float] = {}  # when re-scoring by a version was last asked for
+_asked: dict[tuple[str, int], float] = {}  # when something was last asked for
 
 
 @app.task(name="trainer.train")
@@ -59,7 +59,8 @@ def expire_leases() -> None:
         log.warning("training run %d was taken from a silent process: it is %s now", run.id, run.state)
     # While another message of the run is on its way, the claim lets only one begin.
     for run_id in {*waiting, *(run.id for run in lost if run.state == "waiting")}:
-        trigger.send(settings, run_id, expires_s=_UNDELIVERED_S)
+        if _is_time("train", run_id):
+            trigger.send(settings, run_id, expires_s=_UNDELIVERED_S)
     remove_work(settings, [unfinished.id] if unfinished else [])
 
 
@@ -79,14 +80,12 @@ def ask_for_rescoring() -> None:
     """Let a worker score again what waits for a person and has no prediction of the active version."""
     with session(settings.postgres_url) as opened:
         version_id = rescore.stale(opened)
-    if version_id is None or time.monotonic() - _rescored.get(version_id, float("-inf")) < _UNDELIVERED_S:
+    if version_id is None or not _is_time("rescore", version_id):
         return
     try:
         app.send_task("worker.rescore", [version_id], queue="worker", expires=_UNDELIVERED_S, retry=False)
     except OperationalError as error:
         log.warning("re-scoring by model version %d can't be asked for: %s", version_id, error)
-        return
-    _rescored[version_id] = time.monotonic()
 
 
 @app.task(name="trainer.prune_outbox")
@@ -97,3 +96,12 @@ def prune_outbox() -> None:
         opened.commit()
     if removed:
         log.info("%d events that were sent over %d days ago are removed from the outbox", removed, _SENT_DAYS)
+
+
+def _is_time(what: str, id_: int) -> bool:
+    """Whether it was not asked for a while ago; it is now."""
+    now = time.monotonic()
+    if now - _asked.get((what, id_), float("-inf")) < _UNDELIVERED_S:
+        return False
+    _asked[what, id_] = now
+    return True

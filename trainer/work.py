@@ -1,10 +1,14 @@
 """Folders in which runs keep what they need to go on after a crash."""
 
 import shutil
+import time
 from collections.abc import Collection
 from pathlib import Path
 
 from sortline.settings import Settings
+
+
+_DAY_S = 24 * 3600
 
 
 def work_folder(settings: Settings, run_id: int) -> Path:
@@ -13,7 +17,10 @@ def work_folder(settings: Settings, run_id: int) -> Path:
 
 
 def remove_work(settings: Settings, open_runs: Collection[int]) -> None:
-    """Remove the folders of runs that have ended."""
+    """Remove the folders of runs that have ended, and those that a killed tuning left a day ago."""
+    for folder in work_folder(settings, 0).parent.glob("tuning-*"):
+        if time.time() - folder.stat().st_mtime > _DAY_S:
+            shutil.rmtree(folder, ignore_errors=True)
     for folder in work_folder(settings, 0).parent.glob("run-*"):
         number = folder.name.removeprefix("run-")
         if number.isdigit() and int(number) not in open_runs:

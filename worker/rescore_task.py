@@ -1,6 +1,7 @@
 """After a promotion: documents that still wait for a person are scored again with the model that is live now."""
 
 import logging
+import threading
 import time
 
 import orjson
@@ -22,13 +23,21 @@ _LOADED_WITHIN_S = 120.0
 _MOST_S = 240.0  # then the task ends: housekeeping asks again, and no message stays unacknowledged for long
 
 
+_busy = threading.Lock()
+
+
 def register(app: Celery, settings: Settings) -> None:
     """Add the task to the app."""
 
     @app.task(name="worker.rescore", acks_late=False)
     def rescore_waiting(version_id: int) -> None:
         intake: Intake = app.conf["sortline_intake"]
-        done, changed = rescore_documents(settings, intake, version_id)
+        if not _busy.acquire(blocking=False):
+            return  # it is at it already, and takes what is new too
+        try:
+            done, changed = rescore_documents(settings, intake, version_id)
+        finally:
+            _busy.release()
         log.info("model version %d scored %d waiting documents again, %d labels changed", version_id, done, changed)
 
 
