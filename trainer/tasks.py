@@ -54,14 +54,15 @@ def expire_leases() -> None:
         lost = training_runs.expire(opened, settings.training_silent_s, settings.training_attempts)
         waiting = training_runs.waiting(opened, _UNDELIVERED_S)
         opened.commit()
-        unfinished = training_runs.unfinished(opened)
+        newest, unfinished = training_runs.newest(opened), training_runs.unfinished(opened)
     for run in lost:
         log.warning("training run %d was taken from a silent process: it is %s now", run.id, run.state)
     # While another message of the run is on its way, the claim lets only one begin.
     for run_id in {*waiting, *(run.id for run in lost if run.state == "waiting")}:
         if _is_time("train", run_id):
             trigger.send(settings, run_id, expires_s=_UNDELIVERED_S)
-    remove_work(settings, [unfinished.id] if unfinished else [])
+    if newest:
+        remove_work(settings, newest[0].id, unfinished.id if unfinished else None)
 
 
 @app.task(name="trainer.sweep_outbox")
