@@ -8,15 +8,16 @@ from benchmarks.calibration import calibration
 from benchmarks.latency import latency
 from benchmarks.quantise import quantise
 from benchmarks.retrain import retrain
+from benchmarks.rollback import rollback
 from benchmarks.throughput import intake, throughput
 from benchmarks.train import train
 from sortline.logs import set_up_logging, silence_telemetry
 
 LINES: dict[str, Callable[..., None]] = {
     "throughput": throughput, "intake": intake, "latency": latency, "calibration": calibration,
-    "quantise": quantise, "train": train, "retrain": retrain,
+    "quantise": quantise, "train": train, "retrain": retrain, "rollback": rollback,
 }  # fmt: skip
-_OF_ONE_SIZE = {"latency", "calibration", "quantise", "train", "retrain"}
+_OF_ONE_SIZE = {"latency", "calibration", "quantise", "train", "retrain", "rollback"}
 
 
 def main(names: list[str]) -> None:

@@ -11,31 +11,33 @@ from benchmarks.stack import result, say, stack
 from classifier.calibration import fit_temperature, softmax
 from classifier.classifier import load_classifier
 from classifier.decision import decide
-from db.queries.labelled import labelled_documents
+from db.queries.labelled import Labelled, labelled_documents
 from db.session import session
 from trainer.evaluate import expected_calibration_error
 from trainer.thresholds import NOTHING, Held, choose_thresholds
+from trainer.training_data import select
 
 _TARGET, _CONFIDENCE = 0.01, 0.95
 _DIVISIONS = 200
-_FIT, _PLAN = 0.1, 0.1  # shares of a half: the temperature's, the validation part's; the rest calibrates
 _REPETITIONS = 1000
 _VALIDATION, _CALIBRATION = 500, 2000  # documents of a repetition on made documents
 
 Floats = NDArray[np.float64]
+Part = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 
 def calibration() -> None:
-    """`calibration`: 200 divisions of the held-out documents into two halves; 1,000 repetitions of a known risk.
+    """`calibration`: 200 divisions of the test documents into two halves; 1,000 repetitions of a known risk.
 
-    One half fits the temperature, plans and tests the threshold, each on documents of its own; where nothing is
-    proved, nothing is accepted, and nothing accepted counts as kept. ``kept_share``: how often the errors found
+    As in a training, the validation documents fit the temperature and plan the tests. One half of the test documents
+    then stands for the calibration part and proves the threshold; where nothing is proved, nothing is accepted, and
+    nothing accepted counts as kept. ``kept_share``: how often the errors found
     among accepted documents of the other half are at most the target. That is harsher than the promise, which is
     about the risk and not about the errors that a few hundred documents happen to hold. ``ece`` is that of the
     other halves, all together; ``ece_of_chance``: what it would be if each confidence were exactly right.
     """
-    logits, targets = _held_out()
-    divisions = [_divide(logits, targets, np.random.default_rng(seed)) for seed in range(_DIVISIONS)]
+    validation, (logits, targets) = _held_out()
+    divisions = [_divide(validation, logits, targets, np.random.default_rng(seed)) for seed in range(_DIVISIONS)]
     confidence = np.concatenate([each.confidence for each in divisions])
     uncalibrated = np.concatenate([each.uncalibrated for each in divisions])
     right = np.concatenate([each.right for each in divisions])
@@ -44,6 +46,7 @@ def calibration() -> None:
     result(
         "calibration",
         documents=len(targets),
+        validation=len(validation[1]),
         ece_before=_rounded(expected_calibration_error(uncalibrated, right)),
         ece=_rounded(expected_calibration_error(confidence, right)),
         ece_of_chance=_rounded(_ece_of_chance(logits, targets)),
@@ -72,32 +75,36 @@ class _Division(NamedTuple):
         return self.errors <= _TARGET * self.accepted
 
 
-def _held_out() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Logits and targets of the benchmark model's test documents."""
+def _held_out() -> tuple[Part, Part]:
+    """Logits and targets of the benchmark model's validation documents, and of its test documents."""
     uri, sha256 = ensure_model()
     with stack("model", keep=True) as made:
         classifier = load_classifier(uri, sha256, made.settings)
         with session(made.settings.postgres_url) as opened:
-            documents = [each for each in labelled_documents(opened) if each.split == "test"]
-        if len(documents) < 1000:
-            say(f"banking77 isn't here: the shipped sample has {len(documents)} test documents, too few for a proof")
-        logits = classifier.logits([document.text for document in documents])
+            data = select(labelled_documents(opened))
+        if len(data.test) < 1000:
+            say(f"banking77 isn't here: the shipped sample has {len(data.test)} test documents, too few for a proof")
         index = {label_id: i for i, label_id in enumerate(classifier.checkpoint.label_ids)}
-        return logits, np.array([index[document.label_id] for document in documents], np.int64)
+
+        def part(documents: list[Labelled]) -> Part:
+            logits = classifier.logits([document.text for document in documents])
+            return logits, np.array([index[document.label_id] for document in documents], np.int64)
+
+        return part(data.validation), part(data.test)
 
 
-def _divide(logits: NDArray[np.float32], targets: NDArray[np.int64], draw: np.random.Generator) -> _Division:
-    order = draw.permutation(len(targets))
-    half = len(order) // 2
-    fitted, planned = int(_FIT * half), int((_FIT + _PLAN) * half)
-    fit, plan, test, unused = np.split(order, [fitted, planned, half])
-    temperature = fit_temperature(logits[fit], targets[fit])
+def _divide(
+    validation: Part, logits: NDArray[np.float32], targets: NDArray[np.int64], draw: np.random.Generator
+) -> _Division:
+    test, unused = np.array_split(draw.permutation(len(targets)), 2)
+    temperature = fit_temperature(*validation)
+    planned = Held(softmax(validation[0], temperature), validation[1])
 
     def held(chosen: NDArray[np.int64]) -> Held:
         return Held(softmax(logits[chosen], temperature), targets[chosen])
 
     label_ids = list(range(logits.shape[1]))
-    found = choose_thresholds(held(plan), held(test), label_ids, _TARGET, _CONFIDENCE, fallback=NOTHING)
+    found = choose_thresholds(planned, held(test), label_ids, _TARGET, _CONFIDENCE, fallback=NOTHING)
     vector = np.array([found.label_thresholds.get(each, found.threshold) for each in label_ids], np.float32)
     label_index, confidence, accept = decide(held(unused).probabilities, vector)
     right = label_index == targets[unused]

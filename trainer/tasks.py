@@ -44,6 +44,9 @@ def look() -> None:
             run = trigger.request(opened, settings, reason)
         except ConflictError:
             return  # somebody was quicker
+        except TransientError as error:
+            log.warning("a training is due (%s), but can't be started: %s", reason, error)
+            return
     log.info("training run %d starts: %s", run.id, reason)
 
 

@@ -13,7 +13,7 @@ from classifier.classifier import Classifier
 from db.models import ModelVersion
 from db.queries.model_versions import active
 from db.session import session
-from sortline.errors import CheckpointError, ConfigurationError, SortlineError, TransientError
+from sortline.errors import CheckpointError, ConfigurationError, ServerUnreachableError, SortlineError, TransientError
 from sortline.settings import Settings
 from worker.recheck import disagreement
 
@@ -79,7 +79,7 @@ class Models:
                 wrong = disagreement(opened, version, classifier, self.settings.recheck_documents)
             if wrong:
                 raise CheckpointError(wrong)
-        except DBAPIError as error:
+        except (DBAPIError, ServerUnreachableError) as error:
             log.warning("model version %s can't be checked yet: %s", version_id, type(error).__name__)
             return None
         except (SortlineError, OSError, ValueError, RuntimeError) as error:
