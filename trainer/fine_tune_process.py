@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from sortline.errors import SortlineError
 from sortline.logs import silence_telemetry
 from trainer.gate import macro_f1
-from trainer.job import read_job, write_whole
+from trainer.job import read_job
 from trainer.trainee import TrimmedVocabulary, batches, label_weights, load_trainee, pad, parameter_groups
+from trainer.work import write_whole
 
 silence_telemetry()
 

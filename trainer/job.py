@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from itertools import chain, pairwise
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from trainer.parameters import Parameters, read_parameters
+from trainer.work import write_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +80,6 @@ def read_job(work: Path) -> tuple[Job, dict[str, Any]]:
     parameters = read_parameters(told["parameters"])
     job = Job(Path(told["base"]), told["labels"], train, validation, told["pad_id"], parameters, told["rows"])
     return job, told
-
-
-def write_whole(path: Path, raw: bytes) -> None:
-    """Write a file under another name, flush it to disk, rename it."""
-    partial = path.with_name(f".{path.name}.tmp")
-    with partial.open("wb") as file:
-        file.write(raw)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(path)
 
 
 def _arrays(examples: Examples) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:

@@ -1,6 +1,5 @@
 """The labelled documents of one training run, frozen: ids, labels, splits and text hashes, no texts."""
 
-import os
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from db.queries import labels, snapshots
 from db.queries.labelled import Labelled, texts
 from sortline.errors import TrainingError
 from trainer.training_data import PARTS, TrainingData, with_labels
+from trainer.work import write_whole
 
 _SCHEMA = pyarrow.schema(
     [
@@ -102,9 +102,4 @@ def _write(uri: str, raw: bytes) -> None:
         return
     path = Path(uri)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.tmp")
-    with partial.open("wb") as file:
-        file.write(raw)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(path)
+    write_whole(path, raw)

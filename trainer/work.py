@@ -1,5 +1,6 @@
-"""Folders in which runs keep what they need to go on after a crash."""
+"""What runs keep on disk to go on after a crash: folders, and files that are there whole or not at all."""
 
+import os
 import shutil
 import time
 from pathlib import Path
@@ -27,3 +28,13 @@ def remove_work(settings: Settings, newest: int, unfinished: int | None) -> None
         number = folder.name.removeprefix("run-")
         if number.isdigit() and int(number) <= newest and int(number) != unfinished:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_whole(path: Path, raw: bytes) -> None:
+    """Write a file under another name, flush it to disk, rename it."""
+    partial = path.with_name(f".{path.name}.tmp")
+    with partial.open("wb") as file:
+        file.write(raw)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.rename(path)

@@ -14,23 +14,7 @@ from sortline.errors import TrainingError
 from sortline.settings import Settings
 from trainer.quantise import quantise
 
-_WORDS = [
-    "where",
-    "is",
-    "my",
-    "card",
-    "the",
-    "cash",
-    "machine",
-    "ate",
-    "it",
-    "transfer",
-    "has",
-    "not",
-    "arrived",
-    "please",
-    "help",
-]
+_WORDS = "where is my card the cash machine ate it transfer has not arrived please help".split()  # noqa: SIM905
 _draw = random.Random(5)
 TEXTS = [" ".join(_draw.choices(_WORDS, k=_draw.randint(3, 20))) for _ in range(400)]
 CALIBRATION = TEXTS[:32]
