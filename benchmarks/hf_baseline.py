@@ -29,7 +29,7 @@ from trainer.job import Examples
 
 EPOCHS, BATCH = 5, 32
 # The plain run's accuracy, and the command that measured it: docs/decisions/0007-training-speed.md.
-MEASURED_ACCURACY: float | None = None
+MEASURED_ACCURACY = 0.9075
 
 
 def hf_trainer(

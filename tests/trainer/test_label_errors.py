@@ -53,7 +53,7 @@ def with_changed_labels(right: Sequence[Labelled]) -> list[Labelled]:
 
 
 def data_of(train: Sequence[Labelled], labels: list[tuple[int, str]] | None = None) -> TrainingData:
-    return TrainingData(list(train), [], [], [], labels=labels or LABELS, counts={})
+    return TrainingData(list(train), [], [], [], [], labels=labels or LABELS, counts={})
 
 
 def find(train: Sequence[Labelled], base: Path, settings: Settings, held_out: HeldOut | None = None) -> list[Suspect]:
