@@ -10,7 +10,7 @@ from pathlib import Path
 from db.queries import model_versions, training_runs
 from db.queries.predictions import of_source
 from db.session import session
-from sortline.errors import ConfigurationError, TransientError
+from sortline.errors import ConfigurationError, TrainingError, TransientError
 from sortline.settings import LANES, Settings
 from worker.queue import Document, DocumentQueue, connect
 
@@ -51,7 +51,11 @@ def prepare_model(settings: Settings, on_training: Callable[[dict[str, object]],
         left = training_runs.unfinished(opened)  # of a demo that was interrupted
         run_id = (left or training_runs.create(opened, "demo", {})).id
         opened.commit()
-    train(settings, run_id, on_training)
+    version_id = train(settings, run_id, on_training)
+    with session(settings.postgres_url) as opened:
+        if model_versions.active(opened) is None and version_id is not None:
+            gate = model_versions.get(opened, version_id).metrics["gate"]
+            raise TrainingError(f"the first model did not go live, its gate says {gate['outcome']}: {gate['reason']}")
     return True
 
 

@@ -31,14 +31,17 @@ def line_status(session: Session, queue: DocumentQueue, settings: Settings) -> d
 
 
 def _training(session: Session, settings: Settings) -> dict[str, Any]:
-    """The newest training, and what the next one waits for."""
+    """The newest training with its verdict, and what the next one waits for."""
     run = next(iter(training_runs.newest(session)), None)
+    version = model_versions.get(session, run.model_version_id) if run and run.model_version_id else None
     enough = settings.retrain_after
     return {
         "run": run.id if run else None,
         "state": run.state if run else None,
         "progress": run.progress if run else {},
         "error": run.error if run else None,
+        "model_version": version.id if version else None,
+        "verdict": version.metrics.get("gate", {}).get("outcome") if version else None,
         "decisions": training_runs.decisions_since(session, max(1, enough)),
         "retrain_after": enough,
     }

@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from db.models import AuditEvent, TrainingRun
+from db.queries.labelled import newest_review_id
 from sortline.errors import ConflictError, NotFoundError
 
 _OPEN = ("waiting", "running")
@@ -23,10 +24,13 @@ SELECT count(*) FROM (
 def create(session: Session, reason: str, parameters: dict[str, Any]) -> TrainingRun:
     """Insert a waiting run.
 
+    It counts for the decisions there are now, even if it ends before it freezes them: what can't be trained on is
+    not asked for again and again.
+
     Raises:
         ConflictError: one is waiting or running already.
     """
-    run = TrainingRun(reason=reason, parameters=parameters)
+    run = TrainingRun(reason=reason, parameters=parameters, newest_review_id=newest_review_id(session))
     session.add(run)
     try:
         session.flush()
@@ -34,7 +38,9 @@ def create(session: Session, reason: str, parameters: dict[str, Any]) -> Trainin
         session.rollback()
         busy = unfinished(session)
         raise ConflictError(
-            f"training run {busy.id} is {describe(busy)}" if busy else "a training run just ended"
+            f"training run {busy.id} is {describe(busy)}; wait for it, or cancel it"
+            if busy
+            else "a training run just ended"
         ) from None
     return run
 
@@ -157,7 +163,7 @@ def note(session: Session, actor: str, action: str, run_id: int) -> None:
 
 
 def decisions_since(session: Session, most: int) -> int:
-    """How many decisions came since the last run froze its documents; counts no further than ``most``."""
+    """How many decisions came since a run last froze its documents, or ended before; counts up to ``most``."""
     return int(session.scalar(_SINCE, {"most": most}) or 0)
 
 
@@ -175,9 +181,9 @@ def waiting(session: Session, since_s: float) -> list[int]:
 
 
 def abandon(session: Session, run_id: int, error: str) -> None:
-    """Fail a run that could not be started."""
+    """Fail a run that never reached the trainer; it used up no decisions."""
     session.execute(
         update(TrainingRun)
         .where(TrainingRun.id == run_id, TrainingRun.state == "waiting")
-        .values(state="failed", error=error, finished_at=func.now())
+        .values(state="failed", error=error, finished_at=func.now(), newest_review_id=None)
     )

@@ -63,6 +63,9 @@ def _training(training: dict[str, Any]) -> str:
             )
     if training["error"]:
         said += f": {training['error']}"
+    if training["model_version"]:
+        said += f": model version {training['model_version']}"
+        said += f", gate: {training['verdict']}" if training["verdict"] else ""
     if training["retrain_after"] and training["state"] not in ("waiting", "running"):
         said += f"; {training['decisions']:,} of {training['retrain_after']:,} new decisions that start the next"
     return said

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from db.models import Document, Label, Review, TrainingRun, User
 from db.queries import model_versions, training_runs
-from sortline.errors import ConflictError
+from sortline.errors import ConflictError, ServerUnreachableError
 from sortline.settings import Settings
 from trainer import trigger
 
@@ -65,6 +65,36 @@ def test_a_failed_run_is_not_tried_again_on_the_same_documents(session: Session,
     end_run(session, "failed")
 
     assert trigger.due(session, settings) is None
+
+
+@pytest.mark.usefixtures("live")
+@pytest.mark.parametrize("end", ["failed", "cancelled"])
+def test_nor_is_one_that_ended_before_it_froze_its_documents(session: Session, settings: Settings, end: str) -> None:
+    decide(session, 9)
+    run = trigger.request(session, settings, "a click", actor="ann")
+    if end == "cancelled":
+        training_runs.cancel(session, run.id, "ann")
+    else:
+        token = training_runs.claim(session, run.id)
+        assert token is not None
+        training_runs.finish(session, run.id, token, state="failed", error="there is one label only")
+    session.commit()
+    assert trigger.due(session, settings) is None
+
+    decide(session, 5)
+
+    assert trigger.due(session, settings) == "5 new decisions"
+
+
+@pytest.mark.usefixtures("live")
+def test_a_run_that_never_reached_the_trainer_used_up_no_decisions(session: Session, settings: Settings) -> None:
+    decide(session, 9)
+    away = settings.model_copy(update={"broker_url": "redis+socket:///tmp/sortline-no-such-broker.sock"})
+
+    with pytest.raises(ServerUnreachableError):
+        trigger.request(session, away, "a click", actor="ann")
+
+    assert trigger.due(session, settings) == "5 new decisions"
 
 
 @pytest.mark.usefixtures("live")

@@ -1,0 +1,148 @@
+"""Housekeeping as beat calls it: tasks in a process of their own, on the test's servers and broker."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import redis
+from sqlalchemy.orm import Session
+
+from db.models import AuditEvent, Document, Label, QueueItem, Review, TrainingRun, User
+from db.queries import model_versions, training_runs
+from sortline.settings import Settings
+from tests.conftest import environment
+from trainer.work import work_folder
+
+Housekeep = Callable[..., None]
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return settings.model_copy(update={"retrain_after": 1})
+
+
+@pytest.fixture
+def broker(settings: Settings) -> Iterator[redis.Redis]:
+    """The broker, with empty queues."""
+    url = settings.celery_broker.replace("redis+socket", "unix").replace("virtual_host", "db")
+    with redis.Redis.from_url(url) as client:
+        client.delete("training", "worker")
+        yield client
+        client.delete("training", "worker")
+
+
+@pytest.fixture
+def housekeep(settings: Settings) -> Housekeep:
+    """Calls tasks one after the other in one new process: ``housekeep("look", "look")``."""
+
+    def call(*tasks: str) -> None:
+        code = "from trainer import tasks\n" + "\n".join(f"tasks.{name}()" for name in tasks)
+        subprocess.run([sys.executable, "-c", code], env=environment(settings), check=True, timeout=120)
+
+    return call
+
+
+def messages(broker: redis.Redis, queue: str) -> list[tuple[str, str]]:
+    """Task and arguments of what a queue holds; all of it expires."""
+    found = [json.loads(raw)["headers"] for raw in broker.lrange(queue, 0, -1)]
+    assert all(headers["expires"] for headers in found)
+    return [(headers["task"], headers["argsrepr"]) for headers in found]
+
+
+def add_run(session: Session, age: timedelta = timedelta(), **columns: Any) -> int:
+    then = datetime.now(UTC) - age
+    run = TrainingRun(reason="test", created_at=then, **columns)
+    session.add(run)
+    session.commit()
+    return run.id
+
+
+def add_live_version(session: Session) -> int:
+    version = model_versions.create(session, checkpoint_uri="x", sha256="0", base_model="tiny", label_ids=[1])
+    model_versions.activate(session, version.id, "me")
+    session.commit()
+    return version.id
+
+
+def add_document(session: Session) -> int:
+    row = Document(source="s", external_id="a", content_hash=b"0" * 32, text="a text", lane="live")
+    session.add_all([row, Label(id=1, name="card"), User(id=50, name="ann", role="reviewer")])
+    session.commit()
+    return row.id
+
+
+def test_a_run_of_a_silent_process_is_sent_again_once_and_ended_runs_are_cleared_up(
+    housekeep: Housekeep, broker: redis.Redis, session: Session, settings: Settings
+) -> None:
+    ended = add_run(session, state="failed")
+    silent = datetime.now(UTC) - timedelta(seconds=settings.training_silent_s + 60)
+    lost = add_run(session, state="running", attempts=1, heartbeat_at=silent)
+    for run_id in (ended, lost):
+        work_folder(settings, run_id).mkdir(parents=True)
+
+    housekeep("expire_leases", "expire_leases")
+
+    session.expire_all()
+    assert training_runs.get(session, lost).state == "waiting"
+    assert messages(broker, "training") == [("trainer.train", f"[{lost}]")]
+    assert not work_folder(settings, ended).exists()
+    assert work_folder(settings, lost).exists()
+
+
+@pytest.mark.parametrize(("waits_s", "sent"), [(0, False), (120, True)])
+def test_only_what_waits_for_long_is_sent_again(
+    housekeep: Housekeep, broker: redis.Redis, session: Session, waits_s: int, sent: bool
+) -> None:
+    run_id = add_run(session, timedelta(seconds=waits_s))
+
+    housekeep("expire_leases")
+
+    assert messages(broker, "training") == ([("trainer.train", f"[{run_id}]")] if sent else [])
+
+
+def test_new_decisions_start_one_training(housekeep: Housekeep, broker: redis.Redis, session: Session) -> None:
+    document_id = add_document(session)
+    add_live_version(session)
+    housekeep("look")
+    assert session.query(TrainingRun).count() == 0
+    session.add(Review(document_id=document_id, reviewer_id=50, action="correct", label_id=1, reason="doubtful"))
+    session.commit()
+
+    housekeep("look", "look")
+
+    run = session.query(TrainingRun).one()
+    assert (run.state, run.reason) == ("waiting", "1 new decisions")
+    assert broker.llen("training") == 1
+    event = session.query(AuditEvent).filter_by(action="train").one()
+    assert (event.actor, event.subject) == ("beat", f"training_run:{run.id}")
+
+
+def test_a_worker_is_asked_once_to_score_again_what_waits(
+    housekeep: Housekeep, broker: redis.Redis, session: Session
+) -> None:
+    before, now = add_live_version(session), add_live_version(session)
+    document_id = add_document(session)
+    session.add(QueueItem(document_id=document_id, reason="doubtful", score=0.1, model_version_id=before))
+    session.commit()
+
+    housekeep("ask_for_rescoring", "ask_for_rescoring")
+
+    assert messages(broker, "worker") == [("worker.rescore", f"[{now}]")]
+    session.query(QueueItem).update({"model_version_id": now})
+    session.commit()
+    broker.delete("worker")
+    housekeep("ask_for_rescoring")
+    assert messages(broker, "worker") == []
+
+
+def test_beat_sends_tasks_that_exist_and_lets_late_ones_expire() -> None:
+    from trainer.celery import app
+
+    app.loader.import_default_modules()
+    schedule = app.conf.beat_schedule
+    assert {entry["task"] for entry in schedule.values()} < set(app.tasks)
+    assert all(entry["options"]["expires"] == entry["schedule"] for entry in schedule.values())
