@@ -37,7 +37,8 @@ def _name(request: Request) -> str:
     token = request.cookies.get(COOKIE)
     caller = tokens.caller(token) if token else None
     if caller is None or "models" not in caller.scopes:
-        raise HTTPException(303, "Sign in first.", {"Location": f"/sign-in?next={request.url.path}"})
+        back = request.url.path if request.method == "GET" else "/model-versions"  # a form's address is no page
+        raise HTTPException(303, "Sign in first.", {"Location": f"/sign-in?next={back}"})
     return caller.name
 
 

@@ -125,16 +125,22 @@ def settle(session: Session, version_id: int, outcome: str, against: int | None,
         session.execute(update(ModelVersion).where(ModelVersion.id == version_id).values(status="rejected"))
 
 
-def rollback(session: Session, actor: str) -> ModelVersion:
+def rollback(session: Session, actor: str, leave: int | None = None) -> ModelVersion:
     """Activate the version that was active before this one; the caller commits.
 
     What was rolled back from is no target any more, until it is promoted again: a second rollback goes one
     further back, and not forth.
 
+    Args:
+        leave: the version to roll back from; None: whichever is active. Asked twice, it is left once.
+
     Raises:
-        ConflictError: there is none.
+        ConflictError: there is none, or another version than ``leave`` is active.
     """
     _lock(session)
+    now = active(session)
+    if leave is not None and (now is None or now.id != leave):
+        raise ConflictError(f"model version {leave} is not active any more")
     previous: int | None = session.scalar(_PREVIOUS)
     if previous is None:
         raise ConflictError("there is no earlier model version to go back to")

@@ -1,21 +1,29 @@
 """Only who holds the lease of a run may write to it; what holds none is taken up again or can be ended."""
 
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from datetime import datetime
-from subprocess import CompletedProcess
+from pathlib import Path
 
 import pytest
+from labelled_lines import labelled_lines
 from sqlalchemy.orm import Session
 
 from db.models import AuditEvent, Label, TrainingRun, User
 from db.queries import training_runs
 from sortline.errors import ConflictError, NotFoundError
 from sortline.settings import Settings
+from tests.conftest import environment
 from trainer import lease as lease_module
 from trainer.lease import Lease
+from trainer.work import work_folder
 
-Sortline = Callable[..., CompletedProcess[str]]
+Sortline = Callable[..., subprocess.CompletedProcess[str]]
+
+_MOST_LOOKS = 6000  # at least a minute, on a machine of any speed
 
 
 def waiting_run(session: Session) -> TrainingRun:
@@ -77,11 +85,15 @@ def test_the_heart_beats_on_while_a_stage_tells_nothing(
     seen: set[datetime] = set()
     with Lease(settings, run.id, token, lambda _: None) as lease:
         lease.tell("evaluating")
-        while len(seen) < 3 or not run.progress:
+        for _ in range(_MOST_LOOKS):
             session.commit()
             session.refresh(run)
             assert run.heartbeat_at is not None
             seen.add(run.heartbeat_at)
+            if len(seen) > 3:
+                break
+            time.sleep(0.01)
+    assert len(seen) > 3
     assert run.progress == {"stage": "evaluating"}
 
 
@@ -99,7 +111,7 @@ def test_who_tells_of_progress_learns_that_the_run_is_lost(
             training_runs.expire(session, 0.0, attempts=3)
         session.commit()
         with pytest.raises(ConflictError, match=f"training run {run.id} {reason}"):
-            while True:
+            for _ in range(_MOST_LOOKS):
                 lease.tell("evaluating")
                 time.sleep(0.01)
 
@@ -146,3 +158,27 @@ def test_the_command_line_goes_on_with_a_run_whose_process_died(sortline: Sortli
     assert (again.returncode, run.state, run.attempts) == (1, "failed", 2)
     assert run.error is not None
     assert run.error in again.stderr  # there is nothing to learn from
+
+
+def test_a_command_line_that_is_told_to_stop_cancels_its_run(
+    session: Session, settings: Settings, import_lines: Callable[..., object]
+) -> None:
+    import_lines(labelled_lines(60))
+    command = [str(Path(sys.executable).parent / "sortline"), "train", "--epochs", "100"]
+    with subprocess.Popen(command, env=environment(settings), stderr=subprocess.DEVNULL) as process:
+        for _ in range(_MOST_LOOKS):
+            session.commit()
+            session.expire_all()
+            run = training_runs.unfinished(session)
+            if run is not None and run.state == "running":
+                break
+            assert process.poll() is None
+            time.sleep(0.01)
+        assert run is not None
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 1
+
+    session.commit()
+    session.refresh(run)
+    assert (run.state, run.error) == ("cancelled", "interrupted")
+    assert not work_folder(settings, run.id).exists()

@@ -48,6 +48,12 @@ def test_without_a_token_nothing_is_shown_or_done(web: httpx.Client, session: Se
     assert model_versions.active(session) is None
 
 
+def test_who_posts_a_form_without_being_signed_in_comes_to_a_page_that_exists(web: httpx.Client) -> None:
+    with httpx.Client(base_url=web.base_url, follow_redirects=True) as browser:
+        answer = browser.post("/model-versions/1/promote", data={})
+        assert str(answer.url).endswith("/sign-in?next=/model-versions")
+
+
 def test_a_token_without_the_scope_does_not_sign_in(web: httpx.Client, new_token) -> None:
     new_token("producer", ["documents"])
     with httpx.Client(base_url=web.base_url) as browser:
@@ -70,15 +76,30 @@ def test_promotion_and_rollback_by_button(people: httpx.Client, session: Session
     assert f"Version {second} is active" in people.post(f"/model-versions/{second}/promote", data={}).text
     page = people.post(f"/model-versions/{refused}/promote", data={"reason": " "})
     assert (page.status_code, "was refused by the gate: accuracy -3 points" in page.text) == (409, True)
-    assert f"Version {first} is active again" in people.post("/model-versions/rollback", data={}).text
-    page = people.post("/model-versions/rollback", data={})
+    assert f'name="leave" value="{second}"' in page.text
+    assert f"Version {first} is active again" in people.post("/model-versions/rollback", data={"leave": second}).text
+    page = people.post("/model-versions/rollback", data={"leave": first})
     assert (page.status_code, "no earlier model version" in page.text) == (409, True)
+    assert people.post("/model-versions/rollback", data={}).status_code == 422
     people.post(f"/model-versions/{refused}/promote", data={"reason": "<b>a drill</b>"})
 
     session.expire_all()
     assert model_versions.get(session, refused).status == "active"
     events = [(row.action, row.actor) for row in session.query(AuditEvent).order_by(AuditEvent.id)]
     assert events == [(action, "token:tests") for action in ("promote", "promote", "rollback", "promote")]
+
+
+def test_a_second_click_on_roll_back_goes_no_further(people: httpx.Client, session: Session) -> None:
+    for version in (add(session), second := add(session), third := add(session)):
+        people.post(f"/model-versions/{version}/promote", data={})
+
+    people.post("/model-versions/rollback", data={"leave": third})
+    again = people.post("/model-versions/rollback", data={"leave": third})
+
+    assert (again.status_code, f"model version {third} is not active any more" in again.text) == (409, True)
+    active = model_versions.active(session)
+    assert active is not None
+    assert active.id == second
 
 
 def test_a_training_is_started_watched_and_cancelled(people: httpx.Client, session: Session) -> None:

@@ -16,6 +16,7 @@ from web.signed_in import COOKIE, PostedForm, SignedIn, own_path, sign_in
 router = APIRouter(include_in_schema=False)
 Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
 
+# The report's own policy names its script by its hash; a browser keeps to both.
 _REPORT_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'unsafe-inline'; "
     "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -56,11 +57,14 @@ def list_versions(request: Request, name: SignedIn) -> HTMLResponse:
 
 
 @router.post("/model-versions/rollback")
-def roll_back(request: Request, name: SignedIn, _form: PostedForm) -> HTMLResponse:
-    """Goes back to the version that was active before."""
+def roll_back(request: Request, name: SignedIn, form: PostedForm) -> HTMLResponse:
+    """Goes back from the version that the page showed as active; a second click changes nothing."""
+    leave = form.get("leave", "")
+    if not leave.isdecimal():
+        raise HTTPException(422, "The form does not say which version to leave.")
     try:
         with session(request.app.state.settings.postgres_url) as opened:
-            version = model_versions.rollback(opened, f"token:{name}")
+            version = model_versions.rollback(opened, f"token:{name}", int(leave))
             opened.commit()
     except ConflictError as error:
         return _versions(request, name, wrong=str(error))
