@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta
 
-from trainer.gate import _one_hot
+from trainer.macro_f1 import one_hot
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -134,10 +134,10 @@ class _Sums:
             [right, squares - 2 * of_target + 1, -np.log(np.maximum(of_target, 1e-38)), accepted, accepted & ~right]
         ).astype(np.float64)
         gap = confidence.astype(np.float64) - right
-        self._gaps = _one_hot(_bins(confidence), _BINS).multiply(gap[:, None]).tocsr()
-        self._true = _one_hot(targets, labels)
-        self._said = _one_hot(predicted, labels)
-        self._both = _one_hot(np.where(right, targets, labels), labels)
+        self._gaps = one_hot(_bins(confidence), _BINS).multiply(gap[:, None]).tocsr()
+        self._true = one_hot(targets, labels)
+        self._said = one_hot(predicted, labels)
+        self._both = one_hot(np.where(right, targets, labels), labels)
 
     def metrics(self, weights: Indices) -> dict[str, Floats]:
         """Each metric (draws,), and f1 (draws, labels), of documents counted ``weights`` (draws, n) times.

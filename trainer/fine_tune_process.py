@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from sortline.errors import SortlineError
 from sortline.logs import silence_telemetry
-from trainer.gate import macro_f1
 from trainer.job import read_job
+from trainer.macro_f1 import macro_f1
 from trainer.trainee import TrimmedVocabulary, batches, label_weights, load_trainee, pad, parameter_groups
 from trainer.work import write_whole
 

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.stats import norm
 
+from trainer.macro_f1 import LabelIds, indexed, macro_f1, weighted_macro_f1
+
 Outcome = Literal["passed", "refused", "undecided"]
-LabelIds = NDArray[np.int64]
 
 ALPHA = 0.05  # one-sided
 _RESAMPLES = 2000
@@ -183,14 +184,6 @@ def macro_f1_difference(truth: LabelIds, first: LabelIds, second: LabelIds) -> t
     return macro_f1(truth, first) - macro_f1(truth, second), float(low), float(high)
 
 
-def macro_f1(truth: LabelIds, predicted: LabelIds) -> float:
-    """Mean F1 over the labels of ``truth``."""
-    if not len(truth):
-        return 0.0
-    labels, place, guess = _indexed(truth, predicted)
-    return float(_macro_f1_of(np.ones((1, len(truth)), np.int64), labels, place, guess)[0])
-
-
 def _by_margin(
     name: str, what: str, low: float, point: float, count: int, margin: float, called: str, figures: dict[str, Any]
 ) -> Criterion:
@@ -247,37 +240,13 @@ def _resampled_differences(truth: LabelIds, first: LabelIds, second: LabelIds) -
     if not len(truth):
         return np.empty(0)
     draw = np.random.default_rng(1)
-    labels, place, one = _indexed(truth, first)
-    _, _, two = _indexed(truth, second)
+    labels, place, one = indexed(truth, first)
+    _, _, two = indexed(truth, second)
     found = []
     for _ in range(_RESAMPLES // _RESAMPLED_AT_ONCE):
         weights = draw.multinomial(len(truth), np.full(len(truth), 1 / len(truth)), size=_RESAMPLED_AT_ONCE)
-        found.append(_macro_f1_of(weights, labels, place, one) - _macro_f1_of(weights, labels, place, two))
+        found.append(weighted_macro_f1(weights, labels, place, one) - weighted_macro_f1(weights, labels, place, two))
     return np.concatenate(found)
-
-
-def _indexed(truth: LabelIds, predicted: LabelIds) -> tuple[int, LabelIds, LabelIds]:
-    """Labels of the truth as 0, 1, ...; a prediction that is none of them as their number."""
-    known, place = np.unique(truth, return_inverse=True)
-    at = np.minimum(np.searchsorted(known, predicted), len(known) - 1)
-    guess = np.where(known[at] == predicted, at, len(known))
-    return len(known), place.astype(np.int64), guess.astype(np.int64)
-
-
-def _macro_f1_of(weights: LabelIds, labels: int, place: LabelIds, guess: LabelIds) -> NDArray[np.float64]:
-    """Macro-F1 (draws,) of weighted documents (draws, n), over the labels that a draw holds."""
-    hit = np.where(place == guess, place, labels)
-    true, said, both = (weights @ _one_hot(index, labels) for index in (place, guess, hit))
-    f1 = np.divide(2 * both, true + said, out=np.zeros(true.shape), where=(true + said) > 0)
-    present = true > 0
-    return np.asarray((f1 * present).sum(axis=1) / present.sum(axis=1), np.float64)
-
-
-def _one_hot(index: LabelIds, labels: int) -> Any:
-    from scipy.sparse import csr_matrix
-
-    rows = np.arange(len(index))
-    return csr_matrix((np.ones(len(index)), (rows, index)), shape=(len(index), labels + 1))[:, :labels]
 
 
 def flips(truth: LabelIds, candidate: Answers, active: Answers, ids: Sequence[int]) -> dict[str, list[int]]:

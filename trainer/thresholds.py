@@ -319,7 +319,7 @@ def _more_accepted(held: Flags, seen: Flags, risk: float, samples: NDArray[np.in
     error = (held.sum() + 0.5) / (len(held) + 1 / risk)
     may = np.arange(len(samples))
     more = samples - len(seen)
-    enough = (more > 0) & (seen.sum() + binom.ppf(_LIKELY, np.maximum(more, 1), error) <= may)
+    enough = (more > 0) & (binom.cdf(may - seen.sum(), np.maximum(more, 1), error) >= _LIKELY)
     return int(more[enough][0]) if enough.any() and error < risk else None
 
 

@@ -25,7 +25,8 @@ from db.session import session
 from sortline.errors import SortlineError, TrainingError
 from sortline.settings import Settings
 from trainer.fine_tune import Epoch, Progress, fine_tune
-from trainer.gate import macro_f1, macro_f1_difference
+from trainer.gate import macro_f1_difference
+from trainer.macro_f1 import macro_f1
 from trainer.parameters import Parameters, read_parameters
 from trainer.prepare import find_base, prepare_job
 from trainer.serving import label_indices

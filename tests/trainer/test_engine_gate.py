@@ -47,20 +47,20 @@ def _examples(count: int) -> tuple[list[str], list[int]]:
 
 @pytest.fixture(scope="module")
 def trained(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    from trainer.fine_tune import fine_tune
+    from trainer.fine_tune import Examples, Job, fine_tune
     from trainer.parameters import Parameters
     from trainer.tokenizer import save_tokenizer, training_tokenizer
 
-    folder = tmp_path_factory.mktemp("trained") / "draft"
-    folder.mkdir()
-    settings = Settings(_env_file=None, data_dir=folder.parent / "data", device="cpu")
+    work = tmp_path_factory.mktemp("trained")
+    folder = work / "model"
+    settings = Settings(_env_file=None, data_dir=work / "data", device="cpu")
     description = Checkpoint(label_ids=[1, 2, 3], labels=LABELS, max_length=128, window_overlap=16, base_model="tiny")
-    save_tokenizer(tiny_base, folder)
-    tokenizer = training_tokenizer(folder, tiny_base, description.max_length)
+    tokenizer = training_tokenizer(tiny_base, tiny_base, description.max_length)
     texts, targets = _examples(240)
-    windows = [prepared.windows[0] for prepared in tokenizer.prepare(texts)]
+    examples = Examples([prepared.windows[0] for prepared in tokenizer.prepare(texts)], targets)
     parameters = Parameters(epochs=10, learning_rate=3e-3)
-    fine_tune(tiny_base, windows, targets, LABELS, parameters, tokenizer.pad_id, settings).save_pretrained(folder)
+    fine_tune(Job(tiny_base, LABELS, examples, Examples([], []), tokenizer.pad_id, parameters), work, settings)
+    save_tokenizer(tiny_base, folder)
     quantise(folder, texts[:32], description, settings)
     texts, targets = _examples(700)
     return Trained(folder, description, settings, texts, np.array(targets, np.int64))

@@ -193,7 +193,7 @@ def test_nothing_goes_live_by_itself_where_that_is_switched_off(
     session.expire_all()
     assert good is not None
     version = model_versions.get(session, good)
-    assert (version.status, version.metrics["gate"]["outcome"]) == ("candidate", "passed")
+    assert (version.status, version.metrics["gate"]["outcome"]) == ("candidate", "passed"), version.metrics["gate"]
 
 
 def test_the_same_seed_gives_the_same_weights(session: Session, import_lines: Import, train_now: TrainNow) -> None:
