@@ -139,9 +139,45 @@ class User(Table):
     id: Mapped[int] = _id(Integer)
     name: Mapped[str] = mapped_column(unique=True)
     role: Mapped[str]
+    password_hash: Mapped[str | None] = mapped_column(comment="Argon2id; null: signs in by a link only")
+    disabled_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = _now()
 
     __table_args__ = (CheckConstraint("role IN ('import', 'reviewer', 'lead', 'admin')", name="role"),)
+
+
+class UserSession(Table):
+    """A person who is signed in, in one browser."""
+
+    __tablename__ = "user_sessions"
+
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True, comment="sha256 of the cookie's value")
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    created_at: Mapped[datetime] = _now()
+    seen_at: Mapped[datetime] = _now()
+
+
+class SignInLink(Table):
+    """A link that signs a person in once."""
+
+    __tablename__ = "sign_in_links"
+
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True, comment="sha256 of what the link carries")
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    expires_at: Mapped[datetime]
+
+
+class SignInFailure(Table):
+    """A wrong password: too many of them, and the door stays shut for a while."""
+
+    __tablename__ = "sign_in_failures"
+
+    id: Mapped[int] = _id()
+    name: Mapped[str]
+    address: Mapped[str]
+    created_at: Mapped[datetime] = _now()
+
+    __table_args__ = (Index("ix_sign_in_failures_created_at", "created_at"),)
 
 
 class Review(Table):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from db.queries import model_versions, training_runs
+from db.queries import model_versions, people, training_runs
 from db.queries.predictions import of_source
 from db.session import session
 from sortline.errors import ConfigurationError, TrainingError, TransientError
@@ -16,6 +16,7 @@ from worker.queue import Document, DocumentQueue, connect
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 _SENT_AT_ONCE = 500
+_USER = "demo"
 _PATIENCE_S = 300.0
 
 
@@ -57,6 +58,16 @@ def prepare_model(settings: Settings, on_training: Callable[[dict[str, object]],
             gate = model_versions.get(opened, version_id).metrics["gate"]
             raise TrainingError(f"the first model did not go live, its gate says {gate['outcome']}: {gate['reason']}")
     return True
+
+
+def first_link(settings: Settings) -> str:
+    """The address that signs the demo's first user in, once."""
+    with session(settings.postgres_url) as opened:
+        if not any(user.name == _USER for user in people.listing(opened)):
+            people.add(opened, _USER, "admin", "demo")
+        token = people.make_link(opened, people.by_name(opened, _USER), "demo")
+        opened.commit()
+    return f"{settings.web_address}/sign-in/{token}"
 
 
 def incoming(count: int) -> list[tuple[Document, str]]:

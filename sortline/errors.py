@@ -74,6 +74,10 @@ class TrainingError(PermanentError):
     """The training can't run on these data."""
 
 
+class InvalidInputError(PermanentError):
+    """What was given can't be taken."""
+
+
 class NotFoundError(PermanentError):
     """There is no such thing."""
 

@@ -109,12 +109,20 @@ class Settings(BaseSettings):
     # The web
     web_host: str = Field("127.0.0.1", description="Address the web listens on")
     web_port: int = Field(8080, gt=0, lt=65536, description="Port the web listens on")
+    web_url: str | None = Field(None, description="Address that people use; unset: http://WEB_HOST:WEB_PORT")
+    session_idle_h: float = Field(12.0, gt=0, description="Hours after which who does nothing has to sign in again")
     max_body_bytes: int = Field(16 * 2**20, gt=0, description="Largest HTTP request body")
     max_request_documents: int = Field(1000, gt=0, description="Most documents in one HTTP request")
     flower_host: str = Field("127.0.0.1", description="Address Flower listens on")
     flower_port: int = Field(5555, gt=0, lt=65536, description="Port Flower listens on")
     flower_basic_auth: str | None = Field(None, description="user:password of Flower; unset: none asked")
     flower_basic_auth_file: Path | None = Field(None, description="A file that holds FLOWER_BASIC_AUTH")
+
+    @property
+    def web_address(self) -> str:
+        """Where people find the web, without a slash at its end."""
+        host = "127.0.0.1" if self.web_host in ("0.0.0.0", "::") else self.web_host  # noqa: S104
+        return (self.web_url or f"http://{host}:{self.web_port}").rstrip("/")
 
     @property
     def embedded(self) -> bool:

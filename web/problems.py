@@ -17,12 +17,14 @@ from starlette.responses import JSONResponse, Response
 from sortline.errors import (
     ConflictError,
     InvalidDocumentError,
+    InvalidInputError,
     NotFoundError,
     QueueFullError,
     SortlineError,
     TrainingError,
     TransientError,
 )
+from web.render import page
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +32,7 @@ MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
 _STATUS: tuple[tuple[type[SortlineError], int], ...] = (
     (InvalidDocumentError, 422),
+    (InvalidInputError, 422),
     (TrainingError, 422),
     (NotFoundError, 404),
     (ConflictError, 409),
@@ -77,8 +80,13 @@ def _sortline(_request: Request, error: Exception) -> Response:
     return problem(status, str(error))
 
 
-def _http(_request: Request, error: Exception) -> Response:
+def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/v1/"):
+        title = HTTPStatus(error.status_code).phrase
+        answer = page("problem.html", error.status_code, title=title, detail=error.detail)
+        answer.headers.update(error.headers or {})
+        return answer
     return problem(error.status_code, error.detail, dict(error.headers or {}))
 
 

@@ -5,6 +5,9 @@ from typing import Any
 
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, select_autoescape
+from markupsafe import Markup
+
+from web.people import Person
 
 FOLDER = Path(__file__).resolve().parent
 HEADERS = {
@@ -18,6 +21,14 @@ _TEMPLATES = Environment(
 )
 
 
-def page(name: str, status: int = 200, **values: Any) -> HTMLResponse:
-    """A page of a template."""
+def page(name: str, status: int = 200, person: Person | None = None, **values: Any) -> HTMLResponse:
+    """A page of a template.
+
+    Args:
+        person: who is signed in; ``csrf`` is then the hidden field of their forms, ``leads`` whether they may do
+            what leads do.
+    """
+    if person is not None:
+        csrf = Markup('<input type="hidden" name="csrf" value="{}">').format(person.csrf)
+        values |= {"person": person, "csrf": csrf, "leads": person.may("lead")}
     return HTMLResponse(_TEMPLATES.get_template(name).render(**values), status, headers=HEADERS)

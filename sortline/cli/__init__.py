@@ -23,6 +23,7 @@ _COMMANDS = {
     "train": "sortline.cli.train",
     "tune": "sortline.cli.tune",
     "up": "sortline.cli.up",
+    "users": "sortline.cli.users",
 }
 
 

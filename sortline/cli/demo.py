@@ -55,6 +55,8 @@ def _show(update: Any, said: dict[str, Any]) -> None:
 
 
 def _summary(console: Console, settings: Settings, outcome: Any, once: bool) -> None:
+    from sortline import demo
+
     top = Table(show_header=False, box=None, padding=(0, 2))
     waiting = outcome.documents - outcome.accepted
     speed = f"[bold]{outcome.documents_per_s:,.0f} documents a second[/]"
@@ -77,9 +79,8 @@ def _summary(console: Console, settings: Settings, outcome: Any, once: bool) -> 
     if once:
         console.print("Next: `make demo` without --once stays up; `sortline classify TEXT`; docs/ for your own data.")
     else:
-        console.print(
-            f"Look: web http://{settings.web_host}:{settings.web_port}   Flower http://{settings.flower_host}:{settings.flower_port}"
-        )
+        console.print(f"Look: web {settings.web_address}   Flower http://{settings.flower_host}:{settings.flower_port}")
+        console.print(f"Sign in, once, as the first user: {demo.first_link(settings)}", soft_wrap=True)
         console.print(
             "In another terminal: .venv/bin/sortline status | classify TEXT | enqueue FILE. Ctrl-C stops everything."
         )

@@ -38,7 +38,7 @@ def _urls(settings: Settings, show_secrets: bool) -> dict[str, Any]:
         urls = {name: _without_password(url) for name, url in urls.items()}
     return {
         **urls,
-        "web_url": f"http://{settings.web_host}:{settings.web_port}",
+        "web_url": settings.web_address,
         "flower_url": f"http://{settings.flower_host}:{settings.flower_port}",
     }
 

@@ -10,7 +10,8 @@ import redis
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.models import ApiToken, DeadLetter
+from db.models import ApiToken, AuditEvent, DeadLetter
+from db.queries import people
 from sortline.cli import _COMMANDS
 from sortline.settings import Settings
 from tests.conftest import ROOT, environment
@@ -136,6 +137,26 @@ def test_tokens(sortline: Run, session: Session) -> None:
     row = session.scalars(select(ApiToken)).one()
     assert row.revoked_at is not None and token.encode() not in row.token_hash
     assert sortline("tokens", "revoke", "crm").returncode == 1
+
+
+def test_users(sortline: Run, session: Session) -> None:
+    link = sortline("users", "add", "ann", "--role", "lead").stdout.strip()
+    again = sortline("users", "add", "ann")
+    other = sortline("users", "link", "ann").stdout.strip()
+    sortline("users", "role", "ann", "admin")
+    sortline("users", "disable", "ann")
+    (listed,) = json.loads(sortline("users", "list", "--json").stdout)
+
+    assert link.startswith("http://127.0.0.1:8080/sign-in/")
+    assert (again.returncode, again.stderr.strip()) == (1, "sortline: there is a user ann already")
+    assert other.startswith("http://127.0.0.1:8080/sign-in/") and other != link
+    assert [listed[each] for each in ("name", "role", "password", "disabled")] == ["ann", "admin", False, True]
+    assert people.use_link(session, other.rpartition("/")[2]) is None  # who is disabled has no link any more
+    assert sortline("users", "enable", "ann").returncode == 0
+    for arguments in (("link", "bob"), ("role", "bob", "lead"), ("disable", "import")):
+        assert sortline("users", *arguments).returncode == 1
+    actions = [row.action for row in session.scalars(select(AuditEvent).order_by(AuditEvent.id))]
+    assert actions == ["user added", "link made", "link made", "user role", "user disabled", "user enabled"]
 
 
 def test_dead_letters_go_round(sortline: Run, settings: Settings, session: Session, redis_client: redis.Redis) -> None:

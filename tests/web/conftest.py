@@ -11,9 +11,10 @@ import pytest
 import uvicorn
 from sqlalchemy.orm import Session
 
-from db.queries import api_tokens
+from db.queries import api_tokens, people
 from sortline.settings import Settings
 from web.app import create_app
+from web.people import COOKIE, _csrf
 
 TOKEN = "a-token-of-the-tests"
 
@@ -59,3 +60,30 @@ def web_with(settings: Settings, session: Session) -> Callable[..., object]:
 def new_token(session: Session) -> Callable[[str, list[str]], None]:
     """Adds a token that is its own name."""
     return lambda name, scopes: add_token(session, name, name, scopes)
+
+
+class Browser(httpx.Client):
+    """Signed in as somebody. httpx keeps no secure cookie for plain http, as a browser does on its own machine."""
+
+    def __init__(self, base_url: httpx.URL, token: str) -> None:
+        super().__init__(base_url=base_url, follow_redirects=True, timeout=60, cookies={COOKIE: token})
+        self.csrf = _csrf(token)
+
+    def send_form(self, path: str, headers: dict[str, str] | None = None, **fields: object) -> httpx.Response:
+        return self.post(path, data={"csrf": self.csrf, **fields}, headers=headers)
+
+
+@pytest.fixture
+def sign_in_as(web: httpx.Client, session: Session) -> Iterator[Callable[..., Browser]]:
+    """Makes a person of a role and a browser that is signed in as them: ``sign_in_as("lead", "ann")``."""
+    opened: list[Browser] = []
+
+    def sign_in_as(role: str, name: str = "") -> Browser:
+        user = people.add(session, name or role, role, "tests")
+        opened.append(Browser(web.base_url, people.sign_in(session, user, "tests")))
+        session.commit()
+        return opened[-1]
+
+    yield sign_in_as
+    for browser in opened:
+        browser.close()

@@ -7,6 +7,7 @@ from fastapi.responses import HTMLResponse, Response
 
 from db.session import session
 from sortline.errors import ServerUnreachableError
+from web.people import signed_in
 from web.reference import operations
 from web.render import FOLDER, page
 from worker.status import line_status
@@ -23,17 +24,18 @@ def home(request: Request) -> HTMLResponse:
     try:
         with session(state.settings.postgres_url) as opened:
             found = line_status(opened, state.queue, state.settings)
+        person = signed_in(request, seen=False)
     except ServerUnreachableError as error:
         log.warning("%s", error)  # it names the server's address, which is not for everyone
         return page("away.html", 503)
     waiting = sum(lane["backlog"] for lane in found["lanes"].values())
-    return page("home.html", found=found, waiting=waiting, flower_port=state.settings.flower_port)
+    return page("home.html", person=person, found=found, waiting=waiting, flower_port=state.settings.flower_port)
 
 
 @router.get("/docs")
 def reference(request: Request) -> HTMLResponse:
     """The routes, from the OpenAPI description."""
-    return page("reference.html", routes=operations(request.app.openapi()))
+    return page("reference.html", person=signed_in(request), routes=operations(request.app.openapi()))
 
 
 @router.get("/sortline.css")

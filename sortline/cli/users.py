@@ -1,0 +1,96 @@
+"""sortline users: the people who sign in to the web."""
+
+import getpass
+import json
+
+import click
+
+from db.queries import people
+from db.session import session
+from sortline.settings import get_settings
+
+_role = click.option("--role", type=click.Choice(people.ROLES), default="reviewer", show_default=True)
+
+
+@click.group()
+def command() -> None:
+    """The people of the web: reviewers decide, leads also see to models and trainings, admins to everything."""
+
+
+@command.command()
+@click.argument("name")
+@_role
+def add(name: str, role: str) -> None:
+    """Add a person and print a link that signs them in once, within a day; there they choose a password."""
+    with session(get_settings().postgres_url) as opened:
+        user = people.add(opened, name, role, getpass.getuser())
+        token = people.make_link(opened, user, getpass.getuser())
+        opened.commit()
+    click.echo(_address(token))
+
+
+@command.command()
+@click.argument("name")
+def link(name: str) -> None:
+    """Print a new link that signs a person in once, within a day."""
+    with session(get_settings().postgres_url) as opened:
+        token = people.make_link(opened, people.by_name(opened, name), getpass.getuser())
+        opened.commit()
+    click.echo(_address(token))
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True)
+def list_(as_json: bool) -> None:
+    """List people by name."""
+    with session(get_settings().postgres_url) as opened:
+        found = people.listing(opened)
+    if as_json:
+        rows = [
+            {
+                "name": user.name,
+                "role": user.role,
+                "password": user.password_hash is not None,
+                "disabled": user.disabled_at is not None,
+                "created_at": user.created_at.isoformat(),
+            }
+            for user in found
+        ]
+        click.echo(json.dumps(rows))
+        return
+    for user in found:
+        click.echo(f"{user.name}: {user.role}{', disabled' if user.disabled_at else ''}")
+
+
+@command.command("role")
+@click.argument("name")
+@click.argument("role", type=click.Choice(people.ROLES))
+def set_role(name: str, role: str) -> None:
+    """Give a person another role."""
+    with session(get_settings().postgres_url) as opened:
+        people.set_role(opened, name, role, getpass.getuser())
+        opened.commit()
+
+
+@command.command()
+@click.argument("name")
+def disable(name: str) -> None:
+    """Shut a person out at once; what they decided stays."""
+    _set_disabled(name, True)
+
+
+@command.command()
+@click.argument("name")
+def enable(name: str) -> None:
+    """Let a person in again."""
+    _set_disabled(name, False)
+
+
+def _set_disabled(name: str, disabled: bool) -> None:
+    with session(get_settings().postgres_url) as opened:
+        people.set_disabled(opened, name, disabled, getpass.getuser())
+        opened.commit()
+
+
+def _address(token: str) -> str:
+    return f"{get_settings().web_address}/sign-in/{token}"

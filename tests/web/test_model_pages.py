@@ -1,0 +1,137 @@
+"""Pages on model versions and trainings: reviewers look, leads change."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy.orm import Session
+
+from db.models import AuditEvent, TrainingRun
+from db.queries import model_versions, training_runs
+from sortline.settings import Settings
+from tests.web.conftest import Browser
+
+SignInAs = Callable[..., Browser]
+
+
+def add(session: Session, **columns: object) -> int:
+    made = model_versions.create(
+        session, **{"checkpoint_uri": "x", "sha256": "0", "base_model": "tiny", "label_ids": [1], **columns}
+    )
+    session.commit()
+    return made.id
+
+
+@pytest.fixture
+def lead(sign_in_as: SignInAs) -> Browser:
+    return sign_in_as("lead", "ann")
+
+
+def test_a_reviewer_looks_and_changes_nothing(sign_in_as: SignInAs, session: Session) -> None:
+    version = add(session)
+    reviewer = sign_in_as("reviewer")
+    page = reviewer.get("/model-versions")
+    assert (page.status_code, f"Version {version}" in page.text, "<button" in page.text) == (200, True, False)
+    for path in (f"/model-versions/{version}/promote", "/model-versions/rollback", "/training-runs"):
+        assert reviewer.send_form(path, leave=version).status_code == 403
+    session.expire_all()
+    assert model_versions.active(session) is None
+
+
+def test_forms_of_other_sites_are_refused(lead: Browser, session: Session) -> None:
+    version = add(session)
+    for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+        assert lead.send_form(f"/model-versions/{version}/promote", headers).status_code == 403
+    session.expire_all()
+    assert model_versions.active(session) is None
+
+
+def test_promotion_and_rollback_by_button(lead: Browser, session: Session) -> None:
+    first, second = add(session), add(session)
+    refused = add(session, status="rejected", metrics={"gate": {"outcome": "refused", "reason": "accuracy -3 points"}})
+
+    assert f"Version {first} is active" in lead.send_form(f"/model-versions/{first}/promote").text
+    assert f"Version {second} is active" in lead.send_form(f"/model-versions/{second}/promote").text
+    page = lead.send_form(f"/model-versions/{refused}/promote", reason=" ")
+    assert (page.status_code, "was refused by the gate: accuracy -3 points" in page.text) == (409, True)
+    assert f'name="leave" value="{second}"' in page.text
+    assert f"Version {first} is active again" in lead.send_form("/model-versions/rollback", leave=second).text
+    page = lead.send_form("/model-versions/rollback", leave=first)
+    assert (page.status_code, "no earlier model version" in page.text) == (409, True)
+    assert lead.send_form("/model-versions/rollback").status_code == 422
+    lead.send_form(f"/model-versions/{refused}/promote", reason="<b>a drill</b>")
+
+    session.expire_all()
+    assert model_versions.get(session, refused).status == "active"
+    rows = session.query(AuditEvent).where(AuditEvent.subject.startswith("model")).order_by(AuditEvent.id)
+    events = [(row.action, row.actor) for row in rows]
+    assert events == [(action, "user:ann") for action in ("promote", "promote", "rollback", "promote")]
+
+
+def test_a_second_click_on_roll_back_goes_no_further(lead: Browser, session: Session) -> None:
+    for version in (add(session), second := add(session), third := add(session)):
+        lead.send_form(f"/model-versions/{version}/promote")
+
+    lead.send_form("/model-versions/rollback", leave=third)
+    again = lead.send_form("/model-versions/rollback", leave=third)
+
+    assert (again.status_code, f"model version {third} is not active any more" in again.text) == (409, True)
+    active = model_versions.active(session)
+    assert active is not None
+    assert active.id == second
+
+
+def test_a_training_is_started_watched_and_cancelled(lead: Browser, session: Session) -> None:
+    page = lead.send_form("/training-runs")
+    run = session.query(TrainingRun).one()
+    assert str(page.url).endswith(f"/training-runs/{run.id}")
+    assert "It waits for a trainer" in page.text
+    busy = lead.send_form("/training-runs")
+    assert (busy.status_code, f"training run {run.id} is waiting" in busy.text) == (409, True)
+
+    token = training_runs.claim(session, run.id)
+    assert token is not None
+    said = {"stage": "fine-tuning", "step": 1200, "steps": 4000, "loss": 0.5, "left_s": 125.0}
+    training_runs.beat(session, run.id, token, said)
+    session.commit()
+    page = lead.get(f"/training-runs/{run.id}")
+    for shown in ("fine-tuning", "1,200", "of 4,000", "0.500", "2 min", 'http-equiv="refresh"'):
+        assert shown in page.text
+    assert "step 1,200 of 4,000" in lead.get("/").text
+
+    page = lead.send_form(f"/training-runs/{run.id}/cancel")
+    assert "cancelled by user:ann" in page.text
+    assert lead.send_form(f"/training-runs/{run.id}/cancel").status_code == 409
+
+
+def test_the_report_and_its_texts(lead: Browser, session: Session, settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text("<p>the report</p>")
+    (tmp_path / "texts.js").write_text("window.sortlineTexts = {}")
+    version = add(session, metrics={"report": str(tmp_path)})
+    bare, gone = add(session), add(session, metrics={"report": str(tmp_path / "gone")})
+
+    page = lead.get(f"/model-versions/{version}/report")
+    assert page.text == "<p>the report</p>"
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    script = lead.get(f"/model-versions/{version}/texts.js")
+    assert script.headers["content-type"].startswith("text/javascript")
+    assert script.headers["cache-control"] == "no-store"
+    assert lead.get(f"/model-versions/{bare}/report").status_code == 404
+    assert lead.get(f"/model-versions/{gone}/report").status_code == 404
+
+
+def test_the_api_starts_lists_and_cancels(web: httpx.Client, session: Session) -> None:
+    refused = web.post("/v1/training-runs", json={"parameters": {"epochs": 0}})
+    assert (refused.status_code, "training parameter epochs" in refused.json()["detail"]) == (422, True)
+    run = web.post("/v1/training-runs", json={"parameters": {"epochs": 3}}).json()
+    assert (run["state"], run["parameters"], run["attempts"]) == ("waiting", {"epochs": 3}, 0)
+    busy = web.post("/v1/training-runs")
+    assert (busy.status_code, f"training run {run['id']} is waiting" in busy.json()["detail"]) == (409, True)
+    assert [each["id"] for each in web.get("/v1/training-runs").json()["training_runs"]] == [run["id"]]
+    assert web.post(f"/v1/training-runs/{run['id']}/cancel").json()["state"] == "cancelled"
+    assert web.post(f"/v1/training-runs/{run['id']}/cancel").status_code == 409
+    assert web.post("/v1/training-runs/999/cancel").status_code == 404
+    assert web.post("/v1/model-versions/rollback").status_code == 409
+    actions = [row.action for row in session.query(AuditEvent).order_by(AuditEvent.id)]
+    assert actions == ["train", "cancel_training"]

@@ -1,0 +1,133 @@
+"""Who looks at a page: a person who is signed in, kept by a cookie, and the forms that they post."""
+
+import hashlib
+import hmac
+import ipaddress
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated
+from urllib.parse import parse_qs, quote, urlsplit
+
+from fastapi import Depends, HTTPException, Request, Response
+
+from db.queries import people
+from db.session import session
+
+COOKIE = "__Host-sortline"
+_MOST_FORM_BYTES = 100_000
+
+Form = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who is signed in; ``csrf`` is what their forms carry."""
+
+    id: int
+    name: str
+    role: str
+    csrf: str
+    has_password: bool
+
+    @property
+    def actor(self) -> str:
+        """As the audit names them."""
+        return f"user:{self.name}"
+
+    def may(self, role: str) -> bool:
+        """Whether the person has this role or a higher one."""
+        return people.ROLES.index(self.role) >= people.ROLES.index(role)
+
+
+def signed_in(request: Request, seen: bool = True) -> Person | None:
+    """Who is signed in, if anyone is.
+
+    Args:
+        seen: False for a page that loads itself again: nobody has to sit before it.
+    """
+    token = request.cookies.get(COOKIE)
+    if not token:
+        return None
+    settings = request.app.state.settings
+    with session(settings.postgres_url) as opened:
+        user = people.signed_in(opened, token, timedelta(hours=settings.session_idle_h), seen)
+        opened.commit()
+    return None if user is None else Person(user.id, user.name, user.role, _csrf(token), bool(user.password_hash))
+
+
+def start_session(response: Response, token: str) -> None:
+    """Set the cookie of a session.
+
+    A cookie of this name is kept by browsers only where nobody can listen: over https, or on the machine itself.
+    """
+    response.set_cookie(COOKIE, token, httponly=True, samesite="lax", secure=True, path="/")
+
+
+def nobody_listens(request: Request) -> bool:
+    """Whether a browser will keep the cookie: the page came by https, or from the machine itself."""
+    host = request.url.hostname or ""
+    try:
+        return request.url.scheme == "https" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def at_least(role: str) -> Callable[[Request], Person]:
+    """A dependency: who is signed in, with at least that role; others come to the sign-in page, or read 403."""
+
+    def check(request: Request) -> Person:
+        person = signed_in(request)
+        if person is None:
+            back = request.url.path if request.method == "GET" else "/"  # a form's address is no page
+            raise HTTPException(303, "Sign in first.", {"Location": f"/sign-in?next={quote(back)}"})
+        if not person.may(role):
+            raise HTTPException(403, f"This is for the role {role}; {person.name} has the role {person.role}.")
+        return person
+
+    return check
+
+
+async def _fields(request: Request) -> Form:
+    """Fields of a posted form, which must come from a page of ours."""
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        raise HTTPException(403, "Forms of other sites are not taken.")
+    origin = request.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        raise HTTPException(403, "Forms of other sites are not taken.")
+    raw = await request.body()
+    if len(raw) > _MOST_FORM_BYTES:
+        raise HTTPException(413, "The form is too large.")
+    fields = parse_qs(raw.decode("utf-8", "replace"), keep_blank_values=True)
+    return {name: values[0] for name, values in fields.items()}
+
+
+AnyForm = Annotated[Form, Depends(_fields)]
+
+
+def _checked(request: Request, fields: AnyForm) -> Form:
+    """Fields of a form that carries its session's token."""
+    token = request.cookies.get(COOKIE, "")
+    given = fields.get("csrf") or request.headers.get("x-csrf-token", "")
+    if not hmac.compare_digest(given.encode(), _csrf(token).encode()):
+        raise HTTPException(403, "The form is not of this session; load the page again.")
+    return fields
+
+
+PostedForm = Annotated[Form, Depends(_checked)]
+Reviewer = Annotated[Person, Depends(at_least("reviewer"))]
+Lead = Annotated[Person, Depends(at_least("lead"))]
+Admin = Annotated[Person, Depends(at_least("admin"))]
+
+
+def own_path(path: str) -> str:
+    """Where to go after signing in: a path of ours, whatever is asked for."""
+    parts = urlsplit(path)
+    if parts.scheme or parts.netloc or not path.startswith("/") or path.startswith(("//", "/\\")):
+        return "/"
+    return path
+
+
+def _csrf(token: str) -> str:
+    """What only pages of the session know: the cookie's value itself is out of their reach."""
+    return hmac.new(token.encode(), b"sortline form", hashlib.sha256).hexdigest()
