@@ -18,6 +18,7 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
     DataCollatorWithPadding,
+    PrinterCallback,
     Trainer,
     TrainerCallback,
     TrainingArguments,
@@ -49,13 +50,15 @@ def hf_trainer(
         learning_rate=learning_rate, max_steps=steps, save_strategy="no", logging_strategy="no", report_to=[],
         disable_tqdm=True, seed=13,
     )  # fmt: skip
-    return Trainer(
+    trainer = Trainer(
         model=model,
         args=arguments,
         train_dataset=_Rows(job.train),
         data_collator=DataCollatorWithPadding(tokenizer, **padding),
         callbacks=callbacks,
     )
+    trainer.remove_callback(PrinterCallback)  # standard output belongs to the results
+    return trainer
 
 
 class StepClock(TrainerCallback):

@@ -93,7 +93,7 @@ def _rows(split: str) -> list[tuple[str, str]]:
     path = next((path for path, name in training_files() if name in (split, None)), None)
     assert path is not None
     with path.open(encoding="utf-8", newline="") as file:
-        return [(row["text"], row["label"]) for row in csv.DictReader(file)]
+        return [(row["text"], row.get("label") or row["category"]) for row in csv.DictReader(file)]
 
 
 def _import(made: Stack, rows: Sequence[tuple[str, str]]) -> None:

@@ -78,7 +78,8 @@ class Label(Table):
 
     id: Mapped[int] = _id(Integer)
     name: Mapped[str] = mapped_column(unique=True)
-    description: Mapped[str] = mapped_column(server_default="")
+    description: Mapped[str] = mapped_column(server_default="", comment="the guideline that reviewers read")
+    sensitive: Mapped[bool] = mapped_column(server_default=sql("false"), comment="texts are blurred until clicked")
     archived_at: Mapped[datetime | None]
 
 
@@ -132,7 +133,7 @@ class Prediction(Table):
 
 
 class User(Table):
-    """A person, or the reviewer `import` that stands for labelled files."""
+    """A person, the reviewer `import` that stands for labelled files, or one of an upstream system's own people."""
 
     __tablename__ = "users"
 
@@ -143,7 +144,7 @@ class User(Table):
     disabled_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = _now()
 
-    __table_args__ = (CheckConstraint("role IN ('import', 'reviewer', 'lead', 'admin')", name="role"),)
+    __table_args__ = (CheckConstraint("role IN ('import', 'upstream', 'reviewer', 'lead', 'admin')", name="role"),)
 
 
 class UserSession(Table):
@@ -197,15 +198,23 @@ class Review(Table):
     note: Mapped[str | None]
     created_at: Mapped[datetime] = _now()
     supersedes_id: Mapped[int | None] = mapped_column(ForeignKey("reviews.id"))
+    proposed_label: Mapped[str | None] = mapped_column(comment="where none fits: a new label that would")
+    lease_token: Mapped[int | None] = mapped_column(BigInteger, comment="of the desk; a lease gives one decision")
 
     __table_args__ = (
         CheckConstraint("action IN ('confirm', 'correct', 'skip', 'none_fits', 'undo')", name="action"),
+        Index("ix_reviews_reviewer_id", "reviewer_id", "id"),
+        Index("uq_reviews_lease_token", "lease_token", unique=True, postgresql_where=sql("lease_token IS NOT NULL")),
         Index("ix_reviews_supersedes_id", "supersedes_id", postgresql_where=sql("supersedes_id IS NOT NULL")),
     )
 
 
 class QueueItem(Table):
-    """A document that waits for a person, and why."""
+    """A document that waits for a person, and why.
+
+    Reasons: doubtful, audit, flag, label_error, drift; overlap (a second person decides, for agreement) and repeat
+    (the same person decides again).
+    """
 
     __tablename__ = "queue_items"
 
@@ -217,16 +226,33 @@ class QueueItem(Table):
     model_version_id: Mapped[int | None] = mapped_column(
         Integer, comment="the version whose prediction the score is of; null: a label in doubt, no prediction"
     )
+    label_id: Mapped[int | None] = mapped_column(Integer, comment="the label predicted, or suggested")
     sampling_probability: Mapped[float | None] = mapped_column(REAL)
+    note: Mapped[str | None] = mapped_column(comment="what who put it here says of it")
     selected_at: Mapped[datetime] = _now()
+    turn: Mapped[int] = mapped_column(
+        SmallInteger, server_default=sql("0"), comment="before the score: how often it was put off"
+    )
+    only_for: Mapped[int | None] = mapped_column(Integer, comment="the one user who may decide it")
+    not_for: Mapped[int | None] = mapped_column(Integer, comment="the one user who may not")
+    not_before: Mapped[datetime | None]
     lease_token: Mapped[int] = mapped_column(BigInteger, server_default=sql("0"))
     lease_until: Mapped[datetime | None]
+    leased_to: Mapped[int | None] = mapped_column(Integer, comment="a user")
+    shown: Mapped[dict[str, Any] | None] = mapped_column(comment="the prediction that the lease shows; null: hidden")
 
     __table_args__ = (
-        CheckConstraint("reason IN ('doubtful', 'audit', 'label_error', 'drift', 'flag')", name="reason"),
-        Index("ix_queue_items_reason_score", "reason", "score"),
+        CheckConstraint(
+            "reason IN ('doubtful', 'audit', 'label_error', 'drift', 'flag', 'overlap', 'repeat')", name="reason"
+        ),
+        Index("ix_queue_items_reason_turn", "reason", "turn", "score", "document_id"),
+        Index(
+            "ix_queue_items_doubtful", "label_id", "turn", "score", "document_id",
+            postgresql_where=sql("reason = 'doubtful'"),
+        ),
+        Index("ix_queue_items_leased_to", "leased_to", postgresql_where=sql("leased_to IS NOT NULL")),
         Index("ix_queue_items_model_version_id", "model_version_id", "document_id"),
-    )
+    )  # fmt: skip
 
 
 class DocumentSplit(Table):

@@ -106,6 +106,23 @@ class Settings(BaseSettings):
         256, ge=0, description="Stored predictions that a worker repeats when it loads a model; 0: none"
     )
 
+    # The desk
+    audit_share: float = Field(
+        0.01, gt=0, le=1, description="Share of all classified documents that people decide without seeing the answer"
+    )
+    overlap_share: float = Field(
+        0.05, ge=0, le=1, description="Share of decided documents that a second person decides too"
+    )
+    repeat_share: float = Field(
+        0.01, ge=0, le=1, description="Share of decided documents that the same person decides again a day later"
+    )
+    hidden_share: float = Field(
+        0.05, ge=0, le=1, description="Share of documents whose prediction is hidden, to measure how much it sways"
+    )
+    lease_s: float = Field(
+        300.0, ge=1, description="Seconds after which a document that a reviewer left goes to another"
+    )
+
     # The web
     web_host: str = Field("127.0.0.1", description="Address the web listens on")
     web_port: int = Field(8080, gt=0, lt=65536, description="Port the web listens on")

@@ -3,8 +3,9 @@
 import os
 import socket
 import subprocess
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,7 +81,7 @@ def settings(servers: Servers, template: str, tmp_path: Path) -> Iterator[Settin
         admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
     made = Settings(
         _env_file=None, database_url=servers.on(name), redis_url=servers.redis_url, prefix=name,
-        data_dir=tmp_path / "data",
+        data_dir=tmp_path / "data", audit_share=1e-12,  # what waits for a person is counted
     )  # fmt: skip
     yield made
     get_engine(made.postgres_url).dispose()
@@ -151,3 +152,17 @@ def sortline(settings: Settings, tmp_path: Path):  # type: ignore[no-untyped-def
         )  # type: ignore[call-overload]
 
     return run
+
+
+def until(what: Callable[[], object], timeout: float = 30.0) -> None:
+    """Wait until ``what`` is true."""
+    deadline = time.monotonic() + timeout
+    while not what():
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {timeout:g} s: {what}")
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def eventually() -> Callable[..., None]:
+    return until

@@ -8,7 +8,7 @@ label they are asked about.
 import logging
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -61,6 +61,14 @@ class Suspect:
     given_label_id: int
     suggested_label_id: int
     score: float
+
+    def as_item(self, names: Mapping[int, str]) -> dict[str, Any]:
+        """As it waits at the desk, given the labels' names by id."""
+        given, suggested = names[self.given_label_id], names[self.suggested_label_id]
+        note = f"Labelled {given}; a model that never saw that label says {suggested}."
+        return {
+            "document_id": self.document_id, "score": self.score, "label_id": self.suggested_label_id, "note": note,
+        }  # fmt: skip
 
 
 class HeldOut(NamedTuple):

@@ -11,19 +11,10 @@ from datasketch import MinHash
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import DisjointSet
 
-from classifier.cleaning import Cleaning
+from classifier.shingles import NEAR, jaccard, shingles
 
-THRESHOLD = 0.8
-_SHINGLE = 4
 # 16 bands of 4: a pair at 0.8 shares a band with probability 1 - (1 - 0.8^4)^16 = 99.98 %.
 _BANDS, _ROWS = 16, 4
-_clean = Cleaning("NFKC")
-
-
-def shingles(text: str) -> frozenset[str]:
-    """The 4-character shingles of a text in normal form, lower case and with single spaces."""
-    plain = _clean(text).lower()
-    return frozenset(plain[i : i + _SHINGLE] for i in range(max(1, len(plain) - _SHINGLE + 1)))
 
 
 def near_duplicate_groups(texts: Sequence[str]) -> NDArray[np.int64]:
@@ -62,11 +53,6 @@ def _tie(bucket: Iterable[int], sets: Sequence[frozenset[str]], tied: "DisjointS
         for root in list(seen):
             if tied[root] == tied[i]:
                 continue
-            if any(_jaccard(sets[i], sets[j]) >= THRESHOLD for j in seen[root]):
+            if any(jaccard(sets[i], sets[j]) >= NEAR for j in seen[root]):
                 tied.merge(root, i)
         seen.setdefault(tied[i], []).append(i)
-
-
-def _jaccard(left: frozenset[str], right: frozenset[str]) -> float:
-    common = len(left & right)
-    return common / (len(left) + len(right) - common)

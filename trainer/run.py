@@ -186,7 +186,8 @@ def _register(
         model_versions.settle(
             opened, version.id, verdict["outcome"], verdict["against"], settings.auto_promote, actor="trainer"
         )
-        queue_items.add(opened, [(each.document_id, each.score) for each in suspects], "label_error")
+        names = dict(zip(description.label_ids, description.labels, strict=True))
+        queue_items.add(opened, [each.as_item(names) for each in suspects], "label_error")
         ours = training_runs.finish(opened, lease.run_id, lease.token, state="done", model_version_id=version.id)
         if not ours:
             raise ConflictError(f"training run {lease.run_id} was taken away from this process")

@@ -88,13 +88,17 @@ def at_least(role: str) -> Callable[[Request], Person]:
     return check
 
 
-async def _fields(request: Request) -> Form:
-    """Fields of a posted form, which must come from a page of ours."""
+def _from_our_page(request: Request) -> None:
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise HTTPException(403, "Forms of other sites are not taken.")
     origin = request.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
         raise HTTPException(403, "Forms of other sites are not taken.")
+
+
+async def _fields(request: Request) -> Form:
+    """Fields of a posted form, which must come from a page of ours."""
+    _from_our_page(request)
     raw = await request.body()
     if len(raw) > _MOST_FORM_BYTES:
         raise HTTPException(413, "The form is too large.")
@@ -108,13 +112,27 @@ AnyForm = Annotated[Form, Depends(_fields)]
 def _checked(request: Request, fields: AnyForm) -> Form:
     """Fields of a form that carries its session's token."""
     token = request.cookies.get(COOKIE, "")
-    given = fields.get("csrf") or request.headers.get("x-csrf-token", "")
+    given = fields.get("csrf", "")
     if not hmac.compare_digest(given.encode(), _csrf(token).encode()):
         raise HTTPException(403, "The form is not of this session; load the page again.")
     return fields
 
 
+def _scripted(request: Request) -> Person:
+    """Who is signed in, asked for by a script of one of our pages; it answers 401 where nobody is."""
+    _from_our_page(request)
+    person = signed_in(request)
+    if person is None:
+        raise HTTPException(401, "You are not signed in any more.", {"WWW-Authenticate": "Cookie"})
+    if request.method != "GET" and not hmac.compare_digest(
+        request.headers.get("x-csrf-token", "").encode(), person.csrf.encode()
+    ):
+        raise HTTPException(403, "The page is not of this session; load it again.")
+    return person
+
+
 PostedForm = Annotated[Form, Depends(_checked)]
+Scripted = Annotated[Person, Depends(_scripted)]
 Reviewer = Annotated[Person, Depends(at_least("reviewer"))]
 Lead = Annotated[Person, Depends(at_least("lead"))]
 Admin = Annotated[Person, Depends(at_least("admin"))]

@@ -16,19 +16,29 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
 }
+# For pages with a script of ours, which asks for more.
+_SCRIPT_HEADERS = HEADERS | {
+    "Content-Security-Policy": HEADERS["Content-Security-Policy"] + "; script-src 'self'; connect-src 'self'",
+    "Cache-Control": "no-store",
+}
 _TEMPLATES = Environment(
     loader=FileSystemLoader(FOLDER / "templates"), autoescape=select_autoescape(default=True), trim_blocks=True
 )
 
 
-def page(name: str, status: int = 200, person: Person | None = None, **values: Any) -> HTMLResponse:
+def page(
+    name: str, status: int = 200, person: Person | None = None, script: bool = False, **values: Any
+) -> HTMLResponse:
     """A page of a template.
 
     Args:
+        script: whether a script of ours belongs to it.
         person: who is signed in; ``csrf`` is then the hidden field of their forms, ``leads`` whether they may do
             what leads do.
     """
     if person is not None:
         csrf = Markup('<input type="hidden" name="csrf" value="{}">').format(person.csrf)
         values |= {"person": person, "csrf": csrf, "leads": person.may("lead")}
-    return HTMLResponse(_TEMPLATES.get_template(name).render(**values), status, headers=HEADERS)
+    return HTMLResponse(
+        _TEMPLATES.get_template(name).render(**values), status, headers=_SCRIPT_HEADERS if script else HEADERS
+    )

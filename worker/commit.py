@@ -28,7 +28,7 @@ class DeadEntry:
     attempts: int
 
 
-def commit_batches(session: Session, batches: Sequence[MicroBatch]) -> list[ResultEvent]:
+def commit_batches(session: Session, batches: Sequence[MicroBatch], audit_share: float) -> list[ResultEvent]:
     """Store documents and predictions of finished micro-batches in one transaction.
 
     Returns:
@@ -45,7 +45,7 @@ def commit_batches(session: Session, batches: Sequence[MicroBatch]) -> list[Resu
             events.append((key, event))
     # Sorted, so that two workers with the same documents lock them in the same order.
     ordered = [rows[key] for key in sorted(rows)]
-    known = store_batch(session, orjson.dumps(ordered, option=orjson.OPT_SERIALIZE_NUMPY).decode())
+    known = store_batch(session, orjson.dumps(ordered, option=orjson.OPT_SERIALIZE_NUMPY).decode(), audit_share)
     session.commit()
     return [_as_stored(event, known[key]) if key in known else event for key, event in events]
 

@@ -113,7 +113,7 @@ class Writer:
 
     def _commit(self, batches: list[MicroBatch]) -> list[ResultEvent]:
         with session(self.settings.postgres_url) as opened:
-            return commit_batches(opened, batches)
+            return commit_batches(opened, batches, self.settings.audit_share)
 
     def _bisect(self, batches: list[MicroBatch], error: DBAPIError) -> None:
         if len(batches) > 1:

@@ -62,3 +62,9 @@ def document_state(session: Session, source: str, id_: str) -> DocumentState | N
     if found is None:
         return DocumentState(state, review=said)
     return DocumentState(state, found.label, found.confidence, found.decision, found.model_version_id, said)
+
+
+def document_id(session: Session, source: str, id_: str) -> int | None:
+    """Id of the newest version of a document; None when it is unknown or still waiting."""
+    found: int | None = session.scalar(_IMPORTED, {"source": source, "id": id_})
+    return found

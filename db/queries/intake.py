@@ -33,10 +33,12 @@ WITH incoming AS MATERIALIZED (
     SELECT FROM predictions known WHERE known.document_id = matched.document_id AND known.kind = 'live')
   ON CONFLICT DO NOTHING RETURNING document_id
 ), waiting AS (
-  INSERT INTO queue_items (document_id, reason, score, model_version_id)
-  SELECT document_id, 'doubtful', margin, version FROM matched JOIN predicted USING (document_id)
-  WHERE decision = 'review' AND (fresh OR NOT EXISTS (
-    SELECT FROM reviews WHERE reviews.document_id = matched.document_id))
+  INSERT INTO queue_items (document_id, reason, score, model_version_id, label_id, sampling_probability)
+  SELECT document_id, CASE WHEN drawn THEN 'audit' ELSE 'doubtful' END, margin, version, label,
+         CASE WHEN drawn THEN CAST(:audit_share AS real) END
+  FROM (SELECT matched.*, random() < :audit_share AS drawn FROM matched JOIN predicted USING (document_id)) AS draw
+  WHERE (drawn OR decision = 'review') AND (fresh OR NOT EXISTS (
+    SELECT FROM reviews WHERE reviews.document_id = draw.document_id))
   ON CONFLICT DO NOTHING
 )
 SELECT document_id, source, id, hash FROM matched WHERE NOT fresh
@@ -67,17 +69,21 @@ class StoredPrediction(NamedTuple):
 Key = tuple[str, str, str]
 
 
-def store_batch(session: Session, rows: str) -> dict[Key, StoredPrediction]:
-    """Insert documents, predictions, and queue items of what is to be reviewed.
+def store_batch(session: Session, rows: str, audit_share: float) -> dict[Key, StoredPrediction]:
+    """Insert documents, predictions, and queue items of what is to be reviewed or audited.
 
     They are given as a JSON list of objects with the keys of `incoming`.
 
-    The rows must differ in (source, id, hash). A document that is known keeps its prediction.
+    The rows must differ in (source, id, hash). A document that is known keeps its prediction. Every document that
+    is classified here for the first time enters the audit's draw.
+
+    Args:
+        audit_share: the probability that a document is drawn, stored with it.
 
     Returns:
         The stored predictions of documents that were known, by (source, id, hash).
     """
-    known = session.execute(_STORE, {"rows": rows}).all()
+    known = session.execute(_STORE, {"rows": rows, "audit_share": audit_share}).all()
     if not known:
         return {}
     ids = [row.document_id for row in known]

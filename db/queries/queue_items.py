@@ -1,30 +1,251 @@
-"""Queries on queue_items: what waits for a person, and why."""
+"""Queries on queue_items: what waits for a person, why, and who has it before them.
 
-from collections.abc import Sequence
+The policy of what comes next is in web/queue_policy.py; here is what it asks of the database.
+"""
 
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import orjson
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+REASONS = ("doubtful", "audit", "flag", "label_error", "drift", "overlap", "repeat")
+
 _ADD = text("""
-INSERT INTO queue_items (document_id, reason, score)
-SELECT row.document_id, :reason, row.score
-FROM unnest(CAST(:ids AS bigint[]), CAST(:scores AS real[])) AS row (document_id, score)
+INSERT INTO queue_items (document_id, reason, score, label_id, note)
+SELECT row.document_id, :reason, row.score, row.label_id, row.note
+FROM json_to_recordset(CAST(:rows AS json)) AS row (document_id bigint, score real, label_id integer, note text)
 JOIN documents ON documents.id = row.document_id
 ON CONFLICT (document_id) DO NOTHING
 """)
+# An audit stays one: its draw is what live accuracy is told from. What a person holds stays with them.
+_FLAG = text("""
+INSERT INTO queue_items (document_id, reason, score, model_version_id, label_id, note)
+SELECT :document_id, 'flag', 0, newest.model_version_id, newest.label_id, :note
+FROM (VALUES (1)) one LEFT JOIN LATERAL (
+  SELECT model_version_id, label_id FROM predictions WHERE document_id = :document_id AND kind <> 'shadow'
+  ORDER BY created_at DESC, model_version_id DESC LIMIT 1) newest ON true
+ON CONFLICT (document_id) DO UPDATE SET note = excluded.note, turn = 0, not_for = NULL, only_for = NULL,
+  not_before = NULL, reason = CASE WHEN queue_items.reason = 'audit' THEN 'audit' ELSE 'flag' END,
+  score = CASE WHEN queue_items.reason = 'audit' THEN queue_items.score ELSE 0 END
+""")
 _WAITING = text("SELECT reason, count(*) FROM queue_items GROUP BY reason")
 
+_FREE = """
+(lease_until IS NULL OR lease_until <= now()) AND (only_for IS NULL OR only_for = :user_id)
+AND (not_for IS NULL OR not_for <> :user_id) AND (not_before IS NULL OR not_before <= now())
+AND document_id <> ALL(:without)
+"""
+_FIRST = text(f"""
+SELECT queue_items.document_id, reason, turn, left(text, :chars) AS text FROM (
+  SELECT * FROM queue_items WHERE reason = :reason AND {_FREE} ORDER BY turn, score, document_id LIMIT :limit
+) queue_items JOIN documents ON documents.id = document_id ORDER BY turn, score, document_id
+""")  # noqa: S608
+# From one label to the next by the ends of an index, wherever the labels' ids lie; once around.
+_FIRST_OF_LABELS = text(f"""
+WITH RECURSIVE forward AS (
+  SELECT (SELECT min(label_id) FROM queue_items WHERE reason = 'doubtful' AND label_id >= :start) AS label_id, 1 AS n
+  UNION ALL
+  SELECT (SELECT min(label_id) FROM queue_items WHERE reason = 'doubtful' AND label_id > forward.label_id), n + 1
+  FROM forward WHERE label_id IS NOT NULL AND n < :labels
+), around AS (
+  SELECT (SELECT min(label_id) FROM queue_items WHERE reason = 'doubtful' AND label_id < :start) AS label_id,
+         (SELECT count(label_id) FROM forward) + 1 AS n
+  UNION ALL
+  SELECT (SELECT min(label_id) FROM queue_items
+          WHERE reason = 'doubtful' AND label_id > around.label_id AND label_id < :start), n + 1
+  FROM around WHERE label_id IS NOT NULL AND n < :labels
+), drawn AS (
+  SELECT label_id FROM forward WHERE label_id IS NOT NULL
+  UNION ALL SELECT label_id FROM around WHERE label_id IS NOT NULL AND n <= :labels
+)
+SELECT found.document_id, reason, turn, left(text, :chars) AS text FROM drawn CROSS JOIN LATERAL (
+  SELECT document_id, reason, turn, score FROM queue_items
+  WHERE reason = 'doubtful' AND label_id = drawn.label_id AND {_FREE} ORDER BY turn, score, document_id LIMIT :each
+) found JOIN documents ON documents.id = found.document_id
+ORDER BY turn, score, found.document_id
+""")  # noqa: S608
+_LARGEST_LABEL = text("SELECT max(label_id) FROM queue_items WHERE reason = 'doubtful'")
+_RECENT = text("""
+SELECT left(text, :chars) FROM (
+  (SELECT document_id FROM reviews WHERE reviewer_id = :user_id ORDER BY id DESC LIMIT :limit)
+  UNION (SELECT document_id FROM queue_items WHERE leased_to = :user_id AND lease_until > now())
+) recent JOIN documents ON documents.id = document_id
+""")
+_PUT_OFF = text("""
+UPDATE queue_items SET turn = turn + 1 WHERE document_id IN (
+  SELECT document_id FROM queue_items WHERE document_id = ANY(:ids) AND turn < 1000
+  AND (lease_until IS NULL OR lease_until <= now()) FOR UPDATE SKIP LOCKED)
+""")
+# Of what is wanted, the first that nobody is taking at this moment. What the lease shows is kept with it.
+_LEASE = text(f"""
+UPDATE queue_items SET lease_token = nextval('lease_tokens'), leased_to = :user_id,
+  lease_until = now() + make_interval(secs => :seconds),
+  shown = CASE WHEN sampling_probability IS NULL AND random() >= :hidden_share THEN (
+    SELECT jsonb_build_object('label_id', predictions.label_id, 'confidence', confidence,
+                              'model_version_id', predictions.model_version_id)
+    FROM predictions WHERE predictions.document_id = queue_items.document_id AND kind <> 'shadow'
+    ORDER BY created_at DESC, predictions.model_version_id DESC LIMIT 1) END
+WHERE document_id = (
+  SELECT document_id FROM queue_items WHERE document_id = ANY(:ids) AND {_FREE}
+  ORDER BY array_position(:ids, document_id) LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING document_id
+""")  # noqa: S608
+_HELD = text("""
+SELECT document_id FROM queue_items WHERE leased_to = :user_id AND lease_until > now() ORDER BY lease_token
+""")
+_RENEW = text("""
+UPDATE queue_items SET lease_until = now() + make_interval(secs => :seconds)
+WHERE document_id IN (
+  SELECT document_id FROM queue_items WHERE leased_to = :user_id AND lease_token = ANY(:tokens)
+  ORDER BY document_id FOR UPDATE SKIP LOCKED)
+RETURNING lease_token
+""")
+# Probabilities of the version that the lease shows, or of the newest one where it hides them.
+_LEASED = text("""
+SELECT queue_items.document_id, lease_token, reason, note, queue_items.label_id AS suggested_label_id, shown,
+  source, external_id, received_at, text, said.label_id, said.confidence, said.probabilities, label_ids,
+  said.model_version_id
+FROM queue_items JOIN documents ON documents.id = document_id LEFT JOIN LATERAL (
+  SELECT predictions.*, label_ids FROM predictions JOIN model_versions ON model_versions.id = model_version_id
+  WHERE predictions.document_id = documents.id AND kind <> 'shadow'
+  AND model_version_id = coalesce(CAST(shown ->> 'model_version_id' AS integer), model_version_id)
+  ORDER BY predictions.created_at DESC, model_version_id DESC LIMIT 1) said ON true
+WHERE queue_items.document_id = ANY(:ids) AND leased_to = :user_id ORDER BY lease_token
+""")
+_WAITING_UP_TO = text("""
+SELECT reason, (
+  SELECT count(*) FROM (SELECT FROM queue_items WHERE queue_items.reason = reasons.reason LIMIT :most) counted)
+FROM unnest(CAST(:reasons AS text[])) AS reasons (reason)
+""")
 
-def add(session: Session, items: Sequence[tuple[int, float]], reason: str) -> None:
-    """Let documents (id, score) wait for a person; one that waits already keeps its reason.
+
+class Candidate(NamedTuple):
+    """A document that may come next; ``text``: its beginning; ``turn``: how often it was put off."""
+
+    document_id: int
+    reason: str
+    turn: int
+    text: str
+
+
+class Leased(NamedTuple):
+    """A document that a reviewer has before them, and why.
+
+    ``shown`` is the prediction that they see, None where it is hidden or there is none; ``label_id``, ``confidence``
+    and ``probabilities`` (in the order of ``label_ids``) are the model's, None where it said nothing.
+    """
+
+    document_id: int
+    lease_token: int
+    reason: str
+    note: str | None
+    suggested_label_id: int | None
+    shown: dict[str, Any] | None
+    source: str
+    external_id: str
+    received_at: datetime
+    text: str
+    label_id: int | None
+    confidence: float | None
+    probabilities: list[float] | None
+    label_ids: list[int] | None
+    model_version_id: int | None
+
+
+def add(session: Session, items: Sequence[Mapping[str, Any]], reason: str) -> None:
+    """Let documents wait for a person; one that waits already keeps its reason.
 
     Args:
-        reason: doubtful, audit, label_error, drift or flag.
+        items: ``document_id``, ``score``, and where there is one ``label_id`` and ``note``.
+        reason: doubtful, audit, label_error or drift.
     """
-    ids, scores = [each[0] for each in items], [each[1] for each in items]
-    session.execute(_ADD, {"ids": ids, "scores": scores, "reason": reason})
+    rows = orjson.dumps([dict(item) for item in items]).decode()
+    session.execute(_ADD, {"rows": rows, "reason": reason})
+
+
+def flag(session: Session, document_id: int, note: str | None) -> None:
+    """Let a document wait for a person because somebody asks for it; one that is drawn for an audit stays in it."""
+    session.execute(_FLAG, {"document_id": document_id, "note": note})
 
 
 def waiting(session: Session) -> dict[str, int]:
     """How many documents wait for a person, by reason."""
     return {reason: int(count) for reason, count in session.execute(_WAITING)}
+
+
+def first(
+    session: Session, reason: str, user_id: int, without: Sequence[int], limit: int, chars: int
+) -> list[Candidate]:
+    """What comes first among the free ones of a reason: those put off least, of these the least score."""
+    asked = {"reason": reason, "user_id": user_id, "without": list(without), "limit": limit, "chars": chars}
+    return [Candidate(*row) for row in session.execute(_FIRST, asked)]
+
+
+def first_of_labels(
+    session: Session, start: int, labels: int, each: int, user_id: int, without: Sequence[int], chars: int
+) -> list[Candidate]:
+    """What comes first among the doubtful ones of some labels, at most ``each`` of a label.
+
+    Args:
+        start: id from which on labels are taken, and around.
+        labels: how many labels that have any.
+    """
+    asked = {
+        "start": start, "labels": labels, "each": each, "user_id": user_id, "without": list(without), "chars": chars,
+    }  # fmt: skip
+    return [Candidate(*row) for row in session.execute(_FIRST_OF_LABELS, asked)]
+
+
+def largest_label_id(session: Session) -> int | None:
+    """Greatest id of a label that a doubtful document was given; None: there is none."""
+    found: int | None = session.scalar(_LARGEST_LABEL)
+    return found
+
+
+def recent_texts(session: Session, user_id: int, limit: int, chars: int) -> list[str]:
+    """Beginnings of the texts that a reviewer decided last, and of those that they hold."""
+    return list(session.scalars(_RECENT, {"user_id": user_id, "limit": limit, "chars": chars}))
+
+
+def put_off(session: Session, ids: Sequence[int]) -> None:
+    """Let documents come after the others; those that somebody takes at this moment stay."""
+    session.execute(_PUT_OFF, {"ids": list(ids)})
+
+
+def lease(
+    session: Session, ids: Sequence[int], user_id: int, seconds: float, hidden_share: float, without: Sequence[int] = ()
+) -> int | None:
+    """Lease the first of the documents that is free still; returns its id.
+
+    What is drawn for an audit hides its prediction, and so does a share of the others.
+    """
+    asked = {
+        "ids": list(ids), "user_id": user_id, "seconds": seconds, "hidden_share": hidden_share,
+        "without": list(without),
+    }  # fmt: skip
+    found: int | None = session.scalar(_LEASE, asked)
+    return found
+
+
+def held(session: Session, user_id: int) -> list[int]:
+    """Documents that a reviewer holds, in the order in which they got them."""
+    return list(session.scalars(_HELD, {"user_id": user_id}))
+
+
+def renew(session: Session, user_id: int, tokens: Sequence[int], seconds: float) -> list[int]:
+    """Let leases last longer; returns the tokens of those that are the reviewer's still."""
+    return list(session.scalars(_RENEW, {"user_id": user_id, "tokens": list(tokens), "seconds": seconds}))
+
+
+def leased(session: Session, user_id: int, ids: Sequence[int]) -> list[Leased]:
+    """What a reviewer has before them, of these documents, in the order in which they got them."""
+    return [Leased(*row) for row in session.execute(_LEASED, {"user_id": user_id, "ids": list(ids)})]
+
+
+def waiting_up_to(session: Session, most: int) -> dict[str, int]:
+    """How many documents wait, by reason, counted up to ``most`` of each: quick with a million of them."""
+    asked = {"most": most, "reasons": list(REASONS)}
+    return {reason: int(count) for reason, count in session.execute(_WAITING_UP_TO, asked) if count}

@@ -36,11 +36,12 @@ WITH scored AS (
   FROM scored ON CONFLICT (document_id, model_version_id, kind) DO UPDATE SET created_at = now()
 ), accepted AS (
   DELETE FROM queue_items USING scored WHERE queue_items.document_id = scored.document_id
-  AND reason = 'doubtful' AND decision = 'accept'
+  AND reason = 'doubtful' AND decision = 'accept' AND coalesce(lease_until <= now(), true)
 )
-UPDATE queue_items SET model_version_id = :version_id,
+UPDATE queue_items SET model_version_id = :version_id, label_id = scored.label,
   score = CASE WHEN reason = 'doubtful' THEN margin ELSE score END
-FROM scored WHERE queue_items.document_id = scored.document_id AND NOT (reason = 'doubtful' AND decision = 'accept')
+FROM scored WHERE queue_items.document_id = scored.document_id
+AND NOT (reason = 'doubtful' AND decision = 'accept' AND coalesce(lease_until <= now(), true))
 """)
 
 
@@ -79,6 +80,6 @@ def store(session: Session, version_id: int, rows: str) -> None:
     """Insert predictions (a JSON list of objects with the keys of `scored`), and let the queue follow.
 
     Doubtful documents get their new margin as score, or leave the queue when the new version accepts them; what
-    waits for another reason stays.
+    waits for another reason stays, and so does what a person has before them.
     """
     session.execute(_STORE, {"version_id": version_id, "rows": rows})

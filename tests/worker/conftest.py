@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -131,17 +130,3 @@ class Line:
 @pytest.fixture
 def line(worker_settings: Settings, session: Session) -> Line:
     return Line(worker_settings, session)
-
-
-def until(what: Callable[[], object], timeout: float = 30.0) -> None:
-    """Wait until ``what`` is true."""
-    deadline = time.monotonic() + timeout
-    while not what():
-        if time.monotonic() > deadline:
-            pytest.fail(f"not within {timeout:g} s: {what}")
-        time.sleep(0.05)
-
-
-@pytest.fixture
-def eventually() -> Callable[..., None]:
-    return until

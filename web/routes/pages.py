@@ -14,7 +14,7 @@ from worker.status import line_status
 
 log = logging.getLogger(__name__)
 router = APIRouter(include_in_schema=False)
-_STYLE = (FOLDER / "sortline.css").read_text(encoding="utf-8")
+_STYLE, _DESK = ((FOLDER / name).read_text(encoding="utf-8") for name in ("sortline.css", "desk.js"))
 
 
 @router.get("/")
@@ -42,3 +42,9 @@ def reference(request: Request) -> HTMLResponse:
 def style() -> Response:
     """The pages' style."""
     return Response(_STYLE, media_type="text/css")
+
+
+@router.get("/desk.js")
+def desk_script() -> Response:
+    """The desk's script."""
+    return Response(_DESK, media_type="text/javascript", headers={"X-Content-Type-Options": "nosniff"})

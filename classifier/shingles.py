@@ -1,0 +1,19 @@
+"""How alike two texts are: the overlap of their 4-character shingles (Jaccard)."""
+
+from classifier.cleaning import Cleaning
+
+NEAR = 0.8  # near-duplicates, from here on
+_SHINGLE = 4
+_clean = Cleaning("NFKC")
+
+
+def shingles(text: str) -> frozenset[str]:
+    """The 4-character shingles of a text in normal form, lower case and with single spaces."""
+    plain = _clean(text).lower()
+    return frozenset(plain[i : i + _SHINGLE] for i in range(max(1, len(plain) - _SHINGLE + 1)))
+
+
+def jaccard(left: frozenset[str], right: frozenset[str]) -> float:
+    """Share of what two sets have in common, 0 to 1; neither is empty."""
+    common = len(left & right)
+    return common / (len(left) + len(right) - common)

@@ -1,0 +1,385 @@
+"""Queries of deciding: a review, what it does to the queue, and what upstream hears of it; one transaction each.
+
+Events of a document get their ids in the order of commits, because who writes one holds the document's row.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Row, text
+from sqlalchemy.orm import Session
+
+from db.queries import outbox, queue_items
+from sortline.errors import ConflictError, InvalidInputError, NotFoundError
+
+MOST_NOTE = 2000
+MOST_LABEL_NAME = 200
+UNDO_LAST = 10
+
+_REPEAT_AFTER_H = 24
+# Who has a session that was used lately would give a second opinion; for nobody none is waited for.
+_SOMEBODY_ELSE_WITHIN_DAYS = 7
+
+_LOCK = text("SELECT id, source, external_id FROM documents WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
+_ITEM = text("SELECT * FROM queue_items WHERE document_id = :document_id FOR UPDATE")
+_SAME = text("SELECT * FROM reviews WHERE lease_token = :token")
+_LABEL = text("SELECT name, archived_at FROM labels WHERE id = :id")
+_PREDICTION = text("""
+SELECT label_id, labels.name AS label, confidence, model_version_id FROM predictions JOIN labels ON labels.id = label_id
+WHERE document_id = :document_id AND kind <> 'shadow'
+ORDER BY predictions.created_at DESC, model_version_id DESC LIMIT 1
+""")
+_STANDING = text("""
+SELECT reviews.id, action, label_id, labels.name AS label, users.name AS reviewer, reviews.created_at
+FROM reviews LEFT JOIN labels ON labels.id = label_id JOIN users ON users.id = reviewer_id
+WHERE document_id = :document_id AND action IN ('confirm', 'correct', 'none_fits')
+  AND NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = reviews.id)
+ORDER BY reviews.created_at DESC, reviews.id DESC LIMIT 1
+""")
+_INSERT = text("""
+INSERT INTO reviews (document_id, reviewer_id, action, label_id, shown_prediction, reason, sampling_probability,
+                     seconds, note, supersedes_id, proposed_label, lease_token)
+VALUES (:document_id, :reviewer_id, :action, :label_id, CAST(:shown AS jsonb), :reason, :sampling_probability,
+        :seconds, :note, :supersedes_id, :proposed_label, :lease_token)
+RETURNING id
+""")
+_DELETE = text("DELETE FROM queue_items WHERE document_id = :document_id")
+_AGAIN_LATER = text("""
+UPDATE queue_items SET lease_until = NULL, leased_to = NULL, turn = LEAST(turn + 1, 1000)
+WHERE document_id = :document_id
+""")
+_TO_ANOTHER = text("""
+UPDATE queue_items SET lease_until = NULL, leased_to = NULL, reason = :reason, turn = 0, score = 0,
+  not_for = :user_id, note = coalesce(:note, note) WHERE document_id = :document_id
+""")
+_TO_THE_SAME = text("""
+UPDATE queue_items SET lease_until = NULL, leased_to = NULL, reason = 'repeat', turn = 0, score = 0, note = NULL,
+  only_for = :user_id, not_before = now() + make_interval(hours => :hours) WHERE document_id = :document_id
+""")
+_DRAW = text("SELECT random() < :overlap_share, random() < :repeat_share")
+_SOMEBODY_ELSE = text("""
+SELECT EXISTS (SELECT FROM user_sessions WHERE user_id <> :user_id
+               AND seen_at > now() - make_interval(days => :days))
+""")
+_LAST = text("""
+SELECT reviews.id, reviews.document_id, action, labels.name AS label, left(text, 120) AS text FROM reviews
+JOIN documents ON documents.id = document_id LEFT JOIN labels ON labels.id = label_id
+WHERE reviewer_id = :user_id AND action <> 'undo' AND lease_token IS NOT NULL
+  AND NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = reviews.id)
+ORDER BY reviews.id DESC LIMIT :limit
+""")
+_BACK = text("""
+INSERT INTO queue_items (document_id, reason, score, model_version_id, label_id, sampling_probability)
+SELECT :document_id, :reason, coalesce(margin, 0), newest.model_version_id, newest.label_id, :sampling_probability
+FROM (VALUES (1)) one LEFT JOIN LATERAL (
+  SELECT model_version_id, label_id, 2 * confidence - (
+    SELECT sum(p) FROM (SELECT p FROM unnest(probabilities) p ORDER BY p DESC LIMIT 2) two) AS margin
+  FROM predictions WHERE document_id = :document_id AND kind <> 'shadow'
+  ORDER BY created_at DESC, model_version_id DESC LIMIT 1) newest ON true
+ON CONFLICT (document_id) DO UPDATE SET reason = excluded.reason, score = excluded.score, turn = 0,
+  sampling_probability = excluded.sampling_probability, only_for = NULL, not_for = NULL, not_before = NULL
+""")
+_HOLDER = text("""
+SELECT users.name FROM queue_items JOIN users ON users.id = leased_to
+WHERE document_id = :document_id AND leased_to <> :user_id AND lease_until > now()
+""")
+
+
+class Shares(NamedTuple):
+    """How often a decided document is decided again: by a second person, and by the same one a day later."""
+
+    overlap: float = 0.0
+    repeat: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a reviewer says of a document that they hold.
+
+    ``action`` is label (with ``label_id``), none_fits, skip or flag; ``seconds`` are those spent on it, idle ones
+    excluded.
+    """
+
+    document_id: int
+    token: int
+    action: str
+    label_id: int | None = None
+    seconds: float | None = None
+    note: str | None = None
+    proposed_label: str | None = None
+
+
+class Decided(NamedTuple):
+    """What a decision became; ``again``: it was there already, from a click before."""
+
+    review_id: int
+    action: str
+    label: str | None
+    again: bool = False
+
+
+class Last(NamedTuple):
+    """A decision that can be undone, and the beginning of its text."""
+
+    review_id: int
+    document_id: int
+    action: str
+    label: str | None
+    text: str
+
+
+def decide(session: Session, decision: Decision, user_id: int, shares: Shares) -> Decided:
+    """Write a decision; whether it confirms or corrects follows from the prediction.
+
+    The same decision sent twice is written once.
+
+    Raises:
+        InvalidInputError: the label is archived or unknown, or a text is too long; nothing is written.
+        ConflictError: the document is not the reviewer's any more; the message says what happened to it.
+        NotFoundError: there is no such document.
+    """
+    _check(decision)
+    document = _lock(session, decision.document_id)
+    item = session.execute(_ITEM, {"document_id": decision.document_id}).one_or_none()
+    if item is None or item.lease_token != decision.token or item.leased_to != user_id:
+        return _earlier(session, decision, user_id)
+    prediction = session.execute(_PREDICTION, {"document_id": decision.document_id}).one_or_none()
+    action, label = _action(session, decision, item.shown or (prediction and prediction._mapping))
+    told = _told(session, decision.document_id, prediction)
+    review_id = _insert(
+        session, document_id=decision.document_id, reviewer_id=user_id, action=action, label_id=decision.label_id,
+        shown=item.shown, reason=item.reason, sampling_probability=item.sampling_probability,
+        seconds=decision.seconds, note=decision.note, proposed_label=decision.proposed_label,
+        lease_token=decision.token,
+    )  # fmt: skip
+    _follow(session, decision, item, user_id, shares)
+    if action != "skip":
+        _tell(session, document, told, label, prediction, action)
+    return Decided(review_id, action, label)
+
+
+def undo(session: Session, review_id: int, user_id: int, lease_s: float) -> int | None:
+    """Supersede a decision by an undo; the document comes back to who undid it.
+
+    Returns:
+        The document's id; None: another person has it by now, and will decide it.
+
+    Raises:
+        NotFoundError: the reviewer has no such decision.
+        ConflictError: it is undone already, or not one of their last ten.
+    """
+    review = session.execute(text("SELECT * FROM reviews WHERE id = :id"), {"id": review_id}).one_or_none()
+    if review is None or review.reviewer_id != user_id or review.action == "undo" or review.lease_token is None:
+        raise NotFoundError("there is no such decision of yours")
+    document = _lock(session, review.document_id)
+    if review_id not in [each.review_id for each in last(session, user_id)]:
+        raise ConflictError(f"it is undone already, or not among your last {UNDO_LAST} decisions")
+    prediction = session.execute(_PREDICTION, {"document_id": document.id}).one_or_none()
+    told = _told(session, document.id, prediction)
+    _insert(
+        session, document_id=document.id, reviewer_id=user_id, action="undo", reason=review.reason,
+        sampling_probability=review.sampling_probability, supersedes_id=review_id,
+    )  # fmt: skip
+    if review.action != "skip":
+        _tell(session, document, told, _told(session, document.id, prediction), prediction, "undo")
+    if session.execute(_HOLDER, {"document_id": document.id, "user_id": user_id}).one_or_none():
+        return None
+    asked = {"document_id": document.id, "sampling_probability": review.sampling_probability}
+    # A skipped document waits still, with a reason of its own where it was flagged; what else waits was decided.
+    session.execute(_BACK, {**asked, "reason": review.reason})
+    # What was hidden stays hidden: how much a prediction sways is told from what people saw.
+    return queue_items.lease(session, [document.id], user_id, lease_s, float(review.shown_prediction is None))
+
+
+def last(session: Session, user_id: int) -> list[Last]:
+    """The last ten decisions at the desk that a reviewer can undo, the newest first."""
+    return [Last(*row) for row in session.execute(_LAST, {"user_id": user_id, "limit": UNDO_LAST})]
+
+
+def what_happened(session: Session, document_id: int) -> str:
+    """Why a document is not at the desk any more, in words."""
+    found = session.execute(_STANDING, {"document_id": document_id}).one_or_none()
+    if found is not None:
+        said = {"none_fits": "decided that no label fits"}.get(found.action, f"decided {found.label}")
+        return f"{found.reviewer} {said} at {found.created_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    holder = session.execute(_HOLDER, {"document_id": document_id, "user_id": 0}).one_or_none()
+    if holder is not None:
+        return f"your time for it ran out, and {holder.name} has it now"
+    return "your time for it ran out, and it waits for somebody again"
+
+
+def _check(decision: Decision) -> None:
+    if decision.action not in ("label", "none_fits", "skip", "flag"):
+        raise InvalidInputError("the action is label, none_fits, skip or flag")
+    if (decision.action == "label") != (decision.label_id is not None):
+        raise InvalidInputError("a label belongs to the action label, and to no other")
+    if len(decision.note or "") > MOST_NOTE:
+        raise InvalidInputError(f"a note has at most {MOST_NOTE:,} characters")
+    if len(decision.proposed_label or "") > MOST_LABEL_NAME:
+        raise InvalidInputError(f"a label has at most {MOST_LABEL_NAME} characters")
+
+
+def _lock(session: Session, document_id: int) -> Row[Any]:
+    document = session.execute(_LOCK, {"ids": [document_id]}).one_or_none()
+    if document is None:
+        raise NotFoundError("there is no such document any more")
+    return document
+
+
+def _earlier(session: Session, decision: Decision, user_id: int) -> Decided:
+    """The same decision, from a click before; anything else is in conflict."""
+    row = session.execute(_SAME, {"token": decision.token}).one_or_none()
+    wanted = {"label": ("confirm", "correct"), "flag": ("skip",)}.get(decision.action, (decision.action,))
+    if row is None or row.reviewer_id != user_id or row.document_id != decision.document_id:
+        raise ConflictError(what_happened(session, decision.document_id))
+    if row.action not in wanted or row.label_id != decision.label_id:
+        raise ConflictError(what_happened(session, decision.document_id))
+    label = session.execute(_LABEL, {"id": row.label_id}).one_or_none()
+    return Decided(row.id, row.action, label.name if label else None, again=True)
+
+
+def _action(session: Session, decision: Decision, predicted: Any) -> tuple[str, str | None]:
+    if decision.action != "label":
+        return ("none_fits" if decision.action == "none_fits" else "skip"), None
+    label = session.execute(_LABEL, {"id": decision.label_id}).one_or_none()
+    if label is None:
+        raise InvalidInputError("there is no such label")
+    if label.archived_at is not None:
+        raise InvalidInputError(f"the label {label.name} was archived; choose another")
+    same = predicted is not None and predicted["label_id"] == decision.label_id
+    return ("confirm" if same else "correct"), label.name
+
+
+def _insert(session: Session, **values: Any) -> int:
+    names = (
+        "document_id", "reviewer_id", "action", "label_id", "shown", "reason", "sampling_probability", "seconds",
+        "note", "supersedes_id", "proposed_label", "lease_token",
+    )  # fmt: skip
+    row = {name: values.get(name) for name in names}
+    row["shown"] = _json(row["shown"])
+    return int(session.execute(_INSERT, row).scalar_one())
+
+
+def _json(value: Any) -> str | None:
+    import orjson
+
+    return None if value is None else orjson.dumps(value).decode()
+
+
+def _follow(session: Session, decision: Decision, item: Row[Any], user_id: int, shares: Shares) -> None:
+    """What becomes of the queue's row."""
+    asked = {"document_id": decision.document_id}
+    if decision.action == "skip":
+        session.execute(_AGAIN_LATER, asked)
+        return
+    if decision.action == "flag":
+        reason = "audit" if item.reason == "audit" else "flag"
+        session.execute(_TO_ANOTHER, {**asked, "reason": reason, "user_id": user_id, "note": decision.note})
+        return
+    overlap, repeat = session.execute(_DRAW, {"overlap_share": shares.overlap, "repeat_share": shares.repeat}).one()
+    once_more = item.reason not in ("overlap", "repeat")
+    if once_more and overlap and _somebody_else(session, user_id):
+        session.execute(_TO_ANOTHER, {**asked, "reason": "overlap", "user_id": user_id, "note": None})
+    elif once_more and repeat and decision.action == "label":
+        session.execute(_TO_THE_SAME, {**asked, "user_id": user_id, "hours": _REPEAT_AFTER_H})
+    else:
+        session.execute(_DELETE, asked)
+
+
+def _somebody_else(session: Session, user_id: int) -> bool:
+    asked = {"user_id": user_id, "days": _SOMEBODY_ELSE_WITHIN_DAYS}
+    return bool(session.scalar(_SOMEBODY_ELSE, asked))
+
+
+def _told(session: Session, document_id: int, prediction: Row[Any] | None) -> str | None:
+    """The label that upstream knows: of the newest standing decision, else of the newest prediction."""
+    standing = session.execute(_STANDING, {"document_id": document_id}).one_or_none()
+    if standing is not None:
+        return str(standing.label) if standing.label is not None else None
+    return None if prediction is None else str(prediction.label)
+
+
+def _tell(
+    session: Session, document: Row[Any], told: str | None, label: str | None, prediction: Row[Any] | None, action: str
+) -> None:
+    """An event where the label is another than upstream knows; an empty one says that none fits."""
+    if told == label:
+        return
+    event = {
+        "event": "corrected", "source": document.source, "id": document.external_id, "label": label or "",
+        "confidence": "", "decision": action,
+        "model_version": str(prediction.model_version_id) if prediction else "",
+        "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+    }  # fmt: skip
+    outbox.add(session, [(document.id, event)])
+
+
+class Upstream(NamedTuple):
+    """A decision of one of an upstream system's own people; ``label`` None: none fits."""
+
+    document_id: int
+    reviewer: str
+    label: str | None
+    note: str | None
+
+
+def add_upstream(session: Session, decisions: Sequence[Upstream]) -> int:
+    """Write decisions that were made elsewhere; what they decide waits for nobody any more.
+
+    One that says what the same person said last changes nothing.
+
+    Returns:
+        How many were written.
+
+    Raises:
+        InvalidInputError: a label is unknown or archived; nothing is written.
+    """
+    documents = {
+        row.id: row for row in session.execute(_LOCK, {"ids": sorted({each.document_id for each in decisions})})
+    }
+    return sum(_add_upstream(session, documents[each.document_id], each) for each in decisions)
+
+
+def _add_upstream(session: Session, document: Row[Any], given: Upstream) -> bool:
+    label = None
+    if given.label is not None:
+        label = session.execute(
+            text("SELECT id, archived_at FROM labels WHERE name = :name"), {"name": given.label}
+        ).one_or_none()
+        if label is None or label.archived_at is not None:
+            raise InvalidInputError(f"there is no label {given.label[:100]!r} in use")
+    user_id = session.execute(
+        text("""
+        WITH made AS (INSERT INTO users (name, role) VALUES (:name, 'upstream') ON CONFLICT DO NOTHING RETURNING id)
+        SELECT id FROM made UNION ALL SELECT id FROM users WHERE name = :name AND role = 'upstream' LIMIT 1"""),
+        {"name": given.reviewer},
+    ).scalar_one_or_none()
+    if user_id is None:
+        raise InvalidInputError(f"the reviewer {given.reviewer[:100]!r} is a person of this desk")
+    mine = session.execute(
+        text("""
+        SELECT id, label_id, note FROM reviews WHERE document_id = :document_id AND reviewer_id = :user_id
+        ORDER BY id DESC LIMIT 1"""),
+        {"document_id": document.id, "user_id": user_id},
+    ).one_or_none()
+    label_id = label.id if label is not None else None
+    if mine is not None and (mine.label_id, mine.note) == (label_id, given.note):
+        return False
+    prediction = session.execute(_PREDICTION, {"document_id": document.id}).one_or_none()
+    told = _told(session, document.id, prediction)
+    action = "none_fits"
+    if label_id is not None:
+        action = "confirm" if prediction is not None and prediction.label_id == label_id else "correct"
+    _insert(
+        session, document_id=document.id, reviewer_id=user_id, action=action, label_id=label_id, reason="upstream",
+        note=given.note, supersedes_id=mine.id if mine is not None else None,
+    )  # fmt: skip
+    # A draw for an audit stays: who decided elsewhere saw whatever they saw.
+    session.execute(
+        text("DELETE FROM queue_items WHERE document_id = :document_id AND reason <> 'audit'"),
+        {"document_id": document.id},
+    )
+    _tell(session, document, told, given.label, prediction, action)
+    return True

@@ -1,0 +1,86 @@
+"""Documents that wait for a person, as the worker would have stored them."""
+
+import hashlib
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db.models import Document, Label, ModelVersion, Prediction, QueueItem
+
+WORDS = [
+    "alpha",
+    "bravo",
+    "charlie",
+    "delta",
+    "echo",
+    "foxtrot",
+    "golf",
+    "hotel",
+    "india",
+    "juliet",
+    "kilo",
+    "lima",
+    "mike",
+    "november",
+    "oscar",
+    "papa",
+]
+NAMES = ("card arrival", "cash withdrawal", "exchange rate")
+
+
+def add_labels(session: Session, names: Sequence[str] = NAMES) -> list[Label]:
+    session.add_all([Label(name=name, description=f"All on {name}.") for name in names])
+    session.flush()
+    session.add(
+        ModelVersion(
+            status="active", checkpoint_uri="nowhere", sha256="0", base_model="tiny",
+            label_ids=list(session.scalars(select(Label.id).order_by(Label.id))),
+        )
+    )  # fmt: skip
+    session.commit()
+    return list(session.scalars(select(Label).order_by(Label.id)))
+
+
+def add_document(
+    session: Session,
+    text: str,
+    reason: str | None = "doubtful",
+    probabilities: Sequence[float] = (0.5, 0.3, 0.2),
+    sampling_probability: float | None = None,
+    source: str = "mail",
+    name: str = "",
+) -> int:
+    """A classified document, which waits for a person if there is a reason; returns its id."""
+    version = session.scalars(select(ModelVersion).where(ModelVersion.status == "active")).one()
+    count = session.query(Document).count()
+    document = Document(
+        source=source, external_id=name or f"doc-{count}", content_hash=hashlib.sha256(text.encode()).digest(),
+        text=text, lane="live", entry_id=f"{count + 1}-0",
+    )  # fmt: skip
+    session.add(document)
+    session.flush()
+    best = max(range(len(probabilities)), key=probabilities.__getitem__)
+    label_id = version.label_ids[best]
+    session.add(
+        Prediction(
+            document_id=document.id, model_version_id=version.id, kind="live", label_id=label_id,
+            confidence=probabilities[best], probabilities=list(probabilities),
+            decision="review" if reason else "accept",
+        )
+    )  # fmt: skip
+    if reason:
+        top = sorted(probabilities)
+        session.add(
+            QueueItem(
+                document_id=document.id, reason=reason, score=top[-1] - top[-2], model_version_id=version.id,
+                label_id=label_id, sampling_probability=sampling_probability,
+            )
+        )  # fmt: skip
+    session.commit()
+    return document.id
+
+
+def unlike(i: int) -> str:
+    """A text that is unlike those of other numbers."""
+    return " ".join(WORDS[(i * 7 + j * j) % len(WORDS)] + str(i * 31 + j) for j in range(6))

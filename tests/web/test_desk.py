@@ -1,0 +1,127 @@
+"""The desk's routes: who may ask, what comes, what is refused, and in which words."""
+
+import re
+
+import httpx
+import pytest
+from filled_queue import NAMES, add_document, add_labels, unlike
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from db.models import Review
+
+
+@pytest.fixture(autouse=True)
+def labels(session: Session) -> list[int]:
+    return [label.id for label in add_labels(session)]
+
+
+def ask(browser: httpx.Client, path: str, **body: object) -> httpx.Response:
+    return browser.post(f"/desk/{path}", json=body, headers={"x-csrf-token": browser.csrf})  # type: ignore[attr-defined]
+
+
+def test_only_who_is_signed_in_and_only_from_our_page(web: httpx.Client, sign_in_as, session: Session) -> None:
+    assert web.get("/desk", headers={"accept": "text/html"}, follow_redirects=False).headers["location"] == (
+        "/sign-in?next=/desk"
+    )
+    for path in ("next", "decisions", "undo", "renew"):
+        assert web.post(f"/desk/{path}", json={}).status_code == 401
+    ann = sign_in_as("reviewer")
+    assert ann.post("/desk/next", json={}).status_code == 403
+    wrong = {"x-csrf-token": ann.csrf, "origin": "https://elsewhere.example"}
+    assert ann.post("/desk/next", json={}, headers=wrong).status_code == 403
+    assert ask(ann, "next").status_code == 200
+
+
+def test_the_page_may_load_nothing_from_elsewhere(sign_in_as) -> None:
+    answer = sign_in_as("reviewer").get("/desk")
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src 'self'" in policy
+    assert "unsafe" not in policy
+    assert "http" not in answer.text.replace("http-equiv", "")
+
+
+def test_what_comes_next_and_a_decision(sign_in_as, session: Session, labels: list[int]) -> None:
+    add_document(session, f"<i>{unlike(1)}", name="one")
+    ann = sign_in_as("reviewer")
+    shown = ask(ann, "next").text
+    assert "&lt;i&gt;" in shown
+    token = int(session.scalar(text("SELECT lease_token FROM queue_items")) or 0)
+    decision = {"document_id": 1, "token": token, "action": "label", "label_id": labels[2], "seconds": 1.5}
+    assert ask(ann, "decisions", **decision).json() == {
+        "review_id": 1, "action": "correct", "label": NAMES[2], "again": False,
+    }  # fmt: skip
+    assert ask(ann, "decisions", **decision).json()["again"] is True
+    late = ask(ann, "decisions", **decision | {"label_id": labels[1]})
+    assert late.status_code == 409
+    assert late.json()["detail"].startswith(f"reviewer decided {NAMES[2]} at ")
+    assert session.scalars(select(Review)).one().seconds == 1.5
+    assert ask(ann, "undo", review_id=1).text.count("<article") == 1
+    assert ask(ann, "undo", review_id=1).status_code == 409
+    assert ask(ann, "undo", review_id=99).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"action": "approve"}, {"label_id": None}, {"label_id": 10**12}, {"action": "skip"}, {"seconds": -1},
+        {"note": "x" * 2001}, {"proposed_label": "x" * 201}, {"more": 1}, {"label_id": 999},
+    ],
+)  # fmt: skip
+def test_a_bad_decision_is_refused_and_nothing_is_written(
+    sign_in_as, session: Session, labels: list[int], change: dict[str, object]
+) -> None:
+    add_document(session, unlike(1))
+    ann = sign_in_as("reviewer")
+    ask(ann, "next")
+    token = int(session.scalar(text("SELECT lease_token FROM queue_items")) or 0)
+    decision = {"document_id": 1, "token": token, "action": "label", "label_id": labels[0]} | change
+    answer = ask(ann, "decisions", **decision)
+    assert answer.status_code == 422
+    assert answer.json()["detail"]
+    assert session.scalars(select(Review)).all() == []
+    assert "<article" in ask(ann, "next").text
+
+
+def test_hidden_predictions_are_not_in_the_page(sign_in_as, session: Session) -> None:
+    add_document(session, unlike(1), reason="audit", sampling_probability=0.1)
+    session.execute(text("UPDATE labels SET name = 'zebra' WHERE id = 1"))
+    session.commit()
+    shown = ask(sign_in_as("reviewer"), "next").text
+    assert "The prediction is hidden here" in shown
+    assert re.findall('data-name="(.*?)"', shown) == [NAMES[1], NAMES[2], "zebra"]  # by name: the first was predicted
+    assert "%" not in shown
+    assert 'data-predicted="0"' in shown
+    session.execute(text("INSERT INTO labels (name) SELECT 'label ' || i FROM generate_series(1, 10) i"))
+    session.execute(text("UPDATE queue_items SET lease_until = NULL, leased_to = NULL"))
+    session.commit()
+    assert "data-name" not in ask(sign_in_as("lead"), "next").text
+
+
+def test_texts_of_one_character_and_of_many_and_labels_with_quotes(sign_in_as, session: Session) -> None:
+    session.execute(text("UPDATE labels SET name = :name WHERE id = 1"), {"name": '"quoted" <b>🎉'})
+    session.commit()
+    add_document(session, "x")
+    add_document(session, "y " * 100_000)
+    shown = ask(sign_in_as("reviewer"), "next").text
+    assert shown.count("<article") == 2
+    assert 'data-name="&#34;quoted&#34; &lt;b&gt;🎉"' in shown
+    assert len(shown) > 200_000
+
+
+def test_a_sensitive_label_is_blurred(sign_in_as, session: Session) -> None:
+    session.execute(text("UPDATE labels SET sensitive = true WHERE id = 1"))
+    session.commit()
+    add_document(session, unlike(1))
+    assert 'class="text blurred"' in ask(sign_in_as("reviewer"), "next").text
+
+
+def test_labels_in_use_and_the_page_around(sign_in_as, session: Session) -> None:
+    session.execute(text("UPDATE labels SET archived_at = now() WHERE id = 2"))
+    session.commit()
+    add_document(session, unlike(1))
+    ann = sign_in_as("reviewer")
+    assert [each["name"] for each in ann.get("/desk/labels").json()] == [NAMES[0], NAMES[2]]
+    around = ask(ann, "renew", tokens=[]).json()
+    assert around["around"] == {"waiting": "1", "training": "0 of 200 new decisions until the next training."}

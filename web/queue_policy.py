@@ -1,0 +1,92 @@
+"""What comes next at the desk.
+
+The policy, in the order in which it decides:
+
+1. What a reviewer holds already comes first, so that a page that is loaded again goes on where it was.
+2. Among the reasons that have something free, one is drawn by the weights below.
+3. Doubtful documents: two of the predicted labels are drawn, and the smaller margin wins, so that one label does not
+   fill the morning. Other reasons: the least score, then the oldest.
+4. A document that nearly repeats one that the reviewer decided lately, or holds, is put off: it comes after all that
+   were put off less often. So a cluster of look-alikes is spread over the day, for everybody.
+"""
+
+import random
+from collections.abc import Sequence
+
+from sqlalchemy.orm import Session
+
+from classifier.shingles import NEAR, jaccard, shingles
+from db.queries import queue_items
+from db.queries.queue_items import Candidate
+from sortline.settings import Settings
+
+WEIGHTS = {"doubtful": 6, "flag": 3, "audit": 2, "label_error": 1, "drift": 1, "overlap": 1, "repeat": 1}
+
+_LABELS = 2  # how many labels' doubtful documents are held against each other
+_OF_EACH = 8
+_CANDIDATES = 16
+_SPREAD = ("doubtful", "label_error", "drift")  # the others were asked for, or drawn: they keep their order
+_RECENT = 64  # a reviewer's last documents, against which look-alikes are found
+_CHARS = 1000  # of a text, for that
+_ROUNDS = 4
+
+
+def next_documents(session: Session, settings: Settings, user_id: int, have: Sequence[int], count: int) -> list[int]:
+    """Lease documents to a reviewer; returns the ids of those that they hold and do not have on their page.
+
+    Args:
+        have: ids of the documents that are on the page.
+        count: how many to give at most.
+    """
+    held = [id_ for id_ in queue_items.held(session, user_id) if id_ not in set(have)][:count]
+    while len(held) < count:
+        found = _next_document(session, settings, user_id, [*have, *held])
+        if found is None:
+            break
+        held.append(found)
+    return held
+
+
+def _next_document(session: Session, settings: Settings, user_id: int, without: Sequence[int]) -> int | None:
+    recent = [shingles(text) for text in queue_items.recent_texts(session, user_id, _RECENT, _CHARS)]
+    for reason in _drawn_order():
+        for last_round in [False] * _ROUNDS + [True]:
+            candidates = _candidates(session, reason, user_id, without)
+            if not candidates:
+                break
+            alike = {each.document_id for each in candidates if _repeats(each, recent)}
+            if alike and not last_round:
+                queue_items.put_off(session, sorted(alike))
+            ids = [each.document_id for each in candidates if last_round or each.document_id not in alike]
+            if ids:
+                found = queue_items.lease(session, ids, user_id, settings.lease_s, settings.hidden_share, without)
+                if found is not None:
+                    return found
+    return None
+
+
+def _drawn_order() -> list[str]:
+    """The reasons in a random order in which each comes first as often as its weight says.
+
+    Efraimidis and Spirakis, "Weighted random sampling with a reservoir", 2006.
+    """
+    return sorted(WEIGHTS, key=lambda reason: random.random() ** (1 / WEIGHTS[reason]), reverse=True)  # noqa: S311
+
+
+def _candidates(session: Session, reason: str, user_id: int, without: Sequence[int]) -> list[Candidate]:
+    if reason != "doubtful":
+        return queue_items.first(session, reason, user_id, without, _CANDIDATES, _CHARS)
+    largest = queue_items.largest_label_id(session)
+    if largest is None:
+        return []
+    start = random.randint(1, max(1, largest))  # noqa: S311
+    found = queue_items.first_of_labels(session, start, _LABELS, _OF_EACH, user_id, without, _CHARS)
+    # Others may hold all that these labels have.
+    return found or queue_items.first(session, reason, user_id, without, _CANDIDATES, _CHARS)
+
+
+def _repeats(candidate: Candidate, recent: Sequence[frozenset[str]]) -> bool:
+    if not recent or candidate.reason not in _SPREAD:
+        return False
+    own = shingles(candidate.text)
+    return any(jaccard(own, other) >= NEAR for other in recent)

@@ -1,0 +1,122 @@
+"""What upstream systems say of documents: that one needs a look, and what their own people decided."""
+
+from typing import Annotated
+from urllib.parse import unquote_to_bytes
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.orm import Session
+
+from db.queries import decisions, queue_items
+from db.queries.decisions import Upstream
+from db.queries.document_state import document_id
+from db.session import session
+from sortline.errors import InvalidDocumentError, InvalidInputError, NotFoundError
+from web.auth import Documents
+from web.reference import problems
+from worker.queue import DEFAULT_SOURCE, MAX_ID_CHARS, MAX_SOURCE_CHARS, check_name
+
+router = APIRouter(prefix="/v1", tags=["reviews"])
+
+_PREFIX, _SUFFIX = b"/v1/documents/", b"/flag"
+_Note = Annotated[str, Field(max_length=decisions.MOST_NOTE)]
+
+
+class Flag(BaseModel):
+    """Why a document needs a look."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    note: _Note = ""
+
+
+class Flagged(BaseModel):
+    """The document waits for a person."""
+
+    source: str
+    id: str
+    flagged: bool
+
+
+class UpstreamReview(BaseModel):
+    """A decision of one of your own people; ``label`` null: none fits. ``reviewer``: who, as you call them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    source: Annotated[str, Field(min_length=1, max_length=MAX_SOURCE_CHARS)] = DEFAULT_SOURCE
+    id: Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARS)]
+    label: Annotated[str, Field(min_length=1)] | None
+    reviewer: Annotated[str, Field(max_length=100)] = ""
+    note: _Note | None = None
+
+
+class UpstreamReviews(BaseModel):
+    """Decisions: all are taken, or none."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reviews: Annotated[list[UpstreamReview], Field(min_length=1, max_length=1000)]
+
+
+class Written(BaseModel):
+    """How many decisions were new."""
+
+    accepted: int
+
+
+@router.post(
+    "/documents/{source:anything}/{id:anything}/flag",
+    response_model=Flagged,
+    responses=problems(401, 403, 404, 413, 422, 503),
+)
+def flag(request: Request, token: Documents, source: str, id: str, flag: Flag | None = None) -> Flagged:
+    """Let a person look at a classified document. Percent-encode source and id."""
+    source, id = _names(request)
+    with session(request.app.state.settings.postgres_url) as opened:
+        found = _known(opened, source, id)
+        note = (flag.note if flag else "").strip()
+        queue_items.flag(opened, found, f"{token}: {note}" if note else f"flagged by {token}")
+        opened.commit()
+    return Flagged(source=source, id=id, flagged=True)
+
+
+@router.post("/reviews", status_code=201, response_model=Written, responses=problems(401, 403, 404, 413, 422, 503))
+def add_reviews(request: Request, token: Documents, asked: UpstreamReviews) -> Written:
+    """Tell what your own people decided: the trainer learns from it, and nobody decides it here again.
+
+    One that repeats what the same person said last changes nothing. Of an unknown document or label the whole
+    request is refused, and named.
+    """
+    with session(request.app.state.settings.postgres_url) as opened:
+        given = [
+            Upstream(
+                _known(opened, each.source, each.id, i), f"{token}/{each.reviewer}" if each.reviewer else token,
+                each.label, each.note or None,
+            )
+            for i, each in enumerate(asked.reviews)
+        ]  # fmt: skip
+        accepted = decisions.add_upstream(opened, given)
+        opened.commit()
+    return Written(accepted=accepted)
+
+
+def _known(opened: Session, source: str, id: str, index: int | None = None) -> int:
+    if "\x00" in source or "\x00" in id:
+        raise InvalidInputError("a name holds a NUL")
+    found = document_id(opened, source, id)
+    if found is None:
+        which = "" if index is None else f" (review {index}: {source}/{id})"
+        raise NotFoundError(f"the document is unknown, or still waiting{which}")
+    return found
+
+
+def _names(request: Request) -> tuple[str, str]:
+    """Source and id from the path as sent: only there is %2F not yet a separator."""
+    path = request.scope["raw_path"].partition(_PREFIX)[2].removesuffix(_SUFFIX).split(b"/")
+    try:
+        source, id = (unquote_to_bytes(part).decode() for part in path)
+        check_name("source", source, MAX_SOURCE_CHARS)
+        check_name("id", id, MAX_ID_CHARS)
+    except (ValueError, InvalidDocumentError):
+        raise NotFoundError("there can be no such document: the path is /v1/documents/{source}/{id}/flag") from None
+    return source, id

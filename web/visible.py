@@ -1,0 +1,54 @@
+"""Texts of strangers as they are: markup is text, and what can't be seen is shown by its code point."""
+
+import re
+import unicodedata
+
+from markupsafe import Markup, escape
+
+_MOST_MARKS = 2000
+_BEYOND = "\N{WHITE SQUARE}"
+# Letters and marks that show nothing, beside whole categories: Hangul fillers, the empty braille cell, joiners.
+_BLANK = "\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u17b5\u180b\u180c\u180d\u180f"
+_SELECTORS = "\ufe00-\ufe0e"  # the emoji selector U+FE0F stays: it is part of how emoji look
+_UNSEEN_CATEGORIES = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
+
+
+def _unseen() -> re.Pattern[str]:
+    found = [chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) in _UNSEEN_CATEGORIES[:2]]
+    kept = "".join(re.escape(c) for c in found if c not in "\n\t")
+    return re.compile(f"([{kept}{_BLANK}{_SELECTORS}\u2028\u2029\ue000-\uf8ff\U000f0000-\U0010ffff])\\1*")
+
+
+_UNSEEN = _unseen()
+_JOINER = "\u200d"
+
+
+def visible(text: str) -> Markup:
+    """The text as HTML: escaped, with zero-width, direction and control characters as marks that name them.
+
+    Runs of one character are one mark; after 2,000 marks a plain square stands for each. A joiner between two emoji
+    stays, for it shows.
+    """
+    parts: list[str] = []
+    end = marks = 0
+    for found in _UNSEEN.finditer(text):
+        run = found.group()
+        if run == _JOINER and _joins_emoji(text, found.start()):
+            continue
+        parts.append(str(escape(text[end : found.start()])))
+        parts.append(_mark(run) if marks < _MOST_MARKS else _BEYOND)
+        marks, end = marks + 1, found.end()
+    parts.append(str(escape(text[end:])))
+    return Markup("".join(parts))  # noqa: S704 - every part is escaped above
+
+
+def _mark(run: str) -> str:
+    code = f"U+{ord(run[0]):04X}"
+    name = unicodedata.name(run[0], "control character")
+    times = f" ×{len(run)}" if len(run) > 1 else ""
+    return f'<span class="unseen" title="{escape(name)}">{code}{times}</span>'
+
+
+def _joins_emoji(text: str, at: int) -> bool:
+    around = (text[at - 1 : at], text[at + 1 : at + 2])
+    return all(c and (c == "\ufe0f" or unicodedata.category(c) in ("So", "Sk")) for c in around)
