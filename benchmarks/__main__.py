@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 
 from benchmarks.calibration import calibration
+from benchmarks.desk import desk
 from benchmarks.latency import latency
 from benchmarks.quantise import quantise
 from benchmarks.retrain import retrain
@@ -15,7 +16,7 @@ from sortline.logs import set_up_logging, silence_telemetry
 
 LINES: dict[str, Callable[..., None]] = {
     "throughput": throughput, "intake": intake, "latency": latency, "calibration": calibration,
-    "quantise": quantise, "train": train, "retrain": retrain, "rollback": rollback,
+    "quantise": quantise, "train": train, "retrain": retrain, "rollback": rollback, "desk": desk,
 }  # fmt: skip
 _OF_ONE_SIZE = {"latency", "calibration", "quantise", "train", "retrain", "rollback"}
 
