@@ -138,7 +138,7 @@ class Settings(BaseSettings):
     @property
     def web_address(self) -> str:
         """Where people find the web, without a slash at its end."""
-        host = "127.0.0.1" if self.web_host in ("0.0.0.0", "::") else self.web_host  # noqa: S104
+        host = "127.0.0.1" if self.web_host in ("0.0.0.0", "::") else self.web_host  # noqa: S104 - compared, not bound
         return (self.web_url or f"http://{host}:{self.web_port}").rstrip("/")
 
     @property

@@ -70,7 +70,7 @@ def _drawn_order() -> list[str]:
 
     Efraimidis and Spirakis, "Weighted random sampling with a reservoir", 2006.
     """
-    return sorted(WEIGHTS, key=lambda reason: random.random() ** (1 / WEIGHTS[reason]), reverse=True)  # noqa: S311
+    return sorted(WEIGHTS, key=lambda reason: random.random() ** (1 / WEIGHTS[reason]), reverse=True)  # noqa: S311 - no secret
 
 
 def _candidates(session: Session, reason: str, user_id: int, without: Sequence[int]) -> list[Candidate]:
@@ -79,7 +79,7 @@ def _candidates(session: Session, reason: str, user_id: int, without: Sequence[i
     largest = queue_items.largest_label_id(session)
     if largest is None:
         return []
-    start = random.randint(1, max(1, largest))  # noqa: S311
+    start = random.randint(1, max(1, largest))  # noqa: S311 - no secret
     found = queue_items.first_of_labels(session, start, _LABELS, _OF_EACH, user_id, without, _CHARS)
     # Others may hold all that these labels have.
     return found or queue_items.first(session, reason, user_id, without, _CANDIDATES, _CHARS)

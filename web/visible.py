@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from functools import cache
 
 from markupsafe import Markup, escape
 
@@ -10,17 +11,15 @@ _BEYOND = "\N{WHITE SQUARE}"
 # Letters and marks that show nothing, beside whole categories: Hangul fillers, the empty braille cell, joiners.
 _BLANK = "\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u17b5\u180b\u180c\u180d\u180f"
 _SELECTORS = "\ufe00-\ufe0e"  # the emoji selector U+FE0F stays: it is part of how emoji look
-_UNSEEN_CATEGORIES = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
-
-
-def _unseen() -> re.Pattern[str]:
-    found = [chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) in _UNSEEN_CATEGORIES[:2]]
-    kept = "".join(re.escape(c) for c in found if c not in "\n\t")
-    return re.compile(f"([{kept}{_BLANK}{_SELECTORS}\u2028\u2029\ue000-\uf8ff\U000f0000-\U0010ffff])\\1*")
-
-
-_UNSEEN = _unseen()
+_OTHERS = "\u2028\u2029\ue000-\uf8ff\U000f0000-\U0010ffff"  # line separators, private use
 _JOINER = "\u200d"
+
+
+@cache
+def _unseen() -> re.Pattern[str]:
+    found = [chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) in ("Cc", "Cf")]
+    kept = "".join(re.escape(c) for c in found if c not in "\n\t")
+    return re.compile(f"([{kept}{_BLANK}{_SELECTORS}{_OTHERS}])\\1*")
 
 
 def visible(text: str) -> Markup:
@@ -31,7 +30,7 @@ def visible(text: str) -> Markup:
     """
     parts: list[str] = []
     end = marks = 0
-    for found in _UNSEEN.finditer(text):
+    for found in _unseen().finditer(text):
         run = found.group()
         if run == _JOINER and _joins_emoji(text, found.start()):
             continue

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+import orjson
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
@@ -263,8 +264,6 @@ def _insert(session: Session, **values: Any) -> int:
 
 
 def _json(value: Any) -> str | None:
-    import orjson
-
     return None if value is None else orjson.dumps(value).decode()
 
 

@@ -42,7 +42,7 @@ _FIRST = text(f"""
 SELECT queue_items.document_id, reason, turn, left(text, :chars) AS text FROM (
   SELECT * FROM queue_items WHERE reason = :reason AND {_FREE} ORDER BY turn, score, document_id LIMIT :limit
 ) queue_items JOIN documents ON documents.id = document_id ORDER BY turn, score, document_id
-""")  # noqa: S608
+""")  # noqa: S608 - of constants alone
 # From one label to the next by the ends of an index, wherever the labels' ids lie; once around.
 _FIRST_OF_LABELS = text(f"""
 WITH RECURSIVE forward AS (
@@ -66,7 +66,7 @@ SELECT found.document_id, reason, turn, left(text, :chars) AS text FROM drawn CR
   WHERE reason = 'doubtful' AND label_id = drawn.label_id AND {_FREE} ORDER BY turn, score, document_id LIMIT :each
 ) found JOIN documents ON documents.id = found.document_id
 ORDER BY turn, score, found.document_id
-""")  # noqa: S608
+""")  # noqa: S608 - of constants alone
 _LARGEST_LABEL = text("SELECT max(label_id) FROM queue_items WHERE reason = 'doubtful'")
 _RECENT = text("""
 SELECT left(text, :chars) FROM (
@@ -92,7 +92,7 @@ WHERE document_id = (
   SELECT document_id FROM queue_items WHERE document_id = ANY(:ids) AND {_FREE}
   ORDER BY array_position(:ids, document_id) LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING document_id
-""")  # noqa: S608
+""")  # noqa: S608 - of constants alone
 _HELD = text("""
 SELECT document_id FROM queue_items WHERE leased_to = :user_id AND lease_until > now() ORDER BY lease_token
 """)

@@ -17,7 +17,7 @@ def labels(session: Session) -> list[int]:
 
 
 def ask(browser: httpx.Client, path: str, **body: object) -> httpx.Response:
-    return browser.post(f"/desk/{path}", json=body, headers={"x-csrf-token": browser.csrf})  # type: ignore[attr-defined]
+    return browser.post(f"/desk/{path}", json=body, headers={"x-csrf-token": browser.csrf})
 
 
 def test_only_who_is_signed_in_and_only_from_our_page(web: httpx.Client, sign_in_as, session: Session) -> None:

@@ -16,25 +16,6 @@ from sortline.errors import ConflictError, InvalidInputError, NotFoundError
 from sortline.settings import Settings
 from web.queue_policy import WEIGHTS, next_documents
 
-WORDS = [
-    "alpha",
-    "bravo",
-    "charlie",
-    "delta",
-    "echo",
-    "foxtrot",
-    "golf",
-    "hotel",
-    "india",
-    "juliet",
-    "kilo",
-    "lima",
-    "mike",
-    "november",
-    "oscar",
-    "papa",
-]
-
 
 @pytest.fixture
 def desk(settings: Settings) -> Settings:

@@ -118,7 +118,7 @@ async def send_documents(request: Request, _token: Documents) -> Accepted:
 @router.get("/{source:anything}/{id:anything}", response_model=State, responses=problems(401, 403, 404, 503))
 def get_document(request: Request, _token: Documents, source: str, id: str) -> State:
     """The state of a document's newest version; 404 while it waits. Percent-encode source and id."""
-    source, id = _names(request)
+    source, id = names_in_path(request)
     with session(request.app.state.settings.postgres_url) as opened:
         found = document_state(opened, source, id)
     if found is None:
@@ -139,9 +139,16 @@ def _take(app: FastAPI, raw: bytes) -> int:
     return taken
 
 
-def _names(request: Request) -> tuple[str, str]:
-    """Source and id from the path as sent: only there is %2F not yet a separator."""
-    parts = request.scope["raw_path"].partition(_PREFIX)[2].split(b"/")
+def names_in_path(request: Request, after: bytes = b"") -> tuple[str, str]:
+    """Source and id from the path as sent: only there is %2F not yet a separator.
+
+    Args:
+        after: what follows them.
+
+    Raises:
+        NotFoundError: no document can have such names.
+    """
+    parts = request.scope["raw_path"].partition(_PREFIX)[2].removesuffix(after).split(b"/")
     try:
         source, id = (unquote_to_bytes(part).decode() for part in parts)
         check_name("source", source, MAX_SOURCE_CHARS)

@@ -1,7 +1,6 @@
 """What upstream systems say of documents: that one needs a look, and what their own people decided."""
 
 from typing import Annotated
-from urllib.parse import unquote_to_bytes
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,14 +10,14 @@ from db.queries import decisions, queue_items
 from db.queries.decisions import Upstream
 from db.queries.document_state import document_id
 from db.session import session
-from sortline.errors import InvalidDocumentError, InvalidInputError, NotFoundError
+from sortline.errors import InvalidInputError, NotFoundError
 from web.auth import Documents
 from web.reference import problems
-from worker.queue import DEFAULT_SOURCE, MAX_ID_CHARS, MAX_SOURCE_CHARS, check_name
+from web.routes.documents import names_in_path
+from worker.queue import DEFAULT_SOURCE, MAX_ID_CHARS, MAX_SOURCE_CHARS
 
 router = APIRouter(prefix="/v1", tags=["reviews"])
 
-_PREFIX, _SUFFIX = b"/v1/documents/", b"/flag"
 _Note = Annotated[str, Field(max_length=decisions.MOST_NOTE)]
 
 
@@ -71,7 +70,7 @@ class Written(BaseModel):
 )
 def flag(request: Request, token: Documents, source: str, id: str, flag: Flag | None = None) -> Flagged:
     """Let a person look at a classified document. Percent-encode source and id."""
-    source, id = _names(request)
+    source, id = names_in_path(request, b"/flag")
     with session(request.app.state.settings.postgres_url) as opened:
         found = _known(opened, source, id)
         note = (flag.note if flag else "").strip()
@@ -108,15 +107,3 @@ def _known(opened: Session, source: str, id: str, index: int | None = None) -> i
         which = "" if index is None else f" (review {index}: {source}/{id})"
         raise NotFoundError(f"the document is unknown, or still waiting{which}")
     return found
-
-
-def _names(request: Request) -> tuple[str, str]:
-    """Source and id from the path as sent: only there is %2F not yet a separator."""
-    path = request.scope["raw_path"].partition(_PREFIX)[2].removesuffix(_SUFFIX).split(b"/")
-    try:
-        source, id = (unquote_to_bytes(part).decode() for part in path)
-        check_name("source", source, MAX_SOURCE_CHARS)
-        check_name("id", id, MAX_ID_CHARS)
-    except (ValueError, InvalidDocumentError):
-        raise NotFoundError("there can be no such document: the path is /v1/documents/{source}/{id}/flag") from None
-    return source, id
