@@ -27,8 +27,8 @@ class Job:
     """A fine-tuning.
 
     ``base``: folder of the encoder, or of the parent's checkpoint where ``rows`` says for each label which row of
-    the parent's head it starts from, -1 for a new label; ``pad_id``: token id of the padding. With an empty
-    ``validation`` every epoch is run, and the last one counts.
+    the parent's head it starts from, -1 for a new label; ``pad_id``: token id of the padding; ``parameters``:
+    settled ones. With an empty ``validation`` every epoch is run, and the last one counts.
     """
 
     base: Path

@@ -101,7 +101,7 @@ def prepare_job(
         train=_examples(tokenizer, description, data.train, data),
         validation=_examples(tokenizer, description, data.validation, data),
         pad_id=tokenizer.pad_id,
-        parameters=parameters,
+        parameters=parameters.settled(len(data.train), len(data.labels)),
         rows=[row.get(label_id, -1) for label_id in description.label_ids] if row else None,
     )
     return job, description

@@ -85,7 +85,7 @@ def _train(settings: Settings, lease: Lease, work: Path) -> int:
     verdict = compare(settings, judged.classifier, data, baselines)
     more = {
         "learning": {name: value for name, value in learning.items() if name != "predicted"},
-        "parameters": parameters.model_dump(mode="json", exclude={"cleaning"}),
+        "parameters": job.parameters.model_dump(mode="json", exclude={"cleaning"}),
         "versions": library_versions(),
         "size_bytes": sum(path.stat().st_size for path in draft.rglob("*") if path.is_file()),
         "label_errors": len(suspects),

@@ -107,7 +107,7 @@ def tune(
         before = tuned_parameters.newest(opened) or {}
     if not study.get_trials(deepcopy=False):
         for known in (before, {}):
-            study.enqueue_trial(_asked(known), skip_if_exists=True)
+            study.enqueue_trial(_asked(known, data), skip_if_exists=True)
     objective = partial(_objective, settings, data, snapshot, base_models, trials, on_progress)
     ends = None if timeout_s is None else time.monotonic() + timeout_s
     while (have := _ended(study)) < trials:
@@ -169,16 +169,18 @@ def _data(settings: Settings, study: optuna.Study) -> tuple[TrainingData, Snapsh
     return data, SnapshotReference(id=row.id, sha256=row.sha256)
 
 
-def _asked(parameters: dict[str, Any]) -> dict[str, Any]:
+def _asked(parameters: dict[str, Any], data: TrainingData) -> dict[str, Any]:
     """All that is tuned, of some parameters and the defaults."""
-    return {name: value for name, value in Parameters(**parameters).model_dump().items() if name in TUNED}
+    settled = Parameters(**parameters).settled(len(data.train), len(data.labels))
+    return {name: value for name, value in settled.model_dump().items() if name in TUNED}
 
 
-def _suggest(trial: optuna.Trial, base_models: tuple[str, ...]) -> dict[str, Any]:
+def _suggest(trial: optuna.Trial, data: TrainingData, base_models: tuple[str, ...]) -> dict[str, Any]:
+    epochs = Parameters().settled(len(data.train), len(data.labels)).epochs
     found: dict[str, Any] = {
         "learning_rate": trial.suggest_float("learning_rate", 1e-5, 5e-4, log=True),
         "batch_size": trial.suggest_categorical("batch_size", [16, 32, 64]),
-        "epochs": trial.suggest_int("epochs", 2, 8),
+        "epochs": trial.suggest_int("epochs", 2, max(8, epochs * 3 // 2)),
         "warmup": trial.suggest_float("warmup", 0.0, 0.2),
         "weight_decay": trial.suggest_float("weight_decay", 1e-4, 0.1, log=True),
         "label_smoothing": trial.suggest_float("label_smoothing", 0.0, 0.2),
@@ -200,7 +202,7 @@ def _objective(
     on_progress: Callable[[Told], None],
     trial: optuna.Trial,
 ) -> float:
-    parameters = read_parameters(_suggest(trial, base_models))
+    parameters = read_parameters(_suggest(trial, data, base_models))
     best = _best_value(trial.study)
 
     def on_epoch(epoch: Epoch) -> None:

@@ -17,7 +17,7 @@ from sortline.settings import Settings, get_settings
 @click.command()
 @click.option("--base-model", help="Encoder: a packaged one, a hub name, or a folder.")
 @click.option("--from-parent", is_flag=True, help="Start from the active version instead of the base model.")
-@click.option("--epochs", type=int, help="Most epochs; it stops early when validation gets no better.")
+@click.option("--epochs", type=int, help="Most epochs (5; more with few documents); fewer when it gets no better.")
 @click.option("--patience", type=int, help="Epochs without a better macro-F1 after which it stops.")
 @click.option("--learning-rate", type=float)
 @click.option("--head-factor", type=float, help="How many times faster the new head learns.")

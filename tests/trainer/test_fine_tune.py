@@ -39,7 +39,8 @@ def examples(count: int, first: int = 5) -> Examples:
 
 def job(base: Path, count: int = 90, held_out: int = 60, rows: list[int] | None = None, **parameters: Any) -> Job:
     asked = Parameters(**{"epochs": 3, "learning_rate": 1e-3, **parameters})
-    return Job(base, LABELS, examples(count), examples(held_out), 0, asked, rows)
+    settled = asked.settled(count, len(LABELS))
+    return Job(base, LABELS, examples(count), examples(held_out), 0, settled, rows)
 
 
 def launcher(folder: Path, program: str) -> str:

@@ -267,7 +267,7 @@ BAD_DATA = [
     ([], {}, "there are no labelled documents to train on"),
     (["text,label", "a card,card", "the card,card"], {}, "all labelled documents have the same label, 'card'"),
     ([*labelled_lines(30), "hello,odd", "bye,even"], {}, "one example only has: 'even', 'odd'"),
-    (labelled_lines(30), {"epochs": 0}, "training parameter epochs"),
+    (labelled_lines(30), {"epochs": -1}, "training parameter epochs"),
     (labelled_lines(30), {"epoch": 1}, "training parameter epoch"),
     (labelled_lines(30), {"cleaning": {"stem": True}}, "unknown cleaning settings: stem"),
     (labelled_lines(30), {"base_model": "/no/such/folder"}, "there is no such folder"),

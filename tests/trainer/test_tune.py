@@ -16,7 +16,9 @@ from sortline.errors import TrainingError
 from sortline.settings import Settings
 from trainer import tune as module
 from trainer.import_file import ImportReport
+from trainer.parameters import Parameters
 from trainer.prepare import effective_parameters
+from trainer.training_data import TrainingData
 from trainer.tune import Told, tune
 
 Import = Callable[..., ImportReport]
@@ -26,10 +28,10 @@ Import = Callable[..., ImportReport]
 def short_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two learning rates, one of which learns nothing in so few steps."""
 
-    def suggest(trial: optuna.Trial, _base_models: tuple[str, ...]) -> dict[str, object]:
+    def suggest(trial: optuna.Trial, _data: TrainingData, _base_models: tuple[str, ...]) -> dict[str, object]:
         return {
             "learning_rate": trial.suggest_float("learning_rate", 1e-6, 1e-2, log=True),
-            "epochs": trial.suggest_int("epochs", 2, 8),
+            "epochs": trial.suggest_int("epochs", 2, 16),
         }
 
     monkeypatch.setattr(module, "_suggest", suggest)
@@ -76,7 +78,27 @@ def test_tuned_parameters_stand_under_what_is_asked_for(session: Session) -> Non
     other = effective_parameters(session, {"base_model": "another-model"}, "some-model")
 
     assert (asked.epochs, asked.learning_rate) == (2, 0.002)
-    assert (other.epochs, other.learning_rate) == (5, 1e-4)
+    assert (other.epochs, other.learning_rate) == (0, 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("asked", "documents", "labels", "epochs", "patience"),
+    [
+        ({}, 8882, 77, 5, 2),
+        ({}, 888, 77, 22, 9),
+        ({}, 960, 4, 7, 3),
+        ({}, 10, 2, 30, 12),
+        ({"batch_size": 8}, 888, 77, 6, 3),
+        ({"epochs": 3}, 888, 77, 3, 2),
+        ({"patience": 1}, 888, 77, 22, 1),
+    ],
+)
+def test_few_documents_are_gone_through_more_often(
+    asked: dict[str, int], documents: int, labels: int, epochs: int, patience: int
+) -> None:
+    settled = Parameters(**asked).settled(documents, labels)
+
+    assert (settled.epochs, settled.patience) == (epochs, patience)
 
 
 def test_too_few_documents_to_judge_on_are_refused(settings: Settings, import_lines: Import) -> None:

@@ -122,7 +122,7 @@ def test_the_report_and_its_texts(lead: Browser, session: Session, settings: Set
 
 
 def test_the_api_starts_lists_and_cancels(web: httpx.Client, session: Session) -> None:
-    refused = web.post("/v1/training-runs", json={"parameters": {"epochs": 0}})
+    refused = web.post("/v1/training-runs", json={"parameters": {"epochs": -1}})
     assert (refused.status_code, "training parameter epochs" in refused.json()["detail"]) == (422, True)
     run = web.post("/v1/training-runs", json={"parameters": {"epochs": 3}}).json()
     assert (run["state"], run["parameters"], run["attempts"]) == ("waiting", {"epochs": 3}, 0)
