@@ -93,6 +93,7 @@ WHERE document_id = (
   ORDER BY array_position(:ids, document_id) LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING document_id
 """)  # noqa: S608 - of constants alone
+_LEASES_MAY_BE_LOST = text("SET LOCAL synchronous_commit TO off")
 _HELD = text("""
 SELECT document_id FROM queue_items WHERE leased_to = :user_id AND lease_until > now() ORDER BY lease_token
 """)
@@ -213,6 +214,14 @@ def recent_texts(session: Session, user_id: int, limit: int, chars: int) -> list
 def put_off(session: Session, ids: Sequence[int]) -> None:
     """Let documents come after the others; those that somebody takes at this moment stay."""
     session.execute(_PUT_OFF, {"ids": list(ids)})
+
+
+def leases_may_be_lost(session: Session) -> None:
+    """Let this transaction, which writes leases alone, end without waiting for the disk.
+
+    A crash of Postgres within the next moments frees the documents again; a decision on a lost lease is in conflict.
+    """
+    session.execute(_LEASES_MAY_BE_LOST)
 
 
 def lease(

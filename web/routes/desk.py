@@ -70,6 +70,7 @@ def next_(request: Request, person: Scripted, asked: Have) -> Response:
     """What comes next, as HTML: documents that the page does not have yet; empty when nothing is free."""
     settings = request.app.state.settings
     with session(settings.postgres_url) as opened:
+        queue_items.leases_may_be_lost(opened)
         wanted = max(0, _AT_ONCE - len(asked.have))
         ids = next_documents(opened, settings, person.id, asked.have, wanted)
         opened.commit()
