@@ -24,8 +24,8 @@ from sortline.errors import InvalidInputError
 
 GOOD_ERROR = 0.05
 MOST_WINDOWS = 2
-_STEPS = (12, 24, 48, 96, 192)
-_TOKENS_AT_ONCE = 2048
+_STEPS = (24, 48, 96, 192)
+_TOKENS_AT_ONCE = 1024
 _LEAST_GAIN = 1e-3  # less is none, and nothing to be relative to
 
 

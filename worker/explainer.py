@@ -16,7 +16,7 @@ from sortline.settings import Settings
 
 log = logging.getLogger(__name__)
 
-MOST_S = 60.0  # of one explanation, loading torch and the model included
+MOST_S = 80.0  # of one explanation, loading torch and the model included
 
 
 class ExplainerProcess:
