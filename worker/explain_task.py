@@ -15,7 +15,7 @@ from worker.explainer import ExplainerProcess
 
 log = logging.getLogger(__name__)
 
-_MOST_S = 240.0  # then the task ends; the page asks again
+_MOST_S = 240.0  # then the task ends and another goes on: no message stays for long
 
 _busy = threading.Lock()
 
@@ -33,10 +33,12 @@ def register(app: Celery, settings: Settings) -> None:
         if not _busy.acquire(blocking=False):
             return  # it is at it already, and takes what is new too
         try:
-            done = explain_documents(settings, explainer, app.conf["sortline_intake"].stopping)
+            done, more = explain_documents(settings, explainer, app.conf["sortline_intake"].stopping)
         finally:
             _busy.release()
         log.info("%d documents are explained", done)
+        if more:
+            app.send_task("worker.explain_waiting", queue="worker")
 
 
 def explain_document(settings: Settings, explainer: ExplainerProcess, key: Key) -> bool:
@@ -60,10 +62,13 @@ def explain_document(settings: Settings, explainer: ExplainerProcess, key: Key) 
     return True
 
 
-def explain_documents(settings: Settings, explainer: ExplainerProcess, stopping: threading.Event) -> int:
-    """Explain what waits, one document after the other; returns how many.
+def explain_documents(settings: Settings, explainer: ExplainerProcess, stopping: threading.Event) -> tuple[int, bool]:
+    """Explain what waits, one document after the other.
 
     Between two it rests as long as one took, so that neither live documents nor a reviewer wait for it.
+
+    Returns:
+        How many were explained, and whether the time was up before all were.
     """
     began, done = time.monotonic(), 0
     while not stopping.is_set() and time.monotonic() - began < _MOST_S:
@@ -71,7 +76,7 @@ def explain_documents(settings: Settings, explainer: ExplainerProcess, stopping:
         with session(settings.postgres_url) as opened:
             key = explanations.next_waiting(opened)
         if key is None:
-            break
+            return done, False
         done += explain_document(settings, explainer, key)
         stopping.wait(time.monotonic() - started)
-    return done
+    return done, True

@@ -53,7 +53,7 @@ _COUNTS = text("""
 SELECT state, count(*) FROM explanations WHERE model_version_id = :version_id AND label_id = :label_id GROUP BY state
 """)
 _OF_LABEL = text("""
-SELECT text, found, completeness_error FROM explanations JOIN documents ON documents.id = document_id
+SELECT left(text, :chars), found, completeness_error FROM explanations JOIN documents ON documents.id = document_id
 WHERE model_version_id = :version_id AND explanations.label_id = :label_id AND state = 'done' AND EXISTS (
   SELECT FROM predictions WHERE predictions.document_id = explanations.document_id AND kind <> 'shadow'
   AND predictions.model_version_id = :version_id AND predictions.label_id = :label_id)
@@ -87,7 +87,7 @@ class Claimed(NamedTuple):
 
 
 class Explained(NamedTuple):
-    """An explanation and its document's text."""
+    """An explanation and the beginning of its document's text."""
 
     text: str
     found: dict[str, Any]
@@ -144,7 +144,7 @@ def counts(session: Session, version_id: int, label_id: int) -> dict[str, int]:
     return dict(session.execute(_COUNTS, {"version_id": version_id, "label_id": label_id}).tuples().all())
 
 
-def of_label(session: Session, version_id: int, label_id: int, limit: int) -> Sequence[Explained]:
-    """The newest explanations of documents that a version gave a label, for that label."""
-    asked = {"version_id": version_id, "label_id": label_id, "limit": limit}
+def of_label(session: Session, version_id: int, label_id: int, limit: int, chars: int) -> Sequence[Explained]:
+    """The newest explanations of documents that a version gave a label, for that label, with so much of their texts."""
+    asked = {"version_id": version_id, "label_id": label_id, "limit": limit, "chars": chars}
     return [Explained(*row) for row in session.execute(_OF_LABEL, asked)]

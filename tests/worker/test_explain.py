@@ -90,7 +90,7 @@ def test_a_worker_explains_what_was_asked_for_once(
     tell_worker(settings, "worker.explain_waiting")
     wanted = line.count(f"SELECT count(*) FROM predictions WHERE label_id = {label_id}")
     eventually(lambda: explanations.counts(session, version.id, label_id) == {"done": wanted}, 60)
-    assert len(explanations.of_label(session, version.id, label_id, 10)) == wanted
+    assert len(explanations.of_label(session, version.id, label_id, 10, 100)) == wanted
     session.expire_all()
     assert session.get_one(Explanation, key).finished_at == finished
     children = [

@@ -22,7 +22,8 @@ router = APIRouter(include_in_schema=False)
 _AGAIN_S = 15.0  # after which what no worker took, or what failed, is asked for anew
 _LOST_S = 90.0
 _SAMPLE = 50
-_MOST_DOCUMENTS = 500
+_MOST_DOCUMENTS = 200
+_CHARS = 20_000  # of each text: a few of a megabyte would fill the memory
 _MOST_WORDS = 25
 _BigId = Annotated[int, Field(ge=0, le=2**63 - 1)]
 LabelId = Annotated[int, Path(ge=1, le=2**31 - 1)]
@@ -69,7 +70,7 @@ def words(request: Request, person: Reviewer, id: LabelId) -> HTMLResponse:
         label, version = _label(opened, id), model_versions.active(opened)
         explained, counts = [], {}
         if version is not None:
-            explained = list(explanations.of_label(opened, version.id, id, _MOST_DOCUMENTS))
+            explained = list(explanations.of_label(opened, version.id, id, _MOST_DOCUMENTS, _CHARS))
             counts = explanations.counts(opened, version.id, id)
     speaks_for, against = label_words(explained, _MOST_WORDS)
     errors = sorted(each.completeness_error for each in explained)
