@@ -74,7 +74,7 @@ def test_a_worker_explains_what_was_asked_for_once(
     assert not ask(session, key)  # a second click
     tell_worker(settings, "worker.explain", *key)
     tell_worker(settings, "worker.explain", *key)
-    eventually(lambda: state(session, key).state == "done", 60)
+    eventually(lambda: state(session, key).state == "done", 120)
 
     done = state(session, key)
     assert done.found is not None
@@ -89,7 +89,7 @@ def test_a_worker_explains_what_was_asked_for_once(
     session.commit()
     tell_worker(settings, "worker.explain_waiting")
     wanted = line.count(f"SELECT count(*) FROM predictions WHERE label_id = {label_id}")
-    eventually(lambda: explanations.counts(session, version.id, label_id) == {"done": wanted}, 60)
+    eventually(lambda: explanations.counts(session, version.id, label_id) == {"done": wanted}, 120)
     assert len(explanations.of_label(session, version.id, label_id, 10, 100)) == wanted
     session.expire_all()
     assert session.get_one(Explanation, key).finished_at == finished
