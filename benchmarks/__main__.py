@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from benchmarks.calibration import calibration
 from benchmarks.desk import desk
+from benchmarks.explain import explain
 from benchmarks.latency import latency
 from benchmarks.quantise import quantise
 from benchmarks.retrain import retrain
@@ -16,9 +17,9 @@ from sortline.logs import set_up_logging, silence_telemetry
 
 LINES: dict[str, Callable[..., None]] = {
     "throughput": throughput, "intake": intake, "latency": latency, "calibration": calibration,
-    "quantise": quantise, "train": train, "retrain": retrain, "rollback": rollback, "desk": desk,
+    "quantise": quantise, "train": train, "retrain": retrain, "rollback": rollback, "desk": desk, "explain": explain,
 }  # fmt: skip
-_OF_ONE_SIZE = {"latency", "calibration", "quantise", "train", "retrain", "rollback"}
+_OF_ONE_SIZE = {"latency", "calibration", "quantise", "train", "retrain", "rollback", "explain"}
 
 
 def main(names: list[str]) -> None:

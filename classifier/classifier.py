@@ -11,7 +11,7 @@ from classifier import batching, decision
 from classifier.batching import ForwardBatch
 from classifier.calibration import softmax
 from classifier.checkpoint import Calibration, Checkpoint
-from classifier.checkpoint_folder import INT8, read_checkpoint
+from classifier.checkpoint_folder import INT8, StoredCheckpoint, read_checkpoint
 from classifier.decision import Decisions
 from classifier.engines.choose import choose_engine
 from classifier.engines.protocol import Engine
@@ -19,7 +19,9 @@ from classifier.store import ModelStore
 from classifier.tokens import Prepared, WindowTokenizer, read_config, read_tokenizer
 from sortline.settings import Settings
 
-__all__ = ["Classifier", "ForwardBatch", "Prepared", "assemble", "load_classifier"]
+__all__ = [
+    "Classifier", "ForwardBatch", "Prepared", "assemble", "fetch_checkpoint", "load_classifier", "window_tokenizer",
+]  # fmt: skip
 
 _WARM_LENGTHS = (8, 12, 16, 24, 32, 48, 64, 128)
 
@@ -131,9 +133,14 @@ def load_classifier(uri: str, sha256: str | None, settings: Settings) -> Classif
     Raises:
         CheckpointError: the checkpoint is incomplete, changed or can't be loaded.
     """
-    store = ModelStore(settings.models, settings.data_dir / "cache" / "checkpoints")
-    stored = read_checkpoint(store.fetch(uri, sha256), sha256)
+    stored = fetch_checkpoint(uri, sha256, settings)
     return assemble(stored.folder, stored.description, settings)
+
+
+def fetch_checkpoint(uri: str, sha256: str | None, settings: Settings) -> StoredCheckpoint:
+    """Fetch and verify a checkpoint; arguments and errors as of `load_classifier`."""
+    store = ModelStore(settings.models, settings.data_dir / "cache" / "checkpoints")
+    return read_checkpoint(store.fetch(uri, sha256), sha256)
 
 
 def assemble(folder: Path, checkpoint: Checkpoint, settings: Settings) -> Classifier:
@@ -142,12 +149,20 @@ def assemble(folder: Path, checkpoint: Checkpoint, settings: Settings) -> Classi
     Raises:
         CheckpointError: the folder can't be loaded.
     """
-    tokenizer = WindowTokenizer(
+    engine = choose_engine(folder, settings, quantised=checkpoint.engine == INT8)
+    return Classifier(checkpoint, window_tokenizer(folder, checkpoint), engine, settings.tokens_per_batch)
+
+
+def window_tokenizer(folder: Path, checkpoint: Checkpoint) -> WindowTokenizer:
+    """The tokenizer of a folder, which cuts texts as the description says.
+
+    Raises:
+        CheckpointError: the folder has no tokenizer that can do so.
+    """
+    return WindowTokenizer(
         read_tokenizer(folder),
         checkpoint.max_length,
         checkpoint.window_policy,
         checkpoint.window_overlap,
         read_config(folder).get("pad_token_id") or 0,
     )
-    engine = choose_engine(folder, settings, quantised=checkpoint.engine == INT8)
-    return Classifier(checkpoint, tokenizer, engine, settings.tokens_per_batch)

@@ -5,12 +5,12 @@ Every step takes time linear in the text's length: texts come from strangers.
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import Any, Literal
 
-from classifier.markup import strip_html
+from classifier.markup import blank_markup, strip_html
 from sortline.errors import CheckpointError
 
 NormalForm = Literal["NFC", "NFD", "NFKC", "NFKD"]
@@ -22,6 +22,7 @@ _URL = re.compile(r"\b(?:https?://|www\.)\S+", re.IGNORECASE)
 _EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
 _USER = re.compile(r"(?<![\w@])@\w{1,64}")
 _WORD = re.compile(r"\w+")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _SHORT = 1000
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
@@ -55,10 +56,24 @@ class Cleaning:
         if self._has_options:
             text = self._apply_options(text)
         if not text.isascii():
-            text = _normalize(self.normal_form, text)
+            text = normalize(self.normal_form, text)
         if "  " in text or text[:1].isspace() or text[-1:].isspace() or not text.isprintable():
             text = " ".join(text.split())
         return text
+
+    def outline(self, text: str) -> str:
+        """What cleaning leaves of a text, each character where it was: spaces stand for what is dropped or masked.
+
+        Not yet in the normal form, and character references stay as they are. It is how words of the cleaned
+        text are found in the text as it was sent.
+        """
+        text = _CONTROLS.sub(" ", _SURROGATE.sub(_REPLACEMENT, text.replace("\x00", _REPLACEMENT)))
+        if self.strip_html:
+            text = blank_markup(text)
+        for asked, pattern in ((self.mask_urls, _URL), (self.mask_emails, _EMAIL), (self.mask_users, _USER)):
+            if asked:
+                text = pattern.sub(_blank, text)
+        return self._without_stop_words(text, _blank) if self.stop_words else text
 
     @cached_property
     def _has_options(self) -> bool:
@@ -78,10 +93,10 @@ class Cleaning:
             text = _USER.sub("USER", text) if self.mask_users else text
         return self._without_stop_words(text) if self.stop_words else text
 
-    def _without_stop_words(self, text: str) -> str:
+    def _without_stop_words(self, text: str, put: Callable[[re.Match[str]], str] = lambda _: "") -> str:
         """The text without its stop words; a text of stop words alone stays as it is."""
         stop = self._stop_set
-        rest = _WORD.sub(lambda word: "" if word[0].lower() in stop else word[0], text)
+        rest = _WORD.sub(lambda word: put(word) if word[0].lower() in stop else word[0], text)
         return rest if _WORD.search(rest) else text
 
     def to_dict(self) -> dict[str, Any]:
@@ -108,6 +123,10 @@ def english_stop_words() -> tuple[str, ...]:
     return tuple(sorted(ENGLISH_STOP_WORDS))
 
 
+def _blank(found: re.Match[str]) -> str:
+    return " " * len(found[0])
+
+
 def _printable(text: str) -> str:
     """Repair surrogates (pairs become their character) and NUL, put spaces for control characters."""
     try:
@@ -117,7 +136,8 @@ def _printable(text: str) -> str:
     return _CONTROLS.sub(" ", text.replace("\x00", _REPLACEMENT))
 
 
-def _normalize(form: NormalForm, text: str) -> str:
+def normalize(form: NormalForm, text: str) -> str:
+    """The text in a normal form, in linear time."""
     if len(text) > _SHORT:
         text = _stream_safe(text)
     return unicodedata.normalize(form, text)

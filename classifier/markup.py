@@ -17,14 +17,18 @@ _ENDS = {
 
 
 def strip_html(text: str) -> str:
-    """Drop tags, comments, scripts and style sheets, and decode character references."""
-    if "<" in text:
-        text = _TAG.sub(" ", _without_hidden(text))
+    """Put spaces for tags, comments, scripts and style sheets, and decode character references."""
+    text = blank_markup(text)
     return html.unescape(text) if "&" in text else text
 
 
+def blank_markup(text: str) -> str:
+    """As `strip_html`, but for character references, so that every character stays where it was."""
+    return _TAG.sub(lambda tag: " " * len(tag[0]), _without_hidden(text)) if "<" in text else text
+
+
 def _without_hidden(text: str) -> str:
-    """The text without comments, scripts and style sheets; what is never closed stays."""
+    """The text with spaces for comments, scripts and style sheets; what is never closed stays."""
     kept: list[str] = []
     position = 0
     unclosed: set[str] = set()  # an end that is missing once is missing for all that follows: search it once
@@ -37,7 +41,7 @@ def _without_hidden(text: str) -> str:
             kept.append(text[position : start.end()])
             position = start.end()
         else:
-            kept += (text[position : start.start()], " ")
+            kept += (text[position : start.start()], " " * (end.end() - start.start()))
             position = end.end()
         start = _OPENING.search(text, position)
     kept.append(text[position:])

@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 from sortline.errors import CheckpointError
 
 WindowPolicy = Literal["window", "truncate"]
+Span = tuple[int, int]
 MAX_WINDOWS = 64
 DEFAULT_OVERLAP = 64
 
@@ -103,6 +104,26 @@ class WindowTokenizer:
                 return Prepared(windows)
             start += self._step
         return Prepared(windows, truncated=True)
+
+    def spans(self, text: str) -> list[list[Span]]:
+        """Of each window of a cleaned text (as `prepare` gives them) the characters that each token stands for.
+
+        Special tokens stand for none: (0, 0).
+        """
+        body: list[Span] = []
+        reach = self.max_length + (self.max_windows - 1) * self._step
+        start = 0
+        for piece in _pieces(text):
+            found = self._backend.encode(piece, add_special_tokens=False).offsets
+            body += [(start + first, start + last) for first, last in found]
+            start += len(piece)
+            if len(body) > reach:
+                break
+        before, behind = [(0, 0)] * len(self._prefix), [(0, 0)] * len(self._suffix)
+        starts = [0]
+        while starts[-1] + self._room < len(body) and len(starts) < self.max_windows:
+            starts.append(starts[-1] + self._step)
+        return [before + body[start : start + self._room] + behind for start in starts]
 
 
 def _chunks(texts: Sequence[str]) -> Iterator[list[str]]:

@@ -132,6 +132,33 @@ class Prediction(Table):
     )
 
 
+class Explanation(Table):
+    """Which words of a document speak for a label, in the eyes of a model version; asked for, then computed once."""
+
+    __tablename__ = "explanations"
+
+    document_id: Mapped[int] = mapped_column(
+        ForeignKey("documents.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    model_version_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    label_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    state: Mapped[str] = mapped_column(server_default="waiting")
+    found: Mapped[dict[str, Any] | None] = mapped_column(
+        comment="words by their place in the text, as classifier.explain gives them"
+    )
+    completeness_error: Mapped[float | None] = mapped_column(REAL)
+    error: Mapped[str | None]
+    asked_at: Mapped[datetime] = _now()
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint("state IN ('waiting', 'running', 'done', 'failed')", name="state"),
+        Index("ix_explanations_model_version_id_label_id", "model_version_id", "label_id", "document_id"),
+        Index("ix_explanations_waiting", "asked_at", postgresql_where=sql("state = 'waiting'")),
+    )
+
+
 class User(Table):
     """A person, the reviewer `import` that stands for labelled files, or one of an upstream system's own people."""
 

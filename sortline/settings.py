@@ -70,6 +70,9 @@ class Settings(BaseSettings):
     stuck_s: float = Field(120.0, gt=0, description="A forward pass longer than this ends the process")
     keep_previous_s: float = Field(600.0, ge=0, description="How long a replaced model stays loaded")
     watch_interval_s: float = Field(1.0, gt=0, description="How often workers look for a promotion")
+    explain_keep_s: float = Field(
+        300.0, ge=0, description="Seconds that the process that explains answers is kept after the last question"
+    )
     celery_door: bool = Field(False, description="Take documents by the Celery task sortline.enqueue too")
 
     # The trainer

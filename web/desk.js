@@ -1,6 +1,8 @@
 // The desk. Documents come as HTML from the server; decisions leave in order, are kept until the server has them,
 // and survive a lost connection, an ended session and a reload.
 
+import { explaining } from "./explain.js";
+
 const IDLE_MS = 30_000; // who touches nothing for so long is not reading
 const RENEW_MS = 60_000;
 const LOOK_AGAIN_MS = 5_000;
@@ -152,6 +154,7 @@ function show() {
   if (next === current) return;
   current = next;
   [...documents.children].forEach((each) => (each.hidden = each !== current));
+  why.reflect(current);
   if (!current) return;
   spent = 0;
   note = null;
@@ -370,7 +373,11 @@ found.addEventListener("click", (event) => {
 
 // ---- keys, clicks and time
 
-const KEYS = { "0": noneFits, "-": skip, "!": flag, "+": takeNote, "?": help, Backspace: undo, " ": unblur };
+const why = explaining(call, say, askToSignIn);
+const KEYS = {
+  "0": noneFits, "-": skip, "!": flag, "+": takeNote, "?": help, Backspace: undo, " ": unblur,
+  ".": () => why.toggle(current), ",": () => why.next(current),
+};
 
 document.addEventListener("keydown", (event) => {
   lastInput = performance.now();
@@ -409,7 +416,7 @@ documents.addEventListener("click", (event) => {
   if (button) label(button);
   else if (event.target.closest(".blurred, .show")) unblur();
 });
-const BUTTONS = { "none-fits": noneFits, skip, flag, note: takeNote, undo, help };
+const BUTTONS = { "none-fits": noneFits, skip, flag, note: takeNote, why: KEYS["."], undo, help };
 for (const [id, does] of Object.entries(BUTTONS)) at(id).addEventListener("click", does);
 for (const kind of ["pointerdown", "pointermove", "wheel", "touchstart"])
   document.addEventListener(kind, () => (lastInput = performance.now()), { passive: true });

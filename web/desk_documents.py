@@ -35,7 +35,11 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class DeskDocument:
-    """A document on the page. ``predicted``: whether the first choice is a prediction that Enter confirms."""
+    """A document on the page.
+
+    ``predicted``: whether the first choice is a prediction that Enter confirms; ``explains``: whether the words that
+    drove the model may be shown.
+    """
 
     id: int
     token: int
@@ -48,6 +52,7 @@ class DeskDocument:
     note: str | None
     choices: Sequence[Choice]
     predicted: bool
+    explains: bool
     hidden: bool
     blurred: bool
 
@@ -61,7 +66,8 @@ def desk_document(leased: Leased, labels: Mapping[int, Label]) -> DeskDocument:
     return DeskDocument(
         leased.document_id, leased.lease_token, leased.source, leased.external_id,
         f"{leased.received_at:%Y-%m-%d %H:%M}", visible(leased.text), reason, WHY[reason], leased.note, choices,
-        bool(choices) and leased.shown is not None and choices[0].id == leased.label_id, hidden,
+        bool(choices) and leased.shown is not None and choices[0].id == leased.label_id,
+        bool(choices) and leased.shown is not None, hidden,
         first is not None and first.sensitive,
     )  # fmt: skip
 

@@ -5,7 +5,7 @@ from kombu.entity import Queue
 
 from sortline.logs import set_up_logging, silence_telemetry
 from sortline.settings import get_settings
-from worker import enqueue_task, rescore_task
+from worker import enqueue_task, explain_task, rescore_task
 from worker.intake import IntakeStep
 
 settings = get_settings()
@@ -16,7 +16,7 @@ app.conf.update(
     task_acks_late=True,
     task_default_queue="worker",
     task_ignore_result=True,
-    worker_concurrency=2,
+    worker_concurrency=4,  # re-scoring, a label's documents, and two that people wait for
     worker_hijack_root_logger=False,
     worker_pool="threads",
     worker_prefetch_multiplier=1,
@@ -24,6 +24,7 @@ app.conf.update(
 )
 app.steps["worker"].add(IntakeStep)
 rescore_task.register(app, settings)
+explain_task.register(app, settings)
 if settings.celery_door:
     app.conf.task_queues = [Queue("worker"), Queue(enqueue_task.QUEUE)]  # type: ignore[no-untyped-call]
     enqueue_task.register(app, settings)

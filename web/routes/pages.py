@@ -14,7 +14,9 @@ from worker.status import line_status
 
 log = logging.getLogger(__name__)
 router = APIRouter(include_in_schema=False)
-_STYLE, _DESK = ((FOLDER / name).read_text(encoding="utf-8") for name in ("sortline.css", "desk.js"))
+_STYLE, _DESK, _EXPLAIN = (
+    (FOLDER / name).read_text(encoding="utf-8") for name in ("sortline.css", "desk.js", "explain.js")
+)
 
 
 @router.get("/")
@@ -47,4 +49,14 @@ def style() -> Response:
 @router.get("/desk.js")
 def desk_script() -> Response:
     """The desk's script."""
-    return Response(_DESK, media_type="text/javascript", headers={"X-Content-Type-Options": "nosniff"})
+    return _script(_DESK)
+
+
+@router.get("/explain.js")
+def explain_script() -> Response:
+    """The part of the desk's script that shows why."""
+    return _script(_EXPLAIN)
+
+
+def _script(text: str) -> Response:
+    return Response(text, media_type="text/javascript", headers={"X-Content-Type-Options": "nosniff"})

@@ -1,0 +1,45 @@
+"""The process that explains: ``python -m classifier.explain_process THREADS``.
+
+A process of its own, so that the worker never holds torch in memory (see `classifier.engines.openvino_convert`). It
+reads JSON lines ``{"folder", "text", "label_id"}`` and writes one for each: the explanation, or ``{"error"}``. It ends
+when its input does, that is with its parent at the latest.
+"""
+
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import orjson
+import torch
+
+from classifier.checkpoint_folder import read_checkpoint
+from classifier.explain import Explainer
+from sortline.errors import SortlineError
+from sortline.logs import set_up_logging
+
+_NICE = 5  # what is classified live goes before what somebody wants explained
+
+
+def main(threads: int) -> None:
+    """Answer until the input ends."""
+    set_up_logging()
+    os.nice(_NICE)
+    torch.set_num_threads(threads)
+    loaded: tuple[str, Explainer] | None = None
+    for line in sys.stdin.buffer:
+        asked = orjson.loads(line)
+        try:
+            if loaded is None or loaded[0] != asked["folder"]:
+                loaded = None  # never two at once
+                stored = read_checkpoint(Path(asked["folder"]))
+                loaded = asked["folder"], Explainer(stored.folder, stored.description)
+            answer = asdict(loaded[1].explain(asked["text"], asked["label_id"]))
+        except SortlineError as error:
+            answer = {"error": str(error)}
+        sys.stdout.buffer.write(orjson.dumps(answer) + b"\n")
+        sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

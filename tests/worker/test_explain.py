@@ -1,0 +1,162 @@
+"""What the web asks to have explained is explained by a real worker, once, or it is said why not."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from sqlalchemy import text as sql
+from sqlalchemy.orm import Session
+from tiny_bert import LABELS, build_tiny_checkpoint
+
+from db.models import Explanation, Label, ModelVersion
+from db.queries import explanations
+from db.queries.explanations import Key
+from sortline.settings import Settings
+from web.explained import tell_worker
+from worker.explain_task import explain_document
+from worker.explainer import ExplainerProcess
+
+TEXTS = {"a": "where is my card", "b": "the cash machine ate it", "c": "please help <b>card</b>"}
+
+
+@pytest.fixture
+def worker_settings(settings: Settings) -> Settings:
+    """A real tiny encoder on torch: it needs no conversion."""
+    return settings.model_copy(update={"engine": "torch", "device": "cpu", "watch_interval_s": 0.2})
+
+
+@pytest.fixture
+def version(session: Session, tmp_path: Path) -> ModelVersion:
+    session.add_all([Label(id=11 + i, name=name) for i, name in enumerate(LABELS)])
+    stored = build_tiny_checkpoint(tmp_path / "checkpoint")
+    made = ModelVersion(
+        status="active", checkpoint_uri=str(stored.folder), sha256=stored.sha256, base_model="tiny",
+        label_ids=[11, 12, 13],
+    )  # fmt: skip
+    session.add(made)
+    session.commit()
+    return made
+
+
+def add_document(session: Session, text: str) -> int:
+    id_ = session.scalar(
+        sql("""INSERT INTO documents (source, external_id, content_hash, text, lane)
+               VALUES ('tests', :text, '', :text, 'live') RETURNING id"""), {"text": text},
+    )  # fmt: skip
+    session.commit()
+    return int(id_ or 0)
+
+
+def state(session: Session, key: Key) -> explanations.State:
+    session.rollback()
+    found = explanations.get(session, key)
+    assert found is not None
+    return found
+
+
+def ask(session: Session, key: Key, again_s: float = 15, lost_s: float = 90) -> bool:
+    told = explanations.ask(session, key, again_s, lost_s)
+    session.commit()
+    return told
+
+
+def test_a_worker_explains_what_was_asked_for_once(
+    line, start_worker, eventually: Callable[..., None], session: Session, settings: Settings, version: ModelVersion
+) -> None:
+    worker = start_worker()
+    line.send(TEXTS)
+    eventually(lambda: line.predicted() == len(TEXTS), 60)
+    document_id, label_id = session.execute(sql("SELECT document_id, label_id FROM predictions LIMIT 1")).one()
+    key = Key(document_id, version.id, label_id)
+    assert ask(session, key)
+    assert not ask(session, key)  # a second click
+    tell_worker(settings, "worker.explain", *key)
+    tell_worker(settings, "worker.explain", *key)
+    eventually(lambda: state(session, key).state == "done", 120)
+
+    done = state(session, key)
+    assert done.found is not None
+    assert done.completeness_error is not None and done.completeness_error <= 0.05
+    text = str(session.scalar(sql("SELECT text FROM documents WHERE id = :id"), {"id": document_id}))
+    assert [text[first:last] for first, last, _ in done.found["words"]][:2] == text.split()[:2]
+    finished = session.get_one(Explanation, key).finished_at
+    assert not ask(session, key)
+    tell_worker(settings, "worker.explain", *key)
+
+    explanations.ask_sample(session, version.id, label_id, 50, 90)
+    session.commit()
+    tell_worker(settings, "worker.explain_waiting")
+    wanted = line.count(f"SELECT count(*) FROM predictions WHERE label_id = {label_id}")
+    eventually(lambda: explanations.counts(session, version.id, label_id) == {"done": wanted}, 120)
+    assert len(explanations.of_label(session, version.id, label_id, 10, 100)) == wanted
+    session.expire_all()
+    assert session.get_one(Explanation, key).finished_at == finished
+    children = [
+        child for child in psutil.Process(worker.process.pid).children() if "explain_process" in str(child.cmdline())
+    ]
+    assert len(children) == 1
+    worker.kill()
+    eventually(lambda: not children[0].is_running() or children[0].status() == psutil.STATUS_ZOMBIE)
+
+
+def test_what_goes_wrong_is_stored_and_can_be_asked_again(
+    session: Session, settings: Settings, version: ModelVersion, eventually: Callable[..., None]
+) -> None:
+    process = ExplainerProcess(settings)
+    document_id = add_document(session, TEXTS["c"])
+    unknown, gone = Key(document_id, version.id, 99), Key(document_id, version.id, 12)
+    ask(session, unknown)
+    assert not explain_document(settings, process, unknown)
+    assert state(session, unknown).error == "the model does not know label 99"
+
+    assert process._process is not None
+    process._process.kill()
+    process._process.wait()
+    ask(session, gone)
+    assert explain_document(settings, process, gone)  # a process that died is replaced
+    process.end()
+    assert process._process is None
+
+    shutil.rmtree(version.checkpoint_uri)
+    again = Key(document_id, version.id, 11)
+    ask(session, again)
+    other = ExplainerProcess(settings)
+    assert not explain_document(settings, other, again)
+    assert "there is no checkpoint at" in (state(session, again).error or "")
+    assert not ask(session, again)
+    assert ask(session, again, again_s=0)
+    assert state(session, again).state == "waiting"
+
+
+def test_a_document_that_is_erased_takes_its_explanations_along(
+    session: Session, settings: Settings, version: ModelVersion
+) -> None:
+    key = Key(add_document(session, TEXTS["a"]), version.id, 11)
+    ask(session, key)
+    session.execute(sql("DELETE FROM documents"))
+    session.commit()
+    assert explanations.get(session, key) is None
+    assert not explain_document(settings, ExplainerProcess(settings), key)
+    assert not ask(session, key)  # there is nothing to wait for
+
+
+def test_what_a_lost_worker_took_is_asked_for_anew(session: Session, version: ModelVersion) -> None:
+    key = Key(add_document(session, TEXTS["a"]), version.id, 11)
+    ask(session, key)
+    assert explanations.claim(session, key) is not None
+    assert explanations.claim(session, key) is None
+    session.commit()
+    assert not ask(session, key)
+    assert ask(session, key, lost_s=0)
+    assert explanations.next_waiting(session) == key
+
+
+def test_the_process_ends_when_nobody_asks(
+    settings: Settings, version: ModelVersion, eventually: Callable[..., None]
+) -> None:
+    process = ExplainerProcess(settings.model_copy(update={"explain_keep_s": 0.1}))
+    found = process.explain(version.checkpoint_uri, version.sha256, TEXTS["a"], 11)
+    assert len(found["words"]) == 4
+    eventually(lambda: process._process is None)

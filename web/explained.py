@@ -1,0 +1,119 @@
+"""Explanations as pages show them: a text with coloured words, and the words that weigh most."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+from markupsafe import Markup
+
+from db.queries.explanations import Explained
+from sortline.errors import ServerUnreachableError
+from sortline.settings import Settings
+from web.visible import visible
+
+STEPS = 4  # of colour, on each side
+_FAINT = 0.1  # of the heaviest word: less stays without colour
+_MOST_COLOURED = 1000
+_TOLD = 5
+_LEAST = 1e-3  # of a logit: where no word weighs more, none does
+_RARE = 2  # documents that a word must be in, where there are enough
+
+Words = Sequence[tuple[int, int, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of a text; ``step``: 1 to 4 speaks for the label, -1 to -4 against it, 0 neither."""
+
+    text: Markup
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A word that weighs much; ``share``: of all that the words weigh, 0 to 1."""
+
+    text: Markup
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class LabelWord:
+    """A word of a label's documents; ``share``: of all that a document's words weigh, the mean over all documents."""
+
+    text: Markup
+    share: float
+    documents: int
+
+
+def parts(text: str, words: Words) -> list[Part]:
+    """The text in pieces, each with the step of its colour."""
+    heaviest = max((abs(weight) for *_, weight in words), default=0.0)
+    least = _FAINT * heaviest
+    if heaviest < _LEAST:
+        words = []
+    elif len(words) > _MOST_COLOURED:
+        least = max(least, sorted((abs(weight) for *_, weight in words), reverse=True)[_MOST_COLOURED - 1])
+    found: list[Part] = []
+    end = 0
+    for first, last, weight in words:
+        if abs(weight) < least:
+            continue
+        if first > end:
+            found.append(Part(visible(text[end:first]), 0))
+        size = max(1, -int(-STEPS * abs(weight) // heaviest))
+        found.append(Part(visible(text[first:last]), size if weight > 0 else -size))
+        end = last
+    return [*found, Part(visible(text[end:]), 0)]
+
+
+def told(text: str, found: Mapping[str, Any]) -> tuple[list[Told], list[Told]]:
+    """The words that speak most for a label, and those that speak most against it; alike ones are one."""
+    weights: dict[str, float] = {}
+    named = [(text[first:last], weight) for first, last, weight in found["words"]] + list(map(tuple, found["added"]))
+    for word, weight in named:
+        weights[word] = weights.get(word, 0.0) + weight
+    total = sum(map(abs, weights.values()))
+    if max(map(abs, weights.values()), default=0.0) < _LEAST:
+        return [], []
+    ranked = sorted(weights.items(), key=lambda item: item[1], reverse=True)
+    tell = [Told(visible(word[:60]), weight / total) for word, weight in ranked if abs(weight) >= _FAINT / 2 * total]
+    return [each for each in tell if each.share > 0][:_TOLD], [each for each in tell[::-1] if each.share < 0][:_TOLD]
+
+
+def label_words(explained: Sequence[Explained], most: int) -> tuple[list[LabelWord], list[LabelWord]]:
+    """The words that speak most for a label over many documents, and those that speak most against it.
+
+    Each document counts alike, however long and however sure. Of ten and more documents a word must be in two.
+    """
+    shares: dict[str, float] = {}
+    documents: dict[str, int] = {}
+    for each in explained:
+        words = [(each.text[first:last].casefold(), weight) for first, last, weight in each.found["words"]]
+        total = sum(abs(weight) for _, weight in words) or 1.0
+        spoken = sorted((word, weight / total) for word, weight in words if any(map(str.isalnum, word)))
+        for word, same in groupby(spoken, key=lambda item: item[0]):
+            shares[word] = shares.get(word, 0.0) + sum(share for _, share in same)
+            documents[word] = documents.get(word, 0) + 1
+    least = _RARE if len(explained) >= 10 else 1
+    rows = [
+        LabelWord(visible(word[:60]), share / len(explained), documents[word])
+        for word, share in sorted(shares.items(), key=lambda item: (-item[1], item[0])) if documents[word] >= least
+    ]  # fmt: skip
+    return [row for row in rows if row.share > 0][:most], [row for row in rows[::-1] if row.share < 0][:most]
+
+
+def tell_worker(settings: Settings, task: str, *arguments: int) -> None:
+    """Send one of the worker's tasks; by name, so that the web need not load it.
+
+    Raises:
+        ServerUnreachableError: the broker can't be reached; what waits is asked for again later.
+    """
+    try:
+        with Celery("explain", broker=settings.celery_broker) as app:
+            app.send_task(task, list(arguments), queue="worker", retry=False, expires=60)
+    except OperationalError as error:
+        raise ServerUnreachableError(f"the broker can't be reached: {error}") from None

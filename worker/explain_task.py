@@ -1,0 +1,82 @@
+"""Why this label: explanations that the web asked for, computed by the worker, stored in Postgres."""
+
+import logging
+import threading
+import time
+
+from celery import Celery
+
+from db.queries import explanations
+from db.queries.explanations import Key
+from db.session import session
+from sortline.errors import PermanentError, TransientError
+from sortline.settings import Settings
+from worker.explainer import ExplainerProcess
+
+log = logging.getLogger(__name__)
+
+_MOST_S = 240.0  # then the task ends and another goes on: no message stays for long
+
+_busy = threading.Lock()
+
+
+def register(app: Celery, settings: Settings) -> None:
+    """Add the tasks to the app."""
+    explainer = ExplainerProcess(settings)
+
+    @app.task(name="worker.explain", acks_late=False)
+    def explain(document_id: int, version_id: int, label_id: int) -> None:
+        explain_document(settings, explainer, Key(document_id, version_id, label_id))
+
+    @app.task(name="worker.explain_waiting", acks_late=False)
+    def explain_waiting() -> None:
+        if not _busy.acquire(blocking=False):
+            return  # it is at it already, and takes what is new too
+        try:
+            done, more = explain_documents(settings, explainer, app.conf["sortline_intake"].stopping)
+        finally:
+            _busy.release()
+        log.info("%d documents are explained", done)
+        if more:
+            app.send_task("worker.explain_waiting", queue="worker")
+
+
+def explain_document(settings: Settings, explainer: ExplainerProcess, key: Key) -> bool:
+    """Explain one document, if that waits still; what goes wrong is stored in its place."""
+    with session(settings.postgres_url) as opened:
+        claimed = explanations.claim(opened, key)
+        opened.commit()
+    if claimed is None:
+        return False
+    try:
+        found = explainer.explain(claimed.checkpoint_uri, claimed.sha256, claimed.text, key.label_id)
+    except (PermanentError, TransientError) as error:
+        log.warning("document %d is not explained for label %d: %s", key.document_id, key.label_id, error)
+        with session(settings.postgres_url) as opened:
+            explanations.fail(opened, key, str(error))
+            opened.commit()
+        return False
+    with session(settings.postgres_url) as opened:
+        explanations.finish(opened, key, found, found["completeness_error"])
+        opened.commit()
+    return True
+
+
+def explain_documents(settings: Settings, explainer: ExplainerProcess, stopping: threading.Event) -> tuple[int, bool]:
+    """Explain what waits, one document after the other.
+
+    Between two it rests as long as one took, so that neither live documents nor a reviewer wait for it.
+
+    Returns:
+        How many were explained, and whether the time was up before all were.
+    """
+    began, done = time.monotonic(), 0
+    while not stopping.is_set() and time.monotonic() - began < _MOST_S:
+        started = time.monotonic()
+        with session(settings.postgres_url) as opened:
+            key = explanations.next_waiting(opened)
+        if key is None:
+            return done, False
+        done += explain_document(settings, explainer, key)
+        stopping.wait(time.monotonic() - started)
+    return done, True

@@ -1,0 +1,116 @@
+"""The process that explains, as the worker has it: started when it is needed, ended when it was not for a while."""
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import orjson
+
+from classifier.classifier import fetch_checkpoint
+from classifier.engines.choose import cores
+from sortline.errors import PermanentError, TransientError
+from sortline.settings import Settings
+
+log = logging.getLogger(__name__)
+
+MOST_S = 80.0  # of one explanation, loading torch and the model included
+
+
+class ExplainerProcess:
+    """Explains in a process of its own, one text after the other; thread-safe.
+
+    torch, Captum and the model are memory that a worker should not hold for good: after ``explain_keep_s`` without a
+    question the process ends.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._verified: tuple[str, str] | None = None  # sha256 and folder of the checkpoint that it has loaded
+        self._idle: threading.Timer | None = None
+
+    def explain(self, uri: str, sha256: str, text: str, label_id: int) -> dict[str, Any]:
+        """The fields of a `classifier.explain.Explanation`.
+
+        Args:
+            uri: of the checkpoint.
+            sha256: of the checkpoint's sortline.json.
+            text: as it is stored.
+            label_id: one of the checkpoint's labels.
+
+        Raises:
+            PermanentError: the checkpoint is gone or damaged, or does not know the label.
+            TransientError: the process took too long, or died.
+        """
+        with self._lock:
+            if self._idle is not None:
+                self._idle.cancel()
+            try:
+                if self._verified is None or self._verified[0] != sha256:
+                    self._verified = sha256, str(fetch_checkpoint(uri, sha256, self._settings).folder)
+                answer = self._ask({"folder": self._verified[1], "text": text, "label_id": label_id})
+            finally:
+                self._idle = threading.Timer(self._settings.explain_keep_s, self.end)
+                self._idle.daemon = True
+                self._idle.start()
+        if "error" in answer:
+            raise PermanentError(answer["error"])
+        return answer
+
+    def end(self) -> None:
+        """End the process, when it has answered; its memory is given back."""
+        with self._lock:
+            self._end()
+
+    def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
+        process = self._running()
+        assert process.stdin is not None and process.stdout is not None
+        was_late = threading.Event()
+
+        def stop() -> None:
+            was_late.set()
+            process.kill()
+
+        late = threading.Timer(MOST_S, stop)
+        late.start()
+        try:
+            process.stdin.write(orjson.dumps(question) + b"\n")
+            process.stdin.flush()
+            line = process.stdout.readline()
+        except OSError:
+            line = b""
+        finally:
+            late.cancel()
+        if line:
+            answer: dict[str, Any] = orjson.loads(line)
+            return answer
+        self._end()
+        if was_late.is_set():
+            raise TransientError(f"explaining took over {MOST_S:g} s")
+        raise TransientError(f"the process that explains died with exit status {process.returncode}")
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None or self._process.poll() is not None:
+            self._end()
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "classifier.explain_process", str(cores(self._settings))],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
+                # Threads that wait by spinning would take the cores from the line.
+                env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "MPLBACKEND": "agg"},
+            )  # fmt: skip
+            log.info("process %d explains", self._process.pid)
+        return self._process
+
+    def _end(self) -> None:
+        if self._process is None:
+            return
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.kill()
+        self._process.wait()
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process = None
