@@ -81,6 +81,9 @@ class Label(Table):
     description: Mapped[str] = mapped_column(server_default="", comment="the guideline that reviewers read")
     sensitive: Mapped[bool] = mapped_column(server_default=sql("false"), comment="texts are blurred until clicked")
     archived_at: Mapped[datetime | None]
+    merged_into_id: Mapped[int | None] = mapped_column(
+        ForeignKey("labels.id"), comment="whose decisions count as that label's"
+    )
 
 
 class ModelVersion(Table):
@@ -204,6 +207,8 @@ class Review(Table):
     __table_args__ = (
         CheckConstraint("action IN ('confirm', 'correct', 'skip', 'none_fits', 'undo')", name="action"),
         Index("ix_reviews_reviewer_id", "reviewer_id", "id"),
+        Index("ix_reviews_label_id", "label_id", "document_id", postgresql_where=sql("label_id IS NOT NULL")),
+        Index("ix_reviews_proposed_label", "id", postgresql_where=sql("proposed_label IS NOT NULL")),
         Index("uq_reviews_lease_token", "lease_token", unique=True, postgresql_where=sql("lease_token IS NOT NULL")),
         Index("ix_reviews_supersedes_id", "supersedes_id", postgresql_where=sql("supersedes_id IS NOT NULL")),
     )
@@ -253,6 +258,20 @@ class QueueItem(Table):
         Index("ix_queue_items_leased_to", "leased_to", postgresql_where=sql("leased_to IS NOT NULL")),
         Index("ix_queue_items_model_version_id", "model_version_id", "document_id"),
     )  # fmt: skip
+
+
+class ImportFile(Table):
+    """A file that a person looks at before it is imported; kept for an hour at most."""
+
+    __tablename__ = "import_files"
+
+    token_hash: Mapped[bytes] = mapped_column(
+        LargeBinary, primary_key=True, comment="sha256 of what the preview's form carries"
+    )
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    name: Mapped[str]
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime] = _now()
 
 
 class DocumentSplit(Table):
