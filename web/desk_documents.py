@@ -21,7 +21,7 @@ WHY = {
     "repeat": "once more",
 }
 # These two would give away what they are for.
-_TOLD_AS = {"overlap": "doubtful", "repeat": "doubtful"}
+TOLD_AS = {"overlap": "doubtful", "repeat": "doubtful"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def desk_document(leased: Leased, labels: Mapping[int, Label]) -> DeskDocument:
     hidden = leased.label_id is not None and leased.shown is None
     choices = _choices(leased, labels, hidden)
     first = labels.get(leased.label_id or leased.suggested_label_id or 0)
-    reason = _TOLD_AS.get(leased.reason, leased.reason)
+    reason = TOLD_AS.get(leased.reason, leased.reason)
     return DeskDocument(
         leased.document_id, leased.lease_token, leased.source, leased.external_id,
         f"{leased.received_at:%Y-%m-%d %H:%M}", visible(leased.text), reason, WHY[reason], leased.note, choices,

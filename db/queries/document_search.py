@@ -200,6 +200,16 @@ def count(session: Session, filters: Filters, most: int) -> int:
     return int(session.scalar(query, {**values, "most": most}) or 0)
 
 
+def first_ids(session: Session, filters: Filters, limit: int) -> list[int]:
+    """Ids of the newest that are found.
+
+    Raises:
+        InvalidInputError: there is no such label or person.
+    """
+    query, values = _query(session, _FOUND, filters, None)
+    return [row.id for row in session.execute(query, {**values, "limit": limit})]
+
+
 def rows(session: Session, ids: Sequence[int], chars: int | None = None, probabilities: bool = False) -> list[Found]:
     """The documents of these ids, the newest first, with the beginning of their texts, or all of them."""
     asked = {"ids": list(ids), "chars": 2**31 - 1 if chars is None else chars, "probabilities": probabilities}
