@@ -67,8 +67,13 @@ class Document(Table):
 
     __table_args__ = (
         UniqueConstraint("source", "external_id", "content_hash"),
-        Index("ix_documents_received_at", "received_at", postgresql_using="brin"),
-    )
+        Index("ix_documents_received_at", "received_at", "id"),
+        # What it costs the intake, and why it is there: docs/decisions/0011-search.md
+        Index(
+            "ix_documents_words", sql("to_tsvector('simple'::regconfig, \"left\"(text, 100000))"),
+            postgresql_using="gin",
+        ),
+    )  # fmt: skip
 
 
 class Label(Table):
@@ -132,6 +137,7 @@ class Prediction(Table):
         CheckConstraint("kind IN ('live', 'rescore', 'shadow')", name="kind"),
         CheckConstraint("decision IN ('accept', 'review')", name="decision"),
         Index("ix_predictions_created_at", "created_at", postgresql_using="brin"),
+        Index("ix_predictions_label_id", "label_id", "document_id"),
     )
 
 
@@ -274,6 +280,26 @@ class ImportFile(Table):
     created_at: Mapped[datetime] = _now()
 
 
+class BulkDecision(Table):
+    """Documents that a person decides at once: looked at first, then decided, perhaps undone."""
+
+    __tablename__ = "bulk_decisions"
+
+    id: Mapped[int] = _id(Integer)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    label_id: Mapped[int | None] = mapped_column(ForeignKey("labels.id"), comment="null: to each what was predicted")
+    filters: Mapped[dict[str, Any]] = mapped_column(comment="the query string that found them")
+    document_ids: Mapped[list[int]] = mapped_column(ARRAY(BigInteger), comment="what was looked at, and no other")
+    label_ids: Mapped[list[int]] = mapped_column(ARRAY(Integer), comment="what each is given, in the same order")
+    looked_at: Mapped[dict[str, Any]] = mapped_column(comment="how many were found, and why some are left out")
+    created_at: Mapped[datetime] = _now()
+    decided_at: Mapped[datetime | None]
+    review_ids: Mapped[list[int] | None] = mapped_column(ARRAY(BigInteger))
+    waited: Mapped[dict[str, Any] | None] = mapped_column(comment="why each waited, by document id; an undo needs it")
+    undone_at: Mapped[datetime | None]
+    undone_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+
+
 class DocumentSplit(Table):
     """Near-duplicate group and split of a labelled document: stored when first assigned, never recomputed."""
 
@@ -372,7 +398,10 @@ class OutboxEvent(Table):
     attempts: Mapped[int] = mapped_column(SmallInteger, server_default=sql("0"))
     sent_at: Mapped[datetime | None]
 
-    __table_args__ = (Index("ix_outbox_unsent", "id", postgresql_where=sql("sent_at IS NULL")),)
+    __table_args__ = (
+        Index("ix_outbox_unsent", "id", postgresql_where=sql("sent_at IS NULL")),
+        Index("ix_outbox_document_id", "document_id"),
+    )
 
 
 class DeadLetter(Table):

@@ -21,7 +21,7 @@ WHY = {
     "repeat": "once more",
 }
 # These two would give away what they are for.
-_TOLD_AS = {"overlap": "doubtful", "repeat": "doubtful"}
+TOLD_AS = {"overlap": "doubtful", "repeat": "doubtful"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def desk_document(leased: Leased, labels: Mapping[int, Label]) -> DeskDocument:
     choices = _choices(leased, labels, hidden)
     predicted = _as_label(labels, leased.label_id)
     first = predicted or _as_label(labels, leased.suggested_label_id)
-    reason = _TOLD_AS.get(leased.reason, leased.reason)
+    reason = TOLD_AS.get(leased.reason, leased.reason)
     return DeskDocument(
         leased.document_id, leased.lease_token, leased.source, leased.external_id,
         f"{leased.received_at:%Y-%m-%d %H:%M}", visible(leased.text), reason, WHY[reason], leased.note, choices,

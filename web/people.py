@@ -79,7 +79,8 @@ def at_least(role: str) -> Callable[[Request], Person]:
     def check(request: Request) -> Person:
         person = signed_in(request)
         if person is None:
-            back = request.url.path if request.method == "GET" else "/"  # a form's address is no page
+            asked = f"?{request.url.query}" if request.url.query else ""
+            back = request.url.path + asked if request.method == "GET" else "/"  # a form's address is no page
             raise HTTPException(303, "Sign in first.", {"Location": f"/sign-in?next={quote(back)}"})
         if not person.may(role):
             raise HTTPException(403, f"This is for the role {role}; {person.name} has the role {person.role}.")

@@ -190,9 +190,15 @@ def undo(session: Session, review_id: int, user_id: int, lease_s: float) -> int 
         return None
     asked = {"document_id": document.id, "sampling_probability": review.sampling_probability}
     # A skipped document waits still, with a reason of its own where it was flagged; what else waits was decided.
-    session.execute(_BACK, {**asked, "reason": review.reason})
+    put_back(session, [{**asked, "reason": review.reason}])
     # What was hidden stays hidden: how much a prediction sways is told from what people saw.
     return queue_items.lease(session, [document.id], user_id, lease_s, float(review.shown_prediction is None))
+
+
+def put_back(session: Session, items: Sequence[dict[str, Any]]) -> None:
+    """Let documents wait again for what they waited for: ``document_id``, ``reason``, ``sampling_probability``."""
+    if items:
+        session.execute(_BACK, list(items))
 
 
 def last(session: Session, user_id: int) -> list[Last]:
@@ -305,16 +311,19 @@ def _told(session: Session, document_id: int, prediction: Row[Any] | None) -> st
 def _tell(
     session: Session, document: Row[Any], told: str | None, label: str | None, prediction: Row[Any] | None, action: str
 ) -> None:
-    """An event where the label is another than upstream knows; an empty one says that none fits."""
-    if told == label:
-        return
-    event = {
+    """An event where the label is another than upstream knows."""
+    if told != label:
+        version = prediction.model_version_id if prediction else None
+        outbox.add(session, [(document.id, corrected(document, label, version, action))])
+
+
+def corrected(document: Row[Any], label: str | None, model_version_id: int | None, action: str) -> dict[str, str]:
+    """The event of a label that is another than upstream knows; an empty one says that none fits."""
+    return {
         "event": "corrected", "source": document.source, "id": document.external_id, "label": label or "",
-        "confidence": "", "decision": action,
-        "model_version": str(prediction.model_version_id) if prediction else "",
+        "confidence": "", "decision": action, "model_version": str(model_version_id or ""),
         "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
     }  # fmt: skip
-    outbox.add(session, [(document.id, event)])
 
 
 class Upstream(NamedTuple):

@@ -9,8 +9,9 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from db.models import AuditEvent, Label, QueueItem, Review
-from db.queries import decisions, labels, merge_labels, people, queue_items
+from db.queries import decisions, document_search, labels, merge_labels, people, queue_items
 from db.queries.decisions import Decision, Shares, Upstream
+from db.queries.document_search import Filters
 from db.queries.document_state import document_state
 from db.queries.labelled import import_examples, labelled_documents
 from db.session import session as open_session
@@ -66,6 +67,8 @@ def test_decisions_count_as_the_other_and_none_is_rewritten(session: Session) ->
     assert {document.id: document.review_ids for document in labelled_documents(session)} == ids
     assert session.execute(text("SELECT * FROM reviews ORDER BY id")).all() == before
     assert events(session) == [("doc-1", "b")]
+    found = document_search.search(session, Filters(decided="b"), None, 9).rows
+    assert {row.id: row.decided for row in found} == {one: "b", two: "b"}
     state = document_state(session, "mail", "doc-1")
     assert state is not None
     assert state.review is not None
