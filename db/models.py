@@ -424,6 +424,7 @@ class DeadLetter(Table):
     __table_args__ = (
         UniqueConstraint("lane", "entry_id"),
         Index("ix_dead_letters_source_external_id", "source", "external_id"),
+        Index("ix_dead_letters_reason", "reason", "id", postgresql_where=sql("requeued_at IS NULL")),
     )
 
 

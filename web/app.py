@@ -9,6 +9,7 @@ from web.auth import Tokens
 from web.limits import BodyLimit
 from web.problems import add_problems
 from web.routes import (
+    dead_pages,
     desk,
     document_pages,
     documents,
@@ -43,6 +44,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     for routes in (
         reviews, documents, models, training, health, pages, people, model_pages, desk, document_pages, label_pages,
+        dead_pages,
     ):  # fmt: skip
         app.include_router(routes.router)
     return app

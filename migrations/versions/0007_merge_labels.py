@@ -1,4 +1,4 @@
-"""Merge labels, find decisions by label, and keep a file between its preview and its import."""
+"""Merge labels, find decisions by label and dead letters by reason, keep a file until it is imported."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -21,6 +21,9 @@ def upgrade() -> None:
     op.create_index(
         "ix_reviews_proposed_label", "reviews", ["id"], postgresql_where=sa.text("proposed_label IS NOT NULL")
     )
+    op.create_index(
+        "ix_dead_letters_reason", "dead_letters", ["reason", "id"], postgresql_where=sa.text("requeued_at IS NULL")
+    )
     op.create_table(
         "import_files",
         sa.Column("token_hash", sa.LargeBinary(), nullable=False, comment="sha256 of what the preview's form carries"),
@@ -36,6 +39,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("import_files")
+    op.drop_index("ix_dead_letters_reason", table_name="dead_letters")
     op.drop_index("ix_reviews_proposed_label", table_name="reviews")
     op.drop_index("ix_reviews_label_id", table_name="reviews")
     op.drop_constraint(op.f("fk_labels_merged_into_id"), "labels")
