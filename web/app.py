@@ -14,6 +14,7 @@ from web.routes import (
     document_pages,
     documents,
     health,
+    import_pages,
     label_pages,
     model_pages,
     models,
@@ -44,7 +45,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     for routes in (
         reviews, documents, models, training, health, pages, people, model_pages, desk, document_pages, label_pages,
-        dead_pages,
+        dead_pages, import_pages,
     ):  # fmt: skip
         app.include_router(routes.router)
     return app

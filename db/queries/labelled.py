@@ -67,6 +67,10 @@ WITH incoming AS MATERIALIZED (
 )
 SELECT (SELECT count(*) FROM stored), (SELECT count(*) FROM reviewed)
 """)
+_KNOWN = text("""
+SELECT count(*) FROM json_to_recordset(CAST(:rows AS json)) AS row (source text, id text, hash text)
+JOIN documents ON documents.source = row.source AND external_id = row.id AND content_hash = decode(hash, 'hex')
+""")
 _SPLITS = text("""
 INSERT INTO document_splits (document_id, group_id, split, forced)
 SELECT * FROM json_to_recordset(CAST(:rows AS json))
@@ -127,6 +131,11 @@ def import_examples(session: Session, rows: str, labels: Sequence[str]) -> tuple
     session.execute(_LABELS, {"names": list(labels)})
     documents, reviews = session.execute(_IMPORT, {"rows": rows}).one()
     return int(documents), int(reviews)
+
+
+def count_known(session: Session, rows: str) -> int:
+    """How many of some examples (a JSON list of source, id and hash) are documents already."""
+    return int(session.scalar(_KNOWN, {"rows": rows}) or 0)
 
 
 def lock_splits(session: Session) -> None:
