@@ -67,8 +67,13 @@ class Document(Table):
 
     __table_args__ = (
         UniqueConstraint("source", "external_id", "content_hash"),
-        Index("ix_documents_received_at", "received_at", postgresql_using="brin"),
-    )
+        Index("ix_documents_received_at", "received_at", "id"),
+        # What it costs the intake, and why it is there: docs/decisions/0011-search.md
+        Index(
+            "ix_documents_words", sql("to_tsvector('simple'::regconfig, \"left\"(text, 100000))"),
+            postgresql_using="gin",
+        ),
+    )  # fmt: skip
 
 
 class Label(Table):
@@ -81,6 +86,9 @@ class Label(Table):
     description: Mapped[str] = mapped_column(server_default="", comment="the guideline that reviewers read")
     sensitive: Mapped[bool] = mapped_column(server_default=sql("false"), comment="texts are blurred until clicked")
     archived_at: Mapped[datetime | None]
+    merged_into_id: Mapped[int | None] = mapped_column(
+        ForeignKey("labels.id"), comment="whose decisions count as that label's"
+    )
 
 
 class ModelVersion(Table):
@@ -129,6 +137,7 @@ class Prediction(Table):
         CheckConstraint("kind IN ('live', 'rescore', 'shadow')", name="kind"),
         CheckConstraint("decision IN ('accept', 'review')", name="decision"),
         Index("ix_predictions_created_at", "created_at", postgresql_using="brin"),
+        Index("ix_predictions_label_id", "label_id", "document_id"),
     )
 
 
@@ -231,6 +240,8 @@ class Review(Table):
     __table_args__ = (
         CheckConstraint("action IN ('confirm', 'correct', 'skip', 'none_fits', 'undo')", name="action"),
         Index("ix_reviews_reviewer_id", "reviewer_id", "id"),
+        Index("ix_reviews_label_id", "label_id", "document_id", postgresql_where=sql("label_id IS NOT NULL")),
+        Index("ix_reviews_proposed_label", "id", postgresql_where=sql("proposed_label IS NOT NULL")),
         Index("uq_reviews_lease_token", "lease_token", unique=True, postgresql_where=sql("lease_token IS NOT NULL")),
         Index("ix_reviews_supersedes_id", "supersedes_id", postgresql_where=sql("supersedes_id IS NOT NULL")),
     )
@@ -280,6 +291,40 @@ class QueueItem(Table):
         Index("ix_queue_items_leased_to", "leased_to", postgresql_where=sql("leased_to IS NOT NULL")),
         Index("ix_queue_items_model_version_id", "model_version_id", "document_id"),
     )  # fmt: skip
+
+
+class ImportFile(Table):
+    """A file that a person looks at before it is imported; kept for an hour at most."""
+
+    __tablename__ = "import_files"
+
+    token_hash: Mapped[bytes] = mapped_column(
+        LargeBinary, primary_key=True, comment="sha256 of what the preview's form carries"
+    )
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    name: Mapped[str]
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime] = _now()
+
+
+class BulkDecision(Table):
+    """Documents that a person decides at once: looked at first, then decided, perhaps undone."""
+
+    __tablename__ = "bulk_decisions"
+
+    id: Mapped[int] = _id(Integer)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    label_id: Mapped[int | None] = mapped_column(ForeignKey("labels.id"), comment="null: to each what was predicted")
+    filters: Mapped[dict[str, Any]] = mapped_column(comment="the query string that found them")
+    document_ids: Mapped[list[int]] = mapped_column(ARRAY(BigInteger), comment="what was looked at, and no other")
+    label_ids: Mapped[list[int]] = mapped_column(ARRAY(Integer), comment="what each is given, in the same order")
+    looked_at: Mapped[dict[str, Any]] = mapped_column(comment="how many were found, and why some are left out")
+    created_at: Mapped[datetime] = _now()
+    decided_at: Mapped[datetime | None]
+    review_ids: Mapped[list[int] | None] = mapped_column(ARRAY(BigInteger))
+    waited: Mapped[dict[str, Any] | None] = mapped_column(comment="why each waited, by document id; an undo needs it")
+    undone_at: Mapped[datetime | None]
+    undone_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
 
 
 class DocumentSplit(Table):
@@ -380,7 +425,10 @@ class OutboxEvent(Table):
     attempts: Mapped[int] = mapped_column(SmallInteger, server_default=sql("0"))
     sent_at: Mapped[datetime | None]
 
-    __table_args__ = (Index("ix_outbox_unsent", "id", postgresql_where=sql("sent_at IS NULL")),)
+    __table_args__ = (
+        Index("ix_outbox_unsent", "id", postgresql_where=sql("sent_at IS NULL")),
+        Index("ix_outbox_document_id", "document_id"),
+    )
 
 
 class DeadLetter(Table):
@@ -403,6 +451,7 @@ class DeadLetter(Table):
     __table_args__ = (
         UniqueConstraint("lane", "entry_id"),
         Index("ix_dead_letters_source_external_id", "source", "external_id"),
+        Index("ix_dead_letters_reason", "reason", "id", postgresql_where=sql("requeued_at IS NULL")),
     )
 
 

@@ -1,5 +1,6 @@
 """Which columns of a file hold text, label and id, and what a row must be to be an example."""
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,7 @@ def find_columns(names: Sequence[str], columns: Columns, path: Path) -> Places:
 
 def make_row(line: int, texts: Sequence[str], label: str, id_: str) -> Row:
     """An example of a row's values, or the reason why it is none."""
-    text, label, id_ = "\n".join(texts), label.strip(), id_.strip()
+    text, label, id_ = "\n".join(texts), unicodedata.normalize("NFC", label).strip(), id_.strip()
     size = len(text.encode("utf-8", "surrogatepass"))
     if not text.strip():
         return Row(line, error="the text is empty")

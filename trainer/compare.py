@@ -1,7 +1,7 @@
 """A candidate beside the active version: both answer the same test documents, the gate decides."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from classifier.calibration import softmax
 from classifier.classifier import Classifier, load_classifier
 from db.models import ModelVersion
-from db.queries import model_versions
+from db.queries import labels, model_versions
 from db.queries.labelled import Labelled
 from db.session import session
 from sortline.errors import CheckpointError, TransientError
@@ -46,14 +46,15 @@ def compare(
     with session(settings.postgres_url) as opened:
         active = _rival(model_versions.active(opened))
         best = _rival(model_versions.best_ever(opened))
-    mine = _answers(_CANDIDATE, candidate, data.test)
+        merged = labels.merged(opened)
+    mine = _answers(_CANDIDATE, candidate, data.test, {})
     truth = _truth(data.test)
     if active is None:
         return _first(mine, truth, baselines, settings.gate_margin).to_dict()
     try:
         present = _load(settings, active)
-        theirs = _answers(active.version_id, present, data.test)
-        others = None if best in (None, active) else _answers_if_there(settings, best, data.test)
+        theirs = _answers(active.version_id, present, data.test, merged)
+        others = None if best in (None, active) else _answers_if_there(settings, best, data.test, merged)
     except (CheckpointError, TransientError) as error:
         sentence = f"the active version can't be loaded: {error}; a person decides"
         unknown = Criterion("accuracy against the active version", "undecided", sentence, {})
@@ -93,24 +94,30 @@ def _load(settings: Settings, rival: Rival) -> Classifier:
     return load_classifier(rival.checkpoint_uri, rival.sha256, settings)
 
 
-def _answers_if_there(settings: Settings, rival: Rival | None, documents: Sequence[Labelled]) -> Answers | None:
+def _answers_if_there(
+    settings: Settings, rival: Rival | None, documents: Sequence[Labelled], merged: Mapping[int, int]
+) -> Answers | None:
     """The best version's answers; an old checkpoint may have been removed."""
     assert rival is not None
     try:
-        return _answers(rival.version_id, _load(settings, rival), documents)
+        return _answers(rival.version_id, _load(settings, rival), documents, merged)
     except (CheckpointError, TransientError) as error:
         log.warning("model version %d, the best so far, can't be loaded: %s", rival.version_id, error)
         return None
 
 
-def _answers(version_id: int, classifier: Classifier, documents: Sequence[Labelled]) -> Answers:
+def _answers(
+    version_id: int, classifier: Classifier, documents: Sequence[Labelled], merged: Mapping[int, int]
+) -> Answers:
+    """What a version says; a label that was merged since it was trained counts as the one it was merged into."""
     texts = [document.text for document in documents]
     if not texts:
         return Answers(version_id, np.empty(0, np.int64), 0.0, 0.0)
     classifier.warm()
     logits = classifier.logits(texts)
     probabilities = softmax(logits, classifier.calibration.temperature)
-    predicted = np.array(classifier.checkpoint.label_ids, np.int64)[probabilities.argmax(axis=1)]
+    label_ids = [merged.get(id_, id_) for id_ in classifier.checkpoint.label_ids]
+    predicted = np.array(label_ids, np.int64)[probabilities.argmax(axis=1)]
     ece = expected_calibration_error(probabilities.max(axis=1), predicted == _truth(documents))
     return Answers(version_id, predicted, ece, 0.0)
 

@@ -38,6 +38,13 @@ def read_delimited(text: str, delimiter: str, columns: Columns, path: Path) -> I
             yield _row(line, cells, places)
 
 
+def column_names(text: str, delimiter: str, header: bool = True) -> list[str]:
+    """Names of the columns, from the first row that can be read; numbers from 1 without a header."""
+    lines = list(io.StringIO(text, newline=""))
+    cells = next((cells for _, cells, error in _parsed(lines, delimiter or _delimiter(lines)) if not error), [])
+    return [cell.removeprefix("\ufeff") for cell in cells] if header else [str(i + 1) for i in range(len(cells))]
+
+
 def _row(line: int, cells: Sequence[str], places: Places) -> Row:
     id_ = "" if places.id is None else cells[places.id]
     return make_row(line, [cells[i] for i in places.texts], cells[places.label], id_)

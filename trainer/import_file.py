@@ -72,7 +72,7 @@ def import_file(
     """
     began = time.monotonic()
     report = ImportReport()
-    examples = _unique(_counted(read_examples(path, columns, encoding), on_progress), source, report)
+    examples = unique_examples(_counted(read_examples(path, columns, encoding), on_progress), source, report)
     if report.bad and (strict or not examples):
         line, reason = min(report.bad)
         raise ImportFileError(f"{path}: line {line}: {reason}; nothing was imported")
@@ -99,7 +99,7 @@ def _counted(rows: Iterable[Row], on_progress: OnProgress) -> Iterator[Row]:
             on_progress(count, None, "reading")
 
 
-def _unique(rows: Iterable[Row], source: str, report: ImportReport) -> list[dict[str, Any]]:
+def unique_examples(rows: Iterable[Row], source: str, report: ImportReport) -> list[dict[str, Any]]:
     """The examples to store, one a text and id; what is wrong with the other rows goes into the report."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for row in rows:

@@ -7,9 +7,9 @@ from typing import Any
 
 from sortline.errors import ImportFileError
 from trainer.columns import Columns, Row, find_columns, make_row
-from trainer.delimited import read_delimited
+from trainer.delimited import column_names, read_delimited
 
-__all__ = ["Columns", "Row", "read_examples"]
+__all__ = ["Columns", "Row", "read_examples", "read_names"]
 
 _MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb": "utf-8-sig"}
 _PARQUET_ROWS = 4096
@@ -37,6 +37,22 @@ def read_examples(path: Path, columns: Columns, encoding: str = "") -> Iterator[
             yield from read_delimited(_decode(path, encoding), delimiter, columns, path)
     except OSError as error:
         raise ImportFileError(f"{path} can't be read: {error.strerror or error}") from None
+
+
+def read_names(path: Path, encoding: str = "", header: bool = True) -> list[str]:
+    """Names of a file's columns, as its first row tells them; numbers from 1 of one without a header.
+
+    Raises:
+        ImportFileError: the file or its encoding can't be read.
+    """
+    kind = path.suffix.lower().lstrip(".")
+    if kind == "parquet":
+        records = _parquet(path)
+    elif kind in {"jsonl", "ndjson", "json"}:
+        records = _json_lines(_decode(path, encoding), path)
+    else:
+        return column_names(_decode(path, encoding), "\t" if kind in {"tsv", "tab"} else "", header)
+    return next((list(record) for _, record in records if isinstance(record, dict)), [])
 
 
 def _decode(path: Path, encoding: str) -> str:
@@ -94,8 +110,14 @@ def _json_lines(text: str, path: Path) -> Iterator[tuple[int, Any]]:
 
 def _parquet(path: Path) -> Iterator[tuple[int, Any]]:
     """Rows of a Parquet file; a row's number, from 1, stands for its line."""
-    import pyarrow
-    import pyarrow.parquet
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ModuleNotFoundError:
+        raise ImportFileError(
+            f"{path}: Parquet can't be read here, for pyarrow is not installed; save it as CSV or JSONL, or use "
+            "`sortline import` where the trainer is installed"
+        ) from None
 
     row = 0
     try:

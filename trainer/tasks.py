@@ -6,7 +6,7 @@ import time
 from kombu.exceptions import OperationalError
 from sqlalchemy.exc import DBAPIError
 
-from db.queries import outbox, rescore, training_runs
+from db.queries import import_files, outbox, rescore, training_runs
 from db.session import session
 from sortline.errors import ConflictError, SortlineError, TransientError
 from trainer import trigger
@@ -56,6 +56,7 @@ def expire_leases() -> None:
     with session(settings.postgres_url) as opened:
         lost = training_runs.expire(opened, settings.training_silent_s, settings.training_attempts)
         waiting = training_runs.waiting(opened, _UNDELIVERED_S)
+        import_files.prune(opened)
         opened.commit()
         newest, unfinished = training_runs.newest(opened), training_runs.unfinished(opened)
     for run in lost:

@@ -8,7 +8,22 @@ from web.accepted import AcceptedCount
 from web.auth import Tokens
 from web.limits import BodyLimit
 from web.problems import add_problems
-from web.routes import desk, documents, explanations, health, model_pages, models, pages, people, reviews, training
+from web.routes import (
+    dead_pages,
+    desk,
+    document_pages,
+    documents,
+    explanations,
+    health,
+    import_pages,
+    label_pages,
+    model_pages,
+    models,
+    pages,
+    people,
+    reviews,
+    training,
+)
 from worker.queue import DocumentQueue, connect
 
 
@@ -29,6 +44,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.tokens = Tokens(settings.postgres_url)
     add_problems(app)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
-    for routes in (reviews, documents, models, training, health, pages, people, model_pages, desk, explanations):
+    for routes in (
+        reviews, documents, models, training, health, pages, people, model_pages, desk, document_pages, label_pages,
+        dead_pages, import_pages, explanations,
+    ):  # fmt: skip
         app.include_router(routes.router)
     return app

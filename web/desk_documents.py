@@ -21,7 +21,7 @@ WHY = {
     "repeat": "once more",
 }
 # These two would give away what they are for.
-_TOLD_AS = {"overlap": "doubtful", "repeat": "doubtful"}
+TOLD_AS = {"overlap": "doubtful", "repeat": "doubtful"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +58,16 @@ class DeskDocument:
 
 
 def desk_document(leased: Leased, labels: Mapping[int, Label]) -> DeskDocument:
-    """What the page shows; ``labels``: all, by id."""
+    """What the page shows; ``labels``: all, by id. A merged label shows as the one that it was merged into."""
     hidden = leased.label_id is not None and leased.shown is None
     choices = _choices(leased, labels, hidden)
-    first = labels.get(leased.label_id or leased.suggested_label_id or 0)
-    reason = _TOLD_AS.get(leased.reason, leased.reason)
+    predicted = _as_label(labels, leased.label_id)
+    first = predicted or _as_label(labels, leased.suggested_label_id)
+    reason = TOLD_AS.get(leased.reason, leased.reason)
     return DeskDocument(
         leased.document_id, leased.lease_token, leased.source, leased.external_id,
         f"{leased.received_at:%Y-%m-%d %H:%M}", visible(leased.text), reason, WHY[reason], leased.note, choices,
-        bool(choices) and leased.shown is not None and choices[0].id == leased.label_id,
+        bool(choices) and leased.shown is not None and predicted is not None and choices[0].id == predicted.id,
         bool(choices) and leased.shown is not None, hidden,
         first is not None and first.sensitive,
     )  # fmt: skip
@@ -77,9 +78,18 @@ def _choices(leased: Leased, labels: Mapping[int, Label], hidden: bool) -> list[
         in_use = sorted((label for label in labels.values() if label.archived_at is None), key=lambda each: each.name)
         return [Choice(label.id, label.name, None) for label in in_use] if len(in_use) <= _MOST_CHOICES else []
     if leased.probabilities is None or leased.label_ids is None:
-        ids: list[tuple[int, float | None]] = [(leased.suggested_label_id, None)] if leased.suggested_label_id else []
-    else:
-        pairs = sorted(zip(leased.probabilities, leased.label_ids, strict=True), reverse=True)
-        ids = [(label_id, probability) for probability, label_id in pairs[: 2 * _MOST_CHOICES]]
-    usable = [(labels[id_], p) for id_, p in ids if id_ in labels and labels[id_].archived_at is None]
-    return [Choice(label.id, label.name, p) for label, p in usable[:_MOST_CHOICES]]
+        suggested = _as_label(labels, leased.suggested_label_id)
+        return [Choice(suggested.id, suggested.name, None)] if suggested and suggested.archived_at is None else []
+    sure: dict[int, float] = {}
+    for label_id, probability in zip(leased.label_ids, leased.probabilities, strict=True):
+        label = _as_label(labels, label_id)
+        if label is not None and label.archived_at is None:
+            sure[label.id] = sure.get(label.id, 0.0) + probability
+    likeliest = sorted(sure, key=lambda id_: sure[id_], reverse=True)[:_MOST_CHOICES]
+    return [Choice(id_, labels[id_].name, sure[id_]) for id_ in likeliest]
+
+
+def _as_label(labels: Mapping[int, Label], label_id: int | None) -> Label | None:
+    """The label, or the one that it was merged into."""
+    label = labels.get(label_id or 0)
+    return labels.get(label.merged_into_id) if label is not None and label.merged_into_id else label

@@ -3,13 +3,14 @@
 import hashlib
 import hmac
 import ipaddress
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, NamedTuple
 from urllib.parse import parse_qs, quote, urlsplit
 
 from fastapi import Depends, HTTPException, Request, Response
+from starlette.datastructures import UploadFile
 
 from db.queries import people
 from db.session import session
@@ -18,6 +19,14 @@ COOKIE = "__Host-sortline"
 _MOST_FORM_BYTES = 100_000
 
 Form = dict[str, str]
+
+
+class Upload(NamedTuple):
+    """A form that was posted with a file."""
+
+    fields: Form
+    name: str
+    content: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +88,8 @@ def at_least(role: str) -> Callable[[Request], Person]:
     def check(request: Request) -> Person:
         person = signed_in(request)
         if person is None:
-            back = request.url.path if request.method == "GET" else "/"  # a form's address is no page
+            asked = f"?{request.url.query}" if request.url.query else ""
+            back = request.url.path + asked if request.method == "GET" else "/"  # a form's address is no page
             raise HTTPException(303, "Sign in first.", {"Location": f"/sign-in?next={quote(back)}"})
         if not person.may(role):
             raise HTTPException(403, f"This is for the role {role}; {person.name} has the role {person.role}.")
@@ -131,7 +141,20 @@ def _scripted(request: Request) -> Person:
     return person
 
 
+async def _upload(request: Request) -> AsyncIterator[Upload]:
+    """A form with a file, which must come from a page of ours and carry its session's token."""
+    _from_our_page(request)
+    async with request.form(max_files=1, max_fields=20, max_part_size=10_000) as posted:
+        fields = {name: value for name, value in posted.items() if isinstance(value, str)}
+        file = posted.get("file")
+        _checked(request, fields)
+        if not isinstance(file, UploadFile):
+            raise HTTPException(422, "The form holds no file.")
+        yield Upload(fields, file.filename or "", await file.read())
+
+
 PostedForm = Annotated[Form, Depends(_checked)]
+PostedFile = Annotated[Upload, Depends(_upload)]
 Scripted = Annotated[Person, Depends(_scripted)]
 Reviewer = Annotated[Person, Depends(at_least("reviewer"))]
 Lead = Annotated[Person, Depends(at_least("lead"))]

@@ -119,6 +119,8 @@ class DocumentQueue:
             ServerUnreachableError: Redis is away.
         """
         stream = self.settings.stream(lane)
+        if not entries:
+            return
         with reaching(self.client), self.client.pipeline(transaction=True) as pipe:
             for fields in entries:
                 # Not xadd(), which takes a dictionary: a bad entry may name a field twice.

@@ -3,7 +3,7 @@
 Events of a document get their ids in the order of commits, because who writes one holds the document's row.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -12,11 +12,10 @@ import orjson
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
-from db.queries import outbox, queue_items
+from db.queries import labels, outbox, queue_items
 from sortline.errors import ConflictError, InvalidInputError, NotFoundError
 
 MOST_NOTE = 2000
-MOST_LABEL_NAME = 200
 UNDO_LAST = 10
 
 _REPEAT_AFTER_H = 24
@@ -26,7 +25,6 @@ _SOMEBODY_ELSE_WITHIN_DAYS = 7
 _LOCK = text("SELECT id, source, external_id FROM documents WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
 _ITEM = text("SELECT * FROM queue_items WHERE document_id = :document_id FOR UPDATE")
 _SAME = text("SELECT * FROM reviews WHERE lease_token = :token")
-_LABEL = text("SELECT name, archived_at FROM labels WHERE id = :id")
 _PREDICTION = text("""
 SELECT label_id, labels.name AS label, confidence, model_version_id FROM predictions JOIN labels ON labels.id = label_id
 WHERE document_id = :document_id AND kind <> 'shadow'
@@ -34,7 +32,8 @@ ORDER BY predictions.created_at DESC, model_version_id DESC LIMIT 1
 """)
 _STANDING = text("""
 SELECT reviews.id, action, label_id, labels.name AS label, users.name AS reviewer, reviews.created_at
-FROM reviews LEFT JOIN labels ON labels.id = label_id JOIN users ON users.id = reviewer_id
+FROM reviews LEFT JOIN labels given ON given.id = label_id
+LEFT JOIN labels ON labels.id = coalesce(given.merged_into_id, given.id) JOIN users ON users.id = reviewer_id
 WHERE document_id = :document_id AND action IN ('confirm', 'correct', 'none_fits')
   AND NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = reviews.id)
 ORDER BY reviews.created_at DESC, reviews.id DESC LIMIT 1
@@ -66,7 +65,8 @@ SELECT EXISTS (SELECT FROM user_sessions WHERE user_id <> :user_id
 """)
 _LAST = text("""
 SELECT reviews.id, reviews.document_id, action, labels.name AS label, left(text, 120) AS text FROM reviews
-JOIN documents ON documents.id = document_id LEFT JOIN labels ON labels.id = label_id
+JOIN documents ON documents.id = document_id LEFT JOIN labels given ON given.id = label_id
+LEFT JOIN labels ON labels.id = coalesce(given.merged_into_id, given.id)
 WHERE reviewer_id = :user_id AND action <> 'undo' AND lease_token IS NOT NULL
   AND NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = reviews.id)
 ORDER BY reviews.id DESC LIMIT :limit
@@ -142,12 +142,13 @@ def decide(session: Session, decision: Decision, user_id: int, shares: Shares) -
         NotFoundError: there is no such document.
     """
     _check(decision)
+    chosen = None if decision.label_id is None else labels.hold(session, decision.label_id)
     document = _lock(session, decision.document_id)
     item = session.execute(_ITEM, {"document_id": decision.document_id}).one_or_none()
     if item is None or item.lease_token != decision.token or item.leased_to != user_id:
-        return _earlier(session, decision, user_id)
+        return _earlier(session, decision, chosen, user_id)
     prediction = session.execute(_PREDICTION, {"document_id": decision.document_id}).one_or_none()
-    action, label = _action(session, decision, item.shown or (prediction and prediction._mapping))
+    action, label = _action(session, decision, chosen, item.shown or (prediction and prediction._mapping))
     told = _told(session, decision.document_id, prediction)
     review_id = _insert(
         session, document_id=decision.document_id, reviewer_id=user_id, action=action, label_id=decision.label_id,
@@ -189,9 +190,15 @@ def undo(session: Session, review_id: int, user_id: int, lease_s: float) -> int 
         return None
     asked = {"document_id": document.id, "sampling_probability": review.sampling_probability}
     # A skipped document waits still, with a reason of its own where it was flagged; what else waits was decided.
-    session.execute(_BACK, {**asked, "reason": review.reason})
+    put_back(session, [{**asked, "reason": review.reason}])
     # What was hidden stays hidden: how much a prediction sways is told from what people saw.
     return queue_items.lease(session, [document.id], user_id, lease_s, float(review.shown_prediction is None))
+
+
+def put_back(session: Session, items: Sequence[dict[str, Any]]) -> None:
+    """Let documents wait again for what they waited for: ``document_id``, ``reason``, ``sampling_probability``."""
+    if items:
+        session.execute(_BACK, list(items))
 
 
 def last(session: Session, user_id: int) -> list[Last]:
@@ -218,8 +225,8 @@ def _check(decision: Decision) -> None:
         raise InvalidInputError("a label belongs to the action label, and to no other")
     if len(decision.note or "") > MOST_NOTE:
         raise InvalidInputError(f"a note has at most {MOST_NOTE:,} characters")
-    if len(decision.proposed_label or "") > MOST_LABEL_NAME:
-        raise InvalidInputError(f"a label has at most {MOST_LABEL_NAME} characters")
+    if len(decision.proposed_label or "") > labels.MOST_NAME:
+        raise InvalidInputError(f"a label has at most {labels.MOST_NAME} characters")
 
 
 def _lock(session: Session, document_id: int) -> Row[Any]:
@@ -229,7 +236,7 @@ def _lock(session: Session, document_id: int) -> Row[Any]:
     return document
 
 
-def _earlier(session: Session, decision: Decision, user_id: int) -> Decided:
+def _earlier(session: Session, decision: Decision, chosen: Row[Any] | None, user_id: int) -> Decided:
     """The same decision, from a click before; anything else is in conflict."""
     row = session.execute(_SAME, {"token": decision.token}).one_or_none()
     wanted = {"label": ("confirm", "correct"), "flag": ("skip",)}.get(decision.action, (decision.action,))
@@ -237,20 +244,21 @@ def _earlier(session: Session, decision: Decision, user_id: int) -> Decided:
         raise ConflictError(what_happened(session, decision.document_id))
     if row.action not in wanted or row.label_id != decision.label_id:
         raise ConflictError(what_happened(session, decision.document_id))
-    label = session.execute(_LABEL, {"id": row.label_id}).one_or_none()
-    return Decided(row.id, row.action, label.name if label else None, again=True)
+    return Decided(row.id, row.action, chosen.name if chosen else None, again=True)
 
 
-def _action(session: Session, decision: Decision, predicted: Any) -> tuple[str, str | None]:
+def _action(session: Session, decision: Decision, chosen: Row[Any] | None, predicted: Any) -> tuple[str, str | None]:
     if decision.action != "label":
         return ("none_fits" if decision.action == "none_fits" else "skip"), None
-    label = session.execute(_LABEL, {"id": decision.label_id}).one_or_none()
-    if label is None:
+    if chosen is None:
         raise InvalidInputError("there is no such label")
-    if label.archived_at is not None:
-        raise InvalidInputError(f"the label {label.name} was archived; choose another")
-    same = predicted is not None and predicted["label_id"] == decision.label_id
-    return ("confirm" if same else "correct"), label.name
+    if chosen.merged_into_id is not None:
+        into = labels.get(session, chosen.merged_into_id).name
+        raise InvalidInputError(f"the label {chosen.name} was merged into {into}; choose that, or another")
+    if chosen.archived_at is not None:
+        raise InvalidInputError(f"the label {chosen.name} was archived; choose another")
+    same = predicted is not None and labels.counts_as(session, predicted["label_id"], chosen.id)
+    return ("confirm" if same else "correct"), chosen.name
 
 
 def _insert(session: Session, **values: Any) -> int:
@@ -303,16 +311,19 @@ def _told(session: Session, document_id: int, prediction: Row[Any] | None) -> st
 def _tell(
     session: Session, document: Row[Any], told: str | None, label: str | None, prediction: Row[Any] | None, action: str
 ) -> None:
-    """An event where the label is another than upstream knows; an empty one says that none fits."""
-    if told == label:
-        return
-    event = {
+    """An event where the label is another than upstream knows."""
+    if told != label:
+        version = prediction.model_version_id if prediction else None
+        outbox.add(session, [(document.id, corrected(document, label, version, action))])
+
+
+def corrected(document: Row[Any], label: str | None, model_version_id: int | None, action: str) -> dict[str, str]:
+    """The event of a label that is another than upstream knows; an empty one says that none fits."""
+    return {
         "event": "corrected", "source": document.source, "id": document.external_id, "label": label or "",
-        "confidence": "", "decision": action,
-        "model_version": str(prediction.model_version_id) if prediction else "",
+        "confidence": "", "decision": action, "model_version": str(model_version_id or ""),
         "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
     }  # fmt: skip
-    outbox.add(session, [(document.id, event)])
 
 
 class Upstream(NamedTuple):
@@ -335,20 +346,17 @@ def add_upstream(session: Session, decisions: Sequence[Upstream]) -> int:
     Raises:
         InvalidInputError: a label is unknown or archived; nothing is written.
     """
+    known = labels.hold_named(session, sorted({each.label for each in decisions if each.label is not None}))
     documents = {
         row.id: row for row in session.execute(_LOCK, {"ids": sorted({each.document_id for each in decisions})})
     }
-    return sum(_add_upstream(session, documents[each.document_id], each) for each in decisions)
+    return sum(_add_upstream(session, documents[each.document_id], known, each) for each in decisions)
 
 
-def _add_upstream(session: Session, document: Row[Any], given: Upstream) -> bool:
-    label = None
-    if given.label is not None:
-        label = session.execute(
-            text("SELECT id, archived_at FROM labels WHERE name = :name"), {"name": given.label}
-        ).one_or_none()
-        if label is None or label.archived_at is not None:
-            raise InvalidInputError(f"there is no label {given.label[:100]!r} in use")
+def _add_upstream(session: Session, document: Row[Any], known: Mapping[str, Row[Any]], given: Upstream) -> bool:
+    if given.label is not None and given.label not in known:
+        raise InvalidInputError(f"there is no label {given.label[:100]!r} in use")
+    label = None if given.label is None else known[given.label]
     user_id = session.execute(
         text("""
         WITH made AS (INSERT INTO users (name, role) VALUES (:name, 'upstream') ON CONFLICT DO NOTHING RETURNING id)
@@ -370,7 +378,8 @@ def _add_upstream(session: Session, document: Row[Any], given: Upstream) -> bool
     told = _told(session, document.id, prediction)
     action = "none_fits"
     if label_id is not None:
-        action = "confirm" if prediction is not None and prediction.label_id == label_id else "correct"
+        same = prediction is not None and labels.counts_as(session, prediction.label_id, label_id)
+        action = "confirm" if same else "correct"
     _insert(
         session, document_id=document.id, reviewer_id=user_id, action=action, label_id=label_id, reason="upstream",
         note=given.note, supersedes_id=mine.id if mine is not None else None,
@@ -380,5 +389,5 @@ def _add_upstream(session: Session, document: Row[Any], given: Upstream) -> bool
         text("DELETE FROM queue_items WHERE document_id = :document_id AND reason <> 'audit'"),
         {"document_id": document.id},
     )
-    _tell(session, document, told, given.label, prediction, action)
+    _tell(session, document, told, label.label if label is not None else None, prediction, action)
     return True

@@ -14,7 +14,8 @@ ORDER BY entry_order(entry_id) DESC NULLS LAST, predictions.created_at DESC LIMI
 """)
 _REVIEWED = text("""
 SELECT action, labels.name AS label, users.name AS reviewer, reviews.created_at
-FROM reviews LEFT JOIN labels ON labels.id = label_id JOIN users ON users.id = reviewer_id
+FROM reviews LEFT JOIN labels given ON given.id = label_id
+LEFT JOIN labels ON labels.id = coalesce(given.merged_into_id, given.id) JOIN users ON users.id = reviewer_id
 WHERE document_id = :document_id AND action IN ('confirm', 'correct', 'none_fits')
   AND NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = reviews.id)
 ORDER BY reviews.created_at DESC, reviews.id DESC LIMIT 1

@@ -7,7 +7,8 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 # Each reviewer has one vote, the newest decision that no undo supersedes; skips decide nothing. The majority wins,
-# the latest where votes are even.
+# the latest where votes are even. A vote for a label that was merged is one for the label it was merged into: the
+# decision itself stays as it was made, and it is what a snapshot names.
 _LABELLED = text("""
 WITH standing AS (
   SELECT DISTINCT ON (document_id, reviewer_id) document_id, id, label_id, reason, created_at FROM reviews
@@ -15,10 +16,10 @@ WITH standing AS (
     AND NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = reviews.id)
   ORDER BY document_id, reviewer_id, created_at DESC, id DESC
 ), voted AS (
-  SELECT document_id, label_id, count(*) AS votes, max(created_at) AS newest_at,
-         array_agg(id ORDER BY id) AS review_ids,
+  SELECT document_id, coalesce(merged_into_id, label_id) AS label_id, count(*) AS votes,
+         max(created_at) AS newest_at, array_agg(standing.id ORDER BY standing.id) AS review_ids,
          bool_or(reason = 'import') AS imported, bool_or(reason = 'audit') AS audited
-  FROM standing GROUP BY document_id, label_id
+  FROM standing LEFT JOIN labels ON labels.id = label_id GROUP BY 1, 2
 ), decided AS (
   SELECT DISTINCT ON (document_id) document_id, label_id, review_ids, count(*) OVER labels > 1 AS conflict,
          bool_or(imported) OVER labels AS imported, bool_or(audited) OVER labels AS audited
@@ -65,6 +66,10 @@ WITH incoming AS MATERIALIZED (
   DELETE FROM queue_items USING reviewed WHERE queue_items.document_id = reviewed.document_id
 )
 SELECT (SELECT count(*) FROM stored), (SELECT count(*) FROM reviewed)
+""")
+_KNOWN = text("""
+SELECT count(*) FROM json_to_recordset(CAST(:rows AS json)) AS row (source text, id text, hash text)
+JOIN documents ON documents.source = row.source AND external_id = row.id AND content_hash = decode(hash, 'hex')
 """)
 _SPLITS = text("""
 INSERT INTO document_splits (document_id, group_id, split, forced)
@@ -126,6 +131,11 @@ def import_examples(session: Session, rows: str, labels: Sequence[str]) -> tuple
     session.execute(_LABELS, {"names": list(labels)})
     documents, reviews = session.execute(_IMPORT, {"rows": rows}).one()
     return int(documents), int(reviews)
+
+
+def count_known(session: Session, rows: str) -> int:
+    """How many of some examples (a JSON list of source, id and hash) are documents already."""
+    return int(session.scalar(_KNOWN, {"rows": rows}) or 0)
 
 
 def lock_splits(session: Session) -> None:

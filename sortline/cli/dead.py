@@ -1,22 +1,20 @@
 """sortline dead: entries that could not be classified."""
 
+import getpass
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import click
-import redis
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy.orm import Session
 
 from db.models import DeadLetter
 from db.queries import dead_letters
 from db.session import session
 from sortline.errors import NotFoundError
-from sortline.settings import Settings, get_settings
-from worker.queue import check_lane, connect, reaching, unpack_entry
-
-_PAGE = 100
+from sortline.settings import get_settings
+from worker.queue import DocumentQueue, connect
+from worker.requeue import requeue as send_again
 
 
 @click.group()
@@ -54,36 +52,13 @@ def requeue(ids: tuple[int, ...], reason: str | None, every: bool, as_json: bool
     if bool(ids) + bool(reason) + every != 1:
         raise click.UsageError("name ids, or --reason, or --all")
     settings = get_settings()
-    client = connect(settings)
-    with session(settings.postgres_url) as opened, reaching(client), client:
-        requeued = sum(_requeue(opened, client, settings, page) for page in _pages(opened, ids, reason))
-    click.echo(json.dumps({"requeued": requeued}) if as_json else f"{requeued:,} requeued")
-
-
-def _pages(opened: Session, ids: Sequence[int], reason: str | None) -> Iterator[Sequence[DeadLetter]]:
-    """Letters to requeue, some at a time: a letter can hold a mebibyte."""
-    if ids:
-        letters = dead_letters.by_ids(opened, ids)
-        missing = sorted(set(ids) - {letter.id for letter in letters})
+    with session(settings.postgres_url) as opened, connect(settings) as client:
+        missing = sorted(set(ids) - dead_letters.waiting(opened, ids))
         if missing:
             raise NotFoundError(f"no dead letter waits with id {', '.join(map(str, missing))}")
-        yield letters
-        return
-    while letters := dead_letters.listing(opened, reason, _PAGE):
-        yield letters
-        opened.expunge_all()
-
-
-def _requeue(opened: Session, client: redis.Redis, settings: Settings, letters: Sequence[DeadLetter]) -> int:
-    for letter in letters:
-        # By hand, not by a dict: an entry may hold a field twice.
-        fields = [part for field in unpack_entry(letter.raw) for part in field]
-        if fields:  # XADD takes no empty entry, and there is nothing to classify in one
-            stream = settings.stream(check_lane(letter.lane))
-            client.execute_command("XADD", stream, "*", *fields)  # type: ignore[no-untyped-call]
-        dead_letters.mark_requeued(opened, letter.id)
-        opened.commit()  # one by one: a crash sends a letter twice at most, and never loses one
-    return len(letters)
+        queue = DocumentQueue(client, settings)
+        requeued = send_again(opened, queue, getpass.getuser(), reason, ids or None)
+    click.echo(json.dumps({"requeued": requeued}) if as_json else f"{requeued:,} requeued")
 
 
 def _describe(letter: DeadLetter) -> dict[str, object]:

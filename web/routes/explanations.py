@@ -7,7 +7,6 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Resp
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
-from db.models import Label
 from db.queries import explanations, labels, model_versions, queue_items
 from db.queries.explanations import Key
 from db.queries.queue_items import Leased
@@ -67,7 +66,7 @@ def explain(request: Request, person: Scripted, wanted: Wanted) -> Response:
 def words(request: Request, person: Reviewer, id: LabelId) -> HTMLResponse:
     """The words that speak for a label over many documents."""
     with session(request.app.state.settings.postgres_url) as opened:
-        label, version = _label(opened, id), model_versions.active(opened)
+        label, version = labels.get(opened, id), model_versions.active(opened)
         explained, counts = [], {}
         if version is not None:
             explained = list(explanations.of_label(opened, version.id, id, _MOST_DOCUMENTS, _CHARS))
@@ -86,7 +85,7 @@ def explain_label(request: Request, _person: Reviewer, _form: PostedForm, id: La
     """Lets a worker explain the label's newest documents; asked twice, they are explained once."""
     settings = request.app.state.settings
     with session(settings.postgres_url) as opened:
-        _label(opened, id)
+        labels.get(opened, id)
         version = model_versions.active(opened)
         if version is None or id not in version.label_ids:
             raise ConflictError("no active model version knows this label")
@@ -107,10 +106,3 @@ def _leased(opened: Session, person: Person, wanted: Wanted) -> Leased:
     if wanted.label_id not in (leased.label_ids or []):
         raise NotFoundError(f"the model that classified this document does not know label {wanted.label_id}")
     return leased
-
-
-def _label(opened: Session, id_: int) -> Label:
-    found = labels.get(opened, id_)
-    if found is None:
-        raise NotFoundError(f"there is no label {id_}")
-    return found

@@ -1,0 +1,228 @@
+"""Deciding many documents at once: what is looked at is stored, exactly that is decided, and all of it can be undone.
+
+Left out is what somebody decided, or has before them, and what waits for an audit, a second opinion or once more: those
+are worth something only where they are decided without having seen what others or the model say. The decisions have the
+reason ``bulk``: they train, and never validate, calibrate or test.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import Row, text
+from sqlalchemy.orm import Session
+
+from db.models import AuditEvent, BulkDecision, Label
+from db.queries import document_search, outbox
+from db.queries.decisions import corrected, put_back
+from db.queries.document_search import BLIND, Filters
+from db.queries.labels import hold
+from sortline.errors import ConflictError, InvalidInputError, NotFoundError
+
+MOST = 1_000
+_LOOKED_AT = 10_000
+_KEPT_H = 24  # of what was looked at and not decided
+
+_LOCK = text("SELECT id FROM documents WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
+_LOCK_ITEMS = text("SELECT document_id FROM queue_items WHERE document_id = ANY(:ids) ORDER BY document_id FOR UPDATE")
+_STANDS = text("""
+SELECT d.id, source, external_id, said.label_id, labels.name AS label, labels.archived_at IS NOT NULL AS archived,
+  said.model_version_id, standing.id IS NOT NULL AS decided, decided_label.name AS decided_label,
+  queue_items.reason AS waits_because, coalesce(lease_until > now(), false) AS held
+FROM unnest(CAST(:ids AS bigint[])) WITH ORDINALITY AS asked (id, place) JOIN documents d ON d.id = asked.id
+LEFT JOIN LATERAL (
+  SELECT label_id, model_version_id FROM predictions WHERE document_id = d.id AND kind <> 'shadow'
+  ORDER BY created_at DESC, model_version_id DESC LIMIT 1) said ON true
+LEFT JOIN labels ON labels.id = said.label_id
+LEFT JOIN LATERAL (
+  SELECT id, label_id FROM reviews WHERE document_id = d.id AND action IN ('confirm', 'correct', 'none_fits')
+    AND NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = reviews.id)
+  ORDER BY created_at DESC, id DESC LIMIT 1) standing ON true
+LEFT JOIN labels given ON given.id = standing.label_id
+LEFT JOIN labels decided_label ON decided_label.id = coalesce(given.merged_into_id, given.id)
+LEFT JOIN queue_items ON queue_items.document_id = d.id
+ORDER BY place
+""")
+_DECIDE = text("""
+INSERT INTO reviews (document_id, reviewer_id, action, label_id, reason)
+SELECT document_id, :user_id, action, label_id, 'bulk' FROM json_to_recordset(CAST(:rows AS json))
+AS row (document_id bigint, action text, label_id integer) RETURNING id
+""")
+_UNDO = text("""
+INSERT INTO reviews (document_id, reviewer_id, action, reason, supersedes_id)
+SELECT document_id, :user_id, 'undo', 'bulk', id FROM reviews
+WHERE id = ANY(:ids) AND NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = reviews.id)
+""")
+_DONE_WITH = text("DELETE FROM queue_items WHERE document_id = ANY(:ids)")
+_FORGET = text("""
+DELETE FROM bulk_decisions WHERE decided_at IS NULL AND created_at < now() - make_interval(hours => :hours)
+""")
+
+# Why a document is left out, in the order in which it is told.
+LEFT_OUT = ("decided", "held", "blind", "unpredicted", "archived")
+
+
+def look(
+    session: Session, filters: Filters, label_id: int | None, user_id: int, asked: Mapping[str, str]
+) -> BulkDecision:
+    """Store which documents would be decided: the newest 1,000 that are found and not left out.
+
+    Args:
+        label_id: what they are given; None: to each what was predicted.
+        asked: the query string that the filters came from.
+
+    Raises:
+        InvalidInputError: there is no such label in use, or what the filters name is unknown.
+    """
+    if label_id is not None:
+        _check_label(session, label_id)
+    session.execute(_FORGET, {"hours": _KEPT_H})
+    ids = document_search.first_ids(session, filters, _LOOKED_AT + 1)
+    found = session.execute(_STANDS, {"ids": ids[:_LOOKED_AT]}).all()
+    why = [_left_out(row, label_id) for row in found]
+    chosen = [row for row, reason in zip(found, why, strict=True) if reason is None]
+    taken = chosen[:MOST]
+    left_out = Counter(reason for reason in why if reason is not None)
+    bulk = BulkDecision(
+        user_id=user_id, label_id=label_id, filters=dict(asked), document_ids=[row.id for row in taken],
+        label_ids=[label_id if label_id is not None else row.label_id for row in taken],
+        looked_at={
+            "found": len(found), "more": len(ids) > _LOOKED_AT, "for_later": len(chosen) - len(taken),
+            "left_out": left_out, "by_label": Counter(row.label or "" for row in taken).most_common(),
+        },
+    )  # fmt: skip
+    session.add(bulk)
+    session.flush()
+    return bulk
+
+
+def get(session: Session, bulk_id: int, lock: bool = False) -> BulkDecision:
+    """One of them.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    bulk = session.get(BulkDecision, bulk_id, with_for_update=lock or None, populate_existing=lock)
+    if bulk is None:
+        raise NotFoundError("there is no such bulk decision; one that was looked at and not made is kept for a day")
+    return bulk
+
+
+def newest(session: Session, limit: int) -> Sequence[BulkDecision]:
+    """Those that were made, the newest first."""
+    made = session.query(BulkDecision).where(BulkDecision.decided_at.is_not(None))
+    return made.order_by(BulkDecision.id.desc()).limit(limit).all()
+
+
+def decide(session: Session, bulk_id: int, user_id: int, actor: str) -> BulkDecision:
+    """Decide what was looked at, but for what has changed since; asked twice, it is done once. The caller commits.
+
+    Raises:
+        NotFoundError: there is no such bulk decision.
+        ConflictError: another person looked at it, or its label was archived meanwhile; nothing is written.
+    """
+    bulk = get(session, bulk_id, lock=True)
+    if bulk.decided_at is not None:
+        return bulk
+    if bulk.user_id != user_id:
+        raise ConflictError("another person looked at these documents: look at them yourself first")
+    for label_id in sorted(set(bulk.label_ids)):  # before the documents, as merging does
+        hold(session, label_id)
+    if bulk.label_id is not None:
+        _check_label(session, bulk.label_id)
+    labels = dict(zip(bulk.document_ids, bulk.label_ids, strict=True))
+    taken = [row for row in _locked(session, bulk.document_ids) if _as_looked_at(row, bulk, labels[row.id])]
+    made = [
+        {
+            "document_id": row.id, "label_id": labels[row.id],
+            "action": "confirm" if row.label_id == labels[row.id] else "correct",
+        }
+        for row in taken
+    ]  # fmt: skip
+    written = session.execute(_DECIDE, {"rows": orjson.dumps(made).decode(), "user_id": user_id})
+    bulk.review_ids, bulk.decided_at = list(written.scalars()), datetime.now(UTC)
+    bulk.waited = {str(row.id): row.waits_because for row in taken if row.waits_because}
+    session.execute(_DONE_WITH, {"ids": [row.id for row in taken]})
+    _tell(session, taken, "correct")
+    note = {"documents": len(taken), "label_id": bulk.label_id, "filters": bulk.filters}
+    session.add(AuditEvent(actor=actor, action="bulk decided", subject=f"bulk_decision:{bulk_id}", detail=note))
+    session.flush()
+    return bulk
+
+
+def undo(session: Session, bulk_id: int, user_id: int, actor: str) -> BulkDecision:
+    """Supersede all its decisions; what waited for a person waits again, unless somebody decided it since.
+
+    Asked twice, it is done once. The caller commits.
+
+    Raises:
+        NotFoundError: there is no such bulk decision.
+        ConflictError: it was not made yet.
+    """
+    bulk = get(session, bulk_id, lock=True)
+    if bulk.undone_at is not None:
+        return bulk
+    if bulk.decided_at is None or bulk.review_ids is None or bulk.waited is None:
+        raise ConflictError("it was not made yet")
+    before = _locked(session, bulk.document_ids)
+    session.execute(_UNDO, {"ids": bulk.review_ids, "user_id": user_id})
+    bulk.undone_at, bulk.undone_by = datetime.now(UTC), user_id
+    after = _tell(session, before, "undo")
+    put_back(session, [
+        {"document_id": row.id, "reason": bulk.waited[str(row.id)], "sampling_probability": None}
+        for row in after if str(row.id) in bulk.waited and not row.decided and row.waits_because is None
+    ])  # fmt: skip
+    note = {"documents": len(bulk.review_ids)}
+    session.add(AuditEvent(actor=actor, action="bulk undone", subject=f"bulk_decision:{bulk_id}", detail=note))
+    session.flush()
+    return bulk
+
+
+def _locked(session: Session, ids: Sequence[int]) -> Sequence[Row[Any]]:
+    """How the documents stand, and stay until the transaction ends: nobody decides them, or takes them, meanwhile."""
+    session.execute(_LOCK, {"ids": list(ids)})
+    session.execute(_LOCK_ITEMS, {"ids": list(ids)})
+    return session.execute(_STANDS, {"ids": list(ids)}).all()
+
+
+def _left_out(row: Row[Any], label_id: int | None) -> str | None:
+    if row.decided:
+        return "decided"
+    if row.held:
+        return "held"
+    if row.waits_because in BLIND:
+        return "blind"
+    if label_id is None and row.label_id is None:
+        return "unpredicted"
+    return "archived" if label_id is None and row.archived else None
+
+
+def _as_looked_at(row: Row[Any], bulk: BulkDecision, label_id: int) -> bool:
+    """Whether a document can still be decided, and a label that is confirmed is still the predicted one."""
+    return _left_out(row, bulk.label_id) is None and (bulk.label_id is not None or row.label_id == label_id)
+
+
+def _tell(session: Session, before: Iterable[Row[Any]], action: str) -> Sequence[Row[Any]]:
+    """Events of the labels that are others than before; returns how the documents stand now."""
+    told = {row.id: _told(row) for row in before}
+    now = session.execute(_STANDS, {"ids": list(told)}).all()
+    events = [
+        (row.id, corrected(row, _told(row), row.model_version_id, action)) for row in now if _told(row) != told[row.id]
+    ]
+    outbox.add(session, events)
+    return now
+
+
+def _told(row: Row[Any]) -> str | None:
+    label: str | None = row.decided_label if row.decided else row.label
+    return label
+
+
+def _check_label(session: Session, label_id: int) -> None:
+    label = session.get(Label, label_id, populate_existing=True)
+    if label is None:
+        raise InvalidInputError("There is no such label.")
+    if label.archived_at is not None:
+        raise ConflictError(f"The label {label.name} was archived; choose another.")

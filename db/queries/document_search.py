@@ -1,0 +1,306 @@
+"""Finding documents by what they say, where they come from, what was predicted and what was decided; newest first.
+
+Words that the filters and the rows stand on:
+
+- Of a document (source and external id) that was sent with several texts, the **newest text** is found, the one with
+  the greatest entry_id, as `document_state` tells it; ``all_texts`` finds the others too.
+- The **newest prediction** is the last one made that is no shadow: live or rescore. Imported documents have none.
+- The **standing decision** is the newest confirm, correct or none_fits that no later row supersedes, as an undo does;
+  skips decide nothing. Where several people decided, it is the last one's, whatever the majority says.
+
+What takes long is cut by `within`, not by the database's patience.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from psycopg.errors import QueryCanceled
+from sqlalchemy import TextClause, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from db.queries import labels
+from sortline.errors import InvalidInputError
+
+STATES = ("waiting", "reviewed", "undecided")
+WORDS_CHARS = 100_000  # of a text are looked through: more could overflow what Postgres keeps of its words
+_PART = 1_000
+
+# What may not be seen beforehand by who will decide it: predictions and other people's decisions would sway them.
+BLIND = ("audit", "overlap", "repeat")
+
+_NEWEST_TEXT = """
+NOT EXISTS (
+  SELECT FROM documents later WHERE later.source = d.source AND later.external_id = d.external_id AND later.id <> d.id
+  AND (coalesce(entry_order(later.entry_id), '{}'), later.id) > (coalesce(entry_order(d.entry_id), '{}'), d.id))
+"""
+_PREDICTED = """
+EXISTS (
+  SELECT FROM predictions p WHERE p.document_id = d.id AND p.kind <> 'shadow' AND {conditions} AND NOT EXISTS (
+    SELECT FROM predictions newer WHERE newer.document_id = p.document_id AND newer.kind <> 'shadow'
+    AND (newer.created_at, newer.model_version_id) > (p.created_at, p.model_version_id)))
+"""
+_STANDING_OF = """
+r.action IN ('confirm', 'correct', 'none_fits')
+AND NOT EXISTS (SELECT FROM reviews undone WHERE undone.supersedes_id = r.id)
+AND NOT EXISTS (
+  SELECT FROM reviews newer WHERE newer.document_id = r.document_id
+  AND newer.action IN ('confirm', 'correct', 'none_fits') AND (newer.created_at, newer.id) > (r.created_at, r.id)
+  AND NOT EXISTS (SELECT FROM reviews undone WHERE undone.supersedes_id = newer.id))
+"""
+_DECIDED = f"EXISTS (SELECT FROM reviews r WHERE r.document_id = d.id AND {{conditions}} AND {_STANDING_OF})"
+_WAITS = "EXISTS (SELECT FROM queue_items i WHERE i.document_id = d.id AND {conditions})"
+_FOR_A_REASON = f"""
+d.id IN (SELECT i.document_id FROM queue_items i WHERE i.reason = :reason
+         UNION ALL SELECT r.document_id FROM reviews r WHERE r.reason = :reason AND {_STANDING_OF})
+"""  # noqa: S608 - of constants alone
+_FOUND = """
+SELECT d.id, d.received_at FROM documents d WHERE {conditions}
+ORDER BY d.received_at DESC, d.id DESC LIMIT :limit
+"""
+_COUNT = "SELECT count(*) FROM (SELECT FROM documents d WHERE {conditions} LIMIT :most) counted"
+_ROWS = text("""
+SELECT d.id, d.source, d.external_id, left(d.text, :chars) AS text, d.meta, d.received_at, d.lane,
+  said_label.name AS predicted, said.confidence, said.decision, said.model_version_id,
+  CASE WHEN :probabilities THEN said.probabilities END AS probabilities,
+  standing.action, decided_label.name AS decided, users.name AS reviewer, standing.created_at AS decided_at,
+  standing.note, standing.reason AS decided_because, queue_items.reason AS waits_because
+FROM documents d
+LEFT JOIN LATERAL (
+  SELECT label_id, confidence, decision, model_version_id, probabilities FROM predictions
+  WHERE document_id = d.id AND kind <> 'shadow' ORDER BY created_at DESC, model_version_id DESC LIMIT 1) said ON true
+LEFT JOIN LATERAL (
+  SELECT action, label_id, reviewer_id, created_at, note, reason FROM reviews
+  WHERE document_id = d.id AND action IN ('confirm', 'correct', 'none_fits')
+    AND NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = reviews.id)
+  ORDER BY created_at DESC, id DESC LIMIT 1) standing ON true
+LEFT JOIN queue_items ON queue_items.document_id = d.id
+LEFT JOIN labels said_label ON said_label.id = said.label_id
+LEFT JOIN labels given ON given.id = standing.label_id
+LEFT JOIN labels decided_label ON decided_label.id = coalesce(given.merged_into_id, given.id)
+LEFT JOIN users ON users.id = standing.reviewer_id
+WHERE d.id = ANY(:ids) ORDER BY d.received_at DESC, d.id DESC
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which documents; what is None is not asked for, all that is given must hold.
+
+    ``words``: full text, in the syntax of web search engines ("a phrase", or, -without). ``since`` is included,
+    ``until`` is not. ``predicted`` (a label), ``decision`` (accept or review), ``confidence_from`` and
+    ``confidence_to`` (0 to 1, both included) and ``model_version`` are of the newest prediction; ``decided`` (a label)
+    and ``reviewer`` (a name) of the standing decision. ``state``: waiting (for a person), reviewed (there is a
+    standing decision), undecided (there is none). ``reason``: why it waits, or why it was decided.
+
+    ``blind``: who asks may have to decide what waits for an audit, a second opinion or once more; those documents are
+    left out where something is asked of predictions or decisions.
+    """
+
+    words: str | None = None
+    source: str | None = None
+    external_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    predicted: str | None = None
+    decision: str | None = None
+    confidence_from: float | None = None
+    confidence_to: float | None = None
+    model_version: int | None = None
+    state: str | None = None
+    decided: str | None = None
+    reviewer: str | None = None
+    reason: str | None = None
+    all_texts: bool = False
+    blind: bool = False
+
+
+class Cursor(NamedTuple):
+    """Where a page ends: arrival and id of its last document."""
+
+    received_at: datetime
+    id: int
+
+
+class Found(NamedTuple):
+    """A document with its newest prediction and its standing decision.
+
+    ``probabilities`` are in the order of the model version's label_ids. ``decided`` is None where none fits;
+    ``decided_because`` and ``waits_because`` are reasons, None where nobody decided, or it waits for nobody.
+    """
+
+    id: int
+    source: str
+    external_id: str
+    text: str
+    meta: dict[str, Any] | None
+    received_at: datetime
+    lane: str
+    predicted: str | None
+    confidence: float | None
+    decision: str | None
+    model_version_id: int | None
+    probabilities: list[float] | None
+    action: str | None
+    decided: str | None
+    reviewer: str | None
+    decided_at: datetime | None
+    note: str | None
+    decided_because: str | None
+    waits_because: str | None
+
+
+class Page(NamedTuple):
+    """Documents, and where the next page begins; None: there is none."""
+
+    rows: list[Found]
+    after: Cursor | None
+
+
+def search(session: Session, filters: Filters, after: Cursor | None, limit: int, chars: int | None = None) -> Page:
+    """A page of what is found, the newest first.
+
+    Args:
+        chars: how much of each text; None: all.
+
+    Raises:
+        InvalidInputError: there is no such label or person.
+    """
+    query, values = _query(session, _FOUND, filters, after)
+    found = session.execute(query, {**values, "limit": limit + 1}).all()
+    last = Cursor(found[limit - 1].received_at, found[limit - 1].id) if len(found) > limit else None
+    return Page(rows(session, [row.id for row in found[:limit]], chars), last)
+
+
+def every(session: Session, filters: Filters, probabilities: bool = False) -> Iterator[Found]:
+    """All that is found, the newest first, with whole texts; memory stays small with any number of them.
+
+    What is found is settled when the first row is read, and documents that are erased meanwhile are left out. A cursor
+    of the database stands open until the end: the session must not commit before, nor wait for a slow reader for long.
+
+    Raises:
+        InvalidInputError: there is no such label or person; raised at the first row.
+    """
+    query, values = _query(session, _FOUND, filters, None)
+    streamed = session.connection().execute(
+        query, {**values, "limit": None}, execution_options={"stream_results": True, "max_row_buffer": _PART}
+    )
+    for part in streamed.partitions(_PART):
+        yield from rows(session, [row.id for row in part], None, probabilities)
+
+
+def count(session: Session, filters: Filters, most: int) -> int:
+    """How many are found, counted up to ``most``.
+
+    Raises:
+        InvalidInputError: there is no such label or person.
+    """
+    query, values = _query(session, _COUNT, filters, None)
+    return int(session.scalar(query, {**values, "most": most}) or 0)
+
+
+def first_ids(session: Session, filters: Filters, limit: int) -> list[int]:
+    """Ids of the newest that are found.
+
+    Raises:
+        InvalidInputError: there is no such label or person.
+    """
+    query, values = _query(session, _FOUND, filters, None)
+    return [row.id for row in session.execute(query, {**values, "limit": limit})]
+
+
+def rows(session: Session, ids: Sequence[int], chars: int | None = None, probabilities: bool = False) -> list[Found]:
+    """The documents of these ids, the newest first, with the beginning of their texts, or all of them."""
+    asked = {"ids": list(ids), "chars": 2**31 - 1 if chars is None else chars, "probabilities": probabilities}
+    return [Found(*row) for row in session.execute(_ROWS, asked)]
+
+
+@contextmanager
+def within(session: Session, seconds: float) -> Iterator[None]:
+    """Let what is asked of the database take no longer; what takes longer is cut, and the transaction rolled back.
+
+    Raises:
+        InvalidInputError: it took longer.
+    """
+    limit = text("SELECT set_config('statement_timeout', :ms, true)")
+    session.execute(limit, {"ms": str(int(1000 * seconds))})
+    try:
+        yield
+    except OperationalError as error:
+        session.rollback()
+        if not isinstance(error.orig, QueryCanceled):
+            raise
+        raise InvalidInputError("That takes too long: narrow it, by dates for instance.") from None
+    session.execute(limit, {"ms": "0"})
+
+
+def _query(session: Session, query: str, filters: Filters, after: Cursor | None) -> tuple[TextClause, dict[str, Any]]:
+    conditions, values = _conditions(session, filters)
+    if after is not None:
+        conditions.append("(d.received_at, d.id) < (:after_at, :after_id)")
+        values |= {"after_at": after.received_at, "after_id": after.id}
+    return text(query.format(conditions=" AND ".join(conditions) or "true")), values
+
+
+def _conditions(session: Session, filters: Filters) -> tuple[list[str], dict[str, Any]]:
+    """SQL of constants alone, and the values that it names."""
+    values: dict[str, Any] = {
+        "words": filters.words, "source": filters.source, "external_id": filters.external_id,
+        "since": filters.since, "until": filters.until, "reason": filters.reason,
+        "decision": filters.decision, "version": filters.model_version, "least": filters.confidence_from,
+        "most_sure": filters.confidence_to, "predicted": _id(session, "label", filters.predicted),
+        "decided": _with_merged(session, _id(session, "label", filters.decided)),
+        "reviewer": _id(session, "person", filters.reviewer),
+    }  # fmt: skip
+    of_document = {
+        "words": f"to_tsvector('simple', left(d.text, {WORDS_CHARS})) @@ websearch_to_tsquery('simple', :words)",
+        "source": "d.source = :source", "external_id": "d.external_id = :external_id",
+        "since": "d.received_at >= :since", "until": "d.received_at < :until",
+    }  # fmt: skip
+    of_prediction = {
+        "predicted": "p.label_id = :predicted", "decision": "p.decision = :decision",
+        "version": "p.model_version_id = :version", "least": "p.confidence >= CAST(:least AS real)",
+        "most_sure": "p.confidence <= CAST(:most_sure AS real)",
+    }  # fmt: skip
+    of_decision = {"decided": "r.label_id = ANY(:decided)", "reviewer": "r.reviewer_id = :reviewer"}
+    given = {name: value for name, value in values.items() if value is not None}
+    found = [condition for name, condition in of_document.items() if name in given]
+    predicted = [condition for name, condition in of_prediction.items() if name in given]
+    decided = [condition for name, condition in of_decision.items() if name in given]
+    if predicted:
+        found.append(_PREDICTED.format(conditions=" AND ".join(predicted)))
+    if decided or filters.state == "reviewed":
+        found.append(_DECIDED.format(conditions=" AND ".join(decided) or "true"))
+    if filters.state == "undecided":
+        found.append("NOT " + _DECIDED.format(conditions="true"))
+    if filters.state == "waiting":
+        found.append(_WAITS.format(conditions="true"))
+    if filters.reason is not None:
+        found.append(_FOR_A_REASON)
+    if filters.blind and (predicted or decided or filters.reason):
+        found.append("NOT " + _WAITS.format(conditions="i.reason = ANY(:blind)"))
+        given["blind"] = list(BLIND)
+    if not filters.all_texts:
+        found.append(_NEWEST_TEXT)
+    return found, given
+
+
+def _with_merged(session: Session, label_id: int | None) -> list[int] | None:
+    """The label and those that were merged into it, whose decisions count as its own."""
+    if label_id is None:
+        return None
+    return [label_id, *(id_ for id_, into in labels.merged(session).items() if into == label_id)]
+
+
+def _id(session: Session, kind: str, name: str | None) -> int | None:
+    """Id of a label or a person by name; the planner knows how frequent a number is."""
+    if name is None:
+        return None
+    table = {"label": "labels", "person": "users"}[kind]
+    found: int | None = session.scalar(text(f"SELECT id FROM {table} WHERE name = :name"), {"name": name})  # noqa: S608
+    if found is None:
+        raise InvalidInputError(f"There is no {kind} {name[:100]!r}.")
+    return found

@@ -1,0 +1,64 @@
+"""Queries on import_files: a file between its preview and its import, bound to who sent it."""
+
+import secrets
+from datetime import timedelta
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from db.models import ImportFile
+from db.queries.people import hashed
+from sortline.errors import NotFoundError
+
+_KEPT = timedelta(hours=1)
+_GONE = "that file is gone: it was imported, left, or older than an hour; send it again"
+
+
+def keep(session: Session, user_id: int, name: str, content: bytes) -> str:
+    """Keep a person's file, in place of the one before; returns what its forms carry."""
+    token = secrets.token_urlsafe(32)
+    session.execute(delete(ImportFile).where(ImportFile.user_id == user_id))
+    session.add(ImportFile(token_hash=hashed(token), user_id=user_id, name=name, content=content))
+    session.flush()
+    return token
+
+
+def get(session: Session, token: str, user_id: int) -> ImportFile:
+    """A person's own file.
+
+    Raises:
+        NotFoundError: it is gone, or another person's.
+    """
+    found = session.scalar(
+        select(ImportFile).where(
+            ImportFile.token_hash == hashed(token),
+            ImportFile.user_id == user_id,
+            ImportFile.created_at > func.now() - _KEPT,
+        )
+    )
+    if found is None:
+        raise NotFoundError(_GONE)
+    return found
+
+
+def take(session: Session, token: str, user_id: int) -> ImportFile:
+    """A person's own file, which is removed: who takes it at the same time waits, and finds it gone.
+
+    Raises:
+        NotFoundError: it is gone, or another person's.
+    """
+    found = get(session, token, user_id)
+    removed = session.execute(delete(ImportFile).where(ImportFile.token_hash == hashed(token)))
+    if not removed.rowcount:  # type: ignore[attr-defined]
+        raise NotFoundError(_GONE)
+    return found
+
+
+def leave(session: Session, token: str, user_id: int) -> None:
+    """Remove a person's own file."""
+    session.execute(delete(ImportFile).where(ImportFile.token_hash == hashed(token), ImportFile.user_id == user_id))
+
+
+def prune(session: Session) -> None:
+    """Remove files that nobody imported within the hour."""
+    session.execute(delete(ImportFile).where(ImportFile.created_at < func.now() - _KEPT))

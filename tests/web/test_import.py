@@ -1,0 +1,174 @@
+"""Labelled files by the web: looked at, imported as they were looked at, once; and what is refused."""
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from browser import chromium
+from filled_queue import add_labels
+from labelled_lines import labelled_lines
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
+
+from db.models import AuditEvent, Document, ImportFile
+from db.queries import labels, merge_labels, people
+from db.queries.labelled import labelled_documents
+from sortline.settings import Settings
+from tests.web.conftest import Browser
+
+SignInAs = Callable[..., Browser]
+browser = pytest.fixture(scope="module")(chromium)
+
+CSV = """Betreff,Kategorie
+where is my card,card
+the machine ate <b>it</b>,cash
+,cash
+where is my card,lost
+my card is where,old
+"""
+
+
+@pytest.fixture
+def lead(sign_in_as: SignInAs) -> Browser:
+    return sign_in_as("lead", "ann")
+
+
+def send(browser: Browser, content: str | bytes, name: str = "a.csv", **fields: str) -> httpx.Response:
+    raw = content.encode() if isinstance(content, str) else content
+    return browser.post("/import", data={"csrf": browser.csrf, **fields}, files={"file": (name, io.BytesIO(raw))})
+
+
+def token(page: httpx.Response) -> str:
+    return page.text.partition('name="token" value="')[2].partition('"')[0]
+
+
+def count(session: Session, table: type) -> int:
+    session.rollback()
+    return session.scalar(select(func.count()).select_from(table)) or 0
+
+
+def test_a_file_is_looked_at_and_imported_once(lead: Browser, session: Session) -> None:
+    add_labels(session, ["cash", "old", "new one"])
+    merge_labels.merge(session, 2, 3, "tests")
+    session.commit()
+    asked = send(lead, CSV, "../x/My file.csv")
+    assert "Which column holds the text" in asked.text
+    assert '<option value="Betreff">Betreff</option>' in asked.text
+
+    chosen = {"token": token(asked), "text": "Betreff", "label": "Kategorie"}
+    page = lead.send_form("/import/preview", **chosen)
+    for shown in (
+        "<bdi>My file.csv</bdi>", "5 rows", "<b>3 examples</b>", "&lt;b&gt;it&lt;/b&gt;", "line 4: <bdi>the text is empty",
+        "Repeated rows: 1, 1 of them with another label", '<bdi>lost</bdi></td><td class="number">1</td><td><span class="pill active">new',
+        "counts as <bdi>new one</bdi>",
+    ):  # fmt: skip
+        assert shown in page.text
+    assert count(session, Document) == 0
+
+    done = lead.send_form("/import/confirm", **chosen, split="test", id="")
+    assert "Imported: 3 new documents, 3 new decisions, of 5 rows" in done.text
+    assert [document.split for document in labelled_documents(session)] == ["test"] * 3
+    again = lead.send_form("/import/confirm", **chosen)
+    assert (again.status_code, "that file is gone" in again.text) == (422, True)
+    assert (count(session, Document), count(session, ImportFile)) == (3, 0)
+    audited = session.scalars(select(AuditEvent).where(AuditEvent.action == "imported")).one()
+    assert (audited.actor, audited.detail["file"], audited.detail["documents"]) == ("user:ann", "My file.csv", 3)
+
+
+def test_a_file_belongs_to_who_sent_it_and_not_for_long(lead: Browser, sign_in_as: SignInAs, session: Session) -> None:
+    lines = "\n".join(labelled_lines(5))
+    kept = token(send(lead, lines))
+    other = sign_in_as("lead", "bob")
+    assert "that file is gone" in other.send_form("/import/confirm", token=kept).text
+    assert other.send_form("/import/leave", token=kept).status_code == 200
+    assert count(session, ImportFile) == 1
+    session.execute(text("UPDATE import_files SET created_at = now() - interval '61 minutes'"))
+    session.commit()
+    assert "that file is gone" in lead.send_form("/import/confirm", token=kept).text
+    send(lead, lines)
+    assert count(session, ImportFile) == 1  # in place of the one before
+    lead.send_form("/import/leave", token=token(send(lead, lines)))
+    assert (count(session, ImportFile), count(session, Document)) == (0, 0)
+
+
+def test_only_leads_and_only_from_our_page(sign_in_as: SignInAs, lead: Browser, web: httpx.Client) -> None:
+    reviewer = sign_in_as("reviewer")
+    assert reviewer.get("/import").status_code == 403
+    assert send(reviewer, CSV).status_code == 403
+    assert web.post("/import", files={"file": ("a.csv", b"x")}, follow_redirects=False).status_code == 303
+    stale = lead.post("/import", data={"csrf": "no"}, files={"file": ("a.csv", b"x")})
+    assert stale.status_code == 403
+    headers = {"origin": "https://evil.example"}
+    wrong = lead.post("/import", data={"csrf": lead.csrf}, files={"file": ("a.csv", b"x")}, headers=headers)
+    assert wrong.status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "fields", "why"),
+    [
+        (b"", "a.csv", {}, "Choose a file that is not empty"),
+        (b"text,label\n\xff,b\n", "a.csv", {}, "a.csv: line 2 is not utf-8"),
+        (b"text,label\n", "a.csv", {"encoding": "klingon"}, "unknown encoding"),
+        (b"no parquet", "b.parquet", {}, "b.parquet is no Parquet file"),
+        (b'[{"text": "a"}]', "c.json", {}, "c.json is one JSON array"),
+        (b"text,label\na,b\n", "a.csv", {"source": "x" * 101}, "a source has at most 100"),
+    ],
+)
+def test_what_can_not_be_read_is_said_in_one_sentence(
+    lead: Browser, session: Session, content: bytes, name: str, fields: dict[str, str], why: str
+) -> None:
+    page = send(lead, content, name, **fields)
+    assert (page.status_code, why in page.text, "/tmp" in page.text) == (422, True, False)
+
+
+def test_other_kinds_of_files_and_rows_without_a_header(lead: Browser, settings: Settings) -> None:
+    for content, name, fields in (
+        ('{"text": "one", "label": "a"}\n{"text": "two", "label": "b"}', "a.jsonl", {}),
+        ("text\tlabel\none\ta\ntwo\tb", "a.tsv", {}),
+        ("text;label\none;a\ntwo;b".encode("utf-16"), "a.csv", {}),
+    ):
+        assert "<b>2 examples</b>" in send(lead, content, name, **fields).text
+    bare = send(lead, "one,a\ntwo,b", no_header="on")
+    page = lead.send_form("/import/preview", token=token(bare), text="1", label="2", no_header="on")
+    assert "<b>2 examples</b>" in page.text
+    assert 'name="no_header"' in page.text
+
+
+def test_a_file_over_the_limit_is_refused(lead: Browser, settings: Settings, session: Session) -> None:
+    assert "At most 16 MiB" in lead.get("/import").text
+    answer = send(lead, b"x" * (settings.max_body_bytes + 1))
+    assert answer.status_code == 413
+    assert count(session, ImportFile) == 0
+
+
+def test_the_page_on_a_phone_and_for_a_screen_reader(
+    browser: Any, web: httpx.Client, session: Session, tmp_path: Any
+) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    user = people.add(session, "ann", "lead", "tests")
+    labels.add(session, "card", "tests")
+    link = people.make_link(session, user, "tests")
+    session.commit()
+    (tmp_path / "some.csv").write_text("\n".join([*labelled_lines(30), "x" * 500 + ",card", ",cash"]))
+    context = browser.new_context(viewport={"width": 390, "height": 844})
+    page = context.new_page()
+
+    def check() -> None:
+        found = Axe().run(page).response["violations"]
+        assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+    page.goto(f"{web.base_url}/sign-in/{link}")
+    page.goto(f"{web.base_url}/import")
+    check()
+    page.set_input_files("#file", tmp_path / "some.csv")
+    page.click("text=Look at it first")
+    page.wait_for_selector("text=31 examples")
+    check()
+    page.click("text=Import 31")
+    page.wait_for_selector("text=31 new documents")
+    check()
+    context.close()

@@ -1,0 +1,122 @@
+"""Filters of documents from a query string, the same for pages and exports."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+from db.queries.document_search import STATES, Cursor, Filters
+from db.queries.queue_items import REASONS
+from sortline.errors import InvalidInputError
+
+# Why decisions were made, beside the reasons for which documents wait.
+DECISION_REASONS = (*REASONS, "import", "upstream", "bulk")
+_MOST_CHARS = 500
+_NAMES = (
+    "words", "source", "id", "since", "until", "predicted", "decision", "confidence_from", "confidence_to", "version",
+    "state", "decided", "reviewer", "reason", "texts",
+)  # fmt: skip
+
+
+def parse_filters(given: Mapping[str, str], blind: bool = False, beside: tuple[str, ...] = ()) -> Filters:
+    """The filters of a query string; what is empty is not asked for.
+
+    ``words``, ``source``, ``id``; ``since`` and ``until`` (days, or moments, of UTC; a day as ``until`` is included);
+    ``predicted``, ``decided`` (labels by name), ``decision``, ``confidence_from``, ``confidence_to`` (per cent),
+    ``version``, ``state``, ``reviewer``, ``reason``, and ``texts=all`` for older texts too.
+
+    Args:
+        blind: as `Filters` has it.
+        beside: names of what else the query string may hold.
+
+    Raises:
+        InvalidInputError: a name is unknown, or a value can't be read; the message says which.
+    """
+    asked = {name: value.strip() for name, value in given.items() if value.strip() and name not in beside}
+    for name, value in asked.items():
+        if name not in _NAMES:
+            raise InvalidInputError(f"There is no filter {name[:50]!r}; there are {', '.join(_NAMES)}.")
+        if len(value) > _MOST_CHARS:
+            raise InvalidInputError(f"{name} has at most {_MOST_CHARS} characters.")
+        if "\x00" in value:
+            raise InvalidInputError(f"{name} holds a NUL.")
+    return Filters(
+        words=asked.get("words"),
+        source=asked.get("source"),
+        external_id=asked.get("id"),
+        since=_moment(asked, "since"),
+        until=_moment(asked, "until"),
+        predicted=asked.get("predicted"),
+        decision=_one_of(asked, "decision", ("accept", "review")),
+        confidence_from=_share(asked, "confidence_from"),
+        confidence_to=_share(asked, "confidence_to"),
+        model_version=_version(asked),
+        state=_one_of(asked, "state", STATES),
+        decided=asked.get("decided"),
+        reviewer=asked.get("reviewer"),
+        reason=_one_of(asked, "reason", DECISION_REASONS),
+        all_texts=_one_of(asked, "texts", ("newest", "all")) == "all",
+        blind=blind,
+    )
+
+
+def parse_cursor(given: str) -> Cursor | None:
+    """Where a page begins, from what `cursor_text` made; None of an empty one.
+
+    Raises:
+        InvalidInputError: it is no such thing.
+    """
+    if not given:
+        return None
+    moment, _, id_ = given.partition("-")
+    if not (moment.isascii() and moment.isdecimal() and id_.isascii() and id_.isdecimal()) or int(id_) >= 2**63:
+        raise InvalidInputError("The address of the page is damaged: begin with the first page.")
+    try:
+        return Cursor(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(moment)), int(id_))
+    except OverflowError:
+        raise InvalidInputError("The address of the page is damaged: begin with the first page.") from None
+
+
+def cursor_text(cursor: Cursor) -> str:
+    """A cursor as it stands in an address."""
+    return f"{(cursor.received_at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)}-{cursor.id}"
+
+
+def _moment(asked: Mapping[str, str], name: str) -> datetime | None:
+    value = asked.get(name)
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+        if len(value) == len("2026-01-31") and name == "until":
+            moment += timedelta(days=1)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise InvalidInputError(f"{name} is a day such as 2026-01-31, not {value[:50]!r}.") from None
+
+
+def _share(asked: Mapping[str, str], name: str) -> float | None:
+    value = asked.get(name)
+    if value is None:
+        return None
+    try:
+        percent = float(value)
+    except ValueError:
+        percent = -1
+    if not 0 <= percent <= 100:  # NaN neither
+        raise InvalidInputError(f"{name} is a number from 0 to 100 (per cent), not {value[:50]!r}.")
+    return percent / 100
+
+
+def _version(asked: Mapping[str, str]) -> int | None:
+    value = asked.get("version")
+    if value is None:
+        return None
+    if not (value.isascii() and value.isdecimal() and len(value) < 10):
+        raise InvalidInputError(f"version is the number of a model version, not {value[:50]!r}.")
+    return int(value)
+
+
+def _one_of(asked: Mapping[str, str], name: str, known: tuple[str, ...]) -> str | None:
+    value = asked.get(name)
+    if value is not None and value not in known:
+        raise InvalidInputError(f"{name} is one of {', '.join(known)}, not {value[:50]!r}.")
+    return value

@@ -1,0 +1,141 @@
+"""Labelled files by the web: sent, looked at, and imported exactly as they were looked at; for leads."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from db.models import AuditEvent, ImportFile
+from db.queries import import_files
+from db.session import session
+from sortline.errors import ImportFileError, InvalidInputError, NotFoundError
+from web.people import Form, Lead, Person, PostedFile, PostedForm
+from web.render import page
+from web.visible import visible
+
+if TYPE_CHECKING:
+    from trainer.readers import Columns
+
+# What splits texts (numpy, datasketch) is slow to load: only where a file is read.
+
+router = APIRouter(prefix="/import", include_in_schema=False)
+
+_KINDS = ("csv", "tsv", "tab", "jsonl", "ndjson", "json", "parquet")
+_SPLITS = ("", "train", "validation", "test")
+_SHOWN = 50  # bad rows, and labels
+
+
+@router.get("")
+def form(request: Request, person: Lead) -> HTMLResponse:
+    """Asks for a file."""
+    return _form(request, person)
+
+
+@router.post("")
+def send(request: Request, person: Lead, upload: PostedFile) -> HTMLResponse:
+    """Keeps the file for an hour and shows what is in it; nothing is imported yet."""
+    if not upload.content:
+        return _form(request, person, "Choose a file that is not empty.")
+    name = PurePosixPath(upload.name.replace("\\", "/")).name[:200] or "file.csv"
+    with session(request.app.state.settings.postgres_url) as opened:
+        token = import_files.keep(opened, person.id, name.replace("\x00", ""), upload.content)
+        opened.commit()
+    return _preview(request, person, {**upload.fields, "token": token})
+
+
+@router.post("/preview")
+def look_again(request: Request, person: Lead, form: PostedForm) -> HTMLResponse:
+    """Shows the same file with other columns."""
+    return _preview(request, person, form)
+
+
+@router.post("/leave")
+def leave(request: Request, person: Lead, form: PostedForm) -> RedirectResponse:
+    """Removes the file."""
+    with session(request.app.state.settings.postgres_url) as opened:
+        import_files.leave(opened, form.get("token", ""), person.id)
+        opened.commit()
+    return RedirectResponse("/import", 303)
+
+
+@router.post("/confirm")
+def confirm(request: Request, person: Lead, form: PostedForm) -> HTMLResponse:
+    """Imports the file that was looked at, and removes it; a second click finds it gone."""
+    from trainer.import_file import import_file
+
+    try:
+        split = _split(form)
+        with session(request.app.state.settings.postgres_url) as opened:
+            file = import_files.take(opened, form.get("token", ""), person.id)
+            with _on_disk(file) as path:
+                report = import_file(opened, path, _columns(form), _source(form), _encoding(form), split)
+            found = {name: value for name, value in report.to_dict().items() if name != "bad"}
+            detail = {"file": file.name, "sha256": sha256(file.content).hexdigest(), "bad": len(report.bad), **found}
+            opened.add(AuditEvent(actor=person.actor, action="imported", subject="import", detail=detail))
+            opened.commit()
+    except (ImportFileError, InvalidInputError, NotFoundError) as error:
+        return _form(request, person, str(error))
+    return page("imported.html", person=person, report=report, file_name=file.name, shown=_SHOWN)
+
+
+def _form(request: Request, person: Person, wrong: str = "") -> HTMLResponse:
+    most = request.app.state.settings.max_body_bytes
+    return page("import.html", 422 if wrong else 200, person=person, most=most, wrong=wrong)
+
+
+def _preview(request: Request, person: Person, form: Form) -> HTMLResponse:
+    from trainer.preview import preview
+
+    try:
+        with session(request.app.state.settings.postgres_url) as opened:
+            file = import_files.get(opened, form.get("token", ""), person.id)
+            with _on_disk(file) as path:
+                found = preview(opened, path, _columns(form), _source(form), _encoding(form))
+    except (ImportFileError, InvalidInputError, NotFoundError) as error:
+        return _form(request, person, str(error))
+    return page(
+        "import_preview.html", person=person, file=file, size=len(file.content), found=found, asked=form,
+        source=_source(form), shown=_SHOWN, visible=visible,
+    )  # fmt: skip
+
+
+@contextmanager
+def _on_disk(file: ImportFile) -> Iterator[Path]:
+    """The file where readers can open it; their errors name it as its owner does."""
+    kind = file.name.rpartition(".")[2].lower()
+    with tempfile.TemporaryDirectory(prefix="sortline-") as folder:
+        path = Path(folder) / f"file.{kind if kind in _KINDS else 'csv'}"
+        path.write_bytes(file.content)
+        try:
+            yield path
+        except ImportFileError as error:
+            raise ImportFileError(str(error).replace(str(path), file.name)) from None
+
+
+def _columns(form: Form) -> "Columns":
+    from trainer.readers import Columns
+
+    text = form.get("text", "")
+    return Columns((text,) if text else (), form.get("label", ""), form.get("id", ""), "no_header" not in form)
+
+
+def _encoding(form: Form) -> str:
+    return form.get("encoding", "").strip()
+
+
+def _source(form: Form) -> str:
+    source = form.get("source", "").strip() or "import"
+    if len(source) > 100 or not source.isprintable():
+        raise InvalidInputError("a source has at most 100 characters, all of which can be seen")
+    return source
+
+
+def _split(form: Form) -> str | None:
+    if form.get("split", "") not in _SPLITS:
+        raise InvalidInputError("the split is train, validation or test, or none")
+    return form.get("split") or None
