@@ -88,13 +88,14 @@ SELECT reviewer_id, count(*), count(*) FILTER (WHERE label_id IS NOT DISTINCT FR
 ) pairs GROUP BY reviewer_id
 """)  # noqa: S608 - of constants alone
 _QUEUE = text("""
-SELECT reason, count(*) FILTER (WHERE age >= 0) AS waiting, count(*) FILTER (WHERE age < 0) AS later,
-  count(*) FILTER (WHERE age >= 0 AND age < 1) AS under_a_day, count(*) FILTER (WHERE age >= 1 AND age < 7),
-  count(*) FILTER (WHERE age >= 7 AND age < 30), count(*) FILTER (WHERE age >= 30),
-  greatest(max(age), 0) AS oldest_d, count(*) FILTER (WHERE reason = 'audit' AND age > :overdue_d) AS overdue
-FROM (
-  SELECT reason, CAST(extract(epoch FROM now() - greatest(selected_at, not_before)) AS float8) / 86400 AS age
-  FROM queue_items) aged
+SELECT reason, count(*) FILTER (WHERE since <= now()) AS waiting, count(*) FILTER (WHERE since > now()),
+  count(*) FILTER (WHERE since > now() - interval '1 day' AND since <= now()),
+  count(*) FILTER (WHERE since > now() - interval '7 days' AND since <= now() - interval '1 day'),
+  count(*) FILTER (WHERE since > now() - interval '30 days' AND since <= now() - interval '7 days'),
+  count(*) FILTER (WHERE since <= now() - interval '30 days'),
+  CAST(extract(epoch FROM now() - least(min(since), now())) AS float8) / 86400,
+  count(*) FILTER (WHERE reason = 'audit' AND since <= now() - make_interval(secs => :overdue_s))
+FROM (SELECT reason, greatest(selected_at, not_before) AS since FROM queue_items) aged
 GROUP BY reason ORDER BY waiting DESC, reason
 """)
 
@@ -208,4 +209,4 @@ def repeated(session: Session, days: int, user_id: int | None = None) -> list[Re
 
 def queue(session: Session, overdue_d: float) -> list[Waiting]:
     """What waits for a person, by reason, most first."""
-    return [Waiting(*row) for row in session.execute(_QUEUE, {"overdue_d": overdue_d})]
+    return [Waiting(*row) for row in session.execute(_QUEUE, {"overdue_s": 86_400 * overdue_d})]
