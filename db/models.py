@@ -236,6 +236,9 @@ class Review(Table):
     supersedes_id: Mapped[int | None] = mapped_column(ForeignKey("reviews.id"))
     proposed_label: Mapped[str | None] = mapped_column(comment="where none fits: a new label that would")
     lease_token: Mapped[int | None] = mapped_column(BigInteger, comment="of the desk; a lease gives one decision")
+    selected_at: Mapped[datetime | None] = mapped_column(
+        comment="since when the document waited for it; null: it did not wait at the desk"
+    )
 
     __table_args__ = (
         CheckConstraint("action IN ('confirm', 'correct', 'skip', 'none_fits', 'undo')", name="action"),
@@ -244,7 +247,11 @@ class Review(Table):
         Index("ix_reviews_proposed_label", "id", postgresql_where=sql("proposed_label IS NOT NULL")),
         Index("uq_reviews_lease_token", "lease_token", unique=True, postgresql_where=sql("lease_token IS NOT NULL")),
         Index("ix_reviews_supersedes_id", "supersedes_id", postgresql_where=sql("supersedes_id IS NOT NULL")),
-    )
+        Index("ix_reviews_created_at", "created_at", postgresql_using="brin"),
+        Index(
+            "ix_reviews_again", "reason", "created_at", postgresql_where=sql("reason IN ('overlap', 'repeat')")
+        ),
+    )  # fmt: skip
 
 
 class QueueItem(Table):

@@ -113,6 +113,7 @@ class Settings(BaseSettings):
     audit_share: float = Field(
         0.01, gt=0, le=1, description="Share of all classified documents that people decide without seeing the answer"
     )
+    audit_overdue_d: float = Field(7.0, gt=0, description="Days after which an audit that nobody decided is overdue")
     overlap_share: float = Field(
         0.05, ge=0, le=1, description="Share of decided documents that a second person decides too"
     )

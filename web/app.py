@@ -22,6 +22,7 @@ from web.routes import (
     pages,
     people,
     reviews,
+    team,
     training,
 )
 from worker.queue import DocumentQueue, connect
@@ -46,7 +47,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     for routes in (
         reviews, documents, models, training, health, pages, people, model_pages, desk, document_pages, label_pages,
-        dead_pages, import_pages, explanations,
+        dead_pages, import_pages, explanations, team,
     ):  # fmt: skip
         app.include_router(routes.router)
     return app

@@ -40,9 +40,9 @@ ORDER BY reviews.created_at DESC, reviews.id DESC LIMIT 1
 """)
 _INSERT = text("""
 INSERT INTO reviews (document_id, reviewer_id, action, label_id, shown_prediction, reason, sampling_probability,
-                     seconds, note, supersedes_id, proposed_label, lease_token)
+                     seconds, note, supersedes_id, proposed_label, lease_token, selected_at)
 VALUES (:document_id, :reviewer_id, :action, :label_id, CAST(:shown AS jsonb), :reason, :sampling_probability,
-        :seconds, :note, :supersedes_id, :proposed_label, :lease_token)
+        :seconds, :note, :supersedes_id, :proposed_label, :lease_token, :selected_at)
 RETURNING id
 """)
 _DELETE = text("DELETE FROM queue_items WHERE document_id = :document_id")
@@ -52,11 +52,13 @@ WHERE document_id = :document_id
 """)
 _TO_ANOTHER = text("""
 UPDATE queue_items SET lease_until = NULL, leased_to = NULL, reason = :reason, turn = 0, score = 0,
+  selected_at = CASE WHEN :reason = 'overlap' THEN now() ELSE selected_at END,
   not_for = :user_id, note = coalesce(:note, note) WHERE document_id = :document_id
 """)
 _TO_THE_SAME = text("""
 UPDATE queue_items SET lease_until = NULL, leased_to = NULL, reason = 'repeat', turn = 0, score = 0, note = NULL,
-  only_for = :user_id, not_before = now() + make_interval(hours => :hours) WHERE document_id = :document_id
+  selected_at = now(), only_for = :user_id, not_before = now() + make_interval(hours => :hours)
+WHERE document_id = :document_id
 """)
 _DRAW = text("SELECT random() < :overlap_share, random() < :repeat_share")
 _SOMEBODY_ELSE = text("""
@@ -154,7 +156,7 @@ def decide(session: Session, decision: Decision, user_id: int, shares: Shares) -
         session, document_id=decision.document_id, reviewer_id=user_id, action=action, label_id=decision.label_id,
         shown=item.shown, reason=item.reason, sampling_probability=item.sampling_probability,
         seconds=decision.seconds, note=decision.note, proposed_label=decision.proposed_label,
-        lease_token=decision.token,
+        lease_token=decision.token, selected_at=item.selected_at,
     )  # fmt: skip
     _follow(session, decision, item, user_id, shares)
     if action != "skip":
@@ -264,7 +266,7 @@ def _action(session: Session, decision: Decision, chosen: Row[Any] | None, predi
 def _insert(session: Session, **values: Any) -> int:
     names = (
         "document_id", "reviewer_id", "action", "label_id", "shown", "reason", "sampling_probability", "seconds",
-        "note", "supersedes_id", "proposed_label", "lease_token",
+        "note", "supersedes_id", "proposed_label", "lease_token", "selected_at",
     )  # fmt: skip
     row = {name: values.get(name) for name in names}
     row["shown"] = _json(row["shown"])

@@ -9,11 +9,13 @@ from db.queries import people
 from db.session import session
 from sortline.errors import InvalidInputError, NotFoundError
 from web.passwords import LEAST, hash_password, is_right
-from web.people import COOKIE, AnyForm, PostedForm, Reviewer, nobody_listens, own_path, start_session
+from web.people import COOKIE, AnyForm, Person, PostedForm, Reviewer, nobody_listens, own_path, start_session
 from web.render import page
+from web.team import own_figures
 
 router = APIRouter(include_in_schema=False)
 
+_OWN_DAYS = 30
 _WRONG = "That name and password do not go together."
 _USED = "That link was used already, or is older than a day. Whoever gave it to you can make a new one."
 _OPEN = "This page came by plain http over a network, where others could read along: sign in over https."
@@ -72,9 +74,9 @@ def sign_out(request: Request, _form: PostedForm) -> Response:
 
 
 @router.get("/account")
-def account(person: Reviewer) -> HTMLResponse:
-    """Where a person chooses a password."""
-    return page("account.html", person=person, least=LEAST, said="", wrong="")
+def account(request: Request, person: Reviewer) -> HTMLResponse:
+    """Where a person chooses a password, and sees how they do."""
+    return _account(request, person)
 
 
 @router.post("/account/password")
@@ -87,19 +89,28 @@ def set_password(request: Request, person: Reviewer, form: PostedForm) -> HTMLRe
         with session(request.app.state.settings.postgres_url) as opened:
             people.note_failure(opened, person.name, _address(request))
             opened.commit()
-        return page("account.html", 403, person=person, least=LEAST, said="", wrong="That is not your password so far.")
+        return _account(request, person, 403, wrong="That is not your password so far.")
     try:
         if form.get("password", "") != form.get("again", ""):
             raise InvalidInputError("The two new passwords differ.")
         made = hash_password(form.get("password", ""))
     except InvalidInputError as error:
-        return page("account.html", 422, person=person, least=LEAST, said="", wrong=str(error))
+        return _account(request, person, 422, wrong=str(error))
     with session(request.app.state.settings.postgres_url) as opened:
         keep = people.hashed(request.cookies.get(COOKIE, ""))
         people.set_password_hash(opened, person.id, made, f"user:{person.name}", keep)
         opened.commit()
     said = "Your password is set. Wherever else you were signed in, you are not any more."
-    return page("account.html", person=person, least=LEAST, said=said, wrong="")
+    return _account(request, person, said=said)
+
+
+def _account(request: Request, person: Person, status: int = 200, said: str = "", wrong: str = "") -> HTMLResponse:
+    with session(request.app.state.settings.postgres_url) as opened:
+        decided, rate, same = own_figures(opened, person.id, _OWN_DAYS)
+    return page(
+        "account.html", status, person=person, least=LEAST, said=said, wrong=wrong, days=_OWN_DAYS, decided=decided,
+        rate=rate, same=same,
+    )  # fmt: skip
 
 
 def _known(opened: Session, name: str) -> User | None:

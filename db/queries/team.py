@@ -1,0 +1,212 @@
+"""Queries on how people do at the desk: counts of decisions, of those that were made twice, and of what waits.
+
+A decision counts if it was made at the desk (it has a lease) and nothing supersedes it. A second opinion and a
+document that came once more are decisions like others for pace, and left out where documents are counted.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+EVER = 36_500  # days
+
+_SINCE = "created_at >= now() - make_interval(days => :days)"
+_STANDS = "NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = reviews.id)"
+_DECIDED = f"action IN ('confirm', 'correct', 'none_fits') AND lease_token IS NOT NULL AND {_STANDS}"
+_FIRST_TIME = "reason NOT IN ('overlap', 'repeat')"
+
+_PEOPLE = text(f"""
+SELECT users.id, users.name, decisions, skips, timed, mean_s, deviation_s FROM (
+  SELECT reviewer_id, count(*) FILTER (WHERE action <> 'skip') AS decisions,
+    count(*) FILTER (WHERE action = 'skip') AS skips,
+    count(seconds) FILTER (WHERE action <> 'skip') AS timed,
+    avg(seconds) FILTER (WHERE action <> 'skip') AS mean_s,
+    coalesce(stddev_samp(seconds) FILTER (WHERE action <> 'skip'), 0) AS deviation_s
+  FROM reviews WHERE {_SINCE} AND action <> 'undo' AND lease_token IS NOT NULL AND {_STANDS}
+    AND (CAST(:user_id AS integer) IS NULL OR reviewer_id = :user_id)
+  GROUP BY reviewer_id
+) paces JOIN users ON users.id = reviewer_id ORDER BY decisions DESC, users.name
+""")  # noqa: S608 - of constants alone
+_ELSEWHERE = text(f"""
+SELECT users.name, role, decisions FROM (
+  SELECT reviewer_id, count(*) AS decisions FROM reviews
+  WHERE {_SINCE} AND lease_token IS NULL AND action IN ('confirm', 'correct', 'none_fits') AND {_STANDS}
+  GROUP BY reviewer_id
+) counted JOIN users ON users.id = reviewer_id ORDER BY decisions DESC, users.name
+""")  # noqa: S608 - of constants alone
+# What was decided before it was noted since when it waited counts as having come when it was decided.
+_FLOW = text(f"""
+WITH decided AS MATERIALIZED (
+  SELECT created_at, coalesce(selected_at, created_at) AS selected_at, {_FIRST_TIME} AS first_time
+  FROM reviews WHERE {_SINCE} AND {_DECIDED}
+), times AS (
+  SELECT created_at AS at, 1 AS decided, CAST(first_time AS integer) AS gone, 0 AS came FROM decided
+  UNION ALL SELECT selected_at, 0, 0, 1 FROM decided
+  WHERE first_time AND selected_at >= now() - make_interval(days => :days)
+  UNION ALL SELECT selected_at, 0, 0, 1 FROM queue_items
+  WHERE {_FIRST_TIME} AND selected_at >= now() - make_interval(days => :days)
+)
+SELECT date_bin(make_interval(days => :width), at, TIMESTAMPTZ '2001-01-01 00:00Z') AS began,
+  sum(decided), sum(gone), sum(came) FROM times GROUP BY began ORDER BY began
+""")  # noqa: S608 - of constants alone
+_FIRST_AT = text(f"SELECT min(created_at) FROM reviews WHERE {_SINCE} AND lease_token IS NOT NULL")  # noqa: S608
+# A hidden prediction is the newest that there was when the document was decided.
+_AGAINST_MODEL = text(f"""
+SELECT arm, predicted_id, label_id, count(*) FROM (
+  SELECT CASE WHEN sampling_probability IS NOT NULL THEN 'audit' WHEN shown_prediction IS NULL THEN 'hidden'
+              ELSE 'shown' END AS arm,
+    coalesce(CAST(shown_prediction ->> 'label_id' AS integer), said.label_id) AS predicted_id,
+    reviews.label_id
+  FROM reviews LEFT JOIN LATERAL (
+    SELECT predictions.label_id FROM predictions
+    WHERE reviews.shown_prediction IS NULL AND predictions.document_id = reviews.document_id AND kind <> 'shadow'
+      AND predictions.created_at <= reviews.created_at
+    ORDER BY predictions.created_at DESC, model_version_id DESC LIMIT 1) said ON true
+  WHERE reviews.{_SINCE} AND {_DECIDED} AND {_FIRST_TIME}
+) compared WHERE predicted_id IS NOT NULL GROUP BY arm, predicted_id, label_id
+""")  # noqa: S608 - of constants alone
+_DECIDED_TWICE = text(f"""
+WITH drawn AS (
+  SELECT document_id, max(id) AS newest FROM reviews WHERE reason = 'overlap' AND {_SINCE} AND {_DECIDED}
+  GROUP BY document_id ORDER BY newest DESC LIMIT :most
+)
+SELECT DISTINCT ON (newest, reviewer_id) document_id, reviewer_id, label_id
+FROM drawn JOIN reviews USING (document_id) WHERE {_DECIDED}
+ORDER BY newest DESC, reviewer_id, created_at DESC, id DESC
+""")  # noqa: S608 - of constants alone
+_REPEATED = text(f"""
+SELECT reviewer_id, count(*), count(*) FILTER (WHERE label_id IS NOT DISTINCT FROM before) FROM (
+  SELECT again.reviewer_id, again.label_id, first.label_id AS before FROM reviews again CROSS JOIN LATERAL (
+    SELECT label_id FROM reviews WHERE document_id = again.document_id AND reviewer_id = again.reviewer_id
+      AND id < again.id AND {_DECIDED} ORDER BY id DESC LIMIT 1) first
+  WHERE again.reason = 'repeat' AND again.{_SINCE} AND again.action IN ('confirm', 'correct', 'none_fits')
+    AND NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = again.id)
+    AND (CAST(:user_id AS integer) IS NULL OR again.reviewer_id = :user_id)
+) pairs GROUP BY reviewer_id
+""")  # noqa: S608 - of constants alone
+_QUEUE = text("""
+SELECT reason, count(*) FILTER (WHERE since <= now()) AS waiting, count(*) FILTER (WHERE since > now()),
+  count(*) FILTER (WHERE since > now() - interval '1 day' AND since <= now()),
+  count(*) FILTER (WHERE since > now() - interval '7 days' AND since <= now() - interval '1 day'),
+  count(*) FILTER (WHERE since > now() - interval '30 days' AND since <= now() - interval '7 days'),
+  count(*) FILTER (WHERE since <= now() - interval '30 days'),
+  CAST(extract(epoch FROM now() - least(min(since), now())) AS float8) / 86400,
+  count(*) FILTER (WHERE reason = 'audit' AND since <= now() - make_interval(secs => :overdue_s))
+FROM (SELECT reason, greatest(selected_at, not_before) AS since FROM queue_items) aged
+GROUP BY reason ORDER BY waiting DESC, reason
+""")
+
+
+class Pace(NamedTuple):
+    """A person at the desk; ``timed``: decisions whose seconds are known, their mean and standard deviation."""
+
+    user_id: int
+    name: str
+    decisions: int
+    skips: int
+    timed: int
+    mean_s: float | None
+    deviation_s: float
+
+
+class Elsewhere(NamedTuple):
+    """Who decided other than document by document at the desk: an import, upstream, or people for many at once."""
+
+    name: str
+    role: str
+    decisions: int
+
+
+class Flow(NamedTuple):
+    """A stretch of time: ``decided`` decisions; without those made twice, documents that were decided and that came."""
+
+    began: datetime
+    decided: int
+    gone: int
+    came: int
+
+
+class Compared(NamedTuple):
+    """Decisions on documents whose prediction was shown, hidden, or hidden for an audit; label None: none fits."""
+
+    arm: str
+    predicted_id: int
+    label_id: int | None
+    documents: int
+
+
+class Vote(NamedTuple):
+    """What one person decided of a document that two or more decided; label None: none fits."""
+
+    document_id: int
+    reviewer_id: int
+    label_id: int | None
+
+
+class Repeated(NamedTuple):
+    """How many documents a person decided once more, and how many of these as before."""
+
+    reviewer_id: int
+    documents: int
+    same: int
+
+
+class Waiting(NamedTuple):
+    """What waits for one reason: how many, by age in days, the oldest, and how many audits are overdue.
+
+    ``later``: documents that come once more, whose time has not come; they do not wait yet.
+    """
+
+    reason: str
+    waiting: int
+    later: int
+    under_1: int
+    under_7: int
+    under_30: int
+    older: int
+    oldest_d: float
+    overdue: int
+
+
+def by_person(session: Session, days: int, user_id: int | None = None) -> list[Pace]:
+    """Decisions of the last ``days`` days by person, most first; of one person if ``user_id`` says so."""
+    return [Pace(*row) for row in session.execute(_PEOPLE, {"days": days, "user_id": user_id})]
+
+
+def elsewhere(session: Session, days: int) -> list[Elsewhere]:
+    """Decisions that were not made document by document at the desk, most first."""
+    return [Elsewhere(*row) for row in session.execute(_ELSEWHERE, {"days": days})]
+
+
+def flow(session: Session, days: int, width: int) -> list[Flow]:
+    """What came and what was decided, in stretches of ``width`` days from midnight UTC; empty ones are left out."""
+    return [Flow(*row) for row in session.execute(_FLOW, {"days": days, "width": width})]
+
+
+def first_at(session: Session, days: int) -> datetime | None:
+    """When the first decision of the last ``days`` days was made at the desk; None: there is none."""
+    found: datetime | None = session.scalar(_FIRST_AT, {"days": days})
+    return found
+
+
+def against_model(session: Session, days: int) -> list[Compared]:
+    """What people decided where the model had predicted, each document's first decision alone."""
+    return [Compared(*row) for row in session.execute(_AGAINST_MODEL, {"days": days})]
+
+
+def decided_twice(session: Session, days: int, most: int) -> Sequence[Vote]:
+    """Votes on the newest ``most`` documents that were drawn for a second opinion, a document's side by side."""
+    return [Vote(*row) for row in session.execute(_DECIDED_TWICE, {"days": days, "most": most})]
+
+
+def repeated(session: Session, days: int, user_id: int | None = None) -> list[Repeated]:
+    """Documents that came to the same person once more, by person."""
+    return [Repeated(*row) for row in session.execute(_REPEATED, {"days": days, "user_id": user_id})]
+
+
+def queue(session: Session, overdue_d: float) -> list[Waiting]:
+    """What waits for a person, by reason, most first."""
+    return [Waiting(*row) for row in session.execute(_QUEUE, {"overdue_s": 86_400 * overdue_d})]

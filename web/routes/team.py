@@ -1,0 +1,34 @@
+"""How people do, for leads."""
+
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import HTMLResponse
+
+from db.queries import team
+from db.session import session
+from web.estimates import LEAST
+from web.people import Lead
+from web.render import page
+from web.team import how_people_do
+
+router = APIRouter(include_in_schema=False)
+
+RANGES = {"7": 7, "30": 30, "90": 90, "all": team.EVER}
+
+
+@router.get("/people")
+def people(request: Request, person: Lead, days: str = "30") -> HTMLResponse:
+    """The page, over the last days."""
+    if days not in RANGES:
+        raise HTTPException(422, f"days is one of {', '.join(RANGES)}.")
+    settings = request.app.state.settings
+    with session(settings.postgres_url) as opened:
+        found = how_people_do(opened, RANGES[days], settings.audit_overdue_d)
+    return page(
+        "team.html",
+        person=person,
+        days=days,
+        ranges=list(RANGES),
+        overdue_d=settings.audit_overdue_d,
+        least=LEAST,
+        team=found,
+    )
