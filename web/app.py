@@ -9,6 +9,7 @@ from web.auth import Tokens
 from web.limits import BodyLimit
 from web.problems import add_problems
 from web.routes import desk, documents, health, model_pages, models, pages, people, reviews, training
+from web.waiting import Waiting
 from worker.queue import DocumentQueue, connect
 
 
@@ -27,6 +28,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.queue = DocumentQueue(connect(settings), settings)
     app.state.accepted = AcceptedCount()
     app.state.tokens = Tokens(settings.postgres_url)
+    app.state.waiting = Waiting(settings)
     add_problems(app)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     for routes in (reviews, documents, models, training, health, pages, people, model_pages, desk):
