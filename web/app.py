@@ -8,7 +8,7 @@ from web.accepted import AcceptedCount
 from web.auth import Tokens
 from web.limits import BodyLimit
 from web.problems import add_problems
-from web.routes import desk, documents, health, model_pages, models, pages, people, reviews, training
+from web.routes import desk, documents, health, model_pages, models, pages, people, reviews, training, webhook_pages
 from web.waiting import Waiting
 from worker.queue import DocumentQueue, connect
 
@@ -31,6 +31,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.waiting = Waiting(settings)
     add_problems(app)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
-    for routes in (reviews, documents, models, training, health, pages, people, model_pages, desk):
+    for routes in (reviews, documents, models, training, health, pages, people, model_pages, desk, webhook_pages):
         app.include_router(routes.router)
     return app

@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from sortline.cli.webhooks import command
+from sortline.doctor import examine
 from sortline.errors import SortlineError
 from sortline.settings import Settings, get_settings
 from tests.conftest import environment
@@ -39,7 +40,7 @@ def run(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     get_settings.cache_clear()
 
 
-def test_the_life_of_a_webhook(run: Run, session: Session) -> None:
+def test_the_life_of_a_webhook(run: Run, session: Session, settings: Settings) -> None:
     there = Receiver()
     secret = run("add", "crm", there.url, "--source", "mail", "--event", "classified")
     assert run("test", "crm") == "the ping arrived"
@@ -49,6 +50,8 @@ def test_the_life_of_a_webhook(run: Run, session: Session) -> None:
     assert secret not in run("list")
 
     run("pause", "crm")
+    found = [finding for finding in examine(settings) if finding.name == "webhook crm"]
+    assert [(finding.level, finding.found[:10]) for finding in found] == [("warn", "paused, by")]
     (paused,) = json.loads(run("list", "--json"))
     assert paused["state"] == "paused"
     run("resume", "crm")
