@@ -56,7 +56,9 @@ class Sender:
         except httpx.TimeoutException:
             return f"no answer within {self.timeout:g} s"
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            return f"{type(error).__name__}: {error}"[:500]
+            # It may quote what the other side sent.
+            said = f"{type(error).__name__}: {error}"[:500]
+            return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in said)
 
     async def _post(self, target: Target, address: Address, message_id: str, body: bytes) -> str | None:
         now = datetime.now(UTC)

@@ -61,15 +61,6 @@ class Deliveries:
         self._pool.shutdown()
 
 
-def serve(settings: Settings, webhook_id: int, stopping: threading.Event) -> int:
-    """Send what is due for a webhook that this process holds, then let go of it; returns how many arrived.
-
-    Raises:
-        ServerUnreachableError: Postgres is away; what it was not told of is sent again.
-    """
-    return asyncio.run(_serve(settings, webhook_id, stopping))
-
-
 def ping(settings: Settings, webhook: Webhook) -> str | None:
     """Send a webhook a signed `sortline.ping`; returns why it did not arrive, None: it did."""
     now = datetime.now(UTC)
@@ -90,6 +81,7 @@ def _sender(settings: Settings, webhook: Webhook) -> Sender:
 
 
 async def _serve(settings: Settings, webhook_id: int, stopping: threading.Event) -> int:
+    """Send what is due for a webhook that this process holds, then let go of it; returns how many arrived."""
     began, delivered = time.monotonic(), 0
     with session(settings.postgres_url) as opened:
         webhook = opened.get(Webhook, webhook_id)
@@ -131,9 +123,9 @@ async def _round(settings: Settings, webhook_id: int, sender: Sender) -> int:
 
 def _serve_safely(settings: Settings, webhook_id: int, stopping: threading.Event) -> int:
     try:
-        return serve(settings, webhook_id, stopping)
+        return asyncio.run(_serve(settings, webhook_id, stopping))
     except (TransientError, DBAPIError) as error:
-        log.warning("webhook %d waits: %s", webhook_id, error)
+        log.warning("webhook %d waits, what it was told of may be sent again: %s", webhook_id, error)
     except Exception:
         log.exception("webhook %d could not be served", webhook_id)
     return 0

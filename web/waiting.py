@@ -14,6 +14,7 @@ from typing import Any
 import redis.asyncio
 from anyio import CapacityLimiter, to_thread
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from db.queries.document_state import Sent, sent_states
 from db.session import session
@@ -94,7 +95,7 @@ class Waiting:
         try:
             with session(self.settings.postgres_url) as opened:
                 states = sent_states(opened, [each for _, each in left])
-        except (TransientError, DBAPIError) as error:
+        except (TransientError, DBAPIError, PoolTimeoutError) as error:
             log.warning("results wait: %s", str(error).partition("\n")[0])  # the documents are taken all the same
             return {}
         return {
