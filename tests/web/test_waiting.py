@@ -123,6 +123,13 @@ def test_many_may_wait_while_others_are_served(web, worker: Worker, later, event
     assert {each.result().status_code for each in asked} == {200}
 
 
+def test_where_too_many_wait_the_next_does_not(web, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("web.waiting._MOST_REQUESTS", 0)
+    web.timeout = 10
+    assert post(web, 30, {"id": "a", "text": "one"}).status_code == 202
+    assert len(worker.entries()) == 1
+
+
 @pytest.mark.parametrize("wait", ["-1", "31", "nan", "inf", "soon"])
 def test_a_wrong_wait_takes_nothing(web, worker: Worker, wait: str) -> None:
     answer = post(web, wait, {"id": "a", "text": "one"})

@@ -1,16 +1,20 @@
 """The page on webhooks: admins see what does not get through, and mend it; names and errors of strangers are text."""
 
 from collections.abc import Callable
+from typing import Any
 
+import httpx
 import pytest
+from browser import chromium
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from db.models import AuditEvent, Webhook
-from db.queries import webhooks
+from db.queries import people, webhooks
 from tests.web.conftest import Browser
 
 SignInAs = Callable[..., Browser]
+browser = pytest.fixture(scope="module")(chromium)
 
 
 @pytest.fixture
@@ -68,3 +72,23 @@ def test_the_buttons(sign_in_as: SignInAs, webhook: Webhook, session: Session) -
     assert [(row.actor, row.action) for row in rows][1:] == [
         ("user:ann", "webhook paused"), ("user:ann", "webhook resumed"), ("user:ann", "webhook sends again"),
     ]  # fmt: skip
+
+
+def test_axe_finds_nothing_serious_and_a_phone_needs_no_sideways_scrolling(
+    browser: Any, web: httpx.Client, webhook: Webhook, session: Session
+) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    link = people.make_link(session, people.add(session, "ann", "admin", "tests"), "tests")
+    session.commit()
+    context = browser.new_context(viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    page.goto(f"{web.base_url}/sign-in/{link}")
+    page.goto(f"{web.base_url}/webhooks")
+
+    found = Axe().run(page).response["violations"]
+    assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.get_by_role("button", name="Send again what was given up: <b>crm</b>").click()
+    page.get_by_text("gets what was given up once more").wait_for()
+    context.close()
