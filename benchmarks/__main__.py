@@ -13,13 +13,16 @@ from benchmarks.retrain import retrain
 from benchmarks.rollback import rollback
 from benchmarks.throughput import intake, throughput
 from benchmarks.train import train
+from benchmarks.wait import wait
+from benchmarks.webhooks import webhooks
 from sortline.logs import set_up_logging, silence_telemetry
 
 LINES: dict[str, Callable[..., None]] = {
     "throughput": throughput, "intake": intake, "latency": latency, "calibration": calibration,
     "quantise": quantise, "train": train, "retrain": retrain, "rollback": rollback, "desk": desk, "explain": explain,
+    "wait": wait, "webhooks": webhooks,
 }  # fmt: skip
-_OF_ONE_SIZE = {"latency", "calibration", "quantise", "train", "retrain", "rollback", "explain"}
+_OF_ONE_SIZE = {"latency", "calibration", "quantise", "train", "retrain", "rollback", "explain", "wait"}
 
 
 def main(names: list[str]) -> None:

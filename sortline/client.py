@@ -5,7 +5,7 @@ Needs the base install alone: no torch, no database driver.
 
 import random
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -123,6 +123,23 @@ class Client:
                     raise
             time.sleep(pause)
             pause = min(pause * 1.5, 1.0)
+
+    def classify(self, documents: Sequence[Document], wait: float = 10.0, lane: Lane = "live") -> list[dict[str, Any]]:
+        """Send documents in one request and wait for their results: as `get` tells them, in order (HTTP only).
+
+        Args:
+            wait: seconds, at most 30.
+
+        Raises:
+            NotFoundError: a result is not there in time; the documents are accepted, `wait` finds them later.
+            InvalidDocumentError, QueueFullError, ServerUnreachableError, ConfigurationError: as `send`, at once.
+        """
+        if self._http is None:
+            raise ConfigurationError("results are read over HTTP, from Postgres or from the results stream")
+        found = self._http.classify(documents, lane, wait)
+        if found is None:
+            raise NotFoundError(f"not classified within {wait:g} s; the documents are accepted")
+        return found
 
     def close(self) -> None:
         """Close the connections."""

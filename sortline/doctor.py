@@ -99,7 +99,7 @@ def _postgres(settings: Settings) -> Iterator[Finding]:
 
 
 def _postgres_findings(opened: "Session") -> Iterator[Finding]:
-    from db.queries import model_versions, server
+    from db.queries import model_versions, server, webhooks
     from migrations.upgrade import newest_revision
 
     major, minor = server.version(opened)
@@ -121,6 +121,11 @@ def _postgres_findings(opened: "Session") -> Iterator[Finding]:
         yield Finding("active model", "warn", "none: documents wait", "run `sortline import FILE`, `sortline train`")
     else:
         yield Finding("active model", "ok", f"version {active.id}")
+    ill = [webhook for webhook, _ in webhooks.listing(opened) if webhook.state != "active"]
+    for webhook in ill:
+        why = webhook.paused_because if webhook.paused_at else webhook.last_error
+        advice = "mend what it says, then `sortline webhooks test` and `resume`"
+        yield Finding(f"webhook {webhook.name}", "warn", f"{webhook.state}, {why}", advice)
 
 
 def _redis(settings: Settings) -> Iterator[Finding]:

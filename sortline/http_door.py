@@ -37,6 +37,7 @@ class HttpDoor:
 
     def __init__(self, url: str, token: str | None, timeout: float) -> None:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._timeout = timeout
         try:
             self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout)
         except (httpx.InvalidURL, UnicodeEncodeError) as error:
@@ -50,6 +51,20 @@ class HttpDoor:
         """
         body = _encode(documents, lane)
         _check(self._ask("POST", "/v1/documents", content=body, headers={"Content-Type": "application/json"}))
+
+    def classify(self, documents: Sequence[Document], lane: Lane, wait: float) -> list[dict[str, Any]] | None:
+        """Send one request and wait so many seconds for the results; None: they are not all there in time.
+
+        Raises:
+            SortlineError: as `_check` says.
+        """
+        answer = self._ask(
+            "POST", "/v1/documents", params={"wait": wait}, content=_encode(documents, lane),
+            headers={"Content-Type": "application/json"}, timeout=self._timeout + wait,
+        )  # fmt: skip
+        _check(answer)
+        found: list[dict[str, Any]] | None = answer.json().get("results")
+        return found
 
     def get(self, source: str, id: str) -> dict[str, Any]:
         """What the line says of a document.

@@ -127,6 +127,14 @@ class Settings(BaseSettings):
         300.0, ge=1, description="Seconds after which a document that a reviewer left goes to another"
     )
 
+    # Webhooks
+    webhook_allowed: str = Field(
+        "",
+        description="Hosts and networks (10.0.0.0/8) that webhooks may reach though they are private, or without TLS; "
+        "separated by commas",
+    )
+    webhook_timeout_s: float = Field(15.0, gt=0, le=30, description="Seconds of a request to a webhook, in all")
+
     # The web
     web_host: str = Field("127.0.0.1", description="Address the web listens on")
     web_port: int = Field(8080, gt=0, lt=65536, description="Port the web listens on")

@@ -14,6 +14,7 @@ from sortline.settings import get_settings
 
 _EVERY_S = {
     "sweep_outbox": 2.0,
+    "sweep_webhooks": 2.0,
     "expire_leases": 15.0,
     "ask_for_rescoring": 15.0,
     "look": 60.0,

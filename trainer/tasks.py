@@ -3,20 +3,23 @@
 import logging
 import time
 
+from celery import signals
 from kombu.exceptions import OperationalError
 from sqlalchemy.exc import DBAPIError
 
-from db.queries import import_files, outbox, rescore, training_runs
+from db.queries import import_files, outbox, rescore, training_runs, webhooks
 from db.session import session
 from sortline.errors import ConflictError, SortlineError, TransientError
 from trainer import trigger
 from trainer.celery import app, settings
+from trainer.webhooks import Deliveries
 from trainer.work import remove_work
 
 log = logging.getLogger(__name__)
 
 _UNDELIVERED_S = 60.0  # what waits for so long is sent again: its message may be lost
 _SENT_DAYS = 7
+_deliveries = Deliveries(settings)
 _asked: dict[tuple[str, int], float] = {}  # when something was last asked for
 
 
@@ -80,6 +83,20 @@ def sweep_outbox() -> None:
         log.warning("the outbox waits: %s", error)
 
 
+@app.task(name="trainer.sweep_webhooks")
+def sweep_webhooks() -> None:
+    """Begin to send what is due for webhooks; it does not wait, for they may hang."""
+    try:
+        _deliveries.sweep()
+    except (TransientError, DBAPIError) as error:
+        log.warning("webhooks wait: %s", error)
+
+
+@signals.worker_shutdown.connect
+def _finish_webhooks(**_options: object) -> None:
+    _deliveries.close()
+
+
 @app.task(name="trainer.ask_for_rescoring")
 def ask_for_rescoring() -> None:
     """Let a worker score again what waits for a person and has no prediction of the active version."""
@@ -95,12 +112,12 @@ def ask_for_rescoring() -> None:
 
 @app.task(name="trainer.prune_outbox")
 def prune_outbox() -> None:
-    """Remove events that were sent long ago."""
+    """Remove events that were sent long ago, to the results stream and to webhooks."""
     with session(settings.postgres_url) as opened:
-        removed = outbox.prune(opened, _SENT_DAYS)
+        removed = outbox.prune(opened, _SENT_DAYS) + webhooks.prune(opened, _SENT_DAYS)
         opened.commit()
     if removed:
-        log.info("%d events that were sent over %d days ago are removed from the outbox", removed, _SENT_DAYS)
+        log.info("%d events that were sent over %d days ago are removed", removed, _SENT_DAYS)
 
 
 def _is_time(what: str, id_: int) -> bool:

@@ -24,7 +24,9 @@ from web.routes import (
     reviews,
     team,
     training,
+    webhook_pages,
 )
+from web.waiting import Waiting
 from worker.queue import DocumentQueue, connect
 
 
@@ -43,11 +45,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.queue = DocumentQueue(connect(settings), settings)
     app.state.accepted = AcceptedCount()
     app.state.tokens = Tokens(settings.postgres_url)
+    app.state.waiting = Waiting(settings)
     add_problems(app)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     for routes in (
         reviews, documents, models, training, health, pages, people, model_pages, desk, document_pages, label_pages,
-        dead_pages, import_pages, explanations, team,
+        dead_pages, import_pages, explanations, team, webhook_pages,
     ):  # fmt: skip
         app.include_router(routes.router)
     return app

@@ -33,12 +33,12 @@ def page(
 
     Args:
         script: whether a script of ours belongs to it.
-        person: who is signed in; ``csrf`` is then the hidden field of their forms, ``leads`` whether they may do
-            what leads do.
+        person: who is signed in; ``csrf`` is then the hidden field of their forms, ``leads`` and ``admin``
+            whether they may do what leads and admins do.
     """
     if person is not None:
         csrf = Markup('<input type="hidden" name="csrf" value="{}">').format(person.csrf)
-        values |= {"person": person, "csrf": csrf, "leads": person.may("lead")}
+        values |= {"person": person, "csrf": csrf, "leads": person.may("lead"), "admin": person.may("admin")}
     return HTMLResponse(
         _TEMPLATES.get_template(name).render(**values), status, headers=_SCRIPT_HEADERS if script else HEADERS
     )

@@ -16,6 +16,7 @@ from db.queries.intake import Key, StoredPrediction, bury, store_batch
 from worker.entry import Entry
 from worker.events import ResultEvent
 from worker.micro_batch import MicroBatch
+from worker.subscriptions import Subscriptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +29,10 @@ class DeadEntry:
     attempts: int
 
 
-def commit_batches(session: Session, batches: Sequence[MicroBatch], audit_share: float) -> list[ResultEvent]:
-    """Store documents and predictions of finished micro-batches in one transaction.
+def commit_batches(
+    session: Session, batches: Sequence[MicroBatch], audit_share: float, subscriptions: Subscriptions
+) -> list[ResultEvent]:
+    """Store documents and predictions of finished micro-batches, and what webhooks hear of them, in one transaction.
 
     Returns:
         The `classified` event of each entry, in their order.
@@ -46,16 +49,20 @@ def commit_batches(session: Session, batches: Sequence[MicroBatch], audit_share:
     # Sorted, so that two workers with the same documents lock them in the same order.
     ordered = [rows[key] for key in sorted(rows)]
     known = store_batch(session, orjson.dumps(ordered, option=orjson.OPT_SERIALIZE_NUMPY).decode(), audit_share)
+    told = [(_as_stored(event, known[key]) if key in known else event, key[2]) for key, event in events]
+    subscriptions.tell(session, told)
     session.commit()
-    return [_as_stored(event, known[key]) if key in known else event for key, event in events]
+    return [event for event, _ in told]
 
 
-def commit_dead(session: Session, dead: Sequence[DeadEntry]) -> list[ResultEvent]:
-    """Store dead letters in one transaction; returns the `dead` event of each."""
+def commit_dead(session: Session, dead: Sequence[DeadEntry], subscriptions: Subscriptions) -> list[ResultEvent]:
+    """Store dead letters, and what webhooks hear of them, in one transaction; returns the `dead` event of each."""
     bury(session, [_letter(item) for item in dead])
-    session.commit()
     at = now()
-    return [ResultEvent("dead", item.entry.source, item.entry.id, decision=item.reason, at=at) for item in dead]
+    events = [ResultEvent("dead", item.entry.source, item.entry.id, decision=item.reason, at=at) for item in dead]
+    subscriptions.tell(session, [(event, None) for event in events])
+    session.commit()
+    return events
 
 
 def is_the_documents_fault(error: Exception) -> bool:

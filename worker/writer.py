@@ -20,6 +20,7 @@ from worker.failures import Failures
 from worker.held import Held
 from worker.micro_batch import MicroBatch
 from worker.outage import Stopped, insist
+from worker.subscriptions import Subscriptions
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class Writer:
         self.settings = settings
         self.then = then
         self.failures: Failures | None = None
+        self._subscriptions = Subscriptions()
         self._finished: dict[Lane, deque[MicroBatch]] = {lane: deque() for lane in LANES}
         self._dead: deque[DeadEntry] = deque()
         self._closed = False
@@ -113,7 +115,7 @@ class Writer:
 
     def _commit(self, batches: list[MicroBatch]) -> list[ResultEvent]:
         with session(self.settings.postgres_url) as opened:
-            return commit_batches(opened, batches, self.settings.audit_share)
+            return commit_batches(opened, batches, self.settings.audit_share, self._subscriptions)
 
     def _bisect(self, batches: list[MicroBatch], error: DBAPIError) -> None:
         if len(batches) > 1:
@@ -129,7 +131,7 @@ class Writer:
     def _write_dead(self, dead: list[DeadEntry]) -> None:
         def commit() -> list[ResultEvent]:
             with session(self.settings.postgres_url) as opened:
-                return commit_dead(opened, dead)
+                return commit_dead(opened, dead, self._subscriptions)
 
         events = self._insist(commit)
         for item in dead:

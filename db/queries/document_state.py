@@ -1,8 +1,10 @@
 """What is known of one document."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import text
+import orjson
+from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 _CLASSIFIED = text("""
@@ -13,12 +15,12 @@ WHERE source = :source AND external_id = :id
 ORDER BY entry_order(entry_id) DESC NULLS LAST, predictions.created_at DESC LIMIT 1
 """)
 _REVIEWED = text("""
-SELECT action, labels.name AS label, users.name AS reviewer, reviews.created_at
+SELECT DISTINCT ON (document_id) document_id, action, labels.name AS label, users.name AS reviewer, reviews.created_at
 FROM reviews LEFT JOIN labels given ON given.id = label_id
 LEFT JOIN labels ON labels.id = coalesce(given.merged_into_id, given.id) JOIN users ON users.id = reviewer_id
-WHERE document_id = :document_id AND action IN ('confirm', 'correct', 'none_fits')
+WHERE document_id = ANY(:ids) AND action IN ('confirm', 'correct', 'none_fits')
   AND NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = reviews.id)
-ORDER BY reviews.created_at DESC, reviews.id DESC LIMIT 1
+ORDER BY document_id, reviews.created_at DESC, reviews.id DESC
 """)
 _DEAD = text("""
 SELECT entry_order(entry_id) > coalesce(entry_order(:entry_id), '{}') AS newest, reason
@@ -29,6 +31,29 @@ _IMPORTED = text("""
 SELECT id FROM documents WHERE source = :source AND external_id = :id
 ORDER BY entry_order(entry_id) DESC NULLS LAST, id DESC LIMIT 1
 """)
+_SENT = text("""
+SELECT n, documents.id, labels.name AS label, confidence, decision, model_version_id
+FROM json_to_recordset(CAST(:rows AS json)) AS sent (n integer, source text, id text, hash text)
+JOIN documents ON documents.source = sent.source AND external_id = sent.id AND content_hash = decode(hash, 'hex')
+JOIN LATERAL (
+  SELECT label_id, confidence, decision, model_version_id FROM predictions
+  WHERE document_id = documents.id AND kind <> 'shadow' ORDER BY created_at DESC LIMIT 1) newest ON true
+JOIN labels ON labels.id = label_id
+""")
+_SENT_DEAD = text("""
+SELECT n, reason FROM json_to_recordset(CAST(:rows AS json)) AS sent (n integer, lane text, entry_id text)
+JOIN dead_letters ON dead_letters.lane = sent.lane AND dead_letters.entry_id = sent.entry_id
+""")
+
+
+class Sent(NamedTuple):
+    """A document as it was sent: the hash is of its text, in hexadecimal."""
+
+    source: str
+    id: str
+    hash: str
+    lane: str
+    entry_id: str
 
 
 class DocumentState(NamedTuple):
@@ -52,20 +77,37 @@ def document_state(session: Session, source: str, id_: str) -> DocumentState | N
     document_id = found.id if found else session.scalar(_IMPORTED, names)
     if document_id is None:
         return None
-    review = session.execute(_REVIEWED, {"document_id": document_id}).one_or_none()
-    if found is None and review is None:
-        return None
-    said = None if review is None else {
-        "action": review.action, "label": review.label, "reviewer": review.reviewer,
-        "at": review.created_at.isoformat(),
-    }  # fmt: skip
-    state = "reviewed" if review else "classified"
+    review = _reviews(session, [document_id]).get(document_id)
     if found is None:
-        return DocumentState(state, review=said)
-    return DocumentState(state, found.label, found.confidence, found.decision, found.model_version_id, said)
+        return None if review is None else DocumentState("reviewed", review=review)
+    return _state(found, review)
+
+
+def sent_states(session: Session, sent: Sequence[Sent]) -> dict[int, DocumentState]:
+    """States of documents by their position, of the very texts that were sent; those that wait still are left out."""
+    rows = {"rows": orjson.dumps([{"n": n, **each._asdict()} for n, each in enumerate(sent)]).decode()}
+    found = session.execute(_SENT, rows).all()
+    reviews = _reviews(session, [row.id for row in found])
+    states = {row.n: _state(row, reviews.get(row.id)) for row in found}
+    return states | {row.n: DocumentState("dead", decision=row.reason) for row in session.execute(_SENT_DEAD, rows)}
 
 
 def document_id(session: Session, source: str, id_: str) -> int | None:
     """Id of the newest version of a document; None when it is unknown or still waiting."""
     found: int | None = session.scalar(_IMPORTED, {"source": source, "id": id_})
     return found
+
+
+def _state(found: Row[Any], review: dict[str, Any] | None) -> DocumentState:
+    state = "reviewed" if review else "classified"
+    return DocumentState(state, found.label, found.confidence, found.decision, found.model_version_id, review)
+
+
+def _reviews(session: Session, document_ids: list[int]) -> dict[int, dict[str, Any]]:
+    """The newest standing decision of each document that has one."""
+    return {
+        row.document_id: {
+            "action": row.action, "label": row.label, "reviewer": row.reviewer, "at": row.created_at.isoformat(),
+        }
+        for row in session.execute(_REVIEWED, {"ids": document_ids})
+    }  # fmt: skip

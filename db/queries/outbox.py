@@ -7,6 +7,9 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from db.queries import webhooks
+from db.queries.webhooks import Told
+
 _LOCK = 0x50F71213  # the advisory lock of who sends
 _ADD = text("""
 INSERT INTO outbox (document_id, event) SELECT document_id, event
@@ -20,13 +23,14 @@ _PRUNE = text("DELETE FROM outbox WHERE sent_at < now() - make_interval(days => 
 
 
 def add(session: Session, events: Sequence[tuple[int, dict[str, str]]]) -> None:
-    """Let events (document id, fields of the results stream) leave when this transaction is committed.
+    """Let events (document id, fields of the results stream) leave when this transaction is committed, to webhooks too.
 
     Events of one document leave in the order of their ids. Writers of a document's events hold a lock on its row
     (`documents ... FOR UPDATE`), so that ids follow the order of commits.
     """
     rows = [{"document_id": document_id, "event": event} for document_id, event in events]
     session.execute(_ADD, {"rows": orjson.dumps(rows).decode()})
+    webhooks.add_events(session, [Told(event, document_id) for document_id, event in events])
 
 
 def lock(session: Session) -> bool:

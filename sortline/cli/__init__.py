@@ -24,6 +24,7 @@ _COMMANDS = {
     "tune": "sortline.cli.tune",
     "up": "sortline.cli.up",
     "users": "sortline.cli.users",
+    "webhooks": "sortline.cli.webhooks",
 }
 
 

@@ -1,26 +1,32 @@
 """Documents in, their states out."""
 
-from typing import Any, Literal
+import time
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Annotated, Any, Literal
 from urllib.parse import unquote_to_bytes
 
-from fastapi import APIRouter, FastAPI, HTTPException, Request
+from fastapi import APIRouter, FastAPI, HTTPException, Query, Request
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.convertors import Convertor, register_url_convertor
+from starlette.responses import JSONResponse
 
-from db.queries.document_state import document_state
+from db.queries.document_state import Sent, document_state
 from db.session import session
 from sortline.errors import InvalidDocumentError, NotFoundError
-from sortline.settings import LANES
+from sortline.settings import LANES, Lane
 from web.auth import Documents
 from web.body import parse_documents, parse_object
 from web.reference import problems
+from web.waiting import MOST_S, Waiting
 from worker.queue import (
     DEFAULT_SOURCE,
     MAX_ID_CHARS,
     MAX_META_BYTES,
     MAX_SOURCE_CHARS,
     MAX_TEXT_BYTES,
+    Document,
     check_lane,
     check_name,
 )
@@ -98,21 +104,47 @@ class State(BaseModel):
     review: Review | None
 
 
+class States(BaseModel):
+    """The states of a request's documents, in their order, of the very texts that were sent."""
+
+    results: list[State]
+
+
 @router.post(
     "",
     status_code=202,
     response_model=Accepted,
-    responses=problems(401, 403, 413, 422, 429, 503),
+    responses={
+        200: {"model": States, "description": "All results, where they were waited for"},
+        **problems(401, 403, 413, 422, 429, 503),
+    },
     openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": _BODY}}}},
 )
-async def send_documents(request: Request, _token: Documents) -> Accepted:
+async def send_documents(
+    request: Request, _token: Documents, wait: Annotated[float, Query(ge=0, le=MOST_S)] = 0
+) -> Accepted | JSONResponse:
     """Send documents to a lane: all of them, in order, or none.
 
-    Answers when Redis has them on disk. One invalid document refuses the request; the problem's index
-    names it. Sending the same document again changes nothing.
+    Answers 202 when Redis has them on disk. With `wait`, the answer is held for so many seconds at most, and is 200
+    with the results when all of them are there in that time. One invalid document refuses the request; the problem's
+    index names it. Sending the same document again changes nothing.
     """
     raw = await request.body()
-    return Accepted(accepted=await run_in_threadpool(_take, request.app, raw))
+    until = time.monotonic() + wait
+    lane, documents = await run_in_threadpool(_parse, request.app, raw)
+    waiting: Waiting = request.app.state.waiting
+    if not wait or not documents or waiting.full:
+        await run_in_threadpool(_append, request.app, documents, lane)
+        return Accepted(accepted=len(documents))
+    hashes = await run_in_threadpool(_hashes, documents)
+    async with waiting.listening([(each.source, each.id) for each in documents]) as woken:
+        entry_ids = await run_in_threadpool(_append, request.app, documents, lane)
+        sent = [
+            Sent(each.source, each.id, hash, lane, entry_id)
+            for each, hash, entry_id in zip(documents, hashes, entry_ids, strict=True)
+        ]
+        states = await waiting.states(sent, woken, until, request.is_disconnected)
+    return Accepted(accepted=len(documents)) if states is None else JSONResponse({"results": states})
 
 
 @router.get("/{source:anything}/{id:anything}", response_model=State, responses=problems(401, 403, 404, 503))
@@ -126,17 +158,25 @@ def get_document(request: Request, _token: Documents, source: str, id: str) -> S
     return State.model_validate({"source": source, "id": id, **found._asdict()})
 
 
-def _take(app: FastAPI, raw: bytes) -> int:
+def _parse(app: FastAPI, raw: bytes) -> tuple[Lane, list[Document]]:
     body = parse_object(raw, {"documents", "lane"})
     given, items, most = body.get("lane", "live"), body.get("documents"), app.state.settings.max_request_documents
     if not isinstance(given, str):
         raise InvalidDocumentError(f"lane must be text, not {type(given).__name__}")
     if isinstance(items, list) and len(items) > most:
         raise HTTPException(413, f"The request has {len(items):,} documents, the limit is {most:,}.")
-    lane = check_lane(given)
-    taken = len(app.state.queue.append(parse_documents(items), lane, durable=True))
-    app.state.accepted.add(lane, taken)
-    return taken
+    return check_lane(given), parse_documents(items)
+
+
+def _append(app: FastAPI, documents: Sequence[Document], lane: Lane) -> list[str]:
+    entry_ids: list[str] = app.state.queue.append(documents, lane, durable=True)
+    app.state.accepted.add(lane, len(entry_ids))
+    return entry_ids
+
+
+def _hashes(documents: Sequence[Document]) -> list[str]:
+    """As the worker will find them; also the check that ids and sources are names."""
+    return [sha256(each.fields(index)["text"]).hexdigest() for index, each in enumerate(documents)]
 
 
 def names_in_path(request: Request, after: bytes = b"") -> tuple[str, str]:

@@ -1,0 +1,132 @@
+"""Requests that wait for the results of their documents: one reader of the results stream wakes them all.
+
+A wake-up only says that it is worth to look: what is answered comes from Postgres, and is of the very text that was
+sent. Each looks once a second anyway, for events that the reader missed.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
+
+import redis.asyncio
+from anyio import CapacityLimiter, to_thread
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from db.queries.document_state import Sent, sent_states
+from db.session import session
+from sortline.errors import TransientError
+from sortline.settings import Settings
+
+log = logging.getLogger(__name__)
+
+MOST_S = 30.0
+_MOST_REQUESTS = 1000
+_LOOK_EVERY_S = 1.0
+_BLOCK_MS = 1000
+
+Key = tuple[str, str]
+
+
+class Waiting:
+    """All requests of this process that wait. To be used in one event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._requests = 0
+        self._woken: dict[Key, set[asyncio.Event]] = {}
+        self._reader: asyncio.Task[None] | None = None
+        self._at_end = asyncio.Event()
+        # Of their own: looks never take the threads that other requests need, not even while Postgres is away.
+        self._lookers = CapacityLimiter(8)
+
+    @property
+    def full(self) -> bool:
+        """Whether so many requests wait that no other may."""
+        return self._requests >= _MOST_REQUESTS
+
+    @contextlib.asynccontextmanager
+    async def listening(self, keys: Sequence[Key]) -> AsyncIterator[asyncio.Event]:
+        """Listens for results (source, id), to begin before the documents are sent; the event is set by each."""
+        woken = asyncio.Event()
+        self._requests += 1
+        for key in keys:
+            self._woken.setdefault(key, set()).add(woken)
+        try:
+            await self._ensure_reader()
+            yield woken
+        finally:
+            self._requests -= 1
+            for key in set(keys):
+                others = self._woken[key]
+                others.discard(woken)
+                if not others:
+                    del self._woken[key]
+
+    async def states(
+        self, sent: Sequence[Sent], woken: asyncio.Event, until: float, gone: Callable[[], Awaitable[bool]]
+    ) -> list[dict[str, Any]] | None:
+        """The states of documents in their order; None when one is not there in time, or nobody wants them any more.
+
+        Args:
+            until: by time.monotonic().
+            gone: whether who asked has gone away.
+        """
+        found: dict[int, dict[str, Any]] = {}
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(until - time.monotonic()):
+                while True:
+                    woken.clear()
+                    left = [(n, each) for n, each in enumerate(sent) if n not in found]
+                    found |= await to_thread.run_sync(self._look, left, limiter=self._lookers, abandon_on_cancel=True)
+                    if len(found) == len(sent):
+                        return [found[n] for n in range(len(sent))]
+                    if await gone():
+                        return None
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(woken.wait(), _LOOK_EVERY_S)
+                    await self._ensure_reader()
+        return None
+
+    def _look(self, left: Sequence[tuple[int, Sent]]) -> dict[int, dict[str, Any]]:
+        try:
+            with session(self.settings.postgres_url) as opened:
+                states = sent_states(opened, [each for _, each in left])
+        except (TransientError, DBAPIError, PoolTimeoutError) as error:
+            log.warning("results wait: %s", str(error).partition("\n")[0])  # the documents are taken all the same
+            return {}
+        return {
+            left[n][0]: {"source": left[n][1].source, "id": left[n][1].id, **state._asdict()}
+            for n, state in states.items()
+        }
+
+    async def _ensure_reader(self) -> None:
+        if self._reader is None or self._reader.done():
+            self._at_end.clear()
+            self._reader = asyncio.create_task(self._read())
+        with contextlib.suppress(TimeoutError):  # Redis is away: once a second has to do
+            await asyncio.wait_for(self._at_end.wait(), _LOOK_EVERY_S)
+
+    async def _read(self) -> None:
+        """Read the stream from its present end on, as long as somebody waits."""
+        stream = self.settings.results_stream
+        try:
+            async with redis.asyncio.Redis.from_url(self.settings.redis, protocol=2, socket_timeout=10) as client:
+                newest: Any = await client.xrevrange(stream, count=1)
+                position: bytes = newest[0][0] if newest else b"0-0"
+                self._at_end.set()
+                while self._woken:
+                    found: Any = await client.xread({stream: position}, count=1000, block=_BLOCK_MS)
+                    for position, fields in found[0][1] if found else ():  # noqa: B007 - the last is kept
+                        self._wake(fields)
+                self._reader = None  # before the connection is closed: who comes now needs a new one
+        except redis.exceptions.RedisError as error:
+            log.warning("the results stream can't be read: %s", error)
+
+    def _wake(self, fields: dict[bytes, bytes]) -> None:
+        key = fields.get(b"source", b"").decode("utf-8", "replace"), fields.get(b"id", b"").decode("utf-8", "replace")
+        for woken in self._woken.get(key, ()):
+            woken.set()
