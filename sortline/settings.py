@@ -123,6 +123,16 @@ class Settings(BaseSettings):
         300.0, ge=1, description="Seconds after which a document that a reviewer left goes to another"
     )
 
+    # Keeping
+    retention_days: int = Field(
+        0,
+        ge=0,
+        description="Days after which documents and dead letters are erased; 0: never. Labels may say otherwise",
+    )
+    retention_held_out: bool = Field(
+        False, description="Erase by age what models are judged by too (validation, calibration and test documents)"
+    )
+
     # The web
     web_host: str = Field("127.0.0.1", description="Address the web listens on")
     web_port: int = Field(8080, gt=0, lt=65536, description="Port the web listens on")

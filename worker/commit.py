@@ -32,7 +32,7 @@ def commit_batches(session: Session, batches: Sequence[MicroBatch], audit_share:
     """Store documents and predictions of finished micro-batches in one transaction.
 
     Returns:
-        The `classified` event of each entry, in their order.
+        The `classified` event of each entry, in their order; none of what was erased meanwhile.
     """
     rows: dict[Key, dict[str, Any]] = {}
     events: list[tuple[Key, ResultEvent]] = []
@@ -47,15 +47,17 @@ def commit_batches(session: Session, batches: Sequence[MicroBatch], audit_share:
     ordered = [rows[key] for key in sorted(rows)]
     known = store_batch(session, orjson.dumps(ordered, option=orjson.OPT_SERIALIZE_NUMPY).decode(), audit_share)
     session.commit()
-    return [_as_stored(event, known[key]) if key in known else event for key, event in events]
+    told = [_as_stored(event, known[key]) if key in known else event for key, event in events]
+    return [event for event in told if event is not None]
 
 
 def commit_dead(session: Session, dead: Sequence[DeadEntry]) -> list[ResultEvent]:
-    """Store dead letters in one transaction; returns the `dead` event of each."""
-    bury(session, [_letter(item) for item in dead])
+    """Store dead letters in one transaction; returns the `dead` event of each that was not erased meanwhile."""
+    erased = bury(session, [_letter(item) for item in dead])
     session.commit()
     at = now()
-    return [ResultEvent("dead", item.entry.source, item.entry.id, decision=item.reason, at=at) for item in dead]
+    kept = [item for item in dead if (item.entry.lane, item.entry.entry_id) not in erased]
+    return [ResultEvent("dead", item.entry.source, item.entry.id, decision=item.reason, at=at) for item in kept]
 
 
 def is_the_documents_fault(error: Exception) -> bool:
@@ -110,8 +112,8 @@ def margin(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(two[:, 1] - two[:, 0], np.float32)
 
 
-def _as_stored(event: ResultEvent, stored: StoredPrediction) -> ResultEvent:
-    return event._replace(
+def _as_stored(event: ResultEvent, stored: StoredPrediction | None) -> ResultEvent | None:
+    return stored and event._replace(
         label=stored.label,
         confidence=f"{stored.confidence:.6f}",
         decision=stored.decision,

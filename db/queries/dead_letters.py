@@ -26,6 +26,12 @@ def by_ids(session: Session, ids: Sequence[int]) -> Sequence[DeadLetter]:
     return session.scalars(select(DeadLetter).where(DeadLetter.id.in_(ids), DeadLetter.requeued_at.is_(None))).all()
 
 
+def hold(session: Session, letter_id: int) -> bool:
+    """Keep a dead letter from being erased or requeued until this transaction ends; False when it is gone."""
+    waits = select(DeadLetter.id).where(DeadLetter.id == letter_id, DeadLetter.requeued_at.is_(None))
+    return session.scalar(waits.with_for_update()) is not None
+
+
 def mark_requeued(session: Session, letter_id: int) -> None:
     """Note that a dead letter is on its way again."""
     session.execute(update(DeadLetter).where(DeadLetter.id == letter_id).values(requeued_at=func.now()))

@@ -75,7 +75,11 @@ def _pages(opened: Session, ids: Sequence[int], reason: str | None) -> Iterator[
 
 
 def _requeue(opened: Session, client: redis.Redis, settings: Settings, letters: Sequence[DeadLetter]) -> int:
+    requeued = 0
     for letter in letters:
+        if not dead_letters.hold(opened, letter.id):  # erased, or requeued by another
+            opened.rollback()
+            continue
         # By hand, not by a dict: an entry may hold a field twice.
         fields = [part for field in unpack_entry(letter.raw) for part in field]
         if fields:  # XADD takes no empty entry, and there is nothing to classify in one
@@ -83,7 +87,8 @@ def _requeue(opened: Session, client: redis.Redis, settings: Settings, letters: 
             client.execute_command("XADD", stream, "*", *fields)  # type: ignore[no-untyped-call]
         dead_letters.mark_requeued(opened, letter.id)
         opened.commit()  # one by one: a crash sends a letter twice at most, and never loses one
-    return len(letters)
+        requeued += 1
+    return requeued
 
 
 def _describe(letter: DeadLetter) -> dict[str, object]:
