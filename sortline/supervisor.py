@@ -220,7 +220,7 @@ def running(settings: Settings, sink: Sink, only: Sequence[str] | None = None) -
 
 @contextmanager
 def servers(settings: Settings, alone: bool = False) -> Iterator[None]:
-    """The servers of the settings: outside ones, those of a running `sortline up`, or embedded ones for the block.
+    """The embedded servers: those of a running `sortline up`, or started for the block.
 
     Args:
         alone: nothing else may run here.
@@ -230,8 +230,7 @@ def servers(settings: Settings, alone: bool = False) -> Iterator[None]:
     """
     supervisor = Supervisor(settings, lambda name, line: None, only=[])
     try:
-        if settings.embedded:
-            supervisor.start()
+        supervisor.start()
     except AlreadyRunningError:
         if alone:
             raise

@@ -1,12 +1,13 @@
 """sortline backup: everything that must not be lost, into a folder."""
 
 import json
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from sortline.settings import get_settings
+from sortline.settings import Settings, get_settings
 
 
 @click.command()
@@ -18,10 +19,9 @@ def command(folder: Path, as_json: bool) -> None:
     It holds texts in the clear: keep it where they may lie. Settings and secrets are not in it.
     """
     from keeping.backup import backup
-    from sortline.supervisor import servers
 
     settings = get_settings()
-    with servers(settings):
+    with _servers(settings):
         manifest = backup(settings, folder, lambda what: click.echo(f"copying {what}", err=True))
     if as_json:
         told = asdict(manifest)
@@ -31,3 +31,11 @@ def command(folder: Path, as_json: bool) -> None:
     click.echo(f"{folder}: Postgres, {counts}")
     if manifest.damaged:
         click.echo(f"not intact in the model store: version {', '.join(map(str, manifest.damaged))}", err=True)
+
+
+def _servers(settings: Settings) -> AbstractContextManager[None]:
+    if not settings.embedded:
+        return nullcontext()
+    from sortline.supervisor import servers
+
+    return servers(settings)

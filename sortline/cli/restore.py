@@ -1,10 +1,11 @@
 """sortline restore: a backup into empty servers."""
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import click
 
-from sortline.settings import get_settings
+from sortline.settings import Settings, get_settings
 
 
 @click.command()
@@ -17,10 +18,17 @@ from sortline.settings import get_settings
 def command(folder: Path, force: bool, erased: Path | None) -> None:
     """Fill the settings' servers and model store from FOLDER; no process of Sortline may run meanwhile."""
     from keeping.restore import restore
-    from sortline.supervisor import servers
 
     settings = get_settings()
     lines = erased.read_text(encoding="utf-8").splitlines() if erased else []
-    with servers(settings, alone=True):
+    with _servers(settings):
         manifest = restore(settings, folder, force, lines, lambda what: click.echo(f"restoring {what}", err=True))
     click.echo(f"restored the backup of {manifest.made_at}; start the processes now")
+
+
+def _servers(settings: Settings) -> AbstractContextManager[None]:
+    if not settings.embedded:
+        return nullcontext()
+    from sortline.supervisor import servers
+
+    return servers(settings, alone=True)

@@ -1,5 +1,7 @@
 """An installation of its own: embedded servers on the test's data folder, so that all their files can be searched."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +16,7 @@ from db.session import get_engine
 from migrations.upgrade import migrate
 from sortline.settings import Settings
 from sortline.supervisor import servers
-from tests.conftest import until
+from tests.conftest import environment, until
 from tests.worker.conftest import WorkerProcess
 from worker.queue import Document, DocumentQueue, connect
 
@@ -78,6 +80,13 @@ class House:
         """Let a worker classify what waits."""
         with self.working():
             until(lambda: not sum(self.queue.lane(lane).backlog for lane in ("live", "bulk")))
+
+    def sortline(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the command line on these settings."""
+        return subprocess.run(
+            [str(Path(sys.executable).parent / "sortline"), *arguments],
+            cwd=self.folder, env=environment(self.settings), capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
 
     def send(self, *documents: Document) -> list[str]:
         return self.queue.append(documents)

@@ -2,8 +2,6 @@
 
 import json
 import secrets
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,17 +12,9 @@ from db.queries.decisions import Decision, Shares
 from db.queries.erasure import find
 from db.queries.people import add
 from keeping.prove import find_bytes
-from tests.conftest import environment
 from tests.keeping.conftest import House
 from trainer.report_texts import TEXTS, pack_texts, unpack_texts
 from worker.queue import Document
-
-
-def sortline(house: House, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.executable).parent / "sortline"), *arguments]
-    return subprocess.run(
-        command, cwd=house.folder, env=environment(house.settings), capture_output=True, text=True, timeout=120
-    )
 
 
 def spread(house: House, marker: str, report: Path) -> None:
@@ -58,17 +48,17 @@ def test_an_erased_text_is_in_no_byte_of_any_file(house: House) -> None:
     marker, report = secrets.token_hex(24), house.settings.data_dir / "models" / "run-1-1.report"
     house.add_model()
     spread(house, marker, report)
-    found = {path.relative_to(house.settings.data_dir.resolve()).parts[0] if path.is_relative_to(
-        house.settings.data_dir.resolve()) else "postgres" for path in find_bytes(house.settings, marker.encode())}  # fmt: skip
-    assert found == {"postgres", "redis", "models"}  # the search finds it where it is
+    stores = {name for path in find_bytes(house.settings, marker.encode()) for name in ("postgres", "redis", "models")
+              if f"/{name}/" in str(path)}  # fmt: skip
+    assert stores == {"postgres", "redis", "models"}  # the search finds it where it is
 
     asked = ("erase", "--source", "default", "--id", "me", "--json")
-    would = json.loads(sortline(house, *asked).stdout)["would_erase"]
+    would = json.loads(house.sortline(*asked).stdout)["would_erase"]
     assert (would["documents"], would["reviews"], would["dead_letters"], would["waiting"]) == (1, 1, 1, 1)
     assert house.count("SELECT count(*) FROM documents WHERE external_id = 'me'") == 1
-    assert sortline(house, *asked, "--prove", marker).returncode == 1
+    assert house.sortline(*asked, "--prove", marker).returncode == 1
 
-    done = sortline(house, *asked, "--yes", "--prove", marker)
+    done = house.sortline(*asked, "--yes", "--prove", marker)
 
     assert done.returncode == 0, done.stderr + done.stdout
     told = json.loads(done.stdout)
