@@ -53,10 +53,11 @@ def test_an_erased_text_is_in_no_byte_of_any_file(house: House) -> None:
     assert stores == {"postgres", "redis", "models"}  # the search finds it where it is
 
     asked = ("erase", "--source", "default", "--id", "me", "--json")
-    would = json.loads(house.sortline(*asked).stdout)["would_erase"]
+    looked = house.sortline(*asked, "--prove", marker)
+    assert looked.returncode == 1
+    would = json.loads(looked.stdout)["would_erase"]
     assert (would["documents"], would["reviews"], would["dead_letters"], would["waiting"]) == (1, 1, 1, 1)
     assert house.count("SELECT count(*) FROM documents WHERE external_id = 'me'") == 1
-    assert house.sortline(*asked, "--prove", marker).returncode == 1
 
     done = house.sortline(*asked, "--yes", "--prove", marker)
 
