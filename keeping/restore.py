@@ -16,7 +16,8 @@ from keeping.postgres_tools import load
 from keeping.store_files import fill_store, holds_anything
 from keeping.stream_files import load_stream
 from keeping.streams import all_streams, name_of, order
-from migrations.upgrade import migrate
+from migrations.upgrade import is_known, migrate
+from sortline import __version__
 from sortline.errors import BackupError, ConflictError
 from sortline.settings import Settings
 from trainer.report_texts import forget_erased, text_files
@@ -68,7 +69,9 @@ def _parse(lines: Iterable[str]) -> list[Erasure]:
 
 
 def _check_target(settings: Settings, client: redis.Redis, manifest: Manifest, force: bool) -> list[Erasure]:
-    """Refuse what must not be overwritten; returns the erasures that are known here."""
+    """Refuse what must not be overwritten, or does not fit; returns the erasures that are known here."""
+    if not is_known(manifest.schema):
+        raise BackupError(f"the backup's schema {manifest.schema} is of a newer Sortline than {__version__}")
     if DocumentQueue(client, settings).workers():
         raise ConflictError("workers run; stop every process of Sortline first")
     with session(settings.postgres_url) as opened:

@@ -13,8 +13,10 @@ SELECT min(days) FROM (
   SELECT nullif(CAST(:days AS integer), 0) UNION ALL SELECT nullif(retention_days, 0) FROM labels) AS kept (days)
 """)
 # Ids rise with the time of reception, so a walk over them can end at the first page that is young enough.
-_PAGE = text("SELECT max(id), min(received_at) < now() - make_interval(days => :least) FROM ("
-             "SELECT id, received_at FROM documents WHERE id > :after ORDER BY id LIMIT :limit) page")  # fmt: skip
+_PAGE = text("""
+SELECT max(id), min(received_at) < now() - make_interval(days => :least)
+FROM (SELECT id, received_at FROM documents WHERE id > :after ORDER BY id LIMIT :limit) page
+""")
 _DUE = text(f"""
 SELECT documents.id FROM documents {SAID} LEFT JOIN labels ON labels.id = said.label_id
 LEFT JOIN document_splits ON document_splits.document_id = documents.id

@@ -20,21 +20,9 @@ SELECT current_setting('archive_mode') <> 'off' OR EXISTS (SELECT FROM pg_replic
 """)
 
 
-def vacuum(connection: Connection, table: str) -> None:
-    """Let the room of a table's deleted rows be used again."""
-    connection.execute(text(f"VACUUM (ANALYZE) {table}"))
-
-
 def rewrite(connection: Connection, table: str) -> None:
     """Write a table anew with what lives; nobody else uses it meanwhile."""
     connection.execute(text(f"VACUUM (FULL, ANALYZE) {table}"))
-
-
-def size(connection: Connection, table: str) -> int:
-    """Bytes of a table with its indexes and long values."""
-    return int(
-        connection.scalar(text("SELECT pg_total_relation_size(CAST(:table AS regclass))"), {"table": table}) or 0
-    )
 
 
 def may_rewrite_log(connection: Connection) -> bool:

@@ -21,7 +21,7 @@ def command(label: str | None, days: str | None, as_json: bool) -> None:
     setting = get_settings().retention_days
     with session(get_settings().postgres_url) as opened:
         if label is not None and days is not None:
-            if days != "default" and not days.isdigit():
+            if days != "default" and not (days.isascii() and days.isdigit()):
                 raise click.UsageError("--days is a number, or `default`")
             kept = None if days == "default" else int(days)
             retention.set_days(opened, label, kept)

@@ -109,6 +109,11 @@ def test_a_damaged_or_incomplete_backup_is_refused(backed_up: tuple[House, Path]
         file.write(b"x")
     with pytest.raises(BackupError, match=r"redis-live\.entries is not as it was written"):
         restore(house.settings, backup, force=True)
+    told = json.loads((whole / "manifest.json").read_bytes())
+    shutil.copy(whole / "redis-live.entries", backup)
+    (backup / "manifest.json").write_text(json.dumps({**told, "schema": "9999"}))
+    with pytest.raises(BackupError, match="newer Sortline"):
+        restore(house.settings, backup, force=True)
     (backup / "manifest.json").unlink()
     with pytest.raises(BackupError, match="no complete backup"):
         restore(house.settings, backup, force=True)

@@ -9,7 +9,6 @@ from db.queries import retention
 from keeping.retention import retain
 from sortline.errors import NotFoundError
 from sortline.settings import Settings
-from trainer.celery import app
 
 
 def left(session: Session) -> set[str]:
@@ -84,11 +83,3 @@ def test_a_run_goes_on_where_the_one_before_ended(session: Session, settings: Se
     assert retain(old, most_s=0.0) == (0, 1, 0)
     assert retain(old, after=filled["plain"]).documents == 2
     assert "plain" in left(session)
-
-
-def test_beat_asks_for_tasks_that_housekeeping_has() -> None:
-    app.loader.import_default_modules()
-
-    asked = {entry["task"] for entry in app.conf.beat_schedule.values()}
-
-    assert {"keeping.sweep", "keeping.retain"} <= asked <= set(app.tasks)
