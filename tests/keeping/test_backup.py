@@ -13,6 +13,7 @@ from classifier.checkpoint_folder import write_checkpoint
 from classifier.store import ModelStore
 from db.models import ModelVersion
 from keeping.erase import Chosen, erase
+from keeping.postgres_tools import dump
 from keeping.restore import restore
 from sortline.errors import BackupError, ConflictError
 from tests.conftest import until
@@ -120,3 +121,8 @@ def test_a_damaged_or_incomplete_backup_is_refused(backed_up: tuple[House, Path]
     assert house.sortline("backup", str(backup)).returncode == 1  # the folder is not empty
     assert house.sortline("restore", str(backup)).returncode == 1  # something runs here
     assert house.count("SELECT count(*) FROM documents") > 10
+
+
+def test_programs_that_are_too_old_for_the_server_are_named(backed_up: tuple[House, Path], tmp_path: Path) -> None:
+    with pytest.raises(BackupError, match=r"pg_dump 99 or newer is needed \(.*pg_dump is \d+"):
+        dump(backed_up[0].settings, 99, tmp_path / "file")
