@@ -1,5 +1,6 @@
 """An installation of its own: embedded servers on the test's data folder, so that all their files can be searched."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -43,6 +44,8 @@ class House:
             yield self
             get_engine(self.url).dispose()
             self.client.close()
+        # As root the data may lie elsewhere, where no test's folder is cleared away.
+        shutil.rmtree((self.settings.data_dir / "postgres").resolve(), ignore_errors=True)
 
     @contextmanager
     def session(self) -> Iterator[Session]:
