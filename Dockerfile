@@ -19,6 +19,7 @@ WORKDIR /source
 COPY pyproject.toml README.md LICENSE ./
 COPY classifier/ classifier/
 COPY db/ db/
+COPY keeping/ keeping/
 COPY migrations/ migrations/
 COPY sortline/ sortline/
 COPY trainer/ trainer/

@@ -1,6 +1,6 @@
 """Tables: the one place where the shape of the database is written down (migrations follow it)."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -89,6 +89,11 @@ class Label(Table):
     merged_into_id: Mapped[int | None] = mapped_column(
         ForeignKey("labels.id"), comment="whose decisions count as that label's"
     )
+    retention_days: Mapped[int | None] = mapped_column(
+        Integer, comment="how long its documents are kept; 0: for ever; null: as the setting says"
+    )
+
+    __table_args__ = (CheckConstraint("retention_days >= 0", name="retention_days"),)
 
 
 class ModelVersion(Table):
@@ -524,6 +529,41 @@ class DeadLetter(Table):
         UniqueConstraint("lane", "entry_id"),
         Index("ix_dead_letters_source_external_id", "source", "external_id"),
         Index("ix_dead_letters_reason", "reason", "id", postgresql_where=sql("requeued_at IS NULL")),
+    )
+
+
+class Erasure(Table):
+    """A document's name that was erased on request: what was sent under it before does not come back."""
+
+    __tablename__ = "erasures"
+
+    name_hash: Mapped[bytes] = mapped_column(
+        LargeBinary, primary_key=True, comment="sha256 of source and id, the source's length before them"
+    )
+    erased_at: Mapped[datetime] = _now()
+    before: Mapped[dict[str, Any]] = mapped_column(comment="the last entry id of live, bulk and results then")
+    swept_at: Mapped[datetime | None] = mapped_column(comment="when streams and reports were found clear of it")
+
+    __table_args__ = (Index("ix_erasures_unswept", "erased_at", postgresql_where=sql("swept_at IS NULL")),)
+
+
+class ErasedCount(Table):
+    """How many documents are gone, so that statistics can count them still."""
+
+    __tablename__ = "erased_counts"
+
+    id: Mapped[int] = _id()
+    month: Mapped[date] = mapped_column(comment="in which they were received")
+    label_id: Mapped[int | None] = mapped_column(Integer, comment="what was said of them last; null: nothing")
+    split: Mapped[str | None]
+    reason: Mapped[str] = mapped_column(comment="request or retention")
+    documents: Mapped[int] = mapped_column(BigInteger)
+    predictions: Mapped[int] = mapped_column(BigInteger)
+    reviews: Mapped[int] = mapped_column(BigInteger)
+
+    __table_args__ = (
+        CheckConstraint("reason IN ('request', 'retention')", name="reason"),
+        UniqueConstraint("month", "label_id", "split", "reason", postgresql_nulls_not_distinct=True),
     )
 
 

@@ -155,11 +155,13 @@ def _redis_settings(client: Any, settings: Settings) -> Iterator[Finding]:
     import redis
 
     lost: Level = "fail" if settings.require_durable_redis else "warn"
-    for name, wanted, why in (
-        ("appendonly", "yes", "a restart would lose documents, and HTTP takes none"),
-        ("appendfsync", "always", "a power cut would lose a second of documents; HTTP waits for the disk (7.2)"),
-        ("maxmemory-policy", "noeviction", "a full Redis would drop documents"),
-    ):
+    checks: tuple[tuple[str, str, Level, str], ...] = (
+        ("appendonly", "yes", lost, "a restart would lose documents, and HTTP takes none"),
+        ("appendfsync", "always", lost, "a power cut would lose a second of documents; HTTP waits for the disk (7.2)"),
+        ("maxmemory-policy", "noeviction", lost, "a full Redis would drop documents"),
+        ("aof-use-rdb-preamble", "no", "warn", "erased texts stay in the file until their neighbours are gone"),
+    )
+    for name, wanted, level, why in checks:
         try:
             value = client.config_get(name).get(name)
         except redis.exceptions.ResponseError:
@@ -169,7 +171,7 @@ def _redis_settings(client: Any, settings: Settings) -> Iterator[Finding]:
         if found == wanted:
             yield Finding(f"Redis {name}", "ok", found)
         else:
-            yield Finding(f"Redis {name}", lost, found, f"set {name} {wanted}: {why}")
+            yield Finding(f"Redis {name}", level, found, f"set {name} {wanted}: {why}")
 
 
 def _disk(folder: Path) -> Finding:

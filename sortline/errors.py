@@ -74,6 +74,10 @@ class TrainingError(PermanentError):
     """The training can't run on these data."""
 
 
+class BackupError(PermanentError):
+    """The backup can't be made, or can't be used."""
+
+
 class InvalidInputError(PermanentError):
     """What was given can't be taken."""
 

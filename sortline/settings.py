@@ -134,6 +134,15 @@ class Settings(BaseSettings):
         "separated by commas",
     )
     webhook_timeout_s: float = Field(15.0, gt=0, le=30, description="Seconds of a request to a webhook, in all")
+    # Keeping
+    retention_days: int = Field(
+        0,
+        ge=0,
+        description="Days after which documents and dead letters are erased; 0: never. Labels may say otherwise",
+    )
+    retention_held_out: bool = Field(
+        False, description="Erase by age what models are judged by too (validation, calibration and test documents)"
+    )
 
     # The web
     web_host: str = Field("127.0.0.1", description="Address the web listens on")

@@ -57,7 +57,7 @@ class Supervisor:
         return [*_SERVERS, *self.commands]
 
     def start(self) -> None:
-        """Start the servers, migrate, start the processes.
+        """Start the servers, migrate, start the processes; without processes it starts the servers alone.
 
         Raises:
             AlreadyRunningError: another `sortline up` runs in this folder.
@@ -68,9 +68,10 @@ class Supervisor:
             self._end_leftovers()
             for make in self._wanted_servers():
                 self._start_server(make(self.settings))
-            before, after = migrate(self.settings.postgres_url)
-            if before != after:
-                self.sink("up", f"database: {before or 'empty'} -> {after}")
+            if self.commands:
+                before, after = migrate(self.settings.postgres_url)
+                if before != after:
+                    self.sink("up", f"database: {before or 'empty'} -> {after}")
             environment = {**os.environ, **process_environment(self.settings)}
             for name, command in self.commands.items():
                 child = Child(name, f"exec {command}", self.sink, environment, launched=self._note)
@@ -213,6 +214,28 @@ def running(settings: Settings, sink: Sink, only: Sequence[str] | None = None) -
     supervisor.start()
     try:
         yield supervisor
+    finally:
+        supervisor.stop()
+
+
+@contextmanager
+def servers(settings: Settings, alone: bool = False) -> Iterator[None]:
+    """The embedded servers: those of a running `sortline up`, or started for the block.
+
+    Args:
+        alone: nothing else may run here.
+
+    Raises:
+        AlreadyRunningError: `sortline up` runs, and must not.
+    """
+    supervisor = Supervisor(settings, lambda name, line: None, only=[])
+    try:
+        supervisor.start()
+    except AlreadyRunningError:
+        if alone:
+            raise
+    try:
+        yield
     finally:
         supervisor.stop()
 

@@ -19,14 +19,16 @@ _EVERY_S = {
     "ask_for_rescoring": 15.0,
     "look": 60.0,
     "prune_outbox": 24 * 3600.0,
+    "keeping.sweep": 15.0,
+    "keeping.retain": 300.0,
 }
 
 settings = get_settings()
-app = Celery("trainer", broker=settings.celery_broker, include=["trainer.tasks"])
+app = Celery("trainer", broker=settings.celery_broker, include=["trainer.tasks", "keeping.tasks"])
 app.conf.update(
     # A message that housekeeping was too late for is dropped: the next one is on its way.
     beat_schedule={
-        name: {"task": f"trainer.{name}", "schedule": seconds, "options": {"expires": seconds}}
+        name: {"task": name if "." in name else f"trainer.{name}", "schedule": seconds, "options": {"expires": seconds}}
         for name, seconds in _EVERY_S.items()
     },
     broker_connection_retry_on_startup=True,

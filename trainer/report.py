@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from trainer import plots
 from trainer.model_card import UNKNOWN, interval, is_number, percent
+from trainer.report_texts import TEXTS, pack_texts
 
 WORST_ERRORS = 50
 _MOST_FLIPS = 200  # of those gained, and of those lost
@@ -100,9 +101,7 @@ def texts_of(content: ReportContent) -> dict[str, Any]:
 
 def write_texts(folder: Path, content: ReportContent) -> None:
     """Write ``texts.js``: ``window.sortlineTexts = `` and a JSON object to the end of the file."""
-    # ASCII without "<" means the same in JSON, in JavaScript and inside a page.
-    written = json.dumps(texts_of(content), indent=0).replace("<", "\\u003c")
-    _write(folder / "texts.js", f"window.sortlineTexts = {written}\n")
+    _write(folder / TEXTS, pack_texts(texts_of(content)))
 
 
 def worst_errors(content: ReportContent) -> Cases:

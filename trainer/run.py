@@ -24,6 +24,7 @@ from trainer.lease import Lease, Report
 from trainer.parameters import Parameters
 from trainer.prepare import Base, effective_parameters, find_base, prepare_job
 from trainer.publish import Published, publish, withdraw
+from trainer.report_texts import TEXTS, forget_erased
 from trainer.serving import AGREEMENT_DOCUMENTS, Serving, choose_serving
 from trainer.snapshot import read_snapshot, store_snapshot
 from trainer.split import assign_new
@@ -94,6 +95,7 @@ def _train(settings: Settings, lease: Lease, work: Path) -> int:
     judged = judged.with_metrics(more)
     lease.tell("writing the checkpoint")
     published = publish(draft, judged, data, suspects, settings, lease.run_id, lease.token)
+    _forget_erased(settings, published)
     return _register(settings, lease, published, judged.metrics, suspects)
 
 
@@ -165,6 +167,13 @@ def _label_errors(settings: Settings, base: Base, judged: Judged, data: Training
     except SortlineError as error:
         log.warning("label errors are not looked for: %s", error)
         return []
+
+
+def _forget_erased(settings: Settings, published: Published) -> None:
+    """Documents erased since they were frozen: whoever erased them saw no report yet."""
+    with session(settings.postgres_url) as opened:
+        forget_erased(opened, [f"{published.report}/{TEXTS}"])
+        opened.commit()
 
 
 def _register(

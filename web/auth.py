@@ -78,4 +78,5 @@ def requires(scope: str | None) -> Callable[[Request, HTTPAuthorizationCredentia
 
 Documents = Annotated[str, Depends(requires("documents"))]
 Models = Annotated[str, Depends(requires("models"))]
+Erase = Annotated[str, Depends(requires("erase"))]
 Anyone = Annotated[str, Depends(requires(None))]

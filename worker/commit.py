@@ -35,7 +35,7 @@ def commit_batches(
     """Store documents and predictions of finished micro-batches, and what webhooks hear of them, in one transaction.
 
     Returns:
-        The `classified` event of each entry, in their order.
+        The `classified` event of each entry, in their order; none of what was erased meanwhile.
     """
     rows: dict[Key, dict[str, Any]] = {}
     events: list[tuple[Key, ResultEvent]] = []
@@ -49,17 +49,23 @@ def commit_batches(
     # Sorted, so that two workers with the same documents lock them in the same order.
     ordered = [rows[key] for key in sorted(rows)]
     known = store_batch(session, orjson.dumps(ordered, option=orjson.OPT_SERIALIZE_NUMPY).decode(), audit_share)
-    told = [(_as_stored(event, known[key]) if key in known else event, key[2]) for key, event in events]
+    stored = [(_as_stored(event, known[key]) if key in known else event, key[2]) for key, event in events]
+    told = [(event, hash) for event, hash in stored if event is not None]
     subscriptions.tell(session, told)
     session.commit()
     return [event for event, _ in told]
 
 
 def commit_dead(session: Session, dead: Sequence[DeadEntry], subscriptions: Subscriptions) -> list[ResultEvent]:
-    """Store dead letters, and what webhooks hear of them, in one transaction; returns the `dead` event of each."""
-    bury(session, [_letter(item) for item in dead])
+    """Store dead letters, and what webhooks hear of them, in one transaction.
+
+    Returns:
+        The `dead` event of each that was not erased meanwhile.
+    """
+    erased = bury(session, [_letter(item) for item in dead])
     at = now()
-    events = [ResultEvent("dead", item.entry.source, item.entry.id, decision=item.reason, at=at) for item in dead]
+    kept = [item for item in dead if (item.entry.lane, item.entry.entry_id) not in erased]
+    events = [ResultEvent("dead", item.entry.source, item.entry.id, decision=item.reason, at=at) for item in kept]
     subscriptions.tell(session, [(event, None) for event in events])
     session.commit()
     return events
@@ -117,8 +123,8 @@ def margin(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(two[:, 1] - two[:, 0], np.float32)
 
 
-def _as_stored(event: ResultEvent, stored: StoredPrediction) -> ResultEvent:
-    return event._replace(
+def _as_stored(event: ResultEvent, stored: StoredPrediction | None) -> ResultEvent | None:
+    return stored and event._replace(
         label=stored.label,
         confidence=f"{stored.confidence:.6f}",
         decision=stored.decision,

@@ -234,7 +234,7 @@ def _check(decision: Decision) -> None:
 def _lock(session: Session, document_id: int) -> Row[Any]:
     document = session.execute(_LOCK, {"ids": [document_id]}).one_or_none()
     if document is None:
-        raise NotFoundError("there is no such document any more")
+        raise NotFoundError("the document was erased meanwhile, and there is nothing left to decide")
     return document
 
 

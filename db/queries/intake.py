@@ -4,20 +4,25 @@ The rows travel as one JSON text: Postgres unpacks it at 22 µs a document with 
 arrays bound one by one cost 21 µs a document in Python alone (docs/decisions/0002-intake.md).
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import orjson
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-_STORE = text("""
+from db.queries import erasure
+
+_STORE = text(f"""
 WITH incoming AS MATERIALIZED (
-  SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS row (
+  SELECT *, {erasure.is_erased("row")} AS erased FROM json_to_recordset(CAST(:rows AS json)) AS row (
     source text, id text, hash text, text text, repaired boolean, meta jsonb, lane text, entry_id text,
     version integer, label integer, confidence real, probabilities real[], decision text,
     windows smallint, truncated boolean, margin real)
 ), stored AS (
   INSERT INTO documents (source, external_id, content_hash, text, repaired, meta, lane, entry_id)
   SELECT source, id, decode(hash, 'hex'), text, repaired, meta, lane, entry_id FROM incoming
+  WHERE NOT erased
   ON CONFLICT (source, external_id, content_hash) DO UPDATE SET entry_id = CASE
     WHEN documents.entry_id IS NULL OR entry_order(documents.entry_id) < entry_order(excluded.entry_id)
     THEN excluded.entry_id ELSE documents.entry_id END
@@ -42,7 +47,8 @@ WITH incoming AS MATERIALIZED (
   ON CONFLICT DO NOTHING
 )
 SELECT document_id, source, id, hash FROM matched WHERE NOT fresh
-""")
+UNION ALL SELECT NULL, source, id, hash FROM incoming WHERE erased
+""")  # noqa: S608 - of constants alone
 
 _STORED = text("""
 SELECT DISTINCT ON (document_id) document_id, name, confidence, decision, model_version_id
@@ -55,6 +61,10 @@ INSERT INTO dead_letters (lane, entry_id, source, external_id, reason, detail, r
 VALUES (:lane, :entry_id, :source, :external_id, :reason, :detail, :raw, :attempts)
 ON CONFLICT (lane, entry_id) DO NOTHING
 """)
+_ERASED = text(f"""
+SELECT lane, entry_id FROM json_to_recordset(CAST(:rows AS json)) AS row (
+  source text, id text, lane text, entry_id text) WHERE {erasure.is_erased("row")}
+""")  # noqa: S608 - of constants alone
 
 
 class StoredPrediction(NamedTuple):
@@ -69,28 +79,41 @@ class StoredPrediction(NamedTuple):
 Key = tuple[str, str, str]
 
 
-def store_batch(session: Session, rows: str, audit_share: float) -> dict[Key, StoredPrediction]:
+def store_batch(session: Session, rows: str, audit_share: float) -> dict[Key, StoredPrediction | None]:
     """Insert documents, predictions, and queue items of what is to be reviewed or audited.
 
     They are given as a JSON list of objects with the keys of `incoming`.
 
     The rows must differ in (source, id, hash). A document that is known keeps its prediction. Every document that
-    is classified here for the first time enters the audit's draw.
+    is classified here for the first time enters the audit's draw. What was erased after it was sent is not stored.
 
     Args:
         audit_share: the probability that a document is drawn, stored with it.
 
     Returns:
-        The stored predictions of documents that were known, by (source, id, hash).
+        The stored predictions of documents that were known, by (source, id, hash); None: it was erased.
     """
+    erasure.shut_out(session)
     known = session.execute(_STORE, {"rows": rows, "audit_share": audit_share}).all()
     if not known:
         return {}
-    ids = [row.document_id for row in known]
-    found = {row.document_id: StoredPrediction(*row[1:]) for row in session.execute(_STORED, {"ids": ids})}
+    ids = [row.document_id for row in known if row.document_id is not None]
+    found: dict[int | None, StoredPrediction | None] = {None: None}
+    found |= {row.document_id: StoredPrediction(*row[1:]) for row in session.execute(_STORED, {"ids": ids})}
     return {(row.source, row.id, row.hash): found[row.document_id] for row in known if row.document_id in found}
 
 
-def bury(session: Session, letters: list[dict[str, Any]]) -> None:
-    """Insert dead letters; one that is there already stays as it is."""
-    session.execute(_DEAD, letters)
+def bury(session: Session, letters: Sequence[dict[str, Any]]) -> set[tuple[str, str]]:
+    """Insert dead letters; one that is there already stays as it is.
+
+    Returns:
+        Lane and entry id of those that were erased after they were sent: they are not stored.
+    """
+    erasure.shut_out(session)
+    rows = [{"id": each["external_id"], **{name: each[name] for name in ("source", "lane", "entry_id")}}
+            for each in letters]  # fmt: skip
+    erased = {(row.lane, row.entry_id) for row in session.execute(_ERASED, {"rows": orjson.dumps(rows).decode()})}
+    kept = [each for each in letters if (each["lane"], each["entry_id"]) not in erased]
+    if kept:
+        session.execute(_DEAD, kept)
+    return erased

@@ -73,8 +73,9 @@ JOIN documents ON documents.source = row.source AND external_id = row.id AND con
 """)
 _SPLITS = text("""
 INSERT INTO document_splits (document_id, group_id, split, forced)
-SELECT * FROM json_to_recordset(CAST(:rows AS json))
+SELECT row.* FROM json_to_recordset(CAST(:rows AS json))
 AS row (document_id bigint, group_id bigint, split text, forced boolean)
+JOIN documents ON documents.id = row.document_id FOR KEY SHARE OF documents
 ON CONFLICT (document_id) DO NOTHING
 """)
 
@@ -144,7 +145,10 @@ def lock_splits(session: Session) -> None:
 
 
 def store_splits(session: Session, rows: str) -> None:
-    """Insert assignments (a JSON list of the columns below); an assigned document keeps its own."""
+    """Insert assignments (a JSON list of the columns below).
+
+    A document that is assigned keeps its own; one that was erased meanwhile gets none.
+    """
     session.execute(_SPLITS, {"rows": rows})
 
 

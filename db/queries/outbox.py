@@ -38,6 +38,11 @@ def lock(session: Session) -> bool:
     return bool(session.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _LOCK}))
 
 
+def stop(session: Session) -> None:
+    """Let nobody send until this transaction ends; waits for who does."""
+    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+
+
 def due(session: Session, limit: int) -> list[tuple[int, dict[Any, Any]]]:
     """Unsent events (id, fields), the oldest first."""
     return [(row.id, row.event) for row in session.execute(_DUE, {"limit": limit})]

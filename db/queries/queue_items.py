@@ -11,22 +11,25 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from sortline.errors import NotFoundError
+
 REASONS = ("doubtful", "audit", "flag", "label_error", "drift", "overlap", "repeat")
 
 _ADD = text("""
 INSERT INTO queue_items (document_id, reason, score, label_id, note)
 SELECT row.document_id, :reason, row.score, row.label_id, row.note
 FROM json_to_recordset(CAST(:rows AS json)) AS row (document_id bigint, score real, label_id integer, note text)
-JOIN documents ON documents.id = row.document_id
+JOIN documents ON documents.id = row.document_id FOR KEY SHARE OF documents
 ON CONFLICT (document_id) DO NOTHING
 """)
 # An audit stays one: its draw is what live accuracy is told from. What a person holds stays with them.
 _FLAG = text("""
 INSERT INTO queue_items (document_id, reason, score, model_version_id, label_id, note)
-SELECT :document_id, 'flag', 0, newest.model_version_id, newest.label_id, :note
-FROM (VALUES (1)) one LEFT JOIN LATERAL (
-  SELECT model_version_id, label_id FROM predictions WHERE document_id = :document_id AND kind <> 'shadow'
+SELECT documents.id, 'flag', 0, newest.model_version_id, newest.label_id, :note
+FROM documents LEFT JOIN LATERAL (
+  SELECT model_version_id, label_id FROM predictions WHERE document_id = documents.id AND kind <> 'shadow'
   ORDER BY created_at DESC, model_version_id DESC LIMIT 1) newest ON true
+WHERE documents.id = :document_id FOR KEY SHARE OF documents
 ON CONFLICT (document_id) DO UPDATE SET note = excluded.note, turn = 0, not_for = NULL, only_for = NULL,
   not_before = NULL, reason = CASE WHEN queue_items.reason = 'audit' THEN 'audit' ELSE 'flag' END,
   score = CASE WHEN queue_items.reason = 'audit' THEN queue_items.score ELSE 0 END
@@ -168,8 +171,14 @@ def add(session: Session, items: Sequence[Mapping[str, Any]], reason: str) -> No
 
 
 def flag(session: Session, document_id: int, note: str | None) -> None:
-    """Let a document wait for a person because somebody asks for it; one that is drawn for an audit stays in it."""
-    session.execute(_FLAG, {"document_id": document_id, "note": note})
+    """Let a document wait for a person because somebody asks for it; one that is drawn for an audit stays in it.
+
+    Raises:
+        NotFoundError: the document was erased meanwhile.
+    """
+    done = session.execute(_FLAG, {"document_id": document_id, "note": note})
+    if not done.rowcount:  # type: ignore[attr-defined]
+        raise NotFoundError("the document was erased meanwhile")
 
 
 def waiting(session: Session) -> dict[str, int]:

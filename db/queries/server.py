@@ -4,6 +4,20 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from db.models import Table
+
+_TABLES = text("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename")
+_SCHEMAS = ("optuna", "public")
+_MOVE = """
+UPDATE {table} SET {column} = :after || substr({column}, length(:before) + 1)
+WHERE starts_with({column}, :before || '/')
+"""
+_MOVE_REPORTS = text("""
+UPDATE model_versions
+SET metrics = jsonb_set(metrics, '{report}', to_jsonb(:after || substr(metrics ->> 'report', length(:before) + 1)))
+WHERE starts_with(metrics ->> 'report', :before || '/')
+""")
+
 
 def version(session: Session) -> tuple[int, int]:
     """Major and minor version."""
@@ -19,3 +33,33 @@ def setting(session: Session, name: str) -> str:
 def revision(session: Session) -> str | None:
     """The schema's revision; None: no schema."""
     return MigrationContext.configure(session.connection()).get_current_revision()
+
+
+def used_tables(session: Session) -> list[str]:
+    """Tables that hold something, or that are not Sortline's; the reviewer `import` alone is nothing."""
+    ours = {*Table.metadata.tables, "alembic_version"}
+    return [name for name in session.scalars(_TABLES).all() if name not in ours or _is_used(session, name)]
+
+
+def _is_used(session: Session, name: str) -> bool:
+    if name == "alembic_version":
+        return False
+    seeded = " WHERE role <> 'import'" if name == "users" else ""
+    return bool(session.scalar(text(f"SELECT EXISTS (SELECT FROM {name}{seeded})")))  # noqa: S608 - our own tables
+
+
+def clear(session: Session) -> None:
+    """Drop everything."""
+    for schema in _SCHEMAS:
+        session.execute(text(f"DROP SCHEMA IF EXISTS {schema} CASCADE"))
+    session.execute(text("CREATE SCHEMA public"))
+
+
+def move_store(session: Session, before: str, after: str) -> None:
+    """Let what lies in the model store be found at its new place."""
+    where = {"before": before.rstrip("/"), "after": after.rstrip("/")}
+    for table, column in (
+        ("model_versions", "checkpoint_uri"), ("snapshots", "uri"), ("tuned_parameters", "report_uri"),
+    ):  # fmt: skip
+        session.execute(text(_MOVE.format(table=table, column=column)), where)
+    session.execute(_MOVE_REPORTS, where)

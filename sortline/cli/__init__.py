@@ -10,14 +10,18 @@ from sortline.errors import ConfigurationError, SortlineError
 from sortline.logs import set_up_logging
 
 _COMMANDS = {
+    "backup": "sortline.cli.backup",
     "classify": "sortline.cli.classify",
     "dead": "sortline.cli.dead",
     "demo": "sortline.cli.demo",
     "doctor": "sortline.cli.doctor",
     "enqueue": "sortline.cli.enqueue",
+    "erase": "sortline.cli.erase",
     "import": "sortline.cli.import_",
     "migrate": "sortline.cli.migrate",
     "models": "sortline.cli.models",
+    "restore": "sortline.cli.restore",
+    "retention": "sortline.cli.retention",
     "status": "sortline.cli.status",
     "tokens": "sortline.cli.tokens",
     "train": "sortline.cli.train",
@@ -28,7 +32,7 @@ _COMMANDS = {
 }
 
 
-_OURS = {"sortline", "web", "worker", "trainer", "classifier", "migrations", "db"}
+_OURS = {"sortline", "web", "worker", "trainer", "classifier", "migrations", "db", "keeping"}
 
 
 class _Commands(click.Group):

@@ -10,7 +10,8 @@ from db.queries import api_tokens
 from db.session import session
 from sortline.settings import get_settings
 
-_SCOPES = ("documents", "models")
+_SCOPES = ("documents", "models", "erase")
+_DEFAULT = ("documents", "models")  # what destroys is given by name
 
 
 @click.group()
@@ -20,12 +21,18 @@ def command() -> None:
 
 @command.command()
 @click.argument("name")
-@click.option("--scope", "scopes", multiple=True, type=click.Choice(_SCOPES), help="What it may do; all by default.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(_SCOPES),
+    help="What it may do; by default documents and models.",
+)
 def add(name: str, scopes: tuple[str, ...]) -> None:
     """Make a token and print it, once; only its hash is kept."""
     token = f"sl_{secrets.token_urlsafe(32)}"
     with session(get_settings().postgres_url) as opened:
-        api_tokens.add(opened, name, hashlib.sha256(token.encode()).digest(), scopes or _SCOPES)
+        api_tokens.add(opened, name, hashlib.sha256(token.encode()).digest(), scopes or _DEFAULT)
         opened.commit()
     click.echo(token)
 

@@ -11,6 +11,7 @@ import redis
 from celery import Celery
 from celery.contrib.testing.worker import start_worker
 
+from keeping.rewrite import rewrite_redis
 from sortline.settings import LANES, Settings
 from worker.consumer import Consumer
 from worker.events import ResultEvent
@@ -100,6 +101,10 @@ def test_sortlines_user_finds_redis_durable(redis_as: RedisAs) -> None:
     assert found["maxmemory-policy"] == "noeviction"
     assert int(found["maxmemory"]) > 0
     assert client.info("server")["redis_version"]
+
+
+def test_sortlines_user_may_rewrite_the_append_only_file_and_nothing_deleted_stays_in_it(redis_as: RedisAs) -> None:
+    assert rewrite_redis(redis_as("sortline")) == []
 
 
 def test_sortlines_user_takes_a_document_from_the_door_to_the_results(settings: Settings) -> None:

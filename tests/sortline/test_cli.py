@@ -33,7 +33,8 @@ def test_every_command_has_help(sortline: Run, name: str) -> None:
     "arguments",
     [
         ("nothing",), ("enqueue",), ("enqueue", "missing.csv"), ("status", "--wrong"), ("tokens", "add"),
-        ("dead", "requeue"), ("dead", "requeue", "1", "--all"),
+        ("dead", "requeue"), ("dead", "requeue", "1", "--all"), ("erase",), ("erase", "--source", "mail"),
+        ("erase", "--meta", "customer"), ("retention", "--label", "card"), ("restore", "missing"),
     ],
 )  # fmt: skip
 def test_wrong_use_exits_2(sortline: Run, arguments: tuple[str, ...]) -> None:

@@ -14,9 +14,10 @@ from starlette.responses import JSONResponse
 
 from db.queries.document_state import Sent, document_state
 from db.session import session
+from keeping.erase import Chosen, erase
 from sortline.errors import InvalidDocumentError, NotFoundError
 from sortline.settings import LANES, Lane
-from web.auth import Documents
+from web.auth import Documents, Erase
 from web.body import parse_documents, parse_object
 from web.reference import problems
 from web.waiting import MOST_S, Waiting
@@ -110,6 +111,14 @@ class States(BaseModel):
     results: list[State]
 
 
+class Erased(BaseModel):
+    """What was erased: versions of the document, decisions on it, and dead letters."""
+
+    documents: int
+    reviews: int
+    dead_letters: int
+
+
 @router.post(
     "",
     status_code=202,
@@ -156,6 +165,25 @@ def get_document(request: Request, _token: Documents, source: str, id: str) -> S
     if found is None:
         raise NotFoundError("the document is unknown, or still waiting")
     return State.model_validate({"source": source, "id": id, **found._asdict()})
+
+
+@router.delete(
+    "/{source:anything}/{id:anything}",
+    status_code=202,
+    response_model=Erased,
+    responses=problems(401, 403, 404, 503),
+)
+def erase_document(request: Request, token: Erase, source: str, id: str) -> Erased:
+    """Erase a document, all its versions, for good. Percent-encode source and id. The scope is `erase`.
+
+    From the answer on nobody gets to see it, and what waits of it is not classified; a name that is not known is
+    kept from being stored if it waits. Entries, events and report texts are swept out within a minute. What is sent
+    later under the same name is a new document.
+    """
+    name = names_in_path(request)
+    app = request.app
+    found = erase(app.state.settings, app.state.queue.client, Chosen([name]), f"token:{token}", "source and id, HTTP")
+    return Erased(documents=found.documents, reviews=found.reviews, dead_letters=found.dead_letters)
 
 
 def _parse(app: FastAPI, raw: bytes) -> tuple[Lane, list[Document]]:

@@ -1,0 +1,82 @@
+"""pg_dump and pg_restore: the programs that fit the server, and how they are run."""
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from sqlalchemy import make_url
+
+from sortline.errors import BackupError, ConfigurationError
+from sortline.local import postgres_binaries
+from sortline.settings import Settings
+
+
+def dump(settings: Settings, server: int, file: Path) -> int:
+    """Write the whole database, at one moment, into a file of Postgres' custom format.
+
+    Args:
+        server: major version of the server.
+
+    Returns:
+        Major version of the program.
+
+    Raises:
+        BackupError: no pg_dump fits, or it fails; the message says why.
+    """
+    program, version = _program("pg_dump", server)
+    _run([program, "--format=custom", "--no-owner", "--no-privileges", f"--file={file}"], settings)
+    return version
+
+
+def load(settings: Settings, server: int, made_by: int, file: Path) -> None:
+    """Fill an empty database from such a file, wholly or not at all.
+
+    Args:
+        made_by: major version of the program that wrote it.
+
+    Raises:
+        BackupError: no pg_restore fits, or it fails; the message says why.
+    """
+    program, _ = _program("pg_restore", max(server, made_by))
+    options = ["--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction"]
+    _run([program, *options, str(file)], settings)
+
+
+def _program(name: str, least: int) -> tuple[str, int]:
+    """The oldest of those at hand that is new enough: a newer one may say what an older server does not know."""
+    found = [(version, path) for path in _candidates(name) if (version := _version(path)) is not None]
+    fitting = sorted((version, path) for version, path in found if version >= least)
+    if fitting:
+        return fitting[0][1], fitting[0][0]
+    have = ", ".join(f"{path} is {version}" for version, path in found) or "there is none"
+    raise BackupError(f"{name} {least} or newer is needed ({have}): install Postgres' client programs of that version")
+
+
+def _candidates(name: str) -> list[str]:
+    found = [path] if (path := shutil.which(name)) else []
+    with contextlib.suppress(ConfigurationError):
+        found.append(str(postgres_binaries() / name))
+    return found
+
+
+def _version(path: str) -> int | None:
+    try:
+        said = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    found = re.search(r"\) (\d+)", said)
+    return int(found[1]) if found else None
+
+
+def _run(command: list[str], settings: Settings) -> None:
+    url = make_url(settings.postgres_url)
+    # The password goes by the environment: everybody can read a command line.
+    environment = {**os.environ, **({"PGPASSWORD": str(url.password)} if url.password else {})}
+    where = url.set(drivername="postgresql", password=None).render_as_string()
+    done = subprocess.run([*command, f"--dbname={where}"], env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = (done.stderr or done.stdout).strip().splitlines()
+        raise BackupError(f"{Path(command[0]).name} failed: {lines[0] if lines else f'exit status {done.returncode}'}")

@@ -1,0 +1,41 @@
+"""Looking for a text in the bytes of every file that this installation keeps here."""
+
+import mmap
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from sortline.settings import Settings
+
+
+def find_bytes(settings: Settings, wanted: bytes) -> list[Path]:
+    """The files that hold these bytes: servers' data, model store, work and run files.
+
+    Stored compressed (long texts in Postgres, over 2 kB) a text is not found; random characters do not compress.
+    """
+    return sorted(path for path in _files(settings) if _holds(path, wanted))
+
+
+def _files(settings: Settings) -> Iterator[Path]:
+    roots = [settings.data_dir]
+    if "://" not in settings.models:
+        roots.append(Path(settings.models))
+    seen: set[Path] = set()
+    for root in roots:
+        for folder, _, names in os.walk(root, followlinks=True):  # as root, Postgres' data are a link
+            for name in names:
+                path = (Path(folder) / name).resolve()
+                if path.is_file() and path not in seen:
+                    seen.add(path)
+                    yield path
+
+
+def _holds(path: Path, wanted: bytes) -> bool:
+    try:
+        with path.open("rb") as file:
+            if not os.fstat(file.fileno()).st_size:
+                return False
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                return content.find(wanted) >= 0
+    except FileNotFoundError:
+        return False  # removed meanwhile

@@ -1,0 +1,41 @@
+"""sortline backup: everything that must not be lost, into a folder."""
+
+import json
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from sortline.settings import Settings, get_settings
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--json", "as_json", is_flag=True)
+def command(folder: Path, as_json: bool) -> None:
+    """Write Postgres, Redis' streams and the model store into FOLDER (new or empty) while the line goes on.
+
+    It holds texts in the clear: keep it where they may lie. Settings and secrets are not in it.
+    """
+    from keeping.backup import backup
+
+    settings = get_settings()
+    with _servers(settings):
+        manifest = backup(settings, folder, lambda what: click.echo(f"copying {what}", err=True))
+    if as_json:
+        told = asdict(manifest)
+        click.echo(json.dumps({**told, "parts": len(told["parts"])}))
+        return
+    counts = ", ".join(f"{name} {count:,}" for name, count in manifest.counts.items())
+    click.echo(f"{folder}: Postgres, {counts}")
+    if manifest.damaged:
+        click.echo(f"not intact in the model store: version {', '.join(map(str, manifest.damaged))}", err=True)
+
+
+def _servers(settings: Settings) -> AbstractContextManager[None]:
+    if not settings.embedded:
+        return nullcontext()
+    from sortline.supervisor import servers
+
+    return servers(settings)

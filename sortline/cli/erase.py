@@ -1,0 +1,122 @@
+"""sortline erase: documents out of every store."""
+
+import getpass
+import json
+import sys
+import time
+from dataclasses import asdict
+
+import click
+import redis
+
+from db.queries import erasure
+from db.session import session
+from sortline.cli.progress import bar
+from sortline.settings import Settings, get_settings
+
+_HELD_WITHIN_S = 10.0
+
+
+@click.command()
+@click.option("--source", help="Source of the documents that --id names.")
+@click.option("--id", "ids", multiple=True, help="Id of a document, all its versions; any number of times.")
+@click.option("--meta", metavar="KEY=VALUE", help="Documents whose meta has this value; reads everything there is.")
+@click.option(
+    "--dead-letter", "letters", multiple=True, type=int, help="Id of a dead letter whose document has no name."
+)
+@click.option("--yes", is_flag=True, help="Erase. Without it, only counts are shown.")
+@click.option(
+    "--rewrite/--no-rewrite",
+    default=None,
+    help="Write the stores' files anew, so that the bytes are gone too: by default. Alone: of all that was erased.",
+)
+@click.option(
+    "--prove", metavar="TEXT", help="Look for TEXT in the bytes of all files here; found, the exit code is 1."
+)
+@click.option("--list", "list_", is_flag=True, help="Print what keeps erased names from coming back, a JSON line each.")
+@click.option("--json", "as_json", is_flag=True)
+def command(
+    source: str | None, ids: tuple[str, ...], meta: str | None, letters: tuple[int, ...], yes: bool,
+    rewrite: bool | None, prove: str | None, list_: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Erase documents: texts, predictions, reviews, dead letters, events, and what waits. It can't be undone.
+
+    The line goes on meanwhile; while a table is written anew it waits.
+    """
+    from keeping.prove import find_bytes
+    from worker.queue import connect
+
+    settings = get_settings()
+    if list_:
+        _print_list(settings)
+        return
+    if bool(ids) != bool(source) or bool(ids) + bool(meta) > 1 or (meta and "=" not in meta):
+        raise click.UsageError("name documents by --source and --id, or by --meta KEY=VALUE")
+    chooses = bool(ids or meta or letters)
+    if not chooses and not rewrite and prove is None:
+        raise click.UsageError("name documents by --source and --id, or by --meta KEY=VALUE")
+    told: dict[str, object] = {}
+    with connect(settings, socket_timeout=60) as client:
+        if chooses:
+            told |= _erase(settings, client, source, ids, meta, letters, yes)
+        if (yes and rewrite is not False) or (rewrite and not chooses):
+            told["remarks"] = _rewrite(settings, client)
+    if prove is not None:
+        told["found_in"] = [str(path) for path in find_bytes(settings, prove.encode())]
+    click.echo(json.dumps(told) if as_json else _words(told, chooses and not yes))
+    sys.exit(1 if told.get("found_in") else 0)
+
+
+def _erase(
+    settings: Settings, client: redis.Redis, source: str | None, ids: tuple[str, ...], meta: str | None,
+    letters: tuple[int, ...], yes: bool,
+) -> dict[str, object]:  # fmt: skip
+    from keeping.erase import Chosen, choose_by_meta, erase, look, sweep
+
+    chosen, how = Chosen([(source or "", each) for each in ids], letters), "source and id"
+    if meta:
+        key, _, value = meta.partition("=")
+        found = choose_by_meta(settings, client, key, value)
+        chosen, how = Chosen(found.names, (*found.letters, *letters)), "a value of meta"
+    counts = look(settings, client, chosen)
+    told = asdict(counts)
+    if not yes:
+        return {"would_erase": told}
+    with bar("erasing") as update:
+        erased = erase(
+            settings, client, chosen, getpass.getuser(), how, lambda done: update(done, max(counts.names, 1))
+        )
+    swept, began = sweep(settings, client), time.monotonic()
+    while swept.held and time.monotonic() - began < _HELD_WITHIN_S:
+        time.sleep(0.2)
+        swept = sweep(settings, client)
+    return {"erased": {**asdict(erased), "waiting": counts.waiting}, "held": swept.held}
+
+
+def _rewrite(settings: Settings, client: redis.Redis) -> list[str]:
+    from keeping.rewrite import rewrite_postgres, rewrite_redis
+
+    return [*rewrite_postgres(settings), *rewrite_redis(client)]
+
+
+def _print_list(settings: Settings) -> None:
+    with session(settings.postgres_url) as opened:
+        for each in erasure.listing(opened):
+            row = {"name_hash": each.name_hash.hex(), "before": each.before, "erased_at": each.erased_at.isoformat()}
+            click.echo(json.dumps(row))
+
+
+def _words(told: dict[str, object], dry: bool) -> str:
+    lines = []
+    counts = told.get("would_erase") or told.get("erased")
+    if isinstance(counts, dict):
+        said = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items())
+        lines.append(f"would erase: {said}; --yes does it" if dry else f"erased: {said}")
+    if told.get("held"):
+        lines.append("workers still hold entries from before; housekeeping sweeps up after them")
+    remarks, found = told.get("remarks"), told.get("found_in")
+    if isinstance(remarks, list):
+        lines += ["the stores' files are written anew", *(f"but: {remark}" for remark in remarks)]
+    if isinstance(found, list):
+        lines += [f"found in {path}" for path in found] or ["found in no file"]
+    return "\n".join(lines)

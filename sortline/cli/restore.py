@@ -1,0 +1,34 @@
+"""sortline restore: a backup into empty servers."""
+
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import click
+
+from sortline.settings import Settings, get_settings
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--force", is_flag=True, help="Replace what is in database, Redis and model store.")
+@click.option(
+    "--erased", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="What was erased since the backup: the file that `sortline erase --list` wrote.",
+)  # fmt: skip
+def command(folder: Path, force: bool, erased: Path | None) -> None:
+    """Fill the settings' servers and model store from FOLDER; no process of Sortline may run meanwhile."""
+    from keeping.restore import restore
+
+    settings = get_settings()
+    lines = erased.read_text(encoding="utf-8").splitlines() if erased else []
+    with _servers(settings):
+        manifest = restore(settings, folder, force, lines, lambda what: click.echo(f"restoring {what}", err=True))
+    click.echo(f"restored the backup of {manifest.made_at}; start the processes now")
+
+
+def _servers(settings: Settings) -> AbstractContextManager[None]:
+    if not settings.embedded:
+        return nullcontext()
+    from sortline.supervisor import servers
+
+    return servers(settings, alone=True)
