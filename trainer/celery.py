@@ -11,6 +11,7 @@ from kombu.entity import Queue
 
 from sortline.logs import set_up_logging, silence_telemetry
 from sortline.settings import get_settings
+from trainer import metrics
 
 _EVERY_S = {
     "sweep_outbox": 2.0,
@@ -40,6 +41,7 @@ app.conf.update(
     worker_prefetch_multiplier=1,
     worker_send_task_events=True,
 )
+metrics.watch(settings)
 
 
 @signals.setup_logging.connect

@@ -1,12 +1,17 @@
 """The web: documents over HTTP, and a page that shows how the line is doing."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
 
 from sortline import __version__
+from sortline.metrics import Publisher
 from sortline.settings import Settings, get_settings
-from web.accepted import AcceptedCount
 from web.auth import Tokens
 from web.limits import BodyLimit
+from web.metrics import Line
 from web.problems import add_problems
 from web.routes import desk, documents, health, model_pages, models, pages, people, reviews, training
 from worker.queue import DocumentQueue, connect
@@ -15,6 +20,14 @@ from worker.queue import DocumentQueue, connect
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application; connections are made when they are first needed."""
     settings = settings or get_settings()
+    publisher = Publisher(settings, "web")
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        publisher.start()
+        yield
+        publisher.stop()
+
     app = FastAPI(
         title="Sortline",
         version=__version__,
@@ -22,10 +35,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,  # the stock page loads scripts from another host; ours is web/routes/pages.py
         redoc_url=None,
         redirect_slashes=False,  # ids may end in one
+        lifespan=lifespan,
     )
     app.state.settings = settings
     app.state.queue = DocumentQueue(connect(settings), settings)
-    app.state.accepted = AcceptedCount()
+    app.state.metrics = CollectorRegistry(auto_describe=False)
+    app.state.metrics.register(Line(settings, publisher))
     app.state.tokens = Tokens(settings.postgres_url)
     add_problems(app)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
