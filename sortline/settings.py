@@ -40,6 +40,7 @@ class Settings(BaseSettings):
     )
     prefix: str = Field("sortline", description="Start of every Redis key", min_length=1, max_length=50)
     log_level: str = Field("INFO", description="Least level of log records shown")
+    log_format: Literal["text", "json"] = Field("text", description="text, or json: an object a line, for machines")
 
     # The document queue
     max_backlog: int = Field(1_000_000, gt=0, description="Entries a lane may hold before doors answer 429")

@@ -47,7 +47,7 @@ metrics.watch(settings)
 @signals.setup_logging.connect
 def _logging(**_options: object) -> None:
     silence_telemetry()
-    set_up_logging(settings.log_level)
+    set_up_logging(settings.log_level, settings.log_format)
     # Housekeeping would write several lines every two seconds; tasks that do something say so themselves.
     for name in ("celery.worker.strategy", "celery.app.trace", "celery.beat"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -32,4 +32,4 @@ if settings.celery_door:
 @signals.setup_logging.connect
 def _logging(**_options: object) -> None:
     silence_telemetry()
-    set_up_logging(settings.log_level)
+    set_up_logging(settings.log_level, settings.log_format)

@@ -99,6 +99,11 @@ class Intake:
         self.presence.count(len(committed.entries))
         metrics.note(committed, self.consumer.clock_s)
         self.events.put(committed)
+        if log.isEnabledFor(logging.DEBUG):
+            for batch in committed.batches:
+                documents = [f"{entry.source}/{entry.id}" for entry in batch.entries]
+                log.debug("micro-batch of %d is done", len(batch),
+                          extra={"lane": batch.lane, "batch": batch.id, "documents": documents})  # fmt: skip
 
     def _start(self, name: str, run: Callable[[], None]) -> None:
         def guarded() -> None:

@@ -133,7 +133,9 @@ class Writer:
 
         events = self._insist(commit)
         for item in dead:
-            log.warning("dead letter: lane %s, entry %s: %s", item.entry.lane, item.entry.entry_id, item.reason)
+            entry = item.entry
+            log.warning("dead letter: lane %s, entry %s: %s", entry.lane, entry.entry_id, item.reason,
+                        extra=entry.named())  # fmt: skip
         self.then(Committed([], [item.entry for item in dead], events))
 
     def _insist(self, commit: Callable[[], list[ResultEvent]]) -> list[ResultEvent]:

@@ -69,7 +69,8 @@ def cli() -> None:
     """Sortline: documents in, labels with honest confidences out, nothing lost."""
     from sortline.settings import get_settings
 
-    set_up_logging(get_settings().log_level)
+    settings = get_settings()
+    set_up_logging(settings.log_level, settings.log_format)
 
 
 def main() -> None:
