@@ -9,6 +9,8 @@ import logging
 from celery import Celery, signals
 from kombu.entity import Queue
 
+from db.session import get_engine
+from sortline import traces
 from sortline.logs import set_up_logging, silence_telemetry
 from sortline.settings import get_settings
 from trainer import metrics
@@ -42,6 +44,8 @@ app.conf.update(
     worker_send_task_events=True,
 )
 metrics.watch(settings)
+if traces.set_up(settings, "trainer"):
+    traces.watch_tasks(get_engine(settings.postgres_url))
 
 
 @signals.setup_logging.connect

@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from sortline import __version__
+from db.session import get_engine
+from sortline import __version__, traces
 from sortline.metrics import Publisher
 from sortline.settings import Settings, get_settings
 from web.auth import Tokens
@@ -46,4 +47,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     for routes in (reviews, documents, models, training, health, pages, people, model_pages, desk):
         app.include_router(routes.router)
+    if traces.set_up(settings, "web"):
+        traces.watch_web(app, app.state.queue.client, get_engine(settings.postgres_url))
     return app

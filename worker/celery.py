@@ -3,6 +3,7 @@
 from celery import Celery, signals
 from kombu.entity import Queue
 
+from sortline import traces
 from sortline.logs import set_up_logging, silence_telemetry
 from sortline.settings import get_settings
 from worker import enqueue_task, rescore_task
@@ -27,6 +28,8 @@ rescore_task.register(app, settings)
 if settings.celery_door:
     app.conf.task_queues = [Queue("worker"), Queue(enqueue_task.QUEUE)]  # type: ignore[no-untyped-call]
     enqueue_task.register(app, settings)
+if traces.set_up(settings, "worker"):  # micro-batches: worker/traces.py
+    traces.watch_tasks()
 
 
 @signals.setup_logging.connect

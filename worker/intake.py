@@ -19,7 +19,7 @@ from celery import Celery, bootsteps
 
 from sortline.metrics import Publisher
 from sortline.settings import LANES, Settings
-from worker import metrics
+from worker import metrics, traces
 from worker.compute import Compute
 from worker.consumer import Consumer, Outage
 from worker.failures import Failures
@@ -97,7 +97,11 @@ class Intake:
 
     def _committed(self, committed: Committed) -> None:
         self.presence.count(len(committed.entries))
-        metrics.note(committed, self.consumer.clock_s)
+        try:
+            metrics.note(committed, self.consumer.clock_s)
+            traces.tell(committed)
+        except Exception:  # whatever it is, a picture of the work must not stop the work
+            log.warning("a micro-batch is missing in the figures", exc_info=True)
         self.events.put(committed)
         if log.isEnabledFor(logging.DEBUG):
             for batch in committed.batches:

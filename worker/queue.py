@@ -17,6 +17,7 @@ import redis
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
+from sortline import traces
 from sortline.errors import ConfigurationError, InvalidDocumentError, QueueFullError, ServerUnreachableError
 from sortline.settings import LANES, Lane, Settings
 from sortline.text import encode
@@ -94,7 +95,7 @@ class DocumentQueue:
         if not rows:
             return []
         stream = self.settings.stream(lane)
-        with reaching(self.client):
+        with reaching(self.client), traces.appending(stream, len(rows)) as carried:
             if durable:
                 self._require_durability()
             length = int(self.client.xlen(stream))
@@ -103,7 +104,7 @@ class DocumentQueue:
                 raise QueueFullError(f"lane {lane} holds {length:,} documents, its limit is {limit:,}", 5.0)
             with self.client.pipeline(transaction=True) as pipe:
                 for row in rows:
-                    pipe.xadd(stream, row)  # type: ignore[arg-type]
+                    pipe.xadd(stream, row | carried)  # type: ignore[arg-type]
                 entry_ids = [_str(entry_id) for entry_id in pipe.execute()]
             if durable and self._waits_for_disk:
                 self._wait_for_disk()
