@@ -228,12 +228,12 @@ def _flower(settings: Settings) -> Iterator[Finding]:
 
     where = f"{settings.flower_host}:{settings.flower_port}"
     try:
-        answer = httpx.get(f"http://{where}/workers", timeout=3, follow_redirects=True)
+        answer = httpx.get(f"http://{where}/workers", timeout=3, follow_redirects=True, trust_env=False)
     except (httpx.HTTPError, httpx.InvalidURL):
         return  # it does not run here
     if answer.status_code == 401:
         yield Finding("Flower", "ok", f"asks for a password at {where}")
-    elif answer.is_success:
+    elif answer.is_success and "flower" in answer.text.lower():
         advice = "set SORTLINE_FLOWER_BASIC_AUTH to user:password: it can stop workers"
         yield Finding("Flower", "warn", f"asks for no password at {where}", advice)
 

@@ -36,7 +36,7 @@ class _Json(logging.Formatter):
         told |= {name: getattr(record, name) for name in _NAMED if hasattr(record, name)}
         if trace := _trace(self, record):
             told["traceback"] = trace
-        return json.dumps(told)
+        return json.dumps(told).replace("\x7f", "\\u007f")  # the one control character that JSON lets stand
 
 
 def set_up_logging(level: str = "INFO", form: str = "text") -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -78,17 +79,26 @@ def running(settings: Settings, session: Session, free_port: int, tmp_path: Path
             process.wait(30)
 
 
+def families(web: httpx.Client) -> list[Metric]:
+    try:
+        return list(text_string_to_metric_families(web.get("/metrics").raise_for_status().text))
+    except httpx.HTTPError:
+        return []
+
+
 def scraped(web: httpx.Client) -> dict[str, str]:
     """Each sample's name, and the family it is of."""
-    try:
-        answer = web.get("/metrics").raise_for_status()
-    except httpx.HTTPError:
-        return {}
     return {
         sample.name: family.name + ("_total" if family.type == "counter" else "")
-        for family in text_string_to_metric_families(answer.text)
+        for family in families(web)
         for sample in family.samples
     }
+
+
+def total(web: httpx.Client, name: str, **labels: str) -> float:
+    """Sum over the processes."""
+    samples = [sample for family in families(web) for sample in family.samples]
+    return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())
 
 
 @pytest.mark.slow
@@ -97,14 +107,22 @@ def test_every_figure_named_is_there_and_every_figure_there_is_described(
 ) -> None:
     queue = DocumentQueue(connect(settings), settings)
     queue.append([Document("good", "a text"), Document("other", "another")])
+    queue.client.xadd(settings.stream("live"), {"id": "no text"})
     expressions = [*QUERIES, *(rule["expr"] for rule in RULES)]
     named = {name for expression in expressions for name in re.findall(r"\b(?:sortline|process)_\w+", expression)}
 
     eventually(lambda: named <= scraped(running).keys(), 60)
 
+    eventually(lambda: total(running, "sortline_documents_dead_total", reason="bad_entry") == 1)
+    assert total(running, "sortline_documents_read_total", lane="live") == 3
+    for name in ("sortline_documents_done_total", "sortline_end_to_end_seconds_count", "sortline_confidence_count"):
+        assert total(running, name, lane="live") == 2
+    assert total(running, "sortline_decisions_total", label="yes", decision="accept") == 2
+    assert 0 < total(running, "sortline_end_to_end_seconds_sum", lane="live") < 300
+    assert total(running, "sortline_dead_letters") == 1
     assert session.scalar(text("SELECT count(*) FROM predictions")) == 2
-    families = {family for family in scraped(running).values() if family.startswith("sortline_")}
-    assert families == set(re.findall(r"^\| `(sortline_\w+)`", PAGE, re.MULTILINE))
+    described = {family for family in scraped(running).values() if family.startswith("sortline_")}
+    assert described == set(re.findall(r"^\| `(sortline_\w+)`", PAGE, re.MULTILINE))
     roles = re.findall(r'sortline_processes\{role="(\w+)"\} 1', running.get("/metrics").text)
     assert set(roles) == set(PROCESSES)
 

@@ -12,7 +12,7 @@ HOSTILE = [
     "a\n2026-01-01 00:00:00,000 ERROR   root: forged",
     'a\n{"level": "ERROR", "message": "forged"}',
     "a\nTraceback\n2026-01-01 00:00:00,000 ERROR   root: forged",
-    "a\x1b[2J\x00\x07\r\u2028\u0085b",
+    "a\x1b[2J\x00\x07\x7f\r\u2028\u0085b",
     "\ud800 half a surrogate",
 ]
 
