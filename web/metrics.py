@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import redis
-from prometheus_client import Counter
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -22,10 +21,6 @@ from sortline.settings import LANES, Settings
 from worker.queue import DocumentQueue, LaneState, connect
 
 log = logging.getLogger(__name__)
-
-ACCEPTED = Counter("sortline_documents_accepted", "Documents that this process took over HTTP", ["lane"])
-for _lane in LANES:
-    ACCEPTED.labels(_lane)
 
 _STATES = ("waiting", "running", "done", "failed", "cancelled")
 
@@ -68,6 +63,10 @@ class Line(Collector):
         yield _gauge("sortline_redis_memory_bytes", "Memory that Redis uses", memory["used_memory"])
         yield _gauge("sortline_redis_memory_limit_bytes", "Most it may use; 0: no limit", memory.get("maxmemory", 0))
         yield _gauge("sortline_backlog", "Entries not done", backlog, "lane")
+        yield _filled(
+            CounterMetricFamily("sortline_documents_accepted", "Documents taken over HTTP", labels=["lane"]),
+            self.queue.accepted(),
+        )
         yield _gauge("sortline_backlog_limit", "Entries a lane may hold", self.settings.max_backlog)
         yield _gauge("sortline_oldest_seconds", "Age of the oldest entry", oldest, "lane")
         yield _gauge("sortline_pending", "Entries that workers hold", sum(s.pending for s in states.values()))
@@ -115,7 +114,10 @@ def _processes(names: Iterable[str]) -> Metric:
 def _gauge(name: str, documentation: str, value: float | Mapping[str, float], label: str = "") -> Metric:
     if not isinstance(value, Mapping):
         return GaugeMetricFamily(name, documentation, value)
-    family = GaugeMetricFamily(name, documentation, labels=[label])
-    for key, single in value.items():
-        family.add_metric([key], single)
+    return _filled(GaugeMetricFamily(name, documentation, labels=[label]), value)
+
+
+def _filled(family: GaugeMetricFamily | CounterMetricFamily, values: Mapping[Any, float]) -> Metric:
+    for key, value in values.items():
+        family.add_metric([key], value)
     return family

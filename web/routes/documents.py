@@ -14,7 +14,6 @@ from sortline.errors import InvalidDocumentError, NotFoundError
 from sortline.settings import LANES
 from web.auth import Documents
 from web.body import parse_documents, parse_object
-from web.metrics import ACCEPTED
 from web.reference import problems
 from worker.queue import (
     DEFAULT_SOURCE,
@@ -135,9 +134,7 @@ def _take(app: FastAPI, raw: bytes) -> int:
     if isinstance(items, list) and len(items) > most:
         raise HTTPException(413, f"The request has {len(items):,} documents, the limit is {most:,}.")
     lane = check_lane(given)
-    taken = len(app.state.queue.append(parse_documents(items), lane, durable=True))
-    ACCEPTED.labels(lane).inc(taken)
-    return taken
+    return len(app.state.queue.append(parse_documents(items), lane, durable=True, counted=True))
 
 
 def names_in_path(request: Request, after: bytes = b"") -> tuple[str, str]:
