@@ -45,6 +45,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _disk(settings.data_dir)
     yield _model_store(settings.models)
     yield from _accelerators()
+    yield from _flower(settings)
 
 
 def _libraries() -> Iterator[Finding]:
@@ -226,6 +227,22 @@ def _accelerators() -> Iterator[Finding]:
         yield Finding("processor", "ok", "computes bf16")
     else:
         yield Finding("processor", "warn", "has no bf16", "nothing need be done; classifying takes about twice as long")
+
+
+def _flower(settings: Settings) -> Iterator[Finding]:
+    """Whether a Flower that runs asks for a password: it can stop workers."""
+    import httpx
+
+    where = f"{settings.flower_host}:{settings.flower_port}"
+    try:
+        answer = httpx.get(f"http://{where}/workers", timeout=3, follow_redirects=True, trust_env=False)
+    except (httpx.HTTPError, httpx.InvalidURL):
+        return  # it does not run here
+    if answer.status_code == 401:
+        yield Finding("Flower", "ok", f"asks for a password at {where}")
+    elif answer.is_success and "flower" in answer.text.lower():
+        advice = "set SORTLINE_FLOWER_BASIC_AUTH to user:password: it can stop workers"
+        yield Finding("Flower", "warn", f"asks for no password at {where}", advice)
 
 
 def _torch() -> str:

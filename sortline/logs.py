@@ -1,26 +1,48 @@
 """One logging set-up for every process: a line an event on standard error, no document texts."""
 
+import json
 import logging
 import os
 import sys
+from copy import copy
+from datetime import UTC, datetime
+from textwrap import indent
 
 _FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+# What a call may add by `extra`; nothing else goes into a JSON line, so that no text does by accident.
+_NAMED = ("document", "source", "entry", "lane", "batch", "documents")
 
 
 class _OneLine(logging.Formatter):
-    """Escapes control characters, so that hostile input can't forge log lines."""
+    """Escapes control characters, so that hostile input can't forge log lines; a traceback follows, indented."""
 
     def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
-        head, newline, trace = text.partition("\nTraceback")
-        head = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in head)
-        return head + newline + trace
+        plain = copy(record)
+        plain.exc_info = plain.exc_text = plain.stack_info = None
+        trace = "".join(f"\n{line}" for line in _trace(self, record).splitlines())
+        return _escaped(super().format(plain)) + indent(trace, "    ")
 
 
-def set_up_logging(level: str = "INFO") -> None:
-    """Send log records of ``level`` and above to standard error; called once by each process."""
+class _Json(logging.Formatter):
+    """One JSON object a line, in ASCII: control characters and line ends are escaped by it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        told: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        told |= {name: getattr(record, name) for name in _NAMED if hasattr(record, name)}
+        if trace := _trace(self, record):
+            told["traceback"] = trace
+        return json.dumps(told).replace("\x7f", "\\u007f")  # the one control character that JSON lets stand
+
+
+def set_up_logging(level: str = "INFO", form: str = "text") -> None:
+    """Send log records of ``level`` and above to standard error, as ``form`` text or json; once in each process."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_OneLine(_FORMAT))
+    handler.setFormatter(_Json() if form == "json" else _OneLine(_FORMAT))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for noisy in ("httpx", "httpcore", "alembic.runtime", "nncf", "kombu", "transformers"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -33,3 +55,12 @@ def silence_telemetry() -> None:
     os.environ["NNCF_TELEMETRY"] = "0"
     os.environ["OPENVINO_TELEMETRY"] = "0"
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+
+
+def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:
+    trace = formatter.formatException(record.exc_info) if record.exc_info else ""
+    return "\n".join(_escaped(line) for line in trace.split("\n"))
+
+
+def _escaped(text: str) -> str:
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -40,6 +40,10 @@ class Settings(BaseSettings):
     )
     prefix: str = Field("sortline", description="Start of every Redis key", min_length=1, max_length=50)
     log_level: str = Field("INFO", description="Least level of log records shown")
+    log_format: Literal["text", "json"] = Field("text", description="text, or json: an object a line, for machines")
+    traces_url: str | None = Field(
+        None, description="Where traces go, as http://127.0.0.1:4318/v1/traces (OTLP over HTTP); unset: there are none"
+    )
 
     # The document queue
     max_backlog: int = Field(1_000_000, gt=0, description="Entries a lane may hold before doors answer 429")

@@ -9,8 +9,11 @@ import logging
 from celery import Celery, signals
 from kombu.entity import Queue
 
+from db.session import get_engine
+from sortline import traces
 from sortline.logs import set_up_logging, silence_telemetry
 from sortline.settings import get_settings
+from trainer import metrics
 
 _EVERY_S = {
     "sweep_outbox": 2.0,
@@ -43,12 +46,15 @@ app.conf.update(
     worker_prefetch_multiplier=1,
     worker_send_task_events=True,
 )
+metrics.watch(settings)
+if traces.set_up(settings, "trainer"):
+    traces.watch_tasks(get_engine(settings.postgres_url))
 
 
 @signals.setup_logging.connect
 def _logging(**_options: object) -> None:
     silence_telemetry()
-    set_up_logging(settings.log_level)
+    set_up_logging(settings.log_level, settings.log_format)
     # Housekeeping would write several lines every two seconds; tasks that do something say so themselves.
     for name in ("celery.worker.strategy", "celery.app.trace", "celery.beat"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -17,7 +17,7 @@ def main() -> None:
         app = create_app(settings)
     except SortlineError as error:
         sys.exit(f"web: {error}")
-    set_up_logging(settings.log_level)
+    set_up_logging(settings.log_level, settings.log_format)
     uvicorn.run(
         app, host=settings.web_host, port=settings.web_port, log_config=None, access_log=False,
         server_header=False, timeout_graceful_shutdown=10,

@@ -1,12 +1,18 @@
 """The web: documents over HTTP, and a page that shows how the line is doing."""
 
-from fastapi import FastAPI
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-from sortline import __version__
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from db.session import get_engine
+from sortline import __version__, traces
+from sortline.metrics import Publisher
 from sortline.settings import Settings, get_settings
-from web.accepted import AcceptedCount
 from web.auth import Tokens
 from web.limits import BodyLimit
+from web.metrics import Line
 from web.problems import add_problems
 from web.routes import (
     dead_pages,
@@ -33,6 +39,14 @@ from worker.queue import DocumentQueue, connect
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application; connections are made when they are first needed."""
     settings = settings or get_settings()
+    publisher = Publisher(settings, "web")
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        publisher.start()
+        yield
+        publisher.stop()
+
     app = FastAPI(
         title="Sortline",
         version=__version__,
@@ -40,10 +54,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,  # the stock page loads scripts from another host; ours is web/routes/pages.py
         redoc_url=None,
         redirect_slashes=False,  # ids may end in one
+        lifespan=lifespan,
     )
     app.state.settings = settings
     app.state.queue = DocumentQueue(connect(settings), settings)
-    app.state.accepted = AcceptedCount()
+    app.state.metrics = CollectorRegistry(auto_describe=False)
+    app.state.metrics.register(Line(settings, publisher))
     app.state.tokens = Tokens(settings.postgres_url)
     app.state.waiting = Waiting(settings)
     add_problems(app)
@@ -53,4 +69,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         dead_pages, import_pages, explanations, team, webhook_pages,
     ):  # fmt: skip
         app.include_router(routes.router)
+    if traces.set_up(settings, "web"):
+        traces.watch_web(app, app.state.queue.client, get_engine(settings.postgres_url))
     return app

@@ -3,6 +3,7 @@
 from celery import Celery, signals
 from kombu.entity import Queue
 
+from sortline import traces
 from sortline.logs import set_up_logging, silence_telemetry
 from sortline.settings import get_settings
 from worker import enqueue_task, explain_task, rescore_task
@@ -28,9 +29,11 @@ explain_task.register(app, settings)
 if settings.celery_door:
     app.conf.task_queues = [Queue("worker"), Queue(enqueue_task.QUEUE)]  # type: ignore[no-untyped-call]
     enqueue_task.register(app, settings)
+if traces.set_up(settings, "worker"):  # micro-batches: worker/traces.py
+    traces.watch_tasks()
 
 
 @signals.setup_logging.connect
 def _logging(**_options: object) -> None:
     silence_telemetry()
-    set_up_logging(settings.log_level)
+    set_up_logging(settings.log_level, settings.log_format)

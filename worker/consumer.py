@@ -6,6 +6,7 @@ the same effect, but the ids of entries deleted while pending and the delivery c
 
 import os
 import socket
+import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -34,10 +35,21 @@ class Consumer:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.clock_s = 0.0
         self.name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.client = connect(settings, protocol=2, max_connections=16, retry=None, socket_timeout=15)
         for command in ("XREADGROUP", "XCLAIM", "XPENDING"):
             self.client.set_response_callback(command, _raw)
+
+    def measure_clock(self) -> None:
+        """Note how far Redis' clock, of which the entry ids are, is ahead of ours: ``clock_s``."""
+        before = time.time()
+        seconds, micros = self.client.time()
+        self.clock_s = seconds + micros / 1e6 - (before + time.time()) / 2
+
+    def appended_at(self, entry: Entry) -> float:
+        """When an entry was appended, by our own clock (time.time)."""
+        return int(entry.entry_id.partition("-")[0]) / 1000 - self.clock_s
 
     def ensure_groups(self) -> None:
         """Make the group of each lane, from the stream's beginning, where it is missing."""

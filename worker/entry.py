@@ -58,6 +58,10 @@ class Entry:
             check_meta(meta)
             self.meta = meta
 
+    def named(self) -> dict[str, str]:
+        """What a line of the log says of it, by name."""
+        return {"lane": self.lane, "entry": self.entry_id, "source": self.source, "document": self.id}
+
     def packed(self) -> bytes:
         """The fields as a dead letter keeps them."""
         return pack_entry(list(zip(self.fields[::2], self.fields[1::2], strict=False)))

@@ -42,7 +42,8 @@ class Failures:
         if len(batch) == 1:
             self.own(batch.entries[0], error, counted=batch.counted)
             return
-        log.warning("a micro-batch of %d failed and is halved: %s", len(batch), type(error).__name__)
+        log.warning("a micro-batch of %d failed and is halved: %s", len(batch), type(error).__name__,
+                    extra={"lane": batch.lane, "batch": batch.id})  # fmt: skip
         for half in batch.halves():
             self.schedule.put(half, first=True)
 
@@ -55,6 +56,8 @@ class Failures:
         if attempts >= self.settings.max_attempts:
             self.bury(DeadEntry(entry, "failed", f"{type(error).__name__}: {error}", attempts))
             return
+        log.warning("entry %s failed by itself (%s), attempt %d", entry.entry_id, type(error).__name__, attempts,
+                    extra=entry.named())  # fmt: skip
         entry.deliveries = max(entry.deliveries, self.settings.isolate_after)
         self.held.later(entry, min(0.1 * 2**attempts, 5.0))
 

@@ -17,7 +17,9 @@ from typing import Any
 import redis
 from celery import Celery, bootsteps
 
+from sortline.metrics import Publisher
 from sortline.settings import LANES, Settings
+from worker import metrics, traces
 from worker.compute import Compute
 from worker.consumer import Consumer, Outage
 from worker.failures import Failures
@@ -53,6 +55,7 @@ class Intake:
         self.compute = Compute(self.schedule, self.failures, self.writer.put)
         self.presence = Presence(settings, self.consumer, self.models)
         self.events = TaskEvents(app, hostname)
+        self.publisher = Publisher(settings, "worker")
         self._threads: dict[str, threading.Thread] = {}
 
     def start(self) -> None:
@@ -68,6 +71,7 @@ class Intake:
         self._start("watch", self._watch)
         self._start("keep", self._keep)
         self._start("events", lambda: self.events.run(self._stopped))
+        self.publisher.start()
 
     def stop(self) -> None:
         """Finish what is held, acknowledge it, leave the group."""
@@ -89,10 +93,21 @@ class Intake:
             self.consumer.leave()
         except (*Outage, redis.exceptions.ResponseError) as error:
             log.warning("the consumer group could not be left: %s", error)
+        self.publisher.stop()
 
     def _committed(self, committed: Committed) -> None:
         self.presence.count(len(committed.entries))
+        try:
+            metrics.note(committed, self.consumer.clock_s)
+            traces.tell(committed)
+        except Exception:  # whatever it is, a picture of the work must not stop the work
+            log.warning("a micro-batch is missing in the figures", exc_info=True)
         self.events.put(committed)
+        if log.isEnabledFor(logging.DEBUG):
+            for batch in committed.batches:
+                documents = [f"{entry.source}/{entry.id}" for entry in batch.entries]
+                log.debug("micro-batch of %d is done", len(batch),
+                          extra={"lane": batch.lane, "batch": batch.id, "documents": documents})  # fmt: skip
 
     def _start(self, name: str, run: Callable[[], None]) -> None:
         def guarded() -> None:
@@ -129,13 +144,14 @@ class Intake:
     def _keep(self) -> None:
         """Housekeeping of the process, until everything is acknowledged."""
         refresh_s = self.settings.claim_idle_s / 3
-        due = {"hold": 0.0, "take_over": 0.0, "tell": 0.0, "forget": time.monotonic() + _FORGET_EVERY_S}
         jobs: dict[str, tuple[float, Callable[[], Any]]] = {
             "hold": (refresh_s, self._hold),
             "take_over": (refresh_s, self._take_over),
             "tell": (2.0, self.presence.tell),
+            "measure_clock": (refresh_s, self.consumer.measure_clock),
             "forget": (_FORGET_EVERY_S, self.consumer.forget_dead),
         }
+        due = dict.fromkeys(jobs, 0.0) | {"forget": time.monotonic() + _FORGET_EVERY_S}
         while not self._stopped.wait(min(0.5, refresh_s / 2)):
             if self.compute.longest_s() > self.settings.stuck_s:
                 self._die(f"a forward pass has run for over {self.settings.stuck_s:g} s")
@@ -163,6 +179,7 @@ class Intake:
                 self.held.add(taken)
                 for entry in taken:
                     self.held.later(entry)
+                metrics.TAKEN_OVER.labels(lane).inc(len(taken))
                 if taken:
                     log.info("took over %d entries of lane %s", len(taken), lane)
                 if len(entries) < _TAKE_OVER_COUNT:

@@ -2,6 +2,7 @@
 
 import threading
 import time
+import uuid
 from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
@@ -26,7 +27,8 @@ class ActiveModel(Protocol):
 class MicroBatch:
     """Entries of one lane on their way from the stream to the commit.
 
-    A swap never mixes two models: the batch keeps the model that tokenised it until it is committed.
+    A swap never mixes two models: the batch keeps the model that tokenised it until it is committed. ``times`` has
+    when each stage began and ended (time.time).
     """
 
     def __init__(
@@ -37,12 +39,14 @@ class MicroBatch:
         prepared: Sequence[Prepared] | None = None,
         isolated: bool = False,
     ) -> None:
+        self.id = str(uuid.uuid4())
         self.lane = lane
         self.entries = list(entries)
         self.model = model
         self.isolated = isolated
         self.counted = False  # whether its only document's attempt is counted already
         self.received_at = time.time()
+        self.times: dict[str, tuple[float, float]] = {}
         self.started_at: float | None = None
         self.compute_s = 0.0
         self.failure: Exception | None = None
@@ -66,8 +70,10 @@ class MicroBatch:
 
     def prepare(self) -> None:
         """Clean, tokenise and plan the forward passes."""
+        started = time.time()
         self.prepared = self.model.classifier.prepare([entry.text for entry in self.entries])
         self.plan()
+        self.times["tokenise"] = (started, time.time())
 
     def plan(self) -> None:
         """Lay out the forward passes."""
@@ -100,6 +106,7 @@ class MicroBatch:
         logits = [self._logits[index] for index in range(len(self.batches))]
         self.probabilities = self.model.classifier.probabilities(len(self.entries), self.batches, logits)
         self._logits.clear()
+        self.times["forward"] = (self.started_at or self.received_at, time.time())
 
     def halves(self) -> list["MicroBatch"]:
         """The batch in two, tokenised already where this one is."""
@@ -109,5 +116,6 @@ class MicroBatch:
             prepared = self.prepared[part] if self.prepared else None
             half = MicroBatch(self.lane, self.entries[part], self.model, prepared)
             half.probabilities = self.probabilities[part]
+            half.times = dict(self.times)
             parts.append(half)
         return parts

@@ -15,6 +15,7 @@ from db.queries.model_versions import active
 from db.session import session
 from sortline.errors import CheckpointError, ConfigurationError, ServerUnreachableError, SortlineError, TransientError
 from sortline.settings import Settings
+from worker.metrics import MODEL
 from worker.recheck import disagreement
 
 log = logging.getLogger(__name__)
@@ -97,6 +98,7 @@ class Models:
         self._replaced_at = time.monotonic()
         self.refused = self._failed = None
         self._ready.set()
+        MODEL.set(loaded.version_id)
         log.info("model version %s is in use", loaded.version_id)
 
 

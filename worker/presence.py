@@ -6,7 +6,6 @@ import os
 import socket
 import threading
 import time
-import uuid
 from collections import deque
 from typing import Any
 
@@ -132,7 +131,7 @@ class TaskEvents:
 
     @staticmethod
     def _describe(dispatcher: EventDispatcher, batch: Any) -> None:
-        task_id, started = str(uuid.uuid4()), batch.started_at or batch.received_at
+        task_id, started = batch.id, batch.started_at or batch.received_at
         ended = time.time()
         shown = {"lane": batch.lane, "documents": len(batch), "passes": len(batch.batches)}
         dispatcher.send(

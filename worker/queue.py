@@ -17,6 +17,7 @@ import redis
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
+from sortline import traces
 from sortline.errors import ConfigurationError, InvalidDocumentError, QueueFullError, ServerUnreachableError
 from sortline.settings import LANES, Lane, Settings
 from sortline.text import encode
@@ -76,11 +77,14 @@ class DocumentQueue:
         self._durable_until = 0.0
         self._waits_for_disk = False
 
-    def append(self, documents: Sequence[Document], lane: Lane = "live", durable: bool = False) -> list[str]:
+    def append(
+        self, documents: Sequence[Document], lane: Lane = "live", durable: bool = False, counted: bool = False
+    ) -> list[str]:
         """Append documents to a lane: all of them, in order, or none.
 
         Args:
             durable: answer only when Redis has them on disk.
+            counted: count them with the documents that `accepted` tells of.
 
         Returns:
             Their entry ids.
@@ -94,7 +98,7 @@ class DocumentQueue:
         if not rows:
             return []
         stream = self.settings.stream(lane)
-        with reaching(self.client):
+        with reaching(self.client), traces.appending(stream, len(rows)) as carried:
             if durable:
                 self._require_durability()
             length = int(self.client.xlen(stream))
@@ -103,8 +107,10 @@ class DocumentQueue:
                 raise QueueFullError(f"lane {lane} holds {length:,} documents, its limit is {limit:,}", 5.0)
             with self.client.pipeline(transaction=True) as pipe:
                 for row in rows:
-                    pipe.xadd(stream, row)  # type: ignore[arg-type]
-                entry_ids = [_str(entry_id) for entry_id in pipe.execute()]
+                    pipe.xadd(stream, row | carried)  # type: ignore[arg-type]
+                if counted:
+                    pipe.hincrby(self._accepted, lane, len(rows))
+                entry_ids = [_str(entry_id) for entry_id in pipe.execute()[: len(rows)]]
             if durable and self._waits_for_disk:
                 self._wait_for_disk()
         return entry_ids
@@ -149,12 +155,22 @@ class DocumentQueue:
             oldest = max(0.0, round(seconds + micros / 1e6 - sent_ms / 1000, 3))
         return LaneState(backlog, pending, oldest)
 
+    def accepted(self) -> dict[Lane, int]:
+        """How many documents were ever appended as counted ones, by lane."""
+        with reaching(self.client):
+            counts = self.client.hmget(self._accepted, LANES)
+        return {lane: int(count or 0) for lane, count in zip(LANES, counts, strict=True)}
+
     def workers(self) -> list[dict[str, Any]]:
         """What each living worker last said of itself (worker/presence.py writes it)."""
         with reaching(self.client):
             keys = sorted(self.client.scan_iter(match=f"{self.settings.prefix}:workers:*", count=1000))
             values = self.client.mget(keys) if keys else []
         return [orjson.loads(value) for value in values if value]
+
+    @property
+    def _accepted(self) -> str:
+        return f"{self.settings.prefix}:accepted"
 
     def _require_durability(self) -> None:
         """Durable is appendfsync always, or WAITAOF from Redis 7.2 where fsync is less often."""

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 from sortline.errors import InvalidDocumentError
@@ -11,6 +12,7 @@ from worker.consumer import Consumer, Outage
 from worker.entry import Entry
 from worker.failures import Failures
 from worker.held import Held
+from worker.metrics import READ
 from worker.micro_batch import ActiveModel, MicroBatch
 from worker.models import Models
 from worker.schedule import Schedule
@@ -54,6 +56,7 @@ class Reader:
         self._largest = 1
         self._was_full = False
         self._pause = 0.1
+        self._reading_since: float | None = None  # None: what is held was handed over, not read
 
     def run(self) -> None:
         """Read until told to stop."""
@@ -79,15 +82,20 @@ class Reader:
 
     def _read(self) -> list[Entry]:
         count = max(1, min(self.settings.micro_batch, _READ_BYTES // self._largest))
+        self._reading_since = None
         entries = self.held.due(self.lane, count)
         if entries:
             return entries
+        started = time.time()
         entries = self.consumer.read(self.lane, count, _BLOCK_MS)
+        if entries:  # the wait for a first document is no work
+            self._reading_since = max(started, min(self.consumer.appended_at(entries[0]), time.time()))
         self._was_full = len(entries) == count
         # While others are being computed these would wait anyway; when idle they leave at once.
         if entries and len(entries) < count and self.schedule.is_busy():
             self.stopping.wait(self.settings.max_wait_ms / 1000)
             entries += self.consumer.read(self.lane, count - len(entries), None)
+        READ.labels(self.lane).inc(len(entries))
         return entries
 
     def _admit(self, entries: Sequence[Entry], model: ActiveModel) -> None:
@@ -106,17 +114,19 @@ class Reader:
         for entry in alone:
             self.schedule.put(MicroBatch(self.lane, [entry], model, isolated=True))
         if together:
-            self._prepare(together, model)
+            batch = MicroBatch(self.lane, together, model)
+            if self._reading_since is not None:
+                batch.times["read"] = (self._reading_since, batch.received_at)
+            self._prepare(batch)
 
-    def _prepare(self, entries: Sequence[Entry], model: ActiveModel) -> None:
-        batch = MicroBatch(self.lane, entries, model)
+    def _prepare(self, batch: MicroBatch) -> None:
         try:
             batch.prepare()
         except Exception as error:  # any exception may be one document's own: bisect until it is alone
-            if len(entries) == 1:
-                self.failures.own(entries[0], error)
+            if len(batch) == 1:
+                self.failures.own(batch.entries[0], error)
                 return
             for half in batch.halves():
-                self._prepare(half.entries, model)
+                self._prepare(half)
             return
         self.schedule.put(batch)

@@ -30,12 +30,12 @@ _GRACE_S = 5.0  # how long a stopping worker waits for a server that is away
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What one transaction stored."""
+    """What one transaction stored; ``times`` has when its stages began and ended (time.time)."""
 
     batches: Sequence[MicroBatch]
     entries: list[Entry]
     events: list[ResultEvent]
-    seconds: float = field(default=0.0)
+    times: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
 class Writer:
@@ -104,14 +104,14 @@ class Writer:
         return batches, dead
 
     def _write(self, batches: list[MicroBatch]) -> None:
-        started = time.monotonic()
+        started = time.time()
         try:
             events = self._insist(lambda: self._commit(batches))
         except DBAPIError as error:
             self._bisect(batches, error)
             return
         entries = [entry for batch in batches for entry in batch.entries]
-        self.then(Committed(batches, entries, events, time.monotonic() - started))
+        self.then(Committed(batches, entries, events, {"commit": (started, time.time())}))
 
     def _commit(self, batches: list[MicroBatch]) -> list[ResultEvent]:
         with session(self.settings.postgres_url) as opened:
@@ -135,7 +135,9 @@ class Writer:
 
         events = self._insist(commit)
         for item in dead:
-            log.warning("dead letter: lane %s, entry %s: %s", item.entry.lane, item.entry.entry_id, item.reason)
+            entry = item.entry
+            log.warning("dead letter: lane %s, entry %s: %s", entry.lane, entry.entry_id, item.reason,
+                        extra=entry.named())  # fmt: skip
         self.then(Committed([], [item.entry for item in dead], events))
 
     def _insist(self, commit: Callable[[], list[ResultEvent]]) -> list[ResultEvent]:
@@ -198,7 +200,9 @@ class Acknowledger:
                 return
 
     def _acknowledge(self, committed: Committed) -> None:
+        started = time.time()
         insist(lambda: self.consumer.acknowledge(committed.entries, committed.events), self._gives_up)
+        committed.times["acknowledge"] = (started, time.time())
         self.held.release(committed.entries)
         self.tell(committed)
 

@@ -19,6 +19,11 @@ _DUE = text("""
 SELECT id, event FROM outbox WHERE sent_at IS NULL AND next_attempt_at <= now() ORDER BY id LIMIT :limit
 """)
 _SENT = text("UPDATE outbox SET sent_at = now(), attempts = attempts + 1 WHERE id = ANY(:ids)")
+_UNSENT = text("""
+SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0) FROM (
+  SELECT created_at FROM outbox WHERE sent_at IS NULL ORDER BY id LIMIT :most) oldest
+""")
+_MOST_COUNTED = 100_000
 _PRUNE = text("DELETE FROM outbox WHERE sent_at < now() - make_interval(days => :days)")
 
 
@@ -51,6 +56,12 @@ def due(session: Session, limit: int) -> list[tuple[int, dict[Any, Any]]]:
 def mark_sent(session: Session, ids: Sequence[int]) -> None:
     """Note that events have left."""
     session.execute(_SENT, {"ids": list(ids)})
+
+
+def unsent(session: Session) -> tuple[int, float]:
+    """How many events wait, counted up to 100,000, and the age of the oldest in seconds."""
+    count, oldest_s = session.execute(_UNSENT, {"most": _MOST_COUNTED}).one()
+    return int(count), float(oldest_s)
 
 
 def prune(session: Session, days: int) -> int:

@@ -73,8 +73,11 @@ def _not_installed(name: str, error: ModuleNotFoundError) -> click.Command:
 def cli() -> None:
     """Sortline: documents in, labels with honest confidences out, nothing lost."""
     from sortline.settings import get_settings
+    from sortline.traces import set_up as set_up_traces
 
-    set_up_logging(get_settings().log_level)
+    settings = get_settings()
+    set_up_logging(settings.log_level, settings.log_format)
+    set_up_traces(settings, "command-line")
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from sortline.doctor import _flower
 from sortline.errors import ConfigurationError
 from sortline.settings import Settings
 from worker.flower import environment
@@ -73,10 +74,25 @@ def test_flower_asks_for_the_password_and_lists_the_worker(
     password = str(settings.flower_password)
     _until(lambda: worker in json.loads(_get(settings, "/api/workers?refresh=1", password)))
 
+    assert [finding.level for finding in _flower(settings)] == ["ok"]
     shown = Path(f"/proc/{flower.pid}/cmdline").read_bytes()
     assert b"celery" in shown
     assert password.partition(":")[2].encode() not in shown
     assert str(settings.redis_url).encode() not in shown
+
+
+def test_the_doctor_warns_of_a_flower_that_asks_for_no_password(settings: Settings) -> None:
+    assert list(_flower(settings)) == []
+    variables = {
+        **os.environ,
+        "SORTLINE_REDIS_URL": str(settings.redis_url),
+        "SORTLINE_FLOWER_PORT": str(settings.flower_port),
+    }
+    with subprocess.Popen([sys.executable, "-m", "worker.flower"], env=variables) as process:
+        _until(lambda: _get(settings, "/healthcheck") == b"OK")
+        (finding,) = _flower(settings)
+        process.terminate()
+    assert (finding.level, "FLOWER_BASIC_AUTH" in str(finding.advice)) == ("warn", True)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "flower.example.org"])

@@ -197,8 +197,7 @@ def _parse(app: FastAPI, raw: bytes) -> tuple[Lane, list[Document]]:
 
 
 def _append(app: FastAPI, documents: Sequence[Document], lane: Lane) -> list[str]:
-    entry_ids: list[str] = app.state.queue.append(documents, lane, durable=True)
-    app.state.accepted.add(lane, len(entry_ids))
+    entry_ids: list[str] = app.state.queue.append(documents, lane, durable=True, counted=True)
     return entry_ids
 
 

@@ -1,0 +1,104 @@
+"""Figures of every process in one place: each tells its own to Redis, and any web shows all of them.
+
+So Prometheus has one target, whatever runs and wherever it runs (docs/decisions/0013-metrics.md).
+"""
+
+import logging
+import os
+import socket
+import threading
+import zlib
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+import redis
+from prometheus_client import REGISTRY
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from sortline.settings import Settings
+
+log = logging.getLogger(__name__)
+
+ROLES = ("web", "worker", "trainer", "housekeeping", "beat")
+_EVERY_S = 5.0
+_EXPIRES_S = 60  # longer than a scrape interval: what a process counted last is still seen
+_SHOWN = ("sortline_", "process_")
+
+
+class Publisher:
+    """Tells this process's figures under a key that expires; Redis away is no matter, nothing counted is lost.
+
+    Args:
+        role: what the process is, one of `ROLES`.
+    """
+
+    def __init__(self, settings: Settings, role: str) -> None:
+        self.process = f"{role}@{socket.gethostname()}-{os.getpid()}"
+        self._key = _key(settings, self.process)
+        self._client = redis.Redis.from_url(settings.redis, socket_timeout=5)
+        self._stopping = threading.Event()
+
+    def start(self) -> None:
+        """Tell them every few seconds from now on."""
+        threading.Thread(target=self._run, name="figures", daemon=True).start()
+
+    def stop(self) -> None:
+        """Tell them a last time."""
+        self._stopping.set()
+        self._publish()
+        self._client.close()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._publish()
+            self._stopping.wait(_EVERY_S)
+
+    def _publish(self) -> None:
+        try:
+            # Compressed: what expires is written to Redis' append-only file all the same.
+            self._client.set(self._key, zlib.compress(orjson.dumps(_families(REGISTRY))), ex=_EXPIRES_S)
+        except (redis.exceptions.RedisError, OSError) as error:
+            log.debug("figures could not be told: %s", error)
+
+
+def of_others(client: redis.Redis, settings: Settings, process: str) -> dict[str, Any]:
+    """What the processes have told, by process, but for ``process`` itself.
+
+    Raises:
+        redis.exceptions.RedisError, OSError: Redis is away.
+    """
+    start = _key(settings, "")
+    keys = sorted(client.scan_iter(match=f"{start}*", count=1000))
+    told = dict(zip((key.decode().removeprefix(start) for key in keys), client.mget(keys) if keys else (), strict=True))
+    told.pop(process, None)
+    return {name: orjson.loads(zlib.decompress(raw)) for name, raw in told.items() if raw}
+
+
+def merged(told: dict[str, Any], process: str) -> Iterable[Metric]:
+    """Metrics of all processes, those of this one as they are now; each sample's label `process` says whose it is."""
+    found: dict[str, Metric] = {}
+    for name, families in {process: _families(REGISTRY), **told}.items():
+        for family, documentation, kind, samples in families:
+            metric = found.setdefault(family, Metric(family, documentation, kind))
+            for sample, labels, value in samples:
+                metric.add_sample(sample, {**labels, "process": name}, value)
+    return found.values()
+
+
+def _families(collector: Collector) -> list[tuple[str, str, str, list[tuple[str, dict[str, str], float]]]]:
+    return [
+        (
+            metric.name,
+            metric.documentation,
+            metric.type,
+            [(s.name, s.labels, s.value) for s in metric.samples if not s.name.endswith("_created")],
+        )
+        for metric in collector.collect()
+        if metric.name.startswith(_SHOWN)
+    ]
+
+
+def _key(settings: Settings, process: str) -> str:
+    return f"{settings.prefix}:metrics:{process}"

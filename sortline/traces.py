@@ -1,0 +1,95 @@
+"""Traces by OpenTelemetry, from a document's append to its acknowledgement; off unless TRACES_URL is set.
+
+The libraries are in the extra `traces` and are loaded only then. Sampling and the rest is set by OpenTelemetry's own
+`OTEL_*` variables.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from sortline.errors import ConfigurationError
+from sortline.settings import Settings
+
+if TYPE_CHECKING:
+    import redis
+    from fastapi import FastAPI
+    from opentelemetry.trace import Tracer
+    from sqlalchemy import Engine
+
+FIELD = "traceparent"  # of a stream's entry, as W3C Trace Context writes it
+_PRIVATE = "/health,/metrics,/sign-in"  # asked all the time, or with a secret in its address
+_on: list["Tracer"] = []
+
+
+def set_up(settings: Settings, service: str) -> bool:
+    """Send this process's spans to the settings' address from now on; returns whether traces are on.
+
+    Raises:
+        ConfigurationError: they are wanted, and the libraries are missing.
+    """
+    if not settings.traces_url:
+        return False
+    if _on:
+        return True
+    try:
+        from opentelemetry import trace
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ModuleNotFoundError:
+        raise ConfigurationError("SORTLINE_TRACES_URL is set: pip install 'sortline[traces]'") from None
+    provider = TracerProvider(resource=Resource.create({"service.name": f"sortline-{service}"}))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=settings.traces_url)))
+    trace.set_tracer_provider(provider)
+    _on.append(provider.get_tracer("sortline"))
+    return True
+
+
+def tracer() -> "Tracer | None":
+    """What makes spans; None while traces are off."""
+    return _on[0] if _on else None
+
+
+@contextmanager
+def appending(stream: str, documents: int) -> Iterator[dict[str, bytes]]:
+    """A span around the append of documents; gives the field that carries it on their entries, none while off."""
+    if not _on:
+        yield {}
+        return
+    from opentelemetry.trace import SpanKind
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    told: dict[str, str | int] = {
+        "messaging.system": "redis", "messaging.destination.name": stream, "messaging.batch.message_count": documents,
+    }  # fmt: skip
+    with _on[0].start_as_current_span("append", kind=SpanKind.PRODUCER, attributes=told):
+        carried: dict[str, str] = {}
+        TraceContextTextMapPropagator().inject(carried)
+        yield {FIELD: carried[FIELD].encode()}
+
+
+def watch_web(app: "FastAPI", client: "redis.Redis", engine: "Engine") -> None:
+    """Spans of the web's requests, and of what they ask of Redis and Postgres; statements come without values."""
+    from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+    from opentelemetry.instrumentation.redis import RedisInstrumentor
+
+    FastAPIInstrumentor.instrument_app(app, excluded_urls=_PRIVATE, exclude_spans=["receive", "send"])
+    RedisInstrumentor.instrument_client(client)
+    _watch_engine(engine)
+
+
+def watch_tasks(engine: "Engine | None" = None) -> None:
+    """Spans of Celery's tasks, and of what they ask of Postgres where an engine is given."""
+    from opentelemetry.instrumentation.celery import CeleryInstrumentor
+
+    CeleryInstrumentor().instrument()  # type: ignore[no-untyped-call]
+    if engine is not None:
+        _watch_engine(engine)
+
+
+def _watch_engine(engine: Any) -> None:
+    from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor
+
+    SQLAlchemyInstrumentor().instrument(engine=engine)

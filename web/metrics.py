@@ -1,0 +1,123 @@
+"""The figures of the whole line for Prometheus: what Redis and Postgres hold now, and what each process counted."""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import redis
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from db.models import TrainingRun
+from db.queries import dead_letters, model_versions, outbox, queue_items, training_runs
+from db.queries.status import predictions_per_s
+from db.session import session
+from sortline.errors import SortlineError
+from sortline.metrics import ROLES, Publisher, merged, of_others
+from sortline.settings import LANES, Settings
+from worker.queue import DocumentQueue, LaneState, connect
+
+log = logging.getLogger(__name__)
+
+_STATES = ("waiting", "running", "done", "failed", "cancelled")
+
+
+class Line(Collector):
+    """Everything that `/metrics` shows; a server that is away is a figure too, and hides only what is in it."""
+
+    def __init__(self, settings: Settings, publisher: Publisher) -> None:
+        self.settings = settings
+        self.process = publisher.process
+        # A scrape waits for nobody: the queue's own client would try again and again.
+        self.queue = DocumentQueue(connect(settings, socket_timeout=2, retry=None), settings)
+
+    def collect(self) -> Iterator[Metric]:
+        """All metrics, as prometheus_client asks for them."""
+        told: dict[str, Any] = {}
+        try:
+            in_redis = list(self._redis())
+            told = of_others(self.queue.client, self.settings, self.process)
+        except (SortlineError, redis.exceptions.RedisError, OSError) as error:
+            log.warning("no figures from Redis: %s", error)
+            in_redis = [_gauge("sortline_redis_up", "Whether this web reaches Redis", 0)]
+        try:
+            with session(self.settings.postgres_url) as opened:
+                in_postgres = list(_postgres(opened, self.settings))
+        except (SortlineError, SQLAlchemyError) as error:
+            log.warning("no figures from Postgres: %s", str(error).partition("\n")[0])
+            in_postgres = [_gauge("sortline_postgres_up", "Whether this web reaches Postgres", 0)]
+        yield from in_redis
+        yield from in_postgres
+        yield _processes({self.process, *told})
+        yield from merged(told, self.process)
+
+    def _redis(self) -> Iterator[Metric]:
+        states: dict[str, LaneState] = {lane: self.queue.lane(lane) for lane in LANES}
+        backlog = {lane: state.backlog for lane, state in states.items()}
+        oldest = {lane: state.oldest_s or 0 for lane, state in states.items()}
+        workers, memory = self.queue.workers(), self.queue.client.info("memory")
+        yield _gauge("sortline_redis_up", "Whether this web reaches Redis", 1)
+        yield _gauge("sortline_redis_memory_bytes", "Memory that Redis uses", memory["used_memory"])
+        yield _gauge("sortline_redis_memory_limit_bytes", "Most it may use; 0: no limit", memory.get("maxmemory", 0))
+        yield _gauge("sortline_backlog", "Entries not done", backlog, "lane")
+        yield _filled(
+            CounterMetricFamily("sortline_documents_accepted", "Documents taken over HTTP", labels=["lane"]),
+            self.queue.accepted(),
+        )
+        yield _gauge("sortline_backlog_limit", "Entries a lane may hold", self.settings.max_backlog)
+        yield _gauge("sortline_oldest_seconds", "Age of the oldest entry", oldest, "lane")
+        yield _gauge("sortline_pending", "Entries that workers hold", sum(s.pending for s in states.values()))
+        yield _gauge("sortline_workers", "Workers heard of", len(workers))
+        refusing = sum(bool(worker["refused"]) for worker in workers)
+        yield _gauge("sortline_workers_refusing", "Workers that refuse the active model version", refusing)
+
+
+def _postgres(opened: Session, settings: Settings) -> Iterator[Metric]:
+    version = model_versions.active(opened)
+    unsent, oldest_s = outbox.unsent(opened)
+    yield _gauge("sortline_postgres_up", "Whether this web reaches Postgres", 1)
+    yield _gauge("sortline_dead_letters", "Dead letters not requeued", dead_letters.count(opened))
+    yield _gauge("sortline_predictions_per_second", "Over the last minute", predictions_per_s(opened))
+    yield _gauge("sortline_active_model_version", "0: none", version.id if version else 0)
+    waiting = dict.fromkeys(queue_items.REASONS, 0) | queue_items.waiting(opened)
+    yield _gauge("sortline_queue", "Documents that wait for a person", waiting, "reason")
+    yield _gauge("sortline_outbox_unsent", "Events that wait to leave", unsent)
+    yield _gauge("sortline_outbox_oldest_seconds", "Age of the oldest of them", oldest_s)
+    decisions = training_runs.decisions_since(opened, max(1, settings.retrain_after))
+    yield _gauge("sortline_training_decisions", "New decisions since the last training, up to enough", decisions)
+    yield from _training(next(iter(training_runs.newest(opened)), None))
+
+
+def _training(run: TrainingRun | None) -> Iterator[Metric]:
+    progress: dict[str, Any] = run.progress if run else {}
+    share = 1.0 if run and run.state == "done" else progress.get("step", 0) / max(1, progress.get("steps", 1))
+    silent = 0.0
+    if run and run.state == "running" and run.heartbeat_at:
+        silent = max(0.0, (datetime.now(UTC) - run.heartbeat_at).total_seconds())
+    state = {name: int(run is not None and run.state == name) for name in _STATES}
+    yield _gauge("sortline_training_state", "1 for the state of the newest training run", state, "state")
+    yield _gauge("sortline_training_progress", "Share of its steps that are done", share)
+    yield _gauge("sortline_training_silent_seconds", "Time since its process was heard of, while it runs", silent)
+
+
+def _processes(names: Iterable[str]) -> Metric:
+    count = dict.fromkeys(ROLES, 0)
+    for name in names:
+        role = name.partition("@")[0]
+        count[role] = count.get(role, 0) + 1
+    return _gauge("sortline_processes", "Processes heard of in the last minute", count, "role")
+
+
+def _gauge(name: str, documentation: str, value: float | Mapping[str, float], label: str = "") -> Metric:
+    if not isinstance(value, Mapping):
+        return GaugeMetricFamily(name, documentation, value)
+    return _filled(GaugeMetricFamily(name, documentation, labels=[label]), value)
+
+
+def _filled(family: GaugeMetricFamily | CounterMetricFamily, values: Mapping[Any, float]) -> Metric:
+    for key, value in values.items():
+        family.add_metric([key], value)
+    return family
