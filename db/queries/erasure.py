@@ -20,7 +20,9 @@ Name = tuple[str, str]
 
 # Tables whose rows go with their document, in this order. snapshot_reviews stay: which decisions made a model is
 # counted by their numbers, which say nothing once the decisions are gone.
-HANGING = ("outbox", "queue_items", "document_splits", "predictions", "reviews")
+HANGING = (
+    "explanations", "webhook_deliveries", "outbox", "queue_items", "document_splits", "predictions", "reviews",
+)  # fmt: skip
 # What is said of a document: by people, else by the newest prediction.
 SAID = """
 LEFT JOIN LATERAL (
@@ -57,6 +59,9 @@ _COUNT_LETTERS = text(f"""
 SELECT count(*) FROM dead_letters WHERE id = ANY(:letters) OR (source, external_id) IN (SELECT * FROM {_NAMES})
 """)  # noqa: S608 - of constants alone
 _DELETE_LETTERS = text(f"""
+WITH told AS (
+  DELETE FROM webhook_deliveries WHERE document_id IS NULL AND ((source, external_id) IN (SELECT * FROM {_NAMES})
+    OR (source, external_id) IN (SELECT source, external_id FROM dead_letters WHERE id = ANY(:letters))))
 DELETE FROM dead_letters WHERE id = ANY(:letters) OR (source, external_id) IN (SELECT * FROM {_NAMES})
 """)  # noqa: S608 - of constants alone
 _COUNT = text(f"""

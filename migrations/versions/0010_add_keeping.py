@@ -17,6 +17,7 @@ _UNSAMPLED = {
     "queue_items": ("note",),
     "dead_letters": ("detail", "raw"),
     "outbox": ("event",),
+    "explanations": ("found",),
 }
 
 
@@ -61,13 +62,11 @@ def upgrade() -> None:
         ),
     )  # fmt: skip
     op.create_check_constraint(op.f("ck_labels_retention_days"), "labels", "retention_days >= 0")
-    op.create_index("ix_outbox_document_id", "outbox", ["document_id"])
     _set_statistics(0)
 
 
 def downgrade() -> None:
     _set_statistics(-1)
-    op.drop_index("ix_outbox_document_id", table_name="outbox")
     op.drop_column("labels", "retention_days")
     op.drop_table("erased_counts")
     op.drop_table("erasures")
@@ -77,3 +76,4 @@ def _set_statistics(target: int) -> None:
     for table, columns in _UNSAMPLED.items():
         for column in columns:
             op.execute(f"ALTER TABLE {table} ALTER COLUMN {column} SET STATISTICS {target}")
+    op.execute(f"ALTER INDEX ix_documents_words ALTER COLUMN 1 SET STATISTICS {target}")

@@ -7,7 +7,6 @@ from db.queries.erasure import HANGING
 _KNOWN = {
     ("predictions", "document_id"): "hangs",
     ("snapshot_reviews", "review_id"): "numbers alone: which decisions made a model stays countable",
-    ("dead_letters", "source"): "deleted by name",
     ("dead_letters", "external_id"): "deleted by name",
 }
 

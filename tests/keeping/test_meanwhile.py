@@ -36,23 +36,19 @@ def test_a_dead_letter_that_is_being_requeued_counts_as_sent_before(
                         raw=pack_entry([(b"id", b"me")]), attempts=5)  # fmt: skip
     session.add(letter)
     session.commit()
-    assert dead_letters.hold(session, letter.id)
+    assert [each.id for each in dead_letters.take(session, letter.id, 1)] == [letter.id]
     erasing = threading.Thread(target=erase, args=(settings, redis_client, ME, "test", "source and id"))
     erasing.start()
     eventually(lambda: session.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar_one() == 1)
 
     sent = DocumentQueue(redis_client, settings).append([Document("me", "x", "mail")])[0]
-    dead_letters.mark_requeued(session, letter.id)
+    dead_letters.mark_requeued(session, [letter.id], "test")
     session.commit()
     erasing.join()
 
     (kept,) = listing(session)
     assert isinstance(kept, Erasure) and order(kept.before["live"]) >= order(sent)
     assert session.execute(text("SELECT count(*) FROM dead_letters")).scalar_one() == 0
-
-
-def test_a_letter_that_was_erased_is_not_requeued(session: Session) -> None:
-    assert not dead_letters.hold(session, 1)
 
 
 def test_what_comes_too_late_harms_nobody(
