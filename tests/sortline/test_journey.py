@@ -2,93 +2,23 @@
 
 import json
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
-import psutil
 import pytest
+from house import House, until
 from labelled_lines import labelled_lines
-from tiny_bert import build_tiny_bert
 
-from tests.conftest import ROOT, find_free_port
-
-SORTLINE = str(Path(sys.executable).parent / "sortline")
 CARD = "where is my card? please help, the card has not arrived"
-
-
-class House:
-    """A folder in which Sortline is up."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.web_port = find_free_port()
-        build_tiny_bert(folder / "base")
-        self.environment = {
-            "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
-            "PYTHONPATH": str(ROOT),
-            "HOME": str(folder),
-            "SORTLINE_BASE_MODEL": str(folder / "base"),
-            "SORTLINE_ENGINE": "torch",
-            "SORTLINE_DEVICE": "cpu",
-            "SORTLINE_WEB_PORT": str(self.web_port),
-            "SORTLINE_FLOWER_PORT": str(find_free_port()),
-        }
-        self.log = folder / "up.log"
-
-    def __enter__(self) -> "House":
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [SORTLINE, "up"], cwd=self.folder, env=self.environment, stdout=log, stderr=log, start_new_session=True
-            )
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.send_signal(signal.SIGINT)
-        self.process.wait(90)
-
-    def sortline(self, *arguments: str, **options: Any) -> str:
-        """Run a command as a user does, and return what it prints."""
-        done = subprocess.run(
-            [SORTLINE, *arguments], cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=280,
-            **options,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def status(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.sortline("status", "--json"))
-        return found
-
-    def processes(self) -> list[psutil.Process]:
-        notes = json.loads((self.folder / ".sortline" / "run.json").read_text())
-        return [psutil.Process(note["pid"]) for note in notes]
 
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
     (tmp_path / "labelled.csv").write_text("\n".join(labelled_lines(240)) + "\n", encoding="utf-8")
     with House(tmp_path) as up:
-        until(lambda: "celery@" in up.log.read_text() and answers(up), 90)
+        up.wait_up()
         yield up
-
-
-def answers(house: House) -> bool:
-    try:
-        return httpx.get(f"http://127.0.0.1:{house.web_port}/health/ready").is_success
-    except httpx.TransportError:
-        return False
-
-
-def until(what: Callable[[], object], timeout: float = 60.0) -> None:
-    deadline = time.monotonic() + timeout
-    while not what():
-        assert time.monotonic() < deadline, f"not within {timeout:g} s"
-        time.sleep(0.2)
 
 
 @pytest.mark.timeout(300)
@@ -109,7 +39,7 @@ def test_from_an_empty_folder_to_labels_and_back(house: House) -> None:
     # What waited is classified now; other doors are open too.
     until(lambda: house.status()["lanes"]["bulk"]["backlog"] == 0)
     token = house.sortline("tokens", "add", "shop").strip()
-    web = httpx.Client(base_url=f"http://127.0.0.1:{house.web_port}", headers={"Authorization": f"Bearer {token}"})
+    web = httpx.Client(base_url=house.web_url, headers={"Authorization": f"Bearer {token}"})
     sent = {"documents": [{"id": "1", "text": CARD, "source": "shop"}]}
     assert web.post("/v1/documents", json=sent).status_code == 202
     until(lambda: web.get("/v1/documents/shop/1").is_success)

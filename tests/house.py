@@ -1,0 +1,89 @@
+"""A folder in which Sortline is up, with all its processes, as a user has it."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+from tiny_bert import build_tiny_bert
+
+from tests.conftest import ROOT, find_free_port
+
+SORTLINE = str(Path(sys.executable).parent / "sortline")
+
+
+class House:
+    """A folder in which Sortline is up."""
+
+    def __init__(self, folder: Path, **settings: object) -> None:
+        self.folder = folder
+        self.web_port = find_free_port()
+        build_tiny_bert(folder / "base")
+        self.environment = {
+            "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+            "PYTHONPATH": str(ROOT),
+            "HOME": str(folder),
+            "SORTLINE_BASE_MODEL": str(folder / "base"),
+            "SORTLINE_ENGINE": "torch",
+            "SORTLINE_DEVICE": "cpu",
+            "SORTLINE_WEB_PORT": str(self.web_port),
+            "SORTLINE_FLOWER_PORT": str(find_free_port()),
+            **{f"SORTLINE_{name.upper()}": str(value) for name, value in settings.items()},
+        }
+        self.log = folder / "up.log"
+
+    def __enter__(self) -> "House":
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [SORTLINE, "up"], cwd=self.folder, env=self.environment, stdout=log, stderr=log, start_new_session=True
+            )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(90)
+
+    def sortline(self, *arguments: str, **options: Any) -> str:
+        """Run a command as a user does, and return what it prints."""
+        done = subprocess.run(
+            [SORTLINE, *arguments], cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=280,
+            **options,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.sortline("status", "--json"))
+        return found
+
+    def processes(self) -> list[psutil.Process]:
+        notes = json.loads((self.folder / ".sortline" / "run.json").read_text())
+        return [psutil.Process(note["pid"]) for note in notes]
+
+    @property
+    def web_url(self) -> str:
+        return f"http://127.0.0.1:{self.web_port}"
+
+    def wait_up(self) -> None:
+        """Until the worker and the web answer."""
+        until(lambda: "celery@" in self.log.read_text() and self._answers(), 90)
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.web_url}/health/ready").is_success
+        except httpx.TransportError:
+            return False
+
+
+def until(what: Callable[[], object], timeout: float = 60.0) -> None:
+    """Wait until ``what`` is true."""
+    deadline = time.monotonic() + timeout
+    while not what():
+        assert time.monotonic() < deadline, f"not within {timeout:g} s"
+        time.sleep(0.2)
