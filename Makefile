@@ -14,7 +14,7 @@ demo: $(READY)
 	@$(BIN)/sortline demo $(ARGS)
 
 test: $(READY)
-	@$(BIN)/python -m pytest --durations=15 $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal --durations=15 $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

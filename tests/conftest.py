@@ -23,6 +23,9 @@ from sortline.settings import Settings
 from worker.queue import connect
 
 ROOT = Path(__file__).resolve().parents[1]
+# Two tests at a time share the cores: a thread that waits must not spin. Processes that tests start inherit it.
+PATIENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
+os.environ.update(PATIENT)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import httpx
 import psutil
 from tiny_bert import build_tiny_bert
 
-from tests.conftest import ROOT, find_free_port
+from tests.conftest import PATIENT, ROOT, find_free_port
 
 SORTLINE = str(Path(sys.executable).parent / "sortline")
 
@@ -29,6 +29,7 @@ class House:
             "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
             "PYTHONPATH": str(ROOT),
             "HOME": str(folder),
+            **PATIENT,
             "SORTLINE_BASE_MODEL": str(folder / "base"),
             "SORTLINE_ENGINE": "torch",
             "SORTLINE_DEVICE": "cpu",
