@@ -118,6 +118,29 @@ class ModelVersion(Table):
     )
 
 
+class Shadow(Table):
+    """A version that answers beside the active one for a while; its predictions are of the kind shadow."""
+
+    __tablename__ = "shadows"
+
+    id: Mapped[int] = _id(Integer)
+    model_version_id: Mapped[int] = mapped_column(ForeignKey("model_versions.id"))
+    share: Mapped[float] = mapped_column(REAL, comment="of the documents that are classified meanwhile")
+    started_at: Mapped[datetime] = _now()
+    started_by: Mapped[str]
+    ended_at: Mapped[datetime | None]
+    ended_because: Mapped[str | None]
+    looked_to: Mapped[int] = mapped_column(BigInteger, comment="the last document that was gone past")
+    trouble: Mapped[str | None] = mapped_column(comment="why it does not answer")
+    held_by: Mapped[str | None] = mapped_column(comment="the worker that is at it")
+    held_until: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint("share > 0 AND share <= 1", name="share"),
+        Index("uq_shadows_open", sql("(true)"), unique=True, postgresql_where=sql("ended_at IS NULL")),
+    )
+
+
 class Prediction(Table):
     """What a model version said of a document.
 
@@ -143,6 +166,7 @@ class Prediction(Table):
         CheckConstraint("decision IN ('accept', 'review')", name="decision"),
         Index("ix_predictions_created_at", "created_at", postgresql_using="brin"),
         Index("ix_predictions_label_id", "label_id", "document_id"),
+        Index("ix_predictions_shadow", "model_version_id", "document_id", postgresql_where=sql("kind = 'shadow'")),
     )
 
 
@@ -262,8 +286,8 @@ class Review(Table):
 class QueueItem(Table):
     """A document that waits for a person, and why.
 
-    Reasons: doubtful, audit, flag, label_error, drift; overlap (a second person decides, for agreement) and repeat
-    (the same person decides again).
+    Reasons: doubtful, audit, flag, label_error, drift, shadow (another version answers otherwise); overlap (a second
+    person decides, for agreement) and repeat (the same person decides again).
     """
 
     __tablename__ = "queue_items"
@@ -293,7 +317,8 @@ class QueueItem(Table):
 
     __table_args__ = (
         CheckConstraint(
-            "reason IN ('doubtful', 'audit', 'label_error', 'drift', 'flag', 'overlap', 'repeat')", name="reason"
+            "reason IN ('doubtful', 'audit', 'label_error', 'drift', 'flag', 'overlap', 'repeat', 'shadow')",
+            name="reason",
         ),
         Index("ix_queue_items_reason_turn", "reason", "turn", "score", "document_id"),
         Index(

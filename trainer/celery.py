@@ -20,6 +20,7 @@ _EVERY_S = {
     "sweep_webhooks": 2.0,
     "expire_leases": 15.0,
     "ask_for_rescoring": 15.0,
+    "ask_for_shadow": 15.0,
     "look": 60.0,
     "prune_outbox": 24 * 3600.0,
     "keeping.sweep": 15.0,

@@ -7,7 +7,7 @@ from celery import signals
 from kombu.exceptions import OperationalError
 from sqlalchemy.exc import DBAPIError
 
-from db.queries import import_files, outbox, rescore, training_runs, webhooks
+from db.queries import import_files, outbox, rescore, shadows, training_runs, webhooks
 from db.session import session
 from sortline.errors import ConflictError, SortlineError, TransientError
 from trainer import trigger
@@ -108,6 +108,19 @@ def ask_for_rescoring() -> None:
         app.send_task("worker.rescore", [version_id], queue="worker", expires=_UNDELIVERED_S, retry=False)
     except OperationalError as error:
         log.warning("re-scoring by model version %d can't be asked for: %s", version_id, error)
+
+
+@app.task(name="trainer.ask_for_shadow")
+def ask_for_shadow() -> None:
+    """Let a worker go on with the shadow that is open."""
+    with session(settings.postgres_url) as opened:
+        shadow = shadows.running(opened)
+    if shadow is None or not _is_time("shadow", shadow.id):
+        return
+    try:
+        app.send_task("worker.shadow", [shadow.id], queue="worker", expires=_UNDELIVERED_S, retry=False)
+    except OperationalError as error:
+        log.warning("shadow %d can't be asked for: %s", shadow.id, error)
 
 
 @app.task(name="trainer.prune_outbox")

@@ -19,6 +19,7 @@ WHY = {
     "drift": "it is unlike what the model was trained on",
     "overlap": "a second opinion",
     "repeat": "once more",
+    "shadow": "two versions of the model do not agree",
 }
 # These two would give away what they are for.
 TOLD_AS = {"overlap": "doubtful", "repeat": "doubtful"}

@@ -17,6 +17,7 @@ _MOST_LABELS = 8
 _WHY = {
     "doubtful": "doubtful", "audit": "audits", "flag": "flagged", "label_error": "labels in doubt",
     "drift": "unlike training", "overlap": "second opinions", "repeat": "once more",
+    "shadow": "versions that differ",
 }  # fmt: skip
 _AGES = ("under a day", "1 to 7 days", "7 to 30 days", "older")
 

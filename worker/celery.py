@@ -6,7 +6,7 @@ from kombu.entity import Queue
 from sortline import traces
 from sortline.logs import set_up_logging, silence_telemetry
 from sortline.settings import get_settings
-from worker import enqueue_task, explain_task, rescore_task
+from worker import enqueue_task, explain_task, rescore_task, shadow_task
 from worker.intake import IntakeStep
 
 settings = get_settings()
@@ -26,6 +26,7 @@ app.conf.update(
 app.steps["worker"].add(IntakeStep)
 rescore_task.register(app, settings)
 explain_task.register(app, settings)
+shadow_task.register(app, settings)
 if settings.celery_door:
     app.conf.task_queues = [Queue("worker"), Queue(enqueue_task.QUEUE)]  # type: ignore[no-untyped-call]
     enqueue_task.register(app, settings)

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 Load = Callable[[str, str | None, Settings], Classifier]
 _RETRY_S = 15.0
+_BESIDE_KEPT_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,9 @@ class Models:
         self.refused: str | None = None
         self._load = _loader(settings)
         self._previous: LoadedModel | None = None
+        self._beside: LoadedModel | None = None
+        self._beside_used = 0.0
+        self._loading_beside = threading.Lock()
         self._replaced_at = 0.0
         self._failed: tuple[int, float] | None = None
         self._ready = threading.Event()
@@ -49,6 +53,22 @@ class Models:
         """The current model; waits for the first one."""
         self._ready.wait(timeout)
         return self.current
+
+    def beside(self, version: ModelVersion) -> Classifier:
+        """A version that is not the line's own, loaded and warm; kept while it is asked for every two minutes.
+
+        Raises:
+            CheckpointError: it can't be loaded.
+        """
+        with self._loading_beside:
+            if self._beside is None or self._beside.version_id != version.id:
+                self._beside = None  # never two of them
+                classifier = self._load(version.checkpoint_uri, version.sha256, self.settings)
+                classifier.warm()
+                self._beside = LoadedModel(version.id, classifier)
+                log.info("model version %s is loaded beside", version.id)
+            self._beside_used = time.monotonic()
+            return self._beside.classifier
 
     def look(self) -> None:
         """See which version is active, and swap to it when it is another; Postgres away changes nothing."""
@@ -60,6 +80,9 @@ class Models:
         if self._previous and time.monotonic() - self._replaced_at > self.settings.keep_previous_s:
             log.info("model version %s is unloaded", self._previous.version_id)
             self._previous = None
+        if self._beside and time.monotonic() - self._beside_used > _BESIDE_KEPT_S:
+            log.info("model version %s is not needed beside any more", self._beside.version_id)
+            self._beside = None
         if row is None or (self.current and self.current.version_id == row.id):
             return
         if self._failed and self._failed[0] == row.id and time.monotonic() < self._failed[1]:

@@ -10,11 +10,11 @@ from celery import Celery
 from db.queries import model_versions, outbox, rescore
 from db.session import session
 from sortline.settings import Settings
-from worker.commit import margin, now
+from worker.commit import now
 from worker.events import ResultEvent
 from worker.intake import Intake
 from worker.models import LoadedModel
-from worker.scoring import score
+from worker.scoring import prediction_rows, score
 
 log = logging.getLogger(__name__)
 
@@ -82,34 +82,21 @@ def _loaded(settings: Settings, intake: Intake, version_id: int) -> LoadedModel 
 def _rescore_page(settings: Settings, model: LoadedModel, found: list[tuple[int, str]]) -> tuple[int, int]:
     classifier = model.classifier
     prepared, probabilities = score(classifier, [text for _, text in found])
-    index, confidence, accepted = classifier.decide(probabilities)
-    margins = margin(probabilities)
-    rows, events, at = [], [], now()
+    ids = [id_ for id_, _ in found]
+    made = prediction_rows(classifier, ids, prepared, probabilities)
+    names = dict(zip(classifier.checkpoint.label_ids, classifier.checkpoint.labels, strict=True))
+    events, at = [], now()
     with session(settings.postgres_url) as opened:
-        waiting = rescore.before(opened, model.version_id, [id_ for id_, _ in found])
-        for i, (id_, _) in enumerate(found):
-            if id_ not in waiting:
-                continue
-            label, decision = int(index[i]), "accept" if accepted[i] else "review"
-            rows.append(
-                {
-                    "document_id": id_,
-                    "label": classifier.checkpoint.label_ids[label],
-                    "confidence": float(confidence[i]),
-                    "probabilities": probabilities[i],
-                    "decision": decision,
-                    "windows": len(prepared[i].windows),
-                    "truncated": prepared[i].truncated,
-                    "margin": float(margins[i]),
-                }
-            )
-            name, known = classifier.checkpoint.labels[label], waiting[id_]
+        waiting = rescore.before(opened, model.version_id, ids)
+        rows = [row for row in made if row["document_id"] in waiting]
+        for row in rows:
+            name, known = names[row["label"]], waiting[row["document_id"]]
             if name != known.label:
                 event = ResultEvent(
-                    "rescored", known.source, known.external_id, name, f"{float(confidence[i]):.6f}", decision,
+                    "rescored", known.source, known.external_id, name, f"{row['confidence']:.6f}", row["decision"],
                     str(model.version_id), at,
                 )  # fmt: skip
-                events.append((id_, event._asdict()))
+                events.append((row["document_id"], event._asdict()))
         rescore.store(opened, model.version_id, orjson.dumps(rows, option=orjson.OPT_SERIALIZE_NUMPY).decode())
         outbox.add(opened, events)
         opened.commit()

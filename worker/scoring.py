@@ -1,11 +1,13 @@
-"""Texts to probabilities outside the line: for re-scoring, and for checking a model that was just loaded."""
+"""Texts to probabilities outside the line: for re-scoring, shadows, and checking a model that was just loaded."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from classifier.classifier import Classifier, Prepared
+from worker.commit import margin
 
 
 def score(classifier: Classifier, texts: Sequence[str]) -> tuple[list[Prepared], NDArray[np.float32]]:
@@ -14,3 +16,24 @@ def score(classifier: Classifier, texts: Sequence[str]) -> tuple[list[Prepared],
     work = classifier.batches(prepared)
     logits = [classifier.forward(batch) for batch in work]
     return prepared, np.ascontiguousarray(classifier.probabilities(len(texts), work, logits), dtype=np.float32)
+
+
+def prediction_rows(
+    classifier: Classifier, ids: Sequence[int], prepared: Sequence[Prepared], probabilities: NDArray[np.float32]
+) -> list[dict[str, Any]]:
+    """Rows of predictions of stored documents, as the queries of re-scoring and shadows take them.
+
+    Args:
+        probabilities: (n, labels), of the documents in their order.
+    """
+    index, confidence, accepted = classifier.decide(probabilities)
+    margins = margin(probabilities)
+    return [
+        {
+            "document_id": id_, "label": classifier.checkpoint.label_ids[int(index[i])],
+            "confidence": float(confidence[i]), "probabilities": probabilities[i],
+            "decision": "accept" if accepted[i] else "review", "windows": len(prepared[i].windows),
+            "truncated": prepared[i].truncated, "margin": float(margins[i]),
+        }
+        for i, id_ in enumerate(ids)
+    ]  # fmt: skip

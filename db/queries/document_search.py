@@ -30,7 +30,7 @@ WORDS_CHARS = 100_000  # of a text are looked through: more could overflow what 
 _PART = 1_000
 
 # What may not be seen beforehand by who will decide it: predictions and other people's decisions would sway them.
-BLIND = ("audit", "overlap", "repeat")
+BLIND = ("audit", "overlap", "repeat", "shadow")
 
 _NEWEST_TEXT = """
 NOT EXISTS (

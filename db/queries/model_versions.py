@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
-from db.models import AuditEvent, ModelVersion
+from db.models import AuditEvent, ModelVersion, Shadow
 from sortline.errors import ConflictError, NotFoundError
 
 _LOCK = 0x50F711F  # the advisory lock of promotion and rollback
@@ -70,7 +70,7 @@ def best_ever(session: Session) -> ModelVersion | None:
 def activate(
     session: Session, version_id: int, actor: str, action: str = "promote", forced_because: str | None = None
 ) -> ModelVersion:
-    """Retire the active version, activate this one, write the audit row; the caller commits.
+    """Retire the active version, activate this one, end its shadow, write the audit row; the caller commits.
 
     Args:
         forced_because: why a version that the gate refused is promoted all the same.
@@ -100,6 +100,11 @@ def activate(
     if forced_because:
         detail["forced_because"] = forced_because
     session.add(AuditEvent(actor=actor, action=action, subject=f"model_version:{version_id}", detail=detail))
+    session.execute(
+        update(Shadow)
+        .where(Shadow.ended_at.is_(None), Shadow.model_version_id == version_id)
+        .values(ended_at=func.now(), ended_because="it is active now")
+    )
     session.flush()
     session.refresh(version)
     return version

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from sortline.errors import NotFoundError
 
-REASONS = ("doubtful", "audit", "flag", "label_error", "drift", "overlap", "repeat")
+REASONS = ("doubtful", "audit", "flag", "label_error", "drift", "overlap", "repeat", "shadow")
 
 _ADD = text("""
 INSERT INTO queue_items (document_id, reason, score, label_id, note)
@@ -86,7 +86,7 @@ UPDATE queue_items SET turn = turn + 1 WHERE document_id IN (
 _LEASE = text(f"""
 UPDATE queue_items SET lease_token = nextval('lease_tokens'), leased_to = :user_id,
   lease_until = now() + make_interval(secs => :seconds),
-  shown = CASE WHEN sampling_probability IS NULL AND random() >= :hidden_share THEN (
+  shown = CASE WHEN sampling_probability IS NULL AND reason <> 'shadow' AND random() >= :hidden_share THEN (
     SELECT jsonb_build_object('label_id', predictions.label_id, 'confidence', confidence,
                               'model_version_id', predictions.model_version_id)
     FROM predictions WHERE predictions.document_id = queue_items.document_id AND kind <> 'shadow'
@@ -238,7 +238,8 @@ def lease(
 ) -> int | None:
     """Lease the first of the documents that is free still; returns its id.
 
-    What is drawn for an audit hides its prediction, and so does a share of the others.
+    What is drawn for an audit hides its prediction, and so does what two versions answer differently, and a share of
+    the others.
     """
     asked = {
         "ids": list(ids), "user_id": user_id, "seconds": seconds, "hidden_share": hidden_share,

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from db.models import ModelVersion
-from db.queries import model_versions
+from db.queries import model_versions, shadows
 from db.session import session
 from sortline.settings import get_settings
 
@@ -81,6 +81,39 @@ def rollback(as_json: bool) -> None:
         found = model_versions.rollback(opened, actor=getpass.getuser())
         opened.commit()
     _say(found, as_json)
+
+
+@command.command()
+@click.argument("version", type=int, required=False)
+@click.option("--share", type=click.FloatRange(0, 1, min_open=True), default=0.1, show_default=True,
+              help="Of the documents that are classified meanwhile.")  # fmt: skip
+@click.option("--stop", is_flag=True, help="End the shadow that is open.")
+@click.option("--json", "as_json", is_flag=True)
+def shadow(version: int | None, share: float, stop: bool, as_json: bool) -> None:
+    """Let a model version answer beside the active one; nobody is sent its answers. Without VERSION: how it does."""
+    if stop and version is not None:
+        raise click.UsageError("--stop ends the one that is open; name no version")
+    with session(get_settings().postgres_url) as opened:
+        if stop:
+            shadows.stop(opened, getpass.getuser(), "ended at the command line")
+        elif version is not None:
+            shadows.start(opened, version, share, getpass.getuser())
+        opened.commit()
+        found = shadows.running(opened)
+        evidence = shadows.evidence(opened, found.model_version_id) if found else None
+    if as_json:
+        seen = None if evidence is None else evidence._asdict() | {"p": evidence.p}
+        click.echo(json.dumps({"model_version": found and found.model_version_id, "evidence": seen}))
+    elif found is None or evidence is None:
+        click.echo("no version answers beside the active one")
+    else:
+        click.echo(
+            f"model version {found.model_version_id} answers {found.share:.0%} beside the active one: "
+            f"{evidence.documents:,} documents, {evidence.alike:,} alike; where they differ and people decided, it was "
+            f"right {evidence.shadow:,} times, the line {evidence.line:,} times"
+        )
+        if found.trouble:
+            click.echo(found.trouble)
 
 
 def _say(version: ModelVersion, as_json: bool) -> None:

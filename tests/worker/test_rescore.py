@@ -6,38 +6,21 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
-from tiny_bert import LABELS, build_tiny_checkpoint
+from tiny_bert import build_tiny_checkpoint
+from tiny_versions import TEXTS, add_version, promote
 
-from db.models import Label, OutboxEvent, QueueItem
+from db.models import OutboxEvent, QueueItem
 from db.queries import model_versions, queue_items, rescore
 from db.queries.document_state import document_state
 from sortline.settings import Settings
 from trainer.outbox import sweep
 from worker.celery import app as worker_app
 
-TEXTS = {f"doc {i}": f"{'where is my card ' * (i % 4 + 1)}{'cash transfer ' * (i % 3)}please {i}" for i in range(70)}
-
 
 @pytest.fixture
 def worker_settings(settings: Settings) -> Settings:
     """Real tiny encoders on torch: each needs no conversion."""
     return settings.model_copy(update={"engine": "torch", "device": "cpu", "watch_interval_s": 0.2})
-
-
-def add_version(session: Session, folder: Path, seed: int) -> int:
-    if not session.scalars(select(Label)).all():
-        session.add_all([Label(id=11 + i, name=name) for i, name in enumerate(LABELS)])
-    stored = build_tiny_checkpoint(folder / f"checkpoint-{seed}", seed=seed, calibrations={"default": {"threshold": 2}})
-    version = model_versions.create(
-        session, checkpoint_uri=str(stored.folder), sha256=stored.sha256, base_model="tiny", label_ids=[11, 12, 13]
-    )
-    session.commit()
-    return version.id
-
-
-def promote(session: Session, version_id: int) -> None:
-    model_versions.activate(session, version_id, "me")
-    session.commit()
 
 
 def items(session: Session) -> dict[int, QueueItem]:

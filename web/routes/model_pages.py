@@ -6,15 +6,18 @@ import fsspec
 from fastapi import APIRouter, HTTPException, Path, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from db.queries import model_versions, training_runs
+from db.queries import model_versions, shadows, training_runs
 from db.session import session
-from sortline.errors import ConflictError, NotFoundError, ServerUnreachableError
+from sortline.errors import ConflictError, InvalidInputError, NotFoundError, ServerUnreachableError
 from trainer import trigger
 from web.people import Lead, Person, PostedForm, Reviewer
 from web.render import page
+from web.shadow_plot import plot
+from web.visible import visible
 
 router = APIRouter(include_in_schema=False)
 Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
+_PAIRS, _EXAMPLES, _CHARS = 20, 50, 300
 
 # The report's own policy names its script by its hash; a browser keeps to both.
 _REPORT_HEADERS = {
@@ -58,6 +61,43 @@ def promote(request: Request, person: Lead, form: PostedForm, id: Id) -> HTMLRes
     except (ConflictError, NotFoundError) as error:
         return _versions(request, person, wrong=str(error))
     return _versions(request, person, said=f"Version {version.id} is active; workers swap to it within seconds.")
+
+
+@router.post("/model-versions/{id}/shadow")
+def start_shadow(request: Request, person: Lead, form: PostedForm, id: Id) -> Response:
+    """Lets a version answer beside the active one."""
+    try:
+        share = float(form.get("percent", "")) / 100
+        with session(request.app.state.settings.postgres_url) as opened:
+            shadows.start(opened, id, share, person.actor)
+            opened.commit()
+    except ValueError:
+        raise HTTPException(422, "The share is a number of percent.") from None
+    except (ConflictError, NotFoundError, InvalidInputError) as error:
+        return _versions(request, person, wrong=str(error))
+    return RedirectResponse(f"/model-versions/{id}/shadow", 303)
+
+
+@router.post("/model-versions/shadow/end")
+def end_shadow(request: Request, person: Lead, _form: PostedForm) -> Response:
+    """Ends the shadow that is open; a second click changes nothing."""
+    with session(request.app.state.settings.postgres_url) as opened:
+        version_id = shadows.stop(opened, person.actor, f"ended by {person.name}")
+        opened.commit()
+    return RedirectResponse(f"/model-versions/{version_id}/shadow" if version_id else "/model-versions", 303)
+
+
+@router.get("/model-versions/{id}/shadow")
+def show_shadow(request: Request, person: Reviewer, id: Id) -> HTMLResponse:
+    """What a version answered beside the active one, and who was right."""
+    with session(request.app.state.settings.postgres_url) as opened:
+        version, shadow = model_versions.get(opened, id), shadows.of_version(opened, id)
+        found = shadows.evidence(opened, id)
+        pairs, examples = shadows.pairs(opened, id, _PAIRS), shadows.examples(opened, id, _EXAMPLES, _CHARS)
+    return page(
+        "shadow.html", person=person, version=version, shadow=shadow, found=found, pairs=pairs, examples=examples,
+        plot=plot(found), visible=visible, most=shadows.MOST_WAITING,
+    )  # fmt: skip
 
 
 @router.post("/training-runs")
@@ -122,14 +162,17 @@ def _versions(request: Request, person: Person, said: str = "", wrong: str = "")
         versions = model_versions.listing(opened)
         runs = training_runs.newest(opened, 10)
         since = training_runs.decisions_since(opened, 10_000)
+        shadow = shadows.running(opened)
     return page(
         "model_versions.html",
         409 if wrong else 200,
         person=person,
         versions=versions,
+        live=any(version.status == "active" for version in versions),
         runs=runs,
         unfinished=next((run for run in runs if run.state in ("waiting", "running")), None),
         since=since,
+        shadow=shadow,
         enough=request.app.state.settings.retrain_after,
         said=said,
         wrong=wrong,

@@ -1,0 +1,100 @@
+"""A shadow: another version answers a share of what the line classifies, after the line, and nobody is sent it."""
+
+import logging
+import threading
+import time
+
+import orjson
+from celery import Celery
+from sqlalchemy.exc import DBAPIError
+
+from classifier.classifier import Classifier
+from db.models import Shadow
+from db.queries import shadows
+from db.session import session
+from sortline.errors import SortlineError, TransientError
+from sortline.settings import Settings
+from worker.intake import Intake
+from worker.scoring import prediction_rows, score
+
+log = logging.getLogger(__name__)
+
+_PAGE = 64
+_HELD_S = 60.0
+_MOST_S = 50.0  # then the task ends: housekeeping asks again within a minute
+_LOOK_AGAIN_S = 2.0
+
+_busy = threading.Lock()
+
+
+def register(app: Celery, settings: Settings) -> None:
+    """Add the task to the app."""
+
+    @app.task(name="worker.shadow", acks_late=False)
+    def shadow(shadow_id: int) -> None:
+        intake: Intake = app.conf["sortline_intake"]
+        if not _busy.acquire(blocking=False):
+            return
+        try:
+            answered = answer_beside(settings, intake, shadow_id)
+        except (TransientError, DBAPIError) as error:
+            log.warning("shadow %d waits: %s", shadow_id, error)
+        else:
+            if answered:
+                log.info("shadow %d answered %d documents", shadow_id, answered)
+        finally:
+            _busy.release()
+
+
+def answer_beside(settings: Settings, intake: Intake, shadow_id: int) -> int:
+    """Go on with a shadow for a while, page by page, each one transaction; returns how many documents were answered.
+
+    Between two pages it rests as long as one took, so that live documents don't wait for it. One that was interrupted
+    goes on where it was.
+    """
+    ends, answered = time.monotonic() + _MOST_S, 0
+    classifier = _loaded(settings, intake, shadow_id)
+    while classifier is not None and not intake.stopping.is_set() and time.monotonic() < ends:
+        started = time.monotonic()
+        with session(settings.postgres_url) as opened:
+            held = shadows.hold(opened, shadow_id, intake.consumer.name, _HELD_S)
+            opened.commit()
+            shadow = shadows.running(opened) if held else None
+            if shadow is None or shadow.id != shadow_id:
+                break
+            to, found = shadows.page(opened, shadow, _PAGE)
+        if to is None:
+            intake.stopping.wait(_LOOK_AGAIN_S)
+            continue
+        _answer_page(settings, shadow, classifier, to, found)
+        answered += len(found)
+        intake.stopping.wait(time.monotonic() - started)
+    return answered
+
+
+def _loaded(settings: Settings, intake: Intake, shadow_id: int) -> Classifier | None:
+    """The shadow's version, loaded beside the line's; None when the shadow has ended, or it can't be loaded."""
+    with session(settings.postgres_url) as opened:
+        version = shadows.version_of(opened, shadow_id)
+    if version is None:
+        return None
+    try:
+        return intake.models.beside(version)
+    except (SortlineError, OSError, ValueError, RuntimeError) as error:
+        log.error("model version %s can't be a shadow: %s", version.id, error)
+        with session(settings.postgres_url) as opened:
+            shadows.note_trouble(opened, shadow_id, f"model version {version.id} can't be loaded: {error}")
+            opened.commit()
+        return None
+
+
+def _answer_page(
+    settings: Settings, shadow: Shadow, classifier: Classifier, to: int, found: list[tuple[int, str]]
+) -> None:
+    rows = []
+    if found:
+        prepared, probabilities = score(classifier, [text for _, text in found])
+        rows = prediction_rows(classifier, [id_ for id_, _ in found], prepared, probabilities)
+    with session(settings.postgres_url) as opened:
+        shadows.store(opened, shadow, to, orjson.dumps(rows, option=orjson.OPT_SERIALIZE_NUMPY).decode())
+        opened.commit()
