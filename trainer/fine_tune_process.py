@@ -24,7 +24,7 @@ from sortline.logs import silence_telemetry
 from trainer.job import read_job
 from trainer.macro_f1 import macro_f1
 from trainer.trainee import TrimmedVocabulary, batches, label_weights, load_trainee, pad, parameter_groups
-from trainer.work import write_whole
+from trainer.work import whole_file, write_whole
 
 silence_telemetry()
 
@@ -280,12 +280,8 @@ def _points(losses: list[float]) -> list[list[float]]:
 
 
 def _save(what: dict[str, Any], path: Path) -> None:
-    partial = path.with_name(f".{path.name}.tmp")
-    with partial.open("wb") as file:
+    with whole_file(path) as file:
         torch.save(what, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(path)
 
 
 def _flush(path: Path) -> None:

@@ -3,7 +3,10 @@
 import os
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from sortline.settings import Settings
 
@@ -32,9 +35,20 @@ def remove_work(settings: Settings, newest: int, unfinished: int | None) -> None
 
 def write_whole(path: Path, raw: bytes) -> None:
     """Write a file under another name, flush it to disk, rename it."""
-    partial = path.with_name(f".{path.name}.tmp")
-    with partial.open("wb") as file:
+    with whole_file(path) as file:
         file.write(raw)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(path)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write, under another name; flushed to disk and renamed at the end, removed if the block fails."""
+    partial = path.with_name(f".{path.name}.tmp")
+    try:
+        with partial.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        partial.rename(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise

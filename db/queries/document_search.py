@@ -28,6 +28,7 @@ from sortline.errors import InvalidInputError
 STATES = ("waiting", "reviewed", "undecided")
 WORDS_CHARS = 100_000  # of a text are looked through: more could overflow what Postgres keeps of its words
 _PART = 1_000
+_PATIENCE_S = 300  # that who reads `every` may take between two parts
 
 # What may not be seen beforehand by who will decide it: predictions and other people's decisions would sway them.
 BLIND = ("audit", "overlap", "repeat", "shadow")
@@ -179,12 +180,16 @@ def every(session: Session, filters: Filters, probabilities: bool = False) -> It
     """All that is found, the newest first, with whole texts; memory stays small with any number of them.
 
     What is found is settled when the first row is read, and documents that are erased meanwhile are left out. A cursor
-    of the database stands open until the end: the session must not commit before, nor wait for a slow reader for long.
+    of the database stands open until the end: the session must not commit before. A reader that stands still for five
+    minutes is cut off by the database, so that it keeps no old rows alive for ever.
 
     Raises:
         InvalidInputError: there is no such label or person; raised at the first row.
+        OperationalError: the database, or the reader's standing still, ended it; what was read is not all.
     """
     query, values = _query(session, _FOUND, filters, None)
+    patience = text("SELECT set_config('idle_in_transaction_session_timeout', :ms, true)")
+    session.execute(patience, {"ms": str(int(1000 * _PATIENCE_S))})
     streamed = session.connection().execute(
         query, {**values, "limit": None}, execution_options={"stream_results": True, "max_row_buffer": _PART}
     )

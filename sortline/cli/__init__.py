@@ -17,6 +17,7 @@ _COMMANDS = {
     "doctor": "sortline.cli.doctor",
     "enqueue": "sortline.cli.enqueue",
     "erase": "sortline.cli.erase",
+    "export": "sortline.cli.export",
     "import": "sortline.cli.import_",
     "migrate": "sortline.cli.migrate",
     "models": "sortline.cli.models",

@@ -1,12 +1,15 @@
 """Pages on documents: reviewers find them and read what happened to each; leads decide many at once."""
 
 import json
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from itertools import chain
 from typing import Annotated
 from urllib.parse import parse_qsl, urlencode
 
 from fastapi import APIRouter, HTTPException, Path, Request
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from sqlalchemy.orm import Session
 
 from db.models import AuditEvent
@@ -15,9 +18,12 @@ from db.queries.document_history import history
 from db.queries.document_search import Filters
 from db.queries.document_state import document_id, document_state
 from db.session import session
-from sortline.errors import ConflictError, InvalidInputError
+from sortline.errors import ConfigurationError, ConflictError, InvalidInputError
+from sortline.settings import Settings
 from web.document_filters import DECISION_REASONS, cursor_text, parse_cursor, parse_filters
 from web.document_timeline import DECISIONS_WHY, is_hidden, timeline, why
+from web.export import export
+from web.export_formats import FORMATS
 from web.people import Lead, Person, PostedForm, Reviewer
 from web.render import page
 from web.visible import visible
@@ -32,6 +38,7 @@ _CHARS = 300  # of a text in a list
 _SAMPLE = 20
 _SEARCH_S, _COUNT_S = 5.0, 1.0
 _WAITS_S = 30.0  # of many documents, that others may be deciding
+_EXPORTS = threading.BoundedSemaphore(2)  # each holds a connection for as long as it is read
 
 
 @router.get("")
@@ -51,6 +58,27 @@ def find_by_name(request: Request, _person: Reviewer, source: str = "", id: str 
         said = f": it is a dead letter, {dead.decision}" if dead else ", or it waits to be classified"
         raise HTTPException(404, f"There is no such document{said}.")
     return RedirectResponse(f"/documents/{found}", 303)
+
+
+@router.post("/export")
+def export_(request: Request, person: Lead, form: PostedForm) -> Response:
+    """All that is found, as a file that is sent while it is read.
+
+    Where it breaks off the connection is closed before the end that was announced, so browsers call the download
+    failed.
+    """
+    asked, kind = dict(parse_qsl(form.get("query", ""))), form.get("format", "")
+    pieces = _exported(request.app.state.settings, person, asked, kind)
+    try:
+        first = next(pieces, b"")  # what can be refused is refused here, in words
+    except (ConfigurationError, ConflictError, InvalidInputError) as error:
+        return _found(request, person, asked, str(error))
+    name = f"sortline-{datetime.now(UTC):%Y-%m-%d-%H%M}{FORMATS[kind].ending}"
+    headers = {
+        "Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+    }  # fmt: skip
+    return StreamingResponse(chain([first], pieces), headers=headers, media_type=FORMATS[kind].media_type)
 
 
 @router.post("/bulk")
@@ -163,8 +191,19 @@ def _found(request: Request, person: Person, given: dict[str, str], wrong: str =
         following=following, counted=counted, most=_COUNTED, wrong=wrong, first=not after, labels=known,
         reviewers=[*reviewers, "import"], reasons=_reasons(lead), visible=visible, states=document_search.STATES,
         hidden=lambda row: is_hidden(row.waits_because, lead), why=lambda reason: why(reason, lead),
-        most_at_once=bulk_decisions.MOST, sensitive={label.name for label in known if label.sensitive},
+        most_at_once=bulk_decisions.MOST, formats=FORMATS, sensitive={label.name for label in known if label.sensitive},
     )  # fmt: skip
+
+
+def _exported(settings: Settings, person: Person, asked: Mapping[str, str], kind: str) -> Iterator[bytes]:
+    filters = parse_filters(asked)
+    if not _EXPORTS.acquire(blocking=False):
+        raise ConflictError("Two exports are under way already; try again when one of them has ended.")
+    try:
+        with session(settings.postgres_url) as opened:
+            yield from export(opened, filters, kind, asked, person.actor)
+    finally:
+        _EXPORTS.release()
 
 
 def _count(opened: Session, filters: Filters) -> int | None:

@@ -1,0 +1,108 @@
+"""sortline export: documents, what was predicted of them and what was decided, into a file."""
+
+import getpass
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+from db.queries import document_search
+from db.session import session
+from sortline.cli.progress import bar
+from sortline.errors import ConfigurationError, InvalidInputError
+from sortline.settings import get_settings
+from trainer.work import whole_file
+from web.document_filters import DECISION_REASONS, parse_filters
+from web.export import export
+from web.export_formats import FORMATS
+
+_TELL_EVERY = 500
+_FILTERS: dict[str, tuple[str, click.ParamType]] = {
+    "words": ('Full text: "a phrase", or, -without.', click.STRING),
+    "source": ("Source of the documents.", click.STRING),
+    "id": ("Id of a document at its source.", click.STRING),
+    "since": ("Received from this day or moment on (UTC).", click.STRING),
+    "until": ("Received until this day, or before this moment (UTC).", click.STRING),
+    "predicted": ("Label of the newest prediction.", click.STRING),
+    "decision": ("The model's decision.", click.Choice(("accept", "review"))),
+    "confidence_from": ("Least confidence, in per cent.", click.STRING),
+    "confidence_to": ("Greatest confidence, in per cent.", click.STRING),
+    "version": ("Number of the model version.", click.STRING),
+    "state": ("Waits for a person, was decided by one, or by nobody.", click.Choice(document_search.STATES)),
+    "decided": ("Label that a person decided.", click.STRING),
+    "reviewer": ("Who decided.", click.STRING),
+    "reason": ("Why it waits, or was decided.", click.Choice(DECISION_REASONS)),
+    "texts": ("The newest text of each document, or all.", click.Choice(("newest", "all"))),
+}
+
+
+def _filters(command: Callable[..., None]) -> Callable[..., None]:
+    for name, (said, kind) in reversed(_FILTERS.items()):
+        command = click.option(f"--{name.replace('_', '-')}", name, type=kind, help=said)(command)
+    return command
+
+
+@click.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--format", "kind", type=click.Choice(list(FORMATS)), help="By default from the name.")
+@_filters
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+def command(file: Path, kind: str | None, as_json: bool, **asked: str | None) -> None:
+    """Write what the filters find to FILE (`-`: standard output), the newest first; without filters, all.
+
+    FILE is there whole or not at all. With `-` the summary goes to standard error.
+    """
+    given = {name: value for name, value in asked.items() if value}
+    try:
+        filters = parse_filters(given)
+    except InvalidInputError as error:
+        raise click.UsageError(str(error)) from None
+    kind = kind or _kind_of(file)
+    began, documents = time.monotonic(), 0
+    with session(get_settings().postgres_url) as opened, bar("exporting") as update:
+        total = document_search.count(opened, filters, sys.maxsize)
+
+        def on_document(count: int) -> None:
+            nonlocal documents
+            documents = count
+            if count % _TELL_EVERY == 0:
+                update(count, max(count, total))
+
+        with _open(file) as out:
+            for piece in export(opened, filters, kind, given, getpass.getuser(), on_document):
+                out.write(piece)
+        update(documents, documents)
+    seconds = round(time.monotonic() - began, 3)
+    said = {"documents": documents, "format": kind, "file": str(file), "seconds": seconds}
+    to_stderr = str(file) == "-"
+    click.echo(
+        json.dumps(said) if as_json else f"{documents:,} documents in {seconds:g} s, as {FORMATS[kind].title}",
+        err=to_stderr,
+    )
+
+
+def _kind_of(file: Path) -> str:
+    for kind, each in FORMATS.items():
+        if file.name.lower().endswith(each.ending) or (kind == "jsonl" and file.suffix.lower() == ".ndjson"):
+            return kind
+    raise click.UsageError(f"name the --format: {', '.join(FORMATS)}")
+
+
+@contextmanager
+def _open(file: Path) -> Iterator[BinaryIO]:
+    if str(file) == "-":
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    if file.exists() and not file.is_file():
+        raise click.UsageError(f"{file} is no file; for standard output write -")
+    try:
+        with whole_file(file.resolve()) as out:
+            yield out
+    except OSError as error:
+        raise ConfigurationError(f"{file} can't be written: {error.strerror or error}") from None
