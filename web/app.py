@@ -11,6 +11,7 @@ from sortline import __version__, traces
 from sortline.metrics import Publisher
 from sortline.settings import Settings, get_settings
 from web.auth import Tokens
+from web.glance import Glance
 from web.limits import BodyLimit
 from web.metrics import Line
 from web.problems import add_problems
@@ -58,6 +59,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = settings
     app.state.queue = DocumentQueue(connect(settings), settings)
+    app.state.glance = Glance(settings, app.state.queue)
     app.state.metrics = CollectorRegistry(auto_describe=False)
     app.state.metrics.register(Line(settings, publisher))
     app.state.tokens = Tokens(settings.postgres_url)

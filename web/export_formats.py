@@ -84,9 +84,9 @@ def _csv(rows: Iterable[Found]) -> Iterator[bytes]:
 
 def _csv_lines(rows: Iterable[Found]) -> Iterator[bytes]:
     writer = csv.writer(_Line())
-    yield b"\xef\xbb\xbf" + writer.writerow(COLUMNS).encode()  # type: ignore[attr-defined]
+    yield b"\xef\xbb\xbf" + writer.writerow(COLUMNS).encode()
     for row in rows:
-        yield writer.writerow([_cell(value) for value in record(row).values()]).encode()  # type: ignore[attr-defined]
+        yield writer.writerow([_cell(value) for value in record(row).values()]).encode()
 
 
 def _cell(value: object) -> object:

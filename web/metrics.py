@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import redis
@@ -94,9 +93,7 @@ def _postgres(opened: Session, settings: Settings) -> Iterator[Metric]:
 def _training(run: TrainingRun | None) -> Iterator[Metric]:
     progress: dict[str, Any] = run.progress if run else {}
     share = 1.0 if run and run.state == "done" else progress.get("step", 0) / max(1, progress.get("steps", 1))
-    silent = 0.0
-    if run and run.state == "running" and run.heartbeat_at:
-        silent = max(0.0, (datetime.now(UTC) - run.heartbeat_at).total_seconds())
+    silent = training_runs.silent_s(run) if run else 0.0
     state = {name: int(run is not None and run.state == name) for name in _STATES}
     yield _gauge("sortline_training_state", "1 for the state of the newest training run", state, "state")
     yield _gauge("sortline_training_progress", "Share of its steps that are done", share)

@@ -99,8 +99,8 @@ class DocumentQueue:
             return []
         stream = self.settings.stream(lane)
         with reaching(self.client), traces.appending(stream, len(rows)) as carried:
-            if durable:
-                self._require_durability()
+            if durable and (reason := self.forgets()):
+                raise ServerUnreachableError(reason)
             length = int(self.client.xlen(stream))
             if length + len(rows) > self.settings.max_backlog:
                 limit = self.settings.max_backlog
@@ -172,17 +172,22 @@ class DocumentQueue:
     def _accepted(self) -> str:
         return f"{self.settings.prefix}:accepted"
 
-    def _require_durability(self) -> None:
-        """Durable is appendfsync always, or WAITAOF from Redis 7.2 where fsync is less often."""
+    def forgets(self) -> str:
+        """Why Redis would not keep on disk what it accepts; empty: it keeps it, or the settings don't ask for it.
+
+        Durable is appendfsync always, or WAITAOF from Redis 7.2 where fsync is less often.
+        """
         if time.monotonic() < self._durable_until or not self.settings.require_durable_redis:
-            return
-        config = {_str(k): _str(v) for k, v in self.client.config_get("append*").items()}
-        if config.get("appendonly") != "yes":
-            raise ServerUnreachableError("Redis keeps no append-only file: documents would not be durable")
-        self._waits_for_disk = config.get("appendfsync") != "always"
-        if self._waits_for_disk and _version(self.client) < (7, 2):
-            raise ServerUnreachableError("Redis has not appendfsync always: documents would not be durable")
+            return ""
+        with reaching(self.client):
+            config = {_str(k): _str(v) for k, v in self.client.config_get("append*").items()}
+            if config.get("appendonly") != "yes":
+                return "Redis keeps no append-only file: documents would not be durable"
+            self._waits_for_disk = config.get("appendfsync") != "always"
+            if self._waits_for_disk and _version(self.client) < (7, 2):
+                return "Redis has not appendfsync always: documents would not be durable"
         self._durable_until = time.monotonic() + 10
+        return ""
 
     def _wait_for_disk(self) -> None:
         local, _replicas = self.client.execute_command("WAITAOF", 1, 0, 5000)  # type: ignore[no-untyped-call]

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 from db.queries import dead_letters, model_versions, queue_items, training_runs
 from db.queries.status import predictions_per_s
 from sortline.settings import LANES, Settings
+from worker.alarms import Now, alarms
 from worker.queue import DocumentQueue
 
 
@@ -18,7 +19,7 @@ def line_status(session: Session, queue: DocumentQueue, settings: Settings) -> d
     """
     states = {lane: queue.lane(lane) for lane in LANES}
     version = model_versions.active(session)
-    return {
+    found = {
         "lanes": {lane: {"backlog": s.backlog, "oldest_s": s.oldest_s} for lane, s in states.items()},
         "pending": sum(state.pending for state in states.values()),
         "dead": dead_letters.count(session),
@@ -28,6 +29,7 @@ def line_status(session: Session, queue: DocumentQueue, settings: Settings) -> d
         "queue": queue_items.waiting(session),
         "training": _training(session, settings),
     }
+    return found | {"alarms": [alarm._asdict() for alarm in alarms(Now(session, queue, settings, found))]}
 
 
 def _training(session: Session, settings: Settings) -> dict[str, Any]:

@@ -1,13 +1,24 @@
 """Queries on dead_letters."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import Select, func, select, text, update
 from sqlalchemy.orm import Session, defer
 
 from db.models import AuditEvent, DeadLetter
 from sortline.errors import NotFoundError
+
+# Ids rise with time: only what is newer is read, from the end, however many there are.
+_NEWER = """
+FROM dead_letters WHERE id > coalesce((
+  SELECT id FROM dead_letters WHERE created_at <= now() - CAST(:since AS interval) ORDER BY id DESC LIMIT 1), 0)
+"""
+_NEW_REASONS = text(f"SELECT reason, count(*) {_NEWER} GROUP BY reason ORDER BY count DESC, reason")
+_NEW_DAYS = text(f"""
+SELECT date_bin('1 day', created_at, TIMESTAMPTZ '2001-01-01 00:00Z') AS day, count(*) {_NEWER} GROUP BY day
+""")
 
 
 def count(session: Session) -> int:
@@ -19,6 +30,16 @@ def reasons(session: Session) -> dict[str, int]:
     """How many were not requeued, by reason."""
     open_ones = select(DeadLetter.reason, func.count()).where(DeadLetter.requeued_at.is_(None))
     return {row[0]: row[1] for row in session.execute(open_ones.group_by(DeadLetter.reason).order_by("reason"))}
+
+
+def of_last_hour(session: Session) -> dict[str, int]:
+    """How many there are from the last hour, requeued or not, by reason, most first."""
+    return {row[0]: row[1] for row in session.execute(_NEW_REASONS, {"since": "1 hour"})}
+
+
+def by_day(session: Session, days: int) -> dict[datetime, int]:
+    """How many came, requeued or not, by day of UTC; days without any are left out."""
+    return {row[0]: row[1] for row in session.execute(_NEW_DAYS, {"since": f"{days} days"})}
 
 
 def listing(

@@ -1,10 +1,44 @@
 """Figures for a glance; each is fast at any size of the tables."""
 
+from datetime import datetime
+from typing import NamedTuple
+
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 # The block-range index finds the last minute's rows without reading the rest.
 _RATE = text("SELECT count(*) FROM predictions WHERE created_at > now() - interval '60 seconds'")
+
+_CLASSIFIED = text("""
+SELECT count(*), count(*) FILTER (WHERE decision = 'accept') FROM predictions
+WHERE created_at >= :start AND created_at < :end AND kind = 'live'
+""")
+# Exact while there are few; beyond, what the last vacuum or analyse counted, in partitions too if there are any.
+_STORED = text("""
+SELECT greatest((SELECT count(*) FROM (SELECT FROM documents LIMIT :most) few), (
+  SELECT CAST(coalesce(sum(greatest(reltuples, 0)), 0) AS bigint) FROM pg_class WHERE relkind = 'r' AND
+    (oid = CAST('documents' AS regclass)
+     OR oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = CAST('documents' AS regclass)))))
+""")
+_MOST_COUNTED = 50_000
+
+
+class Classified(NamedTuple):
+    """Documents classified in a stretch of time, and those of them that were accepted."""
+
+    documents: int
+    accepted: int
+
+
+def classified(session: Session, start: datetime, end: datetime) -> Classified:
+    """What was classified from ``start`` to before ``end``."""
+    return Classified(*session.execute(_CLASSIFIED, {"start": start, "end": end}).one())
+
+
+def stored(session: Session) -> tuple[int, bool]:
+    """How many documents Postgres holds, and whether that is exact."""
+    count = int(session.scalar(_STORED, {"most": _MOST_COUNTED}) or 0)
+    return count, count < _MOST_COUNTED
 
 
 def predictions_per_s(session: Session) -> float:

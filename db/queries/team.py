@@ -52,6 +52,10 @@ WITH decided AS MATERIALIZED (
 SELECT date_bin(make_interval(days => :width), at, TIMESTAMPTZ '2001-01-01 00:00Z') AS began,
   sum(decided), sum(gone), sum(came) FROM times GROUP BY began ORDER BY began
 """)  # noqa: S608 - of constants alone
+_DECIDED_BY_DAY = text(f"""
+SELECT date_bin('1 day', created_at, TIMESTAMPTZ '2001-01-01 00:00Z') AS day, count(*)
+FROM reviews WHERE {_SINCE} AND {_DECIDED} GROUP BY day
+""")  # noqa: S608 - of constants alone
 _FIRST_AT = text(f"SELECT min(created_at) FROM reviews WHERE {_SINCE} AND lease_token IS NOT NULL")  # noqa: S608
 # A hidden prediction is the newest that there was when the document was decided.
 _AGAINST_MODEL = text(f"""
@@ -184,6 +188,11 @@ def elsewhere(session: Session, days: int) -> list[Elsewhere]:
 def flow(session: Session, days: int, width: int) -> list[Flow]:
     """What came and what was decided, in stretches of ``width`` days from midnight UTC; empty ones are left out."""
     return [Flow(*row) for row in session.execute(_FLOW, {"days": days, "width": width})]
+
+
+def decided_by_day(session: Session, days: int) -> dict[datetime, int]:
+    """Decisions at the desk that stand, by day of UTC; days without any are left out."""
+    return {row[0]: row[1] for row in session.execute(_DECIDED_BY_DAY, {"days": days})}
 
 
 def first_at(session: Session, days: int) -> datetime | None:

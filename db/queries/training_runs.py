@@ -64,6 +64,13 @@ def describe(run: TrainingRun) -> str:
     return f"running ({progress['stage']}{step})"
 
 
+def silent_s(run: TrainingRun) -> float:
+    """Seconds since the process of a run was heard of; 0 unless it runs."""
+    if run.state != "running" or run.heartbeat_at is None:
+        return 0.0
+    return max(0.0, (datetime.now(UTC) - run.heartbeat_at).total_seconds())
+
+
 def get(session: Session, run_id: int) -> TrainingRun:
     """One run.
 

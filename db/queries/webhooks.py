@@ -241,6 +241,15 @@ def listing(session: Session) -> list[tuple[Webhook, Counts]]:
     return [(webhook, counts.get(webhook.id, Counts())) for webhook in found]
 
 
+def ailing(session: Session) -> tuple[int, int]:
+    """How many webhooks are paused, and how many of the others let nothing through, several times in a row."""
+    paused = Webhook.paused_at.is_not(None)
+    failing = Webhook.paused_at.is_(None) & (Webhook.failures >= _DOWN)
+    found = session.execute(select(func.count().filter(paused), func.count().filter(failing)).select_from(Webhook))
+    paused_count, failing_count = found.one()
+    return paused_count, failing_count
+
+
 def dead(session: Session, webhook_id: int | None = None, limit: int = 100) -> Sequence[Row[Any]]:
     """Deliveries that were given up (id, webhook, event, attempts, error, ended_at), the newest first."""
     query = (

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import click
 
@@ -22,7 +22,7 @@ from web.export import export
 from web.export_formats import FORMATS
 
 _TELL_EVERY = 500
-_FILTERS: dict[str, tuple[str, click.ParamType]] = {
+_FILTERS: dict[str, tuple[str, click.ParamType[Any]]] = {
     "words": ('Full text: "a phrase", or, -without.', click.STRING),
     "source": ("Source of the documents.", click.STRING),
     "id": ("Id of a document at its source.", click.STRING),

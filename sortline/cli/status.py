@@ -80,22 +80,16 @@ def _print(found: dict[str, Any]) -> None:
     console.print(lanes)
     console.print(f"pending {found['pending']:,}, dead letters {found['dead']:,}")
     console.print(f"{found['rate']:,.1f} documents/s in the last minute")
-    waiting = sum(state["backlog"] for state in found["lanes"].values())
-    if found["active_model"] is None:
-        console.print(f"[yellow]no model is active[/]: {waiting:,} documents wait until `sortline train` has made one")
-    else:
-        console.print(f"active model version {found['active_model']}")
+    console.print(f"active model version {found['active_model'] or 'none'}")
     console.print(escape(_training(found["training"])))
     if found["queue"]:
         waiting_for = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in found["queue"].items())
         console.print(f"waiting for a person: {waiting_for}")
-    if not found["workers"]:
-        console.print("[yellow]no worker runs[/]: `sortline up`, or `celery -A worker worker`")
     for worker in found["workers"]:
         model = worker["model_version"]
         state = f"model version {model} on {worker['engine']}" if model else "no model loaded"
         console.print(
             f"worker {worker['pid']} on {worker['host']}: {state}, {worker['documents_per_s']:,.1f} documents/s now"
         )
-        if worker.get("refused"):
-            console.print(f"  [red]{escape(str(worker['refused']))}[/]")
+    for alarm in found["alarms"]:
+        console.print(f"[yellow]{escape(alarm['said'])}[/]\n  {escape(alarm['do'])} [dim]({alarm['name']})[/]")

@@ -75,12 +75,14 @@ def test_status_for_programs(sortline: Run, settings: Settings, redis_client: re
     found = json.loads(answer.stdout)
     assert set(found) == {
         "redis_url", "database_url", "web_url", "flower_url", "lanes", "pending", "dead", "active_model",
-        "workers", "rate", "queue", "training",
+        "workers", "rate", "queue", "training", "alarms",
     }  # fmt: skip
     assert found["lanes"]["live"]["backlog"] == 1 and found["lanes"]["live"]["oldest_s"] >= 0
     assert found["lanes"]["bulk"] == {"backlog": 0, "oldest_s": None}
     assert found["database_url"].startswith("postgresql://")
     assert (found["active_model"], found["workers"]) == (None, [])
+    assert all(set(alarm) == {"name", "said", "do"} for alarm in found["alarms"])
+    assert [alarm["name"] for alarm in found["alarms"]][:2] == ["SortlineNoWorker", "SortlineNoModel"]
 
 
 def test_status_for_people_says_why_documents_wait(
@@ -90,8 +92,9 @@ def test_status_for_people_says_why_documents_wait(
 
     answer = sortline("status")
 
-    assert "no model is active: 1 documents wait" in answer.stdout
-    assert "no worker runs" in answer.stdout
+    assert "No model version is active: 1 document will wait" in answer.stdout
+    assert "No worker runs" in answer.stdout
+    assert "sortline train" in answer.stdout
 
 
 def test_passwords_are_hidden() -> None:

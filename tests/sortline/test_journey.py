@@ -26,7 +26,7 @@ def test_from_an_empty_folder_to_labels_and_back(house: House) -> None:
     processes = house.processes()
     # Documents wait, and the status says why.
     house.sortline("enqueue", "-", "--format", "lines", "--source", "early", input=CARD)
-    assert "no model is active" in house.sortline("status")
+    assert "No model version is active" in house.sortline("status")
 
     # Labelled files become a model, by the command line; the first one goes live by itself.
     imported = json.loads(house.sortline("import", "labelled.csv", "--json"))

@@ -5,33 +5,44 @@ import logging
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 
-from db.session import session
-from sortline.errors import ServerUnreachableError
+from web import line_plots
+from web.glance import AwayError
 from web.people import signed_in
 from web.reference import operations
 from web.render import FOLDER, page
-from worker.status import line_status
+from worker.alarms import said_time
 
 log = logging.getLogger(__name__)
 router = APIRouter(include_in_schema=False)
-_STYLE, _DESK, _EXPLAIN = (
-    (FOLDER / name).read_text(encoding="utf-8") for name in ("sortline.css", "desk.js", "explain.js")
+_STYLE, _DESK, _EXPLAIN, _LINE = (
+    (FOLDER / name).read_text(encoding="utf-8") for name in ("sortline.css", "desk.js", "explain.js", "line.js")
 )
+# In the picture of the line: where an alarm belongs.
+_TROUBLED = {
+    "SortlineNoWorker": "workers", "SortlineModelRefused": "workers", "SortlineOldModel": "workers",
+    "SortlineNoModel": "model", "SortlineLiveLate": "lanes", "SortlineBacklogFills": "lanes",
+    "SortlineRedisFills": "lanes", "SortlineRedisForgets": "lanes", "SortlineDeadLetters": "dead",
+    "SortlineHousekeepingStopped": "trainer", "SortlineTrainingFailed": "trainer",
+    "SortlineTrainingSilent": "trainer", "SortlineOutboxWaits": "results", "SortlineWebhooks": "results",
+}  # fmt: skip
 
 
 @router.get("/")
 def home(request: Request) -> HTMLResponse:
     """How the line is doing."""
-    state = request.app.state
+    glance = request.app.state.glance
     try:
-        with session(state.settings.postgres_url) as opened:
-            found = line_status(opened, state.queue, state.settings)
+        found, history = glance.figures.get(), glance.history.get()
         person = signed_in(request, seen=False)
-    except ServerUnreachableError as error:
+    except AwayError as error:
         log.warning("%s", error)  # it names the server's address, which is not for everyone
-        return page("away.html", 503)
-    waiting = sum(lane["backlog"] for lane in found["lanes"].values())
-    return page("home.html", person=person, found=found, waiting=waiting, flower_port=state.settings.flower_port)
+        return page("away.html", 503, script=True, alarm=error.alarm)
+    plots = line_plots.of_all(history) + (line_plots.of_people(history) if person else [])
+    return page(
+        "home.html", person=person, script=True, found=found, history=history, plots=plots, said_time=said_time,
+        troubled={_TROUBLED.get(alarm["name"]) for alarm in found["alarms"]},
+        flower_port=request.app.state.settings.flower_port,
+    )  # fmt: skip
 
 
 @router.get("/docs")
@@ -50,6 +61,12 @@ def style() -> Response:
 def desk_script() -> Response:
     """The desk's script."""
     return _script(_DESK)
+
+
+@router.get("/line.js")
+def line_script() -> Response:
+    """The script that keeps the page on the line fresh."""
+    return _script(_LINE)
 
 
 @router.get("/explain.js")
