@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from benchmarks.calibration import calibration
 from benchmarks.desk import desk
+from benchmarks.label_efficiency import label_efficiency
 from benchmarks.latency import latency
 from benchmarks.quantise import quantise
 from benchmarks.retrain import retrain
@@ -17,8 +18,9 @@ from sortline.logs import set_up_logging, silence_telemetry
 LINES: dict[str, Callable[..., None]] = {
     "throughput": throughput, "intake": intake, "latency": latency, "calibration": calibration,
     "quantise": quantise, "train": train, "retrain": retrain, "rollback": rollback, "desk": desk,
+    "label_efficiency": label_efficiency,
 }  # fmt: skip
-_OF_ONE_SIZE = {"latency", "calibration", "quantise", "train", "retrain", "rollback"}
+_OF_ONE_SIZE = {"latency", "calibration", "quantise", "train", "retrain", "rollback", "label_efficiency"}
 
 
 def main(names: list[str]) -> None:
