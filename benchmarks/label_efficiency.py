@@ -35,7 +35,7 @@ from worker.commit import margin
 _SEEDS = 5
 _ROUND = 100
 _GOALS = {"banking77": 0.9, "ag_news": 0.88}
-_INVERSE_PENALTY = 10.0  # scikit-learn's C, as for label errors
+_INVERSE_PENALTY = {"banking77": 10.0, "ag_news": 1.0}  # scikit-learn's C, by cross-validation on the whole pool
 
 _Rows = list[tuple[str, str]]
 Order = Callable[[LogisticRegression, list[int]], list[int]]
@@ -60,7 +60,7 @@ class _Corpus:
 
     def head(self, chosen: Sequence[int]) -> LogisticRegression:
         """A head on the frozen encoder, fitted on some of the pool."""
-        model = LogisticRegression(C=_INVERSE_PENALTY, max_iter=300)
+        model = LogisticRegression(C=_INVERSE_PENALTY[self.name], max_iter=300)
         return model.fit(self.embeddings[chosen], self.labels[chosen])
 
     def accuracy(self, head: LogisticRegression) -> float:
