@@ -7,6 +7,7 @@ from collections.abc import Callable
 from benchmarks.calibration import calibration
 from benchmarks.desk import desk
 from benchmarks.explain import explain
+from benchmarks.label_efficiency import label_efficiency
 from benchmarks.latency import latency
 from benchmarks.quantise import quantise
 from benchmarks.retrain import retrain
@@ -20,9 +21,11 @@ from sortline.logs import set_up_logging, silence_telemetry
 LINES: dict[str, Callable[..., None]] = {
     "throughput": throughput, "intake": intake, "latency": latency, "calibration": calibration,
     "quantise": quantise, "train": train, "retrain": retrain, "rollback": rollback, "desk": desk, "explain": explain,
-    "wait": wait, "webhooks": webhooks,
+    "label_efficiency": label_efficiency, "wait": wait, "webhooks": webhooks,
 }  # fmt: skip
-_OF_ONE_SIZE = {"latency", "calibration", "quantise", "train", "retrain", "rollback", "explain", "wait"}
+_OF_ONE_SIZE = {
+    "latency", "calibration", "quantise", "train", "retrain", "rollback", "explain", "label_efficiency", "wait",
+}  # fmt: skip
 
 
 def main(names: list[str]) -> None:

@@ -27,45 +27,42 @@ Part = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 
 def calibration() -> None:
-    """`calibration`: 200 divisions of the test documents into two halves; 1,000 repetitions of a known risk.
+    """`calibration`: 200 divisions of the held-out documents into two halves; 1,000 repetitions of a known risk.
 
-    As in a training, the validation documents fit the temperature and plan the tests. One half of the test documents
-    then stands for the calibration part and proves the threshold; where nothing is proved, nothing is accepted, and
-    nothing accepted counts as kept. ``kept_share``: how often the errors found
-    among accepted documents of the other half are at most the target. That is harsher than the promise, which is
-    about the risk and not about the errors that a few hundred documents happen to hold. ``ece`` is that of the
-    other halves, all together; ``ece_of_chance``: what it would be if each confidence were exactly right.
+    As in a training, the validation documents fit the temperature and plan the tests. The others that are held out,
+    calibration and test documents, are divided: one half stands for the calibration part and proves the threshold;
+    where nothing is proved, nothing is accepted, and nothing accepted counts as kept. ``kept_share``: how often the
+    errors found among accepted documents of the other half are at most the target. That is harsher than the promise,
+    which is about the risk and not about the errors that some hundred documents happen to hold. ``ece`` is that of
+    the test documents; ``ece_of_chance``: what it would be if each confidence were exactly right.
     """
-    validation, (logits, targets) = _held_out()
-    divisions = [_divide(validation, logits, targets, np.random.default_rng(seed)) for seed in range(_DIVISIONS)]
-    confidence = np.concatenate([each.confidence for each in divisions])
-    uncalibrated = np.concatenate([each.uncalibrated for each in divisions])
-    right = np.concatenate([each.right for each in divisions])
+    validation, others, (logits, targets) = _held_out()
+    temperature = fit_temperature(*validation)
+    divisions = [_divide(validation, others, temperature, np.random.default_rng(seed)) for seed in range(_DIVISIONS)]
+    right = logits.argmax(axis=1) == targets
     kept = {name: _kept_share(case) for name, case in _CASES.items()}
     say(f"share of {_REPETITIONS} repetitions that kept the promise, by case: {kept}")
     result(
         "calibration",
-        documents=len(targets),
+        documents=len(others[1]),
         validation=len(validation[1]),
-        ece_before=_rounded(expected_calibration_error(uncalibrated, right)),
-        ece=_rounded(expected_calibration_error(confidence, right)),
+        ece_before=_rounded(expected_calibration_error(softmax(logits).max(axis=1), right)),
+        ece=_rounded(expected_calibration_error(softmax(logits, temperature).max(axis=1), right)),
         ece_of_chance=_rounded(_ece_of_chance(logits, targets)),
         risk_target=_TARGET,
         kept_share=_rounded(np.mean([each.kept for each in divisions])),
         proved_share=_rounded(np.mean([each.proved for each in divisions])),
         kept_share_of_proved=_rounded(np.mean([each.kept for each in divisions if each.proved] or [1.0])),
-        coverage=_rounded(np.mean([each.accepted / len(each.right) for each in divisions])),
+        coverage=_rounded(np.mean([each.accepted / each.documents for each in divisions])),
         risk=_rounded(sum(each.errors for each in divisions) / max(1, sum(each.accepted for each in divisions))),
         synthetic_kept_share=min(kept.values()),
     )
 
 
 class _Division(NamedTuple):
-    """What one half's temperature and threshold do on the other half."""
+    """What one half's threshold does on the other half."""
 
-    confidence: NDArray[np.float32]
-    uncalibrated: NDArray[np.float32]
-    right: NDArray[np.bool_]
+    documents: int
     accepted: int
     errors: int
     proved: bool
@@ -75,8 +72,8 @@ class _Division(NamedTuple):
         return self.errors <= _TARGET * self.accepted
 
 
-def _held_out() -> tuple[Part, Part]:
-    """Logits and targets of the benchmark model's validation documents, and of its test documents."""
+def _held_out() -> tuple[Part, Part, Part]:
+    """Logits and targets of the benchmark model's validation documents, of all others held out, and of test alone."""
     uri, sha256 = ensure_model()
     with stack("model", keep=True) as made:
         classifier = load_classifier(uri, sha256, made.settings)
@@ -90,32 +87,26 @@ def _held_out() -> tuple[Part, Part]:
             logits = classifier.logits([document.text for document in documents])
             return logits, np.array([index[document.label_id] for document in documents], np.int64)
 
-        return part(data.validation), part(data.test)
+        test, tested = part(data.test)
+        logits, targets = part(data.calibration)
+        others = np.concatenate([logits, test]), np.concatenate([targets, tested])
+        return part(data.validation), others, (test, tested)
 
 
-def _divide(
-    validation: Part, logits: NDArray[np.float32], targets: NDArray[np.int64], draw: np.random.Generator
-) -> _Division:
-    test, unused = np.array_split(draw.permutation(len(targets)), 2)
-    temperature = fit_temperature(*validation)
+def _divide(validation: Part, others: Part, temperature: float, draw: np.random.Generator) -> _Division:
+    logits, targets = others
+    proving, unused = np.array_split(draw.permutation(len(targets)), 2)
     planned = Held(softmax(validation[0], temperature), validation[1])
 
     def held(chosen: NDArray[np.int64]) -> Held:
         return Held(softmax(logits[chosen], temperature), targets[chosen])
 
     label_ids = list(range(logits.shape[1]))
-    found = choose_thresholds(planned, held(test), label_ids, _TARGET, _CONFIDENCE, fallback=NOTHING)
+    found = choose_thresholds(planned, held(proving), label_ids, _TARGET, _CONFIDENCE, fallback=NOTHING)
     vector = np.array([found.label_thresholds.get(each, found.threshold) for each in label_ids], np.float32)
-    label_index, confidence, accept = decide(held(unused).probabilities, vector)
-    right = label_index == targets[unused]
-    return _Division(
-        confidence,
-        softmax(logits[unused]).max(axis=1),
-        right,
-        int(accept.sum()),
-        int((accept & ~right).sum()),
-        found.guarantee["proved"],
-    )
+    label_index, _, accept = decide(held(unused).probabilities, vector)
+    wrong = label_index != targets[unused]
+    return _Division(len(unused), int(accept.sum()), int((accept & wrong).sum()), found.guarantee["proved"])
 
 
 def _ece_of_chance(logits: NDArray[np.float32], targets: NDArray[np.int64]) -> float:

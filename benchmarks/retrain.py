@@ -1,61 +1,44 @@
 """The whole loop: few labels, a model, its doubtful documents decided, a better model, and again."""
 
 import csv
-import json
 import random
 import time
 from collections.abc import Sequence
 
-from sqlalchemy import select, text
+from sqlalchemy import select
 
+from benchmarks.reviewer import decide
 from benchmarks.stack import Stack, result, say, stack
-from benchmarks.texts import training_files
+from benchmarks.texts import labelled, training_files
 from benchmarks.trainer_kill import HOUSEKEEPING, TRAINING
-from db.models import ModelVersion, User
-from db.queries import training_runs
+from db.models import Label, ModelVersion, User
+from db.queries import rescore, training_runs
 from db.session import session
 from trainer import trigger
 from trainer.import_file import import_file
 from trainer.readers import Columns
 from worker.queue import Document
 
-_FIRST, _STEPS = 0.1, (0.1, 0.2)  # shares of the training texts: labelled at first, decided in each step
+# Shares of the training texts: labelled at first, and decided in each step. Steps are alike: a training starts by
+# itself once so many are decided, and would not wait for the rest of a longer one.
+_FIRST, _STEP, _STEPS = 0.1, 0.15, 2
 _EVERY_S = 1800.0
-
-# The least sure first, as the desk will show them; the reviewer confirms or corrects, and they leave the queue.
-_DECIDE = text("""
-WITH chosen AS (
-  SELECT queue_items.document_id FROM queue_items JOIN documents ON documents.id = document_id
-  WHERE reason = 'doubtful' ORDER BY score, document_id LIMIT :count
-), truth AS (
-  SELECT document_id, labels.id AS label_id FROM chosen JOIN documents ON documents.id = document_id
-  JOIN json_each_text(CAST(:truth AS json)) AS row (id, label) ON row.id = external_id
-  JOIN labels ON labels.name = row.label
-), decided AS (
-  INSERT INTO reviews (document_id, reviewer_id, action, label_id, reason)
-  SELECT truth.document_id, :reviewer, CASE WHEN label_id = (
-    SELECT label_id FROM predictions WHERE predictions.document_id = truth.document_id AND kind <> 'shadow'
-    ORDER BY created_at DESC LIMIT 1) THEN 'confirm' ELSE 'correct' END, label_id, 'doubtful' FROM truth
-  RETURNING action
-), gone AS (DELETE FROM queue_items USING chosen WHERE queue_items.document_id = chosen.document_id)
-SELECT count(*), count(*) FILTER (WHERE action = 'correct') FROM decided
-""")
 
 
 def retrain() -> None:
     """`retrain`: from 10 % of banking77's training labels, by decisions of a reviewer who knows the true labels.
 
     Through worker, trainer, housekeeping and beat as they run for users: the rest of the training texts is sent
-    through the queue, the least sure are decided, the trigger starts a training, the gate decides, workers swap,
-    what waits is scored again. ``labels`` and ``accuracy`` (on the test texts): one entry a step; ``verdicts``:
-    what the gate said; ``corrected``: share of the decisions that changed a label.
+    through the queue, the reviewer decides what the desk gives them, the trigger starts a training, the gate
+    decides, workers swap, what waits is scored again. ``labels`` and ``accuracy`` (on the test texts): one entry a
+    step; ``verdicts``: what the gate said; ``corrected``: share of the decisions that changed a label.
     """
     truth = _rows("train")
     random.Random(3).shuffle(truth)
     first = int(_FIRST * len(truth))
-    counts = [int(share * len(truth)) for share in _STEPS]
+    count = int(_STEP * len(truth))
     began = time.monotonic()
-    with stack("retrain", accept_threshold=0.999, retrain_after=min(counts), quantise=False) as made:
+    with stack("retrain", accept_threshold=0.999, retrain_after=count, quantise=False) as made:
         _import(made, truth[:first])
         processes = [
             made.start_worker(),
@@ -70,8 +53,9 @@ def retrain() -> None:
             made.wait_ready()
             made.queue.append([Document(str(i), row[0], "bench") for i, row in enumerate(truth[first:])], "bulk")
             made.wait_drained()
-            for count in counts:
-                decided, changed = _decide(made, count, {str(i): row[1] for i, row in enumerate(truth[first:])})
+            known = {said: label for path, _ in training_files() for said, label in labelled(path)}
+            for _ in range(_STEPS):
+                decided, changed = _decide(made, count, known)
                 say(f"{decided:,} documents decided, {changed:,} labels corrected")
                 corrected.append(round(changed / max(1, decided), 3))
                 versions.append(_next_version(made, versions[-1].id))
@@ -92,8 +76,7 @@ def retrain() -> None:
 def _rows(split: str) -> list[tuple[str, str]]:
     path = next((path for path, name in training_files() if name in (split, None)), None)
     assert path is not None
-    with path.open(encoding="utf-8", newline="") as file:
-        return [(row["text"], row.get("label") or row["category"]) for row in csv.DictReader(file)]
+    return labelled(path)
 
 
 def _import(made: Stack, rows: Sequence[tuple[str, str]]) -> None:
@@ -111,12 +94,16 @@ def _import(made: Stack, rows: Sequence[tuple[str, str]]) -> None:
 
 
 def _decide(made: Stack, count: int, truth: dict[str, str]) -> tuple[int, int]:
+    """Once all that waits is scored by the version that is live: how many were decided, and corrected."""
     with session(made.settings.postgres_url) as opened:
-        reviewer = opened.scalar(select(User.id).where(User.name == "simulated"))
-        asked = {"count": count, "truth": json.dumps(truth), "reviewer": reviewer}
-        decided, changed = opened.execute(_DECIDE, asked).one()
-        opened.commit()
-        return int(decided), int(changed)
+        while rescore.stale(opened) is not None:
+            opened.rollback()
+            time.sleep(2)
+        ids = {name: id_ for id_, name in opened.execute(select(Label.id, Label.name))}
+        reviewer = opened.execute(select(User.id).where(User.name == "simulated")).scalar_one()
+        known = {said: ids[label] for said, label in truth.items()}
+        decided, corrected = decide(opened, made.settings, reviewer, known, count)
+        return len(decided), corrected
 
 
 def _next_version(made: Stack, after: int) -> ModelVersion:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from benchmarks.stack import result, say, stack
 from benchmarks.texts import training_files
-from classifier.checkpoint import SnapshotReference
-from classifier.classifier import assemble
+from classifier.checkpoint import Checkpoint, SnapshotReference
+from classifier.classifier import Classifier, assemble
 from db.queries import tuned_parameters
 from db.queries.labelled import Labelled, labelled_documents
 from db.session import session
@@ -40,10 +40,7 @@ def train() -> None:
         began = time.perf_counter()
         learned = fine_tune(job, work / "run", settings, lambda _: None, lambda epoch: say(str(epoch)))
         seconds = time.perf_counter() - began
-        for path in (work / "t").iterdir():
-            path.rename(work / "run" / "model" / path.name)
-        reference = settings.model_copy(update={"engine": "torch", "precision": "f32", "device": "cpu"})
-        logits = assemble(work / "run" / "model", description, reference).logits([each.text for each in data.test])
+        logits = in_float32(work / "run", work / "t", description, settings).logits([each.text for each in data.test])
         dynamic, padded = (_seconds_a_step(job, pad_to, work) for pad_to in (None, _PADDED))
     steps = EPOCHS * -(-len(data.train) // 32)
     truth = label_indices(data.test, data.labels)
@@ -62,6 +59,14 @@ def train() -> None:
         baseline_accuracy=MEASURED_ACCURACY,
         tuning_gain=_tuning_gain(),
     )
+
+
+def in_float32(run: Path, tokenizer: Path, description: Checkpoint, settings: Settings) -> Classifier:
+    """A fine-tuned model on torch; the tokenizer's files become its own."""
+    for path in tokenizer.iterdir():
+        path.rename(run / "model" / path.name)
+    reference = settings.model_copy(update={"engine": "torch", "precision": "f32", "device": "cpu"})
+    return assemble(run / "model", description, reference)
 
 
 def banking77() -> tuple[Job, Examples]:

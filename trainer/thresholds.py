@@ -7,9 +7,15 @@ bound of Clopper and Pearson, Biometrika 26, 1934). From a start on, ever looser
 level until one is not rejected: the last rejected one is the answer, and the chance that its error exceeds the
 target is at most the level, whatever the model's confidence is worth.
 
-That holds because the calibration documents decide nothing but the tests. Which thresholds are tested, and from
-where on, is planned on the validation documents and on the number of calibration documents: thresholds are the
-validation confidence's quantiles, and the start is the one that most probably is proved (``_plan``).
+Thresholds are told by how many calibration documents they accept: 299, 473, 628, ... (`smallest_sample`), where one
+more error becomes allowed; at any other count the same errors are allowed among more documents, or fewer among as many.
+Each lies just over the confidence of the next document. Given that document, the surer ones are a random sample of
+all that are surer than it, so the p-value stays exact though the threshold comes from the calibration part. In the
+sequence it does where the error among the accepted, once over the target, does not come back under it at looser
+thresholds (docs/decisions/0009-calibration-documents.md).
+
+That holds because what people said of the calibration documents decides nothing but the tests. From which count on
+is tested is planned on the validation documents (``_plan``).
 
 One label may be right at confidences at which another is wrong, so two schemes are tested, each at half the level:
 (a) one threshold for all labels; (b) one for each label with evidence enough, by the plan, and one for the rest,
@@ -25,7 +31,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom, nbinom
+from scipy.stats import betabinom, binom, nbinom
 
 from classifier.decision import decide
 
@@ -34,7 +40,7 @@ Flags = NDArray[np.bool_]
 NOTHING = 2.0  # the threshold that accepts nothing
 _METHOD = "fixed-sequence testing of thresholds, exact binomial p-values"
 _COVERAGES = np.arange(1, 51) / 50  # steps of 2 %
-_UNPLANNED = [each / 100 for each in range(95, 0, -1)]  # without validation documents
+_NEARLY = 0.8  # of the greatest power: where tests begin (docs/decisions/0009-calibration-documents.md)
 _ELIGIBLE = 0.8  # predicted power from which a label is tested alone
 _LIKELY = 0.8  # chance that the documents said to be missing are enough
 _MOST_ERRORS = 500  # how far ahead the missing documents are looked for
@@ -77,9 +83,9 @@ class _Answers(NamedTuple):
 
 
 class _Plan(NamedTuple):
-    """Thresholds to test, in this order, and the chance that the first of them is proved."""
+    """How many of the surest documents are tested, in this order, and the chance that the first so many are proved."""
 
-    thresholds: list[float]
+    counts: list[int]
     power: float
 
 
@@ -92,15 +98,18 @@ class _Evidence:
     risk: float
 
     def plan(self, labels: Flags, level: float) -> _Plan:
-        chosen = self.validation.of_labels(labels)
-        return _plan(chosen, len(self.validation.wrong), len(self.calibration.wrong), self.risk, level)
+        tested = self.calibration.of_labels(labels)
+        return _plan(self.validation.of_labels(labels), len(tested.wrong), self.risk, level)
 
     def prove(self, labels: Flags, level: float) -> float:
         """The loosest proved threshold of documents with these likeliest labels (mask over all labels)."""
         tested = self.calibration.of_labels(labels)
         proved = NOTHING
-        for threshold in self.plan(labels, level).thresholds:
+        for count in self.plan(labels, level).counts:
+            threshold = _threshold(tested, count)
             errors = tested.wrong[tested.confidence >= np.float32(threshold)]
+            if not len(errors):  # more documents than these are equally sure
+                continue
             if binom.cdf(errors.sum(), len(errors), self.risk) > level:
                 break
             proved = threshold
@@ -121,7 +130,7 @@ def choose_thresholds(
     the temperature nor anything else was fitted on.
 
     Args:
-        validation: what the tests are planned on; where it is empty, thresholds 0.95, 0.94, ... are, in this order.
+        validation: what the tests are planned on; where it is empty, they begin with the fewest documents.
         calibration: what they are carried out on.
         label_ids: id of each label, in the order of the probabilities.
         risk_target: the greatest error among accepted documents, over 0 and under 1.
@@ -164,33 +173,42 @@ def _answers(held: Held) -> _Answers:
     return _Answers(label_index, confidence, label_index != held.targets)
 
 
-def _plan(chosen: _Answers, validation: int, calibration: int, risk: float, level: float) -> _Plan:
-    """Thresholds from the most promising on, each looser than the one before.
+def _plan(chosen: _Answers, calibration: int, risk: float, level: float) -> _Plan:
+    """Counts to test, from a promising one on: the fewest documents with nearly the greatest power.
 
-    The power of a threshold is predicted: it will accept the share of the calibration part that it accepts of
-    the validation part, less one standard error of that forecast (the number of errors that may be found jumps
-    with the number accepted, and one document too few costs a whole error); these err as often as
-    ``_smoothed_errors`` says.
+    Fewer cost nothing when they are proved, as more are tested next; where the forecast is too hopeful, they lose less.
+    The power at a count is predicted from as large a share of the validation part: its errors, with what
+    ``_smoothed_errors`` says added as the errors of 1 / risk more documents, give a beta distribution of the risk,
+    and that one a beta-binomial of the errors that will be found.
 
     Args:
         chosen: the validation documents that this is about.
-        validation: how many validation documents there are in all.
-        calibration: how many calibration documents there are in all.
+        calibration: how many calibration documents this is about.
     """
-    if not validation:
-        return _Plan(_UNPLANNED, 0.0)
-    if not len(chosen.wrong):
-        return _Plan([], 0.0)
-    thresholds = _quantiles(chosen.confidence)
-    takes = chosen.confidence >= thresholds[:, None]
-    taken = takes.sum(axis=1)
-    ratio = calibration / validation
-    spread = np.sqrt(ratio * taken * (1 - taken / validation) * (1 + ratio))
-    accepted = np.floor(ratio * taken)
-    errors = binom.ppf(level, np.maximum(accepted - spread, 0).astype(np.int64), risk) - 1
-    power = binom.cdf(errors, accepted, takes @ _smoothed_errors(chosen) / taken)
-    start = int(power.argmax())
-    return _Plan([float(each) for each in thresholds[start:]], float(power[start])) if power[start] else _Plan([], 0.0)
+    allowed, counts = _steps(calibration, risk, level)
+    if not len(counts) or not len(chosen.wrong):
+        return _Plan(counts.tolist(), 0.0)
+    order = np.argsort(-chosen.confidence, kind="stable")
+    like = np.clip(np.rint(counts * (len(order) / calibration)).astype(np.int64), 1, len(order))
+    found = np.cumsum(chosen.wrong[order])[like - 1]
+    smoothed = np.cumsum(_smoothed_errors(chosen)[order])[like - 1] / like / risk
+    power = np.asarray(betabinom.cdf(allowed, counts, found + smoothed, like - found + 1 / risk - smoothed))
+    start = int(np.flatnonzero(power >= _NEARLY * power.max())[0])
+    return _Plan(counts[start:].tolist(), float(power[start]))
+
+
+def _steps(documents: int, risk: float, level: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Errors that are allowed, and among how many accepted documents: a step for each 2 % at most, and all of them."""
+    samples = smallest_sample(np.arange(int(documents * risk) + 1), risk, level)
+    allowed = np.unique(np.searchsorted(samples, documents * _COVERAGES, side="right") - 1)
+    allowed = allowed[allowed >= 0]
+    return np.append(allowed, allowed[-1:]), np.append(samples[allowed], [documents] * len(allowed[-1:]))
+
+
+def _threshold(answers: _Answers, count: int) -> float:
+    """Accepts so many of these answers, or fewer where more are equally sure."""
+    rising = np.append(np.float32(0), np.sort(answers.confidence))
+    return float(np.nextafter(rising[-count - 1], np.float32(NOTHING)))
 
 
 def _quantiles(confidence: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -297,13 +315,12 @@ def _missing(evidence: _Evidence, labels: int, level: float) -> int | None:
         accepted = _more_accepted(wrong[taken], seen, evidence.risk, samples)
         return None if accepted is None else int(np.ceil(accepted / max(taken.mean(), 1 / len(taken))))
 
-    possible = _quantiles(confidence) if len(evidence.validation.wrong) else _UNPLANNED[:1]
-    needed = [documents(each, np.empty(0, np.bool_)) for each in possible]
+    needed = [documents(each, np.empty(0, np.bool_)) for each in _quantiles(confidence)]
     least = min((each for each in needed if each is not None), default=None)
     if least is None or least > len(tested.wrong):
         return None if least is None else least - len(tested.wrong)
-    start = evidence.plan(np.ones(labels, np.bool_), level).thresholds[:1]
-    found = [documents(each, tested.wrong[tested.confidence >= each]) for each in start]
+    start = [_threshold(tested, each) for each in evidence.plan(np.ones(labels, np.bool_), level).counts[:1]]
+    found = [documents(each, tested.wrong[tested.confidence >= np.float32(each)]) for each in start]
     return found[0] if found else None
 
 

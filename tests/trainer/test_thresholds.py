@@ -140,13 +140,31 @@ def test_smallest_sample_is_the_smallest(errors: int, expected: int) -> None:
     assert binom.cdf(errors, expected, 0.01) <= 0.05 < binom.cdf(errors, expected - 1, 0.01)
 
 
-def test_the_calibration_part_plans_nothing() -> None:
-    """Which thresholds are tested is fixed before: among proved ones there are only validation confidences."""
+def test_what_people_said_of_the_calibration_part_plans_nothing() -> None:
+    """Which thresholds are tested is fixed before: they accept as many documents as so many errors need."""
     draw = np.random.default_rng(6)
     plan = HONEST.held(300, draw)
-    chosen = {choose(plan, HONEST.held(4000, draw)).threshold for _ in range(20)} - {NOTHING}
-    assert chosen
-    assert chosen <= set(plan.probabilities.max(axis=1).tolist())
+    levels = [(1 - CONFIDENCE) / share for share in (1, 2, 4)]  # of one threshold, and of one beside one a label
+    steps = {int(each) for level in levels for each in smallest_sample(np.arange(200), TARGET, level)}
+    accepted = set()
+    for _ in range(20):
+        found = choose(plan, HONEST.held(4000, draw))
+        if found.guarantee["proved"]:
+            accepted.add(found.guarantee["accepted"])
+    assert accepted
+    assert accepted <= steps
+
+
+def test_documents_that_are_equally_sure_are_accepted_together_or_not_at_all() -> None:
+    draw = np.random.default_rng(10)
+    confidence = np.where(np.arange(1000) < 400, 1.0, 1 - draw.random(1000) / 2)
+    held = Held(np.column_stack([confidence, 1 - confidence]).astype(np.float32), np.zeros(1000, np.int64))
+    assert choose(held, held).guarantee["coverage"] > 0.9
+    wrong = Held(held.probabilities, (np.arange(1000) % 4 == 0).astype(np.int64))
+    assert not choose(held, wrong).guarantee["proved"]
+    alike = Held(np.full((1000, 2), (1.0, 0.0), np.float32), np.zeros(1000, np.int64))
+    found = choose(alike, Held(alike.probabilities[:900], alike.targets[:900]))
+    assert found.threshold <= 1
 
 
 def two_labels(count: int, draw: np.random.Generator, first: float, second: float) -> Held:
