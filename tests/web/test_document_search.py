@@ -159,6 +159,19 @@ def test_only_a_beginning_of_each_text_where_that_is_enough(session: Session) ->
     assert len(next(document_search.every(session, Filters())).text) == 200_000
 
 
+@pytest.mark.parametrize(
+    "huge",
+    [
+        " ".join(chr(0x20000 + i) for i in range(40_000)), " ".join(f"word{i}" for i in range(110_000)), "x" * 2**20,
+        "İ " * 300_000,
+    ],
+    ids=["4-byte words", "distinct words", "one word", "words that grow in lower case"],
+)  # fmt: skip
+def test_no_text_is_too_large_for_the_index_of_words(session: Session, huge: str) -> None:
+    document = add_document(session, f"needle {huge}"[: 2**20])
+    assert found(session, words="needle") == [document]
+
+
 def test_what_takes_long_is_cut_with_a_sentence(session: Session) -> None:
     with (
         pytest.raises(InvalidInputError, match="narrow it"),
