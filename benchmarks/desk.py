@@ -64,7 +64,7 @@ def desk(count: int = 1_000_000) -> None:
     """
     with stack("desk", web_port=_free_port()) as made:
         began = time.monotonic()
-        _fill(made, count)
+        fill(made, count)
         say(f"{count:,} documents wait ({time.monotonic() - began:.0f} s to fill)")
         tokens = _reviewers(made)
         log = (made.settings.data_dir / "web.log").open("ab")
@@ -91,7 +91,8 @@ def _share(values: list[float], percent: float) -> float:
     return round(float(np.percentile(values, percent)), 1)
 
 
-def _fill(made: Stack, count: int) -> None:
+def fill(made: Stack, count: int) -> None:
+    """Let ``count`` documents with texts of the sample be classified and wait for a person."""
     with (ROOT / "examples" / "incoming.csv").open(encoding="utf-8", newline="") as file:
         texts = [row["text"] for row in csv.DictReader(file)]
     probabilities = [0.5, 0.3, *[0.2 / (_LABELS - 2)] * (_LABELS - 2)]

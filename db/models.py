@@ -69,11 +69,8 @@ class Document(Table):
         UniqueConstraint("source", "external_id", "content_hash"),
         Index("ix_documents_received_at", "received_at", "id"),
         # What it costs the intake, and why it is there: docs/decisions/0011-search.md
-        Index(
-            "ix_documents_words", sql("to_tsvector('simple'::regconfig, \"left\"(text, 100000))"),
-            postgresql_using="gin",
-        ),
-    )  # fmt: skip
+        Index("ix_documents_words", sql("document_words(text)"), postgresql_using="gin"),
+    )
 
 
 class Label(Table):

@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from db.queries.document_search import STATES, Cursor, Filters
+from db.queries.document_search import MADE_ELSEWHERE, STATES, Cursor, Filters
 from db.queries.queue_items import REASONS
 from sortline.errors import InvalidInputError
 
-# Why decisions were made, beside the reasons for which documents wait.
-DECISION_REASONS = (*REASONS, "import", "upstream", "bulk")
+DECISION_REASONS = (*REASONS, *MADE_ELSEWHERE)
 _MOST_CHARS = 500
 _NAMES = (
     "words", "source", "id", "since", "until", "predicted", "decision", "confidence_from", "confidence_to", "version",

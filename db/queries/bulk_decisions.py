@@ -60,9 +60,6 @@ _FORGET = text("""
 DELETE FROM bulk_decisions WHERE decided_at IS NULL AND created_at < now() - make_interval(hours => :hours)
 """)
 
-# Why a document is left out, in the order in which it is told.
-LEFT_OUT = ("decided", "held", "blind", "unpredicted", "archived")
-
 
 def look(
     session: Session, filters: Filters, label_id: int | None, user_id: int, asked: Mapping[str, str]
@@ -188,6 +185,7 @@ def _locked(session: Session, ids: Sequence[int]) -> Sequence[Row[Any]]:
 
 
 def _left_out(row: Row[Any], label_id: int | None) -> str | None:
+    """Why a document is left out: decided, held, blind, unpredicted or archived; None: it is not."""
     if row.decided:
         return "decided"
     if row.held:

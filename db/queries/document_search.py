@@ -26,7 +26,8 @@ from db.queries import labels
 from sortline.errors import InvalidInputError
 
 STATES = ("waiting", "reviewed", "undecided")
-WORDS_CHARS = 100_000  # of a text are looked through: more could overflow what Postgres keeps of its words
+# Why decisions are made that nobody waited for.
+MADE_ELSEWHERE = ("import", "upstream", "bulk")
 _PART = 1_000
 _PATIENCE_S = 300  # that who reads `every` may take between two parts
 
@@ -54,10 +55,6 @@ AND NOT EXISTS (
 """
 _DECIDED = f"EXISTS (SELECT FROM reviews r WHERE r.document_id = d.id AND {{conditions}} AND {_STANDING_OF})"
 _WAITS = "EXISTS (SELECT FROM queue_items i WHERE i.document_id = d.id AND {conditions})"
-_FOR_A_REASON = f"""
-d.id IN (SELECT i.document_id FROM queue_items i WHERE i.reason = :reason
-         UNION ALL SELECT r.document_id FROM reviews r WHERE r.reason = :reason AND {_STANDING_OF})
-"""  # noqa: S608 - of constants alone
 _FOUND = """
 SELECT d.id, d.received_at FROM documents d WHERE {conditions}
 ORDER BY d.received_at DESC, d.id DESC LIMIT :limit
@@ -95,7 +92,8 @@ class Filters:
     ``until`` is not. ``predicted`` (a label), ``decision`` (accept or review), ``confidence_from`` and
     ``confidence_to`` (0 to 1, both included) and ``model_version`` are of the newest prediction; ``decided`` (a label)
     and ``reviewer`` (a name) of the standing decision. ``state``: waiting (for a person), reviewed (there is a
-    standing decision), undecided (there is none). ``reason``: why it waits, or why it was decided.
+    standing decision), undecided (there is none). ``reason``: why it waits; with the state reviewed, and of reasons for
+    which nothing waits, why it was decided.
 
     ``blind``: who asks may have to decide what waits for an audit, a second opinion or once more; those documents are
     left out where something is asked of predictions or decisions.
@@ -261,7 +259,7 @@ def _conditions(session: Session, filters: Filters) -> tuple[list[str], dict[str
         "reviewer": _id(session, "person", filters.reviewer),
     }  # fmt: skip
     of_document = {
-        "words": f"to_tsvector('simple', left(d.text, {WORDS_CHARS})) @@ websearch_to_tsquery('simple', :words)",
+        "words": "document_words(d.text) @@ websearch_to_tsquery('simple', :words)",
         "source": "d.source = :source", "external_id": "d.external_id = :external_id",
         "since": "d.received_at >= :since", "until": "d.received_at < :until",
     }  # fmt: skip
@@ -271,6 +269,8 @@ def _conditions(session: Session, filters: Filters) -> tuple[list[str], dict[str
         "most_sure": "p.confidence <= CAST(:most_sure AS real)",
     }  # fmt: skip
     of_decision = {"decided": "r.label_id = ANY(:decided)", "reviewer": "r.reviewer_id = :reviewer"}
+    if filters.state == "reviewed" or filters.reason in MADE_ELSEWHERE:
+        of_decision["reason"] = "r.reason = :reason"
     given = {name: value for name, value in values.items() if value is not None}
     found = [condition for name, condition in of_document.items() if name in given]
     predicted = [condition for name, condition in of_prediction.items() if name in given]
@@ -283,8 +283,8 @@ def _conditions(session: Session, filters: Filters) -> tuple[list[str], dict[str
         found.append("NOT " + _DECIDED.format(conditions="true"))
     if filters.state == "waiting":
         found.append(_WAITS.format(conditions="true"))
-    if filters.reason is not None:
-        found.append(_FOR_A_REASON)
+    if filters.reason is not None and "reason" not in of_decision:
+        found.append(_WAITS.format(conditions="i.reason = :reason"))
     if filters.blind and (predicted or decided or filters.reason):
         found.append("NOT " + _WAITS.format(conditions="i.reason = ANY(:blind)"))
         given["blind"] = list(BLIND)

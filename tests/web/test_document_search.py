@@ -60,7 +60,8 @@ def test_each_filter_alone_and_together(session: Session, labels: list[int]) -> 
     assert found(session, state="undecided") == [sure, waits]
     assert found(session, decided=NAMES[2]) == [cash]
     assert found(session, reviewer="ann") == [cash]
-    assert found(session, reason="doubtful") == [cash, waits]
+    assert found(session, reason="doubtful") == [waits]
+    assert found(session, reason="doubtful", state="reviewed") == [cash]
     assert found(session, predicted=NAMES[1], decided=NAMES[2], words="noon", source="chat") == [cash]
     assert found(session, predicted=NAMES[0], source="chat", decision="review") == []
 

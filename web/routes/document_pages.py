@@ -12,13 +12,13 @@ from fastapi import APIRouter, HTTPException, Path, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from sqlalchemy.orm import Session
 
-from db.models import AuditEvent
+from db.models import AuditEvent, Document
 from db.queries import bulk_decisions, decisions, document_search, labels, people, queue_items
 from db.queries.document_history import history
 from db.queries.document_search import Filters
 from db.queries.document_state import document_id, document_state
 from db.session import session
-from sortline.errors import ConfigurationError, ConflictError, InvalidInputError
+from sortline.errors import ConfigurationError, ConflictError, InvalidInputError, NotFoundError
 from sortline.settings import Settings
 from web.document_filters import DECISION_REASONS, cursor_text, parse_cursor, parse_filters
 from web.document_timeline import DECISIONS_WHY, is_hidden, timeline, why
@@ -161,7 +161,8 @@ def flag(request: Request, person: Lead, form: PostedForm, id: Id) -> RedirectRe
     """Lets somebody look at the document at the desk."""
     note = form.get("note", "").strip().replace("\x00", "")[: decisions.MOST_NOTE]
     with session(request.app.state.settings.postgres_url) as opened:
-        history(opened, id)
+        if opened.get(Document, id) is None:
+            raise NotFoundError("there is no such document")
         queue_items.flag(opened, id, f"{person.name}: {note}" if note else f"flagged by {person.name}")
         opened.add(AuditEvent(actor=person.actor, action="document flagged", subject=f"document:{id}", detail={}))
         opened.commit()
