@@ -13,7 +13,7 @@ from sortline.errors import ConflictError, InvalidInputError, NotFoundError
 
 MOST_NAME = 200
 MOST_DESCRIPTION = 5_000  # so that a form takes it whatever it is written in
-COUNTED = 10_000  # figures of a label are counted up to this: quick with millions of decisions
+COUNTED = 1_000  # figures of a label are counted up to this: quick with millions of decisions
 
 _LOCK = 0x50F71217  # the advisory lock of who changes labels
 # Who decides for a label holds it so; who merges it waits for them (and they for who merges it).
@@ -48,7 +48,7 @@ GROUP BY name ORDER BY count(*) DESC, name LIMIT :limit
 
 
 class Use(NamedTuple):
-    """How much a label is used: standing decisions and doubtful documents that wait, up to 10,000 each.
+    """How much a label is used: standing decisions and doubtful documents that wait, up to 1,000 each.
 
     ``predicted``: of the newest documents, how many the model gave it.
     """

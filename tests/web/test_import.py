@@ -13,7 +13,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from db.models import AuditEvent, Document, ImportFile
-from db.queries import labels, merge_labels, people
+from db.queries import import_files, labels, merge_labels, people
 from db.queries.labelled import labelled_documents
 from sortline.settings import Settings
 from tests.web.conftest import Browser
@@ -87,6 +87,9 @@ def test_a_file_belongs_to_who_sent_it_and_not_for_long(lead: Browser, sign_in_a
     session.execute(text("UPDATE import_files SET created_at = now() - interval '61 minutes'"))
     session.commit()
     assert "that file is gone" in lead.send_form("/import/confirm", token=kept).text
+    import_files.prune(session)
+    session.commit()
+    assert count(session, ImportFile) == 0
     send(lead, lines)
     assert count(session, ImportFile) == 1  # in place of the one before
     lead.send_form("/import/leave", token=token(send(lead, lines)))
