@@ -285,7 +285,9 @@ def _follow(session: Session, decision: Decision, item: Row[Any], user_id: int, 
         return
     if decision.action == "flag":
         reason = "audit" if item.reason == "audit" else "flag"
-        session.execute(_TO_ANOTHER, {**asked, "reason": reason, "user_id": user_id, "note": decision.note})
+        # Where nobody else would come to it, it comes back to who flagged it.
+        not_for = user_id if _somebody_else(session, user_id) else None
+        session.execute(_TO_ANOTHER, {**asked, "reason": reason, "user_id": not_for, "note": decision.note})
         return
     overlap, repeat = session.execute(_DRAW, {"overlap_share": shares.overlap, "repeat_share": shares.repeat}).one()
     once_more = item.reason not in ("overlap", "repeat")

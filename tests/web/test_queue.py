@@ -330,3 +330,34 @@ def test_events_leave_where_upstream_knows_another_label(session: Session, desk:
         ("corrected", NAMES[1], "correct"), ("corrected", NAMES[0], "undo"), ("corrected", "", "none_fits"),
     ]  # fmt: skip
     assert {e["source"] for e in events} == {"mail"}
+
+
+def test_who_is_alone_gets_back_what_they_flagged(session: Session, desk: Settings, labels: list[int]) -> None:
+    document = add_document(session, unlike(1))
+    ann = person(session, "ann")
+    decide(session, lease(session, desk, ann), ann, action="flag", label_id=None, note="what is it?")
+    again = lease(session, desk, ann)
+    assert (again.document_id, again.reason, again.note) == (document, "flag", "what is it?")
+
+    bob = person(session, "bob")
+    decide(session, again, ann, action="flag", label_id=None)
+    assert take(session, desk, ann) == []
+    assert take(session, desk, bob) == [document]
+
+
+def test_two_tabs_of_one_person_show_the_same_and_decide_it_once(session: Session, desk: Settings, labels) -> None:
+    first, second = (add_document(session, unlike(i)) for i in range(2))
+    ann = person(session, "ann")
+    one = take(session, desk, ann, 2)
+    other = take(session, desk, ann, 2)  # the second tab has nothing on its page yet
+    assert sorted(one) == sorted(other) == [first, second]
+    item = next(each for each in queue_items.leased(session, ann, one) if each.document_id == first)
+
+    written = decide(session, item, ann, label_id=labels[0])
+    again = decide(session, item, ann, label_id=labels[0])
+    assert (again.review_id, again.again) == (written.review_id, True)
+    with pytest.raises(ConflictError, match="ann decided card arrival"):
+        decide(session, item, ann, label_id=labels[1])
+    session.rollback()
+    assert session.query(Review).count() == 1
+    assert take(session, desk, ann, 2) == [second]
