@@ -1,6 +1,6 @@
 """What is found, as a file for other programs, and in the audit who took it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import suppress
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from db.models import AuditEvent
 from db.queries import document_search
 from db.queries.document_search import Filters, Found
-from sortline.errors import InvalidInputError, TransientError
+from sortline.errors import TransientError
 from web.export_formats import FORMATS
 
 OnDocument = Callable[[int], None]
@@ -35,7 +35,7 @@ class _Export:
             on_document(self.documents)
             yield row
 
-    def watched(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    def watched(self, pieces: Iterator[bytes]) -> Generator[bytes]:
         """The pieces; the end is noted, be it the last of them or not."""
         try:
             yield from pieces
@@ -57,12 +57,11 @@ def export(
     asked: Mapping[str, str],
     actor: str,
     on_document: OnDocument = lambda _count: None,
-) -> Iterator[bytes]:
+) -> Generator[bytes]:
     """The bytes of a file of all that is found; memory stays small with any number of documents.
 
     Commits for the audit: that it began, before the first byte; how many documents left, after the last, or that it
-    was broken off. No limit of time cuts it: whatever goes wrong is raised, and what was given till then is no whole
-    file.
+    was broken off. No limit of time cuts it: whatever goes wrong is raised, and what was given by then is no file.
 
     Args:
         kind: one of `FORMATS`.
@@ -70,12 +69,10 @@ def export(
         on_document: called with how many documents are done.
 
     Raises:
-        InvalidInputError: there is no such format, label or person; nothing is noted.
+        InvalidInputError: there is no such label or person; nothing is noted.
         ConfigurationError: what writes the format is not installed; nothing is noted.
         TransientError: the database broke off; raised while the pieces are read.
     """
-    if kind not in FORMATS:
-        raise InvalidInputError(f"The format is one of {', '.join(FORMATS)}.")
     document_search.count(session, filters, 0)  # names that are unknown are refused before anything is noted
     made = _Export(session, kind, asked, actor)
     pieces = FORMATS[kind].write(made.counted(document_search.every(session, filters), on_document))

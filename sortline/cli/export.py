@@ -5,7 +5,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,7 +22,7 @@ from web.export import export
 from web.export_formats import FORMATS
 
 _TELL_EVERY = 500
-_FILTERS: dict[str, tuple[str, click.ParamType[Any]]] = {
+_FILTERS: dict[str, tuple[str, Any]] = {
     "words": ('Full text: "a phrase", or, -without.', click.STRING),
     "source": ("Source of the documents.", click.STRING),
     "id": ("Id of a document at its source.", click.STRING),
@@ -63,6 +63,8 @@ def command(file: Path, kind: str | None, as_json: bool, **asked: str | None) ->
     except InvalidInputError as error:
         raise click.UsageError(str(error)) from None
     kind = kind or _kind_of(file)
+    if file.exists() and not file.is_file():
+        raise click.UsageError(f"{file} is no file; for standard output write -")
     began, documents = time.monotonic(), 0
     with session(get_settings().postgres_url) as opened, bar("exporting") as update:
         total = document_search.count(opened, filters, sys.maxsize)
@@ -70,11 +72,12 @@ def command(file: Path, kind: str | None, as_json: bool, **asked: str | None) ->
         def on_document(count: int) -> None:
             nonlocal documents
             documents = count
-            if count % _TELL_EVERY == 0:
-                update(count, max(count, total))
+            if count % _TELL_EVERY == 0 and count < total:
+                update(count, total)
 
-        with _open(file) as out:
-            for piece in export(opened, filters, kind, given, getpass.getuser(), on_document):
+        made = export(opened, filters, kind, given, getpass.getuser(), on_document)
+        with _open(file) as out, closing(made) as pieces:
+            for piece in pieces:
                 out.write(piece)
         update(documents, documents)
     seconds = round(time.monotonic() - began, 3)
@@ -99,8 +102,6 @@ def _open(file: Path) -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    if file.exists() and not file.is_file():
-        raise click.UsageError(f"{file} is no file; for standard output write -")
     try:
         with whole_file(file.resolve()) as out:
             yield out
