@@ -17,7 +17,6 @@ def of_all(history: History) -> list[Markup]:
     """What everybody may see."""
     missing = "" if history.whole else " Older hours are still being counted."
     hours = [f"{began:%a %H:%M}" for began, _ in history.hours]
-    # An hour without documents has no share: it keeps that of the hour before, so that the line does not fall to 0.
     return [
         _lines("minutes", "Documents a minute, last hour", "Classified in each whole minute; times are UTC.",
                [f"{began:%H:%M}" for began, _ in history.minutes], "documents", _documents(history.minutes)),
@@ -26,7 +25,8 @@ def of_all(history: History) -> list[Markup]:
         _lines("accepted", "Accepted without a person, last week",
                f"Percent of each hour's documents; the others wait at the desk.{missing}",
                hours, "percent", _shares(history.hours)),
-        _lines("dead", "Dead letters a day", "Documents that were given up, sent again or not; days are of UTC.",
+        _lines("dead", "Dead letters a day",
+               "Documents that were given up, sent again or not. Days are of UTC; today is not over.",
                _days(history.dead), "dead letters", [count for _, count in history.dead]),
     ]  # fmt: skip
 
@@ -34,7 +34,7 @@ def of_all(history: History) -> list[Markup]:
 def of_people(history: History) -> list[Markup]:
     """What people who are signed in see besides."""
     return [
-        _lines("decisions", "Decisions a day", "What people decided at the desk; days are of UTC.",
+        _lines("decisions", "Decisions a day", "What people decided at the desk. Days are of UTC; today is not over.",
                _days(history.decisions), "decisions", [count for _, count in history.decisions]),
     ]  # fmt: skip
 
@@ -48,6 +48,7 @@ def _documents(stretches: Stretches) -> list[int]:
 
 
 def _shares(stretches: Stretches) -> list[float]:
+    # An hour without documents has no share: it keeps that of the hour before, so that the line does not fall to 0.
     shares: list[float] = []
     for _, each in stretches:
         before = shares[-1] if shares else 0.0

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from db.models import TrainingRun
-from db.queries import dead_letters, model_versions, outbox, queue_items, training_runs
+from db.queries import dead_letters, model_versions, outbox, queue_items, training_runs, webhooks
 from db.queries.status import predictions_per_s
 from db.session import session
 from sortline.errors import SortlineError
@@ -61,6 +61,8 @@ class Line(Collector):
         yield _gauge("sortline_redis_up", "Whether this web reaches Redis", 1)
         yield _gauge("sortline_redis_memory_bytes", "Memory that Redis uses", memory["used_memory"])
         yield _gauge("sortline_redis_memory_limit_bytes", "Most it may use; 0: no limit", memory.get("maxmemory", 0))
+        forgets = int(bool(self.queue.forgets()))
+        yield _gauge("sortline_redis_forgets", "1: Redis would not keep on disk what it accepts", forgets)
         yield _gauge("sortline_backlog", "Entries not done", backlog, "lane")
         yield _filled(
             CounterMetricFamily("sortline_documents_accepted", "Documents taken over HTTP", labels=["lane"]),
@@ -85,6 +87,8 @@ def _postgres(opened: Session, settings: Settings) -> Iterator[Metric]:
     yield _gauge("sortline_queue", "Documents that wait for a person", waiting, "reason")
     yield _gauge("sortline_outbox_unsent", "Events that wait to leave", unsent)
     yield _gauge("sortline_outbox_oldest_seconds", "Age of the oldest of them", oldest_s)
+    paused, failing = webhooks.ailing(opened)
+    yield _gauge("sortline_webhooks", "Webhooks that get nothing", {"paused": paused, "failing": failing}, "state")
     decisions = training_runs.decisions_since(opened, max(1, settings.retrain_after))
     yield _gauge("sortline_training_decisions", "New decisions since the last training, up to enough", decisions)
     yield from _training(next(iter(training_runs.newest(opened)), None))

@@ -87,8 +87,8 @@ def _refused(now: Now) -> Iterator[Alarm]:
     if reasons:
         yield Alarm(
             "SortlineModelRefused",
-            f"{_count(len(reasons), 'worker')} refused the active model version and serve on with the one before, "
-            f"if they have one: {reasons[0]}",
+            f"The active model version is refused by {_count(len(reasons), 'worker')}, the one before goes on: "
+            f"{reasons[0]}",
             "Mend the model store, or go back with sortline models rollback.",
         )
 
@@ -101,7 +101,7 @@ def _old_model(now: Now) -> Iterator[Alarm]:
     if old:
         yield Alarm(
             "SortlineOldModel",
-            f"{_count(len(old), 'worker')} still answer with model version {old[0]['model_version']}, "
+            f"Model version {old[0]['model_version']} still answers in {_count(len(old), 'worker')}, "
             f"ten minutes and more after version {version.id} was promoted.",
             "Look at the worker's log for the model store or Postgres, and start it again.",
         )
@@ -136,7 +136,7 @@ def _redis_fills(now: Now) -> Iterator[Alarm]:
     if most and used > _FULL * most:
         yield Alarm(
             "SortlineRedisFills",
-            f"Redis uses {100 * used / most:.0f} % of its memory. Full, it takes no documents; it drops none.",
+            f"Redis uses {100 * used / most:.0f} % of its memory. When full it takes no documents, and drops none.",
             "Start more workers to empty the lanes, or give Redis more memory (maxmemory).",
         )
 

@@ -180,7 +180,10 @@ class DocumentQueue:
         if time.monotonic() < self._durable_until or not self.settings.require_durable_redis:
             return ""
         with reaching(self.client):
-            config = {_str(k): _str(v) for k, v in self.client.config_get("append*").items()}
+            try:
+                config = {_str(k): _str(v) for k, v in self.client.config_get("append*").items()}
+            except redis.exceptions.ResponseError:  # not allowed to this user, or to nobody on a rented server
+                return "Redis does not tell whether it keeps documents on disk (CONFIG GET is refused)"
             if config.get("appendonly") != "yes":
                 return "Redis keeps no append-only file: documents would not be durable"
             self._waits_for_disk = config.get("appendfsync") != "always"

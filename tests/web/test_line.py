@@ -1,0 +1,92 @@
+"""The page on the line: what strangers and people see of it, what is counted, and what it says of a server away."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+import redis
+from filled_queue import add_document, add_labels
+from sqlalchemy.orm import Session
+
+from db.models import Prediction
+from sortline.settings import Settings
+from web.glance import AwayError, Counts, Recent
+from worker.alarms import REDIS_AWAY
+
+
+def test_strangers_see_figures_and_no_hosts_or_links_to_what_is_not_theirs(
+    web: httpx.Client, sign_in_as: Callable[..., httpx.Client], session: Session, settings: Settings,
+    redis_client: redis.Redis,
+) -> None:  # fmt: skip
+    add_labels(session)
+    add_document(session, "a text of a customer")
+    said = {"pid": 4711, "host": "a-machine", "model_version": 1, "engine": "stub", "documents_per_s": 1.0,
+            "refused": "<script>its checkpoint"}  # fmt: skip
+    redis_client.set(f"{settings.prefix}:workers:one", orjson.dumps(said), ex=60)
+
+    stranger, lead = httpx.get(web.base_url).text, sign_in_as("lead", "ann").get("/").text
+
+    for page in (stranger, lead):
+        assert "4711" in page and "&lt;script&gt;its checkpoint" in page
+        assert "a text of a customer" not in page and settings.postgres_url not in page
+    assert "a-machine" in lead and "a-machine" not in stranger
+    assert 'href="/dead-letters"' in lead and 'href="/dead-letters"' not in stranger
+    assert "Decisions a day" in lead and "Decisions a day" not in stranger
+
+
+@pytest.mark.parametrize(
+    ("away", "which"),
+    [
+        ({"redis_url": "redis://127.0.0.1:1/0"}, "Redis can&#39;t be reached"),
+        ({"database_url": "postgresql://nobody@127.0.0.1:1/none"}, "Postgres can&#39;t be reached"),
+    ],
+)
+def test_a_server_away_is_named_without_its_address(
+    web_with: Callable[..., Any], away: dict[str, str], which: str
+) -> None:
+    with web_with(**away) as web:
+        page = web.get("/")
+
+    assert page.status_code == 503
+    assert which in page.text
+    assert "127.0.0.1" not in page.text
+
+
+def test_stretches_that_are_over_are_counted_once(session: Session) -> None:
+    add_labels(session)
+    for i in range(3):
+        add_document(session, f"text {i}", reason="doubtful" if i else None)
+    now = datetime.now(UTC).replace(minute=30, second=0, microsecond=0)
+    for prediction, age in zip(session.query(Prediction), (40, 45, 100), strict=True):
+        prediction.created_at = now - timedelta(minutes=age)
+    session.commit()
+    counts = Counts(timedelta(hours=1), 3)
+
+    first = counts.newest(session, now)
+    session.query(Prediction).delete()
+    session.commit()
+
+    assert [(began.minute, each.documents, each.accepted) for began, each in first] == [(0, 0, 0), (0, 1, 0), (0, 2, 1)]
+    assert counts.newest(session, now) == first
+
+
+def test_a_value_is_made_once_and_so_is_its_error() -> None:
+    made: list[int] = []
+
+    def make() -> int:
+        made.append(1)
+        return len(made)
+
+    def fail() -> int:
+        made.append(1)
+        raise AwayError(REDIS_AWAY, OSError("gone"))
+
+    recent, failing = Recent(make, 60), Recent(fail, 60)
+    assert (recent.get(), recent.get()) == (1, 1)
+    for _ in range(2):
+        with pytest.raises(AwayError):
+            failing.get()
+    assert len(made) == 2
