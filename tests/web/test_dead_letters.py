@@ -59,7 +59,8 @@ def test_a_reviewer_looks_and_sends_nothing(sign_in_as: SignInAs, session: Sessi
     assert "<button" not in listed + shown
     assert reviewer.send_form("/dead-letters/requeue", id=letter).status_code == 403
     assert reviewer.get("/dead-letters/99").status_code == 404
-    assert f'<a href="/dead-letters">{waiting(session)}</a>' in reviewer.get("/").text
+    box = reviewer.get("/").text.partition('<a href="/dead-letters">Dead letters</a>')[2].partition("</li>")[0]
+    assert f">{waiting(session)} <small>kept</small>" in box
 
 
 def test_pages_and_reasons(lead: Browser, session: Session) -> None:

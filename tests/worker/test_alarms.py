@@ -19,7 +19,11 @@ from worker.queue import Document, DocumentQueue
 from worker.status import line_status
 
 GUIDE = (Path(__file__).parents[2] / "docs/operators.md").read_text(encoding="utf-8")
-NOW = datetime.now(UTC)
+
+
+def ago(**span: float) -> datetime:
+    """A moment before now, whenever the test runs."""
+    return datetime.now(UTC) - timedelta(**span)
 
 
 @pytest.fixture
@@ -27,7 +31,7 @@ def well(settings: Settings, session: Session, redis_client: redis.Redis) -> Ite
     """A line of which nothing is wrong: a worker, a model version long active, housekeeping."""
     version = ModelVersion(
         status="active", checkpoint_uri="nowhere", sha256="0", base_model="tiny", label_ids=[1],
-        promoted_at=NOW - timedelta(hours=1),
+        promoted_at=ago(hours=1),
     )  # fmt: skip
     session.add(version)
     session.commit()
@@ -91,7 +95,7 @@ def test_workers_with_the_wrong_model(
 def test_a_promotion_of_this_minute_is_none(
     well: None, session: Session, settings: Settings, redis_client: redis.Redis
 ) -> None:
-    session.query(ModelVersion).one().promoted_at = NOW
+    session.query(ModelVersion).one().promoted_at = ago()
     tell(settings, redis_client, model_version=99)
 
     assert raised(session, settings, redis_client) == {}
@@ -103,7 +107,7 @@ def test_dead_letters_of_the_last_hour_alone(
     for i, age in enumerate((timedelta(hours=2), timedelta(minutes=50), timedelta())):
         session.add(
             DeadLetter(lane="live", entry_id=f"{i}-0", reason="bad_entry", detail="", raw=b"[]", attempts=1,
-                       created_at=NOW - age)
+                       created_at=ago() - age)
         )  # fmt: skip
         session.commit()
 
@@ -114,8 +118,8 @@ def test_dead_letters_of_the_last_hour_alone(
 
 
 def test_what_upstream_is_not_told(well: None, session: Session, settings: Settings, redis_client: redis.Redis) -> None:
-    session.add(OutboxEvent(event={}, created_at=NOW - timedelta(minutes=10)))
-    for name, more in (("a", {"paused_at": NOW}), ("b", {"failures": 3}), ("c", {"failures": 1})):
+    session.add(OutboxEvent(event={}, created_at=ago(minutes=10)))
+    for name, more in (("a", {"paused_at": ago()}), ("b", {"failures": 3}), ("c", {"failures": 1})):
         session.add(Webhook(name=name, url="https://example.org", secret="whsec_", events=["dead"], **more))
 
     said = raised(session, settings, redis_client)
@@ -125,18 +129,18 @@ def test_what_upstream_is_not_told(well: None, session: Session, settings: Setti
 
 
 @pytest.mark.parametrize(
-    ("state", "heard_of", "name"),
+    ("state", "silent_min", "name"),
     [
         ("failed", None, "SortlineTrainingFailed"),
-        ("running", NOW - timedelta(minutes=20), "SortlineTrainingSilent"),
-        ("running", NOW + timedelta(minutes=20), None),
+        ("running", 20, "SortlineTrainingSilent"),
+        ("running", -20, None),
     ],
 )
 def test_trainings(
     well: None, session: Session, settings: Settings, redis_client: redis.Redis,
-    state: str, heard_of: datetime | None, name: str | None,
+    state: str, silent_min: float | None, name: str | None,
 ) -> None:  # fmt: skip
-    session.add(TrainingRun(reason="test", state=state, heartbeat_at=heard_of))
+    session.add(TrainingRun(reason="test", state=state, heartbeat_at=silent_min and ago(minutes=silent_min)))
 
     assert list(raised(session, settings, redis_client)) == ([name] if name else [])
 
