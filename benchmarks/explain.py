@@ -120,6 +120,7 @@ def _faithfulness(
     changed: list[str] = []
     for i, text in enumerate(texts):
         spans = words(text)
+        # The checker can't infer a lambda with a default.
         ranked = sorted(spans, key=lambda span, i=i: weigh(i, span), reverse=True)  # type: ignore[misc]
         for share in _SHARES:
             first = set(ranked[: math.ceil(share * len(spans))])

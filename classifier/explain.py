@@ -63,6 +63,7 @@ class Explainer:
         self.checkpoint = checkpoint
         self._tokenizer = window_tokenizer(folder, checkpoint)
         self._encoder = read_encoder(folder)
+        # transformers' own types do not tell that the method is one.
         self._embeddings: torch.nn.Module = self._encoder.model.get_input_embeddings()  # type: ignore[operator]
         self._gradients = IntegratedGradients(self._scores)
 

@@ -218,7 +218,7 @@ def delete_documents(session: Session, ids: Sequence[int], reason: str) -> Facts
     held = list(session.scalars(_HELD, {"ids": list(ids)}))
     found = facts(session, held)
     session.execute(_COUNT, {"ids": held, "reason": reason})
-    for table in HANGING:
+    for table in HANGING:  # names of ours alone
         session.execute(text(f"DELETE FROM {table} WHERE document_id = ANY(:ids)"), {"ids": held})  # noqa: S608
     session.execute(text("DELETE FROM documents WHERE id = ANY(:ids)"), {"ids": held})
     return found

@@ -56,6 +56,7 @@ _DECIDED_BY_DAY = text(f"""
 SELECT date_bin('1 day', created_at, TIMESTAMPTZ '2001-01-01 00:00Z') AS day, count(*)
 FROM reviews WHERE {_SINCE} AND {_DECIDED} GROUP BY day
 """)  # noqa: S608 - of constants alone
+# Of constants alone.
 _FIRST_AT = text(f"SELECT min(created_at) FROM reviews WHERE {_SINCE} AND lease_token IS NOT NULL")  # noqa: S608
 # A hidden prediction is the newest that there was when the document was decided.
 _AGAINST_MODEL = text(f"""
