@@ -83,7 +83,7 @@ def _wrong(
         variance = part**2 * careful * (1 - careful) / size * left
         mean, total = (np.where(part > 0, part * each, 0.0).sum(axis=-1) for each in (careful, wrong))
         spread = np.where(part > 0, variance, 0.0).sum(axis=-1)
-        # All answers decided leave nothing to doubt: as many as there are.
+        # Where all answers were decided nothing is left to doubt: a size that makes the interval close to a point.
         effective = np.where(spread > 0, mean * (1 - mean) / spread, population.sum(axis=-1) * 1e6)
     return total, effective
 
