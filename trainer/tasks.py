@@ -7,7 +7,7 @@ from celery import signals
 from kombu.exceptions import OperationalError
 from sqlalchemy.exc import DBAPIError
 
-from db.queries import import_files, outbox, rescore, shadows, training_runs, webhooks
+from db.queries import import_files, live_accuracy, outbox, rescore, shadows, training_runs, webhooks
 from db.session import session
 from sortline.errors import ConflictError, SortlineError, TransientError
 from trainer import trigger
@@ -121,6 +121,20 @@ def ask_for_shadow() -> None:
         app.send_task("worker.shadow", [shadow.id], queue="worker", expires=_UNDELIVERED_S, retry=False)
     except OperationalError as error:
         log.warning("shadow %d can't be asked for: %s", shadow.id, error)
+
+
+@app.task(name="trainer.count_answers")
+def count_answers() -> None:
+    """Count what was answered, so that nobody who looks at live accuracy has to; once a day, look at it."""
+    from classifier.live_accuracy import look as look_at_accuracy
+
+    with session(settings.postgres_url) as opened:
+        live_accuracy.count_answers(opened)
+        opened.commit()
+        made = look_at_accuracy(opened, settings.accuracy_margin)
+        opened.commit()
+    if made is not None and made.alarm:
+        log.warning("model version %d: live accuracy is not what its confidences promise", made.model_version_id)
 
 
 @app.task(name="trainer.prune_outbox")

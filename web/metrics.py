@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
+from math import nan
 from typing import Any
 
 import redis
@@ -10,8 +11,8 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from db.models import TrainingRun
-from db.queries import dead_letters, model_versions, outbox, queue_items, training_runs, webhooks
+from db.models import AccuracyLook, TrainingRun
+from db.queries import dead_letters, live_accuracy, model_versions, outbox, queue_items, training_runs, webhooks
 from db.queries.status import predictions_per_s
 from db.session import session
 from sortline.errors import SortlineError
@@ -91,7 +92,21 @@ def _postgres(opened: Session, settings: Settings) -> Iterator[Metric]:
     yield _gauge("sortline_webhooks", "Webhooks that get nothing", {"paused": paused, "failing": failing}, "state")
     decisions = training_runs.decisions_since(opened, max(1, settings.retrain_after))
     yield _gauge("sortline_training_decisions", "New decisions since the last training, up to enough", decisions)
+    yield from _accuracy(opened)
     yield from _training(next(iter(training_runs.newest(opened)), None))
+
+
+def _accuracy(opened: Session) -> Iterator[Metric]:
+    look = live_accuracy.last_look(opened)
+    if look is None:
+        look = AccuracyLook(accuracy=None, low=0.0, high=1.0, expected=None, drawn=0, decided=0, alarm=False)
+    value, promised = (nan if each is None else each for each in (look.accuracy, look.expected))
+    share = {"low": look.low, "measured": value, "high": look.high}
+    audits = {"decided": look.decided, "waiting": look.drawn - look.decided}
+    yield _gauge("sortline_live_accuracy", "Share of right answers, by audits, and its 95 % interval", share, "figure")
+    yield _gauge("sortline_expected_accuracy", "What the confidences of these answers promise", promised)
+    yield _gauge("sortline_audits", "Audits of these answers", audits, "state")
+    yield _gauge("sortline_accuracy_disagrees", "1: the two differ, shown beyond doubt", int(look.alarm))
 
 
 def _training(run: TrainingRun | None) -> Iterator[Metric]:

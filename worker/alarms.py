@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
-from db.queries import dead_letters, model_versions, outbox, training_runs, webhooks
+from db.queries import dead_letters, live_accuracy, model_versions, outbox, training_runs, webhooks
 from sortline.metrics import of_others
 from sortline.settings import Settings
 from worker.queue import DocumentQueue, reaching
@@ -201,6 +201,20 @@ def _webhooks(now: Now) -> Iterator[Alarm]:
         )
 
 
+def _accuracy(now: Now) -> Iterator[Alarm]:
+    look = live_accuracy.last_look(now.session)
+    if look is None or not look.alarm:
+        return
+    value, low, high, expected = (f"{100 * (x or 0):.1f}" for x in (look.accuracy, look.low, look.high, look.expected))
+    yield Alarm(
+        "SortlineAccuracyDisagrees",
+        f"{value} % of the answers of model version {look.model_version_id} are right (95 %: {low} to {high}, from "
+        f"{_count(look.decided, 'audit')} of the last four weeks), where its confidences promise {expected} %.",
+        "See the page on live accuracy for the week and the labels it comes from; then train on newer decisions, or go "
+        "back with sortline models rollback.",
+    )
+
+
 def _training(now: Now) -> Iterator[Alarm]:
     run = next(iter(training_runs.newest(now.session)), None)
     if run is None:
@@ -232,6 +246,7 @@ LOOKS: tuple[Callable[[Now], Iterator[Alarm]], ...] = (
     _dead_letters,
     _outbox,
     _webhooks,
+    _accuracy,
     _training,
 )
 

@@ -8,9 +8,12 @@ from pathlib import Path
 import orjson
 import pytest
 import redis
+from audited_traffic import add_answers
 from sqlalchemy.orm import Session
 
-from db.models import DeadLetter, ModelVersion, OutboxEvent, TrainingRun, Webhook
+from classifier.live_accuracy import look
+from db.models import AccuracyLook, DeadLetter, Label, ModelVersion, OutboxEvent, TrainingRun, Webhook
+from db.queries.live_accuracy import count_answers
 from sortline.metrics import Publisher
 from sortline.settings import Settings
 from trainer.metrics import DONE_AT
@@ -143,6 +146,31 @@ def test_trainings(
     session.add(TrainingRun(reason="test", state=state, heartbeat_at=silent_min and ago(minutes=silent_min)))
 
     assert list(raised(session, settings, redis_client)) == ([name] if name else [])
+
+
+def test_answers_that_are_right_less_often_than_promised(
+    well: None, session: Session, settings: Settings, redis_client: redis.Redis
+) -> None:
+    labels = [Label(name="yes"), Label(name="no")]
+    session.add_all(labels)
+    session.flush()
+    yes, no = (label.id for label in labels)
+    version_id = session.query(ModelVersion).one().id
+    drawn = {"probability": 0.05, "confidence": 0.95, "version_id": version_id}
+    add_answers(session, 180, yes, truth_id=yes, **drawn)
+    add_answers(session, 10, yes, truth_id=no, **drawn)
+    count_answers(session)
+    look(session, settings.accuracy_margin)
+    assert raised(session, settings, redis_client) == {}
+
+    add_answers(session, 30, yes, truth_id=no, **drawn)
+    session.query(AccuracyLook).delete()
+    look(session, settings.accuracy_margin)
+
+    said = raised(session, settings, redis_client)
+    assert list(said) == ["SortlineAccuracyDisagrees"]
+    assert "81.8 % of the answers of model version" in said["SortlineAccuracyDisagrees"]
+    assert "220 audits" in said["SortlineAccuracyDisagrees"] and "promise 95.0 %" in said["SortlineAccuracyDisagrees"]
 
 
 def test_a_redis_that_fills_and_forgets(

@@ -1,0 +1,128 @@
+"""Live accuracy: how many of a version's answers are right, by audits, beside how many its confidences promise."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy.orm import Session
+
+from classifier.audit_estimate import Share, disagree, share_right
+from db.models import AccuracyLook
+from db.queries import live_accuracy
+from db.queries.live_accuracy import Answered, Audited
+
+WINDOW_DAYS = 28
+LOOK_CONFIDENCE = 0.999
+
+
+class Measured(NamedTuple):
+    """A share of right answers, the ends of its interval, and what it rests on.
+
+    ``value`` None: no audit was decided. ``expected``: the mean confidence of all these answers; None: there is none,
+    or they were not counted yet. ``least`` and ``most``: the share if every audit that waits were wrong, or right.
+    """
+
+    answers: int
+    drawn: int
+    decided: int
+    right: int
+    value: float | None
+    low: float
+    high: float
+    expected: float | None
+    least: float
+    most: float
+
+    @property
+    def waiting(self) -> int:
+        """Audits that nobody decided yet."""
+        return self.drawn - self.decided
+
+
+def measured(
+    answered: Iterable[Answered], audited: Sequence[Audited], confidence: float = 0.95, finite: bool = True
+) -> Measured:
+    """What the audits of some answers tell of all of them; the arguments after are those of `share_right`."""
+    answers, promised = {"accept": 0, "review": 0}, 0.0
+    for each in answered:
+        answers[each.decision] += each.documents
+        promised += each.confidence
+    probabilities = sorted({each.probability for each in audited})
+    counts = np.zeros((3, len(answers), len(probabilities)))
+    for row in audited:
+        counts[:, list(answers).index(row.decision), probabilities.index(row.probability)] += row[-3:]
+    drawn, decided, right = counts
+    total = sum(answers.values())
+    # What was not counted yet is told from the draws.
+    population = np.array(list(answers.values()), float) if total else (drawn / np.array(probabilities)).sum(axis=1)
+
+    def share(decided: NDArray[np.float64], right: NDArray[np.float64]) -> tuple[float, float, float]:
+        found = share_right(population, np.array(probabilities), decided, right, confidence, finite)
+        return float(found.value), float(found.low), float(found.high)
+
+    value, low, high = share(decided, right)
+    least, most = share(drawn, right)[0], share(drawn, right + drawn - decided)[0]
+    if not drawn.any():
+        least, most = 0.0, 1.0
+    return Measured(
+        total, int(drawn.sum()), int(decided.sum()), int(right.sum()), value if decided.any() else None, low, high,
+        promised / total if total else None, least, most,
+    )  # fmt: skip
+
+
+def of_version(
+    session: Session, version_id: int, since: datetime, until: datetime | None = None, confidence: float = 0.95
+) -> Measured:
+    """The accuracy of a version's answers from ``since`` to before ``until`` (None: now), by audits.
+
+    Answers are counted by housekeeping every two minutes, in whole days of UTC: the newest may be missing among them,
+    and the first day counts as a whole. Audits are those of exactly that time.
+    """
+    until = until or datetime.now(UTC)
+    answered = live_accuracy.answered(session, since, until, version_id)
+    return measured(answered, live_accuracy.audited(session, since, until, version_id), confidence)
+
+
+def today() -> datetime:
+    """The midnight of UTC with which this day began."""
+    return datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def look(session: Session, margin: float) -> AccuracyLook | None:
+    """Whether the active version's live accuracy is another than its confidences promise; the caller commits.
+
+    It sees what was answered, and decided, by midnight, once a day: however often somebody asks, chance alone raises
+    an alarm on about one day in a thousand, on fewer with a margin.
+
+    Args:
+        margin: by how much they may differ, shown beyond doubt, before that is an alarm.
+
+    Returns:
+        The look, which is stored; None: there was one today, or no version is active.
+    """
+    until = today()
+    version_id = live_accuracy.look_due(session, until.date())
+    if version_id is None:
+        return None
+    period = (until - timedelta(days=WINDOW_DAYS), until, version_id)
+    answered, audited = live_accuracy.answered(session, *period), live_accuracy.audited(session, *period)
+    found = measured(answered, audited)
+    # Confidences promise a share in the long run: these very answers may be off by chance, even if all were decided.
+    sure = measured(answered, audited, LOOK_CONFIDENCE, finite=False)
+    made = AccuracyLook(
+        day=until.date(), model_version_id=version_id, answers=found.answers, drawn=found.drawn, decided=found.decided,
+        accuracy=found.value, low=found.low, high=found.high, expected=found.expected, alarm=differs(sure, margin),
+    )  # fmt: skip
+    session.add(made)
+    session.flush()
+    return made
+
+
+def differs(found: Measured, margin: float) -> bool:
+    """Whether the whole interval is further from what the confidences promise than the margin."""
+    if found.value is None or found.expected is None:
+        return False
+    share = Share(*(np.array(each) for each in (found.value, found.low, found.high)))
+    return bool(disagree(share, found.expected, margin))

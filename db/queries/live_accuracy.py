@@ -1,0 +1,137 @@
+"""Queries on live accuracy: what a version answered, which of it was drawn for an audit, and what people said of it.
+
+Answers are live predictions: what a re-scoring or a shadow said later was sent as no answer. They are told apart by
+version, week, label and decision; a label that was merged counts as the other one. Documents that were decided before
+they were classified are left out: they enter no draw.
+"""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from db.models import AccuracyLook, ModelVersion
+
+_LATE_COMMITS_H = 1  # a transaction's rows bear the time of its start
+
+# The last day that was counted may not have been over then.
+_COUNT_FROM = text("""
+SELECT CASE WHEN max(day) IS NULL THEN (SELECT coalesce(min(created_at), now()) FROM predictions)
+  ELSE CAST(least(max(day), CAST((now() - make_interval(hours => :late_h)) AT TIME ZONE 'UTC' AS date)) AS timestamp)
+       AT TIME ZONE 'UTC' END FROM answer_counts
+""")
+_COUNT = text("""
+INSERT INTO answer_counts (day, model_version_id, label_id, decision, documents, confidence)
+SELECT CAST(created_at AT TIME ZONE 'UTC' AS date) AS day, model_version_id, label_id, decision,
+       count(*), sum(CAST(confidence AS float8))
+FROM predictions WHERE kind = 'live' AND created_at >= :since AND NOT EXISTS (
+  SELECT FROM reviews
+  WHERE reviews.document_id = predictions.document_id AND reviews.created_at < predictions.created_at)
+GROUP BY day, model_version_id, label_id, decision ORDER BY day, model_version_id, label_id, decision
+ON CONFLICT (day, model_version_id, label_id, decision) DO UPDATE
+SET documents = excluded.documents, confidence = excluded.confidence
+""")
+_ANSWERED = text("""
+SELECT model_version_id, CAST(date_trunc('week', CAST(day AS timestamp)) AS date) AS week,
+  coalesce(merged_into_id, label_id) AS label, decision, CAST(sum(documents) AS bigint), sum(confidence)
+FROM answer_counts JOIN labels ON labels.id = label_id
+WHERE day >= :since AND day <= :until
+  AND (CAST(:version_id AS integer) IS NULL OR model_version_id = :version_id)
+GROUP BY model_version_id, week, label, decision
+""")
+# A document is decided once a decision of its audit stands; what is right then is what people said of it last.
+_AUDITED = text("""
+WITH drawn AS (
+  SELECT document_id, max(probability) AS probability, bool_or(decided) AS decided FROM (
+    SELECT document_id, sampling_probability AS probability, action IN ('confirm', 'correct', 'none_fits')
+      AND NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = reviews.id) AS decided
+    FROM reviews WHERE sampling_probability IS NOT NULL AND created_at >= :since AND created_at < :until
+    UNION ALL
+    SELECT document_id, sampling_probability, false FROM queue_items
+    WHERE reason = 'audit' AND sampling_probability IS NOT NULL
+  ) draws GROUP BY document_id
+), said AS MATERIALIZED (
+  SELECT predictions.*, probability, CASE WHEN decided THEN (
+      SELECT coalesce(label_id, 0) FROM reviews
+      WHERE reviews.document_id = drawn.document_id AND action IN ('confirm', 'correct', 'none_fits')
+        AND reviews.created_at < :until
+        AND NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = reviews.id)
+      ORDER BY reviews.created_at DESC, reviews.id DESC LIMIT 1) END AS truth_id
+  FROM drawn JOIN predictions ON predictions.document_id = drawn.document_id AND kind = 'live'
+  WHERE predictions.created_at >= :since AND predictions.created_at < :until
+    AND (CAST(:version_id AS integer) IS NULL OR model_version_id = :version_id)
+)
+SELECT model_version_id, CAST(date_trunc('week', said.created_at AT TIME ZONE 'UTC') AS date) AS week,
+  coalesce(predicted.merged_into_id, predicted.id) AS label, decision, probability, count(*), count(truth_id),
+  count(*) FILTER (WHERE coalesce(truth.merged_into_id, truth.id) = coalesce(predicted.merged_into_id, predicted.id))
+FROM said JOIN labels predicted ON predicted.id = said.label_id LEFT JOIN labels truth ON truth.id = truth_id
+GROUP BY model_version_id, week, label, decision, probability
+""")
+
+
+_LOOK_DUE = text("""
+SELECT id FROM model_versions WHERE status = 'active'
+AND NOT EXISTS (SELECT FROM accuracy_looks WHERE day = :day AND model_version_id = model_versions.id)
+""")
+_LAST_LOOK = (
+    select(AccuracyLook)
+    .join(ModelVersion, ModelVersion.id == AccuracyLook.model_version_id)
+    .where(ModelVersion.status == "active")
+    .order_by(AccuracyLook.day.desc())
+    .limit(1)
+)
+
+
+class Answered(NamedTuple):
+    """Live answers of a version in a week (its Monday, UTC), of a label and decision; ``confidence``: their sum."""
+
+    version_id: int
+    week: date
+    label_id: int
+    decision: str
+    documents: int
+    confidence: float
+
+
+class Audited(NamedTuple):
+    """Of such answers, those drawn with a probability; how many of them were decided, and were right."""
+
+    version_id: int
+    week: date
+    label_id: int
+    decision: str
+    probability: float
+    drawn: int
+    decided: int
+    right: int
+
+
+def count_answers(session: Session) -> None:
+    """Bring the counts up to now: of the days that were not over when they were last counted."""
+    since = session.scalar(_COUNT_FROM, {"late_h": _LATE_COMMITS_H})
+    session.execute(_COUNT, {"since": since})
+
+
+def answered(session: Session, since: datetime, until: datetime, version_id: int | None = None) -> list[Answered]:
+    """What was answered from ``since`` to before ``until``, in whole days of UTC: the first and the last as a whole."""
+    last = until.astimezone(UTC) - timedelta(microseconds=1)
+    asked = {"since": since.astimezone(UTC).date(), "until": last.date(), "version_id": version_id}
+    return [Answered(*row) for row in session.execute(_ANSWERED, asked)]
+
+
+def audited(session: Session, since: datetime, until: datetime, version_id: int | None = None) -> list[Audited]:
+    """What was drawn of the answers from ``since`` to before ``until``, and what was decided before ``until``."""
+    asked = {"since": since, "until": until, "version_id": version_id}
+    return [Audited(*row) for row in session.execute(_AUDITED, asked)]
+
+
+def look_due(session: Session, day: date) -> int | None:
+    """Id of the active version, if nobody looked at it on that day yet."""
+    found: int | None = session.scalar(_LOOK_DUE, {"day": day})
+    return found
+
+
+def last_look(session: Session) -> AccuracyLook | None:
+    """The newest look at the active version; None: there was none yet."""
+    return session.scalar(_LAST_LOOK)
