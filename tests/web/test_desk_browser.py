@@ -91,7 +91,7 @@ def test_thirty_documents_by_keyboard_alone(
         elif i % 3 == 1:
             press(page, "2")
         else:
-            page.keyboard.type("exch")
+            page.keyboard.type("exchange_r")
             press(page, "Enter")
     page.wait_for_selector("#empty:not([hidden])")
     eventually(lambda: count(session) == 30, 10)
