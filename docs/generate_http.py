@@ -67,7 +67,7 @@ _SCRIPTED = Scripted.__metadata__[0].dependency  # type: ignore[attr-defined]  #
 
 def page() -> str:
     """The whole page, Markdown."""
-    app = create_app(Settings(_env_file=None))  # type: ignore[call-arg]
+    app = create_app(Settings(_env_file=None))
     routes = [(method, route) for route in iter_route_contexts(app.routes) for method in _methods(route)]
     openapi = app.openapi()
     parts = [_HEAD]
