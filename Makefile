@@ -28,7 +28,7 @@ docs: $(READY)
 
 # The pictures in docs/pictures, of a line that runs; ONLY=desk takes one.
 pictures: $(READY)
-	@$(BIN)/python docs/take_pictures.py $(ONLY)
+	@$(BIN)/python -m docs.take_pictures $(ONLY)
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks $(ONLY)
