@@ -103,6 +103,22 @@ def test_thirty_documents_by_keyboard_alone(
     assert page.errors == []
 
 
+def test_the_list_of_keys_opens_at_its_beginning(open_desk: Callable[..., Any], session: Session, labels) -> None:
+    add_document(session, unlike(1))
+    page = open_desk("ann", viewport={"width": 900, "height": 400})
+    page.wait_for_selector("article.document:not([hidden])")
+
+    page.keyboard.press("?")
+
+    page.wait_for_selector("#help-dialog[open]")
+    assert page.locator("#help-dialog").evaluate("each => [each.scrollTop, document.activeElement.id]") == [
+        0,
+        "help-title",
+    ]
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#help-dialog:not([open])", state="attached")
+
+
 def test_undo_skip_none_fits_note_and_flag(
     open_desk: Callable[..., Any], session: Session, labels, eventually: Callable[..., None]
 ) -> None:
