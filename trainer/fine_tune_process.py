@@ -67,7 +67,7 @@ class FineTuning:
         torch.set_num_threads(max(1, int(how["threads"]) // self.ranks))
         torch.manual_seed(parameters.seed)
         self.micro_batch = micro_batch
-        model, self._probes = load_trainee(self.job)
+        model = load_trainee(self.job)
         self.vocabulary = TrimmedVocabulary(model, self.job)
         self.train = self.vocabulary.encode(self.job.train)
         self.validation = self.vocabulary.encode(self.job.validation)
@@ -230,7 +230,7 @@ class FineTuning:
         path, came = self.work / "state.pt", int.from_bytes(os.pread(self._marker, 8, 0))
         if not path.is_file():
             self.state["redone"] = came
-            if self._probes:
+            if self.job.begins_fitted:
                 self._fit_head()
             return
         kept = torch.load(path, map_location=self.accelerator.device, weights_only=True)

@@ -4,8 +4,6 @@ The usual classifier reads the first token through a pooler. A sentence encoder 
 through the mean of its tokens, and its pooler not at all: that start throws away most of what it knows.
 """
 
-import json
-from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -17,16 +15,13 @@ silence_telemetry()
 
 import torch  # noqa: E402
 
-# Encoders of BERT's layers whose head is a dense layer, tanh and the last linear one.
-_POOLER_TYPES = frozenset({"bert"})
-_DENSE_TYPES = frozenset({"camembert", "roberta", "xlm-roberta"})
 _OVER_FIRST = 4.0
 _INVERSE_PENALTY = 0.1
 _ITERATIONS = 50
 _LOGITS_AT_ONCE = 2**24
 
 
-def add_mean(model: Any, base: Path) -> bool:
+def add_mean(model: Any) -> None:
     """Let the head of a sentence encoder read the mean of its tokens, with nothing but standard layers.
 
     A layer is added in which the first token attends to all tokens alike: queries are zero, values pass through,
@@ -34,22 +29,14 @@ def add_mean(model: Any, base: Path) -> bool:
     layer passes its input through.
 
     Args:
-        model: a sequence classifier of transformers.
-        base: its folder.
-
-    Returns:
-        Whether it was done: ``base`` says that it pools by the mean, as Sentence Transformers write it, and it is of
-        a type that is known here.
+        model: a sequence classifier of transformers, of a type in `trainer.pooling`.
     """
-    kind = model.config.model_type
-    if kind not in _POOLER_TYPES | _DENSE_TYPES or not _pools_by_mean(base):
-        return False
     layers = model.base_model.encoder.layer
     layer = type(layers[-1])(model.config, layer_idx=len(layers))
     for each in layer.modules():
         model._init_weights(each)
     attention = layer.attention
-    head = model.base_model.pooler if kind in _POOLER_TYPES else model.classifier
+    head = getattr(model.base_model, "pooler", None) or model.classifier
     with torch.no_grad():
         attention.self.query.weight.zero_()
         for dense, factor in (
@@ -62,21 +49,6 @@ def add_mean(model: Any, base: Path) -> bool:
             dense.bias.zero_()
     layers.append(layer)
     model.config.num_hidden_layers = len(layers)
-    return True
-
-
-def _pools_by_mean(base: Path) -> bool:
-    """Whether the folder's modules.json leads to a pooling that is the mean of the tokens."""
-    try:
-        modules = json.loads((base / "modules.json").read_text("utf-8"))
-        paths = [each["path"] for each in modules if each["type"].rpartition(".")[2] == "Pooling"]
-        if len(paths) != 1 or ".." in PurePosixPath(paths[0]).parts:
-            return False
-        pooling = json.loads((base / paths[0] / "config.json").read_text("utf-8"))
-        asked = {key for key, value in pooling.items() if key.startswith("pooling_mode") and value is True}
-        return asked == {"pooling_mode_mean_tokens"} or pooling.get("pooling_mode") == "mean"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return False
 
 
 def probed(features: NDArray[np.float32], targets: NDArray[np.int64], weights: torch.Tensor) -> torch.nn.Linear:

@@ -24,12 +24,10 @@ from transformers.utils import logging as transformers_logging  # noqa: E402
 _WORTH_TRIMMING = 0.7
 
 
-def load_trainee(job: Job) -> tuple[PreTrainedModel, bool]:
+def load_trainee(job: Job) -> PreTrainedModel:
     """The encoder with a head of the job's labels, in float32; rows of the parent's head are kept.
 
-    Returns:
-        The model, and whether its new head reads sentence embeddings (`trainer.sentence_encoder`), so that it should
-        be fitted on them before all learns.
+    A sentence encoder's new head reads the mean of its tokens (`trainer.sentence_encoder`).
 
     Raises:
         TrainingError: it can't be loaded.
@@ -43,9 +41,10 @@ def load_trainee(job: Job) -> tuple[PreTrainedModel, bool]:
     )
     if job.rows is not None:
         _keep_rows(model, _read(job.base), job.rows)
-    reads_mean = job.rows is None and add_mean(model, job.base)
+    if job.begins_fitted:
+        add_mean(model)
     read_first_token_only(model)
-    return model, reads_mean
+    return model
 
 
 class TrimmedVocabulary:

@@ -196,7 +196,7 @@ def test_words_that_no_document_has_keep_their_pretrained_rows(tiny_base: Path, 
 def test_the_parents_rows_of_known_labels_are_kept(tiny_base: Path) -> None:
     parent = AutoModelForSequenceClassification.from_pretrained(tiny_base)
 
-    model, _ = load_trainee(job(tiny_base, rows=[2, -1, 0]))
+    model = load_trainee(job(tiny_base, rows=[2, -1, 0]))
 
     assert torch.equal(model.classifier.weight[0], parent.classifier.weight[2])
     assert torch.equal(model.classifier.weight[2], parent.classifier.weight[0])
@@ -216,7 +216,7 @@ def test_early_stopping_takes_the_best_epoch(tiny_base: Path, tmp_path: Path) ->
 
 def test_heads_learn_faster_and_lower_layers_slower(tiny_base: Path) -> None:
     asked = Parameters(learning_rate=1e-4, head_factor=10, layer_decay=0.5)
-    model, _ = load_trainee(job(tiny_base))
+    model = load_trainee(job(tiny_base))
     names = {id(weight): name for name, weight in model.named_parameters()}
     rates = {names[id(weight)]: group["lr"] for group in parameter_groups(model, asked) for weight in group["params"]}
 

@@ -13,6 +13,8 @@ from transformers import AutoModel, AutoModelForSequenceClassification, RobertaC
 from sortline.settings import Settings
 from tests.trainer.test_fine_tune import examples, job
 from trainer.fine_tune import fine_tune
+from trainer.parameters import Parameters
+from trainer.pooling import pools_by_mean
 from trainer.sentence_encoder import add_mean, probed
 from trainer.trainee import last_linear, load_trainee, pad
 
@@ -45,7 +47,7 @@ def as_pooled(base: Path, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor
 
 
 def test_the_head_reads_the_mean_of_a_texts_own_tokens(mean_base: Path) -> None:
-    model, reads_mean = load_trainee(job(mean_base))
+    model = load_trainee(job(mean_base))
     ids, mask = pad([np.array(each) for each in examples(9).documents], 0)
     seen: list[torch.Tensor] = []
     last_linear(model, 3).register_forward_pre_hook(lambda _, given: seen.append(given[0]))
@@ -53,7 +55,6 @@ def test_the_head_reads_the_mean_of_a_texts_own_tokens(mean_base: Path) -> None:
     with torch.inference_mode():
         model.eval()(input_ids=ids, attention_mask=mask)
 
-    assert reads_mean
     assert not mask.all()
     torch.testing.assert_close(seen[0], as_pooled(mean_base, ids, mask), atol=1e-4, rtol=1e-4)
 
@@ -67,12 +68,12 @@ def test_another_types_head_reads_the_mean_too(tmp_path: Path) -> None:
     ids, mask = pad([np.array(each) for each in examples(9).documents], 1)
     seen: list[torch.Tensor] = []
 
-    added = add_mean(model, says_pooling(tmp_path, pooling_mode_mean_tokens=True))
+    add_mean(model)
     model.classifier.out_proj.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     with torch.inference_mode():
         model.eval()(input_ids=ids, attention_mask=mask)
 
-    assert added
+    assert pools_by_mean(says_pooling(tmp_path, pooling_mode_mean_tokens=True))
     torch.testing.assert_close(seen[0], as_pooled(tmp_path, ids, mask), atol=1e-4, rtol=1e-4)
 
 
@@ -83,9 +84,8 @@ def test_what_pools_otherwise_is_left_as_it_is(tiny_base: Path, tmp_path: Path, 
     folder = tmp_path / "base"
     shutil.copytree(tiny_base, folder)
 
-    model, reads_mean = load_trainee(job(says_pooling(folder, **modes)))
+    model = load_trainee(job(says_pooling(folder, **modes)))
 
-    assert not reads_mean
     assert model.config.num_hidden_layers == 2
 
 
@@ -95,13 +95,13 @@ def test_a_modules_file_that_makes_no_sense_says_nothing(tiny_base: Path, tmp_pa
     shutil.copytree(tiny_base, folder)
     (folder / "modules.json").write_text(modules)
 
-    assert not load_trainee(job(folder))[1]
+    assert not pools_by_mean(folder)
 
 
 def test_a_new_head_is_a_logistic_regression_on_what_the_encoder_says(
     mean_base: Path, settings: Settings, tmp_path: Path
 ) -> None:
-    made = job(mean_base, epochs=1, learning_rate=1e-12)
+    made = job(mean_base, epochs=1, learning_rate=1e-12, head_factor=1)
 
     learned = fine_tune(made, tmp_path / "work", settings)
 
@@ -118,11 +118,10 @@ def test_what_comes_of_it_is_a_plain_checkpoint_and_its_children_keep_its_layers
     fine_tune(job(mean_base, epochs=1), tmp_path / "work", settings)
 
     plain = AutoModelForSequenceClassification.from_pretrained(tmp_path / "work" / "model")
-    child, reads_mean = load_trainee(job(tmp_path / "work" / "model", rows=[0, 1, -1]))
+    child = load_trainee(job(tmp_path / "work" / "model", rows=[0, 1, -1]))
 
     assert plain.config.num_hidden_layers == len(plain.bert.encoder.layer) == 3
     assert child.config.num_hidden_layers == 3
-    assert not reads_mean
     torch.testing.assert_close(child.bert.encoder.layer[2].state_dict(), plain.bert.encoder.layer[2].state_dict())
 
 
@@ -136,3 +135,12 @@ def test_the_probe_finds_what_scikit_learn_finds() -> None:
     expected = LogisticRegression(C=0.1, tol=1e-8, max_iter=1000).fit(features, targets)
     centred = layer.weight - layer.weight.mean(dim=0)
     np.testing.assert_allclose(centred.detach().numpy(), expected.coef_ - expected.coef_.mean(axis=0), atol=2e-3)
+
+
+def test_a_fitted_head_asks_for_fewer_epochs_and_slower_steps() -> None:
+    fitted = Parameters().settled(888, 77, fitted=True)
+    named = Parameters(learning_rate=3e-4, head_factor=2, epochs=7).settled(888, 77, fitted=True)
+
+    assert (fitted.epochs, fitted.learning_rate, fitted.head_factor) == (3, 5e-5, 1)
+    assert (named.epochs, named.learning_rate, named.head_factor) == (7, 3e-4, 2)
+    assert Parameters().settled(8882, 77).learning_rate == 1e-4
