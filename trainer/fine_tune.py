@@ -141,7 +141,7 @@ def _child(command: list[str], work: Path) -> Iterator["subprocess.Popen[bytes]"
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 start_new_session=True,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             )
         except OSError as error:
             raise TrainingError(f"the fine-tuning can't be started: {command[0]}: {error.strerror}") from None

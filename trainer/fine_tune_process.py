@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +24,29 @@ from sortline.errors import SortlineError
 from sortline.logs import silence_telemetry
 from trainer.job import read_job
 from trainer.macro_f1 import macro_f1
-from trainer.trainee import TrimmedVocabulary, batches, label_weights, load_trainee, pad, parameter_groups
+from trainer.sentence_encoder import probed
+from trainer.trainee import (
+    TrimmedVocabulary,
+    batches,
+    label_weights,
+    last_linear,
+    load_trainee,
+    pad,
+    parameter_groups,
+)
 from trainer.work import whole_file, write_whole
 
 silence_telemetry()
 
 import torch  # noqa: E402
 from accelerate import Accelerator  # noqa: E402
+from accelerate.utils import broadcast  # noqa: E402
 
 _TOLD_EVERY_S = 0.1
 _MOST_POINTS = 500
 _STOPS_EARLY_FROM = 50  # validation documents: with fewer an epoch's macro-F1 is chance
 _EVALUATED_TOKENS = 8192
+_MOST_PROBED = 100_000  # documents that a new head is fitted on before all learns
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 
@@ -180,16 +192,12 @@ class FineTuning:
         device = self.accelerator.device
         predicted = torch.zeros(len(truth), dtype=torch.long, device=device)
         total = torch.zeros((), device=device)
-        order = sorted(range(len(truth)), key=lambda i: len(self.validation[i]))
-        size = max(1, _EVALUATED_TOKENS // len(self.validation[order[-1]]))
-        for number, start in enumerate(range(0, len(order), size)):
+        for number, (part, ids, mask) in enumerate(self._by_length(self.validation)):
             if number % self.ranks != self.rank:
                 continue
-            part = order[start : start + size]
-            ids, mask = pad([self.validation[i] for i in part], self.job.pad_id)
             with torch.inference_mode():
                 # Not the wrapped model: it waits for all ranks at each pass, and they have different numbers.
-                logits = self.bare(input_ids=ids.to(device), attention_mask=mask.to(device)).logits.float()
+                logits = self.bare(input_ids=ids, attention_mask=mask).logits.float()
             targets = torch.from_numpy(truth[part]).to(device)
             total += torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
             predicted[part] = logits.argmax(dim=1)
@@ -222,6 +230,8 @@ class FineTuning:
         path, came = self.work / "state.pt", int.from_bytes(os.pread(self._marker, 8, 0))
         if not path.is_file():
             self.state["redone"] = came
+            if self.job.begins_fitted:
+                self._fit_head()
             return
         kept = torch.load(path, map_location=self.accelerator.device, weights_only=True)
         self.bare.load_state_dict(kept["model"])
@@ -233,6 +243,36 @@ class FineTuning:
             torch.set_rng_state(kept["random"].cpu())
         else:
             torch.manual_seed(self.job.parameters.seed + self.resumed_from * self.ranks + self.rank)
+
+    def _fit_head(self) -> None:
+        """Let the head begin as a logistic regression on what the encoder says before it learns."""
+        chosen = np.random.default_rng(self.job.parameters.seed).permutation(len(self.train))[:_MOST_PROBED]
+        documents = [self.train[i] for i in chosen]
+        head = last_linear(self.bare, len(self.job.labels))
+        features = np.zeros((len(documents), head.in_features), np.float32)
+        seen: list[torch.Tensor] = []
+        hook = head.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+        self.bare.eval()
+        for part, ids, mask in self._by_length(documents):
+            with torch.inference_mode(), self.accelerator.autocast():
+                self.bare(input_ids=ids, attention_mask=mask)
+            features[part] = seen.pop().float().cpu().numpy()
+        hook.remove()
+        fitted = probed(features, self.targets[chosen], self.weights.cpu())
+        head.load_state_dict(fitted.state_dict())
+        for weight in head.parameters():
+            broadcast(weight.data)
+
+    def _by_length(
+        self, documents: Sequence[NDArray[np.int64]]
+    ) -> Iterator[tuple[list[int], torch.Tensor, torch.Tensor]]:
+        """Batches of documents of like length: their places, token ids and mask on the device."""
+        order = sorted(range(len(documents)), key=lambda i: len(documents[i]))
+        size = max(1, _EVALUATED_TOKENS // len(documents[order[-1]]))
+        for start in range(0, len(order), size):
+            part = order[start : start + size]
+            ids, mask = pad([documents[i] for i in part], self.job.pad_id)
+            yield part, ids.to(self.accelerator.device), mask.to(self.accelerator.device)
 
     def _finish(self) -> None:
         if not self.accelerator.is_main_process:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from trainer.parameters import Parameters, read_parameters
+from trainer.pooling import pools_by_mean
 from trainer.work import write_whole
 
 
@@ -38,6 +39,11 @@ class Job:
     pad_id: int
     parameters: Parameters
     rows: list[int] | None = None
+
+    @property
+    def begins_fitted(self) -> bool:
+        """Whether a new head is fitted on sentence embeddings before all learns."""
+        return self.rows is None and pools_by_mean(self.base)
 
 
 def open_job(job: Job, work: Path, description: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from classifier.cleaning import Cleaning
 from sortline.errors import TrainingError
 
-_EPOCHS, _MOST_EPOCHS = 5, 30
+_EPOCHS, _MOST_EPOCHS, _FITTED_EPOCHS = 5, 30, 3
 _LEAST_STEPS, _STEPS_A_LABEL = 200, 8
 _PATIENCE = 0.4
 
@@ -16,13 +16,15 @@ _PATIENCE = 0.4
 class Parameters(BaseModel):
     """The parameters of a run, as its row keeps them; what is not named has these defaults.
 
-    ``base_model``: None is the setting's; ``from_parent``: start from the active version instead; ``epochs``: most
-    of them, 0: as the documents ask for (`settled`); ``patience``: epochs without a better macro-F1 on validation
-    after which it stops, and the best epoch's weights are taken, 0: two fifths of the epochs; ``head_factor``: how
-    many times faster the new head learns than the pretrained layers; ``layer_decay``: how much slower each layer
-    learns than the one above it; ``warmup``: share of the steps; ``micro_batch``: documents that are computed at
-    once, gradients of a batch are added up; 0: the whole batch; ``class_weighting``: ``balanced`` lets each label
-    count alike; ``max_length``: longest window, in tokens; ``min_examples``: that a label new to the model needs.
+    A sentence encoder's head is fitted before all learns (`trainer.sentence_encoder`), so it wants fewer epochs and
+    slower steps. ``base_model``: None is the setting's; ``from_parent``: start from the active version instead;
+    ``epochs``: most of them, 0: as the documents ask for; ``learning_rate``: at its height, 0: 5e-5 for a fitted head,
+    else 1e-4; ``patience``: epochs without a better macro-F1 on validation after which it stops, and the best epoch's
+    weights are taken, 0: two fifths of the epochs; ``head_factor``: how many times faster the new head learns than the
+    pretrained layers, 0: 1 for a fitted head, else 10; ``layer_decay``: how much slower each layer learns than the one
+    above it; ``warmup``: share of the steps; ``micro_batch``: documents that are computed at once, gradients of a batch
+    are added up; 0: the whole batch; ``class_weighting``: ``balanced`` lets each label count alike; ``max_length``:
+    longest window, in tokens; ``min_examples``: that a label new to the model needs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -30,8 +32,8 @@ class Parameters(BaseModel):
     base_model: str | None = None
     from_parent: bool = False
     epochs: int = Field(0, ge=0, le=100)
-    learning_rate: float = Field(1e-4, gt=0, lt=1)
-    head_factor: float = Field(10.0, gt=0)
+    learning_rate: float = Field(0, ge=0, lt=1)
+    head_factor: float = Field(0, ge=0)
     layer_decay: float = Field(1.0, gt=0, le=1)
     batch_size: int = Field(32, ge=1, le=4096)
     micro_batch: int = Field(0, ge=0)
@@ -47,17 +49,24 @@ class Parameters(BaseModel):
     keep_near_duplicates: bool = False
     drop_rare_labels: bool = False
 
-    def settled(self, documents: int, labels: int) -> "Parameters":
-        """These with numbers for epochs and patience.
+    def settled(self, documents: int, labels: int, fitted: bool = False) -> "Parameters":
+        """These with numbers for epochs, patience, learning rate and head factor.
 
-        Five epochs, or with few documents as many as give 200 steps and 8 a label, at most 30: with a tenth of
-        banking77 (888 documents, 77 labels) five epochs reach 43 % on test where 22 reach 80 % (validation)
-        (docs/decisions/0007-training-speed.md).
+        A head that begins fitted: three epochs. Else five epochs, or with few documents as many as give 200 steps and 8
+        a label, at most 30: with a tenth of banking77 (888 documents, 77 labels) five epochs reach 43 % on test where
+        22 reach 80 % (validation) (docs/decisions/0007-training-speed.md).
         """
         steps = max(1, -(-documents // self.batch_size))
         wanted = math.ceil(max(_LEAST_STEPS, _STEPS_A_LABEL * labels) / steps)
-        epochs = self.epochs or min(_MOST_EPOCHS, max(_EPOCHS, wanted))
-        return self.model_copy(update={"epochs": epochs, "patience": self.patience or math.ceil(_PATIENCE * epochs)})
+        epochs = self.epochs or (_FITTED_EPOCHS if fitted else min(_MOST_EPOCHS, max(_EPOCHS, wanted)))
+        return self.model_copy(
+            update={
+                "epochs": epochs,
+                "patience": self.patience or math.ceil(_PATIENCE * epochs),
+                "learning_rate": self.learning_rate or (5e-5 if fitted else 1e-4),
+                "head_factor": self.head_factor or (1.0 if fitted else 10.0),
+            }
+        )
 
     @field_validator("cleaning", mode="before")
     @classmethod

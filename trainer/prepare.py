@@ -18,6 +18,7 @@ from sortline.errors import TrainingError
 from sortline.settings import Settings
 from trainer.fine_tune import Examples, Job
 from trainer.parameters import Parameters, read_parameters
+from trainer.pooling import pools_by_mean
 from trainer.publish import model_store
 from trainer.serving import label_indices
 from trainer.tokenizer import save_tokenizer, training_tokenizer
@@ -101,7 +102,7 @@ def prepare_job(
         train=_examples(tokenizer, description, data.train, data),
         validation=_examples(tokenizer, description, data.validation, data),
         pad_id=tokenizer.pad_id,
-        parameters=parameters.settled(len(data.train), len(data.labels)),
+        parameters=parameters.settled(len(data.train), len(data.labels), not row and pools_by_mean(base.folder)),
         rows=[row.get(label_id, -1) for label_id in description.label_ids] if row else None,
     )
     return job, description

@@ -12,6 +12,7 @@ from sortline.errors import TrainingError
 from sortline.logs import silence_telemetry
 from trainer.job import Examples, Job
 from trainer.parameters import Parameters
+from trainer.sentence_encoder import add_mean
 
 silence_telemetry()
 
@@ -26,6 +27,8 @@ _WORTH_TRIMMING = 0.7
 def load_trainee(job: Job) -> PreTrainedModel:
     """The encoder with a head of the job's labels, in float32; rows of the parent's head are kept.
 
+    A sentence encoder's new head reads the mean of its tokens (`trainer.sentence_encoder`).
+
     Raises:
         TrainingError: it can't be loaded.
     """
@@ -38,6 +41,8 @@ def load_trainee(job: Job) -> PreTrainedModel:
     )
     if job.rows is not None:
         _keep_rows(model, _read(job.base), job.rows)
+    if job.begins_fitted:
+        add_mean(model)
     read_first_token_only(model)
     return model
 
@@ -128,7 +133,7 @@ def _read(base: Path, **options: Any) -> PreTrainedModel:
 
 def _keep_rows(model: PreTrainedModel, parent: PreTrainedModel, rows: Sequence[int]) -> None:
     """Rows of known labels are the parent's, those of new labels (-1) are drawn as a new head's are."""
-    new, old = _last_linear(model, len(rows)), _last_linear(parent, int(parent.config.num_labels or 0))
+    new, old = last_linear(model, len(rows)), last_linear(parent, int(parent.config.num_labels or 0))
     with torch.no_grad():
         new.weight.normal_(std=getattr(model.config, "initializer_range", 0.02))
         if new.bias is not None:
@@ -140,7 +145,7 @@ def _keep_rows(model: PreTrainedModel, parent: PreTrainedModel, rows: Sequence[i
                 new.bias[i] = old.bias[row]
 
 
-def _last_linear(model: PreTrainedModel, outputs: int) -> torch.nn.Linear:
+def last_linear(model: PreTrainedModel, outputs: int) -> torch.nn.Linear:
     found = [each for each in model.modules() if isinstance(each, torch.nn.Linear) and each.out_features == outputs]
     if not found:
         raise TrainingError(f"the model's head has no layer of {outputs} labels")

@@ -18,6 +18,7 @@ import numpy as np
 import optuna
 from sqlalchemy import text
 
+from classifier.base_models import base_model_folder
 from classifier.checkpoint import SnapshotReference
 from db.queries import model_versions, snapshots, tuned_parameters
 from db.queries.labelled import labelled_documents, lock_splits
@@ -28,6 +29,7 @@ from trainer.fine_tune import Epoch, Progress, fine_tune
 from trainer.gate import macro_f1_difference
 from trainer.macro_f1 import macro_f1
 from trainer.parameters import Parameters, read_parameters
+from trainer.pooling import pools_by_mean
 from trainer.prepare import find_base, prepare_job
 from trainer.serving import label_indices
 from trainer.snapshot import read_snapshot, store_snapshot
@@ -107,7 +109,7 @@ def tune(
         before = tuned_parameters.newest(opened) or {}
     if not study.get_trials(deepcopy=False):
         for known in (before, {}):
-            study.enqueue_trial(_asked(known, data), skip_if_exists=True)
+            study.enqueue_trial(_asked(known, data, settings), skip_if_exists=True)
     objective = partial(_objective, settings, data, snapshot, base_models, trials, on_progress)
     ends = None if timeout_s is None else time.monotonic() + timeout_s
     while (have := _ended(study)) < trials:
@@ -169,9 +171,10 @@ def _data(settings: Settings, study: optuna.Study) -> tuple[TrainingData, Snapsh
     return data, SnapshotReference(id=row.id, sha256=row.sha256)
 
 
-def _asked(parameters: dict[str, Any], data: TrainingData) -> dict[str, Any]:
+def _asked(parameters: dict[str, Any], data: TrainingData, settings: Settings) -> dict[str, Any]:
     """All that is tuned, of some parameters and the defaults."""
-    settled = Parameters(**parameters).settled(len(data.train), len(data.labels))
+    base = base_model_folder(parameters.get("base_model") or settings.base_model)
+    settled = Parameters(**parameters).settled(len(data.train), len(data.labels), pools_by_mean(base))
     return {name: value for name, value in settled.model_dump().items() if name in TUNED}
 
 

@@ -78,7 +78,7 @@ def test_tuned_parameters_stand_under_what_is_asked_for(session: Session) -> Non
     other = effective_parameters(session, {"base_model": "another-model"}, "some-model")
 
     assert (asked.epochs, asked.learning_rate) == (2, 0.002)
-    assert (other.epochs, other.learning_rate) == (0, 1e-4)
+    assert (other.epochs, other.learning_rate) == (0, 0)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,28 @@
+"""How a base model was trained to make one vector of a text's tokens."""
+
+import json
+from pathlib import Path, PurePosixPath
+
+from classifier.tokens import read_config
+
+# Encoders of BERT's layers, whose head is a dense layer, tanh and a last linear one.
+_TYPES = frozenset({"bert", "camembert", "roberta", "xlm-roberta"})
+
+
+def pools_by_mean(base: Path) -> bool:
+    """Whether it is a sentence encoder whose vector is the mean of the tokens, of a type that is known here.
+
+    Sentence Transformers say so in modules.json and the folder that it names.
+    """
+    if read_config(base).get("model_type") not in _TYPES:
+        return False
+    try:
+        modules = json.loads((base / "modules.json").read_text("utf-8"))
+        paths = [each["path"] for each in modules if each["type"].rpartition(".")[2] == "Pooling"]
+        if len(paths) != 1 or ".." in PurePosixPath(paths[0]).parts:
+            return False
+        pooling = json.loads((base / paths[0] / "config.json").read_text("utf-8"))
+        asked = {key for key, value in pooling.items() if key.startswith("pooling_mode") and value is True}
+        return asked == {"pooling_mode_mean_tokens"} or pooling.get("pooling_mode") == "mean"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
