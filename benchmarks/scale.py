@@ -1,5 +1,6 @@
 """The line with ten million documents behind it: what gets slower, and what each of them takes on the disk."""
 
+import shutil
 import statistics
 import time
 from collections.abc import Callable
@@ -8,12 +9,11 @@ from typing import Any
 import httpx
 import numpy as np
 from sqlalchemy import text
-from sqlalchemy.orm import Session
 
 from benchmarks.desk import decide, reviewers
 from benchmarks.filled import TABLES, fill, incoming, prepare
 from benchmarks.model import register_stub
-from benchmarks.stack import Stack, free_port, processor, result, say, stack
+from benchmarks.stack import ROOT, Stack, free_port, processor, result, say, stack
 from benchmarks.throughput import burst
 from db.session import get_engine, session
 from worker.status import line_status
@@ -21,6 +21,7 @@ from worker.status import line_status
 _PARTS = (100, 10, 1)  # of the documents: a size for each point of the curve
 _ROUNDS, _SENT = 5, 30_000
 _DESK_S, _LOOKS = 30.0, 300
+_ROOM = 2500  # bytes of disk a document while the indexes are built
 _STUB = "benchmarks.stub:load"
 
 _SIZES = text("""
@@ -38,6 +39,10 @@ def scale(count: int = 10_000_000) -> None:
     ``intake_ratio``: documents a second with the stub classifier against those of an empty database, median of pairs
     that were measured one right after the other. ``curve`` has the figures of each size.
     """
+    if shutil.disk_usage(ROOT).free < _ROOM * count:
+        raise SystemExit(
+            f"{count:,} documents need {_ROOM * count / 1e9:.1f} GB of free disk; DOCUMENTS= makes it smaller"
+        )
     with (
         stack("scale-empty", classifier=_STUB) as empty,
         stack("scale", classifier=_STUB, web_port=free_port()) as full,
@@ -51,14 +56,12 @@ def scale(count: int = 10_000_000) -> None:
             fill(full, there + 1, size, count)
             there = size
             say(f"{size:,} documents are there ({time.monotonic() - began:.0f} s to fill)")
-            sizes = _sizes(full)
-            curve.append({"documents": size, **_figures(empty, full, tokens, f"{size}")} | {
-                "bytes_per_document": round(sum(sizes.values()) / size)})  # fmt: skip
+            bytes_of = _bytes_of(full)
+            figures = _figures(empty, full, tokens, f"{size}")
+            curve.append({"documents": size, **figures, "bytes_per_document": round(sum(bytes_of.values()))})
             say(f"{curve[-1]}")
-    result(
-        "scale", **curve[-1], bytes_of={name: round(size / count, 1) for name, size in sizes.items()}, curve=curve,
-        cpu=processor(),
-    )  # fmt: skip
+        waiting = _waiting_bytes(empty)
+    result("scale", **curve[-1], redis_bytes_per_waiting=waiting, bytes_of=bytes_of, curve=curve, cpu=processor())
 
 
 def _figures(empty: Stack, full: Stack, tokens: list[str], seed: str) -> dict[str, Any]:
@@ -91,10 +94,10 @@ def _pairs(empty: Stack, full: Stack, seed: str) -> list[tuple[float, float]]:
             with get_engine(empty.settings.postgres_url).begin() as connection:
                 connection.exec_driver_sql("TRUNCATE documents CASCADE")
             sent = incoming(_SENT, f"{seed}-{turn}")
-            rates = [burst(made, [process], sent) for made, process in (both if turn % 2 else both[::-1])]
-            found.append((rates[0], rates[1]) if turn % 2 else (rates[1], rates[0]))
+            rates = {made: burst(made, [process], sent) for made, process in both[:: 1 - 2 * (turn % 2)]}
+            found.append((rates[empty], rates[full]))
             say(
-                f"round {turn + 1}: {found[-1][0]:.0f} documents/s into the empty one, {found[-1][1]:.0f} into the full"
+                f"round {turn + 1}, documents/s: {rates[empty]:.0f} into the empty one, {rates[full]:.0f} into the full"
             )
     return found
 
@@ -102,6 +105,14 @@ def _pairs(empty: Stack, full: Stack, seed: str) -> list[tuple[float, float]]:
 def _status(made: Stack) -> None:
     with session(made.settings.postgres_url) as opened:
         line_status(opened, made.queue, made.settings)
+
+
+def _waiting_bytes(made: Stack) -> int:
+    """Memory of Redis that a document takes while it waits in its lane."""
+    made.client.flushdb()
+    made.queue.append(incoming(_SENT, "waiting"), "bulk")
+    taken: int = made.client.memory_usage(made.settings.stream("bulk"), samples=0)  # type: ignore[assignment]
+    return round(taken / _SENT)
 
 
 def _times(look: Callable[[], object]) -> list[float]:
@@ -117,8 +128,8 @@ def _share(values: list[float], percent: float) -> float:
     return round(float(np.percentile(values, percent)), 1)
 
 
-def _sizes(made: Stack) -> dict[str, int]:
-    """Bytes of each table and index that grows with the documents."""
-    opened: Session
+def _bytes_of(made: Stack) -> dict[str, float]:
+    """Bytes that each table and index has for a document, of all that grow with them."""
     with session(made.settings.postgres_url) as opened:
-        return {row[0]: row[1] for row in opened.execute(_SIZES, {"tables": list(TABLES)})}
+        count = opened.scalar(text("SELECT count(*) FROM documents")) or 1
+        return {row[0]: round(row[1] / count, 1) for row in opened.execute(_SIZES, {"tables": list(TABLES)})}
