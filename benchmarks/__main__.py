@@ -13,11 +13,13 @@ from benchmarks.live_accuracy import live_accuracy
 from benchmarks.quantise import quantise
 from benchmarks.retrain import retrain
 from benchmarks.rollback import rollback
+from benchmarks.scale import scale
 from benchmarks.search import search
 from benchmarks.throughput import intake, throughput
 from benchmarks.train import train
 from benchmarks.wait import wait
 from benchmarks.webhooks import webhooks
+from benchmarks.workers import workers
 from sortline.logs import set_up_logging, silence_telemetry
 
 LINES: dict[str, Callable[..., None]] = {
@@ -25,6 +27,7 @@ LINES: dict[str, Callable[..., None]] = {
     "quantise": quantise, "train": train, "retrain": retrain, "rollback": rollback, "desk": desk, "explain": explain,
     "label_efficiency": label_efficiency, "wait": wait, "webhooks": webhooks, "search": search,
     "live_accuracy": live_accuracy,
+    "workers": workers, "scale": scale,
 }  # fmt: skip
 _OF_ONE_SIZE = {
     "latency", "calibration", "quantise", "train", "retrain", "rollback", "explain", "label_efficiency", "wait",

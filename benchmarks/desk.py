@@ -2,8 +2,6 @@
 
 import csv
 import random
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -13,7 +11,7 @@ import httpx
 import numpy as np
 from sqlalchemy import text
 
-from benchmarks.stack import ROOT, Stack, result, say, stack
+from benchmarks.stack import ROOT, Stack, free_port, result, say, stack
 from db.models import Label, ModelVersion
 from db.queries import people
 from db.session import get_engine, session
@@ -49,7 +47,9 @@ SELECT count(*) FROM (
 
 
 @dataclass
-class _Times:
+class Times:
+    """Milliseconds that each request took, and what was said of those that failed."""
+
     next_ms: list[float] = field(default_factory=list)
     submit_ms: list[float] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
@@ -62,19 +62,13 @@ def desk(count: int = 1_000_000) -> None:
     what comes next while two documents are left. ``given_twice``: documents that two people were given though no
     second opinion was wanted.
     """
-    with stack("desk", web_port=_free_port()) as made:
+    with stack("desk", web_port=free_port()) as made:
         began = time.monotonic()
         fill(made, count)
         say(f"{count:,} documents wait ({time.monotonic() - began:.0f} s to fill)")
-        tokens = _reviewers(made)
-        log = (made.settings.data_dir / "web.log").open("ab")
-        server = subprocess.Popen([sys.executable, "-m", "web"], cwd=made.settings.data_dir, env=made.environment(),
-                                  stdout=log, stderr=subprocess.STDOUT)  # fmt: skip
-        try:
-            times, decided = _decide(made, tokens)
-        finally:
-            server.terminate()
-            server.wait(30)
+        with made.web() as base:
+            times = decide(base, reviewers(made))
+        decided = len(times.submit_ms) / _TIMED_S
         if times.wrong:
             say(f"{len(times.wrong)} requests failed: {times.wrong[0]}")
         with session(made.settings.postgres_url) as opened:
@@ -112,7 +106,8 @@ def fill(made: Stack, count: int) -> None:
             plain.exec_driver_sql(f"VACUUM ANALYZE {table}")
 
 
-def _reviewers(made: Stack) -> list[str]:
+def reviewers(made: Stack) -> list[str]:
+    """Twenty people who are signed in; the value of the cookie of each."""
     with session(made.settings.postgres_url) as opened:
         users = [people.add(opened, f"reviewer {i}", "reviewer", "benchmark") for i in range(_REVIEWERS)]
         tokens = [people.sign_in(opened, user, "benchmark") for user in users]
@@ -120,12 +115,10 @@ def _reviewers(made: Stack) -> list[str]:
     return tokens
 
 
-def _decide(made: Stack, tokens: list[str]) -> tuple[_Times, float]:
-    """All reviewers at once; the first seconds are not counted."""
-    base = f"http://127.0.0.1:{made.settings.web_port}"
-    _wait_up(base)
-    times, started = _Times(), time.perf_counter()
-    timed_from, end = started + _WARM_S, started + _WARM_S + _TIMED_S
+def decide(base: str, tokens: list[str], timed_s: float = _TIMED_S) -> Times:
+    """All reviewers at once, against the web at ``base``; the first seconds are not counted."""
+    times, started = Times(), time.perf_counter()
+    timed_from, end = started + _WARM_S, started + _WARM_S + timed_s
     threads = [
         threading.Thread(target=_review, args=(base, token, i, started, timed_from, end, times))
         for i, token in enumerate(tokens)
@@ -134,10 +127,10 @@ def _decide(made: Stack, tokens: list[str]) -> tuple[_Times, float]:
         thread.start()
     for thread in threads:
         thread.join()
-    return times, len(times.submit_ms) / _TIMED_S
+    return times
 
 
-def _review(base: str, token: str, number: int, started: float, timed_from: float, end: float, times: _Times) -> None:
+def _review(base: str, token: str, number: int, started: float, timed_from: float, end: float, times: Times) -> None:
     each = _REVIEWERS / _RATE
     held: list[tuple[int, int]] = []
     draw = random.Random(number)
@@ -159,7 +152,7 @@ def _review(base: str, token: str, number: int, started: float, timed_from: floa
             held += [(int(_value(part, _DOCUMENT)), int(_value(part, _TOKEN))) for part in page.split("<article")[1:]]
 
 
-def _send(client: httpx.Client, path: str, body: dict[str, Any], into: list[float], times: _Times) -> str:
+def _send(client: httpx.Client, path: str, body: dict[str, Any], into: list[float], times: Times) -> str:
     began = time.perf_counter()
     answer = client.post(f"/desk/{path}", json=body)
     into.append(1000 * (time.perf_counter() - began))
@@ -171,22 +164,3 @@ def _send(client: httpx.Client, path: str, body: dict[str, Any], into: list[floa
 
 def _value(page: str, name: str) -> str:
     return page.partition(name)[2].partition('"')[0]
-
-
-def _wait_up(base: str) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            if httpx.get(f"{base}/health/live").status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.1)
-    raise SystemExit("the web did not come up; see web.log in the stack's folder")
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

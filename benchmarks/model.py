@@ -56,12 +56,10 @@ def register(made: Stack, uri: str, sha256: str) -> None:
         opened.commit()
 
 
-def register_stub(made: Stack) -> None:
+def register_stub(made: Stack, uri: str = "stub:1,2") -> None:
     """Make the stub the active model version of a stack."""
     with session(made.settings.postgres_url) as opened:
         opened.add_all([Label(id=1, name="yes"), Label(id=2, name="no")])
         opened.flush()
-        opened.add(
-            ModelVersion(status="active", checkpoint_uri="stub:1,2", sha256="0", base_model="stub", label_ids=[1, 2])
-        )
+        opened.add(ModelVersion(status="active", checkpoint_uri=uri, sha256="0", base_model="stub", label_ids=[1, 2]))
         opened.commit()

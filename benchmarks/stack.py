@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 
 from db.session import get_engine
@@ -115,6 +117,26 @@ class Stack:
             command, cwd=self.settings.data_dir, env=self.environment(), stdout=log, stderr=subprocess.STDOUT
         )
 
+    @contextmanager
+    def web(self) -> Iterator[str]:
+        """The web, at the address that the block gets; its log is web.log in the stack's folder."""
+        log = (self.settings.data_dir / "web.log").open("ab")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "web"], cwd=self.settings.data_dir, env=self.environment(), stdout=log,
+            stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        base = f"http://127.0.0.1:{self.settings.web_port}"
+        deadline = time.monotonic() + 60
+        try:
+            while not _is_up(base):
+                if time.monotonic() > deadline:
+                    raise SystemExit(f"the web did not come up; see {self.settings.data_dir / 'web.log'}")
+                time.sleep(0.1)
+            yield base
+        finally:
+            process.terminate()
+            process.wait(30)
+
     def backlog(self) -> int:
         """Entries that are not done, in both lanes."""
         return sum(int(self.client.xlen(self.settings.stream(lane))) for lane in LANES)
@@ -197,6 +219,20 @@ class PeakMemory:
         self._stop.set()
         self._thread.join()
         return round(self.bytes / 2**20, 1)
+
+
+def _is_up(base: str) -> bool:
+    try:
+        return httpx.get(f"{base}/health/live").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def processor() -> str:

@@ -1,5 +1,6 @@
 """A classifier that computes nothing, to measure what the line itself can carry."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ class StubClassifier:
     """Two labels, always the first, always sure; every document in one forward pass."""
 
     checkpoint: SimpleNamespace
+    us: int = 0  # that a document takes, as on an accelerator: no core is needed for it
     parallel: int = 1
     engine: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(name="stub"))
 
@@ -29,6 +31,8 @@ class StubClassifier:
         return [ForwardBatch(list(range(len(prepared))), nothing, nothing)]
 
     def forward(self, batch: ForwardBatch) -> np.ndarray:
+        if self.us:
+            time.sleep(1e-6 * self.us * len(batch.documents))
         return np.zeros((len(batch.documents), 2), dtype=np.float32)
 
     def probabilities(self, count: int, _batches: object, _logits: object) -> np.ndarray:
@@ -42,6 +46,7 @@ class StubClassifier:
 
 
 def load(uri: str, _sha256: str | None, _settings: Settings) -> StubClassifier:
-    """The stub, whose `uri` names its two label ids: `stub:1,2`."""
-    label_ids = [int(part) for part in uri.partition(":")[2].split(",")]
-    return StubClassifier(SimpleNamespace(label_ids=label_ids, labels=["yes", "no"]))
+    """The stub, whose `uri` names its two label ids, and perhaps the microseconds a document: `stub:1,2@1000`."""
+    ids, _, us = uri.partition(":")[2].partition("@")
+    label_ids = [int(part) for part in ids.split(",")]
+    return StubClassifier(SimpleNamespace(label_ids=label_ids, labels=["yes", "no"]), int(us or 0))

@@ -2,6 +2,7 @@
 
 import signal
 import statistics
+import subprocess
 import time
 from collections.abc import Sequence
 
@@ -61,16 +62,23 @@ def line_rate(made: Stack, sent: Sequence[Document]) -> tuple[float, float]:
     with made.worker() as process:
         made.wait_ready()
         memory = PeakMemory(process.pid)
-        # The worker is stopped while the stream is filled, so that all of it is there at the first read.
-        process.send_signal(signal.SIGSTOP)
-        for start in range(0, len(sent), 1000):
-            made.queue.append(sent[start : start + 1000], "bulk")
-        process.send_signal(signal.SIGCONT)
-        began = made.wait_first_read()
-        ended = made.wait_drained()
+        rate = burst(made, [process], sent)
         peak = memory.stop()
         time.sleep(0.5)
-    return len(sent) / (ended - began), peak
+    return rate, peak
+
+
+def burst(made: Stack, workers: Sequence[subprocess.Popen[bytes]], sent: Sequence[Document]) -> float:
+    """Documents a second of warm workers on a full stream."""
+    # They are stopped while the stream is filled, so that all of it is there at the first read.
+    for worker in workers:
+        worker.send_signal(signal.SIGSTOP)
+    for start in range(0, len(sent), 1000):
+        made.queue.append(sent[start : start + 1000], "bulk")
+    for worker in workers:
+        worker.send_signal(signal.SIGCONT)
+    began = made.wait_first_read()
+    return len(sent) / (made.wait_drained() - began)
 
 
 def _by_hand(made: Stack, checkpoint: str) -> float:

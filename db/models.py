@@ -162,7 +162,13 @@ class Prediction(Table):
     __table_args__ = (
         CheckConstraint("kind IN ('live', 'rescore', 'shadow')", name="kind"),
         CheckConstraint("decision IN ('accept', 'review')", name="decision"),
-        Index("ix_predictions_created_at", "created_at", postgresql_using="brin"),
+        # Summarised as it grows: ranges that are not are all read by whoever asks for the last minute.
+        Index(
+            "ix_predictions_created_at",
+            "created_at",
+            postgresql_using="brin",
+            postgresql_with={"autosummarize": True},
+        ),
         Index("ix_predictions_label_id", "label_id", "document_id"),
         Index("ix_predictions_shadow", "model_version_id", "document_id", postgresql_where=sql("kind = 'shadow'")),
     )
@@ -307,8 +313,10 @@ class Review(Table):
         Index("ix_reviews_proposed_label", "id", postgresql_where=sql("proposed_label IS NOT NULL")),
         Index("uq_reviews_lease_token", "lease_token", unique=True, postgresql_where=sql("lease_token IS NOT NULL")),
         Index("ix_reviews_supersedes_id", "supersedes_id", postgresql_where=sql("supersedes_id IS NOT NULL")),
-        Index("ix_reviews_created_at", "created_at", postgresql_using="brin"),
         Index("ix_reviews_audited", "created_at", postgresql_where=sql("sampling_probability IS NOT NULL")),
+        Index(
+            "ix_reviews_created_at", "created_at", postgresql_using="brin", postgresql_with={"autosummarize": True}
+        ),
         Index(
             "ix_reviews_again", "reason", "created_at", postgresql_where=sql("reason IN ('overlap', 'repeat')")
         ),

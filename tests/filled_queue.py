@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from db.models import Document, Label, ModelVersion, Prediction, QueueItem
@@ -84,3 +84,27 @@ def add_document(
 def unlike(i: int) -> str:
     """A text that is unlike those of other numbers."""
     return " ".join(WORDS[(i * 7 + j * j) % len(WORDS)] + str(i * 31 + j) for j in range(6))
+
+
+def add_many(session: Session, count: int, analysed: bool = True) -> None:
+    """As many dead letters, and documents that wait as doubtful; nothing is predicted of them."""
+    session.execute(
+        text("""
+        INSERT INTO documents (source, external_id, content_hash, text, lane)
+        SELECT 'many', i, sha256(CAST(CAST(i AS text) AS bytea)), 'card', 'bulk' FROM generate_series(1, :count) i
+        """),
+        {"count": count},
+    )
+    session.execute(
+        text("INSERT INTO queue_items (document_id, reason, score) SELECT id, 'doubtful', 0 FROM documents")
+    )
+    session.execute(
+        text("""
+        INSERT INTO dead_letters (lane, entry_id, reason, detail, raw, attempts)
+        SELECT 'bulk', i || '-0', 'failed', 'made', '', 5 FROM generate_series(1, :count) i
+        """),
+        {"count": count},
+    )
+    for table in ("queue_items", "dead_letters") if analysed else ():
+        session.execute(text(f"ANALYZE {table}"))
+    session.commit()

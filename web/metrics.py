@@ -81,10 +81,11 @@ def _postgres(opened: Session, settings: Settings) -> Iterator[Metric]:
     version = model_versions.active(opened)
     unsent, oldest_s = outbox.unsent(opened)
     yield _gauge("sortline_postgres_up", "Whether this web reaches Postgres", 1)
-    yield _gauge("sortline_dead_letters", "Dead letters not requeued", dead_letters.count(opened))
+    yield _gauge("sortline_dead_letters", "Dead letters not requeued", dead_letters.count(opened).rows)
     yield _gauge("sortline_predictions_per_second", "Over the last minute", predictions_per_s(opened))
     yield _gauge("sortline_active_model_version", "0: none", version.id if version else 0)
-    waiting = dict.fromkeys(queue_items.REASONS, 0) | queue_items.waiting(opened)
+    found = {reason: each.rows for reason, each in queue_items.waiting(opened).items()}
+    waiting = dict.fromkeys(queue_items.REASONS, 0) | found
     yield _gauge("sortline_queue", "Documents that wait for a person", waiting, "reason")
     yield _gauge("sortline_outbox_unsent", "Events that wait to leave", unsent)
     yield _gauge("sortline_outbox_oldest_seconds", "Age of the oldest of them", oldest_s)

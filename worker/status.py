@@ -12,21 +12,24 @@ from worker.queue import DocumentQueue
 
 
 def line_status(session: Session, queue: DocumentQueue, settings: Settings) -> dict[str, Any]:
-    """The figures of `sortline status --json`, without URLs.
+    """The figures of `sortline status --json`, without URLs; ``estimated`` names those that were not counted.
 
     Raises:
         ServerUnreachableError: Redis is away.
     """
     states = {lane: queue.lane(lane) for lane in LANES}
     version = model_versions.active(session)
+    dead, waiting = dead_letters.count(session), queue_items.waiting(session)
+    figures = {"dead": dead, **{f"queue.{reason}": each for reason, each in waiting.items()}}
     found = {
         "lanes": {lane: {"backlog": s.backlog, "oldest_s": s.oldest_s} for lane, s in states.items()},
         "pending": sum(state.pending for state in states.values()),
-        "dead": dead_letters.count(session),
+        "dead": dead.rows,
         "rate": predictions_per_s(session),
         "active_model": version.id if version else None,
         "workers": queue.workers(),
-        "queue": queue_items.waiting(session),
+        "queue": {reason: each.rows for reason, each in waiting.items()},
+        "estimated": [name for name, each in figures.items() if not each.exact],
         "training": _training(session, settings),
     }
     return found | {"alarms": [alarm._asdict() for alarm in alarms(Now(session, queue, settings, found))]}

@@ -8,8 +8,12 @@ from sqlalchemy import Select, func, select, text, update
 from sqlalchemy.orm import Session, defer
 
 from db.models import AuditEvent, DeadLetter
+from db.queries import counts
+from db.queries.counts import Count
 from sortline.errors import NotFoundError
 
+_NOT_REQUEUED = "SELECT FROM dead_letters WHERE requeued_at IS NULL"
+_COUNT = text(f"SELECT count(*) FROM ({_NOT_REQUEUED} LIMIT :most) few")  # noqa: S608 - of constants alone
 # Ids rise with time: only what is newer is read, from the end, however many there are.
 _NEWER = """
 FROM dead_letters WHERE id > coalesce((
@@ -21,9 +25,9 @@ SELECT date_bin('1 day', created_at, TIMESTAMPTZ '2001-01-01 00:00Z') AS day, co
 """)
 
 
-def count(session: Session) -> int:
-    """Dead letters that were not requeued."""
-    return session.scalar(select(func.count()).select_from(DeadLetter).where(DeadLetter.requeued_at.is_(None))) or 0
+def count(session: Session) -> Count:
+    """Dead letters that were not requeued: counted up to 10,000, estimated beyond."""
+    return counts.known(session, session.scalar(_COUNT, {"most": counts.MOST}) or 0, _NOT_REQUEUED)
 
 
 def reasons(session: Session) -> dict[str, int]:

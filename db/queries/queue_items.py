@@ -11,6 +11,8 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from db.queries import counts
+from db.queries.counts import Count
 from sortline.errors import NotFoundError
 
 REASONS = ("doubtful", "audit", "flag", "label_error", "drift", "overlap", "repeat", "shadow")
@@ -34,7 +36,6 @@ ON CONFLICT (document_id) DO UPDATE SET note = excluded.note, turn = 0, not_for 
   not_before = NULL, reason = CASE WHEN queue_items.reason = 'audit' THEN 'audit' ELSE 'flag' END,
   score = CASE WHEN queue_items.reason = 'audit' THEN queue_items.score ELSE 0 END
 """)
-_WAITING = text("SELECT reason, count(*) FROM queue_items GROUP BY reason")
 
 _FREE = """
 (lease_until IS NULL OR lease_until <= now()) AND (only_for IS NULL OR only_for = :user_id)
@@ -119,6 +120,7 @@ FROM queue_items JOIN documents ON documents.id = document_id LEFT JOIN LATERAL 
   ORDER BY predictions.created_at DESC, model_version_id DESC LIMIT 1) said ON true
 WHERE queue_items.document_id = ANY(:ids) AND leased_to = :user_id ORDER BY lease_token
 """)
+_OF_REASON = "SELECT FROM queue_items WHERE reason = :reason"
 _WAITING_UP_TO = text("""
 SELECT reason, (
   SELECT count(*) FROM (SELECT FROM queue_items WHERE queue_items.reason = reasons.reason LIMIT :most) counted)
@@ -179,11 +181,6 @@ def flag(session: Session, document_id: int, note: str | None) -> None:
     done = session.execute(_FLAG, {"document_id": document_id, "note": note})
     if not done.rowcount:  # type: ignore[attr-defined]
         raise NotFoundError("the document was erased meanwhile")
-
-
-def waiting(session: Session) -> dict[str, int]:
-    """How many documents wait for a person, by reason."""
-    return {reason: int(count) for reason, count in session.execute(_WAITING)}
 
 
 def first(
@@ -262,6 +259,12 @@ def renew(session: Session, user_id: int, tokens: Sequence[int], seconds: float)
 def leased(session: Session, user_id: int, ids: Sequence[int]) -> list[Leased]:
     """What a reviewer has before them, of these documents, in the order in which they got them."""
     return [Leased(*row) for row in session.execute(_LEASED, {"user_id": user_id, "ids": list(ids)})]
+
+
+def waiting(session: Session) -> dict[str, Count]:
+    """How many documents wait for a person, by reason: counted up to 10,000 of each, estimated beyond."""
+    counted = waiting_up_to(session, counts.MOST)
+    return {reason: counts.known(session, count, _OF_REASON, reason=reason) for reason, count in counted.items()}
 
 
 def waiting_up_to(session: Session, most: int) -> dict[str, int]:

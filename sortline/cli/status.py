@@ -71,6 +71,10 @@ def _training(training: dict[str, Any]) -> str:
     return said
 
 
+def _about(found: dict[str, Any], figure: str) -> str:
+    return "about " if figure in found["estimated"] else ""
+
+
 def _print(found: dict[str, Any]) -> None:
     console = Console(soft_wrap=True, highlight=False)
     lanes = Table("lane", "backlog", "oldest", box=None)
@@ -78,12 +82,15 @@ def _print(found: dict[str, Any]) -> None:
         oldest = "" if state["oldest_s"] is None else f"{state['oldest_s']:,.1f} s"
         lanes.add_row(lane, f"{state['backlog']:,}", oldest)
     console.print(lanes)
-    console.print(f"pending {found['pending']:,}, dead letters {found['dead']:,}")
+    console.print(f"pending {found['pending']:,}, dead letters {_about(found, 'dead')}{found['dead']:,}")
     console.print(f"{found['rate']:,.1f} documents/s in the last minute")
     console.print(f"active model version {found['active_model'] or 'none'}")
     console.print(escape(_training(found["training"])))
     if found["queue"]:
-        waiting_for = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in found["queue"].items())
+        waiting_for = ", ".join(
+            f"{_about(found, f'queue.{reason}')}{count:,} {reason.replace('_', ' ')}"
+            for reason, count in found["queue"].items()
+        )
         console.print(f"waiting for a person: {waiting_for}")
     for worker in found["workers"]:
         model = worker["model_version"]

@@ -37,7 +37,7 @@ def bury(session: Session, i: int, reason: str = "failed", text: bytes = b"hello
 
 def waiting(session: Session) -> int:
     session.rollback()
-    return dead_letters.count(session)
+    return dead_letters.count(session).rows
 
 
 @pytest.fixture

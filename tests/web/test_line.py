@@ -1,5 +1,6 @@
 """The page on the line: what strangers and people see of it, what is counted, and what it says of a server away."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,7 +9,7 @@ import httpx
 import orjson
 import pytest
 import redis
-from filled_queue import add_document, add_labels
+from filled_queue import add_document, add_labels, add_many
 from sqlalchemy.orm import Session
 
 from db.models import Prediction
@@ -90,3 +91,15 @@ def test_a_value_is_made_once_and_so_is_its_error() -> None:
         with pytest.raises(AwayError):
             failing.get()
     assert len(made) == 2
+
+
+def test_what_was_not_counted_is_said_to_be_about_so_many(
+    web: httpx.Client, session: Session, sortline: Callable[..., Any]
+) -> None:
+    add_many(session, 10_500)
+
+    page, told, said = web.get("/").text, json.loads(sortline("status", "--json").stdout), sortline("status").stdout
+
+    assert told["estimated"] == ["dead", "queue.doubtful"]
+    assert "about 10,500 <small>waiting" in page and "about 10,500 <small>kept" in page
+    assert "about 10,500 doubtful" in said and "dead letters about 10,500" in said
