@@ -1,0 +1,173 @@
+"""How often does the look for drift alarm on traffic that stays as it is, and how soon on traffic that does not?"""
+
+import csv
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.stack import result, say
+from benchmarks.texts import BANKING77, training_files
+from classifier.base_models import base_model_folder
+from db.queries.drift import CHARS, Answered
+from sortline.settings import DEFAULT_BASE_MODEL, Settings
+from trainer import drift
+from trainer.drift import Figures, Matrix
+from trainer.drift_look import EVERY_S, REFERENCE, figures, level_of_a_look
+from trainer.label_errors import sentence_embeddings
+
+_MONTHS = 24
+_LOOKS_A_DAY = round(24 * 3600 / EVERY_S)
+_SHIFTS, _DIVISIONS = 100, 5
+_SHARE = 0.1  # of the traffic, on the new topic
+_STEP = 25  # documents between two looks at shifted traffic
+_MOST = 3000
+_SETTINGS = Settings(_env_file=None)
+
+Indices = NDArray[np.int64]
+
+
+def drift_line() -> None:
+    """`drift`: looks as housekeeping takes them, on texts that no model saw; the classifier is a logistic regression.
+
+    It is trained on embeddings of a third of the texts; the other thirds are its held-out documents and the pool
+    that traffic is drawn from, anew with replacement for each look. ``false_alarms_per_month``: alarms on that pool,
+    each look of a month on 1,000 documents of their own, over 24 months, half of them with other thirds.
+    ``documents_to_detection``: median number of documents, from the first one of a new topic at a tenth of the
+    traffic (titles of AG News, which are as short as the others), until a look alarms; ``_p90`` the same for nine of
+    ten shifts. ``by_embeddings`` and ``without_embeddings``: the median by that stream alone, and without it.
+    """
+    began = time.monotonic()
+    world = _world()
+    alarms = looks = 0
+    for half in range(2):
+        division = _divide(world, seed=half)
+        alarmed, taken = _stable(division, _MONTHS // 2)
+        alarms, looks = alarms + alarmed, looks + taken
+        say(f"{alarms} alarms in {looks:,} looks at stable traffic")
+    divisions = [_divide(world, seed=100 + number) for number in range(_DIVISIONS)]
+    found = [_shifted(divisions[number % _DIVISIONS], number) for number in range(_SHIFTS)]
+    every, alone, rest = (np.array([each[i] for each in found]) for i in range(3))
+    result(
+        "drift",
+        false_alarms_per_month=round(alarms / _MONTHS, 3),
+        documents_to_detection=int(np.median(every)),
+        documents_to_detection_p90=int(np.quantile(every, 0.9)),
+        by_embeddings=int(np.median(alone)),
+        without_embeddings=int(np.median(rest)),
+        missed=int((every >= _MOST).sum()),
+        months=_MONTHS,
+        looks_a_day=_LOOKS_A_DAY,
+        shifts=_SHIFTS,
+        budget=_SETTINGS.drift_false_alarms,
+        margin=_SETTINGS.drift_margin,
+        new_topic="AG News titles" if (BANKING77 / "ag_news_test.csv").is_file() else "a third of the sample's labels",
+        seconds=round(time.monotonic() - began, 1),
+    )
+
+
+@dataclass(frozen=True)
+class _World:
+    """Texts with embeddings (n, width) and labels (n,); ``is_new``: of the new topic, which has no label."""
+
+    texts: list[str]
+    embeddings: Matrix
+    labels: Indices
+    is_new: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class _Division:
+    """Figures of held-out documents, of the pool of stable traffic, and of the new topic."""
+
+    held_out: Figures
+    pool: Figures
+    new: Figures
+    label_ids: list[int]
+    draw: np.random.Generator
+
+
+def _world() -> _World:
+    rows: list[tuple[str, str]] = []
+    for path, _ in training_files():
+        with path.open(encoding="utf-8", newline="") as file:
+            rows += [(row["text"], row.get("label") or row["category"]) for row in csv.DictReader(file)]
+    names = sorted({label for _, label in rows})
+    labels = np.array([names.index(label) for _, label in rows])
+    is_new = np.zeros(len(rows), np.bool_)
+    news = BANKING77 / "ag_news_test.csv"
+    if news.is_file():
+        with news.open(encoding="utf-8", newline="") as file:
+            titles = [row[1] for row in csv.reader(file)][:3000]
+        rows += [(title, "") for title in titles]
+        labels = np.concatenate([labels, np.full(len(titles), -1)])
+        is_new = labels == -1
+    else:
+        is_new = labels >= len(names) * 2 // 3
+    texts = [text for text, _ in rows]
+    say(f"embedding {len(texts):,} texts (about a minute)")
+    quiet = _SETTINGS.model_copy(update={"device": "cpu"})
+    return _World(texts, sentence_embeddings([t[:CHARS] for t in texts], base_model_folder(DEFAULT_BASE_MODEL), quiet),
+                  labels, is_new)  # fmt: skip
+
+
+def _divide(world: _World, seed: int) -> _Division:
+    from sklearn.linear_model import LogisticRegression
+
+    draw = np.random.default_rng(seed)
+    known = draw.permutation(np.flatnonzero(~world.is_new))
+    training, held_out, pool = np.array_split(known, 3)
+    model = LogisticRegression(C=10.0, max_iter=100, tol=1e-2)
+    model.fit(world.embeddings[training], world.labels[training])
+    anchors = world.embeddings[training[:REFERENCE]]
+    words = drift.known_words(world.texts[i] for i in training[:5000])
+
+    def of(chosen: Indices) -> Figures:
+        probabilities = model.predict_proba(world.embeddings[chosen])
+        best = model.classes_[probabilities.argmax(axis=1)]
+        answered = [
+            Answered(int(i), world.texts[i][:CHARS], len(world.texts[i]), int(label), float(confidence))
+            for i, label, confidence in zip(chosen, best, probabilities.max(axis=1), strict=True)
+        ]
+        return figures(answered, words, world.embeddings[chosen], anchors)
+
+    return _Division(
+        of(held_out[:REFERENCE]), of(pool), of(np.flatnonzero(world.is_new)), model.classes_.tolist(), draw
+    )
+
+
+def _stable(division: _Division, months: int) -> tuple[int, int]:
+    """Alarms, and looks. Each look is independent of the others, which is more alarms at once than a month has."""
+    looks = months * 30 * _LOOKS_A_DAY
+    count, alarms = len(division.pool.length), 0
+    for _ in range(looks):
+        weeks = division.pool.picked(division.draw.integers(count, size=REFERENCE))
+        traffic = division.pool.picked(division.draw.integers(count, size=drift.WINDOWS[-1]))
+        alarms += bool(_look({"training": division.held_out, "weeks": weeks}, traffic, division.label_ids))
+    return alarms, looks
+
+
+def _shifted(division: _Division, seed: int) -> tuple[int, int, int]:
+    """Documents from a shift to its alarm: by all streams, by embeddings alone, and without them; 3,000: none."""
+    draw = np.random.default_rng(seed)
+    old = division.pool.picked(draw.integers(len(division.pool.length), size=REFERENCE + _MOST + drift.WINDOWS[-1]))
+    weeks = old.picked(np.arange(REFERENCE))
+    line = old.picked(np.arange(REFERENCE, len(old.length)))  # the oldest document first
+    is_new = (draw.random(len(line.length)) < _SHARE) & (np.arange(len(line.length)) >= drift.WINDOWS[-1])
+    new = division.new.picked(draw.integers(len(division.new.length), size=len(line.length)))
+    line = Figures(*(np.where(is_new, theirs, ours) for ours, theirs in zip(line, new, strict=True)))
+    first: dict[str, int] = {}
+    for seen in range(_STEP, _MOST, _STEP):
+        last = drift.WINDOWS[-1] + seen
+        traffic = line.picked(np.arange(last - 1, last - 1 - drift.WINDOWS[-1], -1))
+        for each in _look({"training": division.held_out, "weeks": weeks}, traffic, division.label_ids):
+            first.setdefault("by" if each.stream == "embedding" else "without", seen)
+        if len(first) == 2:
+            break
+    by, without = first.get("by", _MOST), first.get("without", _MOST)
+    return min(by, without), by, without
+
+
+def _look(references: dict[str, Figures], traffic: Figures, label_ids: list[int]) -> list[drift.Moved]:
+    return drift.moved(references, traffic, label_ids, level_of_a_look(_SETTINGS), _SETTINGS.drift_margin)
