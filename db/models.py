@@ -632,6 +632,18 @@ class DriftReference(Table):
     confidences: Mapped[list[float]] = mapped_column(ARRAY(REAL), comment="of document_ids")
 
 
+class DriftLook(Table):
+    """A look for drift and what came of it; without an end after a quarter of an hour its process has died."""
+
+    __tablename__ = "drift_looks"
+
+    id: Mapped[int] = _id(Integer)
+    began_at: Mapped[datetime] = _now()
+    ended_at: Mapped[datetime | None]
+    failed: Mapped[bool] = mapped_column(server_default=sql("false"))
+    said: Mapped[str | None] = mapped_column(comment="what came of it, for people")
+
+
 class Incident(Table):
     """Something that people must look at, from its alarm to its end; one of a kind is open at most."""
 

@@ -7,9 +7,10 @@ priority, and ends itself when it takes too long.
 import logging
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from sqlalchemy.exc import DBAPIError
@@ -21,10 +22,10 @@ from db.queries import drift as queries
 from db.queries import incidents, labels, model_versions, queue_items
 from db.queries.drift import Answered, Audited
 from db.session import session
-from sortline.errors import CheckpointError, ConflictError, SortlineError, TransientError
+from sortline.errors import CheckpointError, SortlineError
 from sortline.logs import set_up_logging, silence_telemetry
 from sortline.settings import Settings, get_settings
-from trainer import drift, trigger
+from trainer import drift
 from trainer.drift import Figures, Matrix
 from trainer.publish import model_store
 
@@ -32,7 +33,6 @@ log = logging.getLogger(__name__)
 
 EVERY_S = 3600.0
 _MONTH_S = 30 * 24 * 3600.0
-_MOST_S = 900  # of a look
 REFERENCE = 2000  # documents of each reference, and training texts
 _LEAST_REFERENCE = 300
 _WEEKS = (timedelta(days=28), timedelta(days=1))  # last weeks: from, to
@@ -43,23 +43,41 @@ _DOUBT = 0.05
 _FIRST_AUDITS = 200
 
 
-def look(settings: Settings) -> int | None:
-    """Look once: open an incident, or see whether the open one may be closed; returns the id of a new one.
+class Outcome(NamedTuple):
+    """What came of a look, in words; ``incident_id``: of the one that it opened."""
+
+    said: str
+    incident_id: int | None = None
+
+
+def look(settings: Settings) -> Outcome:
+    """Look once, and keep what came of it: open an incident, or see whether the open one may be closed.
 
     Raises:
+        CheckpointError, TrainingError: the encoder can't be had.
         TransientError: Postgres can't be reached.
     """
     with session(settings.postgres_url) as opened:
-        version = model_versions.active(opened)
-        if version is None:
-            return None
-        now = next((each for each in incidents.open(opened) if each.kind == incidents.DRIFT), None)
-        if now is not None:
-            _follow(opened, settings, now, version)
-            return None
-        incident_id = _look(opened, settings, version)
+        look_id = queries.begin_look(opened)
         opened.commit()
-        return incident_id
+        try:
+            outcome = _outcome(opened, settings)
+        except SortlineError as error:
+            opened.rollback()
+            queries.end_look(opened, look_id, str(error), failed=True)
+            opened.commit()
+            raise
+        queries.end_look(opened, look_id, outcome.said)
+        opened.commit()
+        return outcome
+
+
+def _outcome(opened: Session, settings: Settings) -> Outcome:
+    version = model_versions.active(opened)
+    if version is None:
+        return Outcome("No model version is active.")
+    now = next((each for each in incidents.open(opened) if each.kind == incidents.DRIFT), None)
+    return _look(opened, settings, version) if now is None else _follow(opened, now, version)
 
 
 def level_of_a_look(settings: Settings) -> float:
@@ -103,11 +121,11 @@ def shown_good(audits: Sequence[Audited], wanted: float) -> str | None:
     )
 
 
-def _look(opened: Session, settings: Settings, version: ModelVersion) -> int | None:
+def _look(opened: Session, settings: Settings, version: ModelVersion) -> Outcome:
     before = [each for each in incidents.of_version(opened, incidents.DRIFT, version.id) if each.closed_at]
     traffic = _traffic(opened, version)
     if len(traffic) < drift.LEAST:
-        return None
+        return Outcome(f"Nothing new, or fewer than {drift.LEAST} documents of model version {version.id} yet.")
     training, held_out = queries.frozen(opened, version.id)
     weeks = _weeks(opened, version, before, traffic[-1].document_id)
     references = {
@@ -116,8 +134,7 @@ def _look(opened: Session, settings: Settings, version: ModelVersion) -> int | N
         if len(each) >= _LEAST_REFERENCE
     }  # fmt: skip
     if not references:
-        log.info("no look for drift: neither held-out documents nor enough traffic of the last weeks to compare with")
-        return None
+        return Outcome("Neither held-out documents nor enough traffic of the last weeks to compare with yet.")
     names = {label.id: label.name for label in labels.listing(opened)}
     opened.commit()  # nothing is held while embeddings are computed
     now, then = _all_figures(settings, version, training, traffic, references)
@@ -129,9 +146,13 @@ def _look(opened: Session, settings: Settings, version: ModelVersion) -> int | N
     )
     moved = drift.moved(then, now, version.label_ids, level_of_a_look(settings), settings.drift_margin, accepted)
     if not moved:
-        return None
+        return Outcome(f"{len(traffic):,} documents were compared with {_named(references)}: nothing has moved.")
     chosen = [traffic[i] for i in drift.evidence(moved, now, len(traffic))]
     return _open(opened, version, moved, chosen, names)
+
+
+def _named(references: Iterable[str]) -> str:
+    return " and ".join({"training": "the training snapshot", "weeks": "the weeks before"}[each] for each in references)
 
 
 def _traffic(opened: Session, version: ModelVersion) -> list[Answered]:
@@ -191,7 +212,7 @@ def _encoder(settings: Settings, version: ModelVersion) -> Path:
 
 def _open(
     opened: Session, version: ModelVersion, moved: list[drift.Moved], chosen: list[Answered], names: dict[int, str]
-) -> int | None:
+) -> Outcome:
     """Open the incident, with its evidence in the desk's queue; the caller commits."""
     wanted = queries.undecided(opened, [each.document_id for each in chosen])[:_EVIDENCE]
     words = [drift.in_words(each, names) for each in moved]
@@ -203,7 +224,7 @@ def _open(
     }
     incident_id = incidents.begin(opened, incidents.DRIFT, version.id, max(each.by for each in moved), evidence)
     if incident_id is None:
-        return None
+        return Outcome("Another look opened an incident meanwhile.")
     said, note = {each.document_id: each.label_id for each in chosen}, f"Evidence of incident {incident_id}."
     items = [
         {"document_id": id_, "score": float(place), "label_id": said[id_], "note": note}
@@ -211,32 +232,19 @@ def _open(
     ]
     queue_items.add(opened, items, "drift")
     log.warning("incident %d: the traffic has moved: %s", incident_id, " ".join(words))
-    return incident_id
+    return Outcome(f"Incident {incident_id} was opened.", incident_id)
 
 
-def _follow(opened: Session, settings: Settings, incident: Incident, version: ModelVersion) -> None:
-    """Close an incident on measured accuracy; start a training when its evidence is decided, if settings say so."""
+def _follow(opened: Session, incident: Incident, version: ModelVersion) -> Outcome:
+    """Close an incident when measured accuracy shows that the answers are good."""
     wanted = version.metrics.get("test", {}).get("accuracy", 1.0) - _ACCURACY_MARGIN
     after = incident.evidence.get("newest_document_id", 0)
     good = shown_good(queries.audited(opened, version.id, after), wanted)
-    if good is not None:
-        incidents.close(
-            opened, incident.id, "beat", f"{good}; {_percent(wanted)} is enough for model version {version.id}"
-        )
-        opened.commit()
-        log.warning("incident %d is closed: %s", incident.id, good)
-        return
-    evidence = incident.evidence
-    decided = evidence.get("document_ids") and not queries.still_waiting(opened, evidence["document_ids"])
-    if not settings.drift_trains or not decided or "training_run_id" in evidence:
-        return
-    try:
-        run = trigger.request(opened, settings, f"drift, incident {incident.id}: its evidence is decided")
-    except (ConflictError, TransientError) as error:
-        log.warning("a training for incident %d can't be started now: %s", incident.id, error)
-        return
-    incidents.add_evidence(opened, incident.id, {"training_run_id": run.id})
-    opened.commit()
+    if good is None:
+        return Outcome(f"Incident {incident.id} is open: until it is closed no look is taken.")
+    incidents.close(opened, incident.id, "beat", f"{good}; {_percent(wanted)} is enough for model version {version.id}")
+    log.warning("incident %d is closed: %s", incident.id, good)
+    return Outcome(f"Incident {incident.id} was closed.")
 
 
 def _percent(share: float) -> str:
@@ -245,7 +253,7 @@ def _percent(share: float) -> str:
 
 def main() -> None:
     """A look of this process; it ends itself after a quarter of an hour."""
-    signal.alarm(_MOST_S)
+    signal.alarm(queries.MOST_LOOK_S)
     os.nice(19)
     settings = get_settings()
     silence_telemetry()

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
-from db.queries import dead_letters, model_versions, outbox, training_runs, webhooks
+from db.queries import dead_letters, drift, incidents, model_versions, outbox, training_runs, webhooks
 from sortline.metrics import of_others
 from sortline.settings import Settings
 from worker.queue import DocumentQueue, reaching
@@ -219,6 +219,25 @@ def _training(now: Now) -> Iterator[Alarm]:
         )
 
 
+def _drift(now: Now) -> Iterator[Alarm]:
+    for incident in incidents.open(now.session):
+        if incident.kind == incidents.DRIFT:
+            yield Alarm(
+                "SortlineDrift",
+                f"The traffic has moved (incident {incident.id}): documents come that are not like those that the "
+                "model was trained on, or not in the same shares.",
+                "The page on incidents says what has moved. Decide its evidence at the desk; train if the answers are "
+                "wrong.",
+            )
+    look = drift.last_look(now.session)
+    if now.settings.drift_false_alarms and look is not None and look.failed:
+        yield Alarm(
+            "SortlineDriftUnseen",
+            "The last look for drift failed: nobody is told when the traffic moves.",
+            "The page on incidents has the error; housekeeping needs the encoder and 2 GiB of memory.",
+        )
+
+
 LOOKS: tuple[Callable[[Now], Iterator[Alarm]], ...] = (
     _no_worker,
     _no_model,
@@ -233,6 +252,7 @@ LOOKS: tuple[Callable[[Now], Iterator[Alarm]], ...] = (
     _outbox,
     _webhooks,
     _training,
+    _drift,
 )
 
 

@@ -11,6 +11,8 @@ from sqlalchemy.orm import Session
 from db.models import DriftReference
 
 CHARS = 500  # of a text that words and embedding are taken from
+MOST_LOOK_S = 900
+_LOOKS_DAYS = 35  # what is kept
 _SCAN = 20_000  # ids of a range that are looked at one by one; of a longer range so many are drawn
 
 _COLUMNS = "document_id, left(text, :chars) AS text, length(text) AS length, label_id, confidence"
@@ -55,6 +57,26 @@ ORDER BY reviews.document_id, reviews.id
 """)
 
 
+_BEGIN = text("""
+WITH old AS (DELETE FROM drift_looks WHERE began_at < now() - make_interval(days => :days))
+INSERT INTO drift_looks DEFAULT VALUES RETURNING id
+""")
+_END = text("UPDATE drift_looks SET ended_at = clock_timestamp(), said = :said, failed = :failed WHERE id = :id")
+# What has no end, and no time left for one, has died.
+_LAST = text("""
+SELECT began_at, failed OR ended_at IS NULL AS failed, coalesce(said, 'Its process has died.') AS said
+FROM drift_looks WHERE ended_at IS NOT NULL OR began_at < now() - make_interval(secs => :most) ORDER BY id DESC LIMIT 1
+""")
+
+
+class Look(NamedTuple):
+    """A look that is over, and what came of it, for people."""
+
+    began_at: datetime
+    failed: bool
+    said: str
+
+
 class Answered(NamedTuple):
     """A document and what the model said of it; ``text``: its beginning; ``length``: of the whole text."""
 
@@ -81,6 +103,22 @@ class Audited(NamedTuple):
     review_id: int
     sampling_probability: float
     is_right: bool
+
+
+def begin_look(session: Session) -> int:
+    """Note that a look begins; returns its id."""
+    return int(session.execute(_BEGIN, {"days": _LOOKS_DAYS}).scalar_one())
+
+
+def end_look(session: Session, look_id: int, said: str, failed: bool = False) -> None:
+    """Note what came of a look."""
+    session.execute(_END, {"id": look_id, "said": said, "failed": failed})
+
+
+def last_look(session: Session) -> Look | None:
+    """The newest look that is over; one that did not end in its time has failed."""
+    row = session.execute(_LAST, {"most": MOST_LOOK_S + 60}).first()
+    return None if row is None else Look(*row)
 
 
 def freeze(

@@ -1,9 +1,10 @@
 """Queries on incidents: what people must look at, from its alarm to its end."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -11,6 +12,21 @@ from db.models import AuditEvent, Incident
 from sortline.errors import ConflictError, NotFoundError
 
 DRIFT = "drift"
+KINDS = (DRIFT,)
+_REASON = "drift, incident %d: its evidence is decided"  # a run's reason; no second one starts for the same
+
+_DECIDED = text("""
+SELECT id FROM incidents WHERE kind = :kind AND closed_at IS NULL
+AND EXISTS (SELECT FROM jsonb_array_elements(evidence -> 'document_ids') AS document (id)
+            JOIN reviews ON document_id = CAST(document.id AS bigint))
+AND NOT EXISTS (SELECT FROM jsonb_array_elements(evidence -> 'document_ids') AS document (id)
+                JOIN queue_items ON document_id = CAST(document.id AS bigint))
+AND NOT EXISTS (SELECT FROM training_runs WHERE reason = replace(:reason, '%d', CAST(incidents.id AS text)))
+""")
+_TRAININGS = text("""
+SELECT incidents.id AS incident_id, training_runs.id AS run_id FROM incidents
+JOIN training_runs ON reason = replace(:reason, '%d', CAST(incidents.id AS text))
+""")
 
 
 def begin(session: Session, kind: str, model_version_id: int, statistic: float, evidence: dict[str, Any]) -> int | None:
@@ -31,6 +47,11 @@ def open(session: Session) -> Sequence[Incident]:
     return session.scalars(select(Incident).where(Incident.closed_at.is_(None)).order_by(Incident.id.desc())).all()
 
 
+def counts(session: Session) -> dict[str, int]:
+    """How many are open, by kind."""
+    return dict.fromkeys(KINDS, 0) | dict(Counter(incident.kind for incident in open(session)))
+
+
 def of_version(session: Session, kind: str, model_version_id: int) -> Sequence[Incident]:
     """All of a kind that a model version had, newest first."""
     chosen = select(Incident).where(Incident.kind == kind, Incident.model_version_id == model_version_id)
@@ -42,10 +63,15 @@ def listing(session: Session, limit: int = 50) -> Sequence[Incident]:
     return session.scalars(select(Incident).order_by(Incident.id.desc()).limit(limit)).all()
 
 
-def add_evidence(session: Session, incident_id: int, more: dict[str, Any]) -> None:
-    """Write down more about an incident; the caller commits."""
-    values = {"evidence": Incident.evidence.concat(more)}
-    session.execute(update(Incident).where(Incident.id == incident_id).values(values))
+def reason_to_train(session: Session) -> str | None:
+    """Why a training should start: the evidence of an open incident of drift is decided, and none started for it."""
+    incident_id = session.scalar(_DECIDED, {"kind": DRIFT, "reason": _REASON})
+    return None if incident_id is None else _REASON % incident_id
+
+
+def trainings(session: Session) -> dict[int, int]:
+    """The training that was started for an incident, by the incident's id."""
+    return {row.incident_id: row.run_id for row in session.execute(_TRAININGS, {"reason": _REASON})}
 
 
 def close(session: Session, incident_id: int, actor: str, because: str) -> None:

@@ -32,6 +32,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("model_version_id", name=op.f("pk_drift_references")),
     )  # fmt: skip
     op.create_table(
+        "drift_looks",
+        sa.Column("id", sa.Integer(), sa.Identity(always=False), nullable=False),
+        sa.Column("began_at", _TIME, server_default=sa.text("now()"), nullable=False),
+        sa.Column("ended_at", _TIME, nullable=True),
+        sa.Column("failed", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("said", sa.Text(), nullable=True, comment="what came of it, for people"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_drift_looks")),
+    )
+    op.create_table(
         "incidents",
         sa.Column("id", sa.Integer(), sa.Identity(always=False), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
@@ -58,4 +67,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("incidents")
+    op.drop_table("drift_looks")
     op.drop_table("drift_references")

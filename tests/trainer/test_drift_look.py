@@ -25,9 +25,10 @@ from db.models import (
     User,
 )
 from db.queries import drift, incidents, model_versions
+from sortline.errors import SortlineError
 from sortline.settings import Settings
 from tests.conftest import environment
-from trainer import drift_look
+from trainer import drift_look, trigger
 
 _OLD = ["where", "is", "my", "card", "the", "cash", "machine", "ate", "it", "transfer", "has", "not", "arrived"]
 _NEW = ["zebra", "yacht", "quartz", "vulcan", "jigsaw"]
@@ -87,7 +88,7 @@ def version(session: Session, settings: Settings) -> ModelVersion:
 
 
 def look(settings: Settings, session: Session) -> Incident | None:
-    found = drift_look.look(settings)
+    found = drift_look.look(settings).incident_id
     session.expire_all()
     return None if found is None else session.get_one(Incident, found)
 
@@ -129,12 +130,53 @@ def test_its_evidence_waits_at_the_desk_and_it_is_opened_once(
     assert all(item.note == f"Evidence of incident {incident.id}." for item in waiting)
 
 
+def test_what_waited_as_doubtful_is_evidence_now_and_an_audit_stays_one(
+    session: Session, settings: Settings, version: ModelVersion
+) -> None:
+    shifted = add_documents(session, 600, "shifted", version, new=0.05)
+    shifted += add_documents(session, 45, "new", version, new=1.0)
+    reasons = {id_: "audit" if id_ % 3 else "doubtful" for id_ in shifted}
+    session.add_all(QueueItem(document_id=id_, reason=reason, score=0.9) for id_, reason in reasons.items())
+    session.commit()
+
+    incident = look(settings, session)
+
+    assert incident is not None
+    waiting = {item.document_id: item.reason for item in session.query(QueueItem)}
+    for id_ in incident.evidence["document_ids"]:
+        assert waiting[id_] == {"audit": "audit", "doubtful": "drift"}[reasons[id_]]
+
+
 def test_stable_traffic_opens_none(session: Session, settings: Settings, version: ModelVersion) -> None:
     add_documents(session, 700, "weeks", version, age=timedelta(days=5))
     add_documents(session, 1000, "stable", version)
 
     assert look(settings, session) is None
     assert session.query(Incident).count() == session.query(QueueItem).count() == 0
+    last = drift.last_look(session)
+    assert last is not None and not last.failed
+    assert last.said == (
+        "1,000 documents were compared with the training snapshot and the weeks before: nothing has moved."
+    )
+
+
+def test_a_look_that_fails_or_dies_is_told_of(session: Session, settings: Settings, version: ModelVersion) -> None:
+    add_documents(session, 600, "stable", version)
+    session.query(ModelVersion).update({"base_model": "/nowhere", "checkpoint_uri": "/nowhere/either"})
+    session.commit()
+    with pytest.raises(SortlineError, match="nowhere"):
+        look(settings, session)
+    last = drift.last_look(session)
+    assert last is not None and last.failed and "nowhere" in last.said
+
+    drift.end_look(session, drift.begin_look(session), "All is well.")
+    drift.begin_look(session)
+    session.commit()
+    last = drift.last_look(session)
+    assert last is not None and last.said == "All is well."  # the newest one may be under way
+    session.execute(text("UPDATE drift_looks SET began_at = now() - interval '20 minutes' WHERE ended_at IS NULL"))
+    last = drift.last_look(session)
+    assert last is not None and last.failed and "died" in last.said
 
 
 def test_without_a_frozen_reference_the_weeks_before_are_compared_with(
@@ -215,26 +257,29 @@ def test_measured_accuracy_closes_it_and_bad_accuracy_does_not(
         assert event.subject == f"incident:{incident.id}"
 
 
-@pytest.mark.parametrize("trains", [True, False])
 def test_a_training_starts_once_when_the_evidence_is_decided_if_settings_say_so(
-    session: Session, settings: Settings, version: ModelVersion, trains: bool
+    session: Session, settings: Settings, version: ModelVersion
 ) -> None:
-    settings = settings.model_copy(update={"drift_trains": trains})
+    trains = settings.model_copy(update={"drift_trains": True})
     add_documents(session, 600, "shifted", version, new=0.4)
     incident = look(settings, session)
     assert incident is not None
-    look(settings, session)
-    assert session.query(TrainingRun).count() == 0
-
-    session.query(QueueItem).delete()
+    decided, *others = incident.evidence["document_ids"]
+    session.add(Review(document_id=decided, reviewer_id=50, action="confirm", label_id=1, reason="drift"))
+    session.query(QueueItem).filter_by(document_id=decided).delete()
     session.commit()
-    look(settings, session)
-    look(settings, session)
+    assert trigger.due(session, trains) is None
 
-    runs = session.query(TrainingRun).all()
-    assert [run.reason for run in runs] == [f"drift, incident {incident.id}: its evidence is decided"] * trains
-    session.refresh(incident)
-    assert incident.evidence.get("training_run_id") == (runs[0].id if trains else None)
+    session.query(QueueItem).filter(QueueItem.document_id.in_(others)).delete()
+    session.commit()
+
+    reason = trigger.due(session, trains)
+    assert reason == f"drift, incident {incident.id}: its evidence is decided"
+    assert trigger.due(session, settings) is None
+    session.add(TrainingRun(reason=reason, state="failed"))
+    session.commit()
+    assert trigger.due(session, trains) is None
+    assert list(incidents.trainings(session)) == [incident.id]
 
 
 def test_the_first_document_since_a_time_is_found_by_bisection(session: Session) -> None:

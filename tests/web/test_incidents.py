@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 
+import httpx
 import pytest
 from filled_queue import add_document, add_labels
 from sqlalchemy.orm import Session
 
-from db.models import AuditEvent, Incident, Label, ModelVersion
-from db.queries import incidents
+from db.models import AuditEvent, Incident, Label, ModelVersion, TrainingRun
+from db.queries import drift, incidents
 
 SignIn = Callable[..., object]
 
@@ -83,4 +84,37 @@ def test_one_of_a_kind_is_open_at_most(session: Session, incident: int) -> None:
 
 
 def test_an_empty_page_says_so(sign_in_as: SignIn) -> None:
-    assert "None so far" in sign_in_as("reviewer").get("/incidents").text
+    page = sign_in_as("reviewer").get("/incidents").text
+
+    assert "No incident so far." in page
+    assert "There was no look yet." in page
+
+
+def test_what_came_of_the_last_look_is_said(sign_in_as: SignIn, session: Session) -> None:
+    drift.end_look(session, drift.begin_look(session), "<b> can't be loaded", failed=True)
+    session.commit()
+
+    page = sign_in_as("reviewer").get("/incidents").text
+
+    assert "failed: <bdi>&lt;b&gt; can&#39;t be loaded</bdi>" in page
+
+
+def test_the_training_that_it_started_is_linked(sign_in_as: SignIn, session: Session, incident: int) -> None:
+    run = TrainingRun(reason=f"drift, incident {incident}: its evidence is decided", state="failed")
+    session.add(run)
+    session.commit()
+
+    page = sign_in_as("reviewer").get("/incidents").text
+
+    assert f'<a href="/training-runs/{run.id}">' in page
+
+
+def test_the_first_page_says_so_and_shows_the_way_to_who_is_signed_in(
+    sign_in_as: SignIn, web: httpx.Client, incident: int
+) -> None:
+    for_all, for_people = web.get("/").text, sign_in_as("reviewer").get("/").text
+
+    assert f"The traffic has moved (incident {incident})" in for_all
+    assert '<a href="/incidents">' not in for_all
+    assert f"The traffic has moved (incident {incident})" in for_people
+    assert 'SortlineDrift · <a href="/incidents">' in for_people

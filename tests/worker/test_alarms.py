@@ -11,6 +11,7 @@ import redis
 from sqlalchemy.orm import Session
 
 from db.models import DeadLetter, ModelVersion, OutboxEvent, TrainingRun, Webhook
+from db.queries import drift, incidents
 from sortline.metrics import Publisher
 from sortline.settings import Settings
 from trainer.metrics import DONE_AT
@@ -143,6 +144,23 @@ def test_trainings(
     session.add(TrainingRun(reason="test", state=state, heartbeat_at=silent_min and ago(minutes=silent_min)))
 
     assert list(raised(session, settings, redis_client)) == ([name] if name else [])
+
+
+def test_traffic_that_has_moved_and_a_look_that_failed(
+    well: None, session: Session, settings: Settings, redis_client: redis.Redis
+) -> None:
+    version = session.query(ModelVersion).one()
+    incident = incidents.begin(session, incidents.DRIFT, version.id, 0.1, {})
+    assert incident is not None
+    drift.end_look(session, drift.begin_look(session), "no encoder", failed=True)
+
+    said = raised(session, settings, redis_client)
+
+    assert list(said) == ["SortlineDrift", "SortlineDriftUnseen"]
+    assert f"(incident {incident})" in said["SortlineDrift"]
+    incidents.close(session, incident, "user:ann", "a campaign")
+    without = settings.model_copy(update={"drift_false_alarms": 0.0})
+    assert raised(session, without, redis_client) == {}
 
 
 def test_a_redis_that_fills_and_forgets(

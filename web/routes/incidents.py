@@ -53,6 +53,7 @@ def _incidents(request: Request, person: Person, said: str = "", wrong: str = ""
             for each in found
             if each.closed_at is None
         }
+        runs, look = incidents.trainings(opened), drift.last_look(opened)
         waiting = {each.id: drift.still_waiting(opened, each.evidence.get("document_ids", [])) for each in found}
     return page(
         "incidents.html",
@@ -62,6 +63,9 @@ def _incidents(request: Request, person: Person, said: str = "", wrong: str = ""
         documents=documents,
         waiting=waiting,
         trains=settings.drift_trains,
+        looks=settings.drift_false_alarms > 0,
+        look=look,
+        runs=runs,
         said=said,
         wrong=wrong,
     )

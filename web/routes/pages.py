@@ -23,7 +23,7 @@ _TROUBLED = {
     "SortlineNoModel": "model", "SortlineLiveLate": "lanes", "SortlineBacklogFills": "lanes",
     "SortlineRedisFills": "lanes", "SortlineRedisForgets": "lanes", "SortlineDeadLetters": "dead",
     "SortlineHousekeepingStopped": "trainer", "SortlineTrainingFailed": "trainer",
-    "SortlineTrainingSilent": "trainer",
+    "SortlineTrainingSilent": "trainer", "SortlineDrift": "model", "SortlineDriftUnseen": "trainer",
 }  # fmt: skip
 
 
