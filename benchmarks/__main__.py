@@ -7,6 +7,7 @@ from collections.abc import Callable
 from benchmarks.calibration import calibration
 from benchmarks.desk import desk
 from benchmarks.drift import drift_line
+from benchmarks.drift_methods import drift_methods
 from benchmarks.explain import explain
 from benchmarks.label_efficiency import label_efficiency
 from benchmarks.latency import latency
@@ -24,11 +25,11 @@ LINES: dict[str, Callable[..., None]] = {
     "throughput": throughput, "intake": intake, "latency": latency, "calibration": calibration,
     "quantise": quantise, "train": train, "retrain": retrain, "rollback": rollback, "desk": desk, "explain": explain,
     "label_efficiency": label_efficiency, "wait": wait, "webhooks": webhooks, "search": search,
-    "drift": drift_line,
+    "drift": drift_line, "drift_methods": drift_methods,
 }  # fmt: skip
 _OF_ONE_SIZE = {
     "latency", "calibration", "quantise", "train", "retrain", "rollback", "explain", "label_efficiency", "wait",
-    "drift",
+    "drift", "drift_methods",
 }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.stack import result, say
-from benchmarks.texts import BANKING77, training_files
+from benchmarks.texts import BANKING77, labelled, training_files
 from classifier.base_models import base_model_folder
 from db.queries.drift import CHARS, Answered
 from sortline.settings import DEFAULT_BASE_MODEL, Settings
@@ -20,10 +20,10 @@ from trainer.label_errors import sentence_embeddings
 _TEXTS, _NEW_TEXTS = 7500, 1500
 _DIVISIONS, _MONTHS, _SHIFTS = 6, 4, 16  # months of stable traffic and shifts: of each division
 _LOOKS_A_DAY = round(24 * 3600 / EVERY_S)
-_SHARE = 0.1  # of the traffic, on the new topic
+SHARE = 0.1  # of the traffic, on the new topic
 _STEP = 25  # documents between two looks at shifted traffic
 _MOST = 3000
-_SETTINGS = Settings(_env_file=None)
+SETTINGS = Settings(_env_file=None)
 
 Indices = NDArray[np.int64]
 
@@ -40,16 +40,16 @@ def drift_line() -> None:
     that stream alone, and without it.
     """
     began = time.monotonic()
-    world = _world()
+    found = world()
     alarms = 0
-    found: list[tuple[int, int, int]] = []
+    delays: list[tuple[int, int, int]] = []
     for number in range(_DIVISIONS):
-        division = _divide(world, seed=number)
+        division = _divide(found, seed=number)
         alarms += _stable(division)
-        found += [_shifted(division) for _ in range(_SHIFTS)]
+        delays += [_shifted(division) for _ in range(_SHIFTS)]
         seconds = time.monotonic() - began
-        say(f"{alarms} alarms in {(number + 1) * _MONTHS} months, {len(found)} shifts, after {seconds:.0f} s")
-    every, alone, rest = (np.array([each[i] for each in found]) for i in range(3))
+        say(f"{alarms} alarms in {(number + 1) * _MONTHS} months, {len(delays)} shifts, after {seconds:.0f} s")
+    every, alone, rest = (np.array([each[i] for each in delays]) for i in range(3))
     result(
         "drift",
         false_alarms_per_month=round(alarms / (_DIVISIONS * _MONTHS), 3),
@@ -60,16 +60,16 @@ def drift_line() -> None:
         missed=int((every >= _MOST).sum()),
         months=_DIVISIONS * _MONTHS,
         looks_a_day=_LOOKS_A_DAY,
-        shifts=len(found),
-        budget=_SETTINGS.drift_false_alarms,
-        margin=_SETTINGS.drift_margin,
+        shifts=len(delays),
+        budget=SETTINGS.drift_false_alarms,
+        margin=SETTINGS.drift_margin,
         new_topic="AG News titles" if (BANKING77 / "ag_news_test.csv").is_file() else "a third of the sample's labels",
         seconds=round(time.monotonic() - began, 1),
     )
 
 
 @dataclass(frozen=True)
-class _World:
+class World:
     """Texts with embeddings (n, width) and labels (n,); ``is_new``: of the new topic, which has no label."""
 
     texts: list[str]
@@ -89,11 +89,9 @@ class _Division:
     draw: np.random.Generator
 
 
-def _world() -> _World:
-    rows: list[tuple[str, str]] = []
-    for path, _ in training_files():
-        with path.open(encoding="utf-8", newline="") as file:
-            rows += [(row["text"], row.get("label") or row["category"]) for row in csv.DictReader(file)]
+def world() -> World:
+    """Banking77 with titles of AG News, or the sample with a third of its labels as the new topic."""
+    rows = [each for path, _ in training_files() for each in labelled(path)]
     rows = [rows[i] for i in np.random.default_rng(0).permutation(len(rows))[:_TEXTS]]
     names = sorted({label for _, label in rows})
     labels = np.array([names.index(label) for _, label in rows])
@@ -109,33 +107,41 @@ def _world() -> _World:
         is_new = labels >= len(names) * 2 // 3
     texts = [text for text, _ in rows]
     say(f"embedding {len(texts):,} texts")
-    quiet = _SETTINGS.model_copy(update={"device": "cpu"})
-    return _World(texts, sentence_embeddings([t[:CHARS] for t in texts], base_model_folder(DEFAULT_BASE_MODEL), quiet),
+    quiet = SETTINGS.model_copy(update={"device": "cpu"})
+    return World(texts, sentence_embeddings([t[:CHARS] for t in texts], base_model_folder(DEFAULT_BASE_MODEL), quiet),
                   labels, is_new)  # fmt: skip
 
 
-def _divide(world: _World, seed: int) -> _Division:
+def thirds(found: World, seed: int) -> list[Indices]:
+    """The texts that are not of the new topic: for training, held out, and the pool of traffic."""
+    draw = np.random.default_rng(seed)
+    return np.array_split(draw.permutation(np.flatnonzero(~found.is_new)), 3)
+
+
+def _divide(found: World, seed: int) -> _Division:
     from sklearn.linear_model import LogisticRegression
 
-    draw = np.random.default_rng(seed)
-    known = draw.permutation(np.flatnonzero(~world.is_new))
-    training, held_out, pool = np.array_split(known, 3)
+    training, held_out, pool = thirds(found, seed)
     model = LogisticRegression(C=10.0, max_iter=100, tol=1e-2)
-    model.fit(world.embeddings[training], world.labels[training])
-    anchors = world.embeddings[training[:REFERENCE]]
-    words = drift.known_words(world.texts[i] for i in training[:5000])
+    model.fit(found.embeddings[training], found.labels[training])
+    anchors = found.embeddings[training[:REFERENCE]]
+    words = drift.known_words(found.texts[i] for i in training[:5000])
 
     def of(chosen: Indices) -> Figures:
-        probabilities = model.predict_proba(world.embeddings[chosen])
+        probabilities = model.predict_proba(found.embeddings[chosen])
         best = model.classes_[probabilities.argmax(axis=1)]
         answered = [
-            Answered(int(i), world.texts[i][:CHARS], len(world.texts[i]), int(label), float(confidence))
+            Answered(int(i), found.texts[i][:CHARS], len(found.texts[i]), int(label), float(confidence))
             for i, label, confidence in zip(chosen, best, probabilities.max(axis=1), strict=True)
         ]
-        return figures(answered, words, world.embeddings[chosen], anchors)
+        return figures(answered, words, found.embeddings[chosen], anchors)
 
     return _Division(
-        of(held_out[:REFERENCE]), of(pool), of(np.flatnonzero(world.is_new)), model.classes_.tolist(), draw
+        of(held_out[:REFERENCE]),
+        of(pool),
+        of(np.flatnonzero(found.is_new)),
+        model.classes_.tolist(),
+        np.random.default_rng(seed),
     )
 
 
@@ -155,7 +161,7 @@ def _shifted(division: _Division) -> tuple[int, int, int]:
     old = division.pool.picked(draw.integers(len(division.pool.length), size=REFERENCE + _MOST + drift.WINDOWS[-1]))
     weeks = old.picked(np.arange(REFERENCE))
     line = old.picked(np.arange(REFERENCE, len(old.length)))  # the oldest document first
-    is_new = (draw.random(len(line.length)) < _SHARE) & (np.arange(len(line.length)) >= drift.WINDOWS[-1])
+    is_new = (draw.random(len(line.length)) < SHARE) & (np.arange(len(line.length)) >= drift.WINDOWS[-1])
     new = division.new.picked(draw.integers(len(division.new.length), size=len(line.length)))
     line = Figures(*(np.where(is_new, theirs, ours) for ours, theirs in zip(line, new, strict=True)))
     first: dict[str, int] = {}
@@ -171,4 +177,4 @@ def _shifted(division: _Division) -> tuple[int, int, int]:
 
 
 def _look(references: dict[str, Figures], traffic: Figures, label_ids: list[int]) -> list[drift.Moved]:
-    return drift.moved(references, traffic, label_ids, level_of_a_look(_SETTINGS), _SETTINGS.drift_margin)
+    return drift.moved(references, traffic, label_ids, level_of_a_look(SETTINGS), SETTINGS.drift_margin)
