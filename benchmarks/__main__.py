@@ -11,6 +11,7 @@ from benchmarks.drift_methods import drift_methods
 from benchmarks.explain import explain
 from benchmarks.label_efficiency import label_efficiency
 from benchmarks.latency import latency
+from benchmarks.live_accuracy import live_accuracy
 from benchmarks.quantise import quantise
 from benchmarks.retrain import retrain
 from benchmarks.rollback import rollback
@@ -25,11 +26,11 @@ LINES: dict[str, Callable[..., None]] = {
     "throughput": throughput, "intake": intake, "latency": latency, "calibration": calibration,
     "quantise": quantise, "train": train, "retrain": retrain, "rollback": rollback, "desk": desk, "explain": explain,
     "label_efficiency": label_efficiency, "wait": wait, "webhooks": webhooks, "search": search,
-    "drift": drift_line, "drift_methods": drift_methods,
+    "drift": drift_line, "drift_methods": drift_methods, "live_accuracy": live_accuracy,
 }  # fmt: skip
 _OF_ONE_SIZE = {
     "latency", "calibration", "quantise", "train", "retrain", "rollback", "explain", "label_efficiency", "wait",
-    "drift", "drift_methods",
+    "drift", "drift_methods", "live_accuracy",
 }  # fmt: skip
 
 

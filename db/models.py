@@ -7,6 +7,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     DateTime,
+    Double,
     ForeignKey,
     Identity,
     Index,
@@ -167,6 +168,22 @@ class Prediction(Table):
     )
 
 
+class AnswerCount(Table):
+    """How many live predictions a version made in a day of UTC, counted by housekeeping; what is erased stays counted.
+
+    Left out are predictions on documents that were decided before: they are in no audit's draw.
+    """
+
+    __tablename__ = "answer_counts"
+
+    day: Mapped[date] = mapped_column(primary_key=True)
+    model_version_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    label_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    decision: Mapped[str] = mapped_column(primary_key=True, comment="accept or review")
+    documents: Mapped[int] = mapped_column(BigInteger)
+    confidence: Mapped[float] = mapped_column(Double, comment="the sum of theirs")
+
+
 class Explanation(Table):
     """Which words of a document speak for a label, in the eyes of a model version; asked for, then computed once."""
 
@@ -274,6 +291,7 @@ class Review(Table):
         Index("uq_reviews_lease_token", "lease_token", unique=True, postgresql_where=sql("lease_token IS NOT NULL")),
         Index("ix_reviews_supersedes_id", "supersedes_id", postgresql_where=sql("supersedes_id IS NOT NULL")),
         Index("ix_reviews_created_at", "created_at", postgresql_using="brin"),
+        Index("ix_reviews_audited", "created_at", postgresql_where=sql("sampling_probability IS NOT NULL")),
         Index(
             "ix_reviews_again", "reason", "created_at", postgresql_where=sql("reason IN ('overlap', 'repeat')")
         ),

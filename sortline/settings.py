@@ -127,6 +127,12 @@ class Settings(BaseSettings):
         0.01, gt=0, le=1, description="Share of all classified documents that people decide without seeing the answer"
     )
     audit_overdue_d: float = Field(7.0, gt=0, description="Days after which an audit that nobody decided is overdue")
+    accuracy_margin: float = Field(
+        0.02,
+        ge=0,
+        lt=1,
+        description="How far live accuracy may be from what the confidences promise; shown to be further is an alarm",
+    )
     overlap_share: float = Field(
         0.05, ge=0, le=1, description="Share of decided documents that a second person decides too"
     )

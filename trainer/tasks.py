@@ -10,7 +10,7 @@ from celery import signals
 from kombu.exceptions import OperationalError
 from sqlalchemy.exc import DBAPIError
 
-from db.queries import import_files, outbox, rescore, shadows, training_runs, webhooks
+from db.queries import import_files, live_accuracy, outbox, rescore, shadows, training_runs, webhooks
 from db.session import session
 from sortline.errors import ConflictError, SortlineError, TransientError
 from trainer import trigger
@@ -135,6 +135,14 @@ def look_for_drift() -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, "-m", "trainer.drift_look"]
     _looking[:] = [subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment)]
+
+
+@app.task(name="trainer.count_answers")
+def count_answers() -> None:
+    """Count what was answered, so that nobody who looks at live accuracy has to."""
+    with session(settings.postgres_url) as opened:
+        live_accuracy.count_answers(opened)
+        opened.commit()
 
 
 @app.task(name="trainer.prune_outbox")

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
+from math import nan
 from typing import Any
 
 import redis
@@ -10,6 +11,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from classifier import live_accuracy
 from db.models import TrainingRun
 from db.queries import dead_letters, drift, incidents, model_versions, outbox, queue_items, training_runs, webhooks
 from db.queries.status import predictions_per_s
@@ -95,7 +97,21 @@ def _postgres(opened: Session, settings: Settings) -> Iterator[Metric]:
     look = drift.last_look(opened)
     unseen = int(settings.drift_false_alarms > 0 and look is not None and look.failed)
     yield _gauge("sortline_drift_look_failed", "1: the last look for drift failed", unseen)
+    yield from _accuracy(opened, settings)
     yield from _training(next(iter(training_runs.newest(opened)), None))
+
+
+def _accuracy(opened: Session, settings: Settings) -> Iterator[Metric]:
+    look = live_accuracy.daily_look(opened, settings.accuracy_margin)
+    found = live_accuracy.lately(opened, look.version_id) if look else live_accuracy.measured([], [])
+    value, expected = (nan if each is None else each for each in (found.value, found.expected))
+    share = {"low": found.low, "measured": value, "high": found.high}
+    audits = {"decided": found.decided, "waiting": found.waiting}
+    yield _gauge("sortline_live_accuracy", "Share of right answers, by audits, and its 95 % interval", share, "figure")
+    yield _gauge("sortline_expected_accuracy", "What the confidences of these answers promise", expected)
+    yield _gauge("sortline_audits", "Audits of these answers", audits, "state")
+    alarm = int(look is not None and look.alarm)
+    yield _gauge("sortline_accuracy_disagrees", "1: the two differ, shown beyond doubt", alarm)
 
 
 def _training(run: TrainingRun | None) -> Iterator[Metric]:

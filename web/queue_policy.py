@@ -5,7 +5,7 @@ The policy, in the order in which it decides:
 1. What a reviewer holds already comes first, so that a page that is loaded again goes on where it was.
 2. Among the reasons that have something free, one is drawn by the weights below.
 3. Doubtful documents: two of the predicted labels are drawn, and the smaller margin wins, so that one label does not
-   fill the morning. Other reasons: the least score, then the oldest.
+   fill the morning. Other reasons: the least score, then the oldest; an audit's score is drawn at random.
 4. A document that nearly repeats one that the reviewer decided lately, or holds, is put off: it comes after all that
    were put off less often. So a cluster of look-alikes is spread over the day, for everybody.
 """

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
+from classifier import live_accuracy
 from db.queries import dead_letters, drift, incidents, model_versions, outbox, training_runs, webhooks
 from sortline.metrics import of_others
 from sortline.settings import Settings
@@ -201,6 +202,23 @@ def _webhooks(now: Now) -> Iterator[Alarm]:
         )
 
 
+def _accuracy(now: Now) -> Iterator[Alarm]:
+    look = live_accuracy.daily_look(now.session, now.settings.accuracy_margin)
+    if look is None or not look.alarm:
+        return
+    found = look.measured
+    value, low, high, expected = (
+        f"{100 * (each or 0):.1f}" for each in (found.value, found.low, found.high, found.expected)
+    )
+    yield Alarm(
+        "SortlineAccuracyDisagrees",
+        f"Of the answers of model version {look.version_id} {value} % are right ({low} to {high}, from "
+        f"{_count(found.decided, 'audit')} of the last four weeks), where its confidences promise {expected} %.",
+        "See the page on live accuracy for the week and the labels it comes from; then train on newer decisions, or go "
+        "back with sortline models rollback.",
+    )
+
+
 def _training(now: Now) -> Iterator[Alarm]:
     run = next(iter(training_runs.newest(now.session)), None)
     if run is None:
@@ -251,6 +269,7 @@ LOOKS: tuple[Callable[[Now], Iterator[Alarm]], ...] = (
     _dead_letters,
     _outbox,
     _webhooks,
+    _accuracy,
     _training,
     _drift,
 )

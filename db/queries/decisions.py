@@ -75,7 +75,8 @@ ORDER BY reviews.id DESC LIMIT :limit
 """)
 _BACK = text("""
 INSERT INTO queue_items (document_id, reason, score, model_version_id, label_id, sampling_probability)
-SELECT :document_id, :reason, coalesce(margin, 0), newest.model_version_id, newest.label_id, :sampling_probability
+SELECT :document_id, :reason, CASE WHEN :reason = 'audit' THEN random() ELSE coalesce(margin, 0) END,
+  newest.model_version_id, newest.label_id, :sampling_probability
 FROM (VALUES (1)) one LEFT JOIN LATERAL (
   SELECT model_version_id, label_id, 2 * confidence - (
     SELECT sum(p) FROM (SELECT p FROM unnest(probabilities) p ORDER BY p DESC LIMIT 2) two) AS margin

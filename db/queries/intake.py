@@ -39,7 +39,8 @@ WITH incoming AS MATERIALIZED (
   ON CONFLICT DO NOTHING RETURNING document_id
 ), waiting AS (
   INSERT INTO queue_items (document_id, reason, score, model_version_id, label_id, sampling_probability)
-  SELECT document_id, CASE WHEN drawn THEN 'audit' ELSE 'doubtful' END, margin, version, label,
+  SELECT document_id, CASE WHEN drawn THEN 'audit' ELSE 'doubtful' END,
+         CASE WHEN drawn THEN random() ELSE margin END, version, label,
          CASE WHEN drawn THEN CAST(:audit_share AS real) END
   FROM (SELECT matched.*, random() < :audit_share AS drawn FROM matched JOIN predicted USING (document_id)) AS draw
   WHERE (drawn OR decision = 'review') AND (fresh OR NOT EXISTS (
@@ -85,7 +86,8 @@ def store_batch(session: Session, rows: str, audit_share: float) -> dict[Key, St
     They are given as a JSON list of objects with the keys of `incoming`.
 
     The rows must differ in (source, id, hash). A document that is known keeps its prediction. Every document that
-    is classified here for the first time enters the audit's draw. What was erased after it was sent is not stored.
+    is classified here for the first time enters the audit's draw; audits are decided in a random order, so that those
+    that are decided already are a fair sample too. What was erased after it was sent is not stored.
 
     Args:
         audit_share: the probability that a document is drawn, stored with it.

@@ -63,7 +63,7 @@ WITH incoming AS MATERIALIZED (
                      AND last.reviewer_id = users.id) AND before.label_id = labels.id)
   RETURNING document_id
 ), decided AS (
-  DELETE FROM queue_items USING reviewed WHERE queue_items.document_id = reviewed.document_id
+  DELETE FROM queue_items USING reviewed WHERE queue_items.document_id = reviewed.document_id AND reason <> 'audit'
 )
 SELECT (SELECT count(*) FROM stored), (SELECT count(*) FROM reviewed)
 """)

@@ -8,10 +8,11 @@ from pathlib import Path
 import orjson
 import pytest
 import redis
+from audited_traffic import add_answers
 from sqlalchemy.orm import Session
 
-from db.models import DeadLetter, ModelVersion, OutboxEvent, TrainingRun, Webhook
-from db.queries import drift, incidents
+from db.models import DeadLetter, Label, ModelVersion, OutboxEvent, TrainingRun, Webhook
+from db.queries import drift, incidents, live_accuracy
 from sortline.metrics import Publisher
 from sortline.settings import Settings
 from trainer.metrics import DONE_AT
@@ -161,6 +162,28 @@ def test_traffic_that_has_moved_and_a_look_that_failed(
     incidents.close(session, incident, "user:ann", "a campaign")
     without = settings.model_copy(update={"drift_false_alarms": 0.0})
     assert raised(session, without, redis_client) == {}
+
+
+def test_answers_that_are_right_less_often_than_promised(
+    well: None, session: Session, settings: Settings, redis_client: redis.Redis
+) -> None:
+    labels = [Label(name="yes"), Label(name="no")]
+    session.add_all(labels)
+    session.flush()
+    yes, no = (label.id for label in labels)
+    version_id = session.query(ModelVersion).one().id
+    drawn = {"probability": 0.05, "confidence": 0.95, "version_id": version_id}
+    add_answers(session, 180, yes, truth_id=yes, **drawn)
+    add_answers(session, 10, yes, truth_id=no, **drawn)
+    live_accuracy.count_answers(session)
+    assert raised(session, settings, redis_client) == {}
+
+    add_answers(session, 30, yes, truth_id=no, **drawn)
+
+    said = raised(session, settings, redis_client)
+    assert list(said) == ["SortlineAccuracyDisagrees"]
+    assert "81.8 % are right" in said["SortlineAccuracyDisagrees"]
+    assert "220 audits" in said["SortlineAccuracyDisagrees"] and "promise 95.0 %" in said["SortlineAccuracyDisagrees"]
 
 
 def test_a_redis_that_fills_and_forgets(

@@ -1,0 +1,86 @@
+"""What share of all answers is right, told from those that were drawn with known probabilities.
+
+Pure statistics on counts; docs/decisions/0017-live-accuracy.md has why this interval, and what was measured.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import betaincinv
+
+LEAST_OF_A_GROUP = 10  # decided documents; where a group of answers has fewer, all are one group
+
+Floats = NDArray[np.float64]
+
+
+class Share(NamedTuple):
+    """A share and the ends of its interval; NaN, 0 and 1 where nothing was decided."""
+
+    value: Floats
+    low: Floats
+    high: Floats
+
+
+def share_right(
+    population: Floats, probability: Floats, decided: Floats, right: Floats, confidence: float = 0.95
+) -> Share:
+    """The share of right answers in a population of groups, and its interval.
+
+    Each document counts by the inverse of the probability it was drawn with (Hájek's ratio within a group), each group
+    by its answers (post-stratification; Särndal, Swensson and Wretman, "Model Assisted Survey Sampling", 1992, 7.6).
+    The interval is that of Jeffreys on the effective sample size: how many documents of a plain random sample would be
+    as sure (Korn and Graubard, "Confidence intervals for proportions with small expected number of positive counts
+    estimated from survey data", Survey Methodology 24, 1998; Brown, Cai and DasGupta, "Interval estimation for a
+    binomial proportion", Statistical Science 16, 2001). The variance of a group takes half an error and half a right
+    answer more than were seen: one without an error among its few is not sure to have none.
+
+    Args:
+        population: answers of each group, (..., groups).
+        probability: with which documents were drawn, (..., groups, draws).
+        decided: how many drawn so were decided, in the same shape; those that wait still count as decided like them.
+        right: how many of these were right answers, in the same shape.
+        confidence: that of the interval.
+
+    Returns:
+        Share of shape (...).
+    """
+    decided, right = np.broadcast_arrays(np.asarray(decided, float), np.asarray(right, float))
+    population = np.maximum(population, decided.sum(axis=-1))
+    probability = np.broadcast_to(probability, decided.shape)
+    few = ((decided.sum(axis=-1) < LEAST_OF_A_GROUP) & (population > 0)).any(axis=-1)
+    grouped = _wrong(population, probability, decided, right)
+    together = _wrong(population.sum(axis=-1, keepdims=True), *(_one_group(a) for a in (probability, decided, right)))
+    wrong, size = (np.where(few, one, each) for one, each in zip(together, grouped, strict=True))
+    errors, tail = wrong * size, (1 - confidence) / 2
+    with np.errstate(invalid="ignore"):
+        low = np.where(errors > 0, betaincinv(errors + 0.5, size - errors + 0.5, tail), 0.0)
+        high = np.where(errors < size, betaincinv(errors + 0.5, size - errors + 0.5, 1 - tail), 1.0)
+    unknown = np.isnan(wrong)
+    return Share(1 - wrong, np.where(unknown, 0.0, 1 - high), np.where(unknown, 1.0, 1 - low))
+
+
+def disagree(share: Share, expected: Floats | float, margin: float) -> NDArray[np.bool_]:
+    """Whether the whole interval is further from what was expected than the margin."""
+    return (share.high < expected - margin) | (share.low > expected + margin)
+
+
+def _wrong(population: Floats, probability: Floats, decided: Floats, right: Floats) -> tuple[Floats, Floats]:
+    """The share of wrong answers, and the effective size of the sample that it is of; NaN where nothing is known."""
+    weight = 1 / probability
+    count, sampled = (weight * decided).sum(axis=-1), decided.sum(axis=-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        part = population / population.sum(axis=-1, keepdims=True)
+        size = count**2 / (weight**2 * decided).sum(axis=-1)  # Kish, "Survey Sampling", 1965
+        wrong = (weight * (decided - right)).sum(axis=-1) / count
+        careful = (wrong * size + 0.5) / (size + 1)
+        variance = part**2 * careful * (1 - careful) / size * (1 - sampled / population)
+        mean, total = (np.where(part > 0, part * each, 0.0).sum(axis=-1) for each in (careful, wrong))
+        spread = np.where(part > 0, variance, 0.0).sum(axis=-1)
+        # All answers decided leave nothing to doubt: as many as there are.
+        effective = np.where(spread > 0, mean * (1 - mean) / spread, population.sum(axis=-1) * 1e6)
+    return total, effective
+
+
+def _one_group(counts: Floats) -> Floats:
+    return counts.reshape(*counts.shape[:-2], 1, -1)

@@ -1,0 +1,119 @@
+"""Live accuracy: how many of a version's answers are right, by audits, beside how many its confidences promise."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy.orm import Session
+
+from classifier.audit_estimate import Share, disagree, share_right
+from db.queries import live_accuracy, model_versions
+from db.queries.live_accuracy import Answered, Audited
+
+WINDOW_DAYS = 28
+LOOK_CONFIDENCE = 0.999  # of each daily look: a wrong alarm on a day in a thousand at most
+
+
+class Measured(NamedTuple):
+    """A share of right answers, the ends of its interval, and what it rests on.
+
+    ``value`` None: no audit was decided. ``expected``: the mean confidence of all these answers; None: there is none,
+    or they were not counted yet. ``least`` and ``most``: the share if every audit that waits were wrong, or right.
+    """
+
+    answers: int
+    drawn: int
+    decided: int
+    right: int
+    value: float | None
+    low: float
+    high: float
+    expected: float | None
+    least: float
+    most: float
+
+    @property
+    def waiting(self) -> int:
+        """Audits that nobody decided yet."""
+        return self.drawn - self.decided
+
+
+class Look(NamedTuple):
+    """A daily look at a version: what was measured, as sure as a look has to be, and whether that is an alarm."""
+
+    version_id: int
+    measured: Measured
+    alarm: bool
+
+
+def measured(answered: Iterable[Answered], audited: Sequence[Audited], confidence: float = 0.95) -> Measured:
+    """What the audits of some answers tell of all of them; ``confidence`` is that of the interval."""
+    answers, promised = {"accept": 0, "review": 0}, 0.0
+    for each in answered:
+        answers[each.decision] += each.documents
+        promised += each.confidence
+    probabilities = sorted({each.probability for each in audited})
+    counts = np.zeros((3, len(answers), len(probabilities)))
+    for row in audited:
+        counts[:, list(answers).index(row.decision), probabilities.index(row.probability)] += row[-3:]
+    drawn, decided, right = counts
+    total = sum(answers.values())
+    # What was not counted yet is told from the draws.
+    population = np.array(list(answers.values()), float) if total else (drawn / np.array(probabilities)).sum(axis=1)
+
+    def share(decided: NDArray[np.float64], right: NDArray[np.float64]) -> tuple[float, float, float]:
+        found = share_right(population, np.array(probabilities), decided, right, confidence)
+        return float(found.value), float(found.low), float(found.high)
+
+    value, low, high = share(decided, right)
+    least, most = share(drawn, right)[0], share(drawn, right + drawn - decided)[0]
+    if not drawn.any():
+        least, most = 0.0, 1.0
+    return Measured(
+        total, int(drawn.sum()), int(decided.sum()), int(right.sum()), value if decided.any() else None, low, high,
+        promised / total if total else None, least, most,
+    )  # fmt: skip
+
+
+def of_version(
+    session: Session, version_id: int, since: datetime, until: datetime, confidence: float = 0.95
+) -> Measured:
+    """The accuracy of a version's answers from ``since`` to before ``until``, midnights of UTC.
+
+    Answers are counted by housekeeping every few minutes: the newest may be missing among them.
+    """
+    answered = live_accuracy.answered(session, since, until, version_id)
+    return measured(answered, live_accuracy.audited(session, since, until, version_id), confidence)
+
+
+def lately(session: Session, version_id: int) -> Measured:
+    """The accuracy of a version's answers of the last four weeks, until now."""
+    until = today() + timedelta(days=1)
+    return of_version(session, version_id, until - timedelta(days=WINDOW_DAYS), until)
+
+
+def today() -> datetime:
+    """The midnight of UTC with which this day began."""
+    return datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def daily_look(session: Session, margin: float) -> Look | None:
+    """Whether the active version's live accuracy is another than its confidences promise; None: no version is active.
+
+    What it sees is what was answered, and decided, by midnight: it is one look a day however often it is asked for,
+    so that chance alone raises an alarm on at most one day in a thousand.
+
+    Args:
+        margin: by how much they may differ, shown beyond doubt, before that is an alarm.
+    """
+    version = model_versions.active(session)
+    if version is None:
+        return None
+    until = today()
+    found = of_version(session, version.id, until - timedelta(days=WINDOW_DAYS), until, LOOK_CONFIDENCE)
+    if found.value is None or found.expected is None:
+        return Look(version.id, found, alarm=False)
+    share = Share(*(np.array(each) for each in (found.value, found.low, found.high)))
+    return Look(version.id, found, bool(disagree(share, found.expected, margin)))

@@ -1,0 +1,108 @@
+"""Queries on live accuracy: what a version answered, which of it was drawn for an audit, and what people said of it.
+
+Answers are live predictions: what a re-scoring or a shadow said later was sent as no answer. They are told apart by
+version, week, label and decision; a label that was merged counts as the other one. Documents that were decided before
+they were classified are left out: they enter no draw.
+"""
+
+from datetime import date, datetime
+from typing import NamedTuple
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+_LATE_COMMITS_H = 1  # a transaction's rows bear the time of its start
+
+# From the last day that was counted on, which may not have been over then.
+_COUNT = text("""
+INSERT INTO answer_counts (day, model_version_id, label_id, decision, documents, confidence)
+SELECT CAST(created_at AT TIME ZONE 'UTC' AS date) AS day, model_version_id, label_id, decision,
+       count(*), sum(CAST(confidence AS float8))
+FROM predictions WHERE kind = 'live' AND created_at >= (
+  SELECT CASE WHEN max(day) IS NULL THEN '-infinity' ELSE CAST(least(max(day),
+      CAST((now() - make_interval(hours => :late_h)) AT TIME ZONE 'UTC' AS date)) AS timestamp) AT TIME ZONE 'UTC' END
+  FROM answer_counts)
+AND NOT EXISTS (
+  SELECT FROM reviews
+  WHERE reviews.document_id = predictions.document_id AND reviews.created_at < predictions.created_at)
+GROUP BY day, model_version_id, label_id, decision ORDER BY day, model_version_id, label_id, decision
+ON CONFLICT (day, model_version_id, label_id, decision) DO UPDATE
+SET documents = excluded.documents, confidence = excluded.confidence
+""")
+_ANSWERED = text("""
+SELECT model_version_id, CAST(date_trunc('week', CAST(day AS timestamp)) AS date) AS week,
+  coalesce(merged_into_id, label_id) AS label, decision, CAST(sum(documents) AS bigint), sum(confidence)
+FROM answer_counts JOIN labels ON labels.id = label_id
+WHERE day >= :since AND day < :until
+  AND (CAST(:version_id AS integer) IS NULL OR model_version_id = :version_id)
+GROUP BY model_version_id, week, label, decision
+""")
+# A document is decided once a decision of its audit stands; what is right then is what people said of it last.
+_AUDITED = text("""
+WITH drawn AS (
+  SELECT document_id, max(probability) AS probability, bool_or(decided) AS decided FROM (
+    SELECT document_id, sampling_probability AS probability, action IN ('confirm', 'correct', 'none_fits')
+      AND NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = reviews.id) AS decided
+    FROM reviews WHERE sampling_probability IS NOT NULL AND created_at >= :since AND created_at < :until
+    UNION ALL
+    SELECT document_id, sampling_probability, false FROM queue_items
+    WHERE reason = 'audit' AND sampling_probability IS NOT NULL
+  ) draws GROUP BY document_id
+), said AS (
+  SELECT predictions.*, probability, CASE WHEN decided THEN (
+      SELECT coalesce(label_id, 0) FROM reviews
+      WHERE reviews.document_id = drawn.document_id AND action IN ('confirm', 'correct', 'none_fits')
+        AND reviews.created_at < :until
+        AND NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = reviews.id)
+      ORDER BY reviews.created_at DESC, reviews.id DESC LIMIT 1) END AS truth_id
+  FROM drawn JOIN predictions ON predictions.document_id = drawn.document_id AND kind = 'live'
+  WHERE predictions.created_at >= :since AND predictions.created_at < :until
+    AND (CAST(:version_id AS integer) IS NULL OR model_version_id = :version_id)
+)
+SELECT model_version_id, CAST(date_trunc('week', said.created_at AT TIME ZONE 'UTC') AS date) AS week,
+  coalesce(predicted.merged_into_id, predicted.id) AS label, decision, probability, count(*), count(truth_id),
+  count(*) FILTER (WHERE coalesce(truth.merged_into_id, truth.id) = coalesce(predicted.merged_into_id, predicted.id))
+FROM said JOIN labels predicted ON predicted.id = said.label_id LEFT JOIN labels truth ON truth.id = truth_id
+GROUP BY model_version_id, week, label, decision, probability
+""")
+
+
+class Answered(NamedTuple):
+    """Live answers of a version in a week (its Monday, UTC), of a label and decision; ``confidence``: their sum."""
+
+    version_id: int
+    week: date
+    label_id: int
+    decision: str
+    documents: int
+    confidence: float
+
+
+class Audited(NamedTuple):
+    """Of such answers, those drawn with a probability; how many of them were decided, and were right."""
+
+    version_id: int
+    week: date
+    label_id: int
+    decision: str
+    probability: float
+    drawn: int
+    decided: int
+    right: int
+
+
+def count_answers(session: Session) -> None:
+    """Bring the counts up to now: of the days that were not over when they were last counted."""
+    session.execute(_COUNT, {"late_h": _LATE_COMMITS_H})
+
+
+def answered(session: Session, since: datetime, until: datetime, version_id: int | None = None) -> list[Answered]:
+    """What was answered from the day of ``since`` to before that of ``until`` (midnights of UTC)."""
+    asked = {"since": since.date(), "until": until.date(), "version_id": version_id}
+    return [Answered(*row) for row in session.execute(_ANSWERED, asked)]
+
+
+def audited(session: Session, since: datetime, until: datetime, version_id: int | None = None) -> list[Audited]:
+    """What was drawn of the answers from ``since`` to before ``until``, and what was decided before ``until``."""
+    asked = {"since": since, "until": until, "version_id": version_id}
+    return [Audited(*row) for row in session.execute(_AUDITED, asked)]

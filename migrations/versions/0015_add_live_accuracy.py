@@ -1,0 +1,32 @@
+"""Count answers by day, find audits by their time, and let audits that wait come in a random order."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0015"
+down_revision = "0014"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "answer_counts",
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("model_version_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("label_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("decision", sa.Text(), nullable=False, comment="accept or review"),
+        sa.Column("documents", sa.BigInteger(), nullable=False),
+        sa.Column("confidence", sa.Double(), nullable=False, comment="the sum of theirs"),
+        sa.PrimaryKeyConstraint("day", "model_version_id", "label_id", "decision", name=op.f("pk_answer_counts")),
+    )
+    op.create_index(
+        "ix_reviews_audited", "reviews", ["created_at"], postgresql_where=sa.text("sampling_probability IS NOT NULL")
+    )
+    # They came with the least sure first: those decided were no fair sample of those drawn.
+    op.execute("UPDATE queue_items SET score = random() WHERE reason = 'audit'")
+
+
+def downgrade() -> None:
+    op.drop_index("ix_reviews_audited", table_name="reviews")
+    op.drop_table("answer_counts")
