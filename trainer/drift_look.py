@@ -16,11 +16,12 @@ import numpy as np
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from classifier import live_accuracy
 from classifier.base_models import base_model_folder
 from db.models import Incident, ModelVersion
 from db.queries import drift as queries
 from db.queries import incidents, labels, model_versions, queue_items
-from db.queries.drift import Answered, Audited
+from db.queries.drift import Answered
 from db.session import session
 from sortline.errors import CheckpointError, SortlineError
 from sortline.logs import set_up_logging, silence_telemetry
@@ -40,7 +41,7 @@ _EVIDENCE = 50
 # Measured accuracy is good when it is shown to be at most so much under that on test documents.
 _ACCURACY_MARGIN = 0.05
 _DOUBT = 0.05
-_FIRST_AUDITS = 200
+_LEAST_AUDITS = 100  # the interval is an approximation
 
 
 class Outcome(NamedTuple):
@@ -93,31 +94,6 @@ def figures(answered: Sequence[Answered], known: frozenset[str], embeddings: Mat
         np.array([each.length for each in answered], np.float64),
         np.array([drift.unknown_share(each.text, known) for each in answered], np.float64),
         drift.distance_to_nearest(embeddings, anchors),
-    )
-
-
-def shown_good(audits: Sequence[Audited], wanted: float) -> str | None:
-    """That the accuracy is at least ``wanted``, in a sentence; None: it is not shown (yet).
-
-    Decisions are weighted by inverse probability, and count as many as Kish's effective sample size says ("Survey
-    Sampling", 1965). The bound is that of Clopper and Pearson. It is looked at after 200 decisions, 400, 800 and so
-    on, at half the doubt each time, so that looking often makes nothing true.
-    """
-    if len(audits) < _FIRST_AUDITS:
-        return None
-    from scipy.special import betaincinv
-
-    doublings = int(np.log2(len(audits) / _FIRST_AUDITS))
-    counted = audits[: _FIRST_AUDITS * 2**doublings]
-    weights = 1 / np.array([each.sampling_probability for each in counted])
-    accuracy = float(np.average([each.is_right for each in counted], weights=weights))
-    effective = weights.sum() ** 2 / (weights**2).sum()
-    right = accuracy * effective
-    least = float(betaincinv(right, effective - right + 1, _DOUBT / 2 ** (doublings + 1))) if right else 0.0
-    if least < wanted:
-        return None
-    return (
-        f"{_percent(accuracy)} of {len(counted):,} audited documents since are right, at least {_percent(least)} in all"
     )
 
 
@@ -236,14 +212,26 @@ def _open(
 
 
 def _follow(opened: Session, incident: Incident, version: ModelVersion) -> Outcome:
-    """Close an incident when measured accuracy shows that the answers are good."""
+    """Close an incident when audits since the midnight after it show that the answers are good.
+
+    It is one look a day, at what was decided by midnight. All of them together are wrong in at most one of twenty
+    incidents: the doubt allowed on the k-th day is a part 1 / (k (k + 1)) of that, and these add up to 1.
+    """
+    until = live_accuracy.today()
+    since = incident.opened_at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    days = max(1, (until - since).days)
+    found = live_accuracy.of_version(opened, version.id, since, until, 1 - 2 * _DOUBT / (days * (days + 1)))
     wanted = version.metrics.get("test", {}).get("accuracy", 1.0) - _ACCURACY_MARGIN
-    after = incident.evidence.get("newest_document_id", 0)
-    good = shown_good(queries.audited(opened, version.id, after), wanted)
-    if good is None:
-        return Outcome(f"Incident {incident.id} is open: until it is closed no look is taken.")
-    incidents.close(opened, incident.id, "beat", f"{good}; {_percent(wanted)} is enough for model version {version.id}")
-    log.warning("incident %d is closed: %s", incident.id, good)
+    if found.value is None:
+        return Outcome(f"Incident {incident.id} is open, so no look is taken. No audit of later days is decided yet.")
+    measured = (
+        f"{_percent(found.value)} of the answers since are right, at least {_percent(found.low)}, by {found.decided:,} "
+        f"audits; {_percent(wanted)} is enough for model version {version.id}"
+    )
+    if found.decided < _LEAST_AUDITS or found.low < wanted:
+        return Outcome(f"Incident {incident.id} is open, so no look is taken. {measured}.")
+    incidents.close(opened, incident.id, "beat", measured)
+    log.warning("incident %d is closed: %s", incident.id, measured)
     return Outcome(f"Incident {incident.id} was closed.")
 
 

@@ -44,19 +44,6 @@ LEFT JOIN LATERAL (
 LEFT JOIN labels ON labels.id = newest.label_id ORDER BY place
 """)
 _WAITING = text("SELECT count(*) FROM queue_items WHERE document_id = ANY(:ids)")
-# The first decision of an audit draw is the one that saw no prediction; what was undone is none.
-_AUDITED = text("""
-SELECT DISTINCT ON (reviews.document_id) reviews.id, sampling_probability,
-  reviews.label_id IS NOT DISTINCT FROM predictions.label_id AS is_right
-FROM reviews JOIN predictions ON predictions.document_id = reviews.document_id
-  AND model_version_id = :version_id AND predictions.kind = 'live'
-WHERE reviews.reason = 'audit' AND reviews.document_id > :after AND sampling_probability IS NOT NULL
-  AND action IN ('confirm', 'correct', 'none_fits')
-  AND NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = reviews.id)
-ORDER BY reviews.document_id, reviews.id
-""")
-
-
 _BEGIN = text("""
 WITH old AS (DELETE FROM drift_looks WHERE began_at < now() - make_interval(days => :days))
 INSERT INTO drift_looks DEFAULT VALUES RETURNING id
@@ -95,14 +82,6 @@ class Shown(NamedTuple):
     external_id: str
     text: str
     sensitive: bool
-
-
-class Audited(NamedTuple):
-    """Whether the model was right about a document that was drawn with this probability."""
-
-    review_id: int
-    sampling_probability: float
-    is_right: bool
 
 
 def begin_look(session: Session) -> int:
@@ -200,12 +179,6 @@ def shown(session: Session, ids: Sequence[int]) -> list[Shown]:
 def still_waiting(session: Session, ids: Sequence[int]) -> int:
     """How many of the documents wait for a person."""
     return int(session.scalar(_WAITING, {"ids": list(ids)}) or 0)
-
-
-def audited(session: Session, version_id: int, after: int) -> list[Audited]:
-    """Audit decisions on a version's answers to documents with ids over ``after``, in the order of the decisions."""
-    rows = session.execute(_AUDITED, {"version_id": version_id, "after": after})
-    return sorted((Audited(*row) for row in rows), key=lambda each: each.review_id)
 
 
 def _answered(session: Session, version_id: int, ids: Sequence[int]) -> list[Answered]:

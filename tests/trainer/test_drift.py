@@ -3,10 +3,8 @@
 import numpy as np
 import pytest
 
-from db.queries.drift import Audited
 from trainer import drift
 from trainer.drift import Figures
-from trainer.drift_look import shown_good
 
 LABELS = [1, 2, 3]
 
@@ -88,26 +86,3 @@ def test_unknown_words_are_those_that_no_training_text_has() -> None:
 
     assert drift.unknown_share("my card, my Zebra!", known) == 0.25
     assert drift.unknown_share("?!", known) == 0.0
-
-
-def audits(count: int, right: int) -> list[Audited]:
-    return [Audited(i, 0.01, i >= count - right) for i in range(count)]
-
-
-def test_accuracy_is_shown_by_enough_audits_alone() -> None:
-    assert shown_good(audits(199, 199), 0.9) is None
-    assert shown_good(audits(200, 198), 0.9) is not None
-    assert shown_good(audits(200, 183), 0.9) is None
-
-
-def test_between_two_times_of_looking_nothing_new_is_shown() -> None:
-    bad_first = [Audited(i, 0.01, i >= 40) for i in range(399)]
-
-    assert shown_good(bad_first, 0.85) is None
-    assert shown_good([*bad_first, *(Audited(400 + i, 0.01, True) for i in range(500))], 0.85) is not None
-
-
-def test_a_decision_counts_by_how_seldom_its_like_is_drawn() -> None:
-    often_right = [Audited(i, 0.5 if i % 2 else 0.01, bool(i % 2)) for i in range(400)]
-
-    assert shown_good(often_right, 0.3) is None

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from audited_traffic import add_answers
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from classifier.live_accuracy import today
 from db.models import (
     AuditEvent,
     Document,
@@ -225,36 +227,53 @@ def test_what_a_person_closed_counts_as_normal_and_a_new_shift_does_not(
     assert {each["stream"] for each in second.evidence["moved"]} == {"length"}
 
 
-def audit(session: Session, version: ModelVersion, count: int, wrong: int) -> None:
-    ids = add_documents(session, count, f"audited {wrong}", version)
-    session.add_all(
-        Review(
-            document_id=id_, reviewer_id=50, action="correct" if i < wrong else "confirm",
-            label_id=1 + (i + (i < wrong)) % 2, reason="audit", sampling_probability=0.01,
-        )
-        for i, id_ in enumerate(ids)
-    )  # fmt: skip
+def open_days_ago(session: Session, version: ModelVersion, days: int) -> Incident:
+    found = incidents.begin(session, incidents.DRIFT, version.id, 0.1, {})
+    assert found is not None
+    incident = session.get_one(Incident, found)
+    incident.opened_at = today() - timedelta(days=days - 0.5)
     session.commit()
+    return incident
 
 
-@pytest.mark.parametrize(("wrong", "closes"), [(5, True), (60, False)])
-def test_measured_accuracy_closes_it_and_bad_accuracy_does_not(
-    session: Session, settings: Settings, version: ModelVersion, wrong: int, closes: bool
-) -> None:
-    add_documents(session, 600, "shifted", version, new=0.4)
-    incident = look(settings, session)
-    assert incident is not None
+def test_measured_accuracy_closes_it(session: Session, settings: Settings, version: ModelVersion) -> None:
+    incident = open_days_ago(session, version, 3)
+    add_answers(session, 245, 1, probability=0.01, truth_id=1, version_id=version.id)
+    add_answers(session, 5, 1, probability=0.01, truth_id=2, version_id=version.id)
 
-    audit(session, version, 250, wrong)
-    look(settings, session)
+    outcome = drift_look.look(settings)
 
     session.refresh(incident)
-    assert (incident.closed_at is not None) == closes
-    if closes:
-        assert incident.closed_by == "beat"
-        assert "of 200 audited documents since are right" in (incident.closed_because or "")
-        event = session.query(AuditEvent).filter_by(action="incident closed").one()
-        assert event.subject == f"incident:{incident.id}"
+    assert outcome == (f"Incident {incident.id} was closed.", None)
+    assert incident.closed_at is not None and incident.closed_by == "beat"
+    assert str(incident.closed_because).startswith("98.0 % of the answers since are right, at least 9")
+    assert "by 250 audits; 85.0 % is enough" in str(incident.closed_because)
+    event = session.query(AuditEvent).filter_by(action="incident closed").one()
+    assert event.subject == f"incident:{incident.id}"
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "days", "said"),
+    [
+        (200, 50, 1.5, "80.0 % of the answers since are right"),  # worse than what is enough
+        (225, 25, 1.5, "90.0 % of the answers since are right"),  # beyond doubt for a single look, not for one a day
+        (99, 0, 1.5, "by 99 audits"),
+        (250, 0, 2.5, "No audit of later days is decided yet"),  # answers of the day on which it began
+    ],
+)
+def test_bad_accuracy_or_too_few_audits_do_not(
+    session: Session, settings: Settings, version: ModelVersion, right: int, wrong: int, days: float, said: str
+) -> None:
+    incident = open_days_ago(session, version, 3)
+    add_answers(session, right, 1, probability=0.01, truth_id=1, version_id=version.id, days=days)
+    if wrong:
+        add_answers(session, wrong, 1, probability=0.01, truth_id=2, version_id=version.id, days=days)
+
+    outcome = drift_look.look(settings)
+
+    session.refresh(incident)
+    assert incident.closed_at is None
+    assert said in outcome.said
 
 
 def test_a_training_starts_once_when_the_evidence_is_decided_if_settings_say_so(
