@@ -45,16 +45,13 @@ def _incidents(request: Request, person: Person, said: str = "", wrong: str = ""
     settings = request.app.state.settings
     with session(settings.postgres_url) as opened:
         found = incidents.listing(opened)
+        evidence = {each.id: each.evidence.get("document_ids", []) for each in found if each.closed_at is None}
         documents = {
-            each.id: [
-                (document, visible(document.text[:_CHARS]))
-                for document in drift.shown(opened, each.evidence.get("document_ids", [])[:_SHOWN])
-            ]
-            for each in found
-            if each.closed_at is None
+            id_: [(each, visible(each.text[:_CHARS])) for each in drift.shown(opened, ids[:_SHOWN])]
+            for id_, ids in evidence.items()
         }
+        waiting = {id_: drift.still_waiting(opened, ids) for id_, ids in evidence.items()}
         runs, look = incidents.trainings(opened), drift.last_look(opened)
-        waiting = {each.id: drift.still_waiting(opened, each.evidence.get("document_ids", [])) for each in found}
     return page(
         "incidents.html",
         409 if wrong else 200,
