@@ -21,6 +21,7 @@ from trainer.prepare import Base, prepare_job
 from trainer.training_data import with_labels
 
 _DRAWS = 40
+_EPOCHS = 3
 _COUNTS = (500, 1000)  # documents of a look, all of them since the shift
 _OTHER_STREAMS = frozenset((each, "training") for each in drift.STREAMS if each != "embedding")
 
@@ -110,7 +111,7 @@ def _pooled_outputs(found: World, training: Indices) -> Matrix:
     base = Base(DEFAULT_BASE_MODEL, base_model_folder(DEFAULT_BASE_MODEL))
     with tempfile.TemporaryDirectory(prefix="sortline-") as name:
         tokenizer, run = Path(name) / "tokenizer", Path(name) / "run"
-        job, _ = prepare_job(base, Parameters(), data, SnapshotReference(), tokenizer, 0.9)
+        job, _ = prepare_job(base, Parameters(epochs=_EPOCHS), data, SnapshotReference(), tokenizer, 0.9)
         say(f"fine-tuning on {len(documents):,} texts")
         fine_tune(job, run, SETTINGS)
         return _pooled(found.texts, run / "model", tokenizer)

@@ -94,9 +94,8 @@ def _postgres(opened: Session, settings: Settings) -> Iterator[Metric]:
     decisions = training_runs.decisions_since(opened, max(1, settings.retrain_after))
     yield _gauge("sortline_training_decisions", "New decisions since the last training, up to enough", decisions)
     yield _gauge("sortline_incidents", "Incidents that are open", incidents.counts(opened), "kind")
-    look = drift.last_look(opened)
-    unseen = int(settings.drift_false_alarms > 0 and look is not None and look.failed)
-    yield _gauge("sortline_drift_look_failed", "1: the last look for drift failed", unseen)
+    unseen = int(settings.drift_false_alarms > 0 and drift.looks_fail(opened))
+    yield _gauge("sortline_drift_looks_fail", "1: the last two looks for drift failed", unseen)
     yield from _accuracy(opened, settings)
     yield from _training(next(iter(training_runs.newest(opened)), None))
 

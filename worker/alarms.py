@@ -247,11 +247,10 @@ def _drift(now: Now) -> Iterator[Alarm]:
                 "The page on incidents says what has moved. Decide its evidence at the desk; train if the answers are "
                 "wrong.",
             )
-    look = drift.last_look(now.session)
-    if now.settings.drift_false_alarms and look is not None and look.failed:
+    if now.settings.drift_false_alarms and drift.looks_fail(now.session):
         yield Alarm(
             "SortlineDriftUnseen",
-            "The last look for drift failed: nobody is told when the traffic moves.",
+            "The last looks for drift failed: nobody is told when the traffic moves.",
             "The page on incidents has the error; housekeeping needs the encoder and 2 GiB of memory.",
         )
 

@@ -52,7 +52,8 @@ _END = text("UPDATE drift_looks SET ended_at = clock_timestamp(), said = :said, 
 # What has no end, and no time left for one, has died.
 _LAST = text("""
 SELECT began_at, failed OR ended_at IS NULL AS failed, coalesce(said, 'Its process has died.') AS said
-FROM drift_looks WHERE ended_at IS NOT NULL OR began_at < now() - make_interval(secs => :most) ORDER BY id DESC LIMIT 1
+FROM drift_looks WHERE ended_at IS NOT NULL OR began_at < now() - make_interval(secs => :most)
+ORDER BY id DESC LIMIT :limit
 """)
 
 
@@ -94,10 +95,15 @@ def end_look(session: Session, look_id: int, said: str, failed: bool = False) ->
     session.execute(_END, {"id": look_id, "said": said, "failed": failed})
 
 
-def last_look(session: Session) -> Look | None:
-    """The newest look that is over; one that did not end in its time has failed."""
-    row = session.execute(_LAST, {"most": MOST_LOOK_S + 60}).first()
-    return None if row is None else Look(*row)
+def last_looks(session: Session, limit: int = 1) -> list[Look]:
+    """The newest looks that are over, the newest first; one that did not end in its time has failed."""
+    return [Look(*row) for row in session.execute(_LAST, {"most": MOST_LOOK_S + 60, "limit": limit})]
+
+
+def looks_fail(session: Session) -> bool:
+    """Whether the last two looks failed: a single one may have been stopped with its machine."""
+    last = last_looks(session, 2)
+    return len(last) == 2 and all(look.failed for look in last)
 
 
 def freeze(

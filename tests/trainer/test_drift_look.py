@@ -155,8 +155,8 @@ def test_stable_traffic_opens_none(session: Session, settings: Settings, version
 
     assert look(settings, session) is None
     assert session.query(Incident).count() == session.query(QueueItem).count() == 0
-    last = drift.last_look(session)
-    assert last is not None and not last.failed
+    (last,) = drift.last_looks(session)
+    assert not last.failed
     assert last.said == (
         "1,000 documents were compared with the training snapshot and the weeks before: nothing has moved."
     )
@@ -168,17 +168,17 @@ def test_a_look_that_fails_or_dies_is_told_of(session: Session, settings: Settin
     session.commit()
     with pytest.raises(SortlineError, match="nowhere"):
         look(settings, session)
-    last = drift.last_look(session)
-    assert last is not None and last.failed and "nowhere" in last.said
+    (last,) = drift.last_looks(session)
+    assert last.failed and "nowhere" in last.said
 
     drift.end_look(session, drift.begin_look(session), "All is well.")
     drift.begin_look(session)
     session.commit()
-    last = drift.last_look(session)
-    assert last is not None and last.said == "All is well."  # the newest one may be under way
+    (last,) = drift.last_looks(session)
+    assert last.said == "All is well."  # the newest one may be under way
     session.execute(text("UPDATE drift_looks SET began_at = now() - interval '20 minutes' WHERE ended_at IS NULL"))
-    last = drift.last_look(session)
-    assert last is not None and last.failed and "died" in last.said
+    (last,) = drift.last_looks(session)
+    assert last.failed and "died" in last.said
 
 
 def test_without_a_frozen_reference_the_weeks_before_are_compared_with(

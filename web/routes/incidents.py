@@ -51,7 +51,7 @@ def _incidents(request: Request, person: Person, said: str = "", wrong: str = ""
             for id_, ids in evidence.items()
         }
         waiting = {id_: drift.still_waiting(opened, ids) for id_, ids in evidence.items()}
-        runs, look = incidents.trainings(opened), drift.last_look(opened)
+        runs, looked = incidents.trainings(opened), drift.last_looks(opened)
     return page(
         "incidents.html",
         409 if wrong else 200,
@@ -61,7 +61,7 @@ def _incidents(request: Request, person: Person, said: str = "", wrong: str = ""
         waiting=waiting,
         trains=settings.drift_trains,
         looks=settings.drift_false_alarms > 0,
-        look=look,
+        look=looked[0] if looked else None,
         runs=runs,
         said=said,
         wrong=wrong,
