@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from classifier.audit_estimate import Share, disagree, share_right
-from db.queries import live_accuracy, model_versions
+from db.models import AccuracyLook
+from db.queries import live_accuracy
 from db.queries.live_accuracy import Answered, Audited
 
 WINDOW_DAYS = 28
@@ -38,14 +39,6 @@ class Measured(NamedTuple):
     def waiting(self) -> int:
         """Audits that nobody decided yet."""
         return self.drawn - self.decided
-
-
-class Look(NamedTuple):
-    """A daily look at a version: what was measured, as sure as a look has to be, and whether that is an alarm."""
-
-    version_id: int
-    measured: Measured
-    alarm: bool
 
 
 def measured(answered: Iterable[Answered], audited: Sequence[Audited], confidence: float = 0.95) -> Measured:
@@ -88,32 +81,42 @@ def of_version(
     return measured(answered, live_accuracy.audited(session, since, until, version_id), confidence)
 
 
-def lately(session: Session, version_id: int) -> Measured:
-    """The accuracy of a version's answers of the last four weeks, until now."""
-    until = today() + timedelta(days=1)
-    return of_version(session, version_id, until - timedelta(days=WINDOW_DAYS), until)
-
-
 def today() -> datetime:
     """The midnight of UTC with which this day began."""
     return datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def daily_look(session: Session, margin: float) -> Look | None:
-    """Whether the active version's live accuracy is another than its confidences promise; None: no version is active.
+def look(session: Session, margin: float) -> AccuracyLook | None:
+    """Whether the active version's live accuracy is another than its confidences promise; the caller commits.
 
-    What it sees is what was answered, and decided, by midnight: it is one look a day however often it is asked for,
-    so that chance alone raises an alarm on at most one day in a thousand.
+    It sees what was answered, and decided, by midnight, once a day: however often somebody asks, chance alone raises
+    an alarm on one day in a thousand at most.
 
     Args:
         margin: by how much they may differ, shown beyond doubt, before that is an alarm.
+
+    Returns:
+        The look, which is stored; None: there was one today, or no version is active.
     """
-    version = model_versions.active(session)
-    if version is None:
-        return None
     until = today()
-    found = of_version(session, version.id, until - timedelta(days=WINDOW_DAYS), until, LOOK_CONFIDENCE)
+    version_id = live_accuracy.look_due(session, until.date())
+    if version_id is None:
+        return None
+    period = (until - timedelta(days=WINDOW_DAYS), until, version_id)
+    answered, audited = live_accuracy.answered(session, *period), live_accuracy.audited(session, *period)
+    found, sure = measured(answered, audited), measured(answered, audited, LOOK_CONFIDENCE)
+    made = AccuracyLook(
+        day=until.date(), model_version_id=version_id, answers=found.answers, drawn=found.drawn, decided=found.decided,
+        accuracy=found.value, low=found.low, high=found.high, expected=found.expected, alarm=differs(sure, margin),
+    )  # fmt: skip
+    session.add(made)
+    session.flush()
+    return made
+
+
+def differs(found: Measured, margin: float) -> bool:
+    """Whether the whole interval is further from what the confidences promise than the margin."""
     if found.value is None or found.expected is None:
-        return Look(version.id, found, alarm=False)
+        return False
     share = Share(*(np.array(each) for each in (found.value, found.low, found.high)))
-    return Look(version.id, found, bool(disagree(share, found.expected, margin)))
+    return bool(disagree(share, found.expected, margin))

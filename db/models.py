@@ -184,6 +184,23 @@ class AnswerCount(Table):
     confidence: Mapped[float] = mapped_column(Double, comment="the sum of theirs")
 
 
+class AccuracyLook(Table):
+    """What audits told of a version on a day, of the four weeks before its midnight (UTC), and whether that alarms."""
+
+    __tablename__ = "accuracy_looks"
+
+    day: Mapped[date] = mapped_column(primary_key=True)
+    model_version_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    answers: Mapped[int] = mapped_column(BigInteger)
+    drawn: Mapped[int] = mapped_column(Integer)
+    decided: Mapped[int] = mapped_column(Integer, comment="of those drawn")
+    accuracy: Mapped[float | None] = mapped_column(Double, comment="null: nothing was decided")
+    low: Mapped[float] = mapped_column(Double, comment="of the 95 % interval")
+    high: Mapped[float] = mapped_column(Double)
+    expected: Mapped[float | None] = mapped_column(Double, comment="the mean confidence; null: nothing was answered")
+    alarm: Mapped[bool]
+
+
 class Explanation(Table):
     """Which words of a document speak for a label, in the eyes of a model version; asked for, then computed once."""
 

@@ -139,10 +139,16 @@ def look_for_drift() -> None:
 
 @app.task(name="trainer.count_answers")
 def count_answers() -> None:
-    """Count what was answered, so that nobody who looks at live accuracy has to."""
+    """Count what was answered, so that nobody who looks at live accuracy has to; once a day, look at it."""
+    from classifier.live_accuracy import look as look_at_accuracy
+
     with session(settings.postgres_url) as opened:
         live_accuracy.count_answers(opened)
         opened.commit()
+        made = look_at_accuracy(opened, settings.accuracy_margin)
+        opened.commit()
+    if made is not None and made.alarm:
+        log.warning("model version %d: live accuracy is not what its confidences promise", made.model_version_id)
 
 
 @app.task(name="trainer.prune_outbox")

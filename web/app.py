@@ -16,6 +16,7 @@ from web.limits import BodyLimit
 from web.metrics import Line
 from web.problems import add_problems
 from web.routes import (
+    accuracy,
     dead_pages,
     desk,
     document_pages,
@@ -69,7 +70,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     for routes in (
         reviews, documents, models, training, health, pages, people, model_pages, desk, document_pages, label_pages,
-        dead_pages, import_pages, explanations, team, webhook_pages, incidents,
+        dead_pages, import_pages, explanations, team, webhook_pages, incidents, accuracy,
     ):  # fmt: skip
         app.include_router(routes.router)
     if traces.set_up(settings, "web"):

@@ -32,13 +32,17 @@ class Plot:
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """A row of `dots`: a figure with its interval and as ``said``; ``value`` None: ``said`` tells why there is none."""
+    """A row of `dots`: a figure with its interval and as ``said``; ``value`` None: ``said`` tells why there is none.
+
+    ``promised``: what the figure should be, a bar across the row.
+    """
 
     name: str
     said: str
     value: float | None = None
     low: float = 0.0
     high: float = 0.0
+    promised: float | None = None
 
 
 def lines(plot: Plot, times: Sequence[str], series: Mapping[str, Sequence[float]]) -> Markup:
@@ -93,10 +97,14 @@ def dots(plot: Plot, rows: Sequence[Dot], low: float = 0.0, high: float | None =
             parts.append(_text(left + 4, y + 4, row.said, "start", "none"))
             continue
         marks = [_line(x(row.low), y, x(row.high), y, "whisker"), _dot(x(row.value), y, 0)]
+        if row.promised is not None:
+            marks.append(_line(x(row.promised), y - 9, x(row.promised), y + 9, "promised"))
         parts += [_titled(f"{row.name}: {_interval(row)}", marks), _text(_WIDTH, y + 4, row.said, "end", "value")]
-    return _figure(plot, lower + 26, parts if rows else [], ["", "", "95 % interval"], [
-        [row.name, row.said, "" if row.value is None else f"{row.low:,.3g} to {row.high:,.3g}{unit}"] for row in rows
-    ])  # fmt: skip
+    table = [[row.name, row.said, "" if row.value is None else f"{row.low:,.3g} to {row.high:,.3g}{unit}",
+              "" if row.promised is None else f"{row.promised:,.3g}{unit}"] for row in rows]  # fmt: skip
+    columns = 4 if any(row.promised is not None for row in rows) else 3
+    head = ["", "", "95 % interval", "promised"][:columns]
+    return _figure(plot, lower + 26, parts if rows else [], head, [cells[:columns] for cells in table])
 
 
 def stacked(plot: Plot, rows: Mapping[str, Sequence[int]], parts_are: Sequence[str]) -> Markup:

@@ -11,9 +11,18 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from classifier import live_accuracy
 from db.models import TrainingRun
-from db.queries import dead_letters, drift, incidents, model_versions, outbox, queue_items, training_runs, webhooks
+from db.queries import (
+    dead_letters,
+    drift,
+    incidents,
+    live_accuracy,
+    model_versions,
+    outbox,
+    queue_items,
+    training_runs,
+    webhooks,
+)
 from db.queries.status import predictions_per_s
 from db.session import session
 from sortline.errors import SortlineError
@@ -96,20 +105,23 @@ def _postgres(opened: Session, settings: Settings) -> Iterator[Metric]:
     yield _gauge("sortline_incidents", "Incidents that are open", incidents.counts(opened), "kind")
     unseen = int(settings.drift_false_alarms > 0 and drift.looks_fail(opened))
     yield _gauge("sortline_drift_looks_fail", "1: the last two looks for drift failed", unseen)
-    yield from _accuracy(opened, settings)
+    yield from _accuracy(opened)
     yield from _training(next(iter(training_runs.newest(opened)), None))
 
 
-def _accuracy(opened: Session, settings: Settings) -> Iterator[Metric]:
-    look = live_accuracy.daily_look(opened, settings.accuracy_margin)
-    found = live_accuracy.lately(opened, look.version_id) if look else live_accuracy.measured([], [])
-    value, expected = (nan if each is None else each for each in (found.value, found.expected))
-    share = {"low": found.low, "measured": value, "high": found.high}
-    audits = {"decided": found.decided, "waiting": found.waiting}
+def _accuracy(opened: Session) -> Iterator[Metric]:
+    look = live_accuracy.last_look(opened)
+    measured, low, high, expected, decided, waiting, alarm = (
+        (look.accuracy, look.low, look.high, look.expected, look.decided, look.drawn - look.decided, int(look.alarm))
+        if look
+        else (None, 0.0, 1.0, None, 0, 0, 0)
+    )
+    share = {"low": low, "measured": nan if measured is None else measured, "high": high}
+    audits = {"decided": decided, "waiting": waiting}
     yield _gauge("sortline_live_accuracy", "Share of right answers, by audits, and its 95 % interval", share, "figure")
-    yield _gauge("sortline_expected_accuracy", "What the confidences of these answers promise", expected)
+    promised = nan if expected is None else expected
+    yield _gauge("sortline_expected_accuracy", "What the confidences of these answers promise", promised)
     yield _gauge("sortline_audits", "Audits of these answers", audits, "state")
-    alarm = int(look is not None and look.alarm)
     yield _gauge("sortline_accuracy_disagrees", "1: the two differ, shown beyond doubt", alarm)
 
 

@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
-from classifier import live_accuracy
-from db.queries import dead_letters, drift, incidents, model_versions, outbox, training_runs, webhooks
+from db.queries import dead_letters, drift, incidents, live_accuracy, model_versions, outbox, training_runs, webhooks
 from sortline.metrics import of_others
 from sortline.settings import Settings
 from worker.queue import DocumentQueue, reaching
@@ -203,17 +202,14 @@ def _webhooks(now: Now) -> Iterator[Alarm]:
 
 
 def _accuracy(now: Now) -> Iterator[Alarm]:
-    look = live_accuracy.daily_look(now.session, now.settings.accuracy_margin)
+    look = live_accuracy.last_look(now.session)
     if look is None or not look.alarm:
         return
-    found = look.measured
-    value, low, high, expected = (
-        f"{100 * (each or 0):.1f}" for each in (found.value, found.low, found.high, found.expected)
-    )
+    value, low, high, expected = (f"{100 * (x or 0):.1f}" for x in (look.accuracy, look.low, look.high, look.expected))
     yield Alarm(
         "SortlineAccuracyDisagrees",
-        f"Of the answers of model version {look.version_id} {value} % are right ({low} to {high}, from "
-        f"{_count(found.decided, 'audit')} of the last four weeks), where its confidences promise {expected} %.",
+        f"Of the answers of model version {look.model_version_id} {value} % are right ({low} to {high}, from "
+        f"{_count(look.decided, 'audit')} of the last four weeks), where its confidences promise {expected} %.",
         "See the page on live accuracy for the week and the labels it comes from; then train on newer decisions, or go "
         "back with sortline models rollback.",
     )

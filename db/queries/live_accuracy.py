@@ -8,21 +8,24 @@ they were classified are left out: they enter no draw.
 from datetime import date, datetime
 from typing import NamedTuple
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
+
+from db.models import AccuracyLook, ModelVersion
 
 _LATE_COMMITS_H = 1  # a transaction's rows bear the time of its start
 
-# From the last day that was counted on, which may not have been over then.
+# The last day that was counted may not have been over then.
+_COUNT_FROM = text("""
+SELECT CASE WHEN max(day) IS NULL THEN (SELECT coalesce(min(created_at), now()) FROM predictions)
+  ELSE CAST(least(max(day), CAST((now() - make_interval(hours => :late_h)) AT TIME ZONE 'UTC' AS date)) AS timestamp)
+       AT TIME ZONE 'UTC' END FROM answer_counts
+""")
 _COUNT = text("""
 INSERT INTO answer_counts (day, model_version_id, label_id, decision, documents, confidence)
 SELECT CAST(created_at AT TIME ZONE 'UTC' AS date) AS day, model_version_id, label_id, decision,
        count(*), sum(CAST(confidence AS float8))
-FROM predictions WHERE kind = 'live' AND created_at >= (
-  SELECT CASE WHEN max(day) IS NULL THEN '-infinity' ELSE CAST(least(max(day),
-      CAST((now() - make_interval(hours => :late_h)) AT TIME ZONE 'UTC' AS date)) AS timestamp) AT TIME ZONE 'UTC' END
-  FROM answer_counts)
-AND NOT EXISTS (
+FROM predictions WHERE kind = 'live' AND created_at >= :since AND NOT EXISTS (
   SELECT FROM reviews
   WHERE reviews.document_id = predictions.document_id AND reviews.created_at < predictions.created_at)
 GROUP BY day, model_version_id, label_id, decision ORDER BY day, model_version_id, label_id, decision
@@ -48,7 +51,7 @@ WITH drawn AS (
     SELECT document_id, sampling_probability, false FROM queue_items
     WHERE reason = 'audit' AND sampling_probability IS NOT NULL
   ) draws GROUP BY document_id
-), said AS (
+), said AS MATERIALIZED (
   SELECT predictions.*, probability, CASE WHEN decided THEN (
       SELECT coalesce(label_id, 0) FROM reviews
       WHERE reviews.document_id = drawn.document_id AND action IN ('confirm', 'correct', 'none_fits')
@@ -65,6 +68,19 @@ SELECT model_version_id, CAST(date_trunc('week', said.created_at AT TIME ZONE 'U
 FROM said JOIN labels predicted ON predicted.id = said.label_id LEFT JOIN labels truth ON truth.id = truth_id
 GROUP BY model_version_id, week, label, decision, probability
 """)
+
+
+_LOOK_DUE = text("""
+SELECT id FROM model_versions WHERE status = 'active'
+AND NOT EXISTS (SELECT FROM accuracy_looks WHERE day = :day AND model_version_id = model_versions.id)
+""")
+_LAST_LOOK = (
+    select(AccuracyLook)
+    .join(ModelVersion, ModelVersion.id == AccuracyLook.model_version_id)
+    .where(ModelVersion.status == "active")
+    .order_by(AccuracyLook.day.desc())
+    .limit(1)
+)
 
 
 class Answered(NamedTuple):
@@ -93,7 +109,8 @@ class Audited(NamedTuple):
 
 def count_answers(session: Session) -> None:
     """Bring the counts up to now: of the days that were not over when they were last counted."""
-    session.execute(_COUNT, {"late_h": _LATE_COMMITS_H})
+    since = session.scalar(_COUNT_FROM, {"late_h": _LATE_COMMITS_H})
+    session.execute(_COUNT, {"since": since})
 
 
 def answered(session: Session, since: datetime, until: datetime, version_id: int | None = None) -> list[Answered]:
@@ -106,3 +123,14 @@ def audited(session: Session, since: datetime, until: datetime, version_id: int 
     """What was drawn of the answers from ``since`` to before ``until``, and what was decided before ``until``."""
     asked = {"since": since, "until": until, "version_id": version_id}
     return [Audited(*row) for row in session.execute(_AUDITED, asked)]
+
+
+def look_due(session: Session, day: date) -> int | None:
+    """Id of the active version, if nobody looked at it on that day yet."""
+    found: int | None = session.scalar(_LOOK_DUE, {"day": day})
+    return found
+
+
+def last_look(session: Session) -> AccuracyLook | None:
+    """The newest look at the active version; None: there was none yet."""
+    return session.scalar(_LAST_LOOK)

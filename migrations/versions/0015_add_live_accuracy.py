@@ -1,4 +1,4 @@
-"""Count answers by day, find audits by their time, and let audits that wait come in a random order."""
+"""Count answers by day, keep a daily look at accuracy, find audits by time, let those that wait come at random."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -20,6 +20,20 @@ def upgrade() -> None:
         sa.Column("confidence", sa.Double(), nullable=False, comment="the sum of theirs"),
         sa.PrimaryKeyConstraint("day", "model_version_id", "label_id", "decision", name=op.f("pk_answer_counts")),
     )
+    op.create_table(
+        "accuracy_looks",
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("model_version_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("answers", sa.BigInteger(), nullable=False),
+        sa.Column("drawn", sa.Integer(), nullable=False),
+        sa.Column("decided", sa.Integer(), nullable=False, comment="of those drawn"),
+        sa.Column("accuracy", sa.Double(), nullable=True, comment="null: nothing was decided"),
+        sa.Column("low", sa.Double(), nullable=False, comment="of the 95 % interval"),
+        sa.Column("high", sa.Double(), nullable=False),
+        sa.Column("expected", sa.Double(), nullable=True, comment="the mean confidence; null: nothing was answered"),
+        sa.Column("alarm", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("day", "model_version_id", name=op.f("pk_accuracy_looks")),
+    )
     op.create_index(
         "ix_reviews_audited", "reviews", ["created_at"], postgresql_where=sa.text("sampling_probability IS NOT NULL")
     )
@@ -29,4 +43,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_index("ix_reviews_audited", table_name="reviews")
+    op.drop_table("accuracy_looks")
     op.drop_table("answer_counts")

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from classifier import live_accuracy
-from classifier.live_accuracy import Measured, daily_look, lately, of_version, today
+from classifier.live_accuracy import Measured, of_version, today
 from db.models import AnswerCount, ModelVersion
 from db.queries import decisions, intake, labelled, merge_labels, people
 from db.queries import live_accuracy as queries
@@ -25,6 +25,10 @@ def look(session: Session, days: int = 28) -> Measured:
     queries.count_answers(session)
     session.commit()
     return of_version(session, 1, today() - timedelta(days=days), today())
+
+
+def until_now(session: Session) -> Measured:
+    return of_version(session, 1, today(), today() + timedelta(days=1))
 
 
 def test_audits_tell_of_all_answers_and_confidences_promise_beside(session: Session, labels: list[int]) -> None:
@@ -79,11 +83,11 @@ def test_an_audit_that_is_taken_back_waits_again(session: Session, labels: list[
     done = decisions.decide(session, decisions.Decision(document, 7, "label", labels[0]), ann, decisions.Shares())
     session.commit()
     queries.count_answers(session)
-    assert lately(session, 1)[1:4] == (1, 1, 1)
+    assert until_now(session)[1:4] == (1, 1, 1)
 
     decisions.undo(session, done.review_id, ann, 60)
 
-    assert lately(session, 1)[1:4] == (1, 0, 0)
+    assert until_now(session)[1:4] == (1, 0, 0)
     score = session.scalar(text("SELECT score FROM queue_items WHERE reason = 'audit'"))
     assert score != pytest.approx(0.2)  # the margin: the least sure would be decided first
 
@@ -159,24 +163,38 @@ def test_counting_again_changes_nothing_and_an_erased_document_stays_counted(
 
 
 def test_a_look_a_day_sees_what_was_decided_by_midnight(session: Session, labels: list[int]) -> None:
-    assert daily_look(session, 0.02) is not None
     add_answers(session, 5000, labels[0], confidence=0.97)
     add_answers(session, 170, labels[0], probability=0.05, truth_id=labels[0], confidence=0.97)
-    wrong = add_answers(session, 30, labels[0], probability=0.05, truth_id=labels[1], confidence=0.97)
+    add_answers(session, 30, labels[0], probability=0.05, truth_id=labels[1], confidence=0.97)
+    late = add_answers(session, 10, labels[0], probability=0.05, truth_id=labels[1], confidence=0.97)
+    session.execute(text("UPDATE reviews SET created_at = now() WHERE document_id = ANY(:ids)"), {"ids": late})
     queries.count_answers(session)
 
-    found = daily_look(session, 0.02)
-    assert found is not None and found.alarm and found.measured.value == pytest.approx(0.85)
-    wide = daily_look(session, 0.1)
-    assert wide is not None and not wide.alarm
+    made = live_accuracy.look(session, 0.02)
 
-    session.execute(text("UPDATE reviews SET created_at = :at WHERE document_id = ANY(:ids)"),
-                    {"at": today() + timedelta(seconds=1), "ids": wrong})  # fmt: skip
-    tomorrow = daily_look(session, 0.02)
-    assert tomorrow is not None and not tomorrow.alarm
+    assert made is not None and made.alarm and made.accuracy == pytest.approx(0.85) and made.decided == 200
+    assert made.low < 0.85 < made.high < made.expected == pytest.approx(0.97)  # type: ignore[operator]
+    assert live_accuracy.look(session, 0.02) is None
+    assert queries.last_look(session) is made
 
 
-def test_without_an_active_version_there_is_no_look(session: Session, labels: list[int]) -> None:
-    session.query(ModelVersion).one().status = "retired"
-    assert daily_look(session, 0.02) is None
+def test_within_the_margin_there_is_no_alarm(session: Session, labels: list[int]) -> None:
+    add_answers(session, 5000, labels[0], confidence=0.97)
+    add_answers(session, 170, labels[0], probability=0.05, truth_id=labels[0], confidence=0.97)
+    add_answers(session, 30, labels[0], probability=0.05, truth_id=labels[1], confidence=0.97)
+    queries.count_answers(session)
+
+    made = live_accuracy.look(session, 0.1)
+
+    assert made is not None and not made.alarm
+
+
+def test_without_an_active_version_or_an_answer_there_is_nothing_to_alarm(session: Session, labels: list[int]) -> None:
+    made = live_accuracy.look(session, 0.02)
+    assert made is not None and (made.accuracy, made.expected, made.alarm) == (None, None, False)
     assert live_accuracy.measured([], []) == (0, 0, 0, 0, None, 0, 1, None, 0, 1)
+
+    session.query(ModelVersion).one().status = "retired"
+    session.flush()
+
+    assert live_accuracy.look(session, 0.02) is None and queries.last_look(session) is None

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 import redis
+from audited_traffic import add_answers
 from sqlalchemy.orm import Session
 
-from db.models import AuditEvent, Document, Label, QueueItem, Review, TrainingRun, User
+from db.models import AccuracyLook, AuditEvent, Document, Label, QueueItem, Review, TrainingRun, User
 from db.queries import model_versions, training_runs
 from sortline.settings import Settings
 from tests.conftest import environment
@@ -137,6 +138,25 @@ def test_a_worker_is_asked_once_to_score_again_what_waits(
     broker.delete("worker")
     housekeep("ask_for_rescoring")
     assert messages(broker, "worker") == []
+
+
+def test_answers_are_counted_and_looked_at_once_a_day(housekeep: Housekeep, session: Session) -> None:
+    version_id = add_live_version(session)
+    session.add(Label(id=1, name="card"))
+    session.commit()
+    add_answers(session, 100, 1, version_id=version_id)
+    add_answers(session, 40, 1, probability=0.2, confidence=0.95, version_id=version_id)  # none fits
+
+    housekeep("count_answers", "count_answers")
+
+    look = session.query(AccuracyLook).one()
+    assert (look.model_version_id, look.answers, look.decided, look.accuracy, look.alarm) == (
+        version_id,
+        140,
+        40,
+        0,
+        True,
+    )
 
 
 def test_beat_sends_tasks_that_exist_and_lets_late_ones_expire() -> None:

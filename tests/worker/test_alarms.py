@@ -11,8 +11,10 @@ import redis
 from audited_traffic import add_answers
 from sqlalchemy.orm import Session
 
-from db.models import DeadLetter, Label, ModelVersion, OutboxEvent, TrainingRun, Webhook
-from db.queries import drift, incidents, live_accuracy
+from classifier.live_accuracy import look
+from db.models import AccuracyLook, DeadLetter, Label, ModelVersion, OutboxEvent, TrainingRun, Webhook
+from db.queries import drift, incidents
+from db.queries.live_accuracy import count_answers
 from sortline.metrics import Publisher
 from sortline.settings import Settings
 from trainer.metrics import DONE_AT
@@ -178,10 +180,13 @@ def test_answers_that_are_right_less_often_than_promised(
     drawn = {"probability": 0.05, "confidence": 0.95, "version_id": version_id}
     add_answers(session, 180, yes, truth_id=yes, **drawn)
     add_answers(session, 10, yes, truth_id=no, **drawn)
-    live_accuracy.count_answers(session)
+    count_answers(session)
+    look(session, settings.accuracy_margin)
     assert raised(session, settings, redis_client) == {}
 
     add_answers(session, 30, yes, truth_id=no, **drawn)
+    session.query(AccuracyLook).delete()
+    look(session, settings.accuracy_margin)
 
     said = raised(session, settings, redis_client)
     assert list(said) == ["SortlineAccuracyDisagrees"]

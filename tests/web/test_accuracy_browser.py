@@ -1,0 +1,60 @@
+"""The page on live accuracy in a real Chromium: nothing is blocked, nothing overflows, axe is content."""
+
+from typing import Any
+
+import pytest
+from audited_traffic import add_answers
+from browser import chromium
+from filled_queue import add_labels
+from sqlalchemy.orm import Session
+
+from db.models import ModelVersion
+from db.queries import people
+from db.queries.live_accuracy import count_answers
+
+browser = pytest.fixture(scope="module")(chromium)
+
+
+@pytest.fixture
+def filled(session: Session) -> str:
+    """Two versions that answered for weeks; returns a link that signs a reviewer in."""
+    names = ("card arrival", "<b>a label with a name that goes on and on and never ends 🎉", "وصول البطاقة")
+    labels = [label.id for label in add_labels(session, names)]
+    session.add(ModelVersion(checkpoint_uri="x", sha256="1", base_model="tiny", label_ids=labels))
+    session.commit()
+    for week in range(6):
+        drawn = {"probability": 0.1, "days": 7 * week + 1.5, "version_id": 1 + week // 4}
+        for i, label in enumerate(labels):
+            add_answers(session, 30, label, truth_id=label, **drawn)
+            add_answers(session, 1 + i, label, truth_id=labels[0], decision="review", **drawn)
+    add_answers(session, 2, labels[0], probability=0.1, decided=False)
+    count_answers(session)
+    ann = people.add(session, "ann", "reviewer", "tests")
+    link = people.make_link(session, ann, "tests")
+    session.commit()
+    return link
+
+
+@pytest.mark.parametrize("width, scheme", [(1440, "light"), (390, "dark")])
+def test_axe_finds_nothing_serious_and_the_page_fits(
+    browser: Any, web: Any, filled: str, width: int, scheme: str
+) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = context.new_page()
+    blocked: list[str] = []
+    page.goto(f"{web.base_url}/sign-in/{filled}")
+    page.on("console", lambda message: blocked.append(message.text))
+    page.goto(f"{web.base_url}/")
+    page.get_by_role("link", name="how many answers are right").click()
+    for summary in page.locator("details summary").all():
+        summary.click()
+    found = Axe().run(page).response["violations"]
+    assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for name in ("Right, of all answers", "Right, of those accepted"):
+        picture = page.get_by_role("img", name=name)
+        assert picture.locator(".dot").count() == picture.locator(".promised").count() == 4
+    assert blocked == []
+    context.close()
