@@ -39,23 +39,26 @@ def drift_methods() -> None:
     the pooled output of a ``fine_tuned`` classifier, which is what its head sees.
     """
     found = world()
-    training, held_out, pool = thirds(found, seed=0)
-    new = np.flatnonzero(found.is_new)
-    shares: dict[str, dict[str, list[float]]] = {}
-    for name, embeddings in (("pretrained", found.embeddings), ("fine_tuned", _pooled_outputs(found, training))):
-        draw = np.random.default_rng(1)
-        hits: dict[str, list[list[bool]]] = {test.__name__.strip("_"): [] for test in _TESTS}
-        for _ in range(_DRAWS):
-            traffic = np.where(
-                draw.random(_COUNTS[-1]) < SHARE, draw.choice(new, _COUNTS[-1]), draw.choice(pool, _COUNTS[-1])
-            )
-            for test in _TESTS:
-                parts = embeddings[training[:REFERENCE]], embeddings[held_out[:REFERENCE]]
-                seen = [test(*parts, embeddings[traffic[:count]]) for count in _COUNTS]
-                hits[test.__name__.strip("_")].append(seen)
-        shares[name] = {test: np.mean(each, axis=0).round(3).tolist() for test, each in hits.items()}
-        say(f"{name}: {shares[name]}")
+    parts = thirds(found, seed=0)
+    shares = {"pretrained": _shares(found, parts, found.embeddings)}
+    say(f"pretrained: {shares['pretrained']}")
+    shares["fine_tuned"] = _shares(found, parts, _pooled_outputs(found, parts[0]))
     result("drift_methods", documents=list(_COUNTS), draws=_DRAWS, level=level_of_a_look(SETTINGS), **shares)
+
+
+def _shares(found: World, parts: list[Indices], embeddings: Matrix) -> dict[str, list[float]]:
+    """Share of draws in which each test finds the new topic, by number of documents."""
+    training, held_out, pool = parts
+    new = np.flatnonzero(found.is_new)
+    draw = np.random.default_rng(1)
+    hits: dict[str, list[list[bool]]] = {name: [] for name in _TESTS}
+    for _ in range(_DRAWS):
+        is_new = draw.random(_COUNTS[-1]) < SHARE
+        traffic = np.where(is_new, draw.choice(new, _COUNTS[-1]), draw.choice(pool, _COUNTS[-1]))
+        for name, finds in _TESTS.items():
+            known = embeddings[training[:REFERENCE]], embeddings[held_out[:REFERENCE]]
+            hits[name].append([finds(*known, embeddings[traffic[:count]]) for count in _COUNTS])
+    return {name: np.mean(each, axis=0).round(3).tolist() for name, each in hits.items()}
 
 
 def _nearest(anchors: Matrix, before: Matrix, now: Matrix) -> bool:
@@ -98,7 +101,7 @@ def _mmd(_: Matrix, before: Matrix, now: Matrix) -> bool:
     return bool(norm.sf((of_now.mean() - of_before.mean()) / error) < level_of_a_look(SETTINGS))
 
 
-_TESTS: tuple[Finds, ...] = (_nearest, _domain_classifier, _mmd)
+_TESTS: dict[str, Finds] = {"nearest": _nearest, "domain_classifier": _domain_classifier, "mmd": _mmd}
 
 
 def _pooled_outputs(found: World, training: Indices) -> Matrix:
