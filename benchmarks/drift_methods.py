@@ -35,7 +35,7 @@ def drift_methods() -> None:
     the nearest of 2,000 training texts. ``domain_classifier``: a logistic regression learns on half of the documents
     which are new, and ranks the other half (Mann and Whitney's test). ``mmd``: the maximum mean discrepancy, by the
     test that needs no permutations (Shekhar, Kim and Ramdas, "A Permutation-free Kernel Two-Sample Test", 2022);
-    a permutation test of this level takes millions of them. Each on embeddings of the ``pretrained`` encoder and on
+    a permutation test of this level takes 144,000 at least. Each on embeddings of the ``pretrained`` encoder and on
     the pooled output of a ``fine_tuned`` classifier, which is what its head sees.
     """
     found = world()

@@ -668,7 +668,7 @@ class DriftReference(Table):
 
 
 class DriftLook(Table):
-    """A look for drift and what came of it; without an end after a quarter of an hour its process has died."""
+    """A look for drift and what came of it; without an end after half an hour its process has died."""
 
     __tablename__ = "drift_looks"
 

@@ -1,6 +1,6 @@
 """One look for drift, in a process of its own: `python -m trainer.drift_look`.
 
-Housekeeping starts it and goes on at once. It reads samples of bounded size, computes on one thread at the lowest
+Housekeeping starts it and goes on at once. It reads samples of bounded size, computes on one thread at a low
 priority, and ends itself when it takes too long.
 """
 
@@ -240,9 +240,9 @@ def _percent(share: float) -> str:
 
 
 def main() -> None:
-    """A look of this process; it ends itself after a quarter of an hour."""
+    """A look of this process; it ends itself after half an hour."""
     signal.alarm(queries.MOST_LOOK_S)
-    os.nice(19)
+    os.nice(10)
     settings = get_settings()
     silence_telemetry()
     set_up_logging(settings.log_level)

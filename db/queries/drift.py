@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from db.models import DriftReference
 
 CHARS = 500  # of a text that words and embedding are taken from
-MOST_LOOK_S = 900
+MOST_LOOK_S = 1800
 _LOOKS_DAYS = 35  # what is kept
 _SCAN = 20_000  # ids of a range that are looked at one by one; of a longer range so many are drawn
 

@@ -176,7 +176,7 @@ def test_a_look_that_fails_or_dies_is_told_of(session: Session, settings: Settin
     session.commit()
     (last,) = drift.last_looks(session)
     assert last.said == "All is well."  # the newest one may be under way
-    session.execute(text("UPDATE drift_looks SET began_at = now() - interval '20 minutes' WHERE ended_at IS NULL"))
+    session.execute(text("UPDATE drift_looks SET began_at = now() - interval '40 minutes' WHERE ended_at IS NULL"))
     (last,) = drift.last_looks(session)
     assert last.failed and "died" in last.said
 
