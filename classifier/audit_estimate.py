@@ -23,12 +23,13 @@ class Share(NamedTuple):
 
 
 def share_right(
-    population: Floats, probability: Floats, decided: Floats, right: Floats, confidence: float = 0.95
-) -> Share:
+    population: Floats, probability: Floats, decided: Floats, right: Floats, confidence: float = 0.95,
+    finite: bool = True,
+) -> Share:  # fmt: skip
     """The share of right answers in a population of groups, and its interval.
 
     Each document counts by the inverse of the probability it was drawn with (Hájek's ratio within a group), each group
-    by its answers (post-stratification; Särndal, Swensson and Wretman, "Model Assisted Survey Sampling", 1992, 7.6).
+    by its answers (post-stratification; Särndal, Swensson and Wretman, "Model Assisted Survey Sampling", 1992).
     The interval is that of Jeffreys on the effective sample size: how many documents of a plain random sample would be
     as sure (Korn and Graubard, "Confidence intervals for proportions with small expected number of positive counts
     estimated from survey data", Survey Methodology 24, 1998; Brown, Cai and DasGupta, "Interval estimation for a
@@ -41,16 +42,18 @@ def share_right(
         decided: how many drawn so were decided, in the same shape; those that wait still count as decided like them.
         right: how many of these were right answers, in the same shape.
         confidence: that of the interval.
+        finite: whether the share of these very answers is meant, of which nothing is left to doubt once all are
+            decided; else that of all answers like them.
 
     Returns:
         Share of shape (...).
     """
     decided, right = np.broadcast_arrays(np.asarray(decided, float), np.asarray(right, float))
     population = np.maximum(population, decided.sum(axis=-1))
-    probability = np.broadcast_to(probability, decided.shape)
+    draws = np.broadcast_to(probability, decided.shape), decided, right
     few = ((decided.sum(axis=-1) < LEAST_OF_A_GROUP) & (population > 0)).any(axis=-1)
-    grouped = _wrong(population, probability, decided, right)
-    together = _wrong(population.sum(axis=-1, keepdims=True), *(_one_group(a) for a in (probability, decided, right)))
+    grouped = _wrong(finite, population, *draws)
+    together = _wrong(finite, population.sum(axis=-1, keepdims=True), *(_one_group(each) for each in draws))
     wrong, size = (np.where(few, one, each) for one, each in zip(together, grouped, strict=True))
     errors, tail = wrong * size, (1 - confidence) / 2
     with np.errstate(invalid="ignore"):
@@ -65,7 +68,9 @@ def disagree(share: Share, expected: Floats | float, margin: float) -> NDArray[n
     return (share.high < expected - margin) | (share.low > expected + margin)
 
 
-def _wrong(population: Floats, probability: Floats, decided: Floats, right: Floats) -> tuple[Floats, Floats]:
+def _wrong(
+    finite: bool, population: Floats, probability: Floats, decided: Floats, right: Floats
+) -> tuple[Floats, Floats]:
     """The share of wrong answers, and the effective size of the sample that it is of; NaN where nothing is known."""
     weight = 1 / probability
     count, sampled = (weight * decided).sum(axis=-1), decided.sum(axis=-1)
@@ -74,10 +79,11 @@ def _wrong(population: Floats, probability: Floats, decided: Floats, right: Floa
         size = count**2 / (weight**2 * decided).sum(axis=-1)  # Kish, "Survey Sampling", 1965
         wrong = (weight * (decided - right)).sum(axis=-1) / count
         careful = (wrong * size + 0.5) / (size + 1)
-        variance = part**2 * careful * (1 - careful) / size * (1 - sampled / population)
+        left = 1 - sampled / population if finite else 1.0
+        variance = part**2 * careful * (1 - careful) / size * left
         mean, total = (np.where(part > 0, part * each, 0.0).sum(axis=-1) for each in (careful, wrong))
         spread = np.where(part > 0, variance, 0.0).sum(axis=-1)
-        # All answers decided leave nothing to doubt: as many as there are.
+        # Where all answers were decided nothing is left to doubt: a size that makes the interval close to a point.
         effective = np.where(spread > 0, mean * (1 - mean) / spread, population.sum(axis=-1) * 1e6)
     return total, effective
 

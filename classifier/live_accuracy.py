@@ -14,7 +14,7 @@ from db.queries import live_accuracy
 from db.queries.live_accuracy import Answered, Audited
 
 WINDOW_DAYS = 28
-LOOK_CONFIDENCE = 0.999  # of each daily look: a wrong alarm on a day in a thousand at most
+LOOK_CONFIDENCE = 0.999
 
 
 class Measured(NamedTuple):
@@ -41,8 +41,10 @@ class Measured(NamedTuple):
         return self.drawn - self.decided
 
 
-def measured(answered: Iterable[Answered], audited: Sequence[Audited], confidence: float = 0.95) -> Measured:
-    """What the audits of some answers tell of all of them; ``confidence`` is that of the interval."""
+def measured(
+    answered: Iterable[Answered], audited: Sequence[Audited], confidence: float = 0.95, finite: bool = True
+) -> Measured:
+    """What the audits of some answers tell of all of them; the arguments after are those of `share_right`."""
     answers, promised = {"accept": 0, "review": 0}, 0.0
     for each in answered:
         answers[each.decision] += each.documents
@@ -57,7 +59,7 @@ def measured(answered: Iterable[Answered], audited: Sequence[Audited], confidenc
     population = np.array(list(answers.values()), float) if total else (drawn / np.array(probabilities)).sum(axis=1)
 
     def share(decided: NDArray[np.float64], right: NDArray[np.float64]) -> tuple[float, float, float]:
-        found = share_right(population, np.array(probabilities), decided, right, confidence)
+        found = share_right(population, np.array(probabilities), decided, right, confidence, finite)
         return float(found.value), float(found.low), float(found.high)
 
     value, low, high = share(decided, right)
@@ -71,12 +73,14 @@ def measured(answered: Iterable[Answered], audited: Sequence[Audited], confidenc
 
 
 def of_version(
-    session: Session, version_id: int, since: datetime, until: datetime, confidence: float = 0.95
+    session: Session, version_id: int, since: datetime, until: datetime | None = None, confidence: float = 0.95
 ) -> Measured:
-    """The accuracy of a version's answers from ``since`` to before ``until``, midnights of UTC.
+    """The accuracy of a version's answers from ``since`` to before ``until`` (None: now), by audits.
 
-    Answers are counted by housekeeping every few minutes: the newest may be missing among them.
+    Answers are counted by housekeeping every two minutes, in whole days of UTC: the newest may be missing among them,
+    and the first day counts as a whole. Audits are those of exactly that time.
     """
+    until = until or datetime.now(UTC)
     answered = live_accuracy.answered(session, since, until, version_id)
     return measured(answered, live_accuracy.audited(session, since, until, version_id), confidence)
 
@@ -90,7 +94,7 @@ def look(session: Session, margin: float) -> AccuracyLook | None:
     """Whether the active version's live accuracy is another than its confidences promise; the caller commits.
 
     It sees what was answered, and decided, by midnight, once a day: however often somebody asks, chance alone raises
-    an alarm on one day in a thousand at most.
+    an alarm on about one day in a thousand, on fewer with a margin.
 
     Args:
         margin: by how much they may differ, shown beyond doubt, before that is an alarm.
@@ -104,7 +108,9 @@ def look(session: Session, margin: float) -> AccuracyLook | None:
         return None
     period = (until - timedelta(days=WINDOW_DAYS), until, version_id)
     answered, audited = live_accuracy.answered(session, *period), live_accuracy.audited(session, *period)
-    found, sure = measured(answered, audited), measured(answered, audited, LOOK_CONFIDENCE)
+    found = measured(answered, audited)
+    # Confidences promise a share in the long run: these very answers may be off by chance, even if all were decided.
+    sure = measured(answered, audited, LOOK_CONFIDENCE, finite=False)
     made = AccuracyLook(
         day=until.date(), model_version_id=version_id, answers=found.answers, drawn=found.drawn, decided=found.decided,
         accuracy=found.value, low=found.low, high=found.high, expected=found.expected, alarm=differs(sure, margin),

@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from db.models import TrainingRun
+from db.models import AccuracyLook, TrainingRun
 from db.queries import (
     dead_letters,
     drift,
@@ -111,18 +111,15 @@ def _postgres(opened: Session, settings: Settings) -> Iterator[Metric]:
 
 def _accuracy(opened: Session) -> Iterator[Metric]:
     look = live_accuracy.last_look(opened)
-    measured, low, high, expected, decided, waiting, alarm = (
-        (look.accuracy, look.low, look.high, look.expected, look.decided, look.drawn - look.decided, int(look.alarm))
-        if look
-        else (None, 0.0, 1.0, None, 0, 0, 0)
-    )
-    share = {"low": low, "measured": nan if measured is None else measured, "high": high}
-    audits = {"decided": decided, "waiting": waiting}
+    if look is None:
+        look = AccuracyLook(accuracy=None, low=0.0, high=1.0, expected=None, drawn=0, decided=0, alarm=False)
+    value, promised = (nan if each is None else each for each in (look.accuracy, look.expected))
+    share = {"low": look.low, "measured": value, "high": look.high}
+    audits = {"decided": look.decided, "waiting": look.drawn - look.decided}
     yield _gauge("sortline_live_accuracy", "Share of right answers, by audits, and its 95 % interval", share, "figure")
-    promised = nan if expected is None else expected
     yield _gauge("sortline_expected_accuracy", "What the confidences of these answers promise", promised)
     yield _gauge("sortline_audits", "Audits of these answers", audits, "state")
-    yield _gauge("sortline_accuracy_disagrees", "1: the two differ, shown beyond doubt", alarm)
+    yield _gauge("sortline_accuracy_disagrees", "1: the two differ, shown beyond doubt", int(look.alarm))
 
 
 def _training(run: TrainingRun | None) -> Iterator[Metric]:

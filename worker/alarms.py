@@ -208,7 +208,7 @@ def _accuracy(now: Now) -> Iterator[Alarm]:
     value, low, high, expected = (f"{100 * (x or 0):.1f}" for x in (look.accuracy, look.low, look.high, look.expected))
     yield Alarm(
         "SortlineAccuracyDisagrees",
-        f"Of the answers of model version {look.model_version_id} {value} % are right ({low} to {high}, from "
+        f"{value} % of the answers of model version {look.model_version_id} are right (95 %: {low} to {high}, from "
         f"{_count(look.decided, 'audit')} of the last four weeks), where its confidences promise {expected} %.",
         "See the page on live accuracy for the week and the labels it comes from; then train on newer decisions, or go "
         "back with sortline models rollback.",

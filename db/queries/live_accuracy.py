@@ -5,7 +5,7 @@ version, week, label and decision; a label that was merged counts as the other o
 they were classified are left out: they enter no draw.
 """
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
 from sqlalchemy import select, text
@@ -36,7 +36,7 @@ _ANSWERED = text("""
 SELECT model_version_id, CAST(date_trunc('week', CAST(day AS timestamp)) AS date) AS week,
   coalesce(merged_into_id, label_id) AS label, decision, CAST(sum(documents) AS bigint), sum(confidence)
 FROM answer_counts JOIN labels ON labels.id = label_id
-WHERE day >= :since AND day < :until
+WHERE day >= :since AND day <= :until
   AND (CAST(:version_id AS integer) IS NULL OR model_version_id = :version_id)
 GROUP BY model_version_id, week, label, decision
 """)
@@ -114,8 +114,9 @@ def count_answers(session: Session) -> None:
 
 
 def answered(session: Session, since: datetime, until: datetime, version_id: int | None = None) -> list[Answered]:
-    """What was answered from the day of ``since`` to before that of ``until`` (midnights of UTC)."""
-    asked = {"since": since.date(), "until": until.date(), "version_id": version_id}
+    """What was answered from ``since`` to before ``until``, in whole days of UTC: the first and the last as a whole."""
+    last = until.astimezone(UTC) - timedelta(microseconds=1)
+    asked = {"since": since.astimezone(UTC).date(), "until": last.date(), "version_id": version_id}
     return [Answered(*row) for row in session.execute(_ANSWERED, asked)]
 
 

@@ -44,6 +44,8 @@ def test_all_answers_decided_leave_no_doubt_and_none_leave_all() -> None:
     population, share = np.array([100]), np.array([[1.0]])
     everything = share_right(population, share, np.array([[100]]), np.array([[90]]))
     assert (everything.low, everything.high) == pytest.approx((0.9, 0.9), abs=1e-3)
+    like_them = share_right(population, share, np.array([[100]]), np.array([[90]]), finite=False)
+    assert like_them.low < 0.84 and like_them.high > 0.94
     nothing = share_right(population, share, np.array([[0]]), np.array([[0]]))
     assert np.isnan(nothing.value) and (nothing.low, nothing.high) == (0, 1)
 

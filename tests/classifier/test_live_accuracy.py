@@ -28,7 +28,7 @@ def look(session: Session, days: int = 28) -> Measured:
 
 
 def until_now(session: Session) -> Measured:
-    return of_version(session, 1, today(), today() + timedelta(days=1))
+    return of_version(session, 1, today())
 
 
 def test_audits_tell_of_all_answers_and_confidences_promise_beside(session: Session, labels: list[int]) -> None:

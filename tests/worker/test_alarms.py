@@ -190,7 +190,7 @@ def test_answers_that_are_right_less_often_than_promised(
 
     said = raised(session, settings, redis_client)
     assert list(said) == ["SortlineAccuracyDisagrees"]
-    assert "81.8 % are right" in said["SortlineAccuracyDisagrees"]
+    assert "81.8 % of the answers of model version" in said["SortlineAccuracyDisagrees"]
     assert "220 audits" in said["SortlineAccuracyDisagrees"] and "promise 95.0 %" in said["SortlineAccuracyDisagrees"]
 
 
