@@ -1,4 +1,4 @@
-# make demo | test | lint | bench | faults | bench-gpu
+# make demo | test | lint | docs | pictures | bench | faults | bench-gpu
 SHELL := /bin/bash
 # The first interpreter that runs and is new enough: a name on the path may be a shim with nothing behind it.
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench faults bench-gpu clean
+.PHONY: demo test lint docs pictures bench faults bench-gpu clean
 
 demo: $(READY)
 	@$(BIN)/sortline demo $(ARGS)
@@ -21,6 +21,14 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The site of docs/ in build/docs; a broken link is an error.
+docs: $(READY)
+	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --fresh-env --write-all --nitpicky --quiet docs build/docs
+
+# The pictures in docs/pictures, of a line that runs; ONLY=desk takes one.
+pictures: $(READY)
+	@$(BIN)/python -m docs.take_pictures $(ONLY)
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks $(ONLY)

@@ -312,6 +312,7 @@ function help() {
 // ---- finding a label
 
 let chosen = -1;
+const fold = (text) => text.replaceAll("_", " ").toLowerCase(); // cash_withdrawal is found by either spelling
 
 function close() {
   find.value = "";
@@ -321,7 +322,7 @@ function close() {
 }
 
 function search() {
-  const wanted = find.value.trim().toLowerCase().split(/\s+/).filter(Boolean);
+  const wanted = fold(find.value).split(/\s+/).filter(Boolean);
   const fits = (each) => wanted.every((word) => each.folded.includes(word));
   const starts = (each) => (each.folded.startsWith(wanted[0] || "") ? 0 : 1);
   const some = wanted.length ? labels.filter(fits).sort((a, b) => starts(a) - starts(b)).slice(0, 12) : [];
@@ -487,7 +488,7 @@ at("session-dialog").querySelector("form").addEventListener("submit", async (eve
 
 async function begin() {
   try {
-    labels = (await call("labels")).map((each) => ({ ...each, folded: each.name.replaceAll("_", " ").toLowerCase() }));
+    labels = (await call("labels")).map((each) => ({ ...each, folded: fold(each.name) }));
   } catch (error) {
     if (error.status === 401) askToSignIn();
     setTimeout(begin, LOOK_AGAIN_MS);

