@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from benchmarks.calibration import calibration
 from benchmarks.desk import desk
+from benchmarks.drift import drift_line
+from benchmarks.drift_methods import drift_methods
 from benchmarks.explain import explain
 from benchmarks.label_efficiency import label_efficiency
 from benchmarks.latency import latency
@@ -26,12 +28,12 @@ LINES: dict[str, Callable[..., None]] = {
     "throughput": throughput, "intake": intake, "latency": latency, "calibration": calibration,
     "quantise": quantise, "train": train, "retrain": retrain, "rollback": rollback, "desk": desk, "explain": explain,
     "label_efficiency": label_efficiency, "wait": wait, "webhooks": webhooks, "search": search,
-    "live_accuracy": live_accuracy,
+    "drift": drift_line, "drift_methods": drift_methods, "live_accuracy": live_accuracy,
     "workers": workers, "scale": scale,
 }  # fmt: skip
 _OF_ONE_SIZE = {
     "latency", "calibration", "quantise", "train", "retrain", "rollback", "explain", "label_efficiency", "wait",
-    "live_accuracy",
+    "drift", "drift_methods", "live_accuracy",
 }  # fmt: skip
 
 

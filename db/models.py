@@ -656,3 +656,50 @@ class AuditEvent(Table):
     subject: Mapped[str]
     detail: Mapped[dict[str, Any]] = mapped_column(server_default=sql("'{}'"))
     created_at: Mapped[datetime] = _now()
+
+
+class DriftReference(Table):
+    """What a model version said of held-out documents of its snapshot: what traffic is compared with.
+
+    Ids alone: a text that is erased is gone from here too.
+    """
+
+    __tablename__ = "drift_references"
+
+    model_version_id: Mapped[int] = mapped_column(
+        ForeignKey("model_versions.id"), primary_key=True, autoincrement=False
+    )
+    training_ids: Mapped[list[int]] = mapped_column(ARRAY(BigInteger), comment="documents it was trained on, a sample")
+    document_ids: Mapped[list[int]] = mapped_column(ARRAY(BigInteger), comment="held-out documents, a sample")
+    label_ids: Mapped[list[int]] = mapped_column(ARRAY(Integer), comment="predicted, of document_ids")
+    confidences: Mapped[list[float]] = mapped_column(ARRAY(REAL), comment="of document_ids")
+
+
+class DriftLook(Table):
+    """A look for drift and what came of it; without an end after half an hour its process has died."""
+
+    __tablename__ = "drift_looks"
+
+    id: Mapped[int] = _id(Integer)
+    began_at: Mapped[datetime] = _now()
+    ended_at: Mapped[datetime | None]
+    failed: Mapped[bool] = mapped_column(server_default=sql("false"))
+    said: Mapped[str | None] = mapped_column(comment="what came of it, for people")
+
+
+class Incident(Table):
+    """Something that people must look at, from its alarm to its end; one of a kind is open at most."""
+
+    __tablename__ = "incidents"
+
+    id: Mapped[int] = _id(Integer)
+    kind: Mapped[str]
+    model_version_id: Mapped[int | None] = mapped_column(ForeignKey("model_versions.id"))
+    statistic: Mapped[float] = mapped_column(REAL, comment="of drift: by how much a share moved, beyond doubt")
+    evidence: Mapped[dict[str, Any]] = mapped_column(server_default=sql("'{}'"))
+    opened_at: Mapped[datetime] = _now()
+    closed_at: Mapped[datetime | None]
+    closed_by: Mapped[str | None]
+    closed_because: Mapped[str | None]
+
+    __table_args__ = (Index("uq_incidents_open", "kind", unique=True, postgresql_where=sql("closed_at IS NULL")),)

@@ -109,6 +109,15 @@ class Settings(BaseSettings):
     retrain_every_h: float = Field(
         168.0, ge=0, description="Hours after which a training starts if there is any new decision; 0: never"
     )
+    drift_false_alarms: float = Field(
+        0.1, ge=0, lt=1000, description="False alarms a month that may be expected of the look for drift; 0: no looks"
+    )
+    drift_margin: float = Field(
+        0.02, ge=0, lt=1, description="How much a share of the documents may move without being called drift"
+    )
+    drift_trains: bool = Field(
+        False, description="A training starts when the evidence of a drift alarm has been decided at the desk"
+    )
     recheck_documents: int = Field(
         256, ge=0, description="Stored predictions that a worker repeats when it loads a model; 0: none"
     )

@@ -22,6 +22,7 @@ _EVERY_S = {
     "ask_for_rescoring": 15.0,
     "ask_for_shadow": 15.0,
     "look": 60.0,
+    "look_for_drift": 3600.0,
     "count_answers": 120.0,
     "prune_outbox": 24 * 3600.0,
     "keeping.sweep": 15.0,

@@ -17,6 +17,7 @@ from sortline.errors import ConflictError, SortlineError, TrainingError, Transie
 from sortline.settings import Settings
 from trainer.baseline import baseline_answers
 from trainer.compare import compare
+from trainer.drift_reference import freeze
 from trainer.fine_tune import Epoch, Job, Progress, fine_tune
 from trainer.judge import Judged, judge
 from trainer.label_errors import HeldOut, Suspect, find_label_errors
@@ -96,7 +97,7 @@ def _train(settings: Settings, lease: Lease, work: Path) -> int:
     lease.tell("writing the checkpoint")
     published = publish(draft, judged, data, suspects, settings, lease.run_id, lease.token)
     _forget_erased(settings, published)
-    return _register(settings, lease, published, judged.metrics, suspects)
+    return _register(settings, lease, published, judged, data, suspects)
 
 
 def _freeze(settings: Settings, lease: Lease) -> tuple[Base, Parameters, TrainingData, SnapshotReference]:
@@ -177,10 +178,16 @@ def _forget_erased(settings: Settings, published: Published) -> None:
 
 
 def _register(
-    settings: Settings, lease: Lease, published: Published, metrics: dict[str, Any], suspects: list[Suspect]
+    settings: Settings,
+    lease: Lease,
+    published: Published,
+    judged: Judged,
+    data: TrainingData,
+    suspects: list[Suspect],
 ) -> int:
     """The checkpoint becomes a model version, the verdict is carried out, and the run ends: one transaction."""
-    description, verdict = published.stored.description, metrics["gate"]
+    description, metrics = published.stored.description, judged.metrics
+    verdict = metrics["gate"]
     with session(settings.postgres_url) as opened:
         before = model_versions.active(opened)
         version = model_versions.create(
@@ -195,6 +202,7 @@ def _register(
         model_versions.settle(
             opened, version.id, verdict["outcome"], verdict["against"], settings.auto_promote, actor="trainer"
         )
+        freeze(opened, version.id, data, judged, lease.run_id)
         names = dict(zip(description.label_ids, description.labels, strict=True))
         queue_items.add(opened, [each.as_item(names) for each in suspects], "label_error")
         ours = training_runs.finish(opened, lease.run_id, lease.token, state="done", model_version_id=version.id)

@@ -1,6 +1,9 @@
 """Celery tasks of the trainer: thin, each calls a plain function."""
 
 import logging
+import os
+import subprocess
+import sys
 import time
 
 from celery import signals
@@ -21,6 +24,7 @@ _UNDELIVERED_S = 60.0  # what waits for so long is sent again: its message may b
 _SENT_DAYS = 7
 _deliveries = Deliveries(settings)
 _asked: dict[tuple[str, int], float] = {}  # when something was last asked for
+_looking: list[subprocess.Popen[bytes]] = []  # the look for drift that runs, or ran last
 
 
 @app.task(name="trainer.train")
@@ -121,6 +125,16 @@ def ask_for_shadow() -> None:
         app.send_task("worker.shadow", [shadow.id], queue="worker", expires=_UNDELIVERED_S, retry=False)
     except OperationalError as error:
         log.warning("shadow %d can't be asked for: %s", shadow.id, error)
+
+
+@app.task(name="trainer.look_for_drift")
+def look_for_drift() -> None:
+    """Start a look for drift in a process of its own, which ends itself; nothing here waits for it."""
+    if not settings.drift_false_alarms or any(each.poll() is None for each in _looking):
+        return
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-m", "trainer.drift_look"]
+    _looking[:] = [subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment)]
 
 
 @app.task(name="trainer.count_answers")

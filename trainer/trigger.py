@@ -8,7 +8,7 @@ from kombu.exceptions import OperationalError
 from sqlalchemy.orm import Session
 
 from db.models import TrainingRun
-from db.queries import model_versions, training_runs
+from db.queries import incidents, model_versions, training_runs
 from sortline.errors import ServerUnreachableError
 from sortline.settings import Settings
 
@@ -17,8 +17,6 @@ def request(
     session: Session, settings: Settings, reason: str, parameters: dict[str, Any] | None = None, actor: str = "beat"
 ) -> TrainingRun:
     """Make a run wait for the trainer, and tell the trainer so; commits.
-
-    A drift alarm is one more caller, with its reason.
 
     Raises:
         ConflictError: one waits or runs already.
@@ -54,6 +52,8 @@ def due(session: Session, settings: Settings) -> str | None:
     new = training_runs.decisions_since(session, max(1, enough))
     if enough and new >= enough:
         return f"{enough:,} new decisions"
+    if new and settings.drift_trains and (drifted := incidents.reason_to_train(session)):
+        return drifted
     last = next(iter(training_runs.newest(session)), None)
     hours = settings.retrain_every_h
     if new and hours and last and datetime.now(UTC) - (last.finished_at or last.created_at) > timedelta(hours=hours):

@@ -24,6 +24,7 @@ from web.routes import (
     explanations,
     health,
     import_pages,
+    incidents,
     label_pages,
     model_pages,
     models,
@@ -69,8 +70,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     for routes in (
         reviews, documents, models, training, health, pages, people, model_pages, desk, document_pages, label_pages,
-        dead_pages, import_pages, explanations, team, webhook_pages,
-        accuracy,
+        dead_pages, import_pages, explanations, team, webhook_pages, incidents, accuracy,
     ):  # fmt: skip
         app.include_router(routes.router)
     if traces.set_up(settings, "web"):

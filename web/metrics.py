@@ -12,7 +12,17 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from db.models import AccuracyLook, TrainingRun
-from db.queries import dead_letters, live_accuracy, model_versions, outbox, queue_items, training_runs, webhooks
+from db.queries import (
+    dead_letters,
+    drift,
+    incidents,
+    live_accuracy,
+    model_versions,
+    outbox,
+    queue_items,
+    training_runs,
+    webhooks,
+)
 from db.queries.status import predictions_per_s
 from db.session import session
 from sortline.errors import SortlineError
@@ -93,6 +103,9 @@ def _postgres(opened: Session, settings: Settings) -> Iterator[Metric]:
     yield _gauge("sortline_webhooks", "Webhooks that get nothing", {"paused": paused, "failing": failing}, "state")
     decisions = training_runs.decisions_since(opened, max(1, settings.retrain_after))
     yield _gauge("sortline_training_decisions", "New decisions since the last training, up to enough", decisions)
+    yield _gauge("sortline_incidents", "Incidents that are open", incidents.counts(opened), "kind")
+    unseen = int(settings.drift_false_alarms > 0 and drift.looks_fail(opened))
+    yield _gauge("sortline_drift_looks_fail", "1: the last two looks for drift failed", unseen)
     yield from _accuracy(opened)
     yield from _training(next(iter(training_runs.newest(opened)), None))
 

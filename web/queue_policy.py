@@ -20,7 +20,7 @@ from db.queries import queue_items
 from db.queries.queue_items import Candidate
 from sortline.settings import Settings
 
-WEIGHTS = {"doubtful": 6, "flag": 3, "audit": 2, "label_error": 1, "drift": 1, "overlap": 1, "repeat": 1, "shadow": 1}
+WEIGHTS = {"doubtful": 6, "flag": 3, "audit": 2, "label_error": 1, "drift": 3, "overlap": 1, "repeat": 1, "shadow": 1}
 
 _LABELS = 2  # how many labels' doubtful documents are held against each other
 _OF_EACH = 8

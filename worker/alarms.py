@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
-from db.queries import dead_letters, live_accuracy, model_versions, outbox, training_runs, webhooks
+from db.queries import dead_letters, drift, incidents, live_accuracy, model_versions, outbox, training_runs, webhooks
 from sortline.metrics import of_others
 from sortline.settings import Settings
 from worker.queue import DocumentQueue, reaching
@@ -233,6 +233,24 @@ def _training(now: Now) -> Iterator[Alarm]:
         )
 
 
+def _drift(now: Now) -> Iterator[Alarm]:
+    for incident in incidents.open(now.session):
+        if incident.kind == incidents.DRIFT:
+            yield Alarm(
+                "SortlineDrift",
+                f"The traffic has moved (incident {incident.id}): documents come that are not like those that the "
+                "model was trained on, or not in the same shares.",
+                "The page on incidents says what has moved. Decide its evidence at the desk; train if the answers are "
+                "wrong.",
+            )
+    if now.settings.drift_false_alarms and drift.looks_fail(now.session):
+        yield Alarm(
+            "SortlineDriftUnseen",
+            "The last looks for drift failed: nobody is told when the traffic moves.",
+            "The page on incidents has the error; housekeeping needs the encoder and 2 GiB of memory.",
+        )
+
+
 LOOKS: tuple[Callable[[Now], Iterator[Alarm]], ...] = (
     _no_worker,
     _no_model,
@@ -248,6 +266,7 @@ LOOKS: tuple[Callable[[Now], Iterator[Alarm]], ...] = (
     _webhooks,
     _accuracy,
     _training,
+    _drift,
 )
 
 

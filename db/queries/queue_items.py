@@ -21,8 +21,9 @@ _ADD = text("""
 INSERT INTO queue_items (document_id, reason, score, label_id, note)
 SELECT row.document_id, :reason, row.score, row.label_id, row.note
 FROM json_to_recordset(CAST(:rows AS json)) AS row (document_id bigint, score real, label_id integer, note text)
-JOIN documents ON documents.id = row.document_id FOR KEY SHARE OF documents
-ON CONFLICT (document_id) DO NOTHING
+JOIN documents ON documents.id = row.document_id ORDER BY row.document_id FOR KEY SHARE OF documents
+ON CONFLICT (document_id) DO UPDATE SET reason = excluded.reason, score = excluded.score, note = excluded.note, turn = 0
+WHERE excluded.reason = 'drift' AND queue_items.reason = 'doubtful' AND coalesce(queue_items.lease_until <= now(), true)
 """)
 # An audit stays one: its draw is what live accuracy is told from. What a person holds stays with them.
 _FLAG = text("""
@@ -163,6 +164,8 @@ class Leased(NamedTuple):
 
 def add(session: Session, items: Sequence[Mapping[str, Any]], reason: str) -> None:
     """Let documents wait for a person; one that waits already keeps its reason.
+
+    But evidence of drift is no longer one of many doubtful ones, unless somebody has it before them.
 
     Args:
         items: ``document_id``, ``score``, and where there is one ``label_id`` and ``note``.

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from classifier.live_accuracy import look
 from db.models import AccuracyLook, DeadLetter, Label, ModelVersion, OutboxEvent, TrainingRun, Webhook
+from db.queries import drift, incidents
 from db.queries.live_accuracy import count_answers
 from sortline.metrics import Publisher
 from sortline.settings import Settings
@@ -146,6 +147,26 @@ def test_trainings(
     session.add(TrainingRun(reason="test", state=state, heartbeat_at=silent_min and ago(minutes=silent_min)))
 
     assert list(raised(session, settings, redis_client)) == ([name] if name else [])
+
+
+def test_traffic_that_has_moved_and_a_look_that_failed(
+    well: None, session: Session, settings: Settings, redis_client: redis.Redis
+) -> None:
+    version = session.query(ModelVersion).one()
+    incident = incidents.begin(session, incidents.DRIFT, version.id, 0.1, {})
+    assert incident is not None
+    drift.end_look(session, drift.begin_look(session), "no encoder", failed=True)
+
+    said = raised(session, settings, redis_client)
+    assert list(said) == ["SortlineDrift"]
+    assert f"(incident {incident})" in said["SortlineDrift"]
+
+    drift.end_look(session, drift.begin_look(session), "no encoder", failed=True)
+
+    assert list(raised(session, settings, redis_client)) == ["SortlineDrift", "SortlineDriftUnseen"]
+    incidents.close(session, incident, "user:ann", "a campaign")
+    without = settings.model_copy(update={"drift_false_alarms": 0.0})
+    assert raised(session, without, redis_client) == {}
 
 
 def test_answers_that_are_right_less_often_than_promised(

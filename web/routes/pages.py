@@ -23,7 +23,8 @@ _TROUBLED = {
     "SortlineNoModel": "model", "SortlineLiveLate": "lanes", "SortlineBacklogFills": "lanes",
     "SortlineRedisFills": "lanes", "SortlineRedisForgets": "lanes", "SortlineDeadLetters": "dead",
     "SortlineHousekeepingStopped": "trainer", "SortlineTrainingFailed": "trainer",
-    "SortlineTrainingSilent": "trainer", "SortlineAccuracyDisagrees": "model",
+    "SortlineTrainingSilent": "trainer", "SortlineAccuracyDisagrees": "model", "SortlineDrift": "model",
+    "SortlineDriftUnseen": "trainer",
 }  # fmt: skip
 
 

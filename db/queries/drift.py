@@ -1,0 +1,197 @@
+"""Queries of the look for drift: bounded samples by ranges of ids, at any number of documents."""
+
+import random
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from db.models import DriftReference
+
+CHARS = 500  # of a text that words and embedding are taken from
+MOST_LOOK_S = 1800
+_LOOKS_DAYS = 35  # what is kept
+_SCAN = 20_000  # ids of a range that are looked at one by one; of a longer range so many are drawn
+
+_COLUMNS = "document_id, left(text, :chars) AS text, length(text) AS length, label_id, confidence"
+_NEWEST = text(f"""
+SELECT {_COLUMNS} FROM (
+  SELECT id, text FROM documents WHERE id > :after ORDER BY id DESC LIMIT :scan
+) documents JOIN predictions ON document_id = documents.id AND model_version_id = :version_id AND kind = 'live'
+ORDER BY document_id DESC LIMIT :count
+""")  # noqa: S608 - of constants alone
+_DRAWN = text(f"""
+SELECT {_COLUMNS} FROM (
+  SELECT id, text FROM documents WHERE id = ANY(:ids)
+) documents JOIN predictions ON document_id = documents.id AND model_version_id = :version_id AND kind = 'live'
+ORDER BY document_id DESC
+""")  # noqa: S608 - of constants alone
+_TEXTS = text("SELECT id, left(text, :chars), length(text) FROM documents WHERE id = ANY(:ids)")
+_LARGEST = text("SELECT max(id) FROM documents")
+_RECEIVED = text("SELECT received_at FROM documents WHERE id >= :id ORDER BY id LIMIT 1")
+_UNDECIDED = text("""
+SELECT id FROM unnest(CAST(:ids AS bigint[])) WITH ORDINALITY AS asked (id, place)
+WHERE NOT EXISTS (SELECT FROM reviews WHERE document_id = asked.id) ORDER BY place
+""")
+_SHOWN = text("""
+SELECT documents.id, source, external_id, left(text, :chars) AS text, coalesce(labels.sensitive, false) AS sensitive
+FROM unnest(CAST(:ids AS bigint[])) WITH ORDINALITY AS asked (id, place) JOIN documents ON documents.id = asked.id
+LEFT JOIN LATERAL (
+  SELECT label_id FROM predictions WHERE document_id = documents.id AND kind <> 'shadow'
+  ORDER BY created_at DESC, model_version_id DESC LIMIT 1) newest ON true
+LEFT JOIN labels ON labels.id = newest.label_id ORDER BY place
+""")
+_WAITING = text("SELECT count(*) FROM queue_items WHERE document_id = ANY(:ids)")
+_BEGIN = text("""
+WITH old AS (DELETE FROM drift_looks WHERE began_at < now() - make_interval(days => :days))
+INSERT INTO drift_looks DEFAULT VALUES RETURNING id
+""")
+_END = text("UPDATE drift_looks SET ended_at = clock_timestamp(), said = :said, failed = :failed WHERE id = :id")
+# What has no end, and no time left for one, has died.
+_LAST = text("""
+SELECT began_at, failed OR ended_at IS NULL AS failed, coalesce(said, 'Its process has died.') AS said
+FROM drift_looks WHERE ended_at IS NOT NULL OR began_at < now() - make_interval(secs => :most)
+ORDER BY id DESC LIMIT :limit
+""")
+
+
+class Look(NamedTuple):
+    """A look that is over, and what came of it, for people."""
+
+    began_at: datetime
+    failed: bool
+    said: str
+
+
+class Answered(NamedTuple):
+    """A document and what the model said of it; ``text``: its beginning; ``length``: of the whole text."""
+
+    document_id: int
+    text: str
+    length: int
+    label_id: int
+    confidence: float
+
+
+class Shown(NamedTuple):
+    """A document of an incident's evidence; ``sensitive``: its label's texts are not shown unasked."""
+
+    document_id: int
+    source: str
+    external_id: str
+    text: str
+    sensitive: bool
+
+
+def begin_look(session: Session) -> int:
+    """Note that a look begins; returns its id."""
+    return int(session.execute(_BEGIN, {"days": _LOOKS_DAYS}).scalar_one())
+
+
+def end_look(session: Session, look_id: int, said: str, failed: bool = False) -> None:
+    """Note what came of a look."""
+    session.execute(_END, {"id": look_id, "said": said, "failed": failed})
+
+
+def last_looks(session: Session, limit: int = 1) -> list[Look]:
+    """The newest looks that are over, the newest first; one that did not end in its time has failed."""
+    return [Look(*row) for row in session.execute(_LAST, {"most": MOST_LOOK_S + 60, "limit": limit})]
+
+
+def looks_fail(session: Session) -> bool:
+    """Whether the last two looks failed: a single one may have been stopped with its machine."""
+    last = last_looks(session, 2)
+    return len(last) == 2 and all(look.failed for look in last)
+
+
+def freeze(
+    session: Session,
+    version_id: int,
+    training_ids: Sequence[int],
+    document_ids: Sequence[int],
+    label_ids: Sequence[int],
+    confidences: Sequence[float],
+) -> None:
+    """Keep what a version said of held-out documents, and which documents it was trained on."""
+    session.add(
+        DriftReference(
+            model_version_id=version_id, training_ids=list(training_ids), document_ids=list(document_ids),
+            label_ids=list(label_ids), confidences=list(confidences),
+        )
+    )  # fmt: skip
+
+
+def frozen(session: Session, version_id: int) -> tuple[list[str], list[Answered]]:
+    """Beginnings of training texts, and what the version said of held-out documents; what was erased is missing."""
+    row = session.get(DriftReference, version_id)
+    if row is None:
+        return [], []
+    held_out = zip(row.document_ids, row.label_ids, row.confidences, strict=True)
+    found = _texts(session, [*row.training_ids, *row.document_ids])
+    training = [found[id_][0] for id_ in row.training_ids if id_ in found]
+    return training, [
+        Answered(id_, *found[id_], label_id, confidence) for id_, label_id, confidence in held_out if id_ in found
+    ]
+
+
+def newest(session: Session, version_id: int, count: int, after: int = 0) -> list[Answered]:
+    """What a version said of the newest documents with ids over ``after``, newest first; looks at the last 20,000."""
+    asked = {"version_id": version_id, "count": count, "after": after, "scan": _SCAN, "chars": CHARS}
+    return [Answered(*row) for row in session.execute(_NEWEST, asked)]
+
+
+def drawn(session: Session, version_id: int, first: int, last: int, count: int, seed: int) -> list[Answered]:
+    """A random sample of what a version said of documents with ids from ``first`` to ``last``, newest first."""
+    draw = random.Random(seed)  # noqa: S311 - a sample, no secret
+    ids = range(first, max(first, last + 1))
+    chosen = list(ids) if len(ids) <= _SCAN else draw.sample(ids, _SCAN)
+    found = _answered(session, version_id, draw.sample(chosen, min(len(chosen), 2 * count)))
+    if len(found) < count < len(chosen):  # many ids have no answer of this version
+        found = _answered(session, version_id, chosen)
+    kept = draw.sample(found, min(count, len(found)))
+    return sorted(kept, key=lambda each: -each.document_id)
+
+
+def newest_id(session: Session) -> int:
+    """The greatest id of a document; 0: there is none."""
+    return int(session.scalar(_LARGEST) or 0)
+
+
+def first_since(session: Session, when: datetime) -> int:
+    """Id from which on documents were received at ``when`` or later, by bisection: ids and times go together."""
+    low, high = 1, newest_id(session) + 1
+    while low < high:
+        middle = (low + high) // 2
+        received = session.scalar(_RECEIVED, {"id": middle})
+        if received is not None and received < when:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+def undecided(session: Session, ids: Sequence[int]) -> list[int]:
+    """Those of the documents that nobody has decided on, in the same order."""
+    return list(session.scalars(_UNDECIDED, {"ids": list(ids)}))
+
+
+def shown(session: Session, ids: Sequence[int]) -> list[Shown]:
+    """Documents as the page of incidents shows them, in the order of the ids; what was erased is missing."""
+    return [Shown(*row) for row in session.execute(_SHOWN, {"ids": list(ids), "chars": CHARS})]
+
+
+def still_waiting(session: Session, ids: Sequence[int]) -> int:
+    """How many of the documents wait for a person."""
+    return int(session.scalar(_WAITING, {"ids": list(ids)}) or 0)
+
+
+def _answered(session: Session, version_id: int, ids: Sequence[int]) -> list[Answered]:
+    asked = {"ids": list(ids), "version_id": version_id, "chars": CHARS}
+    return [Answered(*row) for row in session.execute(_DRAWN, asked)]
+
+
+def _texts(session: Session, ids: Sequence[int]) -> dict[int, tuple[str, int]]:
+    rows = session.execute(_TEXTS, {"ids": list(ids), "chars": CHARS})
+    return {row[0]: (row[1], row[2]) for row in rows}

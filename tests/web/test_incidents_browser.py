@@ -1,0 +1,70 @@
+"""The page of incidents in a real Chromium: nothing is blocked, nothing overflows, axe is content, it is closed there."""
+
+from typing import Any
+
+import pytest
+from browser import chromium
+from filled_queue import add_document, add_labels
+from sqlalchemy.orm import Session
+
+from db.models import Incident, ModelVersion, TrainingRun
+from db.queries import drift, incidents, people
+
+browser = pytest.fixture(scope="module")(chromium)
+
+_LONG = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft" * 3
+_WORDS = [
+    "12.4 % of 500 new documents are further than 0.61 from the nearest training text; 1.9 % in the training snapshot.",
+    "9.8 % of 1,000 new documents have more than 25 % words that no training text has; 1.0 % in the weeks before.",
+    "14.2 % of 1,000 new documents get the label <b>a label with a name that goes on and on and never ends 🎉; 6.1 % in "
+    "the weeks before.",
+]
+
+
+@pytest.fixture
+def filled(session: Session) -> str:
+    """An incident that is open and two that are closed; returns a link that signs a lead in."""
+    add_labels(session)
+    version = session.query(ModelVersion).one()
+    ann = people.add(session, "Bartholomew Featherstonehaugh", "lead", "tests")
+    for because, who in (("a campaign of ours, over since Monday", ann.name), (f"{_LONG} is normal", "x")):
+        closed = incidents.begin(session, incidents.DRIFT, version.id, 0.1, {"words": _WORDS[:1]})
+        assert closed is not None
+        incidents.close(session, closed, f"user:{who}", because)
+    texts = ["My parcel has not come, and nobody answers the telephone", _LONG, "طلبي لم يصل بعد"]
+    ids = [add_document(session, text, "drift") for text in texts]
+    opened = incidents.begin(session, incidents.DRIFT, version.id, 0.1, {"words": _WORDS, "document_ids": ids})
+    session.add(TrainingRun(reason=f"drift, incident {opened}: its evidence is decided", state="failed"))
+    drift.end_look(
+        session, drift.begin_look(session), f"Incident {opened} is open: until it is closed no look is taken."
+    )
+    link = people.make_link(session, ann, "tests")
+    session.commit()
+    return link
+
+
+@pytest.mark.parametrize("width, scheme", [(1440, "light"), (390, "dark")])
+def test_axe_finds_nothing_serious_and_a_lead_closes_it(
+    browser: Any, web: Any, session: Session, filled: str, width: int, scheme: str
+) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = context.new_page()
+    blocked: list[str] = []
+    page.goto(f"{web.base_url}/sign-in/{filled}")
+    page.on("console", lambda message: blocked.append(message.text))
+    page.goto(f"{web.base_url}/incidents")
+    page.get_by_text("Some of these documents").click()
+
+    found = Axe().run(page).response["violations"]
+    assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert blocked == []
+
+    page.get_by_label("Why it is settled").fill("a campaign")
+    page.get_by_role("button", name="Close").click()
+
+    page.get_by_role("status").wait_for()
+    assert {each.closed_because is None for each in session.query(Incident)} == {False}
+    context.close()
