@@ -5,6 +5,8 @@ from numpy.typing import NDArray
 
 Logits = NDArray[np.float32]
 
+_SPREAD = 0.5  # of the logarithm of temperatures, before any document is seen
+
 
 def softmax(logits: Logits, temperature: float = 1.0) -> Logits:
     """Probabilities (n, labels) of logits (n, labels), in float32."""
@@ -21,7 +23,8 @@ def fit_temperature(logits: Logits, labels: NDArray[np.int64]) -> float:
     the confidence of the likeliest label alone, so its likelihood is maximised, as of a binary classifier's, and
     not that of all labels, which a few surely wrong documents govern (docs/decisions/0008-temperature.md). Targets
     are those of Platt, "Probabilistic Outputs for Support Vector Machines", 1999: that n documents were all right
-    is no evidence that none will ever be wrong.
+    is no evidence that none will ever be wrong. Of few documents a chance excess of errors would make a temperature of
+    any size, so its logarithm is held to be normal about 0 beforehand, which weighs as much as some six documents.
 
     Args:
         logits: (n, labels) of documents that were not trained on.
@@ -40,7 +43,8 @@ def fit_temperature(logits: Logits, labels: NDArray[np.int64]) -> float:
     def loss(log_temperature: float) -> float:
         # Odds that the likeliest label is not the one: the sum of the others' over its own.
         others = logsumexp(gaps * np.exp(-log_temperature), axis=1)
-        return float(np.mean(np.logaddexp(0, others) - (1 - target) * others))
+        likelihood = float(np.mean(np.logaddexp(0, others) - (1 - target) * others))
+        return likelihood + (log_temperature / _SPREAD) ** 2 / (2 * len(labels))
 
     # The bounds (1/20 to 20) keep a perfect or a hopeless model's temperature finite.
     found = minimize_scalar(loss, bounds=(-3.0, 3.0), method="bounded", options={"xatol": 1e-4})

@@ -46,9 +46,9 @@ def select(
     """Choose what trains, validates, calibrates and tests.
 
     Training texts that nearly repeat held-out ones are left out, whichever came first; of exact duplicates one
-    stays, with the label of their majority, or the latest where they are even. Where no document validates (all
-    were imported with `--split train` or `test`), a twentieth of the training groups, drawn by hash, is taken from
-    training for it, and another for calibration where that is enough to prove a threshold.
+    stays, with the label of their majority, or the latest where they are even. Where fewer documents validate than a
+    twentieth of the training groups has (imports with `--split train` or `test` leave the first audits alone), that
+    twentieth, drawn by hash, validates too, and another calibrates where that makes enough to prove a threshold.
 
     Args:
         documents: all labelled documents; those without a split train.
@@ -124,9 +124,8 @@ def _newest(document: Labelled) -> int:
 
 
 def _borrow(name: str, documents: Sequence[Labelled], groups: Groups, splits: dict[int, str]) -> bool:
-    """Move training groups to a part that is empty; says whether any were."""
-    if name in splits.values():
-        return False
+    """Move training groups to a part that has fewer documents than they; says whether any were."""
+    own = sum(splits[document.id] == name for document in documents)
     taken = [
         document.id
         for document, group in zip(documents, groups, strict=True)
@@ -134,10 +133,10 @@ def _borrow(name: str, documents: Sequence[Labelled], groups: Groups, splits: di
         and document.may_be_held_out
         and share(documents[int(group)].content_hash, f"borrowed {name}") < _BORROWED
     ]
-    if name == "calibration" and len(taken) < _LEAST_CALIBRATION:
+    if own >= len(taken) or (name == "calibration" and own + len(taken) < _LEAST_CALIBRATION):
         return False
     splits |= dict.fromkeys(taken, name)
-    return bool(taken)
+    return True
 
 
 def _without_rare_labels(

@@ -33,6 +33,16 @@ def test_a_model_that_was_always_right_is_not_sure_without_end(count: int) -> No
     assert confidence == pytest.approx((count + 1) / (count + 2), abs=0.4 / count)
 
 
+def test_one_error_among_six_moves_the_temperature_less_than_among_six_hundred() -> None:
+    logits = np.tile(np.array([[5.0, 0.0, 0.0]], np.float32), (6, 1))
+    labels = np.array([0, 0, 0, 0, 0, 1])
+
+    few = fit_temperature(logits, labels)
+    many = fit_temperature(np.tile(logits, (100, 1)), np.tile(labels, 100))
+
+    assert 1 < few < 2 < many
+
+
 def test_no_evidence_leaves_logits_as_they_are() -> None:
     assert fit_temperature(np.zeros((0, 3), np.float32), np.zeros(0, np.int64)) == 1.0
 

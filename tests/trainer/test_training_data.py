@@ -75,6 +75,21 @@ def test_calibration_is_borrowed_only_where_it_can_prove_something() -> None:
     assert_parted(many)
 
 
+def test_a_handful_of_audits_does_not_validate_alone() -> None:
+    audits = documents(6, "validation", 8_000, "audit")
+
+    few, many = (
+        select([*documents(400), *audits]),
+        select([*documents(400), *documents(60, "validation", 8_000, "audit")]),
+    )
+
+    assert few.counts["borrowed"] == ["validation"]
+    assert few.counts["origins"]["validation"]["audit"] == 6
+    assert few.counts["origins"]["validation"]["import"] >= 10
+    assert many.counts["borrowed"] == []
+    assert_parted(few)
+
+
 def test_decisions_on_doubtful_documents_are_never_borrowed() -> None:
     data = select(documents(400, origin="review"))
 
