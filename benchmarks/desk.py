@@ -13,7 +13,7 @@ import httpx
 import numpy as np
 from sqlalchemy import text
 
-from benchmarks.stack import ROOT, Stack, result, say, stack
+from benchmarks.stack import ROOT, Stack, free_port, result, say, stack
 from db.models import Label, ModelVersion
 from db.queries import people
 from db.session import get_engine, session
@@ -62,7 +62,7 @@ def desk(count: int = 1_000_000) -> None:
     what comes next while two documents are left. ``given_twice``: documents that two people were given though no
     second opinion was wanted.
     """
-    with stack("desk", web_port=_free_port()) as made:
+    with stack("desk", web_port=free_port()) as made:
         began = time.monotonic()
         fill(made, count)
         say(f"{count:,} documents wait ({time.monotonic() - began:.0f} s to fill)")
@@ -182,11 +182,3 @@ def _wait_up(base: str) -> None:
         except httpx.TransportError:
             time.sleep(0.1)
     raise SystemExit("the web did not come up; see web.log in the stack's folder")
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

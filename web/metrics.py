@@ -17,6 +17,7 @@ from db.session import session
 from sortline.errors import SortlineError
 from sortline.metrics import ROLES, Publisher, merged, of_others
 from sortline.settings import LANES, Settings
+from worker import disk
 from worker.queue import DocumentQueue, LaneState, connect
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,9 @@ class Line(Collector):
     def collect(self) -> Iterator[Metric]:
         """All metrics, as prometheus_client asks for them."""
         told: dict[str, Any] = {}
+        full = disk.embedded(self.settings)
         try:
+            full = self.queue.full_disks()
             in_redis = list(self._redis())
             told = of_others(self.queue.client, self.settings, self.process)
         except (SortlineError, redis.exceptions.RedisError, OSError) as error:
@@ -48,6 +51,8 @@ class Line(Collector):
         except (SortlineError, SQLAlchemyError) as error:
             log.warning("no figures from Postgres: %s", str(error).partition("\n")[0])
             in_postgres = [_gauge("sortline_postgres_up", "Whether this web reaches Postgres", 0)]
+        disks: dict[str, float] = {server: int(server in full) for server in disk.SERVERS}
+        yield _gauge("sortline_disk_full", "1: the disk under it is full", disks, "server")
         yield from in_redis
         yield from in_postgres
         yield _processes({self.process, *told})

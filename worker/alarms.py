@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from db.queries import dead_letters, model_versions, outbox, training_runs, webhooks
 from sortline.metrics import of_others
 from sortline.settings import Settings
+from worker.disk import Server
 from worker.queue import DocumentQueue, reaching
 
 _LATE_S = 60
@@ -52,6 +53,15 @@ REDIS_AWAY = Alarm(
     "Redis can't be reached: no documents are taken and none are classified. Those that were accepted are safe.",
     "Look at Redis' log; after a start it reads its append-only file first. The line goes on by itself.",
 )
+
+
+def disk_full(server: Server) -> Alarm:
+    """The disk under a server is full."""
+    return Alarm(
+        "SortlineDiskFull",
+        f"The disk under {server.capitalize()} is full: no documents are taken over HTTP (503). None is lost.",
+        "Give it room. The line goes on by itself, within half a minute.",
+    )
 
 
 def alarms(now: Now) -> list[Alarm]:
@@ -127,6 +137,11 @@ def _backlog_fills(now: Now) -> Iterator[Alarm]:
                 "told to wait (429).",
                 "Start more workers; raise SORTLINE_MAX_BACKLOG only if Redis has memory for it.",
             )
+
+
+def _disk_full(now: Now) -> Iterator[Alarm]:
+    for server in now.queue.full_disks():
+        yield disk_full(server)
 
 
 def _redis_fills(now: Now) -> Iterator[Alarm]:
@@ -220,6 +235,7 @@ def _training(now: Now) -> Iterator[Alarm]:
 
 
 LOOKS: tuple[Callable[[Now], Iterator[Alarm]], ...] = (
+    _disk_full,
     _no_worker,
     _no_model,
     _redis_forgets,
