@@ -153,6 +153,13 @@ def full_disk_redis() -> int:
     return fill_redis()
 
 
+def clock_jump() -> int:
+    """Clocks are set an hour ahead and back; returns how many documents were lost."""
+    from benchmarks.clock_jump import clock_jump as set_the_clocks
+
+    return set_the_clocks()
+
+
 Fault = Callable[[Stack, KeptWorker, random.Random], None]
 
 
@@ -216,6 +223,7 @@ LINES: dict[str, Callable[[], int]] = {
     "trainer_kill": trainer_kill,
     "full_disk_postgres": full_disk_postgres,
     "full_disk_redis": full_disk_redis,
+    "clock_jump": clock_jump,
 }
 
 

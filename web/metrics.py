@@ -96,13 +96,13 @@ def _postgres(opened: Session, settings: Settings) -> Iterator[Metric]:
     yield _gauge("sortline_webhooks", "Webhooks that get nothing", {"paused": paused, "failing": failing}, "state")
     decisions = training_runs.decisions_since(opened, max(1, settings.retrain_after))
     yield _gauge("sortline_training_decisions", "New decisions since the last training, up to enough", decisions)
-    yield from _training(next(iter(training_runs.newest(opened)), None))
+    yield from _training(opened, next(iter(training_runs.newest(opened)), None))
 
 
-def _training(run: TrainingRun | None) -> Iterator[Metric]:
+def _training(opened: Session, run: TrainingRun | None) -> Iterator[Metric]:
     progress: dict[str, Any] = run.progress if run else {}
     share = 1.0 if run and run.state == "done" else progress.get("step", 0) / max(1, progress.get("steps", 1))
-    silent = training_runs.silent_s(run) if run else 0.0
+    silent = training_runs.silent_s(opened, run) if run else 0.0
     state = {name: int(run is not None and run.state == name) for name in _STATES}
     yield _gauge("sortline_training_state", "1 for the state of the newest training run", state, "state")
     yield _gauge("sortline_training_progress", "Share of its steps that are done", share)

@@ -5,13 +5,13 @@ deploy/prometheus/rules.yml, and a section of docs/operators.md has the name of 
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from time import time
 from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
-from db.queries import dead_letters, model_versions, outbox, training_runs, webhooks
+from db.queries import dead_letters, model_versions, outbox, server, training_runs, webhooks
 from sortline.metrics import of_others
 from sortline.settings import Settings
 from worker.disk import Server
@@ -105,7 +105,9 @@ def _refused(now: Now) -> Iterator[Alarm]:
 
 def _old_model(now: Now) -> Iterator[Alarm]:
     version = model_versions.active(now.session)
-    if version is None or version.promoted_at is None or datetime.now(UTC) - version.promoted_at < _SWAPPED_WITHIN:
+    if version is None or version.promoted_at is None:
+        return
+    if server.now(now.session) - version.promoted_at < _SWAPPED_WITHIN:
         return
     old = [w for w in now.found["workers"] if w["model_version"] not in (None, version.id) and not w["refused"]]
     if old:
@@ -140,8 +142,8 @@ def _backlog_fills(now: Now) -> Iterator[Alarm]:
 
 
 def _disk_full(now: Now) -> Iterator[Alarm]:
-    for server in now.queue.full_disks():
-        yield disk_full(server)
+    for which in now.queue.full_disks():
+        yield disk_full(which)
 
 
 def _redis_fills(now: Now) -> Iterator[Alarm]:
@@ -226,7 +228,7 @@ def _training(now: Now) -> Iterator[Alarm]:
             f"Training run {run.id} failed; the active model version stays.",
             "sortline status and the page on models have its error. Mend it and start another.",
         )
-    if (silent_s := training_runs.silent_s(run)) > _SILENT_S:
+    if (silent_s := training_runs.silent_s(now.session, run)) > _SILENT_S:
         yield Alarm(
             "SortlineTrainingSilent",
             f"Training run {run.id} is said to run, but has not been heard of for {said_time(silent_s)}.",

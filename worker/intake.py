@@ -150,6 +150,7 @@ class Intake:
             "take_over": (refresh_s, self._take_over),
             "tell": (2.0, self.presence.tell),
             "tell_full": (1.0, self._tell_full),
+            "wake": (refresh_s, self._wake),
             "measure_clock": (refresh_s, self.consumer.measure_clock),
             "forget": (_FORGET_EVERY_S, self.consumer.forget_dead),
         }
@@ -176,6 +177,10 @@ class Intake:
         # A pass that makes no progress is not defended: others may take its documents.
         if self.compute.longest_s() < max(self.settings.claim_idle_s, 10.0):
             self.consumer.hold(self.held.ids())
+
+    def _wake(self) -> None:
+        for lane in LANES:
+            self.consumer.wake(lane)
 
     def _take_over(self) -> None:
         if self.stopping.is_set() or self.models.current is None:

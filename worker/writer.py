@@ -32,7 +32,7 @@ _GRACE_S = 5.0  # how long a stopping worker waits for a server that is away
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What one transaction stored; ``times`` has when its stages began and ended (time.time)."""
+    """What one transaction stored; ``times`` has when its stages began and ended (time.monotonic)."""
 
     batches: Sequence[MicroBatch]
     entries: list[Entry]
@@ -107,14 +107,14 @@ class Writer:
         return batches, dead
 
     def _write(self, batches: list[MicroBatch]) -> None:
-        started = time.time()
+        started = time.monotonic()
         try:
             events = self._insist(lambda: self._commit(batches))
         except DBAPIError as error:
             self._bisect(batches, error)
             return
         entries = [entry for batch in batches for entry in batch.entries]
-        self.then(Committed(batches, entries, events, {"commit": (started, time.time())}))
+        self.then(Committed(batches, entries, events, {"commit": (started, time.monotonic())}))
 
     def _commit(self, batches: list[MicroBatch]) -> list[ResultEvent]:
         with session(self.settings.postgres_url) as opened:
@@ -207,9 +207,9 @@ class Acknowledger:
                 return
 
     def _acknowledge(self, committed: Committed) -> None:
-        started = time.time()
+        started = time.monotonic()
         insist(lambda: self._tell_redis(committed), self._gives_up)
-        committed.times["acknowledge"] = (started, time.time())
+        committed.times["acknowledge"] = (started, time.monotonic())
         self.held.release(committed.entries)
         self.tell(committed)
 
