@@ -21,7 +21,8 @@ INSERT INTO outbox (document_id, event) SELECT (
 ), event FROM json_to_recordset(CAST(:rows AS json)) AS row (event jsonb)
 """)
 _DUE = text("""
-SELECT id, event FROM outbox WHERE sent_at IS NULL AND next_attempt_at <= now() ORDER BY id LIMIT :limit
+SELECT id, event FROM outbox WHERE sent_at IS NULL AND (attempts = 0 OR next_attempt_at <= now())
+ORDER BY id LIMIT :limit
 """)
 _SENT = text("UPDATE outbox SET sent_at = now(), attempts = attempts + 1 WHERE id = ANY(:ids)")
 _UNSENT = text("""
