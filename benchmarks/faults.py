@@ -18,7 +18,7 @@ import redis
 from sqlalchemy import text
 
 from benchmarks.model import register_stub
-from benchmarks.stack import ROOT, Stack, result, say, stack
+from benchmarks.stack import ROOT, Stack, result, say, stack, stored
 from db.session import get_engine
 from sortline.errors import SortlineError
 from sortline.logs import set_up_logging
@@ -139,6 +139,27 @@ def trainer_kill(faults: int = 25) -> int:
     return kill_the_trainer(faults)
 
 
+def full_disk_postgres() -> int:
+    """The disk under Postgres fills up under load; returns how many documents were lost."""
+    from benchmarks.full_disk import full_disk_postgres as fill_postgres
+
+    return fill_postgres()
+
+
+def full_disk_redis() -> int:
+    """The disk under Redis fills up under load; returns how many documents were lost."""
+    from benchmarks.full_disk import full_disk_redis as fill_redis
+
+    return fill_redis()
+
+
+def clock_jump() -> int:
+    """Clocks are set an hour ahead and back; returns how many documents were lost."""
+    from benchmarks.clock_jump import clock_jump as set_the_clocks
+
+    return set_the_clocks()
+
+
 Fault = Callable[[Stack, KeptWorker, random.Random], None]
 
 
@@ -163,22 +184,19 @@ def _run(name: str, faults: int, strike: Fault, module: str = "celery -A worker"
 
 
 def _judge(made: Stack, name: str, faults: int, accepted: set[str], drained: float) -> int:
+    rows = stored(made)
     with get_engine(made.settings.postgres_url).connect() as connection:
-        rows = connection.execute(
-            text("SELECT external_id, count(*) FROM documents JOIN predictions ON document_id = id GROUP BY 1")
-        ).all()
         dead = {row.external_id for row in connection.execute(text("SELECT external_id FROM dead_letters"))}
-    stored = {row.external_id for row in rows} | dead
     published: dict[bytes, int] = {}
     for _, fields in made.client.xrange(made.settings.results_stream):
         published[fields[b"id"]] = published.get(fields[b"id"], 0) + 1
-    lost = len(accepted - stored)
+    lost = len(accepted - set(rows) - dead)
     result(
         name,
         faults=faults,
         accepted=len(accepted),
         lost=lost,
-        duplicates=sum(count - 1 for _, count in rows),
+        duplicates=sum(count - 1 for count in rows.values()),
         re_executed=sum(count > 1 for count in published.values()),
         drained_s=round(drained, 1),
     )
@@ -203,6 +221,9 @@ LINES: dict[str, Callable[[], int]] = {
     "postgres_stop": postgres_stop,
     "negative_control": negative_control,
     "trainer_kill": trainer_kill,
+    "full_disk_postgres": full_disk_postgres,
+    "full_disk_redis": full_disk_redis,
+    "clock_jump": clock_jump,
 }
 
 

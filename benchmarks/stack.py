@@ -173,13 +173,29 @@ class Stack:
         self.client.flushdb()
 
 
+def stored(made: Stack) -> dict[str, int]:
+    """Predictions of each document that has any, by its id."""
+    with get_engine(made.settings.postgres_url).connect() as connection:
+        rows = connection.exec_driver_sql(
+            "SELECT external_id, count(*) FROM documents JOIN predictions ON document_id = id GROUP BY 1"
+        )
+        return {row[0]: row[1] for row in rows}
+
+
 @contextmanager
-def stack(name: str, keep: bool = False, **settings: Any) -> Iterator[Stack]:
-    """A fresh stack, removed at the end; ``keep``: its data stay for the next time."""
+def stack(name: str, keep: bool = False, on: Mapping[str, Path] | None = None, **settings: Any) -> Iterator[Stack]:
+    """A fresh stack, removed at the end.
+
+    Args:
+        keep: its data stay for the next time.
+        on: a folder elsewhere for the data of a server, by its name.
+    """
     folder = HOME / name
     if not keep:
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
+    for server, place in (on or {}).items():
+        (folder / server).symlink_to(place)
     made = Stack(
         Settings(
             _env_file=None, database_url=None, redis_url=None, data_dir=folder, results_length=5_000_000, **settings

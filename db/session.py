@@ -9,7 +9,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from sortline.errors import ConfigurationError, ServerUnreachableError
+from sortline.errors import ConfigurationError, PostgresUnreachableError
 
 
 @cache
@@ -38,14 +38,19 @@ def session(url: str) -> Iterator[Session]:
     """A session on ``url``; the caller commits.
 
     Raises:
-        ServerUnreachableError: Postgres can't be reached; the message says where.
+        PostgresUnreachableError: the message says where.
     """
     with Session(get_engine(url), expire_on_commit=False) as opened:
         try:
             opened.connection()
         except DBAPIError as error:
-            raise ServerUnreachableError(f"Postgres at {safe_url(url)} can't be reached: {_why(error)}") from None
+            raise PostgresUnreachableError(f"Postgres at {safe_url(url)} can't be reached: {_why(error)}") from None
         yield opened
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether Postgres refused a write because its disk is full (SQLSTATE 53100)."""
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) == "53100"
 
 
 def safe_url(url: str) -> str:

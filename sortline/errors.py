@@ -33,6 +33,14 @@ class ServerUnreachableError(TransientError):
         self.retry_after_s = retry_after_s
 
 
+class PostgresUnreachableError(ServerUnreachableError):
+    """Postgres can't be reached."""
+
+
+class DiskFullError(ServerUnreachableError):
+    """The disk under Postgres or Redis is full; it heals by itself when there is room again."""
+
+
 class QueueFullError(TransientError):
     """The document queue is longer than the setting max_backlog allows."""
 

@@ -4,7 +4,9 @@ The libraries are in the extra `traces` and are loaded only then. Sampling and t
 `OTEL_*` variables.
 """
 
-from collections.abc import Iterator
+import atexit
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 FIELD = "traceparent"  # of a stream's entry, as W3C Trace Context writes it
 _PRIVATE = "/health,/metrics,/sign-in"  # asked all the time, or with a secret in its address
+_REST_S = 3.0
 _on: list["Tracer"] = []
 
 
@@ -40,11 +43,32 @@ def set_up(settings: Settings, service: str) -> bool:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ModuleNotFoundError:
         raise ConfigurationError("SORTLINE_TRACES_URL is set: pip install 'sortline[traces]'") from None
-    provider = TracerProvider(resource=Resource.create({"service.name": f"sortline-{service}"}))
+    resource = Resource.create({"service.name": f"sortline-{service}"})
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=settings.traces_url)))
     trace.set_tracer_provider(provider)
+    _end_with_the_process(provider.shutdown)
     _on.append(provider.get_tracer("sortline"))
     return True
+
+
+def _end_with_the_process(send_rest: Callable[[], None]) -> None:
+    """Send what is left as the process ends, for some seconds: a receiver that is away holds nobody up for longer."""
+    ends = threading.Event()
+
+    def wait() -> None:
+        ends.wait()
+        send_rest()
+
+    # Begun now: as the interpreter ends no thread can be.
+    thread = threading.Thread(target=wait, name="last-spans", daemon=True)
+    thread.start()
+
+    def end() -> None:
+        ends.set()
+        thread.join(_REST_S)
+
+    atexit.register(end)
 
 
 def tracer() -> "Tracer | None":

@@ -37,6 +37,8 @@ app.conf.update(
         name: {"task": name if "." in name else f"trainer.{name}", "schedule": seconds, "options": {"expires": seconds}}
         for name, seconds in _EVERY_S.items()
     },
+    beat_scheduler="trainer.scheduler:SteadyScheduler",
+    broker_channel_error_retry=True,  # a Redis that is full refuses with an error that is no cut connection
     broker_connection_retry_on_startup=True,
     broker_transport_options={"visibility_timeout": 24 * 3600},
     sortline_settings=settings,

@@ -1,6 +1,6 @@
 """When a training starts, and by whom: people, upstream systems and beat all ask here."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from celery import Celery
@@ -8,7 +8,7 @@ from kombu.exceptions import OperationalError
 from sqlalchemy.orm import Session
 
 from db.models import TrainingRun
-from db.queries import incidents, model_versions, training_runs
+from db.queries import incidents, model_versions, server, training_runs
 from sortline.errors import ServerUnreachableError
 from sortline.settings import Settings
 
@@ -56,6 +56,7 @@ def due(session: Session, settings: Settings) -> str | None:
         return drifted
     last = next(iter(training_runs.newest(session)), None)
     hours = settings.retrain_every_h
-    if new and hours and last and datetime.now(UTC) - (last.finished_at or last.created_at) > timedelta(hours=hours):
+    ended = last and (last.finished_at or last.created_at)
+    if new and hours and ended and server.now(session) - ended > timedelta(hours=hours):
         return f"new decisions, and {hours:g} hours since the last training"
     return None

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -14,7 +15,8 @@ from db.queries.status import Classified, classified, stored
 from db.session import session
 from sortline.errors import ServerUnreachableError
 from sortline.settings import Settings
-from worker.alarms import POSTGRES_AWAY, REDIS_AWAY, Alarm
+from worker import disk
+from worker.alarms import POSTGRES_AWAY, REDIS_AWAY, Alarm, disk_full
 from worker.queue import DocumentQueue
 from worker.status import line_status
 
@@ -120,7 +122,8 @@ class Glance:
             try:
                 return line_status(opened, self.queue, self.settings)
             except ServerUnreachableError as error:
-                raise AwayError(REDIS_AWAY, error) from None
+                full = "redis" in disk.embedded(self.settings)
+                raise AwayError(disk_full("redis") if full else REDIS_AWAY, error) from None
 
         return self._in_postgres(look)
 
@@ -147,4 +150,7 @@ class Glance:
         except AwayError:
             raise
         except (ServerUnreachableError, OperationalError, InterfaceError) as error:
-            raise AwayError(POSTGRES_AWAY, error) from None
+            full = False
+            with suppress(ServerUnreachableError):
+                full = "postgres" in self.queue.full_disks()
+            raise AwayError(disk_full("postgres") if full else POSTGRES_AWAY, error) from None

@@ -28,6 +28,7 @@ from db.session import session
 from sortline.errors import SortlineError
 from sortline.metrics import ROLES, Publisher, merged, of_others
 from sortline.settings import LANES, Settings
+from worker import disk
 from worker.queue import DocumentQueue, LaneState, connect
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,9 @@ class Line(Collector):
     def collect(self) -> Iterator[Metric]:
         """All metrics, as prometheus_client asks for them."""
         told: dict[str, Any] = {}
+        full = disk.embedded(self.settings)
         try:
+            full = self.queue.full_disks()
             in_redis = list(self._redis())
             told = of_others(self.queue.client, self.settings, self.process)
         except (SortlineError, redis.exceptions.RedisError, OSError) as error:
@@ -59,6 +62,8 @@ class Line(Collector):
         except (SortlineError, SQLAlchemyError) as error:
             log.warning("no figures from Postgres: %s", str(error).partition("\n")[0])
             in_postgres = [_gauge("sortline_postgres_up", "Whether this web reaches Postgres", 0)]
+        disks: dict[str, float] = {server: int(server in full) for server in disk.SERVERS}
+        yield _gauge("sortline_disk_full", "1: the disk under it is full", disks, "server")
         yield from in_redis
         yield from in_postgres
         yield _processes({self.process, *told})
@@ -107,7 +112,7 @@ def _postgres(opened: Session, settings: Settings) -> Iterator[Metric]:
     unseen = int(settings.drift_false_alarms > 0 and drift.looks_fail(opened))
     yield _gauge("sortline_drift_looks_fail", "1: the last two looks for drift failed", unseen)
     yield from _accuracy(opened)
-    yield from _training(next(iter(training_runs.newest(opened)), None))
+    yield from _training(opened, next(iter(training_runs.newest(opened)), None))
 
 
 def _accuracy(opened: Session) -> Iterator[Metric]:
@@ -123,10 +128,10 @@ def _accuracy(opened: Session) -> Iterator[Metric]:
     yield _gauge("sortline_accuracy_disagrees", "1: the two differ, shown beyond doubt", int(look.alarm))
 
 
-def _training(run: TrainingRun | None) -> Iterator[Metric]:
+def _training(opened: Session, run: TrainingRun | None) -> Iterator[Metric]:
     progress: dict[str, Any] = run.progress if run else {}
     share = 1.0 if run and run.state == "done" else progress.get("step", 0) / max(1, progress.get("steps", 1))
-    silent = training_runs.silent_s(run) if run else 0.0
+    silent = training_runs.silent_s(opened, run) if run else 0.0
     state = {name: int(run is not None and run.state == name) for name in _STATES}
     yield _gauge("sortline_training_state", "1 for the state of the newest training run", state, "state")
     yield _gauge("sortline_training_progress", "Share of its steps that are done", share)

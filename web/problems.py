@@ -1,5 +1,6 @@
 """Every error as problem details (RFC 9457): what went wrong in one line, never a traceback."""
 
+import contextlib
 import logging
 import math
 from http import HTTPStatus
@@ -14,17 +15,21 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
+from db.session import is_disk_full
 from sortline.errors import (
     ConflictError,
+    DiskFullError,
     InvalidDocumentError,
     InvalidInputError,
     NotFoundError,
+    PostgresUnreachableError,
     QueueFullError,
     SortlineError,
     TrainingError,
     TransientError,
 )
 from web.render import page
+from worker import disk
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +70,7 @@ def add_problems(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unforeseen)
 
 
-def _sortline(_request: Request, error: Exception) -> Response:
+def _sortline(request: Request, error: Exception) -> Response:
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
     if isinstance(error, InvalidDocumentError):
         return problem(status, str(error), index=error.index, reason=error.reason)
@@ -73,7 +78,7 @@ def _sortline(_request: Request, error: Exception) -> Response:
         return problem(status, str(error), {"Retry-After": str(max(1, math.ceil(error.retry_after_s)))})
     if status == 503:
         log.warning("%s", error)
-        return _unavailable()
+        return _unavailable(request, error)
     if status == 500:
         log.error("%s", error)
         return problem(500, "The server is not set up rightly; its log says more.")
@@ -97,13 +102,22 @@ def _validation(_request: Request, error: Exception) -> Response:
     return problem(422, f"{where}: {first['msg']}")
 
 
-def _server_away(_request: Request, error: Exception) -> Response:
+def _server_away(request: Request, error: Exception) -> Response:
     # The text of a driver's error may name hosts or hold statements: it goes to the log alone.
     log.warning("%s: %s", type(error).__name__, str(error).partition("\n")[0])
-    return _unavailable()
+    return _unavailable(request, disk.full("postgres") if is_disk_full(error) else error)
 
 
-def _unavailable() -> Response:
+def _unavailable(request: Request, error: Exception) -> Response:
+    state = request.app.state
+    full = disk.embedded(state.settings)
+    if not full and isinstance(error, PostgresUnreachableError | OperationalError | InterfaceError):
+        with contextlib.suppress(TransientError):
+            full = state.queue.full_disks()
+    if full:
+        error = disk.full(full[0])
+    if isinstance(error, DiskFullError):
+        return problem(503, str(error), {"Retry-After": str(math.ceil(error.retry_after_s))})
     detail = "Postgres or Redis can't be used now; try again later with the same ids."
     return problem(503, detail, {"Retry-After": str(RETRY_AFTER_S)})
 

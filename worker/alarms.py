@@ -5,15 +5,26 @@ deploy/prometheus/rules.yml, and a section of docs/operators.md has the name of 
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from time import time
 from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
-from db.queries import dead_letters, drift, incidents, live_accuracy, model_versions, outbox, training_runs, webhooks
+from db.queries import (
+    dead_letters,
+    drift,
+    incidents,
+    live_accuracy,
+    model_versions,
+    outbox,
+    server,
+    training_runs,
+    webhooks,
+)
 from sortline.metrics import of_others
 from sortline.settings import Settings
+from worker.disk import Server
 from worker.queue import DocumentQueue, reaching
 
 _LATE_S = 60
@@ -52,6 +63,15 @@ REDIS_AWAY = Alarm(
     "Redis can't be reached: no documents are taken and none are classified. Those that were accepted are safe.",
     "Look at Redis' log; after a start it reads its append-only file first. The line goes on by itself.",
 )
+
+
+def disk_full(server: Server) -> Alarm:
+    """The disk under a server is full."""
+    return Alarm(
+        "SortlineDiskFull",
+        f"The disk under {server.capitalize()} is full: no documents are taken over HTTP (503). None is lost.",
+        "Give it room. The line goes on by itself, within half a minute.",
+    )
 
 
 def alarms(now: Now) -> list[Alarm]:
@@ -95,7 +115,9 @@ def _refused(now: Now) -> Iterator[Alarm]:
 
 def _old_model(now: Now) -> Iterator[Alarm]:
     version = model_versions.active(now.session)
-    if version is None or version.promoted_at is None or datetime.now(UTC) - version.promoted_at < _SWAPPED_WITHIN:
+    if version is None or version.promoted_at is None:
+        return
+    if server.now(now.session) - version.promoted_at < _SWAPPED_WITHIN:
         return
     old = [w for w in now.found["workers"] if w["model_version"] not in (None, version.id) and not w["refused"]]
     if old:
@@ -127,6 +149,11 @@ def _backlog_fills(now: Now) -> Iterator[Alarm]:
                 "told to wait (429).",
                 "Start more workers; raise SORTLINE_MAX_BACKLOG only if Redis has memory for it.",
             )
+
+
+def _disk_full(now: Now) -> Iterator[Alarm]:
+    for which in now.queue.full_disks():
+        yield disk_full(which)
 
 
 def _redis_fills(now: Now) -> Iterator[Alarm]:
@@ -225,7 +252,7 @@ def _training(now: Now) -> Iterator[Alarm]:
             f"Training run {run.id} failed; the active model version stays.",
             "sortline status and the page on models have its error. Mend it and start another.",
         )
-    if (silent_s := training_runs.silent_s(run)) > _SILENT_S:
+    if (silent_s := training_runs.silent_s(now.session, run)) > _SILENT_S:
         yield Alarm(
             "SortlineTrainingSilent",
             f"Training run {run.id} is said to run, but has not been heard of for {said_time(silent_s)}.",
@@ -252,6 +279,7 @@ def _drift(now: Now) -> Iterator[Alarm]:
 
 
 LOOKS: tuple[Callable[[Now], Iterator[Alarm]], ...] = (
+    _disk_full,
     _no_worker,
     _no_model,
     _redis_forgets,

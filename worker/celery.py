@@ -12,6 +12,7 @@ from worker.intake import IntakeStep
 settings = get_settings()
 app = Celery("worker", broker=settings.celery_broker)
 app.conf.update(
+    broker_channel_error_retry=True,  # a Redis that is full refuses with an error that is no cut connection
     broker_connection_retry_on_startup=True,
     sortline_settings=settings,
     task_acks_late=True,

@@ -26,6 +26,7 @@ end
 return -1
 """
 _FORGET_AFTER_MS = 3_600_000
+_LOOKED_AT = 1000
 
 Outage = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError)
 
@@ -35,20 +36,21 @@ class Consumer:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.clock_s = 0.0
+        self._new: dict[Lane, set[bytes]] = {lane: set() for lane in LANES}
+        self.clock_s = time.time() - time.monotonic()  # until it is measured
         self.name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.client = connect(settings, protocol=2, max_connections=16, retry=None, socket_timeout=15)
         for command in ("XREADGROUP", "XCLAIM", "XPENDING"):
             self.client.set_response_callback(command, _raw)
 
     def measure_clock(self) -> None:
-        """Note how far Redis' clock, of which the entry ids are, is ahead of ours: ``clock_s``."""
-        before = time.time()
+        """Note how far Redis' clock, of which the entry ids are, is ahead of time.monotonic, which never jumps."""
+        before = time.monotonic()
         seconds, micros = self.client.time()
-        self.clock_s = seconds + micros / 1e6 - (before + time.time()) / 2
+        self.clock_s = seconds + micros / 1e6 - (before + time.monotonic()) / 2
 
     def appended_at(self, entry: Entry) -> float:
-        """When an entry was appended, by our own clock (time.time)."""
+        """When an entry was appended, by time.monotonic."""
         return int(entry.entry_id.partition("-")[0]) / 1000 - self.clock_s
 
     def ensure_groups(self) -> None:
@@ -103,6 +105,26 @@ class Consumer:
                 chunk = entry_ids[start : start + 1000]
                 self._call("XCLAIM", self.settings.stream(lane), GROUP, self.name, 0, *chunk, "JUSTID")
 
+    def wake(self, lane: Lane) -> None:
+        """Let what Redis takes for delivered in time to come be idle from now on; to be called again and again.
+
+        Redis keeps by the wall clock when an entry was delivered. Where that was set back, what a dead worker held is
+        idle for no time, and taken over by nobody, until the clock is there again. What a living one holds is found
+        here by chance, and only refreshed.
+        """
+        stream = self.settings.stream(lane)
+        try:
+            pending = self._call("XPENDING", stream, GROUP, "-", "+", _LOOKED_AT)
+        except redis.exceptions.ResponseError as error:
+            if not str(error).startswith("NOGROUP"):
+                raise
+            return
+        new = {entry_id: consumer for entry_id, consumer, idle_ms, _ in pending if not idle_ms}
+        for entry_id in self._new[lane] & new.keys():
+            if new[entry_id] != self.name.encode():
+                self._call("XCLAIM", stream, GROUP, new[entry_id], 0, entry_id, "JUSTID")
+        self._new[lane] = set(new)
+
     def acknowledge(self, entries: Sequence[Entry], results: list[ResultEvent]) -> None:
         """Publish the results, acknowledge and delete the entries: one MULTI."""
         commands: list[tuple[Any, ...]] = []
@@ -117,6 +139,17 @@ class Consumer:
                 commands.append(("HDEL", self._attempts(lane), *retried))
         events = pack_events(self.settings.results_stream, self.settings.results_length, results)
         self._transaction(events, len(results), commands)
+
+    def drop(self, entries: Sequence[Entry]) -> None:
+        """Delete the entries and acknowledge them, each lane by itself: a Redis without memory takes no MULTI.
+
+        Deleted first: who is killed between the two leaves pending entries that are gone, which `take_over` clears up.
+        """
+        for lane in LANES:
+            if ids := [entry.entry_id for entry in entries if entry.lane == lane]:
+                self.client.xdel(self.settings.stream(lane), *ids)
+                self.client.xack(self.settings.stream(lane), GROUP, *ids)
+                self.client.hdel(self._attempts(lane), *ids)
 
     def attempts(self, entry: Entry) -> int:
         """How often the entry has failed on its own."""

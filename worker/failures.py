@@ -7,6 +7,8 @@ computed alone, counts as an attempt.
 import logging
 from collections.abc import Callable
 
+import redis
+
 from sortline.settings import Settings
 from worker.commit import DeadEntry
 from worker.consumer import Consumer
@@ -17,6 +19,8 @@ from worker.outage import insist
 from worker.schedule import Schedule
 
 log = logging.getLogger(__name__)
+
+_NO_MEMORY_S = 2.0
 
 
 class Failures:
@@ -49,10 +53,10 @@ class Failures:
 
     def own(self, entry: Entry, error: Exception, counted: bool = False) -> None:
         """One document failed by itself; ``counted`` when the attempt was counted before it began."""
-        if counted:
-            attempts = insist(lambda: self.consumer.attempts(entry))
-        else:
-            attempts = insist(lambda: self.consumer.count_attempt(entry))
+        attempts = insist(lambda: self.consumer.attempts(entry) if counted else self._count(entry))
+        if attempts is None:
+            self.held.later(entry, _NO_MEMORY_S)
+            return
         if attempts >= self.settings.max_attempts:
             self.bury(DeadEntry(entry, "failed", f"{type(error).__name__}: {error}", attempts))
             return
@@ -65,9 +69,12 @@ class Failures:
         """Count the attempt before a document is computed alone, so that the death of the process counts.
 
         Returns:
-            False when it has used up its attempts and was given up.
+            False when it has used up its attempts and was given up, or is to be tried later.
         """
-        attempts = insist(lambda: self.consumer.count_attempt(entry))
+        attempts = insist(lambda: self._count(entry))
+        if attempts is None:
+            self.held.later(entry, _NO_MEMORY_S)
+            return False
         if attempts <= self.settings.max_attempts:
             return True
         detail = f"the worker died {attempts - 1} times while it computed this document alone"
@@ -76,4 +83,11 @@ class Failures:
 
     def end_alone(self, entry: Entry) -> None:
         """It was computed alone without harm: the attempt is taken back."""
-        insist(lambda: self.consumer.count_attempt(entry, -1))
+        insist(lambda: self._count(entry, -1))
+
+    def _count(self, entry: Entry, by: int = 1) -> int | None:
+        """As the consumer counts; None from a Redis without memory, which others' acknowledgements give it again."""
+        try:
+            return self.consumer.count_attempt(entry, by)
+        except redis.exceptions.OutOfMemoryError:
+            return None

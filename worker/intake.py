@@ -19,7 +19,7 @@ from celery import Celery, bootsteps
 
 from sortline.metrics import Publisher
 from sortline.settings import LANES, Settings
-from worker import metrics, traces
+from worker import disk, metrics, traces
 from worker.compute import Compute
 from worker.consumer import Consumer, Outage
 from worker.failures import Failures
@@ -56,6 +56,7 @@ class Intake:
         self.presence = Presence(settings, self.consumer, self.models)
         self.events = TaskEvents(app, hostname)
         self.publisher = Publisher(settings, "worker")
+        self._told_full = False
         self._threads: dict[str, threading.Thread] = {}
 
     def start(self) -> None:
@@ -148,6 +149,8 @@ class Intake:
             "hold": (refresh_s, self._hold),
             "take_over": (refresh_s, self._take_over),
             "tell": (2.0, self.presence.tell),
+            "tell_full": (1.0, self._tell_full),
+            "wake": (refresh_s, self._wake),
             "measure_clock": (refresh_s, self.consumer.measure_clock),
             "forget": (_FORGET_EVERY_S, self.consumer.forget_dead),
         }
@@ -164,10 +167,20 @@ class Intake:
                 except (*Outage, redis.exceptions.ResponseError) as error:
                     log.debug("%s waits for Redis: %s", name, error)
 
+    def _tell_full(self) -> None:
+        is_full = self.writer.disk_full
+        if is_full or self._told_full:
+            disk.tell(self.consumer.client, self.settings, is_full)
+            self._told_full = is_full
+
     def _hold(self) -> None:
         # A pass that makes no progress is not defended: others may take its documents.
         if self.compute.longest_s() < max(self.settings.claim_idle_s, 10.0):
             self.consumer.hold(self.held.ids())
+
+    def _wake(self) -> None:
+        for lane in LANES:
+            self.consumer.wake(lane)
 
     def _take_over(self) -> None:
         if self.stopping.is_set() or self.models.current is None:

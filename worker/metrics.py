@@ -105,7 +105,7 @@ def note(committed: Committed, clock_s: float) -> None:
     """Note what was just acknowledged.
 
     Args:
-        clock_s: how far Redis' clock, of which the entry ids are, is ahead of ours.
+        clock_s: how far Redis' clock, of which the entry ids are, is ahead of time.monotonic.
     """
     counts = Count((event.event, event.label, event.decision) for event in committed.events)
     for (event, label, decision), count in counts.items():
@@ -113,7 +113,7 @@ def note(committed: Committed, clock_s: float) -> None:
         metric.inc(count)
     for stage, (started, ended) in committed.times.items():
         _STAGE.labels(stage).observe(max(0.0, ended - started))
-    now = time.time() + clock_s
+    now = time.monotonic() + clock_s
     for batch in committed.batches:
         _note_batch(batch, now)
 

@@ -28,7 +28,7 @@ class MicroBatch:
     """Entries of one lane on their way from the stream to the commit.
 
     A swap never mixes two models: the batch keeps the model that tokenised it until it is committed. ``times`` has
-    when each stage began and ended (time.time).
+    when each stage began and ended (time.monotonic).
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class MicroBatch:
         self.model = model
         self.isolated = isolated
         self.counted = False  # whether its only document's attempt is counted already
-        self.received_at = time.time()
+        self.received_at = time.monotonic()
         self.times: dict[str, tuple[float, float]] = {}
         self.started_at: float | None = None
         self.compute_s = 0.0
@@ -70,10 +70,10 @@ class MicroBatch:
 
     def prepare(self) -> None:
         """Clean, tokenise and plan the forward passes."""
-        started = time.time()
+        started = time.monotonic()
         self.prepared = self.model.classifier.prepare([entry.text for entry in self.entries])
         self.plan()
-        self.times["tokenise"] = (started, time.time())
+        self.times["tokenise"] = (started, time.monotonic())
 
     def plan(self) -> None:
         """Lay out the forward passes."""
@@ -86,7 +86,7 @@ class MicroBatch:
 
         A pass that raises is kept in ``failure``; the others are then skipped.
         """
-        started = time.time()
+        started = time.monotonic()
         self.started_at = self.started_at or started
         logits = None
         if self.failure is None:
@@ -97,7 +97,7 @@ class MicroBatch:
         with self._lock:
             if logits is not None:
                 self._logits[index] = logits
-            self.compute_s += time.time() - started
+            self.compute_s += time.monotonic() - started
             self._remaining -= 1
             return self._remaining == 0
 
@@ -106,7 +106,7 @@ class MicroBatch:
         logits = [self._logits[index] for index in range(len(self.batches))]
         self.probabilities = self.model.classifier.probabilities(len(self.entries), self.batches, logits)
         self._logits.clear()
-        self.times["forward"] = (self.started_at or self.received_at, time.time())
+        self.times["forward"] = (self.started_at or self.received_at, time.monotonic())
 
     def halves(self) -> list["MicroBatch"]:
         """The batch in two, tokenised already where this one is."""

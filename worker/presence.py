@@ -131,12 +131,13 @@ class TaskEvents:
 
     @staticmethod
     def _describe(dispatcher: EventDispatcher, batch: Any) -> None:
-        task_id, started = batch.id, batch.started_at or batch.received_at
-        ended = time.time()
+        task_id, ended = batch.id, time.time()
+        ahead = ended - time.monotonic()
+        received, started = batch.received_at + ahead, (batch.started_at or batch.received_at) + ahead
         shown = {"lane": batch.lane, "documents": len(batch), "passes": len(batch.batches)}
         dispatcher.send(
             "task-received", uuid=task_id, name="classify", args="()", kwargs=json.dumps(shown), retries=0,
-            eta=None, timestamp=batch.received_at,
+            eta=None, timestamp=received,
         )  # fmt: skip
         dispatcher.send("task-started", uuid=task_id, timestamp=started)
         outcome = f"{len(batch)} documents by model version {batch.model.version_id}"

@@ -21,6 +21,7 @@ from sortline import traces
 from sortline.errors import ConfigurationError, InvalidDocumentError, QueueFullError, ServerUnreachableError
 from sortline.settings import LANES, Lane, Settings
 from sortline.text import encode
+from worker import disk
 
 GROUP = "workers"
 MAX_ID_CHARS = 200
@@ -30,6 +31,8 @@ MAX_META_BYTES = 8 * 2**10
 DEFAULT_SOURCE = "default"
 # What Redis says while it may not or can't write: a replica, a full disk, a fail-over.
 _CANNOT_WRITE = re.compile("MISCONF|ReadOnly|MasterDown|ClusterDown|NOREPLICAS|READONLY")
+# Before it redis-py puts the beginning of a pipeline's command, and so of a document.
+_BLAMED = "of pipeline caused error: "
 _NUL_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -92,16 +95,24 @@ class DocumentQueue:
         Raises:
             InvalidDocumentError: a document breaks a limit; its index is in the error.
             QueueFullError: the lane is longer than the setting max_backlog allows.
+            DiskFullError: the disk under Redis or Postgres is full.
             ServerUnreachableError: Redis is away, or can't promise durability; retry with the same ids.
         """
         rows = [document.fields(index) for index, document in enumerate(documents)]
         if not rows:
             return []
         stream = self.settings.stream(lane)
+        for server in disk.embedded(self.settings):
+            raise disk.full(server)
         with reaching(self.client), traces.appending(stream, len(rows)) as carried:
             if durable and (reason := self.forgets()):
                 raise ServerUnreachableError(reason)
-            length = int(self.client.xlen(stream))
+            with self.client.pipeline(transaction=False) as ask:
+                ask.xlen(stream)
+                ask.exists(disk.key(self.settings))
+                length, told = ask.execute()
+            if told:
+                raise disk.full("postgres")
             if length + len(rows) > self.settings.max_backlog:
                 limit = self.settings.max_backlog
                 raise QueueFullError(f"lane {lane} holds {length:,} documents, its limit is {limit:,}", 5.0)
@@ -161,6 +172,20 @@ class DocumentQueue:
             counts = self.client.hmget(self._accepted, LANES)
         return {lane: int(count or 0) for lane, count in zip(LANES, counts, strict=True)}
 
+    def full_disks(self) -> list[disk.Server]:
+        """Servers whose disk is full, as far as it is known here.
+
+        Raises:
+            ServerUnreachableError: Redis is away.
+        """
+        found = set(disk.embedded(self.settings))
+        with reaching(self.client):
+            if self.client.exists(disk.key(self.settings)):
+                found.add("postgres")
+            if self.client.info("persistence").get("aof_last_write_status") == "err":
+                found.add("redis")
+        return sorted(found)
+
     def workers(self) -> list[dict[str, Any]]:
         """What each living worker last said of itself (worker/presence.py writes it)."""
         with reaching(self.client):
@@ -214,7 +239,10 @@ class reaching:  # noqa: N801 - reads as a word: with reaching(client): ...
         if isinstance(error, redis.exceptions.ResponseError) and _CANNOT_WRITE.search(
             f"{type(error).__name__} {error}"
         ):
-            raise ServerUnreachableError(f"Redis at {where(self.client)} takes no writes now: {error}") from None
+            if "No space left" in str(error):
+                raise disk.full("redis") from None
+            why = str(error).rpartition(_BLAMED)[2]
+            raise ServerUnreachableError(f"Redis at {where(self.client)} takes no writes now: {why}") from None
         if isinstance(error, redis.exceptions.ConnectionError | redis.exceptions.TimeoutError | OSError):
             raise ServerUnreachableError(f"Redis at {where(self.client)} can't be reached: {error}") from None
 

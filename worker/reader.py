@@ -86,10 +86,10 @@ class Reader:
         entries = self.held.due(self.lane, count)
         if entries:
             return entries
-        started = time.time()
+        started = time.monotonic()
         entries = self.consumer.read(self.lane, count, _BLOCK_MS)
         if entries:  # the wait for a first document is no work
-            self._reading_since = max(started, min(self.consumer.appended_at(entries[0]), time.time()))
+            self._reading_since = max(started, min(self.consumer.appended_at(entries[0]), time.monotonic()))
         self._was_full = len(entries) == count
         # While others are being computed these would wait anyway; when idle they leave at once.
         if entries and len(entries) < count and self.schedule.is_busy():

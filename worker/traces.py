@@ -1,5 +1,6 @@
 """A micro-batch as a trace, told when it is acknowledged: the intake itself knows nothing of it."""
 
+import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -40,12 +41,14 @@ def _tell_batch(batch: MicroBatch, times: dict[str, tuple[float, float]]) -> Non
         "sortline.lane": batch.lane, "sortline.batch": batch.id, "sortline.model_version": batch.model.version_id,
         "messaging.system": "redis", "messaging.batch.message_count": len(batch),
     }  # fmt: skip
-    began, ended = min(start for start, _ in times.values()), max(end for _, end in times.values())
-    span = tracer.start_span("classify", parent, SpanKind.CONSUMER, told, links, _ns(began))
+    ahead = time.time() - time.monotonic()
+    stages = {stage: (_ns(ahead + start), _ns(ahead + end)) for stage, (start, end) in times.items()}
+    began, ended = min(start for start, _ in stages.values()), max(end for _, end in stages.values())
+    span = tracer.start_span("classify", parent, SpanKind.CONSUMER, told, links, began)
     inside = set_span_in_context(span, Context())
-    for stage, (start, end) in times.items():
-        tracer.start_span(stage, inside, start_time=_ns(start)).end(_ns(end))
-    span.end(_ns(ended))
+    for stage, (start, end) in stages.items():
+        tracer.start_span(stage, inside, start_time=start).end(end)
+    span.end(ended)
 
 
 def _appends(entries: Iterable[Entry]) -> list["SpanContext"]:

@@ -7,9 +7,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import redis
 from sqlalchemy.exc import DBAPIError
 
-from db.session import session
+from db.queries import outbox
+from db.session import is_disk_full, session
 from sortline.errors import TransientError
 from sortline.settings import LANES, Lane, Settings
 from worker.commit import DeadEntry, commit_batches, commit_dead, is_the_documents_fault
@@ -30,7 +32,7 @@ _GRACE_S = 5.0  # how long a stopping worker waits for a server that is away
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What one transaction stored; ``times`` has when its stages began and ended (time.time)."""
+    """What one transaction stored; ``times`` has when its stages began and ended (time.monotonic)."""
 
     batches: Sequence[MicroBatch]
     entries: list[Entry]
@@ -45,6 +47,7 @@ class Writer:
         self.settings = settings
         self.then = then
         self.failures: Failures | None = None
+        self.disk_full = False  # as Postgres says of its own
         self._subscriptions = Subscriptions()
         self._finished: dict[Lane, deque[MicroBatch]] = {lane: deque() for lane in LANES}
         self._dead: deque[DeadEntry] = deque()
@@ -104,14 +107,14 @@ class Writer:
         return batches, dead
 
     def _write(self, batches: list[MicroBatch]) -> None:
-        started = time.time()
+        started = time.monotonic()
         try:
             events = self._insist(lambda: self._commit(batches))
         except DBAPIError as error:
             self._bisect(batches, error)
             return
         entries = [entry for batch in batches for entry in batch.entries]
-        self.then(Committed(batches, entries, events, {"commit": (started, time.time())}))
+        self.then(Committed(batches, entries, events, {"commit": (started, time.monotonic())}))
 
     def _commit(self, batches: list[MicroBatch]) -> list[ResultEvent]:
         with session(self.settings.postgres_url) as opened:
@@ -145,12 +148,16 @@ class Writer:
         pause = 0.05
         while True:
             try:
-                return commit()
+                events = commit()
+                self.disk_full = False
+                return events
             except (TransientError, DBAPIError) as error:
                 if isinstance(error, DBAPIError) and is_the_documents_fault(error):
                     raise
                 if self._gives_up():
                     raise Stopped from None
+                # Its log's disk full too, Postgres ends: that it is away then is no sign of room.
+                self.disk_full = self.disk_full or is_disk_full(error)
                 first = str(getattr(error, "orig", error)).strip().partition("\n")[0]
                 log.warning("Postgres is away (%s); trying again in %.2f s", first, pause)
                 time.sleep(pause)
@@ -200,11 +207,25 @@ class Acknowledger:
                 return
 
     def _acknowledge(self, committed: Committed) -> None:
-        started = time.time()
-        insist(lambda: self.consumer.acknowledge(committed.entries, committed.events), self._gives_up)
-        committed.times["acknowledge"] = (started, time.time())
+        started = time.monotonic()
+        insist(lambda: self._tell_redis(committed), self._gives_up)
+        committed.times["acknowledge"] = (started, time.monotonic())
         self.held.release(committed.entries)
         self.tell(committed)
+
+    def _tell_redis(self, committed: Committed) -> None:
+        try:
+            self.consumer.acknowledge(committed.entries, committed.events)
+        except redis.exceptions.OutOfMemoryError as refusal:
+            # It takes no events until it has memory, and has none until entries go: these go, and the events follow.
+            try:
+                with session(self.consumer.settings.postgres_url) as opened:
+                    outbox.put_off(opened, [event._asdict() for event in committed.events])
+                    opened.commit()
+            except (TransientError, DBAPIError):
+                raise refusal from None
+            self.consumer.drop(committed.entries)
+            log.warning("Redis is out of memory; the events of %d entries wait in the outbox", len(committed.entries))
 
     def _gives_up(self) -> bool:
         return self._stopping_since is not None and time.monotonic() - self._stopping_since > _GRACE_S

@@ -15,8 +15,14 @@ _ADD = text("""
 INSERT INTO outbox (document_id, event) SELECT document_id, event
 FROM json_to_recordset(CAST(:rows AS json)) AS row (document_id bigint, event jsonb)
 """)
+_PUT_OFF = text("""
+INSERT INTO outbox (document_id, event) SELECT (
+  SELECT id FROM documents WHERE source = event ->> 'source' AND external_id = event ->> 'id' ORDER BY id DESC LIMIT 1
+), event FROM json_to_recordset(CAST(:rows AS json)) AS row (event jsonb)
+""")
 _DUE = text("""
-SELECT id, event FROM outbox WHERE sent_at IS NULL AND next_attempt_at <= now() ORDER BY id LIMIT :limit
+SELECT id, event FROM outbox WHERE sent_at IS NULL AND (attempts = 0 OR next_attempt_at <= now())
+ORDER BY id LIMIT :limit
 """)
 _SENT = text("UPDATE outbox SET sent_at = now(), attempts = attempts + 1 WHERE id = ANY(:ids)")
 _UNSENT = text("""
@@ -36,6 +42,11 @@ def add(session: Session, events: Sequence[tuple[int, dict[str, str]]]) -> None:
     rows = [{"document_id": document_id, "event": event} for document_id, event in events]
     session.execute(_ADD, {"rows": orjson.dumps(rows).decode()})
     webhooks.add_events(session, [Told(event, document_id) for document_id, event in events])
+
+
+def put_off(session: Session, events: Sequence[dict[str, str]]) -> None:
+    """Let events that Redis does not take now leave later; webhooks have them already."""
+    session.execute(_PUT_OFF, {"rows": orjson.dumps([{"event": event} for event in events]).decode()})
 
 
 def lock(session: Session) -> bool:

@@ -1,7 +1,9 @@
 """What the Postgres server says of itself."""
 
+from datetime import datetime
+
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from db.models import Table
@@ -23,6 +25,12 @@ def version(session: Session) -> tuple[int, int]:
     """Major and minor version."""
     number = int(setting(session, "server_version_num"))
     return number // 10000, number % 10000
+
+
+def now(session: Session) -> datetime:
+    """This moment by Postgres' clock, which all times in it are of."""
+    found: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
+    return found
 
 
 def setting(session: Session, name: str) -> str:

@@ -1,7 +1,6 @@
 """Queries on training_runs: the row, not the broker, says what is running."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import func, select, text, update
@@ -9,6 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from db.models import AuditEvent, TrainingRun
+from db.queries import server
 from db.queries.labelled import newest_review_id
 from sortline.errors import ConflictError, NotFoundError
 
@@ -64,11 +64,11 @@ def describe(run: TrainingRun) -> str:
     return f"running ({progress['stage']}{step})"
 
 
-def silent_s(run: TrainingRun) -> float:
+def silent_s(session: Session, run: TrainingRun) -> float:
     """Seconds since the process of a run was heard of; 0 unless it runs."""
     if run.state != "running" or run.heartbeat_at is None:
         return 0.0
-    return max(0.0, (datetime.now(UTC) - run.heartbeat_at).total_seconds())
+    return max(0.0, (server.now(session) - run.heartbeat_at).total_seconds())
 
 
 def get(session: Session, run_id: int) -> TrainingRun:
@@ -138,7 +138,7 @@ def expire(session: Session, silent_s: float, attempts: int) -> list[TrainingRun
             run.state = "waiting"
         else:
             stage = run.progress.get("stage", "starting")
-            run.state, run.finished_at = "failed", datetime.now(UTC)
+            run.state, run.finished_at = "failed", server.now(session)
             run.error = f"its process died {run.attempts} times, last while {stage}"
     session.flush()
     return list(lost)
@@ -158,7 +158,7 @@ def cancel(session: Session, run_id: int, actor: str) -> TrainingRun:
         raise NotFoundError(f"there is no training run {run_id}")
     if run.state not in _OPEN:
         raise ConflictError(f"training run {run_id} is {run.state} already")
-    run.state, run.finished_at, run.error = "cancelled", datetime.now(UTC), f"cancelled by {actor}"
+    run.state, run.finished_at, run.error = "cancelled", server.now(session), f"cancelled by {actor}"
     note(session, actor, "cancel_training", run_id)
     session.flush()
     return run

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import socket
 import subprocess
 import sys
 import threading
@@ -137,3 +138,37 @@ def test_nothing_is_added_to_entries_while_traces_are_off(line, worker_settings)
     ((_, fields),) = line.client.xrange(worker_settings.stream("live"))
 
     assert fields.keys() == {b"id", b"text", b"source"}
+
+
+@pytest.fixture(params=["closed", "hangs"])
+def away(request: pytest.FixtureRequest, free_port: int) -> Iterator[str]:
+    """A receiver's address where nobody listens, or one who never answers."""
+    with socket.socket() as listening:
+        if request.param == "hangs":
+            listening.bind(("127.0.0.1", free_port))
+            listening.listen()
+        yield f"http://127.0.0.1:{free_port}/v1/traces"
+
+
+def test_a_receiver_that_is_away_neither_slows_nor_holds_a_worker(line, start_worker, eventually, away: str) -> None:
+    worker = start_worker({"traces_url": away})
+    line.send({f"d{i}": f"text {i}" for i in range(5000)}, "bulk")
+
+    eventually(lambda: line.backlog() == 0)
+
+    assert line.predicted() == 5000
+    assert worker.terminate() == 0
+
+
+def test_what_is_left_is_sent_as_a_worker_ends(
+    line, start_worker, eventually, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "600000")
+    worker = start_worker({"traces_url": receiver.url})
+    line.send({"a": "a text"})
+    eventually(lambda: line.predicted() == 1 and line.backlog() == 0)
+    assert receiver.spans() == []
+
+    assert worker.terminate() == 0
+
+    assert receiver.named("classify")

@@ -20,7 +20,8 @@ _STYLE, _DESK, _EXPLAIN, _LINE = (
 # In the picture of the line: where an alarm belongs.
 _TROUBLED = {
     "SortlineNoWorker": "workers", "SortlineModelRefused": "workers", "SortlineOldModel": "workers",
-    "SortlineNoModel": "model", "SortlineLiveLate": "lanes", "SortlineBacklogFills": "lanes",
+    "SortlineDiskFull": "lanes", "SortlineNoModel": "model", "SortlineLiveLate": "lanes",
+    "SortlineBacklogFills": "lanes",
     "SortlineRedisFills": "lanes", "SortlineRedisForgets": "lanes", "SortlineDeadLetters": "dead",
     "SortlineHousekeepingStopped": "trainer", "SortlineTrainingFailed": "trainer",
     "SortlineTrainingSilent": "trainer", "SortlineAccuracyDisagrees": "model", "SortlineDrift": "model",
