@@ -103,7 +103,7 @@ class Senders:
             while not self._stop.wait(0.005):
                 entry = {"id": f"x{number}", "text": f"{_TEXT} x{number}"}
                 try:
-                    client.xadd(self.made.settings.stream("bulk"), entry)  # type: ignore[arg-type]
+                    client.xadd(self.made.settings.stream("bulk"), entry)  # type: ignore[arg-type]  # redis-py's dict of fields is invariant
                 except redis.exceptions.RedisError:
                     self._stop.wait(0.2)  # not accepted, or unknown: the same id is sent again
                     continue

@@ -111,7 +111,7 @@ def _waiting_bytes(made: Stack) -> int:
     """Memory of Redis that a document takes while it waits in its lane."""
     made.client.flushdb()
     made.queue.append(incoming(_SENT, "waiting"), "bulk")
-    taken: int = made.client.memory_usage(made.settings.stream("bulk"), samples=0)  # type: ignore[assignment]
+    taken: int = made.client.memory_usage(made.settings.stream("bulk"), samples=0)  # type: ignore[assignment]  # typed as if it could be awaited
     return round(taken / _SENT)
 
 

@@ -42,7 +42,7 @@ def test_surer_answers_and_nearer_texts_are_no_harm() -> None:
 
 
 def test_a_trifle_alarms_at_no_number_of_documents(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drift, "WINDOWS", (200_000,))
+    monkeypatch.setattr(drift, "WINDOWS", (200_000,))  # a look takes fewer, however many there are
     now, before = traffic(200_000, 1, 0.01, "length"), traffic(200_000, 2)
 
     assert streams(now, before) == set()
