@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from audited_traffic import add_answers
-from browser import chromium
+from browser import chromium, is_fit_for_all, signed_in
 from filled_queue import add_labels
 from sqlalchemy.orm import Session
 
@@ -39,22 +39,10 @@ def filled(session: Session) -> str:
 def test_axe_finds_nothing_serious_and_the_page_fits(
     browser: Any, web: Any, filled: str, width: int, scheme: str
 ) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    page = context.new_page()
-    blocked: list[str] = []
-    page.goto(f"{web.base_url}/sign-in/{filled}")
-    page.on("console", lambda message: blocked.append(message.text))
-    page.goto(f"{web.base_url}/")
-    page.get_by_role("link", name="how many answers are right").click()
-    for summary in page.locator("details summary").all():
-        summary.click()
-    found = Axe().run(page).response["violations"]
-    assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    for name in ("Right, of all answers", "Right, of those accepted"):
-        picture = page.get_by_role("img", name=name)
-        assert picture.locator(".dot").count() == picture.locator(".promised").count() == 4
-    assert blocked == []
-    context.close()
+    with signed_in(browser, web.base_url, filled, width, scheme) as page:
+        page.goto(f"{web.base_url}/")
+        page.get_by_role("link", name="how many answers are right").click()
+        assert is_fit_for_all(page, width)
+        for name in ("Right, of all answers", "Right, of those accepted"):
+            picture = page.get_by_role("img", name=name)
+            assert picture.locator(".dot").count() == picture.locator(".promised").count() == 4

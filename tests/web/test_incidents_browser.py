@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from browser import chromium
+from browser import chromium, is_fit_for_all, signed_in
 from filled_queue import add_document, add_labels
 from sqlalchemy.orm import Session
 
@@ -47,24 +47,12 @@ def filled(session: Session) -> str:
 def test_axe_finds_nothing_serious_and_a_lead_closes_it(
     browser: Any, web: Any, session: Session, filled: str, width: int, scheme: str
 ) -> None:
-    from axe_playwright_python.sync_playwright import Axe
+    with signed_in(browser, web.base_url, filled, width, scheme) as page:
+        page.goto(f"{web.base_url}/incidents")
+        assert is_fit_for_all(page, width)
 
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    page = context.new_page()
-    blocked: list[str] = []
-    page.goto(f"{web.base_url}/sign-in/{filled}")
-    page.on("console", lambda message: blocked.append(message.text))
-    page.goto(f"{web.base_url}/incidents")
-    page.get_by_text("Some of these documents").click()
+        page.get_by_label("Why it is settled").fill("a campaign")
+        page.get_by_role("button", name="Close").click()
 
-    found = Axe().run(page).response["violations"]
-    assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert blocked == []
-
-    page.get_by_label("Why it is settled").fill("a campaign")
-    page.get_by_role("button", name="Close").click()
-
-    page.get_by_role("status").wait_for()
-    assert {each.closed_because is None for each in session.query(Incident)} == {False}
-    context.close()
+        page.get_by_role("status").wait_for()
+        assert {each.closed_because is None for each in session.query(Incident)} == {False}

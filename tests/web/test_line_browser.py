@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 import redis
-from browser import chromium
+from browser import chromium, is_fit_for_all, signed_in
 from filled_queue import NAMES, add_document, add_labels, unlike
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -73,23 +73,11 @@ def tell(settings: Settings, client: redis.Redis, name: str, **more: object) -> 
 def test_axe_finds_nothing_serious_and_the_page_fits(
     browser: Any, web: Any, filled: str, width: int, scheme: str
 ) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    page = context.new_page()
-    blocked: list[str] = []
-    page.goto(f"{web.base_url}/sign-in/{filled}")
-    page.on("console", lambda message: blocked.append(message.text))
-    page.goto(f"{web.base_url}/")
-    for summary in page.locator("details summary").all():
-        summary.click()
-    found = Axe().run(page).response["violations"]
-    assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.get_by_role("list", name="The line").locator("> li").count() == 8
-    assert page.locator("figure svg[role=img]").count() == 5
-    assert blocked == []
-    context.close()
+    with signed_in(browser, web.base_url, filled, width, scheme) as page:
+        page.goto(f"{web.base_url}/")
+        assert is_fit_for_all(page, width)
+        assert page.get_by_role("list", name="The line").locator("> li").count() == 8
+        assert page.locator("figure svg[role=img]").count() == 5
 
 
 def test_figures_change_in_place_and_focus_and_what_is_open_stay(
