@@ -23,14 +23,14 @@ from sortline.settings import Settings
 
 _POSTGRES_USER = "pgserver"  # Postgres refuses to run as root
 _SHARED = Path("/var/lib/sortline")
+_MOST_BUFFERS, _LEAST_LOG, _MOST_LOG = 4 * 2**30, 2**30, 8 * 2**30
 _POSTGRES_SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
     "fsync": "on",
     "synchronous_commit": "on",
-    "shared_buffers": "256MB",
-    "max_wal_size": "2GB",
     "max_connections": "100",
+    "checkpoint_timeout": "15min",
     "jit": "off",
     "log_min_messages": "warning",
     "log_checkpoints": "off",
@@ -46,8 +46,8 @@ class Server:
     ping: Callable[[], None]
     user: str | None = None
 
-    def wait(self, alive: Callable[[], bool], timeout: float = 60.0) -> None:
-        """Wait until the server answers.
+    def wait(self, alive: Callable[[], bool], timeout: float = 600.0) -> None:
+        """Wait until the server answers: after a crash it reads its log first.
 
         Raises:
             ServerUnreachableError: it ended, or did not answer in time.
@@ -95,7 +95,7 @@ def embedded_postgres(settings: Settings) -> Server:
     _own(sockets, user)
     if not (data / "PG_VERSION").exists():
         _initialise(binaries, data, user)
-    options = {**_POSTGRES_SETTINGS, "unix_socket_directories": str(sockets)}
+    options = {**_POSTGRES_SETTINGS, **_sized(data), "unix_socket_directories": str(sockets)}
     flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
 
     def ping() -> None:
@@ -176,6 +176,18 @@ def _postgres_data(settings: Settings, user: str | None) -> Path:
     place = place.resolve()
     _own(place, user)
     return place
+
+
+def _sized(data: Path) -> dict[str, str]:
+    """Postgres' settings that go with the machine: a quarter of its memory, a twentieth of the disk for the log.
+
+    Indexes that are entered at random places are slow where they are larger than the buffers, and after each
+    checkpoint, of which a longer log makes fewer (docs/decisions/0018-scale.md). Buffers take memory as they fill.
+    """
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    disk = shutil.disk_usage(data).total
+    buffers, log = min(memory // 4, _MOST_BUFFERS), min(max(disk // 20, _LEAST_LOG), _MOST_LOG)
+    return {"shared_buffers": f"{buffers >> 20}MB", "max_wal_size": f"{log >> 20}MB"}
 
 
 def _initialise(binaries: Path, data: Path, user: str | None) -> None:

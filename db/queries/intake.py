@@ -42,7 +42,8 @@ WITH incoming AS MATERIALIZED (
   SELECT document_id, CASE WHEN drawn THEN 'audit' ELSE 'doubtful' END,
          CASE WHEN drawn THEN random() ELSE margin END, version, label,
          CASE WHEN drawn THEN CAST(:audit_share AS real) END
-  FROM (SELECT matched.*, random() < :audit_share AS drawn FROM matched JOIN predicted USING (document_id)) AS draw
+  FROM (SELECT *, random() < :audit_share AS drawn FROM matched
+        WHERE (document_id IN (SELECT document_id FROM predicted)) IS TRUE) AS draw
   WHERE (drawn OR decision = 'review') AND (fresh OR NOT EXISTS (
     SELECT FROM reviews WHERE reviews.document_id = draw.document_id))
   ON CONFLICT DO NOTHING
