@@ -1,6 +1,7 @@
 """Real servers for every test: embedded ones, or outside ones where SORTLINE_TEST_* name them."""
 
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -39,6 +40,18 @@ class Servers:
         """The URL of another database of the same server."""
         head, _, query = self.database_url.partition("?")
         return f"{head.rpartition('/')[0]}/{database}" + (f"?{query}" if query else "")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Take away what embedded servers leave outside the tests' folders: sockets, and as root Postgres' data."""
+    yield
+    base = tmp_path_factory.getbasetemp()
+    for place in [*base.rglob("postgres"), *base.rglob("redis")]:
+        sockets, data = Settings(_env_file=None, data_dir=place.parent).runtime_dir, place.resolve().parent
+        shutil.rmtree(sockets, ignore_errors=True)
+        if data.name == sockets.name:
+            shutil.rmtree(data, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
