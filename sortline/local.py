@@ -10,6 +10,7 @@ import pwd
 import shutil
 import stat
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -170,9 +171,11 @@ def _postgres_data(settings: Settings, user: str | None) -> Path:
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     place = settings.data_dir.resolve() / "postgres"
     if user is not None and not place.is_symlink() and not _is_reachable(place):
-        elsewhere = _SHARED / settings.runtime_dir.name / "postgres"
-        elsewhere.mkdir(mode=0o755, parents=True, exist_ok=True)
-        place.symlink_to(elsewhere)
+        # A folder of its own each time: where a data folder was removed, the next one there begins empty.
+        _SHARED.mkdir(mode=0o755, parents=True, exist_ok=True)
+        elsewhere = Path(tempfile.mkdtemp(prefix=f"{settings.runtime_dir.name}-", dir=_SHARED))
+        elsewhere.chmod(0o755)
+        place.symlink_to(elsewhere / "postgres")
     place = place.resolve()
     _own(place, user)
     return place

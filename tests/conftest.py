@@ -50,7 +50,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     for place in [*base.rglob("postgres"), *base.rglob("redis")]:
         sockets, data = Settings(_env_file=None, data_dir=place.parent).runtime_dir, place.resolve().parent
         shutil.rmtree(sockets, ignore_errors=True)
-        if data.name == sockets.name:
+        if data.name.startswith(f"{sockets.name}-"):
             shutil.rmtree(data, ignore_errors=True)
 
 
