@@ -23,11 +23,15 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """What a plot is called: ``key`` is unique on its page, ``says`` one sentence on what is seen."""
+    """What a plot is called: ``key`` is unique on its page, ``says`` one sentence on what is seen.
+
+    ``empty``: what stands there while there is nothing to see.
+    """
 
     key: str
     title: str
     says: str
+    empty: str = "Nothing yet."
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,9 +167,9 @@ def _figure(
     plot: Plot, height: float, parts: Sequence[Markup], head: Sequence[str], rows: Sequence[Sequence[str]]
 ) -> Markup:
     if not parts:
-        return Markup(
-            '<figure class="chart"><figcaption>{}</figcaption><p class="soft">Nothing yet.</p></figure>'
-        ).format(plot.title)
+        return Markup('<figure class="chart"><figcaption>{}</figcaption><p class="soft">{}</p></figure>').format(
+            plot.title, plot.empty
+        )
     cells = [_row("th", head), *(_row("td", row) for row in rows)]
     return Markup(
         '<figure class="chart"><figcaption>{title}</figcaption>'

@@ -10,6 +10,7 @@ from web import charts
 from web.charts import Plot
 from web.glance import History
 
+_NO_HOUR = "Nothing yet; an hour is shown when it is over."
 Stretches = Sequence[tuple[datetime, Classified]]
 
 
@@ -19,12 +20,13 @@ def of_all(history: History) -> list[Markup]:
     hours = [f"{began:%a %H:%M}" for began, _ in history.hours]
     return [
         _lines("minutes", "Documents a minute, last hour", "Classified in each whole minute; times are UTC.",
-               [f"{began:%H:%M}" for began, _ in history.minutes], "documents", _documents(history.minutes)),
+               [f"{began:%H:%M}" for began, _ in history.minutes], "documents", _documents(history.minutes),
+               "Nothing yet; a minute is shown when it is over."),
         _lines("hours", "Documents an hour, last week", f"Classified in each whole hour; times are UTC.{missing}",
-               hours, "documents", _documents(history.hours)),
+               hours, "documents", _documents(history.hours), _NO_HOUR),
         _lines("accepted", "Accepted without a person, last week",
                f"Percent of each hour's documents; the others wait at the desk.{missing}",
-               hours, "percent", _shares(history.hours)),
+               hours, "percent", _shares(history.hours), _NO_HOUR),
         _lines("dead", "Dead letters a day",
                "Documents that were given up, sent again or not. Days are of UTC; today is not over.",
                _days(history.dead), "dead letters", [count for _, count in history.dead]),
@@ -39,8 +41,11 @@ def of_people(history: History) -> list[Markup]:
     ]  # fmt: skip
 
 
-def _lines(key: str, title: str, says: str, times: Sequence[str], name: str, values: Sequence[float]) -> Markup:
-    return charts.lines(Plot(key, title, says), times if any(values) else [], {name: values})
+def _lines(
+    key: str, title: str, says: str, times: Sequence[str], name: str, values: Sequence[float],
+    empty: str = "Nothing yet.",
+) -> Markup:  # fmt: skip
+    return charts.lines(Plot(key, title, says, empty), times if any(values) else [], {name: values})
 
 
 def _documents(stretches: Stretches) -> list[int]:
