@@ -187,10 +187,19 @@ def _sized(data: Path) -> dict[str, str]:
     Indexes that are entered at random places are slow where they are larger than the buffers, and after each
     checkpoint, of which a longer log makes fewer (docs/decisions/0018-scale.md). Buffers take memory as they fill.
     """
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    disk = shutil.disk_usage(data).total
+    memory, disk = _memory(), shutil.disk_usage(data).total
     buffers, log = min(memory // 4, _MOST_BUFFERS), min(max(disk // 20, _LEAST_LOG), _MOST_LOG)
     return {"shared_buffers": f"{buffers >> 20}MB", "max_wal_size": f"{log >> 20}MB"}
+
+
+def _memory() -> int:
+    """Bytes of memory: the machine's, or a container's limit."""
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text("ascii").strip()
+    except OSError:
+        return machine
+    return min(machine, int(limit)) if limit.isdigit() else machine
 
 
 def _initialise(binaries: Path, data: Path, user: str | None) -> None:

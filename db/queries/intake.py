@@ -2,6 +2,9 @@
 
 The rows travel as one JSON text: Postgres unpacks it at 22 µs a document with both inserts, where
 arrays bound one by one cost 21 µs a document in Python alone (docs/decisions/0002-intake.md).
+
+`IN (...) IS TRUE` is no join to the planner, and so made with a hash table. As a join it would compare each document
+with each prediction: Postgres expects one row of it, whatever the list holds.
 """
 
 from collections.abc import Sequence

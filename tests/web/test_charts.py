@@ -57,6 +57,10 @@ def test_without_data_it_says_so(empty: str) -> None:
     assert "<svg" not in empty
 
 
+def test_what_stands_in_an_empty_plot_can_be_said() -> None:
+    assert "Soon &lt;b&gt;" in lines(Plot("key", "Title", "says", "Soon <b>"), [], {"a": []})
+
+
 def test_one_point_is_a_dot_and_zeros_are_a_line_at_the_bottom() -> None:
     one = svg(lines(PLOT, ["today"], {"a": [5]}))
     assert one.find("circle") is not None
