@@ -8,12 +8,15 @@ from numpy.typing import NDArray
 
 from benchmarks.model import ensure_model
 from benchmarks.stack import result, say, stack
+from classifier.base_models import base_model_folder
 from classifier.calibration import fit_temperature, softmax
 from classifier.classifier import load_classifier
 from classifier.decision import decide
 from db.queries.labelled import Labelled, labelled_documents
 from db.session import session
+from trainer.cross_validation import cross_validate
 from trainer.evaluate import expected_calibration_error
+from trainer.judge import fair_answers
 from trainer.thresholds import NOTHING, Held, choose_thresholds
 from trainer.training_data import select
 
@@ -29,16 +32,19 @@ Part = tuple[NDArray[np.float32], NDArray[np.int64]]
 def calibration() -> None:
     """`calibration`: 200 divisions of the held-out documents into two halves; 1,000 repetitions of a known risk.
 
-    As in a training, the validation documents fit the temperature and plan the tests. The others that are held out,
+    As in a training, the validation documents fit the temperature and plan the tests, together with cross-validated
+    answers to the training documents. The others that are held out,
     calibration and test documents, are divided: one half stands for the calibration part and proves the threshold;
     where nothing is proved, nothing is accepted, and nothing accepted counts as kept. ``kept_share``: how often the
     errors found among accepted documents of the other half are at most the target. That is harsher than the promise,
     which is about the risk and not about the errors that some hundred documents happen to hold. ``ece`` is that of
     the test documents; ``ece_of_chance``: what it would be if each confidence were exactly right.
     """
-    validation, others, (logits, targets) = _held_out()
+    validation, others, (logits, targets), trained = _held_out()
     temperature = fit_temperature(*validation)
-    divisions = [_divide(validation, others, temperature, np.random.default_rng(seed)) for seed in range(_DIVISIONS)]
+    divisions = [
+        _divide(validation, trained, others, temperature, np.random.default_rng(seed)) for seed in range(_DIVISIONS)
+    ]
     right = logits.argmax(axis=1) == targets
     kept = {name: _kept_share(case) for name, case in _CASES.items()}
     say(f"share of {_REPETITIONS} repetitions that kept the promise, by case: {kept}")
@@ -72,8 +78,11 @@ class _Division(NamedTuple):
         return self.errors <= _TARGET * self.accepted
 
 
-def _held_out() -> tuple[Part, Part, Part]:
-    """Logits and targets of the benchmark model's validation documents, of all others held out, and of test alone."""
+def _held_out() -> tuple[Part, Part, Part, Held]:
+    """Logits and targets of the benchmark model's validation documents, of all others held out, and of test alone.
+
+    Last, cross-validated answers to the training documents.
+    """
     uri, sha256 = ensure_model()
     with stack("model", keep=True) as made:
         classifier = load_classifier(uri, sha256, made.settings)
@@ -90,10 +99,12 @@ def _held_out() -> tuple[Part, Part, Part]:
         test, tested = part(data.test)
         logits, targets = part(data.calibration)
         others = np.concatenate([logits, test]), np.concatenate([targets, tested])
-        return part(data.validation), others, (test, tested)
+        base, cleaning = base_model_folder(made.settings.base_model), classifier.checkpoint.cleaning
+        trained = fair_answers(cross_validate(data, base, cleaning, made.settings), data)
+        return part(data.validation), others, (test, tested), trained
 
 
-def _divide(validation: Part, others: Part, temperature: float, draw: np.random.Generator) -> _Division:
+def _divide(validation: Part, trained: Held, others: Part, temperature: float, draw: np.random.Generator) -> _Division:
     logits, targets = others
     proving, unused = np.array_split(draw.permutation(len(targets)), 2)
     planned = Held(softmax(validation[0], temperature), validation[1])
@@ -102,7 +113,7 @@ def _divide(validation: Part, others: Part, temperature: float, draw: np.random.
         return Held(softmax(logits[chosen], temperature), targets[chosen])
 
     label_ids = list(range(logits.shape[1]))
-    found = choose_thresholds(planned, held(proving), label_ids, _TARGET, _CONFIDENCE, fallback=NOTHING)
+    found = choose_thresholds(planned, held(proving), label_ids, _TARGET, _CONFIDENCE, NOTHING, trained)
     vector = np.array([found.label_thresholds.get(each, found.threshold) for each in label_ids], np.float32)
     label_index, _, accept = decide(held(unused).probabilities, vector)
     wrong = label_index != targets[unused]

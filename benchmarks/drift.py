@@ -15,7 +15,7 @@ from sortline.settings import DEFAULT_BASE_MODEL, Settings
 from trainer import drift
 from trainer.drift import Figures, Matrix
 from trainer.drift_look import EVERY_S, REFERENCE, figures, level_of_a_look
-from trainer.label_errors import sentence_embeddings
+from trainer.sentence_embeddings import sentence_embeddings
 
 _TEXTS, _NEW_TEXTS = 7500, 1500
 _DIVISIONS, _MONTHS, _SHIFTS = 6, 4, 16  # months of stable traffic and shifts: of each division

@@ -26,9 +26,9 @@ from db.queries.labelled import Labelled
 from db.session import session
 from sortline.settings import Settings
 from trainer.fine_tune import fine_tune
-from trainer.label_errors import sentence_embeddings
 from trainer.parameters import Parameters
 from trainer.prepare import Base, prepare_job
+from trainer.sentence_embeddings import sentence_embeddings
 from trainer.training_data import with_labels
 from worker.commit import margin
 

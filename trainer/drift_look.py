@@ -159,7 +159,7 @@ def _all_figures(
     traffic: list[Answered],
     references: dict[str, list[Answered]],
 ) -> tuple[Figures, dict[str, Figures]]:
-    from trainer.label_errors import sentence_embeddings
+    from trainer.sentence_embeddings import sentence_embeddings
 
     if not training:  # a version without a frozen reference: half of the weeks' documents stand for training texts
         half = len(references["weeks"]) // 2

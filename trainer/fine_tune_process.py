@@ -33,6 +33,7 @@ from trainer.trainee import (
     load_trainee,
     pad,
     parameter_groups,
+    suit_attention,
 )
 from trainer.work import whole_file, write_whole
 
@@ -68,6 +69,7 @@ class FineTuning:
         torch.manual_seed(parameters.seed)
         self.micro_batch = micro_batch
         model = load_trainee(self.job)
+        suit_attention(model, self.job, device)
         self.vocabulary = TrimmedVocabulary(model, self.job)
         self.train = self.vocabulary.encode(self.job.train)
         self.validation = self.vocabulary.encode(self.job.validation)

@@ -12,6 +12,7 @@ from classifier.checkpoint_folder import INT8
 from classifier.classifier import Classifier
 from sortline.settings import Settings
 from trainer.baseline import LabelIds
+from trainer.cross_validation import Unseen
 from trainer.evaluate import evaluate
 from trainer.serving import Logits, Serving, label_indices
 from trainer.thresholds import Held, Thresholds, choose_thresholds
@@ -48,13 +49,16 @@ class Judged:
         return replace(self, classifier=self.classifier.calibrated_by(description))
 
 
-def judge(serving: Serving, data: TrainingData, baselines: dict[str, LabelIds], settings: Settings) -> Judged:
+def judge(
+    serving: Serving, data: TrainingData, baselines: dict[str, LabelIds], cross_validated: Unseen, settings: Settings
+) -> Judged:
     """Fit temperature and thresholds of every engine, then measure.
 
-    Temperatures are fitted on validation, thresholds planned on it and proved on calibration. Test is looked at
-    once, after that; nothing is chosen by it.
+    Temperatures are fitted on validation, thresholds planned on it and on what other models said of training documents,
+    and proved on calibration. Test is looked at once, after that; nothing is chosen by it.
     """
-    found = {name: _calibrated(logits, data, settings) for name, logits in serving.logits.items()}
+    others = fair_answers(cross_validated, data)
+    found = {name: _calibrated(logits, data, others, settings) for name, logits in serving.logits.items()}
     engine = serving.classifier.engine.name
     calibrations = {name: calibration for name, (calibration, _) in found.items()}
     # An engine that was not at hand is nearest to the model itself.
@@ -91,7 +95,14 @@ def judge(serving: Serving, data: TrainingData, baselines: dict[str, LabelIds], 
     return Judged(judged, probabilities, uncalibrated, accepted)
 
 
-def _calibrated(logits: Logits, data: TrainingData, settings: Settings) -> tuple[Calibration, Thresholds]:
+def fair_answers(cross_validated: Unseen, data: TrainingData) -> Held:
+    """Of training documents, those that are as fair a sample as held-out ones: nobody was shown them for a doubt."""
+    fair = np.array([document.may_be_held_out for document in cross_validated.documents], np.bool_)
+    targets = label_indices(cross_validated.documents, data.labels)
+    return Held(cross_validated.probabilities[fair], targets[fair])
+
+
+def _calibrated(logits: Logits, data: TrainingData, others: Held, settings: Settings) -> tuple[Calibration, Thresholds]:
     first, second = len(data.validation), len(data.validation) + len(data.calibration)
     targets = label_indices([*data.validation, *data.calibration], data.labels)
     temperature = fit_temperature(logits[:first], targets[:first])
@@ -103,6 +114,7 @@ def _calibrated(logits: Logits, data: TrainingData, settings: Settings) -> tuple
         settings.risk_target,
         settings.risk_confidence,
         settings.accept_threshold,
+        cross_validated=others,
     )
     calibration = Calibration(
         temperature=temperature, threshold=thresholds.threshold, label_thresholds=thresholds.label_thresholds

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from sqlalchemy.exc import DBAPIError
 
 from classifier.checkpoint import Checkpoint, SnapshotReference
@@ -17,10 +18,11 @@ from sortline.errors import ConflictError, SortlineError, TrainingError, Transie
 from sortline.settings import Settings
 from trainer.baseline import baseline_answers
 from trainer.compare import compare
+from trainer.cross_validation import Unseen, cross_validate
 from trainer.drift_reference import freeze
 from trainer.fine_tune import Epoch, Job, Progress, fine_tune
 from trainer.judge import Judged, judge
-from trainer.label_errors import HeldOut, Suspect, find_label_errors
+from trainer.label_errors import Suspect, find_label_errors
 from trainer.lease import Lease, Report
 from trainer.parameters import Parameters
 from trainer.prepare import Base, effective_parameters, find_base, prepare_job
@@ -80,9 +82,10 @@ def _train(settings: Settings, lease: Lease, work: Path) -> int:
     lease.tell("evaluating")
     serving = _choose_serving(settings, lease, draft, description, data)
     baselines = baseline_answers(data.train, data.test)
-    judged = judge(serving, data, baselines, settings)
+    cross_validated = _cross_validate(settings, base, description, data)
+    judged = judge(serving, data, baselines, cross_validated, settings)
     lease.tell("looking for label errors")
-    suspects = _label_errors(settings, base, judged, data)
+    suspects = find_label_errors(data.labels, [cross_validated, Unseen(data.held_out, judged.probabilities)])
     lease.tell("comparing with the active version")
     verdict = compare(settings, judged.classifier, data, baselines)
     more = {
@@ -160,14 +163,13 @@ def _choose_serving(
     return choose_serving(draft, description, data, unlabelled, settings)
 
 
-def _label_errors(settings: Settings, base: Base, judged: Judged, data: TrainingData) -> list[Suspect]:
-    """Suspects; a run does not fail for want of them."""
-    held_out = HeldOut(data.held_out, judged.probabilities)
+def _cross_validate(settings: Settings, base: Base, description: Checkpoint, data: TrainingData) -> Unseen:
+    """What other models say of the training documents; a run does not fail for want of it."""
     try:
-        return find_label_errors(data, base.folder, judged.description.cleaning, held_out, settings)
+        return cross_validate(data, base.folder, description.cleaning, settings)
     except SortlineError as error:
-        log.warning("label errors are not looked for: %s", error)
-        return []
+        log.warning("training documents are not cross-validated: %s", error)
+        return Unseen([], np.empty((0, len(data.labels)), np.float32))
 
 
 def _forget_erased(settings: Settings, published: Published) -> None:

@@ -15,7 +15,8 @@ sequence it does where the error among the accepted, once over the target, does 
 thresholds (docs/decisions/0009-calibration-documents.md).
 
 That holds because what people said of the calibration documents decides nothing but the tests. From which count on
-is tested is planned on the validation documents (``_plan``).
+is tested is planned on validation documents, and on what other models said of training documents that they never saw
+(``_plan``).
 
 One label may be right at confidences at which another is wrong, so two schemes are tested, each at half the level:
 (a) one threshold for all labels; (b) one for each label with evidence enough, by the plan, and one for the rest,
@@ -31,7 +32,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import betabinom, binom, nbinom
+from scipy.stats import binom, nbinom
 
 from classifier.decision import decide
 
@@ -40,7 +41,9 @@ Flags = NDArray[np.bool_]
 NOTHING = 2.0  # the threshold that accepts nothing
 _METHOD = "fixed-sequence testing of thresholds, exact binomial p-values"
 _COVERAGES = np.arange(1, 51) / 50  # steps of 2 %
-_NEARLY = 0.8  # of the greatest power: where tests begin (docs/decisions/0009-calibration-documents.md)
+_NEARLY = 0.95  # of the most documents that may be accepted (docs/decisions/0009-calibration-documents.md)
+_REHEARSALS = 200  # of the tests, when they are planned
+_DRAWN_AT_ONCE = 2_000_000
 _ELIGIBLE = 0.8  # predicted power from which a label is tested alone
 _LIKELY = 0.8  # chance that the documents said to be missing are enough
 _MOST_ERRORS = 500  # how far ahead the missing documents are looked for
@@ -82,6 +85,9 @@ class _Answers(NamedTuple):
         return self.only(labels[self.label_index])
 
 
+_NONE = _Answers(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.bool_))
+
+
 class _Plan(NamedTuple):
     """How many of the surest documents are tested, in this order, and the chance that the first so many are proved."""
 
@@ -94,12 +100,13 @@ class _Evidence:
     """What is planned on, what is tested on, and the risk that is tested for."""
 
     validation: _Answers
+    cross_validated: _Answers
     calibration: _Answers
     risk: float
 
     def plan(self, labels: Flags, level: float) -> _Plan:
-        tested = self.calibration.of_labels(labels)
-        return _plan(self.validation.of_labels(labels), len(tested.wrong), self.risk, level)
+        sources = [each.of_labels(labels) for each in (self.validation, self.cross_validated)]
+        return _plan(sources, len(self.calibration.of_labels(labels).wrong), self.risk, level)
 
     def prove(self, labels: Flags, level: float) -> float:
         """The loosest proved threshold of documents with these likeliest labels (mask over all labels)."""
@@ -123,6 +130,7 @@ def choose_thresholds(
     risk_target: float,
     confidence: float,
     fallback: float,
+    cross_validated: Held | None = None,
 ) -> Thresholds:
     """The loosest thresholds that are proved to keep the error among accepted documents at most ``risk_target``.
 
@@ -136,8 +144,11 @@ def choose_thresholds(
         risk_target: the greatest error among accepted documents, over 0 and under 1.
         confidence: of the promise, over 0 and under 1.
         fallback: the threshold, without a promise, where nothing is proved.
+        cross_validated: more to plan on, answers to training documents of models that never saw them. What counts of
+            each is whether it is wrong, and its place in the order of confidence.
     """
-    evidence = _Evidence(_answers(validation), _answers(calibration), risk_target)
+    others = _NONE if cross_validated is None else _answers(cross_validated)
+    evidence = _Evidence(_answers(validation), others, _answers(calibration), risk_target)
     labels, level = len(label_ids), 1 - confidence
     alone = _labels_alone(evidence, labels, level / 2)
     vector = np.full(labels, evidence.prove(np.ones(labels, np.bool_), level / 2 if alone else level))
@@ -173,28 +184,80 @@ def _answers(held: Held) -> _Answers:
     return _Answers(label_index, confidence, label_index != held.targets)
 
 
-def _plan(chosen: _Answers, calibration: int, risk: float, level: float) -> _Plan:
-    """Counts to test, from a promising one on: the fewest documents with nearly the greatest power.
+def _plan(sources: Sequence[_Answers], calibration: int, risk: float, level: float) -> _Plan:
+    """Counts to test, from that one on from which most documents would be accepted, or nearly so.
 
-    Fewer cost nothing when they are proved, as more are tested next; where the forecast is too hopeful, they lose less.
-    The power at a count is predicted from as large a share of the validation part: its errors, with what
-    ``_smoothed_errors`` says added as the errors of 1 / risk more documents, give a beta distribution of the risk,
-    and that one a beta-binomial of the errors that will be found.
+    Among nearly as good ones the tests begin with the most documents: there one unexpected error costs the least.
+    All tests are rehearsed on made calibration parts, each drawn with replacement from a pool that is itself drawn so:
+    what was seen is a sample too.
 
     Args:
-        chosen: the validation documents that this is about.
+        sources: answers that this is about, by the model and by others.
         calibration: how many calibration documents this is about.
     """
     allowed, counts = _steps(calibration, risk, level)
-    if not len(counts) or not len(chosen.wrong):
+    seen = [each for each in sources if len(each.wrong)]
+    if not len(counts) or not seen:
         return _Plan(counts.tolist(), 0.0)
-    order = np.argsort(-chosen.confidence, kind="stable")
-    like = np.clip(np.rint(counts * (len(order) / calibration)).astype(np.int64), 1, len(order))
-    found = np.cumsum(chosen.wrong[order])[like - 1]
-    smoothed = np.cumsum(_smoothed_errors(chosen)[order])[like - 1] / like / risk
-    power = np.asarray(betabinom.cdf(allowed, counts, found + smoothed, like - found + 1 / risk - smoothed))
-    start = int(np.flatnonzero(power >= _NEARLY * power.max())[0])
-    return _Plan(counts[start:].tolist(), float(power[start]))
+    passed = _rehearse(_pool(seen, risk), allowed, counts, calibration)
+    reached, further = np.zeros(passed.shape), np.zeros(_REHEARSALS)
+    for step in reversed(range(len(counts))):
+        further = np.where(passed[:, step], np.maximum(further, counts[step]), 0)
+        reached[:, step] = further
+    expected = reached.mean(axis=0)
+    start = int(np.flatnonzero(expected >= _NEARLY * expected.max())[-1])
+    return _Plan(counts[start:].tolist(), float(passed[:, start].mean()))
+
+
+class _Pool(NamedTuple):
+    """Answers: place among their own kind, 0 is the surest; chance to be wrong; how many documents each stands for."""
+
+    place: NDArray[np.float64]
+    chance: NDArray[np.float64]
+    weight: NDArray[np.float64]
+
+
+def _pool(seen: Sequence[_Answers], risk: float) -> _Pool:
+    """What calibration parts are made of, the surest first.
+
+    Answers of other models count as if no more of them were wrong than of the first kind, the model's own. What
+    ``_smoothed_errors`` says of those counts as 1 / risk more documents: a few without an error promise nothing.
+    """
+    first = seen[0]
+    error = first.wrong.mean() + 1 / len(first.wrong)
+    parts = [_Pool(_places(first), _smoothed_errors(first), np.full(len(first.wrong), 1 / risk / len(first.wrong)))]
+    for each in seen:
+        as_many = min(1.0, error / max(each.wrong.mean(), error))
+        parts.append(_Pool(_places(each), as_many * each.wrong, np.ones(len(each.wrong))))
+    place, chance, weight = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.argsort(place, kind="stable")
+    return _Pool(place[order], chance[order], weight[order])
+
+
+def _rehearse(
+    pool: _Pool, allowed: NDArray[np.int64], counts: NDArray[np.int64], calibration: int
+) -> NDArray[np.bool_]:
+    """Which tests are passed (rehearsals, steps)."""
+    draw = np.random.default_rng(0)
+    ends = np.cumsum(pool.weight)
+    size = int(ends[-1])
+    passed = []
+    at_once = max(1, _DRAWN_AT_ONCE // (size + calibration))
+    for begun in range(0, _REHEARSALS, at_once):
+        rows = min(at_once, _REHEARSALS - begun)
+        drawn = np.searchsorted(ends, np.sort(draw.random((rows, size)), axis=1) * ends[-1], side="right")
+        wrong = draw.random(drawn.shape) < pool.chance[np.minimum(drawn, len(ends) - 1)]
+        part = np.sort(draw.integers(size, size=(rows, calibration)), axis=1)
+        errors = np.cumsum(np.take_along_axis(wrong, part, axis=1), axis=1)
+        passed.append(errors[:, counts - 1] <= allowed)
+    return np.concatenate(passed)
+
+
+def _places(answers: _Answers) -> NDArray[np.float64]:
+    count = len(answers.wrong)
+    places = np.empty(count)
+    places[np.argsort(-answers.confidence, kind="stable")] = (np.arange(count) + 0.5) / count
+    return places
 
 
 def _steps(documents: int, risk: float, level: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -1,6 +1,7 @@
 """The model that is fine-tuned: loaded with a head for the job's labels, and kept small while it learns."""
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel  # 
 from transformers.utils import logging as transformers_logging  # noqa: E402
 
 _WORTH_TRIMMING = 0.7
+_SHORT = 128  # tokens
 
 
 def load_trainee(job: Job) -> PreTrainedModel:
@@ -43,8 +45,23 @@ def load_trainee(job: Job) -> PreTrainedModel:
         _keep_rows(model, _read(job.base), job.rows)
     if job.begins_fitted:
         add_mean(model)
+    if job.parameters.dropout is not None:
+        for each in model.modules():
+            if isinstance(each, torch.nn.Dropout):
+                each.p = job.parameters.dropout
     read_first_token_only(model)
     return model
+
+
+def suit_attention(model: PreTrainedModel, job: Job, device: str) -> None:
+    """Attention step by step on a CPU where documents are short: torch's fused one is slower there.
+
+    Seconds of a pass forth and back, MiniLM-L6 in bfloat16, fused and step by step: 32 documents of 16 tokens 0.22 and
+    0.15, of 128 tokens 1.31 and 1.09; 16 of 256 tokens 1.37 and 1.53.
+    """
+    longest = max(map(len, chain(job.train.documents, job.validation.documents)), default=0)
+    if device == "cpu" and longest <= _SHORT:
+        model.set_attn_implementation("eager")
 
 
 class TrimmedVocabulary:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from trainer.fine_tune import Epoch, Examples, Job, Progress, fine_tune
 from trainer.fine_tune_process import FineTuning, _as_line
 from trainer.job import open_job
 from trainer.parameters import Parameters
-from trainer.trainee import label_weights, load_trainee, parameter_groups
+from trainer.trainee import label_weights, load_trainee, pad, parameter_groups, suit_attention
 
 LABELS = ["a", "b", "c"]
 
@@ -238,3 +239,31 @@ def test_balanced_labels_count_alike_and_a_rare_one_at_most_tenfold() -> None:
     rare = label_weights([0] * 10_000 + [1], 2, Parameters(class_weighting="balanced")).numpy()
     assert rare[1] / rare[0] == pytest.approx(20, rel=0.01)  # ten against a half
     assert label_weights(targets, 2, Parameters()).tolist() == [1, 1]
+
+
+def test_short_documents_on_a_cpu_are_attended_to_step_by_step_and_say_the_same(tiny_base: Path) -> None:
+    model, made = load_trainee(job(tiny_base)).eval(), job(tiny_base)
+    ids, mask = pad([np.array(each) for each in made.train.documents[:8]], 0)
+    long = examples(2)
+    long.documents[1] = long.documents[1] * 60
+
+    with torch.inference_mode():
+        fused = model(input_ids=ids, attention_mask=mask).logits
+        suit_attention(model, made, "cuda")
+        suit_attention(model, replace(made, validation=long), "cpu")
+        unchanged = model.config._attn_implementation
+        suit_attention(model, made, "cpu")
+        written_out = model(input_ids=ids, attention_mask=mask).logits
+
+    assert (unchanged, model.config._attn_implementation) == ("sdpa", "eager")
+    torch.testing.assert_close(fused, written_out)
+
+
+def test_dropout_is_the_base_models_own_unless_it_is_asked_for(tiny_base: Path) -> None:
+    def rates(**asked: float) -> set[float]:
+        model = load_trainee(job(tiny_base, **asked))
+        return {each.p for each in model.modules() if isinstance(each, torch.nn.Dropout)}
+
+    assert rates() == {0.1}
+    assert rates(dropout=0.3) == {0.3}
+    assert rates(dropout=0) == {0}

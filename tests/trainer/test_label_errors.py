@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from labelled_lines import labelled_lines
-from tiny_bert import build_tiny_bert
 
 from classifier.cleaning import Cleaning
 from db.queries.labelled import Labelled
 from sortline.errors import TrainingError
 from sortline.settings import Settings
-from trainer import label_errors
-from trainer.label_errors import HeldOut, Suspect, find_label_errors, sentence_embeddings
+from trainer import cross_validation
+from trainer.cross_validation import Unseen, cross_validate
+from trainer.label_errors import Suspect, find_label_errors
 from trainer.training_data import TrainingData
 
 LABELS = [(7, "card"), (8, "cash"), (9, "transfer")]
@@ -56,9 +56,14 @@ def data_of(train: Sequence[Labelled], labels: list[tuple[int, str]] | None = No
     return TrainingData(list(train), [], [], [], [], labels=labels or LABELS, counts={})
 
 
-def find(train: Sequence[Labelled], base: Path, settings: Settings, held_out: HeldOut | None = None) -> list[Suspect]:
+def find(train: Sequence[Labelled], base: Path, settings: Settings, held_out: Unseen | None = None) -> list[Suspect]:
     labels = sorted({(one.label_id, one.label) for one in [*train, *(held_out.documents if held_out else [])]})
-    return find_label_errors(data_of(train, labels), base, Cleaning(), held_out, settings)
+    return find_in(data_of(train, labels), base, settings, held_out)
+
+
+def find_in(data: TrainingData, base: Path, settings: Settings, held_out: Unseen | None = None) -> list[Suspect]:
+    judged = [cross_validate(data, base, Cleaning(), settings), *([held_out] if held_out else [])]
+    return find_label_errors(data.labels, judged)
 
 
 def test_changed_labels_are_found_and_hardly_anything_else(tiny_base: Path, settings: Settings) -> None:
@@ -67,7 +72,7 @@ def test_changed_labels_are_found_and_hardly_anything_else(tiny_base: Path, sett
     data = data_of(train)
     before = copy.deepcopy(data)
 
-    suspects = find_label_errors(data, tiny_base, Cleaning(), None, settings)
+    suspects = find_in(data, tiny_base, settings)
 
     truth = {one.id: one.label_id for one in right}
     given = {one.id: one.label_id for one in train}
@@ -102,13 +107,13 @@ def test_held_out_documents_are_judged_by_the_probabilities_given(tiny_base: Pat
     probabilities[np.arange(30), [one.label_id - 7 for one in held]] = 0.96
     held[4] = relabelled(held[4])
 
-    suspects = find(examples(60), tiny_base, settings, HeldOut(held, probabilities))
+    suspects = find(examples(60), tiny_base, settings, Unseen(held, probabilities))
 
     assert suspects == [Suspect(504, 9, 8, pytest.approx(0.02))]
 
 
 def test_an_empty_held_out_part_adds_nothing(tiny_base: Path, settings: Settings) -> None:
-    assert find(examples(60), tiny_base, settings, HeldOut([], np.empty((0, 3), np.float32))) == []
+    assert find(examples(60), tiny_base, settings, Unseen([], np.empty((0, 3), np.float32))) == []
 
 
 def test_only_the_worst_thousand_are_listed(tiny_base: Path, settings: Settings) -> None:
@@ -119,7 +124,7 @@ def test_only_the_worst_thousand_are_listed(tiny_base: Path, settings: Settings)
     probabilities[np.arange(6000), columns] = own
     probabilities[np.arange(6000), 1 - columns] = 1 - own
 
-    suspects = find(held[:2], tiny_base, settings, HeldOut(held, probabilities))
+    suspects = find(held[:2], tiny_base, settings, Unseen(held, probabilities))
 
     assert [suspect.document_id for suspect in suspects] == list(range(10_000, 11_000))
 
@@ -129,7 +134,7 @@ def test_only_the_newest_documents_are_looked_at(
 ) -> None:
     train = with_changed_labels(examples(240))
     of_all = {suspect.document_id for suspect in find(train[::-1], tiny_base, settings)}
-    monkeypatch.setattr(label_errors, "_MOST_DOCUMENTS", 120)
+    monkeypatch.setattr(cross_validation, "_MOST_DOCUMENTS", 120)
 
     of_newest = {suspect.document_id for suspect in find(train[::-1], tiny_base, settings)}
 
@@ -163,42 +168,19 @@ def test_two_labels_are_enough(tiny_base: Path, settings: Settings) -> None:
     wrong = train[7]
     train[7] = wrong._replace(label_id=15 - wrong.label_id, label="")
 
-    suspects = find_label_errors(data_of(train, LABELS[:2]), tiny_base, Cleaning(), None, settings)
+    suspects = find_in(data_of(train, LABELS[:2]), tiny_base, settings)
 
     assert [(each.document_id, each.suggested_label_id) for each in suspects] == [(wrong.id, wrong.label_id)]
 
 
 def test_too_many_labels_are_not_looked_at(settings: Settings, tmp_path: Path) -> None:
     labels = [(i, str(i)) for i in range(1001)]
-    data = data_of(examples(6), labels)
+    held_out = Unseen([relabelled(each) for each in examples(30)], np.eye(1001, dtype=np.float32)[[8] * 30])
 
-    assert find_label_errors(data, tmp_path / "never read", Cleaning(), None, settings) == []
+    cross_validated = cross_validate(data_of(examples(6), labels), tmp_path / "never read", Cleaning(), settings)
 
-
-def test_an_embedding_is_the_mean_over_the_tokens_of_the_text_alone(tiny_base: Path, settings: Settings) -> None:
-    import torch
-    from transformers import AutoModel, AutoTokenizer
-
-    texts = [
-        "my card",
-        "where is my card? please help, the card has not arrived",
-        "",
-        "cash " * 300,
-        "the cash machine",
-    ]
-    tokenizer = AutoTokenizer.from_pretrained(tiny_base)
-    model = AutoModel.from_pretrained(tiny_base).eval()
-
-    embeddings = sentence_embeddings(texts, tiny_base, settings)
-
-    assert embeddings.shape == (5, 32)
-    assert embeddings.dtype == np.float32
-    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
-    for text, embedding in zip(texts, embeddings, strict=True):
-        tokens = tokenizer(text, truncation=True, max_length=128, return_tensors="pt", padding=False)
-        with torch.inference_mode():
-            mean = model(**tokens).last_hidden_state[0].mean(dim=0).numpy()
-        assert embedding @ (mean / np.linalg.norm(mean)) > 0.999  # bfloat16 has three digits
+    assert cross_validated.documents == []
+    assert find_label_errors(labels, [cross_validated, held_out]) == []
 
 
 def test_a_base_model_without_weights_is_one_sentence(tiny_base: Path, settings: Settings, tmp_path: Path) -> None:
@@ -207,11 +189,3 @@ def test_a_base_model_without_weights_is_one_sentence(tiny_base: Path, settings:
 
     with pytest.raises(TrainingError, match="can't be loaded"):
         find(examples(6), tmp_path, settings)
-
-
-def test_a_text_longer_than_an_odd_number_of_positions_is_cut(settings: Settings, tmp_path: Path) -> None:
-    build_tiny_bert(tmp_path, max_length=100)
-
-    long, first_part = sentence_embeddings(["cash " * 300, "cash " * 94], tmp_path, settings)
-
-    np.testing.assert_allclose(long, first_part, atol=1e-2)
