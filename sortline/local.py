@@ -24,7 +24,7 @@ from sortline.settings import Settings
 
 _POSTGRES_USER = "pgserver"  # Postgres refuses to run as root
 _SHARED = Path("/var/lib/sortline")
-_MOST_BUFFERS, _LEAST_LOG, _MOST_LOG = 4 * 2**30, 2**30, 8 * 2**30
+_MOST_BUFFERS, _LEAST_LOG, _MOST_LOG = 4 * 2**30, 2**30, 32 * 2**30
 _POSTGRES_SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
@@ -182,13 +182,13 @@ def _postgres_data(settings: Settings, user: str | None) -> Path:
 
 
 def _sized(data: Path) -> dict[str, str]:
-    """Postgres' settings that go with the machine: a quarter of its memory, a twentieth of the disk for the log.
+    """Postgres' settings that go with the machine: a quarter of its memory, a tenth of the disk for the log.
 
     Indexes that are entered at random places are slow where they are larger than the buffers, and after each
     checkpoint, of which a longer log makes fewer (docs/decisions/0018-scale.md). Buffers take memory as they fill.
     """
     memory, disk = _memory(), shutil.disk_usage(data).total
-    buffers, log = min(memory // 4, _MOST_BUFFERS), min(max(disk // 20, _LEAST_LOG), _MOST_LOG)
+    buffers, log = min(memory // 4, _MOST_BUFFERS), min(max(disk // 10, _LEAST_LOG), _MOST_LOG)
     return {"shared_buffers": f"{buffers >> 20}MB", "max_wal_size": f"{log >> 20}MB"}
 
 

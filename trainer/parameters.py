@@ -11,6 +11,7 @@ from sortline.errors import TrainingError
 _EPOCHS, _MOST_EPOCHS, _FITTED_EPOCHS = 5, 30, 3
 _LEAST_STEPS, _STEPS_A_LABEL = 200, 8
 _PATIENCE = 0.4
+_MANY = 5000  # documents, with which a fitted head learns as well without dropout
 
 
 class Parameters(BaseModel):
@@ -22,10 +23,10 @@ class Parameters(BaseModel):
     else 1e-4; ``patience``: epochs without a better macro-F1 on validation after which it stops, and the best epoch's
     weights are taken, 0: two fifths of the epochs; ``head_factor``: how many times faster the new head learns than the
     pretrained layers, 0: 1 for a fitted head, else 10; ``layer_decay``: how much slower each layer learns than the one
-    above it; ``warmup``: share of the steps; ``dropout``: of all layers that have one, None: none for a fitted head,
-    else the base model's own; ``micro_batch``: documents that are computed at once, gradients of a batch are added up,
-    0: the whole batch; ``class_weighting``: ``balanced`` lets each label count alike; ``max_length``: longest window,
-    in tokens; ``min_examples``: that a label new to the model needs.
+    above it; ``warmup``: share of the steps; ``dropout``: of all layers that have one, None: none for a fitted head
+    with 5,000 documents or more, else the base model's own; ``micro_batch``: documents that are computed at once,
+    gradients of a batch are added up, 0: the whole batch; ``class_weighting``: ``balanced`` lets each label count
+    alike; ``max_length``: longest window, in tokens; ``min_examples``: that a label new to the model needs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -67,7 +68,7 @@ class Parameters(BaseModel):
                 "patience": self.patience or math.ceil(_PATIENCE * epochs),
                 "learning_rate": self.learning_rate or (5e-5 if fitted else 1e-4),
                 "head_factor": self.head_factor or (1.0 if fitted else 10.0),
-                "dropout": 0.0 if fitted and self.dropout is None else self.dropout,
+                "dropout": 0.0 if fitted and documents >= _MANY and self.dropout is None else self.dropout,
             }
         )
 

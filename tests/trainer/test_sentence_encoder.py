@@ -141,8 +141,9 @@ def test_a_fitted_head_asks_for_fewer_epochs_and_slower_steps() -> None:
     fitted = Parameters().settled(888, 77, fitted=True)
     named = Parameters(learning_rate=3e-4, head_factor=2, epochs=7).settled(888, 77, fitted=True)
 
-    assert (fitted.epochs, fitted.learning_rate, fitted.head_factor, fitted.dropout) == (3, 5e-5, 1, 0)
+    assert (fitted.epochs, fitted.learning_rate, fitted.head_factor, fitted.dropout) == (3, 5e-5, 1, None)
     assert (named.epochs, named.learning_rate, named.head_factor) == (7, 3e-4, 2)
-    assert Parameters(dropout=0.2).settled(888, 77, fitted=True).dropout == 0.2
+    assert Parameters().settled(5000, 77, fitted=True).dropout == 0
+    assert Parameters(dropout=0.2).settled(5000, 77, fitted=True).dropout == 0.2
     plain = Parameters().settled(8882, 77)
     assert (plain.learning_rate, plain.dropout) == (1e-4, None)
