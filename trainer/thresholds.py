@@ -187,7 +187,8 @@ def _answers(held: Held) -> _Answers:
 def _plan(sources: Sequence[_Answers], calibration: int, risk: float, level: float) -> _Plan:
     """Counts to test, from that one on from which most documents would be accepted, or nearly so.
 
-    Among nearly as good ones the tests begin with the most documents: there one unexpected error costs the least.
+    Among nearly as good ones the tests begin with the most documents: there one unexpected error costs the least. Where
+    nothing can be expected, they begin with the fewest.
     All tests are rehearsed on made calibration parts, each drawn with replacement from a pool that is itself drawn so:
     what was seen is a sample too.
 
@@ -205,7 +206,7 @@ def _plan(sources: Sequence[_Answers], calibration: int, risk: float, level: flo
         further = np.where(passed[:, step], np.maximum(further, counts[step]), 0)
         reached[:, step] = further
     expected = reached.mean(axis=0)
-    start = int(np.flatnonzero(expected >= _NEARLY * expected.max())[-1])
+    start = int(np.flatnonzero(expected >= _NEARLY * expected.max())[-1]) if expected.any() else 0
     return _Plan(counts[start:].tolist(), float(passed[:, start].mean()))
 
 

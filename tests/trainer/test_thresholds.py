@@ -161,6 +161,12 @@ def test_errors_everywhere_leave_no_hope() -> None:
     assert "no number of further reviews" in said["sentence"]
 
 
+def test_a_plan_without_hope_still_tests_the_surest() -> None:
+    draw = np.random.default_rng(11)
+    hopeless, good = World(lambda c: np.full(c.shape, 0.9)), World(lambda c: np.zeros(c.shape))
+    assert choose(hopeless.held(300, draw), good.held(500, draw)).guarantee["coverage"] == 1
+
+
 @pytest.mark.parametrize(("errors", "expected"), [(0, 299), (1, 473), (2, 628)])
 def test_smallest_sample_is_the_smallest(errors: int, expected: int) -> None:
     assert smallest_sample(errors, 0.01, 0.05) == expected

@@ -1,0 +1,41 @@
+"""Training documents judged by models that never saw them, with a tiny real encoder."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from classifier.cleaning import Cleaning
+from sortline.settings import Settings
+from tests.trainer.test_label_errors import LABELS, data_of, document, examples
+from trainer.cross_validation import cross_validate
+from trainer.judge import fair_answers
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """No servers: nothing here reads a database."""
+    return Settings(_env_file=None, data_dir=tmp_path, device="cpu")
+
+
+def test_answers_are_probabilities_and_a_label_of_one_fold_alone_has_none(tiny_base: Path, settings: Settings) -> None:
+    data = data_of([*examples(60), document(900, "a text like no other", 42)], [*LABELS, (42, "rare")])
+
+    documents, probabilities = cross_validate(data, tiny_base, Cleaning(), settings)
+
+    assert [each.id for each in documents] == list(range(100, 160))
+    assert probabilities.shape == (60, 4)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    truth = [each.label_id - 7 for each in documents]
+    assert (probabilities.argmax(axis=1) == truth).mean() > 0.9
+
+
+def test_tests_are_planned_on_documents_that_nobody_was_shown_for_a_doubt(tiny_base: Path, settings: Settings) -> None:
+    train = [each._replace(may_be_held_out=each.id % 2 == 0) for each in examples(60)]
+    data = data_of(train)
+    answers = cross_validate(data, tiny_base, Cleaning(), settings)
+
+    fair = fair_answers(answers, data)
+
+    assert fair.targets.tolist() == [each.label_id - 7 for each in train if each.id % 2 == 0]
+    np.testing.assert_array_equal(fair.probabilities, answers.probabilities[::2])
