@@ -116,6 +116,7 @@ async function fill() {
   const have = [...documents.children].map((each) => Number(each.dataset.id));
   if (asking || have.length >= 3 || at("session-dialog").open) return;
   asking = true;
+  const leaving = unsent.length;
   try {
     const html = await call("next", { have: [...have, ...unsent.map((each) => each.document_id)] });
     add(html, false);
@@ -126,6 +127,8 @@ async function fill() {
     else trouble(`${error.message}`);
   }
   asking = false;
+  // Decisions on their way counted as documents that the page has: now that they are gone, there may be more.
+  if (leaving && !unsent.length && !documents.children.length) return fill();
   show();
 }
 

@@ -156,6 +156,30 @@ def test_undo_skip_none_fits_note_and_flag(
     assert page.errors == []
 
 
+def test_nobody_is_told_that_nothing_waits_while_decisions_are_on_their_way(
+    open_desk: Callable[..., Any], session: Session, labels, eventually: Callable[..., None]
+) -> None:
+    """What comes next is answered late, to a question that counted three documents as still there."""
+    for i in range(6):
+        add_document(session, unlike(i))
+    page = open_desk("ann")
+    page.wait_for_function("() => document.querySelectorAll('#documents article').length === 3")
+    page.evaluate("""() => {
+        const real = window.fetch, later = (answer) => new Promise((done) => setTimeout(() => done(answer), 1000));
+        window.fetch = (path, ...rest) =>
+            real(path, ...rest).then((answer) => (String(path).endsWith("/next") ? later(answer) : answer));
+        window.told = 0;
+        const empty = document.getElementById("empty");
+        new MutationObserver(() => (window.told += !empty.hidden)).observe(empty, { attributes: true });
+    }""")
+    for _ in range(3):
+        page.keyboard.press("2")
+    page.wait_for_selector("article.document:not([hidden])")
+    eventually(lambda: count(session) == 3, 10)
+    assert page.evaluate("window.told") == 0
+    assert page.errors == []
+
+
 def test_two_people_at_once_decide_each_document_once(
     open_desk: Callable[..., Any], session: Session, labels, eventually: Callable[..., None]
 ) -> None:
