@@ -57,6 +57,14 @@ def silence_telemetry() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 
 
+def silence_transformers() -> None:
+    """Keep transformers' progress bars and its warnings of what a folder lacks off standard error."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # transformers says no types of it
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # nor of it
+
+
 def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:
     trace = formatter.formatException(record.exc_info) if record.exc_info else ""
     return "\n".join(_escaped(line) for line in trace.split("\n"))

@@ -12,7 +12,7 @@ from classifier.batching import COARSE_STEP, ForwardBatch, batches
 from classifier.engines.choose import cores
 from classifier.tokens import longest_input
 from sortline.errors import TrainingError
-from sortline.logs import silence_telemetry
+from sortline.logs import silence_telemetry, silence_transformers
 from sortline.settings import Settings
 from trainer.tokenizer import save_tokenizer, training_tokenizer
 
@@ -66,10 +66,8 @@ def _encoder(base: Path, device: "torch.device") -> Any:
     silence_telemetry()
     from safetensors import SafetensorError
     from transformers import AutoModel
-    from transformers.utils import logging as transformers_logging
 
-    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    silence_transformers()
     try:
         model = AutoModel.from_pretrained(
             base, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype="float32"

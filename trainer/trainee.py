@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from classifier.engines.encoder import read_first_token_only
 from sortline.errors import TrainingError
-from sortline.logs import silence_telemetry
+from sortline.logs import silence_telemetry, silence_transformers
 from trainer.job import Examples, Job
 from trainer.parameters import Parameters
 from trainer.sentence_encoder import add_mean
@@ -20,7 +20,6 @@ silence_telemetry()
 import torch  # noqa: E402
 from safetensors import SafetensorError  # noqa: E402
 from transformers import AutoModelForSequenceClassification, PreTrainedModel  # noqa: E402
-from transformers.utils import logging as transformers_logging  # noqa: E402
 
 _WORTH_TRIMMING = 0.7
 _SHORT = 128  # tokens
@@ -137,8 +136,7 @@ def pad(rows: Sequence[NDArray[np.int64]], pad_id: int) -> tuple[torch.Tensor, t
 
 
 def _read(base: Path, **options: Any) -> PreTrainedModel:
-    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    silence_transformers()
     try:
         model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
             base, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=torch.float32, **options

@@ -4,14 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from sortline.errors import CheckpointError
-from sortline.logs import silence_telemetry
+from sortline.logs import silence_telemetry, silence_transformers
 
 silence_telemetry()
 
 import torch  # noqa: E402
 from safetensors import SafetensorError  # noqa: E402
 from transformers import AutoModelForSequenceClassification  # noqa: E402
-from transformers.utils import logging as transformers_logging  # noqa: E402
 
 # Encoders whose classification head reads the first token alone.
 _FIRST_TOKEN_TYPES = frozenset({"bert", "camembert", "electra", "roberta", "xlm-roberta"})
@@ -35,8 +34,7 @@ def read_encoder(folder: Path) -> Encoder:
     Raises:
         CheckpointError: the folder holds no sequence classifier that transformers knows.
     """
-    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    silence_transformers()
     try:
         model, report = AutoModelForSequenceClassification.from_pretrained(
             folder,
