@@ -22,6 +22,9 @@ from sortline.settings import Settings, get_settings
 @click.option("--learning-rate", type=float, help="At its height.")
 @click.option("--head-factor", type=float, help="How many times faster the new head learns.")
 @click.option("--layer-decay", type=float, help="How much slower each layer learns than the one above it.")
+@click.option(
+    "--dropout", type=float, help="Of all layers that have one; by itself none where many train a fitted head."
+)
 @click.option("--batch-size", type=int)
 @click.option("--micro-batch", type=int, help="Documents computed at once; gradients of a batch are added up.")
 @click.option("--warmup", type=float, help="Share of the steps.")
