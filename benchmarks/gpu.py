@@ -3,7 +3,6 @@
 The weights are random: what they are does not change how long they take, and no model hub is needed.
 """
 
-import random
 import sys
 import time
 from pathlib import Path
@@ -12,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.model import register
-from benchmarks.stack import HOME, result, say, stack
-from benchmarks.throughput import line_rate
+from benchmarks.stack import HOME, Stack, result, say, stack
+from benchmarks.throughput import burst, line_rate
 from classifier.base_models import base_model_folder
 from classifier.checkpoint import Checkpoint
 from classifier.checkpoint_folder import read_checkpoint, write_checkpoint
@@ -56,14 +55,18 @@ def main(device: str, count: int) -> None:
         register(made, str(folder), sha256)
         documents = [Document(f"gpu-{i}", text, "bench") for i, text in enumerate(texts)]
         line, peak = line_rate(made, documents)
+        made.clear()
+        two = _two_workers(made, documents)
     result(
         "gpu",
         documents=count,
         tokens=_TOKENS,
         docs_per_s=round(line, 1),
+        two_workers_docs_per_s=round(two, 1),
         forward_docs_per_s=round(forward, 1),
         limit_docs_per_s=round(limit, 1),
         ratio_to_forward=round(line / forward, 3),
+        two_workers_ratio_to_forward=round(two / forward, 3),
         forward_ratio_to_limit=round(forward / limit, 3),
         gflop_per_document=round(operations / 1e9, 2),
         peak_rss_mb=peak,
@@ -95,11 +98,24 @@ def _checkpoint(folder: Path) -> Path:
 
 
 def _texts(folder: Path, count: int) -> list[str]:
-    """Texts of exactly 128 tokens, each another one: words that are one token, drawn at random."""
+    """Texts of exactly 128 tokens, each another one, of words that are one token.
+
+    The vocabulary lists its words by how frequent they are; they are drawn as often as in a language, the word of
+    rank r in proportion to 1 / r (Zipf, Human Behavior and the Principle of Least Effort, 1949).
+    """
     vocabulary = read_tokenizer(folder).get_vocab()
-    words = sorted(word for word in vocabulary if word.isascii() and word.isalpha() and len(word) > 2)
-    draw = random.Random(1)
-    return [" ".join(draw.choices(words, k=_TOKENS - 2)) for _ in range(count)]
+    words = [word for word in vocabulary if word.isascii() and word.isalpha() and len(word) > 2]
+    words = np.array(sorted(words, key=lambda word: vocabulary[word]))
+    share = 1 / np.arange(1, len(words) + 1)
+    drawn = np.random.default_rng(1).choice(len(words), (count, _TOKENS - 2), p=share / share.sum())
+    return [" ".join(row) for row in words[drawn]]
+
+
+def _two_workers(made: Stack, sent: list[Document]) -> float:
+    with made.worker() as one, made.worker() as other:
+        while len([each for each in made.queue.workers() if each["model_version"]]) < 2:
+            time.sleep(0.1)
+        return burst(made, [one, other], sent)
 
 
 def _forward_rate(classifier: Classifier, texts: list[str]) -> float:

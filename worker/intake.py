@@ -1,6 +1,6 @@
 """The intake: the threads that carry documents from the stream to Postgres, as a part of a Celery worker.
 
-    reader (one a lane)  →  schedule  →  compute threads  →  writer  →  acknowledger
+    reader (one a lane)  →  schedule  →  compute threads  →  writers  →  acknowledger
 
 A watcher swaps models; a keeper refreshes what is held, takes over what others left, and ends the
 process when a thread died or a forward pass hangs: the supervisor starts it again, nothing is lost.
@@ -28,7 +28,7 @@ from worker.models import Models
 from worker.presence import Presence, TaskEvents
 from worker.reader import HELD_BATCHES, Reader
 from worker.schedule import Schedule
-from worker.writer import Acknowledger, Committed, Writer
+from worker.writer import WRITERS, Acknowledger, Committed, Writer
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,8 @@ class Intake:
                 self.failures, self.writer.bury, self.stopping,
             )  # fmt: skip
             self._start(f"read-{lane}", reader.run)
-        self._start("write", self.writer.run)
+        for number in range(WRITERS):
+            self._start(f"write-{number}", self.writer.run)
         self._start("acknowledge", self.acknowledger.run)
         self._start("watch", self._watch)
         self._start("keep", self._keep)
@@ -84,7 +85,7 @@ class Intake:
         self.schedule.close()
         self._join("compute-")
         self.writer.close()
-        self._join("write")
+        self._join("write-")
         self.acknowledger.close()
         self._join("acknowledge")
         self._stopped.set()

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 _BLOCK_MS = 200
 _READ_BYTES = 8 * 2**20
 _HELD_BYTES = 64 * 2**20
-HELD_BATCHES = 8
+HELD_BATCHES = 16
 _READ_AHEAD_BATCHES = 2
 
 

@@ -13,7 +13,7 @@ _KEPT_S = 1.0
 
 
 class Subscriptions:
-    """What webhooks want, looked up at most once a second; for one thread."""
+    """What webhooks want, looked up once a second; threads that share it may look at the same time."""
 
     def __init__(self) -> None:
         self._wanted: list[Wanted] = []

@@ -1,4 +1,4 @@
-"""Finished micro-batches into Postgres, then their acknowledgement into Redis: a thread each."""
+"""Finished micro-batches into Postgres by a few threads, then their acknowledgement into Redis by one."""
 
 import logging
 import threading
@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import redis
 from sqlalchemy.exc import DBAPIError
@@ -26,7 +27,8 @@ from worker.subscriptions import Subscriptions
 
 log = logging.getLogger(__name__)
 
-_GROUP = 2048  # documents of one transaction
+WRITERS = 4  # threads, each with a connection and a transaction of its own
+_GROUP = 1024  # documents of one transaction
 _GRACE_S = 5.0  # how long a stopping worker waits for a server that is away
 
 
@@ -40,8 +42,19 @@ class Committed:
     times: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
+Name = tuple[str, str]  # source and id of a document
+
+
+class _Finished(NamedTuple):
+    batch: MicroBatch
+    names: frozenset[Name]
+
+
 class Writer:
-    """Commits finished micro-batches, live first; several that wait share a transaction."""
+    """Commits finished micro-batches, live first; several that wait share a transaction.
+
+    Of one document only one transaction is under way at a time, so that its events keep their order.
+    """
 
     def __init__(self, settings: Settings, then: Callable[[Committed], None]) -> None:
         self.settings = settings
@@ -49,8 +62,10 @@ class Writer:
         self.failures: Failures | None = None
         self.disk_full = False  # as Postgres says of its own
         self._subscriptions = Subscriptions()
-        self._finished: dict[Lane, deque[MicroBatch]] = {lane: deque() for lane in LANES}
+        self._finished: dict[Lane, deque[_Finished]] = {lane: deque() for lane in LANES}
         self._dead: deque[DeadEntry] = deque()
+        self._under_way: set[Name] = set()
+        self._gave_up = False
         self._closed = False
         self._live_went_first = False
         self._changed = threading.Condition()
@@ -58,8 +73,9 @@ class Writer:
 
     def put(self, batch: MicroBatch) -> None:
         """Take a finished micro-batch."""
+        finished = _Finished(batch, frozenset(map(_name, batch.entries)))
         with self._changed:
-            self._finished[batch.lane].append(batch)
+            self._finished[batch.lane].append(finished)
             self._changed.notify()
 
     def bury(self, dead: DeadEntry) -> None:
@@ -73,38 +89,64 @@ class Writer:
         with self._changed:
             self._closed = True
             self._stopping_since = time.monotonic()
-            self._changed.notify()
+            self._changed.notify_all()
 
     def run(self) -> None:
-        """Write until closed and empty."""
+        """Write until closed and empty; for each of the threads."""
         try:
-            while self._wait():
-                batches, dead = self._take()
+            while (work := self._take()) is not None:
+                batches, dead, names = work
                 if batches:
                     self._write(batches)
                 if dead:
                     self._write_dead(dead)
+                self._done(names)
         except Stopped:
             log.warning("stopped while Postgres was away; what was held stays pending")
+            with self._changed:
+                self._gave_up = True  # nor may another thread write what came after it
+                self._changed.notify_all()
 
-    def _wait(self) -> bool:
+    def _take(self) -> tuple[list[MicroBatch], list[DeadEntry], set[Name]] | None:
+        """What no other thread has a document of; waits for some; None once closed and empty, or given up."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._dead or any(self._finished.values()))
-            return bool(self._dead or any(self._finished.values()))
+            while not self._gave_up:
+                finished, dead = self._free_batches(), self._free_dead()
+                if finished or dead:
+                    names = {_name(item.entry) for item in dead}.union(*(each.names for each in finished))
+                    self._under_way |= names
+                    return [each.batch for each in finished], dead, names
+                if self._closed and not self._dead and not any(self._finished.values()):
+                    return None
+                self._changed.wait()
+            return None
 
-    def _take(self) -> tuple[list[MicroBatch], list[DeadEntry]]:
+    def _done(self, names: set[Name]) -> None:
         with self._changed:
-            live_only = bool(self._finished["live"]) and not self._live_went_first
-            self._live_went_first = live_only
-            batches: list[MicroBatch] = []
-            size = 0
-            for lane in LANES[:1] if live_only else LANES:
-                line = self._finished[lane]
-                while line and (not batches or size + len(line[0]) <= _GROUP):
-                    size += len(line[0])
-                    batches.append(line.popleft())
-            dead = [self._dead.popleft() for _ in range(min(len(self._dead), _GROUP))]
-        return batches, dead
+            self._under_way -= names
+            self._changed.notify_all()
+
+    def _free_batches(self) -> list[_Finished]:
+        live_only = self._is_free("live") and not self._live_went_first
+        self._live_went_first = live_only
+        found: list[_Finished] = []
+        size = 0
+        for lane in LANES[:1] if live_only else LANES:
+            line = self._finished[lane]
+            while self._is_free(lane) and (not found or size + len(line[0].batch) <= _GROUP):
+                size += len(line[0].batch)
+                found.append(line.popleft())
+        return found
+
+    def _is_free(self, lane: Lane) -> bool:
+        line = self._finished[lane]
+        return bool(line) and self._under_way.isdisjoint(line[0].names)
+
+    def _free_dead(self) -> list[DeadEntry]:
+        found: list[DeadEntry] = []
+        while self._dead and len(found) < _GROUP and _name(self._dead[0].entry) not in self._under_way:
+            found.append(self._dead.popleft())
+        return found
 
     def _write(self, batches: list[MicroBatch]) -> None:
         started = time.monotonic()
@@ -165,6 +207,10 @@ class Writer:
 
     def _gives_up(self) -> bool:
         return self._stopping_since is not None and time.monotonic() - self._stopping_since > _GRACE_S
+
+
+def _name(entry: Entry) -> Name:
+    return entry.source, entry.id
 
 
 class Acknowledger:
