@@ -46,9 +46,9 @@ def hf_trainer(
     tokenizer = AutoTokenizer.from_pretrained(job.base)
     padding: dict[str, Any] = {"padding": True} if pad_to is None else {"padding": "max_length", "max_length": pad_to}
     arguments = TrainingArguments(
-        output_dir=str(folder), num_train_epochs=EPOCHS, per_device_train_batch_size=BATCH, use_cpu=not torch.cuda.is_available(),
-        learning_rate=learning_rate, max_steps=steps, save_strategy="no", logging_strategy="no", report_to=[],
-        disable_tqdm=True, seed=13,
+        output_dir=str(folder), num_train_epochs=EPOCHS, per_device_train_batch_size=BATCH,
+        use_cpu=not torch.cuda.is_available(), learning_rate=learning_rate, max_steps=steps, save_strategy="no",
+        logging_strategy="no", report_to=[], disable_tqdm=True, seed=13,
     )  # fmt: skip
     trainer = Trainer(
         model=model,

@@ -2,12 +2,16 @@
 
 import shutil
 import statistics
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
+import psutil
 from sqlalchemy import text
 
 from benchmarks.desk import decide, reviewers
@@ -21,6 +25,9 @@ from worker.status import line_status
 _PARTS = (100, 10, 1)  # of the documents: a size for each point of the curve
 _ROUNDS, _FIRST = 20, 4
 _MOST_SENT, _LEAST_SENT = 50_000, 5_000
+_SETTLED = 14  # times as many documents, after which a page is rarely the first time changed since the checkpoint
+_HUGE_PAGES = Path("/proc/sys/vm/nr_hugepages")
+_HUGE_PAGES_OF_ONE = 2300  # of 2 MB: the 4 GB of buffers that the embedded Postgres takes at most, and what is beside
 _DESK_S, _LOOKS = 30.0, 300
 _ROOM = 2500  # bytes of disk a document while the indexes are built
 _STUB = "benchmarks.stub:load"
@@ -37,16 +44,18 @@ ORDER BY 2 DESC
 def scale(count: int = 10_000_000) -> None:
     """`scale`: intake, desk and status with a hundredth, a tenth and all of ``count`` documents in Postgres.
 
-    ``intake_ratio``: documents a second with the stub classifier against those of an empty database, median of 20
-    pairs that were measured one right after the other, a tenth more documents in all (at least 100,000);
-    ``intake_ratio_first``: of the first four, straight after a checkpoint, when a page's first change writes all of it
-    to the log. ``curve`` has the figures of each size.
+    ``intake_ratio_first``: documents a second with the stub classifier against those of an empty database, median of
+    four pairs that were measured one right after the other, straight after a checkpoint, when a page's first change
+    writes all of it to the log; ``intake_ratio``: of 20 pairs after 14 times as many documents as one of them has,
+    when that is rare. In all a fifth more documents, at least 190,000. ``curve`` has the figures of each size.
+    ``huge_pages``: whether Postgres' buffers were on them (docs/scale.md); root gets them for the time of the run.
     """
     if shutil.disk_usage(ROOT).free < _ROOM * count:
         raise SystemExit(
             f"{count:,} documents need {_ROOM * count / 1e9:.1f} GB of free disk; DOCUMENTS= makes it smaller"
         )
     with (
+        _huge_pages(2 * _HUGE_PAGES_OF_ONE),
         stack("scale-empty", classifier=_STUB) as empty,
         stack("scale", classifier=_STUB, web_port=free_port()) as full,
     ):
@@ -64,13 +73,41 @@ def scale(count: int = 10_000_000) -> None:
             curve.append({"documents": size, **figures, "bytes_per_document": round(sum(bytes_of.values()))})
             say(f"{curve[-1]}")
         waiting = _waiting_bytes(empty)
-    result("scale", **curve[-1], redis_bytes_per_waiting=waiting, bytes_of=bytes_of, curve=curve, cpu=processor())
+        huge = _show(full, "huge_pages_status") == "on"
+    result(
+        "scale", **curve[-1], redis_bytes_per_waiting=waiting, bytes_of=bytes_of, curve=curve, huge_pages=huge,
+        cpu=processor(),
+    )  # fmt: skip
+
+
+@contextmanager
+def _huge_pages(count: int) -> Iterator[None]:
+    """As many huge pages more, where this user may take them and memory is twice as large; given back at the end."""
+    try:
+        before = int(_HUGE_PAGES.read_text())
+        _HUGE_PAGES.write_text(str(before + count if psutil.virtual_memory().available > count << 22 else before))
+    except OSError:
+        yield
+        return
+    say(f"{int(_HUGE_PAGES.read_text())} huge pages for the time of this run, {before} before")
+    try:
+        yield
+    finally:
+        _HUGE_PAGES.write_text(str(before))
 
 
 def _figures(empty: Stack, full: Stack, tokens: list[str], size: int) -> dict[str, Any]:
     """Of one size; nothing is vacuumed between the intake and the looks, as on a line that runs."""
-    pairs = _pairs(empty, full, size)
-    ratios = [of_full / of_empty for of_empty, of_full in pairs]
+    sent = min(_MOST_SENT, max(_LEAST_SENT, size // 200))
+    with empty.worker() as into_empty, full.worker() as into_full:
+        both = [(empty, into_empty), (full, into_full)]
+        for made, process in both:
+            made.wait_ready()
+            burst(made, [process], incoming(_LEAST_SENT, f"{size}-warm"))
+        first = _pairs(both, _FIRST, sent, f"{size}-first")
+        for turn in range(_SETTLED):
+            burst(full, [into_full], incoming(sent, f"{size}-settle-{turn}"))
+        settled = _pairs(both, _ROUNDS, sent, f"{size}")
     with full.web() as base:
         times = decide(base, tokens, _DESK_S)
         if times.wrong:
@@ -78,38 +115,43 @@ def _figures(empty: Stack, full: Stack, tokens: list[str], size: int) -> dict[st
         metrics = _times(lambda: httpx.get(f"{base}/metrics").raise_for_status())
     status = _times(lambda: _status(full))
     return {
-        "intake_ratio": round(statistics.median(ratios), 3),
-        "intake_ratio_first": round(statistics.median(ratios[:_FIRST]), 3),
-        "docs_per_s": round(statistics.median(of_full for _, of_full in pairs)),
+        "intake_ratio": _ratio(settled),
+        "intake_ratio_first": _ratio(first),
+        "docs_per_s": round(statistics.median(of_full for _, of_full in settled)),
         "next_p50_ms": _share(times.next_ms, 50), "next_p99_ms": _share(times.next_ms, 99),
         "status_p50_ms": _share(status, 50), "status_p99_ms": _share(status, 99),
         "metrics_p50_ms": _share(metrics, 50), "metrics_p99_ms": _share(metrics, 99),
     }  # fmt: skip
 
 
-def _pairs(empty: Stack, full: Stack, size: int) -> list[tuple[float, float]]:
+def _pairs(
+    both: list[tuple[Stack, subprocess.Popen[bytes]]], rounds: int, count: int, seed: str
+) -> list[tuple[float, float]]:
     """Documents a second into the empty database and the full one, in turns; which is first alternates."""
-    found, count = [], min(_MOST_SENT, max(_LEAST_SENT, size // 200))
-    with empty.worker() as into_empty, full.worker() as into_full:
-        both = [(empty, into_empty), (full, into_full)]
-        for made, process in both:
-            made.wait_ready()
-            burst(made, [process], incoming(_LEAST_SENT, f"{size}-warm"))
-        for turn in range(_ROUNDS):
-            with get_engine(empty.settings.postgres_url).begin() as connection:
-                connection.exec_driver_sql("TRUNCATE documents CASCADE")
-            sent = incoming(count, f"{size}-{turn}")
-            rates = {made: burst(made, [process], sent) for made, process in both[:: 1 - 2 * (turn % 2)]}
-            found.append((rates[empty], rates[full]))
-            say(
-                f"round {turn + 1}, documents/s: {rates[empty]:.0f} into the empty one, {rates[full]:.0f} into the full"
-            )
+    (empty, _), (full, _) = both
+    found = []
+    for turn in range(rounds):
+        with get_engine(empty.settings.postgres_url).begin() as connection:
+            connection.exec_driver_sql("TRUNCATE documents CASCADE")
+        sent = incoming(count, f"{seed}-{turn}")
+        rates = {made: burst(made, [process], sent) for made, process in both[:: 1 - 2 * (turn % 2)]}
+        found.append((rates[empty], rates[full]))
+        say(f"round {turn + 1}, documents/s: {rates[empty]:.0f} into the empty one, {rates[full]:.0f} into the full")
     return found
+
+
+def _ratio(pairs: Sequence[tuple[float, float]]) -> float:
+    return round(statistics.median(of_full / of_empty for of_empty, of_full in pairs), 3)
 
 
 def _status(made: Stack) -> None:
     with session(made.settings.postgres_url) as opened:
         line_status(opened, made.queue, made.settings)
+
+
+def _show(made: Stack, setting: str) -> str:
+    with session(made.settings.postgres_url) as opened:
+        return str(opened.scalar(text(f"SHOW {setting}")))
 
 
 def _waiting_bytes(made: Stack) -> int:
