@@ -62,7 +62,7 @@ SELECT lane, entry_id, source, external_id, CASE WHEN id % 2000 = 0 THEN 'failed
 FROM documents WHERE id > :after AND id % 1000 = 0
 """)
 # A hundred times quicker to build at the end than row by row. Not what foreign keys of other tables stand on, nor what
-# is entered at random places: built at the end its pages are all full, and a million documents later all divide at once.
+# is entered at random places: built at the end its pages are all full, and a million documents later all are divided.
 _LATER = text("""
 SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) AS drop,
   format('ALTER TABLE %s ADD CONSTRAINT %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid)) AS make

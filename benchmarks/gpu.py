@@ -113,8 +113,7 @@ def _texts(folder: Path, count: int) -> list[str]:
 
 def _two_workers(made: Stack, sent: list[Document]) -> float:
     with made.worker() as one, made.worker() as other:
-        while len([each for each in made.queue.workers() if each["model_version"]]) < 2:
-            time.sleep(0.1)
+        made.wait_ready(workers=2)
         return burst(made, [one, other], sent)
 
 

@@ -99,12 +99,12 @@ class Stack:
             command, cwd=self.settings.data_dir, env=self.environment(**more), stdout=log, stderr=subprocess.STDOUT
         )
 
-    def wait_ready(self, timeout: float = 120) -> dict[str, Any]:
-        """Wait until a worker has a model loaded; returns what it says of itself."""
+    def wait_ready(self, timeout: float = 120, workers: int = 1) -> dict[str, Any]:
+        """Wait until so many workers have a model loaded; returns what one of them says of itself."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             ready = [worker for worker in self.queue.workers() if worker["model_version"]]
-            if ready:
+            if len(ready) >= workers:
                 return ready[0]
             time.sleep(0.1)
         raise SystemExit(f"no worker came up; see {self.settings.data_dir / 'worker.log'}")

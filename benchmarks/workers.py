@@ -2,7 +2,6 @@
 
 import contextlib
 import statistics
-import time
 
 from benchmarks.model import register_stub
 from benchmarks.stack import Stack, processor, result, say, stack
@@ -44,8 +43,5 @@ def _scaling(uri: str, count: int) -> dict[str, float]:
 def _rate(made: Stack, number: int, count: int) -> float:
     with contextlib.ExitStack() as running:
         processes = [running.enter_context(made.worker()) for _ in range(number)]
-        while len([each for each in made.queue.workers() if each["model_version"]]) < number:
-            if any(process.poll() is not None for process in processes):
-                raise SystemExit(f"a worker ended; see {made.settings.data_dir / 'worker.log'}")
-            time.sleep(0.1)
+        made.wait_ready(workers=number)
         return burst(made, processes, documents(count, "line"))
