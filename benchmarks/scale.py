@@ -4,14 +4,11 @@ import shutil
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import httpx
 import numpy as np
-import psutil
 from sqlalchemy import text
 
 from benchmarks.desk import decide, reviewers
@@ -26,8 +23,6 @@ _PARTS = (100, 10, 1)  # of the documents: a size for each point of the curve
 _ROUNDS, _FIRST = 20, 4
 _MOST_SENT, _LEAST_SENT = 50_000, 5_000
 _SETTLED = 14  # times as many documents, after which a page is rarely the first time changed since the checkpoint
-_HUGE_PAGES = Path("/proc/sys/vm/nr_hugepages")
-_HUGE_PAGES_OF_ONE = 2300  # of 2 MB: the 4 GB of buffers that the embedded Postgres takes at most, and what is beside
 _DESK_S, _LOOKS = 30.0, 300
 _ROOM = 2500  # bytes of disk a document while the indexes are built
 _STUB = "benchmarks.stub:load"
@@ -48,14 +43,12 @@ def scale(count: int = 10_000_000) -> None:
     four pairs that were measured one right after the other, straight after a checkpoint, when a page's first change
     writes all of it to the log; ``intake_ratio``: of 20 pairs after 14 times as many documents as one of them has,
     when that is rare. In all a fifth more documents, at least 190,000. ``curve`` has the figures of each size.
-    ``huge_pages``: whether Postgres' buffers were on them (docs/scale.md); root gets them for the time of the run.
     """
     if shutil.disk_usage(ROOT).free < _ROOM * count:
         raise SystemExit(
             f"{count:,} documents need {_ROOM * count / 1e9:.1f} GB of free disk; DOCUMENTS= makes it smaller"
         )
     with (
-        _huge_pages(2 * _HUGE_PAGES_OF_ONE),
         stack("scale-empty", classifier=_STUB) as empty,
         stack("scale", classifier=_STUB, web_port=free_port()) as full,
     ):
@@ -73,27 +66,7 @@ def scale(count: int = 10_000_000) -> None:
             curve.append({"documents": size, **figures, "bytes_per_document": round(sum(bytes_of.values()))})
             say(f"{curve[-1]}")
         waiting = _waiting_bytes(empty)
-        huge = _show(full, "huge_pages_status") == "on"
-    result(
-        "scale", **curve[-1], redis_bytes_per_waiting=waiting, bytes_of=bytes_of, curve=curve, huge_pages=huge,
-        cpu=processor(),
-    )  # fmt: skip
-
-
-@contextmanager
-def _huge_pages(count: int) -> Iterator[None]:
-    """As many huge pages more, where this user may take them and memory is twice as large; given back at the end."""
-    try:
-        before = int(_HUGE_PAGES.read_text())
-        _HUGE_PAGES.write_text(str(before + count if psutil.virtual_memory().available > count << 22 else before))
-    except OSError:
-        yield
-        return
-    say(f"{int(_HUGE_PAGES.read_text())} huge pages for the time of this run, {before} before")
-    try:
-        yield
-    finally:
-        _HUGE_PAGES.write_text(str(before))
+    result("scale", **curve[-1], redis_bytes_per_waiting=waiting, bytes_of=bytes_of, curve=curve, cpu=processor())
 
 
 def _figures(empty: Stack, full: Stack, tokens: list[str], size: int) -> dict[str, Any]:
@@ -147,11 +120,6 @@ def _ratio(pairs: Sequence[tuple[float, float]]) -> float:
 def _status(made: Stack) -> None:
     with session(made.settings.postgres_url) as opened:
         line_status(opened, made.queue, made.settings)
-
-
-def _show(made: Stack, setting: str) -> str:
-    with session(made.settings.postgres_url) as opened:
-        return str(opened.scalar(text(f"SHOW {setting}")))
 
 
 def _waiting_bytes(made: Stack) -> int:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 Level = Literal["ok", "warn", "fail"]
 
 _POSTGRES = 16
-_MANY_DOCUMENTS = 1_000_000
 _REDIS = (6, 2)
 _DISK_FAIL, _DISK_WARN = 2**30, 5 * 2**30
 
@@ -118,9 +117,6 @@ def _postgres_findings(opened: "Session") -> Iterator[Finding]:
         yield Finding("schema", "fail", f"{revision or 'none'}, needed is {newest}", "run `sortline migrate`")
         return
     yield Finding("schema", "ok", str(revision))
-    if server.huge_pages(opened) == "off" and server.documents_about(opened) >= _MANY_DOCUMENTS:
-        advice = "docs/scale.md, huge pages: documents are then stored about a tenth faster"
-        yield Finding("Postgres buffers", "warn", "on small pages, with a million documents and more", advice)
     active = model_versions.active(opened)
     if active is None:
         yield Finding("active model", "warn", "none: documents wait", "run `sortline import FILE`, `sortline train`")

@@ -38,16 +38,6 @@ def setting(session: Session, name: str) -> str:
     return str(session.scalar(text("SELECT current_setting(:name)"), {"name": name}))
 
 
-def huge_pages(session: Session) -> str:
-    """Whether the buffers are on huge pages: on, off, or unknown (before version 17)."""
-    return str(session.scalar(text("SELECT coalesce(current_setting('huge_pages_status', true), 'unknown')")))
-
-
-def documents_about(session: Session) -> int:
-    """About how many documents there are, as the last vacuum or analysis counted them."""
-    return max(0, int(session.scalar(text("SELECT reltuples FROM pg_class WHERE oid = 'documents'::regclass")) or 0))
-
-
 def revision(session: Session) -> str | None:
     """The schema's revision; None: no schema."""
     return MigrationContext.configure(session.connection()).get_current_revision()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import redis
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.models import ApiToken, AuditEvent, DeadLetter
@@ -193,17 +193,6 @@ def test_doctor(sortline: Run) -> None:
     assert answer.returncode == (1 if any(f["level"] == "fail" for f in found.values()) else 0)
     assert found["schema"]["level"] == found["Postgres"]["level"] == found["Redis"]["level"] == "ok"
     assert found["active model"]["level"] == "warn" and "sortline train" in found["active model"]["advice"]
-
-
-def test_doctor_advises_huge_pages_for_many_documents(sortline: Run, session: Session) -> None:
-    def advised() -> bool:
-        found = json.loads(sortline("doctor", "--json").stdout)["findings"]
-        return any(finding["name"] == "Postgres buffers" for finding in found)
-
-    assert not advised()
-    session.execute(text("UPDATE pg_class SET reltuples = 2e6 WHERE oid = 'documents'::regclass"))
-    session.commit()
-    assert advised() is (session.scalar(text("SELECT current_setting('huge_pages_status')")) == "off")
 
 
 def test_doctor_says_what_to_do_about_servers_that_are_away(tmp_path: Path) -> None:
