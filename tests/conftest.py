@@ -97,7 +97,9 @@ def settings(servers: Servers, template: str, tmp_path: Path) -> Iterator[Settin
         admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
     made = Settings(
         _env_file=None, database_url=servers.on(name), redis_url=servers.redis_url, prefix=name,
-        data_dir=tmp_path / "data", audit_share=1e-12,  # what waits for a person is counted
+        data_dir=tmp_path / "data",
+        # What waits for a person, and what that person sees of it, is not left to chance.
+        audit_share=1e-12, hidden_share=0, overlap_share=0, repeat_share=0,
     )  # fmt: skip
     yield made
     get_engine(made.postgres_url).dispose()

@@ -120,7 +120,7 @@ async function fill() {
   try {
     const html = await call("next", { have: [...have, ...unsent.map((each) => each.document_id)] });
     add(html, false);
-    trouble("");
+    if (!unsent.length) trouble("");
   } catch (error) {
     if (error.status === 401) askToSignIn();
     else if (passing(error)) lost();

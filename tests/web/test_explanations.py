@@ -25,11 +25,6 @@ HOSTILE = "where is my <b>card</b> \u202epay\u202c & the cash machine ate it ple
 
 
 @pytest.fixture
-def settings(settings: Settings) -> Settings:
-    return settings.model_copy(update={"hidden_share": 0.0, "overlap_share": 0.0, "repeat_share": 0.0})
-
-
-@pytest.fixture
 def labels(session: Session, tmp_path: Path) -> list[int]:
     """Three labels that a real tiny model tells apart."""
     ids = [label.id for label in add_labels(session)]
