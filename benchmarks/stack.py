@@ -184,12 +184,13 @@ def stored(made: Stack) -> dict[str, int]:
 
 @contextmanager
 def stack(name: str, keep: bool = False, on: Mapping[str, Path] | None = None, **settings: Any) -> Iterator[Stack]:
-    """A fresh stack, removed at the end.
+    """A fresh stack, removed at the end, of the process by SIGTERM too; for the main thread.
 
     Args:
         keep: its data stay for the next time.
         on: a folder elsewhere for the data of a server, by its name.
     """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
     folder = HOME / name
     if not keep:
         shutil.rmtree(folder, ignore_errors=True)

@@ -65,7 +65,9 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     made = [] if database_url else [embedded_postgres(here)]
     made += [] if redis_url else [embedded_redis(here)]
     for server in made:
-        child = Child(server.name, server.command, lambda *_: None, user=server.user)
+        # What Postgres holds here need not outlive the machine; Redis says of itself whether it syncs, and is watched.
+        unsynced = ["-c", "fsync=off"] if server.name == "postgres" else []
+        child = Child(server.name, [*server.command, *unsynced], lambda *_: None, user=server.user)
         child.start()
         started.append(child)
         server.wait(child.is_alive)
