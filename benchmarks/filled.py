@@ -7,9 +7,10 @@ from contextlib import contextmanager
 
 from sqlalchemy import Connection, text
 
+from benchmarks.model import register_stub
 from benchmarks.stack import Stack
 from benchmarks.texts import texts
-from db.models import Label, ModelVersion
+from db.models import ModelVersion
 from db.queries import people
 from db.session import get_engine, session
 from worker.queue import Document
@@ -76,9 +77,9 @@ WHERE indrelid IN ('documents'::regclass, 'predictions'::regclass) AND NOT indis
 
 
 def prepare(made: Stack) -> None:
-    """Labels and a version that is no longer active, as the filled rows need them; after the stub's."""
+    """The stub, a version before it, whose predictions the filled rows have, and who decided them."""
+    register_stub(made, LABELS)
     with session(made.settings.postgres_url) as opened:
-        opened.add_all([Label(id=i, name=f"label {i}") for i in range(3, LABELS + 1)])
         ids = list(range(1, LABELS + 1))
         opened.add(ModelVersion(status="retired", checkpoint_uri="-", sha256="-", base_model="-", label_ids=ids))
         people.add(opened, "bench", "reviewer", "benchmark")
@@ -91,8 +92,7 @@ def fill(made: Stack, start: int, end: int, final: int) -> None:
     1.5 % wait for a person, a third of them as audits; 1 % were decided; 0.1 % died. Indexes are built when all but
     a tenth of the ``end`` documents are there, and then grow entry by entry, as a line grows them: built at the end
     their pages would all be full, and all divide among the next documents. Tables are vacuumed half a million
-    documents at a time, as autovacuum does: vacuumed once, they would all at once have room at the end of every page
-    that a short text fits in, and a third of the next million documents would go there, each with a page in the log.
+    documents at a time, about as autovacuum does: by one vacuum at the end a short text would find room on any page.
     """
     with get_engine(made.settings.postgres_url).connect() as connection:
         plain = connection.execution_options(isolation_level="AUTOCOMMIT")

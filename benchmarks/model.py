@@ -56,10 +56,12 @@ def register(made: Stack, uri: str, sha256: str) -> None:
         opened.commit()
 
 
-def register_stub(made: Stack, uri: str = "stub:1,2") -> None:
-    """Make the stub the active model version of a stack."""
+def register_stub(made: Stack, labels: int = 2, us: int = 0) -> None:
+    """Make the stub with so many labels, to which a document takes so long, the active model version of a stack."""
+    ids = list(range(1, labels + 1))
     with session(made.settings.postgres_url) as opened:
-        opened.add_all([Label(id=1, name="yes"), Label(id=2, name="no")])
+        opened.add_all([Label(id=i, name=f"label {i}") for i in ids])
         opened.flush()
-        opened.add(ModelVersion(status="active", checkpoint_uri=uri, sha256="0", base_model="stub", label_ids=[1, 2]))
+        uri = f"stub:{labels}@{us}"
+        opened.add(ModelVersion(status="active", checkpoint_uri=uri, sha256="0", base_model="stub", label_ids=ids))
         opened.commit()

@@ -12,7 +12,7 @@ import numpy as np
 from sqlalchemy import text
 
 from benchmarks.desk import decide, reviewers
-from benchmarks.filled import TABLES, fill, incoming, prepare
+from benchmarks.filled import LABELS, TABLES, fill, incoming, prepare
 from benchmarks.model import register_stub
 from benchmarks.stack import ROOT, Stack, free_port, processor, result, say, stack
 from benchmarks.throughput import burst
@@ -52,8 +52,7 @@ def scale(count: int = 10_000_000) -> None:
         stack("scale-empty", classifier=_STUB) as empty,
         stack("scale", classifier=_STUB, web_port=free_port()) as full,
     ):
-        for each in (empty, full):
-            register_stub(each)
+        register_stub(empty, LABELS)
         prepare(full)
         tokens, curve, there = reviewers(full), [], 0
         for part in _PARTS:

@@ -11,12 +11,12 @@ from classifier.classifier import ForwardBatch, Prepared
 from sortline.settings import Settings
 
 _ONE_WINDOW = Prepared(windows=[[0]], truncated=False)
-_PROBABILITIES = np.array([[0.97, 0.03]], dtype=np.float32)
+_SURE = 0.97
 
 
 @dataclass
 class StubClassifier:
-    """Two labels, always the first, always sure; every document in one forward pass."""
+    """Always the first label, always sure; every document in one forward pass."""
 
     checkpoint: SimpleNamespace
     us: int = 0  # that a document takes, as on an accelerator: no core is needed for it
@@ -33,10 +33,13 @@ class StubClassifier:
     def forward(self, batch: ForwardBatch) -> np.ndarray:
         if self.us:
             time.sleep(1e-6 * self.us * len(batch.documents))
-        return np.zeros((len(batch.documents), 2), dtype=np.float32)
+        return np.zeros((len(batch.documents), len(self.checkpoint.labels)), dtype=np.float32)
 
     def probabilities(self, count: int, _batches: object, _logits: object) -> np.ndarray:
-        return np.repeat(_PROBABILITIES, count, axis=0)
+        others = len(self.checkpoint.labels) - 1
+        found = np.full((count, others + 1), (1 - _SURE) / others, dtype=np.float32)
+        found[:, 0] = _SURE
+        return found
 
     def decide(self, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         count = len(probabilities)
@@ -46,7 +49,7 @@ class StubClassifier:
 
 
 def load(uri: str, _sha256: str | None, _settings: Settings) -> StubClassifier:
-    """The stub, whose `uri` names its two label ids, and perhaps the microseconds a document: `stub:1,2@1000`."""
-    ids, _, us = uri.partition(":")[2].partition("@")
-    label_ids = [int(part) for part in ids.split(",")]
-    return StubClassifier(SimpleNamespace(label_ids=label_ids, labels=["yes", "no"]), int(us or 0))
+    """The stub, whose `uri` names how many labels it has, and the microseconds a document: `stub:2@1000`."""
+    count, _, us = uri.partition(":")[2].partition("@")
+    ids = list(range(1, int(count) + 1))
+    return StubClassifier(SimpleNamespace(label_ids=ids, labels=[f"label {i}" for i in ids]), int(us))

@@ -19,22 +19,22 @@ def workers(count: int = 100_000) -> None:
     ratio says whether there are cores left. With a stub that waits as for an accelerator of its own (``accelerator``;
     a tenth of the documents) cores are left, and the ratio says whether a second worker takes its share.
     """
-    bare = _scaling("stub:1,2", count)
-    accelerator = _scaling(f"stub:1,2@{_US}", count // 10)
+    bare = _scaling(0, count)
+    accelerator = _scaling(_US, count // 10)
     result(
         "workers", documents=count, **{f"bare_{name}": rate for name, rate in bare.items()},
         **{f"accelerator_{name}": rate for name, rate in accelerator.items()}, cpu=processor(),
     )  # fmt: skip
 
 
-def _scaling(uri: str, count: int) -> dict[str, float]:
+def _scaling(us: int, count: int) -> dict[str, float]:
     rates: dict[int, list[float]] = {1: [], 2: []}
     for turn in range(_ROUNDS):
         for number in sorted(rates, reverse=bool(turn % 2)):
             with stack("workers", classifier="benchmarks.stub:load") as made:
-                register_stub(made, uri)
+                register_stub(made, us=us)
                 rates[number].append(_rate(made, number, count))
-                say(f"{uri}, round {turn + 1}: {number} workers, {rates[number][-1]:.0f} documents/s")
+                say(f"{us} us a document, round {turn + 1}: {number} workers, {rates[number][-1]:.0f} documents/s")
     one, two = (statistics.median(rates[number]) for number in (1, 2))
     ratio = statistics.median(b / a for a, b in zip(rates[1], rates[2], strict=True))
     return {"one_docs_per_s": round(one, 1), "two_docs_per_s": round(two, 1), "ratio": round(ratio, 2)}
