@@ -39,16 +39,19 @@ def commit_batches(
     """
     rows: dict[Key, dict[str, Any]] = {}
     events: list[tuple[Key, ResultEvent]] = []
+    probabilities = [np.asarray(batch.probabilities, np.float32).ravel() for batch in batches]
+    firsts = np.cumsum([0, *map(len, probabilities)]).tolist()
     at = now()
-    for batch in batches:
-        for key, row, event in _rows(batch, at):
+    for batch, first in zip(batches, firsts, strict=False):
+        for key, row, event in _rows(batch, first, at):
             earlier = rows.get(key)
             if earlier is None or _order(earlier["entry_id"]) < _order(row["entry_id"]):
                 rows[key] = row
             events.append((key, event))
     # Sorted, so that two workers with the same documents lock them in the same order.
     ordered = [rows[key] for key in sorted(rows)]
-    known = store_batch(session, orjson.dumps(ordered, option=orjson.OPT_SERIALIZE_NUMPY).decode(), audit_share)
+    packed = orjson.dumps(ordered, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+    known = store_batch(session, packed, np.concatenate(probabilities), audit_share)
     stored = [(_as_stored(event, known[key]) if key in known else event, key[2]) for key, event in events]
     told = [(event, hash) for event, hash in stored if event is not None]
     subscriptions.tell(session, told)
@@ -82,12 +85,13 @@ def is_the_documents_fault(error: Exception) -> bool:
     return isinstance(state, str) and state.startswith(("22", "54"))
 
 
-def _rows(batch: MicroBatch, at: str) -> list[tuple[Key, dict[str, Any], ResultEvent]]:
+def _rows(batch: MicroBatch, first: int, at: str) -> list[tuple[Key, dict[str, Any], ResultEvent]]:
+    """Of each entry; ``first``: the place of the batch's first probability among those of all batches."""
     classifier, version = batch.model.classifier, batch.model.version_id
     best, confidence, accepted = classifier.decide(batch.probabilities)
     label_ids, labels = classifier.checkpoint.label_ids, classifier.checkpoint.labels
-    probabilities = np.ascontiguousarray(batch.probabilities, dtype=np.float32)
-    margins = margin(probabilities)
+    margins = margin(batch.probabilities)
+    count = batch.probabilities.shape[1]
     rows = []
     for i, (entry, prepared) in enumerate(zip(batch.entries, batch.prepared, strict=True)):
         index, sure = int(best[i]), float(confidence[i])
@@ -104,7 +108,8 @@ def _rows(batch: MicroBatch, at: str) -> list[tuple[Key, dict[str, Any], ResultE
             "version": version,
             "label": label_ids[index],
             "confidence": sure,
-            "probabilities": probabilities[i],
+            "first": first + i * count,
+            "labels": count,
             "decision": decision,
             "windows": len(prepared.windows),
             "truncated": prepared.truncated,

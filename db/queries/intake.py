@@ -1,7 +1,8 @@
 """Writing a micro-batch: documents, predictions and what waits for a person; idempotent, set-based.
 
 The rows travel as one JSON text: Postgres unpacks it at 22 µs a document with both inserts, where
-arrays bound one by one cost 21 µs a document in Python alone (docs/decisions/0002-intake.md).
+arrays bound one by one cost 21 µs a document in Python alone. Their probabilities travel as one array beside it, of
+which each row names its part (docs/decisions/0002-intake.md).
 
 `IN (...) IS TRUE` is no join to the planner, and so made with a hash table. As a join it would compare each document
 with each prediction: Postgres expects one row of it, whatever the list holds.
@@ -10,17 +11,20 @@ with each prediction: Postgres expects one row of it, whatever the list holds.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from db.queries import erasure
+from db.real_array import RealArray
 
 _STORE = text(f"""
 WITH incoming AS MATERIALIZED (
   SELECT *, {erasure.is_erased("row")} AS erased FROM json_to_recordset(CAST(:rows AS json)) AS row (
     source text, id text, hash text, text text, repaired boolean, meta jsonb, lane text, entry_id text,
-    version integer, label integer, confidence real, probabilities real[], decision text,
+    version integer, label integer, confidence real, first integer, labels integer, decision text,
     windows smallint, truncated boolean, margin real)
 ), stored AS (
   INSERT INTO documents (source, external_id, content_hash, text, repaired, meta, lane, entry_id)
@@ -36,7 +40,8 @@ WITH incoming AS MATERIALIZED (
 ), predicted AS (
   INSERT INTO predictions (document_id, model_version_id, kind, label_id, confidence, probabilities,
                            decision, windows, truncated)
-  SELECT document_id, version, 'live', label, confidence, probabilities, decision, windows, truncated
+  SELECT document_id, version, 'live', label, confidence,
+         (CAST(:probabilities AS real[]))[first + 1 : first + labels], decision, windows, truncated
   FROM matched WHERE fresh OR NOT EXISTS (
     SELECT FROM predictions known WHERE known.document_id = matched.document_id AND known.kind = 'live')
   ON CONFLICT DO NOTHING RETURNING document_id
@@ -84,23 +89,28 @@ class StoredPrediction(NamedTuple):
 Key = tuple[str, str, str]
 
 
-def store_batch(session: Session, rows: str, audit_share: float) -> dict[Key, StoredPrediction | None]:
+def store_batch(
+    session: Session, rows: str, probabilities: NDArray[np.float32], audit_share: float
+) -> dict[Key, StoredPrediction | None]:
     """Insert documents, predictions, and queue items of what is to be reviewed or audited.
 
-    They are given as a JSON list of objects with the keys of `incoming`.
+    They are given as a JSON list of objects with the keys of `incoming`; those of a row's probabilities that are its
+    own are ``labels`` many, from the one with the number ``first``, counted from 0.
 
     The rows must differ in (source, id, hash). A document that is known keeps its prediction. Every document that
     is classified here for the first time enters the audit's draw; audits are decided in a random order, so that those
     that are decided already are a fair sample too. What was erased after it was sent is not stored.
 
     Args:
+        probabilities: of all rows, one after the other, (n,).
         audit_share: the probability that a document is drawn, stored with it.
 
     Returns:
         The stored predictions of documents that were known, by (source, id, hash); None: it was erased.
     """
     erasure.shut_out(session)
-    known = session.execute(_STORE, {"rows": rows, "audit_share": audit_share}).all()
+    given = {"rows": rows, "probabilities": RealArray(probabilities), "audit_share": audit_share}
+    known = session.execute(_STORE, given).all()
     if not known:
         return {}
     ids = [row.document_id for row in known if row.document_id is not None]

@@ -3,6 +3,7 @@
 import json
 from datetime import timedelta
 
+import numpy as np
 import pytest
 from audited_traffic import add_answers
 from filled_queue import add_document, add_labels, unlike
@@ -112,11 +113,12 @@ def test_audits_wait_in_an_order_that_has_nothing_to_do_with_the_answer(session:
     rows = [
         {"source": "mail", "id": str(i), "hash": f"{i:064x}", "text": "a", "repaired": False, "meta": None,
          "lane": "live", "entry_id": f"{i}-1", "version": 1, "label": labels[0], "confidence": 0.9,
-         "probabilities": [0.9, 0.1, 0], "decision": "accept", "windows": 1, "truncated": False, "margin": 0.8}
+         "first": 3 * i, "labels": 3, "decision": "accept", "windows": 1, "truncated": False, "margin": 0.8}
         for i in range(8)
     ]  # fmt: skip
 
-    intake.store_batch(session, json.dumps(rows), audit_share=1.0)
+    probabilities = np.tile(np.array([0.9, 0.1, 0], np.float32), 8)
+    intake.store_batch(session, json.dumps(rows), probabilities, audit_share=1.0)
 
     assert len(set(session.scalars(text("SELECT score FROM queue_items WHERE reason = 'audit'")))) == 8
 

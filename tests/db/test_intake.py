@@ -1,19 +1,40 @@
 """How Postgres goes about a micro-batch."""
 
+from typing import Any
+
+import numpy as np
 import orjson
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from db.queries import intake
+from db.real_array import RealArray
+
+
+def _row(i: int, **more: int) -> dict[str, Any]:
+    return {"source": "shop", "id": str(i), "hash": f"{i:064x}", "text": f"text {i}", "repaired": False, "lane": "bulk",
+            "entry_id": f"{i}-0", "version": 1, "label": 1, "confidence": 0.9, "decision": "review", "windows": 1,
+            "truncated": False, "margin": 0.8, **more}  # fmt: skip
 
 
 def test_no_row_is_compared_with_each_other_row(session: Session) -> None:
     """Postgres takes a JSON list for 100 rows: it once compared each of 2,048 documents with each prediction."""
-    rows = [{"source": "shop", "id": str(i), "hash": f"{i:064x}", "text": f"text {i}", "repaired": False,
-             "lane": "bulk", "entry_id": f"{i}-0", "version": 1, "label": 1, "confidence": 0.9,
-             "probabilities": [0.9, 0.1], "decision": "review", "windows": 1, "truncated": False, "margin": 0.8}
-            for i in range(300)]  # fmt: skip
-    given = {"rows": orjson.dumps(rows).decode(), "audit_share": 0.5}
+    rows = [_row(i, first=2 * i, labels=2) for i in range(300)]
+    probabilities = RealArray(np.tile(np.array([0.9, 0.1], np.float32), 300))
+    given = {"rows": orjson.dumps(rows).decode(), "probabilities": probabilities, "audit_share": 0.5}
     lines = [line for (line,) in session.execute(text(f"EXPLAIN (ANALYZE, TIMING OFF) {intake._STORE.text}"), given)]
     assert not [line for line in lines if "Rows Removed by Join Filter" in line or "Nested Loop" in line]
     assert session.scalar(text("SELECT count(*) FROM queue_items")) == 300
+
+
+def test_each_row_finds_its_own_probabilities(session: Session) -> None:
+    own = [np.array(each, np.float32) for each in ([0.9, 0.1], [0.2, 0.5, 0.3], [1.0], [1 / 3, 1e-30, 2 / 3])]
+    rows = [_row(i, first=sum(map(len, own[:i])), labels=len(own[i])) for i in (2, 0, 3, 1)]
+    intake.store_batch(session, orjson.dumps(rows).decode(), np.concatenate(own), 0.5)
+    stored = session.execute(text(
+        "SELECT external_id, probabilities FROM documents JOIN predictions ON document_id = documents.id"
+    )).all()  # fmt: skip
+    assert len(stored) == 4
+    for id_, probabilities in stored:
+        assert np.array(probabilities, np.float32).tolist() == own[int(id_)].tolist()
+    assert session.scalar(text("SELECT count(*) FROM predictions WHERE array_lower(probabilities, 1) = 1")) == 4
