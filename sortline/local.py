@@ -24,7 +24,7 @@ from sortline.settings import Settings
 
 _POSTGRES_USER = "pgserver"  # Postgres refuses to run as root
 _SHARED = Path("/var/lib/sortline")
-_MOST_BUFFERS, _LEAST_LOG, _MOST_LOG = 4 * 2**30, 2**30, 32 * 2**30
+_MOST_BUFFERS, _LEAST_LOG, _MOST_LOG = 16 * 2**30, 2**30, 32 * 2**30
 _POSTGRES_SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
