@@ -94,8 +94,8 @@ def store_batch(
 ) -> dict[Key, StoredPrediction | None]:
     """Insert documents, predictions, and queue items of what is to be reviewed or audited.
 
-    They are given as a JSON list of objects with the keys of `incoming`; those of a row's probabilities that are its
-    own are ``labels`` many, from the one with the number ``first``, counted from 0.
+    They are given as a JSON list of objects with the keys of `incoming`. A row's own probabilities are ``labels``
+    many of all, from place ``first`` on, counted from 0.
 
     The rows must differ in (source, id, hash). A document that is known keeps its prediction. Every document that
     is classified here for the first time enters the audit's draw; audits are decided in a random order, so that those
