@@ -120,7 +120,7 @@ async function fill() {
   try {
     const html = await call("next", { have: [...have, ...unsent.map((each) => each.document_id)] });
     add(html, false);
-    if (!unsent.length) trouble("");
+    if (!unsent.length) trouble(""); // else it still says how many decisions are kept here
   } catch (error) {
     if (error.status === 401) askToSignIn();
     else if (passing(error)) lost();

@@ -23,7 +23,6 @@ from db.queries import (
     training_runs,
     webhooks,
 )
-from db.queries.status import predictions_per_s
 from db.session import session
 from sortline.errors import SortlineError
 from sortline.metrics import ROLES, Publisher, merged, of_others
@@ -97,7 +96,6 @@ def _postgres(opened: Session, settings: Settings) -> Iterator[Metric]:
     unsent, oldest_s = outbox.unsent(opened)
     yield _gauge("sortline_postgres_up", "Whether this web reaches Postgres", 1)
     yield _gauge("sortline_dead_letters", "Dead letters not requeued", dead_letters.count(opened).rows)
-    yield _gauge("sortline_predictions_per_second", "Over the last minute", predictions_per_s(opened))
     yield _gauge("sortline_active_model_version", "0: none", version.id if version else 0)
     found = {reason: each.rows for reason, each in queue_items.waiting(opened).items()}
     waiting = dict.fromkeys(queue_items.REASONS, 0) | found

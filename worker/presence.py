@@ -22,11 +22,11 @@ from worker.writer import Committed
 log = logging.getLogger(__name__)
 
 _EXPIRES_S = 10
-_RATE_OVER_S = 10.0
+_RATE_OVER_S = 60.0
 
 
 class Presence:
-    """`sortline:workers:<consumer>`: process id, model version, engine, rate; gone 10 s after the worker."""
+    """`sortline:workers:<consumer>`: process id, model version, engine, rate of the last minute; gone 10 s later."""
 
     def __init__(self, settings: Settings, consumer: Consumer, models: Models) -> None:
         self.key = f"{settings.prefix}:workers:{consumer.name}"

@@ -5,7 +5,6 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from db.queries import dead_letters, model_versions, queue_items, training_runs
-from db.queries.status import predictions_per_s
 from sortline.settings import LANES, Settings
 from worker.alarms import Now, alarms
 from worker.queue import DocumentQueue
@@ -20,14 +19,15 @@ def line_status(session: Session, queue: DocumentQueue, settings: Settings) -> d
     states = {lane: queue.lane(lane) for lane in LANES}
     version = model_versions.active(session)
     dead, waiting = dead_letters.count(session), queue_items.waiting(session)
+    workers = queue.workers()
     figures = {"dead": dead, **{f"queue.{reason}": each for reason, each in waiting.items()}}
     found = {
         "lanes": {lane: {"backlog": s.backlog, "oldest_s": s.oldest_s} for lane, s in states.items()},
         "pending": sum(state.pending for state in states.values()),
         "dead": dead.rows,
-        "rate": predictions_per_s(session),
+        "rate": round(sum(worker["documents_per_s"] for worker in workers), 2),
         "active_model": version.id if version else None,
-        "workers": queue.workers(),
+        "workers": workers,
         "queue": {reason: each.rows for reason, each in waiting.items()},
         "estimated": [name for name, each in figures.items() if not each.exact],
         "training": _training(session, settings),

@@ -6,9 +6,7 @@ from typing import NamedTuple
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-# The block-range index finds the last minute's rows without reading the rest.
-_RATE = text("SELECT count(*) FROM predictions WHERE created_at > now() - interval '60 seconds'")
-
+# The block-range index finds the rows of a stretch of time without reading the rest.
 _CLASSIFIED = text("""
 SELECT count(*), count(*) FILTER (WHERE decision = 'accept') FROM predictions
 WHERE created_at >= :start AND created_at < :end AND kind = 'live'
@@ -39,8 +37,3 @@ def stored(session: Session) -> tuple[int, bool]:
     """How many documents Postgres holds, and whether that is exact."""
     count = int(session.scalar(_STORED, {"most": _MOST_COUNTED}) or 0)
     return count, count < _MOST_COUNTED
-
-
-def predictions_per_s(session: Session) -> float:
-    """Predictions written in the last minute, per second."""
-    return round((session.scalar(_RATE) or 0) / 60, 2)

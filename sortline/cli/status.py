@@ -96,7 +96,7 @@ def _print(found: dict[str, Any]) -> None:
         model = worker["model_version"]
         state = f"model version {model} on {worker['engine']}" if model else "no model loaded"
         console.print(
-            f"worker {worker['pid']} on {worker['host']}: {state}, {worker['documents_per_s']:,.1f} documents/s now"
+            f"worker {worker['pid']} on {worker['host']}: {state}, {worker['documents_per_s']:,.1f} documents/s"
         )
     for alarm in found["alarms"]:
         console.print(f"[yellow]{escape(alarm['said'])}[/]\n  {escape(alarm['do'])} [dim]({alarm['name']})[/]")

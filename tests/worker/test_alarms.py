@@ -48,7 +48,8 @@ def well(settings: Settings, session: Session, redis_client: redis.Redis) -> Ite
 
 def tell(settings: Settings, client: redis.Redis, **more: object) -> None:
     """What worker/presence.py writes."""
-    said = {"pid": 1, "host": "here", "model_version": None, "engine": "stub", "refused": None, **more}
+    said = {"pid": 1, "host": "here", "model_version": None, "engine": "stub", "documents_per_s": 0.0, "refused": None,
+            **more}  # fmt: skip
     client.set(f"{settings.prefix}:workers:one", orjson.dumps(said), ex=60)
 
 

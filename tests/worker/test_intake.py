@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from db.models import ModelVersion
+from worker.status import line_status
 
 pytestmark = pytest.mark.usefixtures("model")
 
@@ -81,6 +82,18 @@ def test_bad_entries_become_dead_letters_and_harm_no_other(line, start_worker, e
     stored = "SELECT text FROM documents WHERE external_id = 'surrogate'"
     assert line.session.execute(text(stored)).scalar_one() == "a\N{REPLACEMENT CHARACTER}b"
     assert sum(event["event"] == "dead" for event in line.events()) == 9
+
+
+def test_the_workers_say_how_many_documents_a_second_they_do(line, start_worker, eventually, session) -> None:
+    start_worker()
+    start_worker()
+    eventually(lambda: len(line.queue.workers()) == 2)
+    line.send({f"d{i}": f"text {i}" for i in range(100)}, "bulk")
+    eventually(lambda: sum(worker["documents"] for worker in line.queue.workers()) == 100)
+
+    found = line_status(session, line.queue, line.settings)
+    assert found["rate"] == pytest.approx(sum(worker["documents_per_s"] for worker in found["workers"]), abs=0.01)
+    assert 100 / 60 < found["rate"] <= 100  # of the minute that began with the workers
 
 
 def test_documents_wait_while_no_model_is_active(line, start_worker, eventually, session) -> None:

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from db.queries.status import predictions_per_s
+from db.queries import model_versions
 from db.session import session
 from web.reference import problems
 from worker.queue import reaching
@@ -25,7 +25,7 @@ def ready(request: Request) -> dict[str, str]:
     with reaching(queue.client):
         queue.client.ping()
     with session(request.app.state.settings.postgres_url) as opened:
-        predictions_per_s(opened)
+        model_versions.active(opened)
     return {"status": "ok"}
 
 
