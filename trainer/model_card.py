@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeGuard
 
+from sortline.label_names import blot_unseen
+
 _PARTS = ("train", "validation", "calibration", "test", "left_out")
 _NAMED = 100
 _WEAKEST = 5
@@ -271,7 +273,7 @@ def _escaped(text: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return " ".join(blot_unseen(text, " ").split())
 
 
 def is_number(value: object) -> TypeGuard[float]:

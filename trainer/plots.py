@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
+from sortline.label_names import blot_unseen
 from trainer.evaluate import clopper_pearson
 
 Probabilities = NDArray[np.float32]
@@ -407,7 +408,7 @@ def _outcome_colour(outcome: str | None) -> str:
 
 def _plain(name: str, length: int = _NAME_LENGTH) -> str:
     """A label's name on one line, without what can't be seen, and cut."""
-    seen = " ".join("".join(char if char.isprintable() else " " for char in name).split())
+    seen = " ".join(blot_unseen(name, " ").split())
     return seen if len(seen) <= length else seen[: length - 1] + "…"
 
 

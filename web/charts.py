@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from sortline.label_names import blot_unseen
+
 _WIDTH = 420
 _LABEL = 150  # width of the names on the left
 _ROW = 26
@@ -207,8 +209,8 @@ def _name(name: str, y: float) -> Markup:
 
 
 def _short(name: str) -> str:
-    """A name of strangers in one line: what can't be printed as a square, cut in its middle where it is too long."""
-    shown = "".join(character if character.isprintable() else "\N{WHITE SQUARE}" for character in name)
+    """A name of strangers in one line: what can't be seen as a square, cut in its middle where it is too long."""
+    shown = blot_unseen(name, "\N{WHITE SQUARE}")
     wide = sum(unicodedata.east_asian_width(character) in "WF" for character in shown[:_MOST_COLUMNS])
     most = _MOST_COLUMNS - wide // 2
     return shown if len(shown) + wide <= _MOST_COLUMNS else f"{shown[: most - 8]}…{shown[-7:]}"

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from db.queries import labels, outbox, queue_items
 from sortline.errors import ConflictError, InvalidInputError, NotFoundError
+from sortline.label_names import clean_label_name
 
 MOST_NOTE = 2000
 UNDO_LAST = 10
@@ -140,11 +141,13 @@ def decide(session: Session, decision: Decision, user_id: int, shares: Shares) -
     The same decision sent twice is written once.
 
     Raises:
-        InvalidInputError: the label is archived or unknown, or a text is too long; nothing is written.
+        InvalidInputError: the label is archived or unknown, a text is too long, or what is proposed can't be a label's
+            name; nothing is written.
         ConflictError: the document is not the reviewer's any more; the message says what happened to it.
         NotFoundError: there is no such document.
     """
     _check(decision)
+    proposed_label = None if decision.proposed_label is None else clean_label_name(decision.proposed_label)
     chosen = None if decision.label_id is None else labels.hold(session, decision.label_id)
     document = _lock(session, decision.document_id)
     item = session.execute(_ITEM, {"document_id": decision.document_id}).one_or_none()
@@ -156,7 +159,7 @@ def decide(session: Session, decision: Decision, user_id: int, shares: Shares) -
     review_id = _insert(
         session, document_id=decision.document_id, reviewer_id=user_id, action=action, label_id=decision.label_id,
         shown=item.shown, reason=item.reason, sampling_probability=item.sampling_probability,
-        seconds=decision.seconds, note=decision.note, proposed_label=decision.proposed_label,
+        seconds=decision.seconds, note=decision.note, proposed_label=proposed_label,
         lease_token=decision.token, selected_at=item.selected_at,
     )  # fmt: skip
     _follow(session, decision, item, user_id, shares)
@@ -228,8 +231,6 @@ def _check(decision: Decision) -> None:
         raise InvalidInputError("a label belongs to the action label, and to no other")
     if len(decision.note or "") > MOST_NOTE:
         raise InvalidInputError(f"a note has at most {MOST_NOTE:,} characters")
-    if len(decision.proposed_label or "") > labels.MOST_NAME:
-        raise InvalidInputError(f"a label has at most {labels.MOST_NAME} characters")
 
 
 def _lock(session: Session, document_id: int) -> Row[Any]:
@@ -360,6 +361,7 @@ def add_upstream(session: Session, decisions: Sequence[Upstream]) -> int:
 
 def _add_upstream(session: Session, document: Row[Any], known: Mapping[str, Row[Any]], given: Upstream) -> bool:
     if given.label is not None and given.label not in known:
+        clean_label_name(given.label)  # says what is wrong with a name that can't be one
         raise InvalidInputError(f"there is no label {given.label[:100]!r} in use")
     label = None if given.label is None else known[given.label]
     user_id = session.execute(

@@ -59,10 +59,7 @@ _FOUND = """
 SELECT d.id, d.received_at FROM documents d WHERE {conditions}
 ORDER BY d.received_at DESC, d.id DESC LIMIT :limit
 """
-_IDS = {
-    "label": text("SELECT id FROM labels WHERE name = :name"),
-    "person": text("SELECT id FROM users WHERE name = :name"),
-}
+_PERSON = text("SELECT id FROM users WHERE name = :name")
 _COUNT = "SELECT count(*) FROM (SELECT FROM documents d WHERE {conditions} LIMIT :most) counted"
 _ROWS = text("""
 SELECT d.id, d.source, d.external_id, left(d.text, :chars) AS text, d.meta, d.received_at, d.lane,
@@ -308,7 +305,7 @@ def _id(session: Session, kind: str, name: str | None) -> int | None:
     """Id of a label or a person by name; the planner knows how frequent a number is."""
     if name is None:
         return None
-    found: int | None = session.scalar(_IDS[kind], {"name": name})
+    found: int | None = labels.id_named(session, name) if kind == "label" else session.scalar(_PERSON, {"name": name})
     if found is None:
         raise InvalidInputError(f"There is no {kind} {name[:100]!r}.")
     return found

@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from sqlalchemy import Row, func, select, text
@@ -10,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from db.models import AuditEvent, Label
 from sortline.errors import ConflictError, InvalidInputError, NotFoundError
+from sortline.label_names import clean_label_name
 
-MOST_NAME = 200
 MOST_DESCRIPTION = 5_000  # so that a form takes it whatever it is written in
 COUNTED = 1_000  # figures of a label are counted up to this: quick with millions of decisions
 
@@ -38,12 +39,9 @@ FROM labels LEFT JOIN (
 ) lately ON lately.label_id = labels.id
 """)
 _PROPOSED = text("""
-SELECT name, count(*), max(created_at) FROM (
-  SELECT normalize(btrim(proposed_label), NFC) AS name, created_at FROM reviews
-  WHERE proposed_label IS NOT NULL AND NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = reviews.id)
-  ORDER BY id DESC LIMIT :most
-) newest WHERE name <> '' AND NOT EXISTS (SELECT FROM labels WHERE labels.name = newest.name)
-GROUP BY name ORDER BY count(*) DESC, name LIMIT :limit
+SELECT proposed_label, created_at FROM reviews
+WHERE proposed_label IS NOT NULL AND NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = reviews.id)
+ORDER BY id DESC LIMIT :most
 """)
 
 
@@ -100,9 +98,29 @@ def hold(session: Session, label_id: int) -> Row[Any] | None:
 def hold_named(session: Session, names: Sequence[str]) -> dict[str, Row[Any]]:
     """Labels in use (id, label) by the names asked for, held as by `hold`; a merged one gives what it was merged into.
 
-    Names that are unknown or archived are missing.
+    A name finds the label that has it to the letter, else the one of its cleaned form. Names that are unknown or
+    archived are missing.
     """
-    return {row.name: row for row in session.execute(_HOLD_NAMED, {"names": list(names)})}
+    spelled = {name: spellings(name) for name in names}
+    asked = sorted({each for spelling in spelled.values() for each in spelling})
+    held = {row.name: row for row in session.execute(_HOLD_NAMED, {"names": asked})}
+    found = ((name, next((held[each] for each in spelled[name] if each in held), None)) for name in names)
+    return {name: row for name, row in found if row is not None}
+
+
+def id_named(session: Session, name: str) -> int | None:
+    """Id of the label of that name, archived ones included, found as by `hold_named`; None: there is none."""
+    ids = {row.name: row.id for row in session.execute(select(Label).where(Label.name.in_(spellings(name)))).scalars()}
+    return next((ids[each] for each in spellings(name) if each in ids), None)
+
+
+def spellings(name: str) -> list[str]:
+    """Names that a label may be kept under which somebody typed so: to the letter first, then cleaned."""
+    try:
+        cleaned = clean_label_name(name)
+    except InvalidInputError:  # labels of before have names that the rule of today refuses, but none that can't be sent
+        return [name] if name.isprintable() else []
+    return [name, cleaned] if name != cleaned and name.isprintable() else [cleaned]
 
 
 def counts_as(session: Session, label_id: int, other_id: int) -> bool:
@@ -118,19 +136,13 @@ def use(session: Session, lately: int) -> dict[int, Use]:
 
 def proposed(session: Session, limit: int = 50) -> list[Proposed]:
     """Labels that reviewers proposed where none fits, and that there are not yet; the most wanted first."""
-    return [Proposed(*row) for row in session.execute(_PROPOSED, {"most": COUNTED, "limit": limit})]
-
-
-def clean_name(name: str) -> str:
-    """A label's name as it is kept: composed (NFC), without space at its ends.
-
-    Raises:
-        InvalidInputError: it is empty, too long, or holds characters that can't be seen.
-    """
-    name = unicodedata.normalize("NFC", name).strip()
-    if not name or len(name) > MOST_NAME or not name.isprintable():
-        raise InvalidInputError(f"a label's name has 1 to {MOST_NAME} characters, all of which can be seen")
-    return name
+    moments: dict[str, list[Any]] = {}
+    for name, created_at in session.execute(_PROPOSED, {"most": COUNTED}):
+        with suppress(InvalidInputError):  # kept before there was the rule
+            moments.setdefault(clean_label_name(name), []).append(created_at)
+    there = set(session.scalars(select(Label.name).where(Label.name.in_(moments))))
+    found = [Proposed(name, len(each), max(each)) for name, each in moments.items() if name not in there]
+    return sorted(found, key=lambda each: (-each.times, each.name))[:limit]
 
 
 def add(session: Session, name: str, actor: str) -> Label:
@@ -140,7 +152,7 @@ def add(session: Session, name: str, actor: str) -> Label:
         InvalidInputError: the name can't be one.
         ConflictError: there is one of that name; the message says if it is archived or merged.
     """
-    name = clean_name(name)
+    name = clean_label_name(name)
     lock_changes(session)
     made = session.scalar(insert(Label).values(name=name).on_conflict_do_nothing().returning(Label.id))
     if made is None:

@@ -229,21 +229,40 @@ def test_a_label_in_doubt_that_the_merge_settles_waits_no_longer(session: Sessio
 
 
 def test_names(session: Session) -> None:
-    assert labels.add(session, '  cafe\u0301 "quoted" 🎉', ACTOR).name == 'café "quoted" 🎉'
+    assert labels.add(session, '  cafe\u0301\u00a0 "quoted"\u3000🎉', ACTOR).name == 'café "quoted" 🎉'
     labels.add(session, "x" * 200, ACTOR)
     with pytest.raises(ConflictError, match="there is a label café"):
-        labels.add(session, 'café "quoted" 🎉', ACTOR)
+        labels.add(session, 'café "quoted"\t🎉', ACTOR)
     for wrong in ("", "  ", "x" * 201, "a\nb", "a\x00", "a\u202eb", "a\ud800"):
         with pytest.raises(InvalidInputError):
             labels.add(session, wrong, ACTOR)
     assert len(session.scalars(select(Label)).all()) == 5
 
 
+def test_a_label_is_found_as_it_is_typed_and_one_of_before_by_its_exact_name(session: Session) -> None:
+    kept = labels.add(session, "late parcel", ACTOR).id
+    before = Label(name="late  parcel")  # two spaces, as a label could have before names were cleaned
+    session.add(before)
+    session.flush()
+    typed = [
+        "late parcel",
+        "late\u00a0parcel",
+        " late\u3000 parcel ",
+        "late  parcel",
+        "late\u200bparcel",
+        "a\x00",
+        "\ud800",
+    ]
+    assert [labels.id_named(session, each) for each in typed] == [kept, kept, kept, before.id, None, None, None]
+    held = labels.hold_named(session, typed)
+    assert {name: row.id for name, row in held.items()} == dict(zip(typed, [kept, kept, kept, before.id], strict=False))
+
+
 def test_figures_and_proposals(session: Session) -> None:
     ann = person(session, "ann")
     decided(session, ann, A, 1)
     document = add_document(session, unlike(2))
-    for i, proposed in enumerate(["lost parcel", " lost parcel", "b", "refund"]):
+    for i, proposed in enumerate(["lost parcel", " lost\u00a0 parcel", "b", "lost\u200bparcel", "refund"]):
         session.add(
             Review(
                 document_id=document, reviewer_id=ann, action="none_fits", reason="doubtful", proposed_label=proposed,
@@ -251,7 +270,7 @@ def test_figures_and_proposals(session: Session) -> None:
             )
         )  # fmt: skip
         session.flush()
-        if i == 3:
+        if i == 4:
             last = session.scalars(select(Review.id).order_by(Review.id.desc())).first()
             session.add(
                 Review(document_id=document, reviewer_id=ann, action="undo", reason="doubtful", supersedes_id=last)

@@ -66,7 +66,8 @@ def test_what_comes_next_and_a_decision(sign_in_as, session: Session, labels: li
     "change",
     [
         {"action": "approve"}, {"label_id": None}, {"label_id": 10**12}, {"action": "skip"}, {"seconds": -1},
-        {"note": "x" * 2001}, {"proposed_label": "x" * 201}, {"more": 1}, {"label_id": 999},
+        {"note": "x" * 2001}, {"proposed_label": "x" * 201},
+        {"proposed_label": "re\u200bfund"}, {"more": 1}, {"label_id": 999},
     ],
 )  # fmt: skip
 def test_a_bad_decision_is_refused_and_nothing_is_written(

@@ -59,6 +59,8 @@ def test_each_filter_alone_and_together(session: Session, labels: list[int]) -> 
     assert found(session, state="reviewed") == [cash]
     assert found(session, state="undecided") == [sure, waits]
     assert found(session, decided=NAMES[2]) == [cash]
+    assert found(session, decided=NAMES[2].replace(" ", "\u00a0")) == [cash]
+    assert found(session, predicted=f"{NAMES[0]} ") == [sure, waits]
     assert found(session, reviewer="ann") == [cash]
     assert found(session, reason="doubtful") == [waits]
     assert found(session, reason="doubtful", state="reviewed") == [cash]

@@ -241,12 +241,12 @@ def test_undo_supersedes_and_brings_the_document_back(session: Session, settings
     with pytest.raises(ConflictError, match="undone already"):
         decisions.undo(session, done.review_id, ann, 300)
     session.rollback()
-    decide(session, item, ann, action="none_fits", label_id=None, proposed_label="refund")
+    decide(session, item, ann, action="none_fits", label_id=None, proposed_label="late\u00a0refund ")
     rows = session.scalars(select(Review).order_by(Review.id)).all()
     assert [(row.action, row.supersedes_id) for row in rows] == [
         ("correct", None), ("undo", rows[0].id), ("none_fits", None),
     ]  # fmt: skip
-    assert rows[2].proposed_label == "refund"
+    assert rows[2].proposed_label == "late refund"
     assert rows[2].sampling_probability == 0.5
 
 

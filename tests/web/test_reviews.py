@@ -62,11 +62,22 @@ def test_upstream_decisions_are_written_once_and_decide(web: httpx.Client, sessi
     assert web.get("/v1/documents/mail/a").json()["review"]["label"] == NAMES[0]
 
 
+def test_a_label_of_upstream_is_the_one_that_looks_the_same(web: httpx.Client, session: Session) -> None:
+    add_document(session, unlike(1), name="a")
+    typed = NAMES[1].replace(" ", "\u00a0 ") + "\u3000"
+    given = {"reviews": [{"source": "mail", "id": "a", "label": typed}]}
+    assert web.post("/v1/reviews", json=given).json() == {"accepted": 1}
+    assert web.post("/v1/reviews", json=given).json() == {"accepted": 0}
+    assert web.get("/v1/documents/mail/a").json()["review"]["label"] == NAMES[1]
+
+
 @pytest.mark.parametrize(
     ("review", "status", "said"),
     [
         ({"source": "mail", "id": "nobody", "label": NAMES[0]}, 404, "review 1: mail/nobody"),
         ({"source": "mail", "id": "a", "label": "no such"}, 422, "no label 'no such' in use"),
+        ({"source": "mail", "id": "a", "label": "cash\u200bwithdrawal"}, 422, "ZERO WIDTH SPACE (U+200B)"),
+        ({"source": "mail", "id": "a", "label": "\0"}, 422, "a NUL"),
         ({"source": "mail", "id": "a"}, 422, ""),
         ({"source": "mail", "id": "a", "label": NAMES[0], "score": 1}, 422, ""),
         ({"source": "mail", "id": "a\0", "label": NAMES[0]}, 422, "NUL"),
