@@ -1,0 +1,71 @@
+"""Cells of a label column that hold more than one label's name: several labels, or what a program wrote around it."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable
+
+from sortline.files.label_keys import plain_key
+
+_FASTTEXT = re.compile(r"__[^\W_]+__\S")
+# Signs between labels, and what each needs: every part is met in two cells at least and (weak) one of them, or (last)
+# each of them, is a label by itself.
+_STRONG, _WEAK, _WEAKEST = (";", "|", "\t"), (",", "#", "、", "，"), ("/", " & ", " + ", " and ")
+
+
+def parts_by_cell(labels: Iterable[str], known: Collection[str] = ()) -> dict[str, tuple[str, ...]]:
+    """Labels that seem to hold several labels, each with its parts.
+
+    A comma or a slash may belong to a name ("Paris, France", "1/10", "and/or"), so it counts only where the parts are
+    labels by themselves, in the file or in the database.
+    """
+    names = list(labels)
+    found = {name: parts for name in names if len(parts := listed(name)) > 1}
+    alone = {plain_key(name) for name in (*names, *known)}
+    for sign in (*_STRONG, *_WEAK, *_WEAKEST):
+        cells = {name: _split(name, sign) for name in names if sign in name and name not in found}
+        met = Counter(key for parts in cells.values() for key in {plain_key(part) for part in parts})
+        found |= {name: parts for name, parts in cells.items() if _are_labels(parts, sign, alone, met)}
+    return found
+
+
+def listed(name: str) -> tuple[str, ...]:
+    """The labels of a list as JSON or Python write it, or of a Label Studio answer; empty where it is none."""
+    if not name.startswith(("[", "{")):
+        return ()
+    try:
+        value = json.loads(name)
+    except (ValueError, RecursionError):
+        inside = re.fullmatch(r"\[\s*('[^']*'(?:\s*,?\s*'[^']*')*)\s*\]", name)  # as pandas and numpy write lists
+        value = re.findall("'([^']*)'", inside[1]) if inside else None
+    if isinstance(value, dict):
+        value = value.get("choices")
+    if not isinstance(value, list) or not all(isinstance(each, str | int) for each in value):
+        return ()
+    return tuple(dict.fromkeys(str(each) for each in value))
+
+
+def has_markup(name: str) -> bool:
+    """Whether a label is what a program writes around names: JSON, or fastText's prefix."""
+    if _FASTTEXT.match(name) or listed(name):
+        return True
+    if not name.startswith(("[", "{")):
+        return False
+    try:
+        return isinstance(json.loads(name), list | dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _split(name: str, sign: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(part.strip() for part in name.split(sign)))
+
+
+def _are_labels(parts: tuple[str, ...], sign: str, alone: set[str], met: Counter[str]) -> bool:
+    keys = [plain_key(part) for part in parts if part]
+    if len(keys) < 2 or len(keys) < len(parts) or len(set(keys)) < 2:
+        return False
+    if sign in _WEAKEST:
+        return all(key in alone for key in keys) and not all(key.isdigit() for key in keys)
+    repeated = all(key in alone or met[key] > 1 for key in keys)
+    return repeated and (sign in _STRONG or any(key in alone for key in keys))

@@ -1,0 +1,90 @@
+"""Labels of a file that look like one, and folding them into one where somebody asks for it."""
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+
+from sortline.files.label_cells import parts_by_cell
+from sortline.files.label_keys import accented_key, has_accents, mixes_scripts, plain_keys
+
+NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?")
+WHOLE = re.compile(r"[+-]?\d+(?:\.0*)?")
+_FLOAT_OF_WHOLE = re.compile(r"([+-]?\d+)\.0+")
+# Words and signs that say that there is no label.
+_MISSING = frozenset((
+    "nan", "null", "none", "n/a", "na", "n.a.", "nil", "undefined", "nat", "<na>", "<null>", "<none>", "(null)",
+    "(none)", "(blank)", "(empty)", "[null]", "\\n", "none!", "np.nan", "pd.na", "nonetype", "#n/a", "#n/a!", "#ref!",
+    "#value!", "#div/0!", "#name?", "#null!", "#num!", "#error!", "todo", "tbd", "tba", "-", "--", "---", "–", "—",
+    ".", "..", "...", "…", "_", "?", "??", "???", "/", "\\", "*", "not_set", "notset", "no_label", "nolabel",
+    "unlabeled", "unlabelled", "not available", "not applicable", "no label", "not set", "not labelled", "not labeled",
+    "no data",
+))  # fmt: skip
+
+
+def fold_labels(names: Mapping[str, int], known: Collection[str] = ()) -> dict[str, str]:
+    """To which name each label folds that looks like another one; labels that stay are missing.
+
+    The known label wins, else the most frequent one; a whole number that became a decimal one (1.0) is whole again
+    where all decimal numbers of the file are of that kind. Cells that hold several labels, and words that mean
+    "missing", never fold; nor do labels that the database has.
+
+    Args:
+        names: how many examples each label has, by its cleaned name.
+        known: labels in the database.
+    """
+    known = frozenset(known)
+    several = parts_by_cell(names, known)
+    alone = {name: count for name, count in names.items() if name not in several and not is_missing(name)}
+    folded = whole_again(alone, known)
+    for group in alike(alone, known):
+        target = winner(group, names, known)
+        folded.update((name, folded.get(target, target)) for name in group if name in alone and name not in known)
+    return {name: target for name, target in folded.items() if name != target}
+
+
+def is_missing(name: str) -> bool:
+    """Whether a label is a word or a sign that often says that there is no label."""
+    return name.strip().casefold() in _MISSING
+
+
+def alike(alone: Mapping[str, int], known: frozenset[str]) -> list[list[str]]:
+    """Labels that look like one, of the file and of the database, in groups of two and more."""
+    by_key: dict[str, list[str]] = {}  # names that share a key share the list too
+    for name in dict.fromkeys([*alone, *sorted(known)]):
+        if is_missing(name):
+            continue
+        keys = plain_keys(name)
+        group = [*dict.fromkeys(other for key in keys for other in by_key.get(key, ())), name]
+        for key in keys.union(*map(plain_keys, group)) if len(group) > 1 else keys:
+            by_key[key] = group
+    distinct = {id(group): group for group in by_key.values() if len(group) > 1}
+    return [part for group in distinct.values() for part in _by_accents(group) if len(part) > 1]
+
+
+def _by_accents(names: Sequence[str]) -> list[list[str]]:
+    """One group where an accent was lost (résumé, resume); several where accents tell words apart (ma, má, mà)."""
+    by_key: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        by_key[accented_key(name) if has_accents(name) else ""].append(name)
+    return [list(names)] if len(by_key.keys() - {""}) < 2 else list(by_key.values())
+
+
+def winner(group: Sequence[str], counts: Mapping[str, int], known: frozenset[str]) -> str:
+    """Where names are met as often, one without capitals throughout, a short one, and the one that came first.
+
+    A word of two scripts never wins over one that can be typed.
+    """
+
+    def place(name: str) -> tuple[bool, bool, int, bool, int]:
+        return name not in known, mixes_scripts(name), -counts.get(name, 0), name.isupper(), len(name)
+
+    return min(group, key=place)
+
+
+def whole_again(alone: Mapping[str, int], known: frozenset[str]) -> dict[str, str]:
+    """1.0 → 1, where no decimal number of the file has another fraction (as versions and measures have)."""
+    numbers = [name for name in alone if NUMBER.fullmatch(name) and "." in name]
+    if not all(WHOLE.fullmatch(name) for name in numbers):
+        return {}
+    found = ((name, _FLOAT_OF_WHOLE.fullmatch(name)) for name in numbers if name not in known)
+    return {name: match[1] for name, match in found if match}
