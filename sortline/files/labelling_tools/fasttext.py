@@ -1,0 +1,34 @@
+"""Files for fastText: a document a line, its labels marked by a prefix (https://fasttext.cc/docs/en/supervised-tutorial.html)."""
+
+import re
+from collections.abc import Iterable
+
+from sortline.files.labelling_tools.answers import Labelled, LeftOut, several
+
+PREFIX = "__label__"
+_ANY_PREFIX = re.compile(r"\s*(__[^\W_][^\W_]*__)\S")
+
+
+def fasttext_prefix(lines: Iterable[str]) -> str:
+    """The prefix of labels, with which nearly all of a file's first lines begin; "" where it is no such file."""
+    found = [match[1] if (match := _ANY_PREFIX.match(line)) else "" for line in lines if line.strip()]
+    prefix = next((each for each in found if each), "")
+    return prefix if prefix and found.count(prefix) >= 0.9 * len(found) else ""
+
+
+def is_fasttext(lines: Iterable[str]) -> bool:
+    """Whether a file is for fastText, by its first lines."""
+    return bool(fasttext_prefix(lines))
+
+
+def read_fasttext(line: str, prefix: str = PREFIX) -> Labelled | LeftOut:
+    """One line; its labels may stand anywhere in it, as fastText reads them."""
+    mark = re.compile(rf"(?<!\S){re.escape(prefix)}(\S*?),?(?:\s+|$)")
+    marked = (name for found in mark.findall(line) for name in found.split(f",{prefix}"))
+    names = list(dict.fromkeys(name for name in marked if name))
+    text = mark.sub("", line).strip()
+    if not text:
+        return LeftOut("has no text")
+    if len(names) > 1:
+        return several(names)
+    return Labelled(text, names[0] if names else None)

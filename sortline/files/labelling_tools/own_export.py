@@ -1,0 +1,33 @@
+"""Sortline's own exports as CSV, JSONL and Parquet, read again; those for other tools are read as theirs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sortline.files.labelling_tools.answers import Chosen, Labelled, LeftOut, Record, as_id, text_in
+
+_COLUMNS = {"id", "source", "text", "label", "action", "decided_at", "predicted", "received_at"}
+
+
+@dataclass(frozen=True, slots=True)
+class OwnExport:
+    """Documents with what people decided; predictions are none of it."""
+
+    title: str = "Sortline's export"
+    label: str = "label (what people decided)"
+
+    def read(self, record: Record) -> Labelled | LeftOut:
+        text = text_in(record, Chosen("text"))
+        if isinstance(text, LeftOut):
+            return text
+        label = record.get("label")
+        if isinstance(label, str) and label:
+            return Labelled(text, label, as_id(record.get("id")))
+        if record.get("action") == "none_fits":
+            return LeftOut("a person decided that no label fits")
+        return Labelled(text, None, as_id(record.get("id")))
+
+
+def recognise_own_export(records: Sequence[Record], chosen: Chosen) -> OwnExport | None:
+    """Sortline's export by its columns, unless the user chose others; None: it is none."""
+    others = {chosen.text, chosen.label, chosen.id} - {"", "text", "label", "id"}
+    return OwnExport() if not others and all(each.keys() >= _COLUMNS for each in records) else None

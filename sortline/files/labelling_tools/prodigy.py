@@ -1,0 +1,78 @@
+"""Exports of Prodigy (db-out): only accepted answers label; rejected and ignored ones never do."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sortline.files.labelling_tools.answers import (
+    Chosen,
+    Labelled,
+    LeftOut,
+    Record,
+    id_in,
+    mappings,
+    names_of,
+    parsed,
+    several,
+    text_in,
+)
+
+_ANSWERS = {"accept", "reject", "ignore"}
+_LEFT_OUT = {
+    "reject": "the annotator rejected the label, which says nothing of the right one",
+    "ignore": "the annotator ignored it",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Prodigy:
+    """Binary tasks (a label that is accepted or not) and choices among options."""
+
+    chosen: Chosen
+    title: str = "Prodigy"
+
+    @property
+    def label(self) -> str:
+        return "accepted answers"
+
+    def read(self, record: Record) -> Labelled | LeftOut:
+        answer = str(record.get("answer") or "").strip().casefold()
+        if answer != "accept":
+            return LeftOut(_LEFT_OUT.get(answer, f"its answer is {answer[:60]!r}" if answer else "nobody answered it"))
+        text = text_in(record, self.chosen)
+        if isinstance(text, LeftOut):
+            return text
+        names = _labels(record)
+        if names is None:
+            return LeftOut("has labels of passages, not of the document")
+        if not names:
+            return LeftOut("was accepted without a label")
+        return several(names) if len(names) > 1 else Labelled(text, names[0], id_in(record, self.chosen))
+
+
+def recognise_prodigy(records: Sequence[Record], chosen: Chosen) -> Prodigy | None:
+    """Prodigy's export by its first records; None: it is none."""
+    answered = [each for each in records if each.get("answer")]
+    asked = {"label", "options", "accept", "spans", "_input_hash", "_task_hash"}
+    fits = answered and all(
+        str(each["answer"]).strip().casefold() in _ANSWERS and asked & each.keys() for each in answered
+    )
+    return Prodigy(chosen) if fits else None
+
+
+def _labels(record: Record) -> list[str] | None:
+    """Labels that were accepted; None: they are of passages."""
+    options = mappings(parsed(record.get("options")))
+    if options or "accept" in record:
+        accepted = names_of(parsed(record.get("accept")))
+        return None if accepted is None else [_name(options, each) for each in accepted]
+    if record.get("label") not in (None, ""):
+        return names_of(parsed(record["label"]))
+    return None if parsed(record.get("spans")) else []
+
+
+def _name(options: Sequence[Mapping[str, object]], accepted: str) -> str:
+    """An option's id, by which Prodigy's own training calls it; of a number, its text, which people read."""
+    if not accepted.lstrip("-").isdigit():
+        return accepted
+    texts = (each.get("text") for each in options if str(each.get("id")) == accepted)
+    return next((text for text in texts if isinstance(text, str) and text.strip()), accepted).strip()
