@@ -25,12 +25,11 @@ def ensure_model() -> tuple[str, str]:
 def train(settings: Settings) -> None:
     """Import and train, as `sortline import` and `sortline train` do."""
     from trainer.import_file import import_file
-    from trainer.readers import Columns
     from trainer.run import train as run_training
 
     with session(settings.postgres_url) as opened:
         for path, split in training_files():
-            import_file(opened, path, Columns(), split=split)
+            import_file(opened, path, split=split)
         run_id = training_runs.create(opened, "benchmark", {}).id
         opened.commit()
     say("training the model of the benchmarks, once (about 7 minutes on 2 cores)")

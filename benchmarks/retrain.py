@@ -16,7 +16,6 @@ from db.queries import rescore, training_runs
 from db.session import session
 from trainer import trigger
 from trainer.import_file import import_file
-from trainer.readers import Columns
 from worker.queue import Document
 
 # Shares of the training texts: labelled at first, and decided in each step. Steps are alike: a training starts by
@@ -87,8 +86,8 @@ def _import(made: Stack, rows: Sequence[tuple[str, str]]) -> None:
     with session(made.settings.postgres_url) as opened:
         for test, split in training_files():
             if split == "test":
-                import_file(opened, test, Columns(), split="test")
-        import_file(opened, path, Columns(), split="train" if len(training_files()) > 1 else None)
+                import_file(opened, test, split="test")
+        import_file(opened, path, split="train" if len(training_files()) > 1 else None)
         opened.add(User(name="simulated", role="reviewer"))
         opened.commit()
 

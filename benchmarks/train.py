@@ -83,14 +83,13 @@ def banking77() -> tuple[Job, Examples]:
 def _data() -> tuple[TrainingData, Settings, Base]:
     from classifier.base_models import base_model_folder
     from trainer.import_file import import_file
-    from trainer.readers import Columns
 
     with stack("train", keep=True) as made:
         with session(made.settings.postgres_url) as opened:
             documents: list[Labelled] = labelled_documents(opened)
             if not documents:
                 for path, split in training_files():
-                    import_file(opened, path, Columns(), split=split)
+                    import_file(opened, path, split=split)
                 opened.commit()
                 documents = labelled_documents(opened)
         settings = made.settings

@@ -14,7 +14,6 @@ from db.queries import training_runs
 from db.session import session
 from trainer import trigger
 from trainer.import_file import import_file
-from trainer.readers import Columns
 
 _CHECKPOINT_S = 2.0
 _ROWS = 500
@@ -92,7 +91,7 @@ def _import(made: Stack) -> None:
     path = made.settings.data_dir / "labelled.csv"
     path.write_text("\n".join(rows) + "\n", encoding="utf-8")
     with session(made.settings.postgres_url) as opened:
-        import_file(opened, path, Columns())
+        import_file(opened, path)
         opened.commit()
 
 

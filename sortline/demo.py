@@ -41,13 +41,12 @@ class Outcome:
 def prepare_model(settings: Settings, on_training: Callable[[dict[str, object]], None]) -> bool:
     """Import the sample and train a first model, unless one is active; says whether it did."""
     from trainer.import_file import import_file
-    from trainer.readers import Columns
     from trainer.run import train
 
     with session(settings.postgres_url) as opened:
         if model_versions.active(opened) is not None:
             return False
-        import_file(opened, sample("support_messages.csv"), Columns())
+        import_file(opened, sample("support_messages.csv"))
         training_runs.expire(opened, 60, settings.training_attempts)
         left = training_runs.unfinished(opened)  # of a demo that was interrupted
         run_id = (left or training_runs.create(opened, "demo", {})).id

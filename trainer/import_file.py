@@ -2,26 +2,32 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import orjson
 from sqlalchemy.orm import Session
 
+from db.queries import labels
 from db.queries.labelled import import_examples
 from sortline.errors import ImportFileError
-from sortline.text import encode, repair
-from trainer.readers import Columns, Row, read_examples
+from sortline.files.encodings import refused_guess
+from sortline.files.reading import Asked, opened
+from sortline.files.rows import Row
+from sortline.files.survey import KEPT_REFUSALS, Survey, look_over
+from trainer.repeats import Repeats
 from trainer.split import assign_new
 
 OnProgress = Callable[[int, int | None, str], None]
 
+DEFAULT_SOURCE = "import"
 _CHUNK = 2000
-_TELL_EVERY = 500
 _ID_LENGTH = 32  # hexadecimal digits of the text's sha256 that stand for a missing id
+_NO_LABEL = "has no label"
 
 
 @dataclass
@@ -29,8 +35,10 @@ class ImportReport:
     """What an import did.
 
     ``rows``: in the file; ``documents``, ``reviews``: new in the database; ``repeated``: rows whose text (and id)
-    stood in the file before; ``contradictions``: those among them that had another label, of which the last
-    counts; ``splits``: of the new documents; ``bad``: (line, reason) of rows that were refused.
+    stand in the file again; ``contradictions``: those among them that have another label than the last one, which
+    counts; ``splits``: of the new documents; ``refused``: rows that did not come in, of which the first 1,000 are in
+    ``bad`` as (line, reason); ``unlabelled``: those among them that have no label. ``shape``: what kind of file it is;
+    ``notes``: how it was read; ``doubts``: what looks wrong with it.
     """
 
     rows: int = 0
@@ -39,88 +47,137 @@ class ImportReport:
     repeated: int = 0
     contradictions: int = 0
     splits: dict[str, int] = field(default_factory=dict)
+    refused: int = 0
+    unlabelled: int = 0
     bad: list[tuple[int, str]] = field(default_factory=list)
+    shape: str = ""
+    notes: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON shows it."""
         return asdict(self)
 
+    def refuse(self, line: int, reason: str) -> None:
+        """Count a row that does not come in."""
+        self.refused += 1
+        if len(self.bad) < KEPT_REFUSALS:
+            self.bad.append((line, reason))
+
 
 def import_file(
     session: Session,
     path: Path,
-    columns: Columns,
-    source: str = "import",
-    encoding: str = "",
+    asked: Asked = Asked(),
+    source: str = "",
     split: str | None = None,
     keep_near_duplicates: bool = False,
     strict: bool = False,
+    fold: bool = False,
     on_progress: OnProgress = lambda _done, _total, _stage: None,
+    on_survey: Callable[[Survey], None] = lambda _survey: None,
 ) -> ImportReport:
     """Import a file's examples; the same file again adds nothing. The caller commits.
 
+    The file is gone over twice: once to tell what is in it, once to store it; memory stays small with any size.
+
     Args:
-        encoding: of the file; empty: found by its byte-order mark, UTF-8 without one.
+        source: of the documents; empty: what Sortline's own export says, else `import`.
         split: gives all new examples this split, instead of one by hash.
         keep_near_duplicates: see `trainer.split.assign`.
-        strict: refuse the file when any of its rows is bad.
-        on_progress: called with how many rows are done, of how many (None: not known yet), and with what.
+        strict: refuse the file when any of its rows is refused.
+        fold: read labels that look alike as one.
+        on_progress: called with how much is done, of how much (None: not known yet), and with what.
+        on_survey: called with what is in the file, before anything is stored.
 
     Raises:
-        ImportFileError: the file can't be read, none of its rows can, or a bad row is in it and ``strict``.
+        ImportFileError: the file can't be read, its encoding is only a guess, none of its rows is an example, or a
+            row is refused and ``strict``.
     """
     began = time.monotonic()
-    report = ImportReport()
-    examples = unique_examples(_counted(read_examples(path, columns, encoding), on_progress), source, report)
-    if report.bad and (strict or not examples):
-        line, reason = min(report.bad)
-        raise ImportFileError(f"{path}: line {line}: {reason}; nothing was imported")
-    if not report.rows:
-        raise ImportFileError(f"{path} holds no examples")
-    for start in range(0, len(examples), _CHUNK):
-        on_progress(start, len(examples), "storing")
-        chunk = examples[start : start + _CHUNK]
-        labels = sorted({example["label"] for example in chunk})
-        documents, reviews = import_examples(session, orjson.dumps(chunk).decode(), labels)
-        report.documents += documents
-        report.reviews += reviews
-    on_progress(len(examples), len(examples), "looking for near-duplicates")
+    with opened(path, asked, on_progress) as reading:
+        repeats = Repeats()
+        known = [label.name for label in labels.listing(session)]
+        survey = look_over(reading, known, fold, repeats.add)
+        _check(path, survey, strict)
+        on_survey(survey)
+        report = ImportReport(shape=reading.shape, notes=[*_why(survey), *reading.notes], doubts=survey.doubts)
+        _store(session, survey, repeats, source, report)
+    on_progress(survey.labelled, survey.labelled, "looking for near-duplicates")
     assigned = assign_new(session, split, keep_near_duplicates)
     report.splits = dict(Counter(each.split for each in assigned))
     report.seconds = round(time.monotonic() - began, 2)
     return report
 
 
-def _counted(rows: Iterable[Row], on_progress: OnProgress) -> Iterator[Row]:
-    for count, row in enumerate(rows, start=1):
-        yield row
-        if count % _TELL_EVERY == 0:
-            on_progress(count, None, "reading")
+def _check(path: Path, survey: Survey, strict: bool) -> None:
+    """Refuse a file that would bring nothing, or whose encoding nobody has confirmed."""
+    if survey.guess:
+        raise ImportFileError(refused_guess(path, survey.reading.encoding))
+    line, reason = min(survey.refusals, default=(0, ""))
+    if not survey.rows:
+        raise ImportFileError(f"{path} holds no examples")
+    if not survey.labelled and survey.unlabelled:
+        raise ImportFileError(unlabelled(path, survey))
+    if reason and (strict or not survey.labelled):
+        raise ImportFileError(f"{path}: line {line:,}: {reason}; nothing was imported")
+    if strict and survey.unlabelled:
+        texts = "1 row has" if survey.unlabelled == 1 else f"{survey.unlabelled:,} rows have"
+        raise ImportFileError(f"{path}: {texts} no label; nothing was imported")
 
 
-def unique_examples(rows: Iterable[Row], source: str, report: ImportReport) -> list[dict[str, Any]]:
-    """The examples to store, one a text and id; what is wrong with the other rows goes into the report."""
-    found: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in rows:
+def unlabelled(path: Path, survey: Survey) -> str:
+    """What is said of a file that holds texts and no labels."""
+    reading = survey.reading
+    columns = f" (columns: {', '.join(reading.keys[:20])})" if reading.keys else ""
+    which = "name their column with --label-column" if reading.keys else "it has none"
+    return (
+        f"{path} holds {survey.unlabelled:,} texts and no labels that can be found{columns}: {which}; "
+        f"to have the texts classified: sortline enqueue {path}"
+    )
+
+
+def _why(survey: Survey) -> Sequence[str]:
+    return survey.reading.chosen.why if survey.reading.chosen else ()
+
+
+def _store(session: Session, survey: Survey, repeats: Repeats, source: str, report: ImportReport) -> None:
+    superseded = repeats.superseded()
+    examples = _examples(survey, superseded, source, report)
+    own = survey.reading.is_own_export
+    while chunk := list(islice(examples, _CHUNK)):
+        names = sorted({example["label"] for example in chunk})
+        documents, reviews = import_examples(session, orjson.dumps(chunk).decode(), names, own)
+        report.documents += documents
+        report.reviews += reviews
+
+
+def _examples(
+    survey: Survey, superseded: frozenset[int], source: str, report: ImportReport
+) -> Iterator[dict[str, Any]]:
+    """What is stored of a file's rows; the others are counted."""
+    replaced: dict[tuple[str, str], set[str]] = {}
+    for row in map(survey.settle, survey.reading.rows("storing")):
         report.rows += 1
         if row.error:
-            report.bad.append((row.line, row.error))
-            continue
-        raw = encode(row.text)
-        text, repaired = repair(raw)
-        digest = sha256(raw).hexdigest()
-        id_ = row.id or digest[:_ID_LENGTH]
-        before = found.pop((id_, digest), None)
-        if before is not None:
+            report.refuse(row.line, row.error)
+        elif not row.label:
+            report.unlabelled += 1
+            report.refuse(row.line, _NO_LABEL)
+        elif row.line in superseded:
             report.repeated += 1
-            report.contradictions += before["label"] != row.label
-        found[id_, digest] = {
-            "source": source,
-            "id": id_,
-            "hash": digest,
-            "text": text,
-            "repaired": repaired,
-            "label": row.label,
-        }
-    return list(found.values())
+            replaced.setdefault((row.id, row.text), set()).add(row.label)
+        else:
+            if replaced and (labels_before := replaced.pop((row.id, row.text), None)):
+                report.contradictions += len(labels_before - {row.label})
+            yield example(row, source)
+
+
+def example(row: Row, source: str) -> dict[str, Any]:
+    """A row as it is stored."""
+    digest = sha256(row.text.encode()).hexdigest()
+    return {
+        "source": source or row.source or DEFAULT_SOURCE, "id": row.id or digest[:_ID_LENGTH], "hash": digest,
+        "text": row.text, "repaired": False, "label": row.label,
+    }  # fmt: skip

@@ -1,9 +1,10 @@
-"""What an import would do, before it is done: columns, first rows, labels, bad rows. Nothing is written."""
+"""What an import would do, before it is done: how the file is read, its labels, doubts and refusals. Nothing is written."""
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import orjson
 from sqlalchemy.orm import Session
@@ -11,13 +12,16 @@ from sqlalchemy.orm import Session
 from db.queries import labels
 from db.queries.labelled import count_known
 from sortline.errors import ImportFileError
-from trainer.columns import find_columns
-from trainer.import_file import ImportReport, unique_examples
+from sortline.files.reading import Asked, opened
+from sortline.files.rows import Row
+from sortline.files.survey import Survey, look_over
+from sortline.files.unpack import MOST_UNPACKED
+from trainer.import_file import OnProgress, example
 from trainer.near_duplicates import near_duplicate_groups
-from trainer.readers import Columns, read_examples, read_names
+from trainer.repeats import Repeats
 
-_FIRST = 5
 _CHARS = 300
+_CHUNK = 2_000
 _MOST_COMPARED = 5_000  # texts that are held against each other while somebody waits
 
 
@@ -35,64 +39,128 @@ class PreviewLabel:
 class Preview:
     """What is in a file, as it would be imported.
 
-    ``names``: of all columns; ``text``, ``label``, ``id``: the chosen ones, empty where none is; ``wrong``: why it
-    can't be imported like this, then only ``names`` are filled. ``first``: texts (their beginnings) and labels;
-    ``examples`` differ, ``known`` of them are stored already; ``near_duplicates``: how many nearly repeat another one
-    of the file, None where there are too many to compare. ``report`` has rows, repeated ones and bad ones.
+    ``shape``: what kind of file it is; ``names``: of all columns; ``text``, ``label``, ``id``: the chosen ones, empty
+    where none is; ``wrong``: why it can't be imported like this, then nothing after it is filled. ``guess``: the
+    encoding that was guessed, with ``samples`` of how the file reads by it. ``first``: texts (their beginnings) and
+    labels; ``examples`` differ, ``repeated`` repeat one of them, ``known`` of them are stored already;
+    ``unlabelled`` have no label; ``refused`` rows are left out, of which ``bad`` holds the first as (line, reason).
+    ``near_duplicates``: how many nearly repeat another one of the file, None where there are too many to compare.
     """
 
+    shape: str
     names: Sequence[str]
     wrong: str = ""
     text: str = ""
     label: str = ""
     id: str = ""
+    why: Sequence[str] = ()
+    guess: str = ""
+    samples: Sequence[str] = ()
+    rows: int = 0
+    examples: int = 0
+    unlabelled: int = 0
+    refused: int = 0
+    bad: Sequence[tuple[int, str]] = ()
     first: Sequence[tuple[str, str]] = ()
     labels: Sequence[PreviewLabel] = ()
-    examples: int = 0
-    known: int = 0
+    doubts: Sequence[str] = ()
+    repeated: int = 0
+    known: int | None = None
     near_duplicates: int | None = None
-    report: ImportReport | None = None
+    has_labels: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON shows it."""
+        return asdict(self)
 
 
-def preview(session: Session, path: Path, columns: Columns, source: str = "import", encoding: str = "") -> Preview:
+@dataclass
+class _Watched:
+    """What the rows of a file are asked on the way: which repeat, which are stored, which nearly repeat another."""
+
+    session: Session | None
+    source: str
+    repeats: Repeats = field(default_factory=Repeats)
+    texts: list[str] | None = field(default_factory=list)
+    waiting: list[dict[str, str]] = field(default_factory=list)
+    known: int = 0
+
+    def __call__(self, row: Row) -> None:
+        self.repeats.add(row)
+        if self.texts is not None:
+            self.texts.append(row.text)
+            if len(self.texts) > _MOST_COMPARED:
+                self.texts = None
+        if self.session is not None and row.label:
+            whole = example(row, self.source)
+            self.waiting.append({name: whole[name] for name in ("source", "id", "hash")})
+            if len(self.waiting) == _CHUNK:
+                self.ask()
+
+    def ask(self) -> None:
+        if self.session is not None and self.waiting:
+            self.known += count_known(self.session, orjson.dumps(self.waiting).decode())
+            self.waiting.clear()
+
+
+def preview(
+    session: Session | None,
+    path: Path,
+    asked: Asked = Asked(),
+    source: str = "",
+    fold: bool = False,
+    on_progress: OnProgress = lambda _done, _total, _stage: None,
+    most: int = MOST_UNPACKED,
+) -> Preview:
     """Read a file as `import_file` would.
 
+    Args:
+        session: None: what is in the database is not asked.
+        most: bytes that an archive may unpack to.
+
     Raises:
-        ImportFileError: the file or its encoding can't be read.
+        ImportFileError: the file can't be read.
     """
-    names = read_names(path, encoding, columns.header)
-    if not names:
+    with opened(path, asked, on_progress, most) as reading:
+        if reading.wrong:
+            return Preview(reading.shape, reading.keys, wrong=reading.wrong)
+        there = {} if session is None else {label.name: label for label in labels.listing(session)}
+        watched = _Watched(session, source)
+        survey = look_over(reading, there, fold, watched)
+        watched.ask()
+    if not survey.rows:
         raise ImportFileError(f"{path} holds no rows")
-    try:
-        places = find_columns(names, columns, path)
-    except ImportFileError:
-        return Preview(names, "Which column holds the text, and which the label?")
-    report = ImportReport()
-    examples = unique_examples(read_examples(path, columns, encoding), source, report)
-    texts = [example["text"] for example in examples]
-    near = None
-    if len(texts) <= _MOST_COMPARED:
-        near = len(texts) - len(set(near_duplicate_groups(texts).tolist()))
-    rows = [{name: example[name] for name in ("source", "id", "hash")} for example in examples]
+    near = watched.texts
+    chosen = reading.chosen
     return Preview(
-        names,
-        text=names[places.texts[0]],
-        label=names[places.label],
-        id="" if places.id is None else names[places.id],
-        first=[(example["text"][:_CHARS], example["label"]) for example in examples[:_FIRST]],
-        labels=_labels(session, Counter(example["label"] for example in examples)),
-        examples=len(examples),
-        known=count_known(session, orjson.dumps(rows).decode()),
-        near_duplicates=near,
-        report=report,
+        reading.shape,
+        reading.keys,
+        text=chosen.texts[0] if chosen else "",
+        label=(chosen.label or "") if chosen else "",
+        id=(chosen.id or "") if chosen else "",
+        why=[*(chosen.why if chosen else ()), *reading.notes],
+        guess=reading.encoding.name if survey.guess else "",
+        samples=reading.encoding.samples if survey.guess else (),
+        rows=survey.rows,
+        examples=survey.labelled,
+        unlabelled=survey.unlabelled,
+        refused=survey.refused,
+        bad=survey.refusals,
+        first=[(row.text[:_CHARS], row.label) for row in survey.first],
+        labels=_labels(session, survey),
+        doubts=survey.doubts,
+        repeated=len(watched.repeats.superseded()),
+        known=None if session is None else watched.known,
+        near_duplicates=None if near is None else len(near) - len(set(near_duplicate_groups(near).tolist())),
+        has_labels=reading.has_labels,
     )
 
 
-def _labels(session: Session, counts: Counter[str]) -> list[PreviewLabel]:
-    known = {label.name: label for label in labels.listing(session)}
+def _labels(session: Session | None, survey: Survey) -> list[PreviewLabel]:
+    known = {} if session is None else {label.name: label for label in labels.listing(session)}
     names = {label.id: label.name for label in known.values()}
     found = []
-    for name, count in counts.most_common():
+    for name, count in Counter(survey.labels).most_common():
         label = known.get(name)
         if label is None:
             found.append(PreviewLabel(name, count, "new"))

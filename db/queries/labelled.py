@@ -61,6 +61,17 @@ WITH incoming AS MATERIALIZED (
     SELECT FROM reviews before WHERE before.document_id = known.id AND before.reviewer_id = users.id
     AND before.id = (SELECT max(id) FROM reviews last WHERE last.document_id = known.id
                      AND last.reviewer_id = users.id) AND before.label_id = labels.id)
+  -- What we exported ourselves says again what stands, whoever decided it.
+  AND NOT (:own AND EXISTS (
+    SELECT FROM reviews standing JOIN labels given ON given.id = standing.label_id
+    WHERE standing.document_id = known.id AND coalesce(given.merged_into_id, given.id) = labels.id
+    AND standing.action IN ('confirm', 'correct')
+    AND NOT EXISTS (SELECT FROM reviews undone WHERE undone.supersedes_id = standing.id)
+    AND NOT EXISTS (
+      SELECT FROM reviews newer WHERE newer.document_id = standing.document_id
+      AND newer.action IN ('confirm', 'correct', 'none_fits')
+      AND (newer.created_at, newer.id) > (standing.created_at, standing.id)
+      AND NOT EXISTS (SELECT FROM reviews undone WHERE undone.supersedes_id = newer.id))))
   RETURNING document_id
 ), decided AS (
   DELETE FROM queue_items USING reviewed WHERE queue_items.document_id = reviewed.document_id AND reason <> 'audit'
@@ -123,14 +134,17 @@ def unlabelled_texts(session: Session, count: int) -> list[str]:
     return list(session.scalars(_UNLABELLED, {"count": count}))
 
 
-def import_examples(session: Session, rows: str, labels: Sequence[str]) -> tuple[int, int]:
+def import_examples(session: Session, rows: str, labels: Sequence[str], own: bool = False) -> tuple[int, int]:
     """Insert labelled examples (a JSON list with the keys of `incoming`), as reviewed by `import`.
+
+    Args:
+        own: they are what we exported ourselves: a decision that stands already is not made once more.
 
     Returns:
         How many documents and how many reviews are new.
     """
     session.execute(_LABELS, {"names": list(labels)})
-    documents, reviews = session.execute(_IMPORT, {"rows": rows}).one()
+    documents, reviews = session.execute(_IMPORT, {"rows": rows, "own": own}).one()
     return int(documents), int(reviews)
 
 

@@ -1,63 +1,144 @@
 """sortline import: labelled files into the database."""
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from db.session import session
+from sortline.cli.file_options import file_options
+from sortline.errors import ServerUnreachableError
+from sortline.files.reading import Asked
 from sortline.settings import get_settings
 
 if TYPE_CHECKING:
+    from sortline.files.survey import Survey
     from trainer.import_file import ImportReport
+    from trainer.preview import Preview
 
 _SHOWN = 20
+_REFUSED = 3  # the exit code that says: done, but not all came in
 
 
 @click.command("import")
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--text-column", "texts", multiple=True, help="Text column; several are joined.")
-@click.option("--label-column", "label", default="", help="Label column.")
-@click.option("--id-column", "id_", default="", help="Column of ids; by default the text's hash.")
-@click.option("--no-header", is_flag=True, help="The file has no header; columns are named 1, 2, 3, ...")
-@click.option("--encoding", default="", help="Found by its byte-order mark, or UTF-8, if not named.")
-@click.option("--source", default="import", show_default=True, help="Source of the documents.")
+@file_options
+@click.option("--source", default="", help="Source of the documents. [default: import]")
 @click.option("--split", type=click.Choice(["train", "validation", "test"]), help="Split of the new examples.")
 @click.option("--keep-near-duplicates", is_flag=True, help="Let training texts repeat held-out ones.")
-@click.option("--strict", is_flag=True, help="Import nothing if any row is bad.")
+@click.option("--fold-labels", "fold", is_flag=True, help="Read labels that look alike (Refund, refund) as one.")
+@click.option("--strict", is_flag=True, help="Import nothing if any row is refused.")
+@click.option("--dry-run", is_flag=True, help="Say how the file would be read; store nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def command(
-    file: Path, texts: tuple[str, ...], label: str, id_: str, no_header: bool, encoding: str, source: str,
-    split: str | None, keep_near_duplicates: bool, strict: bool, as_json: bool,
+    file: Path, asked: Asked, source: str, split: str | None, keep_near_duplicates: bool, fold: bool, strict: bool,
+    dry_run: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Import labelled examples from FILE: CSV, TSV, JSONL or Parquet.
+    """Import labelled examples from FILE.
 
-    Bad rows are reported by line and left out; the same file again adds nothing.
+    CSV, TSV, JSON lines, a JSON array, Parquet, an Excel workbook, or an export of Label Studio, Argilla, doccano,
+    Prodigy or fastText; packed by gzip or zip or not. What can't be read without doubt is refused, row by row; the
+    same file again adds nothing. Exit code 3: done, but rows were refused.
     """
+    if dry_run:
+        _dry_run(file, asked, source, fold, as_json)
+        return
     from sortline.cli.progress import bar
     from trainer.import_file import import_file
-    from trainer.readers import Columns
 
-    columns = Columns(texts, label, id_, not no_header)
     with session(get_settings().postgres_url) as opened, bar(f"importing {file.name}") as update:
-        report = import_file(opened, file, columns, source, encoding, split, keep_near_duplicates, strict, update)
+        report = import_file(
+            opened,
+            file,
+            asked,
+            source,
+            split,
+            keep_near_duplicates,
+            strict,
+            fold,
+            update,
+            lambda seen: _warn(file, seen),
+        )
         opened.commit()
-    for line, reason in report.bad[:_SHOWN]:
-        click.echo(f"{file}: line {line}: {reason}", err=True)
-    if len(report.bad) > _SHOWN:
-        click.echo(f"{file}: and {len(report.bad) - _SHOWN:,} more bad rows", err=True)
+    _refusals(file, report.refused, report.bad)
     click.echo(json.dumps(report.to_dict()) if as_json else _summary(report))
+    sys.exit(_REFUSED if report.refused else 0)
+
+
+def _warn(file: Path, survey: "Survey") -> None:
+    """Say what looks wrong, before anything is stored."""
+    for doubt in survey.doubts:
+        click.echo(f"{file}: {doubt}", err=True)
+
+
+def _refusals(file: Path, refused: int, bad: "list[tuple[int, str]] | tuple[tuple[int, str], ...]") -> None:
+    for line, reason in bad[:_SHOWN]:
+        click.echo(f"{file}: line {line}: {reason}", err=True)
+    if refused > _SHOWN:
+        click.echo(f"{file}: and {refused - _SHOWN:,} more refused rows", err=True)
 
 
 def _summary(report: "ImportReport") -> str:
     lines = [
-        f"{report.rows:,} rows in {report.seconds:g} s: "
-        f"{report.documents:,} new documents, {report.reviews:,} new labels"
+        report.shape,
+        *report.notes,
+        f"{report.rows:,} {'row' if report.rows == 1 else 'rows'} in {report.seconds:g} s: "
+        f"{report.documents:,} new documents, {report.reviews:,} new labels",
     ]
-    if report.bad:
-        lines.append(f"bad rows: {len(report.bad):,}, not imported")
+    if report.refused:
+        unlabelled = f", {report.unlabelled:,} of them without a label" if report.unlabelled else ""
+        lines.append(f"refused rows: {report.refused:,}{unlabelled}; they were not imported")
     if report.repeated:
         lines.append(f"repeated rows: {report.repeated:,}, {report.contradictions:,} of them with another label")
     shares = ", ".join(f"{name} {count:,}" for name, count in sorted(report.splits.items())) or "none new"
     return "\n".join([*lines, f"splits: {shares}"])
+
+
+def _dry_run(file: Path, asked: Asked, source: str, fold: bool, as_json: bool) -> None:
+    from sortline.cli.progress import bar
+    from trainer.preview import preview
+
+    with bar(f"reading {file.name}") as update:
+        try:
+            with session(get_settings().postgres_url) as opened:
+                found = preview(opened, file, asked, source, fold, update)
+        except ServerUnreachableError:
+            found = preview(None, file, asked, source, fold, update)
+    click.echo(json.dumps(found.to_dict()) if as_json else "\n".join(_previewed(file, found)))
+    if found.wrong or found.guess or not found.examples:
+        sys.exit(1)
+    sys.exit(_REFUSED if found.refused or found.unlabelled else 0)
+
+
+def _previewed(file: Path, found: "Preview") -> list[str]:
+    lines = [f"{file}: {found.shape}", *(f"  {why}" for why in found.why)]
+    if found.wrong:
+        return [*lines, f"  {found.wrong}", "nothing was stored"]
+    if found.guess:
+        lines.append(f"  the encoding is a guess; give it with --encoding {found.guess} if this reads right:")
+        lines += [f"    {sample}" for sample in found.samples]
+    lines.append(
+        f"{found.rows:,} rows: {found.examples:,} examples of {len(found.labels):,} labels, {found.unlabelled:,} without "
+        f"a label, {found.refused:,} refused"
+    )
+    if found.repeated:
+        lines.append(f"  {found.repeated:,} of them repeat another row; the last one counts")
+    if found.known:
+        lines.append(f"  {found.known:,} of the examples are stored already")
+    if found.known is None:
+        lines.append("  Postgres can't be reached: what is stored already was not compared")
+    if found.near_duplicates:
+        lines.append(f"  {found.near_duplicates:,} texts nearly repeat another one of the file")
+    if not found.has_labels:
+        lines.append(f"  no labels: to have the texts classified, sortline enqueue {file}")
+    lines += [f"  line {line}: {reason}" for line, reason in found.bad[:_SHOWN]]
+    if found.refused > _SHOWN:
+        lines.append(f"  and {found.refused - _SHOWN:,} more refused rows")
+    lines += [f"  ! {doubt}" for doubt in found.doubts]
+    lines += [f"  label {each.name}: {each.count:,} ({each.state}{f' into {each.into}' if each.into else ''})"
+              for each in found.labels[:_SHOWN]]  # fmt: skip
+    if len(found.labels) > _SHOWN:
+        lines.append(f"  and {len(found.labels) - _SHOWN:,} more labels")
+    lines += [f"  “{' '.join(text.split())[:70]}” → {label or 'no label'}" for text, label in found.first]
+    return [*lines, "nothing was stored"]

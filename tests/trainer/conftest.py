@@ -11,7 +11,6 @@ from tiny_bert import build_tiny_bert
 from db.queries import training_runs
 from sortline.settings import Settings
 from trainer.import_file import ImportReport, import_file
-from trainer.readers import Columns
 from trainer.run import train
 
 
@@ -37,7 +36,7 @@ def import_lines(session: Session, tmp_path: Path) -> Callable[..., ImportReport
     def import_lines(lines: Iterable[str], name: str = "labelled.csv", **options: Any) -> ImportReport:
         path = tmp_path / name
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        report = import_file(session, path, options.pop("columns", Columns()), **options)
+        report = import_file(session, path, **options)
         session.commit()
         return report
 

@@ -16,7 +16,6 @@ from db.session import session as open_session
 from sortline.errors import ImportFileError
 from sortline.settings import Settings
 from trainer.import_file import ImportReport, import_file
-from trainer.readers import Columns
 from trainer.split import leaks
 
 Import = Callable[..., ImportReport]
@@ -161,7 +160,7 @@ def test_two_imports_at_once_part_no_near_duplicates(settings: Settings, session
 
     def run(path: Path) -> None:
         with open_session(settings.postgres_url) as opened:
-            import_file(opened, path, Columns())
+            import_file(opened, path)
             opened.commit()
 
     threads = [Thread(target=run, args=(path,)) for path in paths]

@@ -21,7 +21,6 @@ from db.queries.document_search import Filters
 from sortline.cli.export import _kind_of, command
 from tests.web.conftest import Browser
 from trainer.import_file import import_file
-from trainer.readers import Columns
 from web.document_filters import parse_filters
 from web.export import export
 from web.export_formats import FORMATS
@@ -263,7 +262,7 @@ def test_what_is_exported_is_imported_with_the_same_labels(
     path = tmp_path / f"labelled.{kind}"
     path.write_bytes(b"".join(export(session, Filters(state="reviewed"), kind, {}, "tests")))
 
-    report = import_file(session, path, Columns(), source="again")
+    report = import_file(session, path, source="again")
 
     session.commit()
     assert (report.documents, report.reviews, report.bad) == (3, 3, [])

@@ -27,6 +27,11 @@ class Agreement:
             if read.label not in names:
                 names.append(read.label)
 
+    @property
+    def disagrees(self) -> bool:
+        """Whether there is a document whose rows have different labels."""
+        return bool(self._several)
+
     def check(self, read: Labelled | LeftOut) -> Labelled | LeftOut:
         """The same result, or why its document is left out, in the second round."""
         if isinstance(read, LeftOut) or read.label is None or _key(read) not in self._several:

@@ -1,0 +1,42 @@
+"""Options of every command that reads a file: how it is written, and which columns are meant."""
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sortline.files.delimited import QUOTINGS
+from sortline.files.reading import Asked, Columns
+from sortline.files.text_kinds import FORMATS
+
+_OPTIONS = (
+    click.argument("file", type=click.Path(path_type=Path)),
+    click.option("--format", "kind", type=click.Choice(FORMATS), help="By default told by the file's bytes."),
+    click.option("--text-column", "texts", multiple=True, help="Text column; several are joined."),
+    click.option("--label-column", "label", default="", help="Label column."),
+    click.option("--id-column", "id_", default="", help="Column of ids; rows without an id get a hash of their text."),
+    click.option("--no-header", is_flag=True, help="The file has no header; columns are named 1, 2, 3, ..."),
+    click.option("--encoding", default="", help="By default its mark, UTF-8 or UTF-16; others have to be named."),
+    click.option("--delimiter", default="", help="comma, semicolon, tab, pipe, or any one character."),
+    click.option("--quoting", default="", type=click.Choice(["", *QUOTINGS]), metavar="|".join(QUOTINGS),
+                 help="How cells are quoted; none: quotes are letters."),
+    click.option("--sheet", default="", help="Sheet of a workbook; by default the first."),
+)  # fmt: skip
+
+
+def file_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives a command the argument FILE and these options, which reach it as ``file`` and ``asked``."""
+
+    @wraps(command)
+    def with_asked(
+        file: Path, kind: str | None, texts: tuple[str, ...], label: str, id_: str, no_header: bool, encoding: str,
+        delimiter: str, quoting: str, sheet: str, **more: Any,
+    ) -> Any:  # fmt: skip
+        asked = Asked(Columns(texts, label, id_, not no_header), encoding, kind or "", delimiter, quoting, sheet)
+        return command(file=file, asked=asked, **more)
+
+    for option in reversed(_OPTIONS):
+        with_asked = option(with_asked)
+    return with_asked

@@ -1,0 +1,171 @@
+"""Which columns of a file hold text, label and id: named by a person, or found by their names, and why."""
+
+import re
+import unicodedata
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sortline.errors import ImportFileError
+
+TEXT_NAMES = (
+    "text", "sentence", "content", "body", "message", "document", "utterance", "description", "comment", "review",
+    "texts",
+)  # fmt: skip
+LABEL_NAMES = ("label", "category", "class", "intent", "target", "tag", "label text", "label name", "labels")
+_NAMES_OF_CODES = ("label text", "label name")
+ID_NAMES = ("id", "external id", "document id", "doc id")
+SOURCE_NAMES = ("source",)
+META_NAMES = ("meta", "metadata")
+_SEPARATORS = re.compile(r"[\s_.-]+")
+_CODE = re.compile(r"[+-]?\d+(?:\.0+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Names of the columns, or their numbers from 1 where the file has no header; empty: found by name.
+
+    A name that stands twice, or any other, may be given by its position: `#4`.
+    """
+
+    text: tuple[str, ...] = ()
+    label: str = ""
+    id: str = ""
+    header: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The columns that are read, by their keys in a record; None: there is none. ``why`` says it to people."""
+
+    texts: tuple[str, ...]
+    label: str | None
+    id: str | None
+    source: str | None = None
+    meta: str | None = None
+    why: Sequence[str] = field(default=())
+
+    @property
+    def keys(self) -> list[str]:
+        """All columns that are read."""
+        single = [each for each in (self.label, self.id, self.source, self.meta) if each is not None]
+        return list(dict.fromkeys([*self.texts, *single]))
+
+
+def folded(name: str) -> str:
+    """A column's name regardless of case, width and what parts its words."""
+    return _SEPARATORS.sub(" ", unicodedata.normalize("NFKC", name).casefold()).strip().removeprefix("\ufeff")
+
+
+def is_known_name(name: str) -> bool:
+    """Whether a name is one by which columns are found."""
+    return folded(name) in _KNOWN
+
+
+_KNOWN = frozenset((*TEXT_NAMES, *LABEL_NAMES, *ID_NAMES))
+
+
+def unique_names(names: Sequence[str]) -> list[str]:
+    """Keys of a record: the names as they stand; of those that stand twice or are empty, each later one by position."""
+    keys: list[str] = []
+    for position, name in enumerate(names, start=1):
+        name = name.strip().removeprefix("\ufeff")
+        keys.append(name if name and name not in keys else f"#{position} {name}".strip())
+    return keys
+
+
+def choose(keys: Sequence[str], columns: Columns, samples: Sequence[Mapping[str, object]] = ()) -> Chosen:
+    """Which columns to read.
+
+    Args:
+        keys: of the records, as `unique_names` gives them.
+        samples: a few records; they tell whether a label column holds codes whose names stand beside.
+
+    Raises:
+        ImportFileError: a named one is not there, the name of one that is needed stands twice, or no text is found.
+    """
+    why: list[str] = []
+    texts = tuple(_named(each, keys) for each in columns.text)
+    if not texts:
+        found = _found(TEXT_NAMES, keys, "text")
+        if found is None:
+            raise ImportFileError(f"the text column is not clear; name it with --text-column: {listed(keys)}")
+        texts = (found,)
+        why.append(f"text: {found} (by its name)")
+    label = _named(columns.label, keys) if columns.label else _label(keys, samples, why)
+    id_ = _named(columns.id, keys) if columns.id else _found(ID_NAMES, keys, "id")
+    if id_ is not None and not columns.id:
+        why.append(f"id: {id_} (by its name)")
+    twice = sorted({name for _, name in _positions(keys) if name})
+    if twice:
+        why.append(
+            f"more than one column is named {', '.join(twice)}; the first is meant unless one is given as #number"
+        )
+    return Chosen(texts, label, id_, _first(SOURCE_NAMES, keys), _first(META_NAMES, keys), tuple(why))
+
+
+def _label(keys: Sequence[str], samples: Sequence[Mapping[str, object]], why: list[str]) -> str | None:
+    names = _first(_NAMES_OF_CODES, keys)
+    other = _first([name for name in LABEL_NAMES if name not in _NAMES_OF_CODES], keys)
+    if names is not None and other is not None and _are_codes(other, samples):
+        why.append(f"label: {names}, for {other} holds its codes; --label-column '{other}' takes the codes")
+        return names
+    label = _found(LABEL_NAMES, keys, "label")
+    if label is not None:
+        beside = f"; {names} is not read" if names not in (None, label) else ""
+        why.append(f"label: {label} (by its name{beside})")
+    return label
+
+
+def _are_codes(key: str, samples: Sequence[Mapping[str, object]]) -> bool:
+    values = [str(record[key]).strip() for record in samples if record.get(key) not in (None, "")]
+    return bool(values) and all(_CODE.fullmatch(value) for value in values)
+
+
+def _named(asked: str, keys: Sequence[str]) -> str:
+    if asked in keys:
+        found = asked
+    elif re.fullmatch(r"#\d+", asked.strip()) and 1 <= int(asked.strip()[1:]) <= len(keys):
+        return keys[int(asked.strip()[1:]) - 1]
+    else:
+        same = [key for key in keys if folded(key) == folded(asked)]
+        if not same:
+            raise ImportFileError(f"there is no column {asked}; there are {listed(keys)}")
+        found = same[0]
+    _refuse_twice(found, keys)
+    return found
+
+
+def _found(candidates: Sequence[str], keys: Sequence[str], what: str) -> str | None:
+    found = _first(candidates, keys)
+    if found is not None and what != "id":
+        _refuse_twice(found, keys, what)
+    return found
+
+
+def _first(candidates: Sequence[str], keys: Sequence[str]) -> str | None:
+    by_name = {folded(key): key for key in reversed(keys)}
+    return next((by_name[each] for each in candidates if each in by_name), None)
+
+
+def _positions(keys: Sequence[str]) -> list[tuple[int, str]]:
+    """Position and name of the columns whose name stood before."""
+    found = []
+    for position, key in enumerate(keys, start=1):
+        parts = re.match(rf"#{position} (.+)", key)
+        if parts:
+            found.append((position, parts[1]))
+    return found
+
+
+def _refuse_twice(key: str, keys: Sequence[str], what: str = "") -> None:
+    others = [position for position, name in _positions(keys) if folded(name) == folded(key)]
+    if others:
+        places = ", ".join(f"#{position}" for position in [keys.index(key) + 1, *others])
+        option = f" (--{what}-column)" if what else ""
+        raise ImportFileError(f"the column {key} stands more than once ({places}); name one by its number{option}")
+
+
+def listed(keys: Collection[str]) -> str:
+    """Column names as an error lists them."""
+    shown = [key[:60] for key in list(keys)[:20]]
+    return ", ".join(shown) + (", ..." if len(keys) > 20 else "")

@@ -1,0 +1,115 @@
+"""Which delimiter and quoting a text file has, found over the whole file."""
+
+import csv
+import re
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import NamedTuple
+
+from sortline.errors import ImportFileError
+from sortline.files.columns import is_known_name
+from sortline.files.delimited import QUOTINGS, Dialect, Quoting, Reader, Seen
+
+DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
+_CALLED = {
+    "comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "tabulator": "\t", "pipe": "|", "bar": "|",
+}  # fmt: skip
+_SAMPLED = 1_000  # lines
+_HEADER_WITHIN = 5  # lines: blank ones may stand before it
+_SEP = re.compile(r'^"?sep=(.)"?\s*$', re.IGNORECASE)
+_FEW_UNEVEN = 200  # one line in so many may be uneven where quotes are letters
+
+Lines = Callable[[], Iterator[str]]
+
+
+class Found(NamedTuple):
+    """``skip``: lines before the header (Excel's `sep=;`)."""
+
+    dialect: Dialect
+    skip: int
+
+
+def parse_delimiter(asked: str) -> str:
+    """The delimiter that a person named; empty where nothing was asked.
+
+    Raises:
+        ImportFileError: it is no single character.
+    """
+    found = _CALLED.get(asked.strip().lower(), asked)
+    if len(found) > 1 or found in ('"', "\n", "\r"):
+        raise ImportFileError(f"the delimiter {asked!r} is not one character; give comma, semicolon, tab or pipe")
+    return found
+
+
+def parse_quoting(asked: str) -> Quoting | None:
+    """The quoting that a person named; None where nothing was asked.
+
+    Raises:
+        ImportFileError: there is no such quoting.
+    """
+    for known in QUOTINGS:
+        if asked.strip().lower() == known:
+            return known
+    if asked.strip():
+        raise ImportFileError(f"the quoting {asked!r} is unknown; it is one of {', '.join(QUOTINGS)}")
+    return None
+
+
+def find_delimiter(lines: Lines) -> tuple[str, int]:
+    """The delimiter (empty: there is none), and how many lines stand before the header.
+
+    Taken is the one by which most of the first thousand records have as many cells as the header; of those the one
+    that gives a column name we know, then the one with most columns.
+    """
+    sample = [line for line in islice(lines(), _SAMPLED)]
+    if sample and (told := _SEP.match(sample[0].removeprefix("\ufeff"))):
+        return told[1], 1
+    scores = {each: _score(sample, each) for each in DELIMITERS}
+    best = max(scores, key=lambda each: scores[each])
+    return (best if scores[best] > (False, 0.0, 0) else ""), 0
+
+
+def _score(sample: list[str], delimiter: str) -> tuple[bool, float, int]:
+    if not any(delimiter in line for line in sample[:_HEADER_WITHIN]):
+        return False, 0.0, 0
+    records = [record for record in islice(Reader(iter(sample), Dialect(delimiter, strict=True)), _SAMPLED)]
+    if not records or len(records[0].cells) < 2:
+        return False, 0.0, 0
+    names = sum(is_known_name(cell) for cell in records[0].cells)
+    fits = sum(not record.error for record in records) / len(records)
+    if not names and (len(records) < 2 or fits < 0.9):
+        return False, 0.0, 0
+    return names > 0, round(fits, 1), len(records[0].cells)
+
+
+def find_quoting(lines: Lines, delimiter: str, skip: int) -> Dialect:
+    """How a whole file that holds quotes can be read best, by RFC 4180 where nothing speaks against it."""
+    seen = _go_over(lines, Dialect(delimiter), skip)
+    if not seen.quoted and not seen.refused_lines:
+        return Dialect(delimiter, "none")  # no cell begins with a quote: they are letters
+    if not seen.refused_lines and not seen.doubtful:
+        return Dialect(delimiter)
+    even = seen.uneven_lines * _FEW_UNEVEN <= seen.lines and seen.uneven_lines < seen.refused_lines + seen.doubtful
+    # A tab is in hardly any text, so lines that all have the right number of cells are records.
+    if delimiter == "\t" and even:
+        return Dialect(delimiter, "none")
+    if seen.refused_lines == seen.doubtful_lines and seen.well_quoted + seen.clear >= seen.doubtful:
+        return Dialect(delimiter, trusted=True)
+    if seen.backslashes and not _go_over(lines, Dialect(delimiter, "backslash"), skip).refused_lines:
+        return Dialect(delimiter, "backslash")
+    single = seen.refused_of_one_line and not seen.refused_of_several_lines and not seen.doubled
+    if single and not _go_over(lines, Dialect(delimiter, "undoubled"), skip).refused_lines:
+        return Dialect(delimiter, "undoubled")
+    return Dialect(delimiter)
+
+
+def _go_over(lines: Lines, dialect: Dialect, skip: int) -> Seen:
+    reader = Reader(islice(lines(), skip, None), dialect)
+    for _ in reader:
+        pass
+    return reader.seen
+
+
+def cells_of(line: str, delimiter: str) -> list[str]:
+    """Cells of one line, for a header."""
+    return next(csv.reader([line], delimiter=delimiter), [])

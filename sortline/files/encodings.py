@@ -1,0 +1,214 @@
+"""In which encoding a text file is written: told by its mark, by UTF-8, or guessed in sight of who brings it."""
+
+import codecs
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from sortline.errors import ImportFileError
+
+_PIECE = 2**20
+_GUESSED_FROM = 2**18  # bytes of lines that are not ASCII, from which an encoding is guessed
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
+)  # fmt: skip
+# What people call encodings. "ANSI" is Windows' word for its own; what Excel calls CSV is written in that one.
+_CALLED = {
+    "ansi": "cp1252", "windows": "cp1252", "win": "cp1252", "western": "cp1252", "excel": "cp1252", "msexcel": "cp1252",
+    "unicode": "utf-16", "unicodetext": "utf-16", "utf8bom": "utf-8-sig", "utf8withbom": "utf-8-sig",
+    "mac": "mac-roman", "macintosh": "mac-roman", "dos": "cp850", "oem": "cp850", "sjis": "cp932", "shiftjis": "cp932",
+    "gbk": "gb18030", "gb2312": "gb18030", "chinese": "gb18030", "korean": "cp949", "euckr": "cp949",
+    "japanese": "cp932", "cyrillic": "cp1251", "russian": "cp1251",
+}  # fmt: skip
+COMMON = (
+    "utf-8", "utf-16", "cp1252 (Western, what Excel writes as CSV; also called ansi)", "cp1250 (Central European)",
+    "cp1251 (Cyrillic)", "cp1253 (Greek)", "cp1254 (Turkish)", "latin-1", "latin-9", "mac-roman", "cp932 (Japanese)",
+    "gb18030 (Chinese)", "big5", "cp949 (Korean)",
+)  # fmt: skip
+_NO_TEXT = ("idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem", "palmos")
+_C1 = re.compile("[\x80-\x9f]")
+_FEW = 8  # bytes
+_SAMPLE = 60  # characters around the first one that is not ASCII
+_SAMPLES = 3
+
+
+class Encoding(NamedTuple):
+    """An encoding by Python's name; ``guess``: it was guessed, and ``samples`` show how the file reads by it."""
+
+    name: str
+    guess: bool = False
+    samples: tuple[str, ...] = ()
+
+
+def find_encoding(path: Path, asked: str = "") -> Encoding:
+    """The encoding that a whole file can be read in.
+
+    Args:
+        asked: what its owner calls it; empty: found by its mark, else UTF-8, else UTF-16, else guessed by chardet.
+
+    Raises:
+        ImportFileError: the name is unknown, or the file can't be read in it; the message says at which line, and
+            which encoding would do.
+    """
+    if asked:
+        name = known_name(asked)
+        _check(path, name, asked)
+        return Encoding(name)
+    with path.open("rb") as file:
+        head = file.read(_PIECE)
+    for mark, name in _MARKS:
+        if head.startswith(mark):
+            _check(path, name, name)
+            return Encoding(name)
+    if b"\x00" in head:
+        for name in ("utf-16-le", "utf-16-be"):
+            if _reads_as(head, name):
+                _check(path, name, name)
+                return Encoding(name)
+    where = _first_bad(path, "utf-8")
+    return Encoding("utf-8") if where is None else _guess(path)
+
+
+def known_name(asked: str) -> str:
+    """Python's name of an encoding that a person named.
+
+    Raises:
+        ImportFileError: it is unknown; the message lists the usual ones.
+    """
+    plain = re.sub(r"[\s_.-]+", "", asked.lower())
+    try:
+        found = codecs.lookup(_CALLED.get(plain, asked.strip()))
+        if not found._is_text_encoding or found.name in _NO_TEXT:  # type: ignore[attr-defined]
+            raise LookupError
+    except (LookupError, ValueError):
+        shown = asked.encode("ascii", "backslashreplace").decode()[:40]
+        raise ImportFileError(f"the encoding {shown!r} is unknown; the usual ones are {', '.join(COMMON)}") from None
+    if found.name == "utf-8":
+        return "utf-8-sig"  # takes a mark away where there is one
+    # Simplified Chinese: GB 18030 holds both older sets.
+    return {"gbk": "gb18030", "gb2312": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949"}.get(found.name, found.name)
+
+
+def _check(path: Path, name: str, asked: str) -> None:
+    """Read the whole file by an encoding.
+
+    Raises:
+        ImportFileError: it can't be, or gives control characters that no text has.
+    """
+    bad = _first_bad(path, name)
+    if bad is None:
+        return
+    line, why = bad
+    guess = _guess(path)
+    better = "" if codecs.lookup(guess.name) == codecs.lookup(name) else f"; {_advice(guess)}"
+    raise ImportFileError(f"{path}: line {line:,} can't be read as {asked}: {why}{better}")
+
+
+def _advice(guess: Encoding) -> str:
+    return f"the file looks like {guess.name}, where it reads {_quoted(guess.samples)}; if that is right, give it as the encoding (--encoding {guess.name})"
+
+
+def refused_guess(path: Path, guess: Encoding) -> str:
+    """What is said of a file whose encoding is a guess that nobody has confirmed."""
+    return f"{path} is not UTF-8 and says nothing of its encoding; {_advice(guess)}"
+
+
+def _quoted(samples: tuple[str, ...]) -> str:
+    return ", ".join(f"“{sample}”" for sample in samples)
+
+
+def _first_bad(path: Path, name: str) -> tuple[int, str] | None:
+    """The first line that an encoding can't read, from 1, and why; None: all of it can be read.
+
+    Control characters from U+0080 to U+009F are in no text: they come of reading cp1252 as Latin-1.
+    """
+    decoder = codecs.getincrementaldecoder(name)("strict")
+    line = 1
+    with path.open("rb") as file:
+        while True:
+            raw = file.read(_PIECE)
+            try:
+                text = decoder.decode(raw, final=not raw)
+            except UnicodeDecodeError as error:
+                line += _lines(error.object[: error.start], name)
+                shown = " ".join(f"0x{byte:02X}" for byte in error.object[error.start : error.end][:4])
+                return (
+                    line,
+                    f"the bytes {shown} are not valid in it" if " " in shown else f"byte {shown} is not valid in it",
+                )
+            except UnicodeError as error:  # utf-16 without a mark where the codec wants one
+                return line, str(error)
+            found = _C1.search(text) if name not in ("utf-8", "utf-8-sig") else None
+            if found:
+                line += text.count("\n", 0, found.start())
+                return line, f"it would give the control character U+{ord(found[0]):04X}, which no text has"
+            line += text.count("\n")
+            if not raw:
+                return None
+
+
+def _lines(raw: bytes, name: str) -> int:
+    return raw.decode(name, "ignore").count("\n") if name.startswith(("utf-16", "utf-32")) else raw.count(b"\n")
+
+
+def _reads_as(head: bytes, name: str) -> bool:
+    """Whether bytes without a mark are UTF-16 of this order: characters of text, and ASCII spaces or line ends."""
+    import unicodedata
+
+    text = head[: len(head) // 2 * 2].decode(name, "ignore")[:20_000]
+    if not text or not any(c in " \n\t,;" for c in text):
+        return False
+    odd = sum(unicodedata.category(c) in ("Cc", "Cn", "Co", "Cs") and c not in "\r\n\t" for c in text)
+    ascii_or_line = sum(c < "\x80" for c in text)
+    return odd <= len(text) / 1000 and (ascii_or_line > 0)
+
+
+def _guess(path: Path) -> Encoding:
+    """What chardet takes the file for, if the whole file can be read so.
+
+    Raises:
+        ImportFileError: nothing fits.
+    """
+    import chardet
+
+    sample = b"".join(_telling(path))
+    candidates = [str(each["encoding"]) for each in chardet.detect_all(sample) if each["encoding"]]
+    if sum(byte > 127 for byte in sample) < _FEW:  # too few to tell rare encodings by
+        candidates.insert(0, "cp1252")
+    for candidate in [*candidates, "cp1252"]:
+        try:
+            name = known_name(candidate)
+        except ImportFileError:
+            continue
+        if name != "utf-8-sig" and _first_bad(path, name) is None:
+            return Encoding(name, True, _samples(path, name))
+    raise ImportFileError(
+        f"{path} is neither UTF-8 nor any other encoding that could be told; it may be damaged, or no text. "
+        f"If you know its encoding, name it: --encoding, one of {', '.join(COMMON)}"
+    )
+
+
+def _telling(path: Path) -> Iterator[bytes]:
+    """The file's first lines that are not ASCII, whole: what a detector learns from."""
+    taken = 0
+    with path.open("rb") as file:
+        while taken < _GUESSED_FROM and (line := file.readline(_PIECE)):
+            if not line.isascii():
+                yield line
+                taken += len(line)
+
+
+def _samples(path: Path, name: str) -> tuple[str, ...]:
+    """A few pieces of the file as it reads by an encoding, around what is not ASCII."""
+    found: list[str] = []
+    for raw in _telling(path):
+        text = raw.decode(name, "replace").strip()
+        at = next((i for i, c in enumerate(text) if c > "\x7f"), 0)
+        piece = text[max(0, at - _SAMPLE // 2) : at + _SAMPLE // 2].strip()
+        if piece not in found:
+            found.append(piece)
+        if len(found) == _SAMPLES:
+            break
+    return tuple(found)

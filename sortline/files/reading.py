@@ -1,0 +1,328 @@
+"""A file that comes in, opened: what it is, how it is read and why, and its rows."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sortline.errors import ImportFileError
+from sortline.files import json_records, parquet, workbook
+from sortline.files.columns import Chosen, Columns, choose, unique_names
+from sortline.files.delimited import Dialect, Quoting, Reader, header, lines_of
+from sortline.files.dialects import DELIMITERS, find_quoting, parse_delimiter, parse_quoting
+from sortline.files.encodings import Encoding, find_encoding
+from sortline.files.kinds import KIND_NAMES, Kind
+from sortline.files.labelling_tools import Chosen as Named
+from sortline.files.labelling_tools import Labelled, LeftOut, Tool, fasttext_prefix, read_fasttext, recognise
+from sortline.files.labelling_tools.own_export import OwnExport
+from sortline.files.protection import unprotected
+from sortline.files.rows import Row, checked, make_row
+from sortline.files.text_kinds import CALLED, find_text_kind
+from sortline.files.unpack import MOST_UNPACKED, Unpacked, unpacked
+
+__all__ = ["Asked", "Columns", "Reading", "Row", "opened"]
+
+_SAMPLES = 200
+_Item = TypeVar("_Item")
+OnProgress = Callable[[int, int, str], None]  # bytes (of tables: rows) done, of how many, and with what
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a person says of a file; empty: found.
+
+    ``kind``: one of `text_kinds.FORMATS`; ``sheet``: of a workbook.
+    """
+
+    columns: Columns = Columns()
+    encoding: str = ""
+    kind: str = ""
+    delimiter: str = ""
+    quoting: str = ""
+    sheet: str = ""
+
+
+@dataclass
+class Reading:
+    """A file and how it is read.
+
+    ``keys``: its columns; ``chosen``: those that are read, None where a labelling tool's export or a text a line says
+    it by itself; ``wrong``: why no columns could be chosen. ``notes``: what was decided, for people.
+    """
+
+    file: Unpacked
+    kind: Kind
+    encoding: Encoding = Encoding("")
+    dialect: Dialect | None = None
+    keys: Sequence[str] = ()
+    chosen: Chosen | None = None
+    tool: Tool | None = None
+    wrong: str = ""
+    notes: list[str] = field(default_factory=list)
+    skip: int = 0
+    header: bool = True
+    sheet: str = ""
+    fasttext: str = ""  # the prefix of its labels
+    on_progress: OnProgress = lambda _done, _total, _stage: None
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether rows may carry labels."""
+        return (
+            bool(self.fasttext) or self.tool is not None or (self.chosen is not None and self.chosen.label is not None)
+        )
+
+    @property
+    def is_own_export(self) -> bool:
+        """Whether it is what `sortline export` wrote, whose decisions the database may know already."""
+        return isinstance(self.tool, OwnExport)
+
+    @property
+    def shape(self) -> str:
+        """What it is, in a few words: as `delimited text (semicolon, quoting rfc4180), cp1252`."""
+        packed = f"{self.file.packed} of " if self.file.packed else ""
+        said = self.tool.title if self.tool else "fastText" if self.fasttext else KIND_NAMES[self.kind]
+        if self.dialect:
+            parted = DELIMITERS.get(self.dialect.delimiter, "one column")
+            said += f" ({parted}, quoting {self.dialect.quoting})"
+        if self.sheet:
+            said += f", sheet {self.sheet}"
+        name = self.encoding.name.removesuffix("-sig")
+        return packed + said + (f", {name}{' (a guess)' if self.encoding.guess else ''}" if name else "")
+
+    def rows(self, stage: str = "reading") -> Iterator[Row]:
+        """The file's rows, good and refused.
+
+        Raises:
+            ImportFileError: it can't be read on, or no columns were chosen.
+        """
+        if self.wrong:
+            raise ImportFileError(f"{self.file.path}: {self.wrong}")
+        if self.kind == "lines":
+            yield from self._plain_lines(stage)
+            return
+        for record in self.records(stage):
+            if record.error:
+                yield Row(record.line, error=record.error)
+            elif self.tool is not None:
+                yield self._told(record, self.tool)
+            else:
+                assert self.chosen is not None
+                yield make_row(record.line, record.fields, self.chosen)
+
+    def _told(self, record: json_records.Record, tool: Tool) -> Row:
+        """A row of what a tool's export says of a record."""
+        own, fields = self.is_own_export, record.fields
+        if own and self.kind == "delimited":
+            fields = {key: unprotected(value) for key, value in fields.items()}
+        return _row(record.line, tool.read(fields), str(fields.get("source") or "") if own else "")
+
+    def records(self, stage: str = "reading") -> Iterator[json_records.Record]:
+        """Records as they stand, by the columns' keys."""
+        path = self.file.path
+        if self.kind == "parquet":
+            keys = None if self.chosen is None or self.tool else self.chosen.keys
+            yield from self._counted(parquet.records(path, keys), parquet.count(path), stage)
+        elif self.kind == "workbook":
+            yield from workbook.read(path, self.sheet, self.header)[1]
+        elif self.kind == "delimited":
+            yield from self._delimited(stage)
+        else:
+            read = json_records.json_array if self.kind == "json-array" else json_records.json_lines
+            with _text(path, self.encoding) as file:
+                yield from self._measured(read(file), file, stage)
+
+    def lines(self, stage: str = "") -> Iterator[str]:
+        """The lines of a text file, with their ends."""
+        with _text(self.file.path, self.encoding) as file:
+            yield from self._measured(lines_of(file), file, stage) if stage else lines_of(file)
+
+    def _plain_lines(self, stage: str) -> Iterator[Row]:
+        for line, raw in enumerate(self.lines(stage), start=1):
+            text = raw.strip("\ufeff\r\n")
+            if text.strip():
+                yield (_row(line, read_fasttext(text, self.fasttext)) if self.fasttext else checked(line, text, "", ""))
+
+    def _delimited(self, stage: str) -> Iterator[json_records.Record]:
+        assert self.dialect is not None
+        lines = islice(self.lines(stage), self.skip, None)
+        first, rest, number = header(lines, self.dialect)
+        if first is None:
+            return
+        if not self.header:
+            rest, number = islice(self.lines(stage), self.skip, None), 1
+        width = len(self.keys)
+        for cells in Reader(rest, self.dialect, width, self.skip + number):
+            if cells.error:
+                yield json_records.Record(cells.line, {}, cells.error)
+            else:
+                yield json_records.Record(cells.line, dict(zip(self.keys, cells.cells, strict=True)))
+
+    # How far it is: asked rarely, for a position costs a system call.
+
+    def _measured(self, items: Iterable[_Item], file: Any, stage: str) -> Iterator[_Item]:
+        total = self.file.path.stat().st_size
+        for count, item in enumerate(items):
+            if count % 20_000 == 0:
+                self.on_progress(min(total, file.buffer.tell()), total, stage)
+            yield item
+        self.on_progress(total, total, stage)
+
+    def _counted(self, items: Iterable[_Item], total: int, stage: str) -> Iterator[_Item]:
+        for count, item in enumerate(items):
+            if count % 20_000 == 0:
+                self.on_progress(count, total, stage)
+            yield item
+        self.on_progress(total, total, stage)
+
+
+@contextmanager
+def opened(
+    path: Path, asked: Asked = Asked(), on_progress: OnProgress = lambda *_: None, most: int = MOST_UNPACKED
+) -> Iterator[Reading]:
+    """A file, looked at.
+
+    Args:
+        most: bytes that an archive may unpack to.
+
+    Raises:
+        ImportFileError: it can't be read; the message begins with the path.
+    """
+    if not path.is_file():
+        raise ImportFileError(f"{path}: {'it is a folder' if path.is_dir() else 'there is no such file'}")
+    with unpacked(path, most) as file:
+        try:
+            yield _look(file, asked, on_progress)
+        except ImportFileError as error:
+            said = str(error).replace(str(file.path), str(path))
+            raise ImportFileError(said if said.startswith(str(path)) else f"{path}: {said}") from None
+
+
+def _look(file: Unpacked, asked: Asked, on_progress: OnProgress) -> Reading:
+    if asked.kind and asked.kind not in CALLED:
+        raise ImportFileError(f"the format {asked.kind!r} is unknown; it is one of {', '.join(CALLED)}")
+    reading = Reading(file, file.kind or "lines", header=asked.columns.header, on_progress=on_progress)
+    if file.kind is None:
+        reading.encoding = find_encoding(file.path, asked.encoding)
+        _look_at_text(reading, asked)
+    if reading.kind == "parquet":
+        reading.keys = parquet.names(file.path)
+    elif reading.kind == "workbook":
+        sheets = workbook.sheet_names(file.path)
+        reading.sheet = asked.sheet or sheets[0]
+        if len(sheets) > 1 and not asked.sheet:
+            reading.notes.append(f"the sheet {reading.sheet} of {len(sheets)} is read (--sheet takes another): "
+                                 f"{', '.join(sheets[1:6])}{', ...' if len(sheets) > 6 else ''}")  # fmt: skip
+        reading.keys = workbook.read(file.path, reading.sheet, reading.header)[0]
+    if reading.kind != "lines":
+        _choose(reading, asked)
+    return reading
+
+
+def _look_at_text(reading: Reading, asked: Asked) -> None:
+    wanted = next(iter(asked.columns.text), "") or asked.columns.label
+    delimiter = parse_delimiter(asked.delimiter)
+    if asked.kind and CALLED[asked.kind] not in ("parquet", "workbook"):
+        reading.kind = CALLED[asked.kind]
+        if asked.kind in ("json", "jsonl", "ndjson"):
+            begins = next((line.strip("\ufeff \t\r\n") for line in reading.lines() if line.strip("\ufeff \t\r\n")), "")
+            reading.kind = "json-array" if begins.startswith("[") else "json-lines"
+        elif reading.kind == "delimited":
+            found = find_text_kind(reading.lines, ".csv", True, wanted)
+            reading.skip = found[2] if found[0] == "delimited" else 0
+            delimiter = delimiter or ("\t" if asked.kind == "tsv" else found[1] or ",")
+    elif prefix := fasttext_prefix(islice(reading.lines(), _SAMPLES)):
+        reading.kind, reading.fasttext = "lines", prefix
+    else:
+        kind, found_delimiter, reading.skip = find_text_kind(
+            reading.lines, ".csv" if delimiter else reading.file.name, reading.header, wanted
+        )
+        delimiter = delimiter or found_delimiter
+        reading.kind = "delimited" if delimiter and kind == "lines" else kind
+    if reading.kind == "delimited":
+        _look_at_cells(reading, delimiter, parse_quoting(asked.quoting))
+
+
+def _look_at_cells(reading: Reading, delimiter: str, quoting: Quoting | None) -> None:
+    if quoting is None:
+        lines = partial(reading.lines, "looking at its quotes")
+        reading.dialect = find_quoting(lines, delimiter, reading.skip) if _holds(reading, '"') else Dialect(delimiter)
+    else:
+        reading.dialect = Dialect(delimiter, quoting, strict=True)
+    first, _, _ = header(islice(reading.lines(), reading.skip, None), reading.dialect)
+    if first is None:
+        raise ImportFileError("it holds no rows")
+    if first.error:
+        raise ImportFileError(f"its first row can't be read: {first.error}")
+    cells = list(first.cells)
+    if reading.header:
+        while len(cells) > 1 and not cells[-1].strip():  # a delimiter at the header's end
+            cells.pop()
+        reading.keys = unique_names(cells)
+    else:
+        reading.keys = [str(number + 1) for number in range(len(cells))]
+
+
+def _holds(reading: Reading, character: str) -> bool:
+    """Whether a character is anywhere in the file; told from its bytes."""
+    raw = character.encode(
+        reading.encoding.name.removesuffix("-sig") if reading.encoding.name != "utf-16" else "utf-16-le"
+    )
+    raw = raw if reading.encoding.name != "utf-32" else character.encode("ascii")
+    with reading.file.path.open("rb") as file:
+        return any(raw in piece for piece in iter(partial(file.read, 2**20), b""))
+
+
+def _choose(reading: Reading, asked: Asked) -> None:
+    """Find the tool whose export it is, or the columns."""
+    samples: list[Mapping[str, Any]] = []
+    if reading.kind in ("json-lines", "json-array"):
+        reading.keys, samples = _json_keys(reading)
+    else:
+        samples = [record.fields for record in islice(reading.records(), _SAMPLES) if not record.error]
+    if not samples and not reading.keys:
+        if reading.kind in ("json-lines", "json-array"):
+            refused = next((each for each in reading.records() if each.error), None)
+            if refused is not None:
+                raise ImportFileError(f"line {refused.line}: {refused.error}")
+        raise ImportFileError("it holds no rows")
+    named = asked.columns
+    if named.header and len(named.text) < 2:
+        reading.tool = recognise(samples, Named(next(iter(named.text), ""), named.label, named.id))
+    if reading.tool is not None:
+        label = reading.tool.label
+        reading.notes.append(
+            f"{reading.tool.title}: {f'labels from {label}' if label else 'name the label with --label-column'}"
+        )
+        return
+    try:
+        reading.chosen = choose(reading.keys, asked.columns, samples)
+    except ImportFileError as error:
+        reading.wrong = str(error)
+
+
+def _json_keys(reading: Reading) -> tuple[list[str], list[Mapping[str, Any]]]:
+    """All fields of all records (other programs leave out those that are null), and the first records."""
+    keys: dict[str, None] = {}
+    samples: list[Mapping[str, Any]] = []
+    for record in reading.records("looking at its fields"):
+        if not record.error:
+            keys.update(dict.fromkeys(record.fields))
+            if len(samples) < _SAMPLES:
+                samples.append(record.fields)
+    return list(keys), samples
+
+
+def _row(line: int, told: Labelled | LeftOut, source: str = "") -> Row:
+    if isinstance(told, LeftOut):
+        return Row(line, error=told.reason)
+    return checked(line, told.text, told.label or "", told.id, source)
+
+
+@contextmanager
+def _text(path: Path, encoding: Encoding) -> Iterator[Any]:
+    with path.open(encoding=encoding.name, newline="") as file:
+        yield file

@@ -1,0 +1,44 @@
+"""Lines that come one after the other and may never end: texts, or JSON objects."""
+
+from collections.abc import Iterator
+from typing import IO
+
+from sortline.errors import ImportFileError
+from sortline.files.columns import choose, unique_names
+from sortline.files.encodings import known_name
+from sortline.files.json_records import json_line
+from sortline.files.reading import Asked
+from sortline.files.rows import Row, checked, make_row
+
+
+def streamed_rows(lines: IO[bytes], asked: Asked) -> Iterator[Row]:
+    """A row a line, as soon as it is there; a line that can't be read is refused alone.
+
+    Columns of JSON objects are found in each of them by itself.
+
+    Raises:
+        ImportFileError: the encoding is unknown.
+    """
+    encoding = known_name(asked.encoding or "utf-8")
+    for number, raw in enumerate(lines, start=1):
+        try:
+            line = raw.decode(encoding).strip("\r\n")
+        except UnicodeDecodeError as error:
+            said = f"is not {encoding.removesuffix('-sig')} (byte 0x{raw[error.start]:02X}); name its --encoding"
+            yield Row(number, error=said)
+            continue
+        if line.strip():
+            yield _row(number, line, asked)
+
+
+def _row(number: int, line: str, asked: Asked) -> Row:
+    if asked.kind == "lines":
+        return checked(number, line, "", "")
+    record = json_line(number, line)
+    if record.error:
+        return Row(number, error=record.error)
+    keys = unique_names(list(record.fields))
+    try:
+        return make_row(number, record.fields, choose(keys, asked.columns))
+    except ImportFileError as error:
+        return Row(number, error=str(error))

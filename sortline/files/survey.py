@@ -1,0 +1,175 @@
+"""What a whole file holds, found by going over it once, before anything is stored."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
+from itertools import islice
+
+from sortline.files.id_doubts import IdDoubts
+from sortline.files.label_cells import parts_by_cell
+from sortline.files.label_doubts import fold_labels, label_doubts
+from sortline.files.label_folds import WHOLE, whole_again
+from sortline.files.labelling_tools import Agreement, Labelled, LeftOut
+from sortline.files.reading import Reading
+from sortline.files.rows import Row
+
+KEPT_REFUSALS = 1_000
+_FIRST = 5
+# UTF-8 that was read as cp1252 once and written so: "Ã¼" for "ü", "â€™" for "’".
+_READ_WRONG = re.compile("Ã[\u0080-\u00bf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]|â€[™œ\u009d˜“”¦]")
+
+
+@dataclass
+class Survey:
+    """What is in a file.
+
+    ``rows``: all of them; ``labelled`` and ``unlabelled``: those that can be read, with and without a label;
+    ``refused``: the others, of which the first 1,000 are in ``refusals`` as (line, reason). ``labels``: how many
+    examples each has. ``doubts``: sentences on what looks wrong though it can be read. ``folded``: labels that are
+    read as another; ``several``: cells that hold several labels, whose rows are refused.
+    """
+
+    reading: Reading
+    rows: int = 0
+    labelled: int = 0
+    unlabelled: int = 0
+    refused: int = 0
+    refusals: list[tuple[int, str]] = field(default_factory=list)
+    labels: Counter[str] = field(default_factory=Counter)
+    first: list[Row] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+    folded: dict[str, str] = field(default_factory=dict)
+    several: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    agreement: Agreement = field(default_factory=Agreement)
+
+    @property
+    def guess(self) -> bool:
+        """Whether the file is read by a guess that somebody has to confirm before anything is stored."""
+        return self.reading.encoding.guess
+
+    def settle(self, row: Row) -> Row:
+        """A row as it counts once the whole file is known: its label folded, or refused for what others say."""
+        if row.error or not row.label:
+            return row
+        checked = self.agreement.check(Labelled(row.text, row.label, row.id))
+        if isinstance(checked, LeftOut):
+            return Row(row.line, error=checked.reason)
+        if row.label in self.several:
+            parts = ", ".join(self.several[row.label][:5])
+            return Row(row.line, error=f'"{row.label}" holds several labels ({parts}); a document has one label here')
+        folded = self.folded.get(row.label)
+        return row if folded is None else replace(row, label=folded)
+
+
+def look_over(
+    reading: Reading,
+    known: Collection[str] = (),
+    fold: bool = False,
+    observe: Callable[[Row], None] = lambda _row: None,
+) -> Survey:
+    """Go over a file.
+
+    Args:
+        known: labels in the database.
+        fold: read labels that look alike as one.
+        observe: is given each row that can be read, before it is settled.
+
+    Raises:
+        ImportFileError: the file can't be read to its end.
+    """
+    survey, ids = Survey(reading), IdDoubts()
+    wrong = 0
+    for row in reading.rows("looking it over"):
+        survey.rows += 1
+        if row.error:
+            _refuse(survey, row)
+            continue
+        observe(row)
+        ids.add(row.id, row.text)
+        wrong += _READ_WRONG.search(row.text) is not None
+        if row.label:
+            survey.labels[row.label] += 1
+            if reading.tool is not None:
+                survey.agreement.add(Labelled(row.text, row.label, row.id))
+        else:
+            survey.unlabelled += 1
+        if len(survey.first) < _FIRST and (row.label or not reading.has_labels):
+            survey.first.append(row)
+    _settle_labels(survey, known, fold)
+    survey.doubts += [doubt.message for doubt in ids.doubts()]
+    if wrong:
+        survey.doubts.append(
+            f"{wrong:,} {'text holds' if wrong == 1 else 'texts hold'} signs like Ã¼ or â€™: the file was read in a "
+            "wrong encoding before it was saved; write it anew from its source"
+        )
+    survey.doubts += _name_doubts(reading)
+    return survey
+
+
+def _refuse(survey: Survey, row: Row) -> None:
+    survey.refused += 1
+    if len(survey.refusals) < KEPT_REFUSALS:
+        survey.refusals.append((row.line, row.error))
+
+
+def _settle_labels(survey: Survey, known: Collection[str], fold: bool) -> None:
+    """Decide which labels are read as others and which cells hold several; count again what follows from it."""
+    counts = survey.labels
+    survey.several = parts_by_cell(counts, known) if len(counts) <= _MOST_LABELS else {}
+    alone = {name: count for name, count in counts.items() if name not in survey.several}
+    if fold:
+        survey.folded = fold_labels(counts, known)
+    elif all(WHOLE.fullmatch(name) for name in alone):
+        # A column of whole numbers that a program turned into decimal ones, for one of its cells was empty.
+        survey.folded = whole_again(alone, frozenset(known))
+    survey.doubts += [doubt.message for doubt in label_doubts(_folded(counts, survey.folded), known)]
+    if survey.folded:
+        shown = ", ".join(f"{name} as {other}" for name, other in islice(survey.folded.items(), 5))
+        more = len(survey.folded) - 5
+        survey.reading.notes.append(f"labels read as another: {shown}{f' and {more:,} more' if more > 0 else ''}")
+    if survey.several or survey.agreement.disagrees:
+        _count_again(survey)
+    else:
+        survey.labels = _folded(counts, survey.folded)
+        survey.labelled = survey.labels.total()
+
+
+_MOST_LABELS = 20_000
+
+
+def _folded(counts: Counter[str], folded: dict[str, str]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for name, count in counts.items():
+        found[folded.get(name, name)] += count
+    return found
+
+
+def _count_again(survey: Survey) -> None:
+    """Go over the file once more: rows are refused for what other rows say."""
+    survey.labels, survey.labelled, survey.unlabelled, survey.refused = Counter(), 0, 0, 0
+    survey.refusals, survey.first = [], []
+    for row in map(survey.settle, survey.reading.rows("looking it over again")):
+        if row.error:
+            _refuse(survey, row)
+            continue
+        survey.labels[row.label] += bool(row.label)
+        survey.labelled += bool(row.label)
+        survey.unlabelled += not row.label
+        if len(survey.first) < _FIRST and row.label:
+            survey.first.append(row)
+    survey.labels = +survey.labels
+
+
+def _name_doubts(reading: Reading) -> list[str]:
+    """Whether a file without known names of columns may have no header at all."""
+    if reading.header and reading.kind in ("delimited", "workbook") and reading.keys:
+        longest = max(reading.keys, key=len)
+        if len(longest) > _LONG_NAME:
+            return [
+                f"the first row is taken for names of columns (“{longest[:60]}…”); if it is an example, say --no-header"
+            ]
+    return []
+
+
+_LONG_NAME = 60  # characters

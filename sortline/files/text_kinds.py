@@ -1,0 +1,77 @@
+"""Which kind of text a text file is: JSON, delimited, or a text a line."""
+
+import json
+from collections.abc import Callable, Iterator
+from itertools import islice
+
+from sortline.errors import ImportFileError
+from sortline.files.columns import TEXT_NAMES, folded, is_known_name
+from sortline.files.delimited import Dialect, Reader
+from sortline.files.dialects import DELIMITERS, cells_of, find_delimiter
+from sortline.files.kinds import Kind
+
+_LOOKED_AT = 50  # lines
+_PROSE_ENDINGS = (".txt", ".text", ".log", ".md", "-")
+CALLED: dict[str, Kind] = {
+    "csv": "delimited", "tsv": "delimited", "jsonl": "json-lines", "ndjson": "json-lines", "json": "json-array",
+    "lines": "lines", "txt": "lines", "parquet": "parquet", "xlsx": "workbook", "excel": "workbook",
+}  # fmt: skip
+FORMATS = ("csv", "tsv", "jsonl", "json", "lines", "parquet", "excel")
+
+
+def find_text_kind(lines: Callable[[], Iterator[str]], name: str, header: bool, wanted: str) -> tuple[Kind, str, int]:
+    """The kind of a text file, its delimiter where it has one, and how many lines stand before its header.
+
+    Args:
+        name: of the file; its ending is asked only where the lines leave it open.
+        header: whether there is one; without it a file is taken as delimited where its lines agree.
+        wanted: a column that a person named.
+
+    Raises:
+        ImportFileError: it begins as JSON does and is none that can be read record by record.
+    """
+    first = next((line.strip("\ufeff \t\r\n") for line in islice(lines(), _LOOKED_AT) if line.strip()), "")
+    if first.startswith("[") and first[1:].lstrip()[:1] in ("", "{", "]"):
+        return "json-array", "", 0
+    if first.startswith("{"):
+        return _json(first, name), "", 0
+    delimiter, skip = find_delimiter(lines)
+    if delimiter:
+        told = skip or delimiter == "\t" or not header or _has_known_name(first, delimiter, wanted)
+        if told or not name.lower().endswith(_PROSE_ENDINGS):
+            return "delimited", delimiter, skip
+        return "lines", "", 0
+    if name.lower().endswith((".csv", ".tsv", ".tab")) and '"' in first and any(each in first for each in DELIMITERS):
+        raise ImportFileError("its first row can't be read as names of columns, for its quotes don't match; mend it, "
+                              "or give --format lines if each line is a text")  # fmt: skip
+    if header and _single(first) in (*map(folded, TEXT_NAMES), folded(wanted) if wanted else "text"):
+        return "delimited", _lone(lines), 0
+    return "lines", "", 0
+
+
+def _json(first: str, name: str) -> Kind:
+    try:
+        if isinstance(json.loads(first), dict):
+            return "json-lines"
+    except (ValueError, RecursionError):
+        pass
+    if first == "{" or name.lower().endswith(".json"):
+        raise ImportFileError("it is one JSON object over several lines; give an array of objects, or an object a line")
+    return (
+        "json-lines" if name.lower().endswith((".jsonl", ".ndjson")) or first[1:].lstrip().startswith('"') else "lines"
+    )
+
+
+def _has_known_name(first: str, delimiter: str, wanted: str) -> bool:
+    cells = cells_of(first, delimiter)
+    return any(is_known_name(cell) or (wanted and folded(cell) == folded(wanted)) for cell in cells)
+
+
+def _single(first: str) -> str:
+    return folded(first.strip().strip('"'))
+
+
+def _lone(lines: Callable[[], Iterator[str]]) -> str:
+    """What parts the cells of a file of one column: a comma if its texts are quoted as such, else what is in none."""
+    records = islice(Reader(islice(lines(), 1_000), Dialect(",", strict=True)), 1_000)
+    return "," if not any(record.error for record in records) else "\x1f"

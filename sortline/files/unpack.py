@@ -1,0 +1,100 @@
+"""Gzip and zip: one file each, laid beside as it is inside."""
+
+import gzip
+import shutil
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from sortline.errors import ImportFileError
+from sortline.files.kinds import Kind, sniff
+
+_PIECE = 2**20
+_HIDDEN = ("__MACOSX/", ".")
+MOST_UNPACKED = 64 * 2**30  # bytes; what unpacks to more is taken for a bomb
+
+
+class Unpacked(NamedTuple):
+    """A file as it is read: itself, or what was packed in it. ``kind`` is None for text."""
+
+    path: Path
+    name: str
+    kind: Kind | None
+    packed: str
+
+
+@contextmanager
+def unpacked(path: Path, most: int = MOST_UNPACKED) -> Iterator[Unpacked]:
+    """The file, or the one file inside it.
+
+    Args:
+        most: bytes that it may unpack to.
+
+    Raises:
+        ImportFileError: it can't be read, holds no file or several, needs a password, or unpacks to more than
+            ``most``.
+    """
+    found = sniff(path)
+    if not found.packed:
+        yield Unpacked(path, path.name, found.kind, "")
+        return
+    with tempfile.TemporaryDirectory(prefix="sortline-") as folder:
+        inner = Path(folder) / "file"
+        try:
+            name = (_gunzip if found.packed == "gzip" else _unzip)(path, inner, most)
+        except (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError) as error:
+            raise ImportFileError(f"{path} can't be unpacked: {error}") from None
+        try:
+            again = sniff(inner)
+        except ImportFileError as error:
+            raise ImportFileError(str(error).replace(str(inner), f"{path} ({name})")) from None
+        if again.packed:
+            raise ImportFileError(f"{path} holds another packed file ({name}); unpack it and give one file of it")
+        yield Unpacked(inner, name, again.kind, found.packed)
+
+
+def _gunzip(path: Path, inner: Path, most: int) -> str:
+    with gzip.open(path, "rb") as source:
+        _copy(source, inner, most, path)
+    return path.name.removesuffix(".gz")
+
+
+def _unzip(path: Path, inner: Path, most: int) -> str:
+    with zipfile.ZipFile(path) as archive:
+        files = [each for each in archive.infolist() if not each.is_dir() and not _is_hidden(each.filename)]
+        if len(files) != 1:
+            names = ", ".join(each.filename for each in files[:5])
+            held = f"{len(files)} files ({names}{', ...' if len(files) > 5 else ''})" if files else "no file"
+            raise ImportFileError(f"{path} is a zip archive with {held}; unpack it and give one file at a time")
+        if files[0].flag_bits & 1:
+            raise ImportFileError(f"{path} is a zip archive under a password; unpack it first")
+        with archive.open(files[0]) as source:
+            _copy(source, inner, most, path)
+    return Path(files[0].filename).name
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(_HIDDEN) or Path(name).name.startswith(".")
+
+
+def _copy(source: IO[bytes], inner: Path, most: int, path: Path) -> None:
+    with inner.open("wb") as target:
+        shutil.copyfileobj(_Bounded(source, most, path), target, _PIECE)
+
+
+class _Bounded:
+    """A file that is read up to a limit, and then refused: a small archive may hold more than any disk."""
+
+    def __init__(self, source: IO[bytes], most: int, path: Path) -> None:
+        self.source, self.left, self.most, self.path = source, most, most, path
+
+    def read(self, size: int) -> bytes:
+        piece = self.source.read(size)
+        self.left -= len(piece)
+        if self.left < 0:
+            raise ImportFileError(f"{self.path} unpacks to more than {self.most:,} bytes; unpack it and give the file")
+        return piece

@@ -1,0 +1,84 @@
+"""Records of Excel workbooks (and OpenDocument sheets)."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sortline.errors import ImportFileError
+from sortline.files.columns import unique_names
+from sortline.files.json_records import Record
+
+if TYPE_CHECKING:
+    from python_calamine import CalamineWorkbook
+
+
+def sheet_names(path: Path) -> list[str]:
+    """Names of the sheets that can be seen.
+
+    Raises:
+        ImportFileError: it can't be read, or what reads it is not installed.
+    """
+    book = _opened(path)
+    hidden = [each.name for each in book.sheets_metadata if str(each.visible) != "SheetVisibleEnum.Visible"]
+    return [name for name in book.sheet_names if name not in hidden] or list(book.sheet_names)
+
+
+def read(path: Path, sheet: str, header: bool) -> tuple[list[str], Iterator[Record]]:
+    """The columns' names of a sheet, and its rows; a row's number in the sheet stands for its line.
+
+    Raises:
+        ImportFileError: it can't be read, or has no such sheet.
+    """
+    book = _opened(path)
+    if sheet not in book.sheet_names:
+        raise ImportFileError(f"{path} has no sheet {sheet}; it has {', '.join(book.sheet_names)}")
+    try:
+        table = book.get_sheet_by_name(sheet)
+        rows = table.to_python(skip_empty_area=False)
+    except Exception as error:
+        raise ImportFileError(f"{path}: the sheet {sheet} can't be read: {error}") from None
+    begin = next((i for i, row in enumerate(rows) if any(_is_given(cell) for cell in row)), None)
+    if begin is None:
+        return [], iter(())
+    width = max(len(row) for row in rows[begin:])
+    names = [_cell_text(cell) for cell in rows[begin]] if header else [str(i + 1) for i in range(width)]
+    while (
+        header and names and not names[-1].strip() and not any(_is_given(row[len(names) - 1]) for row in rows[begin:])
+    ):
+        names.pop()
+    keys = unique_names(names)
+    return keys, _records(rows, begin + header, keys)
+
+
+def _records(rows: Sequence[Sequence[Any]], begin: int, keys: Sequence[str]) -> Iterator[Record]:
+    for number, row in enumerate(rows[begin:], start=begin + 1):
+        if any(_is_given(cell) for cell in row):
+            values = [cell if _is_given(cell) else None for cell in row]
+            yield Record(number, dict(zip(keys, values, strict=False)))
+
+
+def _is_given(cell: object) -> bool:
+    return cell is not None and cell != ""
+
+
+def _cell_text(cell: object) -> str:
+    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
+
+
+def _opened(path: Path) -> "CalamineWorkbook":
+    try:
+        import python_calamine
+    except ModuleNotFoundError:
+        raise ImportFileError(
+            f"{path} is an Excel workbook, and python-calamine, which reads it, is not installed: "
+            "pip install 'sortline[files]', or save the sheet as CSV UTF-8"
+        ) from None
+    try:
+        with path.open("rb") as file:
+            return python_calamine.CalamineWorkbook.from_filelike(file)
+    except python_calamine.PasswordError:
+        raise ImportFileError(f"{path} is a workbook under a password; save it without one, or as CSV UTF-8") from None
+    except (python_calamine.CalamineError, OSError, ValueError) as error:
+        raise ImportFileError(
+            f"{path} looks like an Office document but is no workbook that can be read: {error}; save the sheet as CSV UTF-8"
+        ) from None
