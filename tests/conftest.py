@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 import redis
@@ -27,6 +28,12 @@ ROOT = Path(__file__).resolve().parents[1]
 # Two tests at a time share the cores: a thread that waits must not spin. Processes that tests start inherit it.
 PATIENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 os.environ.update(PATIENT)
+# The same examples in each run, and no clock: the cores are shared.
+hypothesis.settings.register_profile(
+    "shared cores", derandomize=True, deadline=None, database=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)  # fmt: skip
+hypothesis.settings.load_profile("shared cores")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from db.queries.erasure import SAID
+from db.queries.labels import id_named
 from sortline.errors import InvalidInputError, NotFoundError
 
 _LEAST = text("""
@@ -32,7 +33,7 @@ DELETE FROM dead_letters WHERE id IN (
   SELECT id FROM dead_letters WHERE created_at < now() - make_interval(days => :days) ORDER BY id LIMIT :limit)
 """)
 _LABELS = text("SELECT name, retention_days FROM labels ORDER BY name")
-_SET = text("UPDATE labels SET retention_days = :days WHERE name = :name")
+_SET = text("UPDATE labels SET retention_days = :days WHERE id = :id")
 
 
 class Page(NamedTuple):
@@ -85,5 +86,7 @@ def set_days(session: Session, label: str, days: int | None) -> None:
     """
     if days is not None and not 0 <= days <= 365_000:
         raise InvalidInputError("days are from 0 (for ever) to 365,000")
-    if not session.execute(_SET, {"name": label, "days": days}).rowcount:  # type: ignore[attr-defined]
+    found = id_named(session, label)
+    if found is None:
         raise NotFoundError(f"there is no label {label!r}")
+    session.execute(_SET, {"id": found, "days": days})

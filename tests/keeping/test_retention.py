@@ -67,7 +67,7 @@ def test_a_label_has_its_own_time(session: Session, settings: Settings, filled: 
     retain(settings.model_copy(update={"retention_days": 30}))
     assert left(session) == {"waits", "judges", "young", "other"}
 
-    retention.set_days(session, "cash withdrawal", 39)
+    retention.set_days(session, "cash\u00a0withdrawal ", 39)
     session.commit()
     assert retain(settings).documents == 1
     assert left(session) == {"waits", "judges", "young"}
