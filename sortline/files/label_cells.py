@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 
 from sortline.files.label_keys import plain_key
+from sortline.files.missing_labels import is_missing
 
 _FASTTEXT = re.compile(r"__[^\W_]+__\S")
 # Signs between labels, and what each needs: every part is met in two cells at least and (weak) one of them, or (last)
@@ -19,7 +20,7 @@ def parts_by_cell(labels: Iterable[str], known: Collection[str] = ()) -> dict[st
     A comma or a slash may belong to a name ("Paris, France", "1/10", "and/or"), so it counts only where the parts are
     labels by themselves, in the file or in the database.
     """
-    names = list(labels)
+    names = [name for name in labels if not is_missing(name)]
     found = {name: parts for name in names if len(parts := listed(name)) > 1}
     alone = {plain_key(name) for name in (*names, *known)}
     for sign in (*_STRONG, *_WEAK, *_WEAKEST):

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from sortline.files.label_cells import has_markup, parts_by_cell
-from sortline.files.label_folds import NUMBER, WHOLE, alike, fold_labels, is_missing, whole_again, winner
+from sortline.files.label_folds import NUMBER, WHOLE, alike, fold_labels, whole_again, winner
 from sortline.files.label_keys import mixes_scripts, plain_key
+from sortline.files.missing_labels import is_missing, missing_labels
 
 __all__ = ["LabelDoubt", "Seen", "fold_labels", "label_doubts"]
 
@@ -23,7 +24,6 @@ _SHOWN = 5  # names in a sentence
 _MANY = 20  # different labels from which a column may hold texts
 _MOST_COMPARED = 20_000  # different labels; a file with more has no column of labels there
 _LONG = 80  # characters
-_OFTEN_MISSING = frozenset(("unknown", "missing", "empty", "blank"))
 
 
 class Seen(NamedTuple):
@@ -60,7 +60,7 @@ def label_doubts(counts: Mapping[str, int], known: Collection[str] = ()) -> list
     if len(counts) > _MOST_COMPARED:
         return list(_like_texts(counts, known))
     several = parts_by_cell(counts, known)
-    missing = [name for name in counts if is_missing(name) or name.casefold() in _OFTEN_MISSING]
+    missing = missing_labels(counts)
     alone = {name: count for name, count in counts.items() if name not in several and not is_missing(name)}
     groups = [group for group in alike(alone, known) if any(name in counts for name in group)]
     return [

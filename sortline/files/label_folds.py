@@ -1,24 +1,17 @@
 """Labels of a file that look like one, and folding them into one where somebody asks for it."""
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
 from sortline.files.label_cells import parts_by_cell
 from sortline.files.label_keys import accented_key, has_accents, mixes_scripts, plain_keys
+from sortline.files.missing_labels import is_missing
 
 NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?")
 WHOLE = re.compile(r"[+-]?\d+(?:\.0*)?")
 _FLOAT_OF_WHOLE = re.compile(r"([+-]?\d+)\.0+")
-# Words and signs that say that there is no label.
-_MISSING = frozenset((
-    "nan", "null", "none", "n/a", "na", "n.a.", "nil", "undefined", "nat", "<na>", "<null>", "<none>", "(null)",
-    "(none)", "(blank)", "(empty)", "[null]", "\\n", "none!", "np.nan", "pd.na", "nonetype", "#n/a", "#n/a!", "#ref!",
-    "#value!", "#div/0!", "#name?", "#null!", "#num!", "#error!", "todo", "tbd", "tba", "-", "--", "---", "–", "—",
-    ".", "..", "...", "…", "_", "?", "??", "???", "/", "\\", "*", "not_set", "notset", "no_label", "nolabel",
-    "unlabeled", "unlabelled", "not available", "not applicable", "no label", "not set", "not labelled", "not labeled",
-    "no data",
-))  # fmt: skip
 
 
 def fold_labels(names: Mapping[str, int], known: Collection[str] = ()) -> dict[str, str]:
@@ -40,11 +33,6 @@ def fold_labels(names: Mapping[str, int], known: Collection[str] = ()) -> dict[s
         target = winner(group, names, known)
         folded.update((name, folded.get(target, target)) for name in group if name in alone and name not in known)
     return {name: target for name, target in folded.items() if name != target}
-
-
-def is_missing(name: str) -> bool:
-    """Whether a label is a word or a sign that often says that there is no label."""
-    return name.strip().casefold() in _MISSING
 
 
 def alike(alone: Mapping[str, int], known: frozenset[str]) -> list[list[str]]:
@@ -70,13 +58,14 @@ def _by_accents(names: Sequence[str]) -> list[list[str]]:
 
 
 def winner(group: Sequence[str], counts: Mapping[str, int], known: frozenset[str]) -> str:
-    """Where names are met as often, one without capitals throughout, a short one, and the one that came first.
+    """Where names are met as often, one in plain letters, not capitals throughout, short, and that came first.
 
     A word of two scripts never wins over one that can be typed.
     """
 
-    def place(name: str) -> tuple[bool, bool, int, bool, int]:
-        return name not in known, mixes_scripts(name), -counts.get(name, 0), name.isupper(), len(name)
+    def place(name: str) -> tuple[bool, bool, int, bool, bool, int]:
+        plain = unicodedata.is_normalized("NFKC", name)
+        return name not in known, mixes_scripts(name), -counts.get(name, 0), not plain, name.isupper(), len(name)
 
     return min(group, key=place)
 

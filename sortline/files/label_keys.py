@@ -12,6 +12,7 @@ _UNDIACRITIC = str.maketrans({
 })  # fmt: skip
 _DASHES = re.compile("[\u2010-\u2015\u2212\ufe58\ufe63]")
 _APOSTROPHES = re.compile(r"(?<=\w)['’‘ʼ`´](?=\w)")
+_AND = re.compile(r"(?<=\w)\s*&\s*(?=\w)")
 _UNDRAWN = re.compile("[\u200c\u200d\ufe0f]")
 _SIGN = re.compile(r"(?:(?<=\s)|^)-(?=\d)")
 _KEPT_SIGN = "\u2212"
@@ -29,7 +30,7 @@ def accented_key(name: str) -> str:
     Accents count, and so do signs that tell labels apart: C, C++ and C#; +1 and -1; 1.0 and 1.1; 1/10.
     """
     folded = name.casefold() if name.isascii() else _folded(name)
-    bare = _without_ends(" ".join(folded.split()))
+    bare = _AND.sub(" and ", _without_ends(" ".join(folded.split())))
     number = _NUMBER.fullmatch(bare)
     if number:
         return "0" if number[2] == "0" else number[1] + number[2]

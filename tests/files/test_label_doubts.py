@@ -28,7 +28,7 @@ def kinds(*names: str, known: tuple[str, ...] = ()) -> set[str]:
         ("Réclamation", "Reclamation"), ("garçon", "garcon"), ("Ελλάδα", "ΕΛΛΑΔΑ"), ("ещё", "еще"),
         ("тариф", "Тариф"), ("оплата", "oплaтa"), ("OK", "ОК"), ("کتاب\u200cها", "کتابها"), ("❤\ufe0f love", "❤ love"),
         ("カード", "ｶｰﾄﾞ"), ("3", "03", "3.0", "3."), ("-1", "−1", "-1.0"), ("covid-19", "COVID 19"),
-        ("card–arrival", "card-arrival"), ("ok then", "Ok  Then"), ("unknown", "Unknown"),
+        ("card–arrival", "card-arrival"), ("ok then", "Ok  Then"), ("unknown", "Unknown"), ("R&D", "R & D", "r and d"), ("finance", "ﬁnance"),
     ],
     ids=lambda names: names[0],
 )  # fmt: skip
@@ -71,6 +71,13 @@ def test_the_label_of_the_database_wins() -> None:
         "late parcel": "late  parcel"
     }  # stored before the rule
     assert label_doubts(counts("a", "b"), ("C", "c")) == []
+
+
+def test_where_spellings_are_met_as_often_the_plainest_wins() -> None:
+    for names in (("ﬁnance", "finance"), ("LATE.", "late."), ("late parcel", "late-parcel"), ("pre-paid", "prepaid")):
+        assert set(fold_labels(counts(*names)).values()) == {
+            {"ﬁnance": "finance", "LATE.": "late.", "pre-paid": "prepaid"}.get(names[0], names[0])
+        }
 
 
 def test_whole_numbers_that_became_decimal_ones_become_whole_again() -> None:
@@ -122,6 +129,9 @@ def test_words_that_mean_missing_are_named_once() -> None:
     assert {each.name for each in found.labels} == {"NaN", "None", "n/a", "#REF!", "-", "?", "TODO", "undefined"}
     assert "missing" not in kinds("none fits", "nanny", "nullified", "other", "no", "NO", "N", "False")
     assert fold_labels(counts("NaN", "nan", "None", "NONE")) == {}
+    assert "missing" not in kinds("+", "-")
+    assert "missing" not in kinds("*", "**", "***")
+    assert kinds("N/A", "n", "a") == {"missing"}
     assert "missing" not in kinds("None", "x", known=("None",))
 
 
