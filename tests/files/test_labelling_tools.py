@@ -104,6 +104,10 @@ def test_label_studio_reads_the_field_that_was_annotated_and_the_question_that_i
     assert tool.read(record) == Labelled("Where is it?", "angry", "mail-3")
     assert read([record], "Label Studio", Chosen(text="text", label="topic")) == ["card"]
     assert "but to mood, topic" in read([record], "Label Studio", Chosen(label="tone"))[0]
+    later = {"id": 8, "data": {"text": "a subject", "body": "Where?"}, "annotations": []}  # as the others are read
+    tool = recognise([later, record], Chosen(label="mood"))
+    assert tool is not None
+    assert tool.read(later) == Labelled("Where?", None, "8")
     record["data"] = {"subject": "a", "mail": "b"}
     assert "--text-column: subject, mail" in read([record], "Label Studio", Chosen(label="mood"))[0]
 

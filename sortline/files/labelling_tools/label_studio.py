@@ -4,6 +4,7 @@ Only submitted annotations label; drafts, skipped tasks and predictions never do
 alone counts.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -36,9 +37,10 @@ _SPANS = {"labels", "hypertextlabels", "paragraphlabels", "timeserieslabels", "r
 
 @dataclass(frozen=True, slots=True)
 class LabelStudioTasks:
-    """Tasks with their annotations (JSON)."""
+    """Tasks with their annotations (JSON); ``field``: of the data, which most annotations of the file are of."""
 
     chosen: Chosen
+    field: str = ""
     title: str = "Label Studio (JSON)"
 
     @property
@@ -49,12 +51,11 @@ class LabelStudioTasks:
         data = record.get("data")
         if not isinstance(data, Mapping):
             return LeftOut("is no task: it has no data")
-        given = record.get("annotations", record.get("completions")) or []
-        annotations = mappings(given)
-        text = text_in(data, self.chosen, _text_field(annotations, data))
+        annotations = _annotations(record)
+        text = text_in(data, self.chosen, _text_field(annotations, data) or self.field)
         if isinstance(text, LeftOut):
             return text
-        if given and not annotations:
+        if _given(record) and not annotations:
             return LeftOut("has its annotations by number only; export the project as JSON again")
         submitted = [each for each in annotations if not is_true(each.get("was_cancelled"))]
         counted = [each for each in submitted if not _is_rejected(each)]
@@ -102,7 +103,9 @@ class LabelStudioRows:
 def recognise_label_studio(records: Sequence[Record], chosen: Chosen) -> LabelStudioTasks | LabelStudioRows | None:
     """Label Studio's export by its first records; None: it is none."""
     if all(isinstance(each.get("data"), Mapping) and _TASK & each.keys() for each in records):
-        return LabelStudioTasks(chosen)
+        fields = Counter(_text_field(_annotations(each), each["data"]) for each in records)
+        del fields[""]
+        return LabelStudioTasks(chosen, next((name for name, _ in fields.most_common(1)), ""))
     if not all(len(_ROW & each.keys()) >= 2 for each in records):
         return None
     names = [name for name in dict.fromkeys(name for each in records for name in each) if name not in _OF_ROW]
@@ -114,6 +117,14 @@ def recognise_label_studio(records: Sequence[Record], chosen: Chosen) -> LabelSt
     usual = [name for name in others if name.casefold() in LABEL_NAMES]
     label = chosen.label or next((each[0] for each in (answers, usual, others) if len(each) == 1), "")
     return LabelStudioRows(chosen, text, label, tuple(others))
+
+
+def _given(record: Record) -> Any:
+    return record.get("annotations", record.get("completions"))
+
+
+def _annotations(record: Record) -> list[Record]:
+    return mappings(_given(record))
 
 
 def _text_field(annotations: Sequence[Record], data: Record) -> str:
