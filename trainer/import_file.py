@@ -16,7 +16,7 @@ from db.queries import labels
 from db.queries.labelled import import_examples
 from sortline.errors import ImportFileError
 from sortline.files.encodings import refused_guess
-from sortline.files.reading import Asked, opened
+from sortline.files.reading import NOTHING_ASKED, Asked, opened
 from sortline.files.rows import Row
 from sortline.files.survey import KEPT_REFUSALS, Survey, look_over
 from trainer.repeats import Repeats
@@ -69,7 +69,7 @@ class ImportReport:
 def import_file(
     session: Session,
     path: Path,
-    asked: Asked = Asked(),
+    asked: Asked = NOTHING_ASKED,
     source: str = "",
     split: str | None = None,
     keep_near_duplicates: bool = False,

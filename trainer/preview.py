@@ -1,4 +1,4 @@
-"""What an import would do, before it is done: how the file is read, its labels, doubts and refusals. Nothing is written."""
+"""What an import would do, before it is done: how a file is read, its labels, doubts, refusals. Nothing is written."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from db.queries import labels
 from db.queries.labelled import count_known
 from sortline.errors import ImportFileError
-from sortline.files.reading import Asked, opened
+from sortline.files.reading import NOTHING_ASKED, Asked, opened
 from sortline.files.rows import Row
 from sortline.files.survey import Survey, look_over
 from sortline.files.unpack import MOST_UNPACKED
@@ -106,7 +106,7 @@ class _Watched:
 def preview(
     session: Session | None,
     path: Path,
-    asked: Asked = Asked(),
+    asked: Asked = NOTHING_ASKED,
     source: str = "",
     fold: bool = False,
     on_progress: OnProgress = lambda _done, _total, _stage: None,

@@ -119,8 +119,8 @@ def _previewed(file: Path, found: "Preview") -> list[str]:
         lines.append(f"  the encoding is a guess; give it with --encoding {found.guess} if this reads right:")
         lines += [f"    {sample}" for sample in found.samples]
     lines.append(
-        f"{found.rows:,} rows: {found.examples:,} examples of {len(found.labels):,} labels, {found.unlabelled:,} without "
-        f"a label, {found.refused:,} refused"
+        f"{found.rows:,} rows: {found.examples:,} examples of {len(found.labels):,} labels, "
+        f"{found.unlabelled:,} without a label, {found.refused:,} refused"
     )
     if found.repeated:
         lines.append(f"  {found.repeated:,} of them repeat another row; the last one counts")

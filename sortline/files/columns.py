@@ -67,8 +67,8 @@ _KNOWN = frozenset((*TEXT_NAMES, *LABEL_NAMES, *ID_NAMES))
 def unique_names(names: Sequence[str]) -> list[str]:
     """Keys of a record: the names as they stand; of those that stand twice or are empty, each later one by position."""
     keys: list[str] = []
-    for position, name in enumerate(names, start=1):
-        name = name.strip().removeprefix("\ufeff")
+    for position, given in enumerate(names, start=1):
+        name = given.strip().removeprefix("\ufeff")
         keys.append(name if name and name not in keys else f"#{position} {name}".strip())
     return keys
 

@@ -1,8 +1,8 @@
 """Records of delimited text (RFC 4180 and what else is written), and which of them are in doubt.
 
 Quoting is one of four: **rfc4180** (a quote inside a quoted cell is written twice), **none** (a quote is a letter, as
-in the TSV of benchmarks), **backslash** (a quote inside is written \\", as Spark and MySQL do) and **undoubled** (quotes
-inside are written as they are).
+in the TSV of benchmarks), **backslash** (a quote inside has a backslash before it, as Spark and MySQL write) and
+**undoubled** (quotes inside are written as they are).
 
 A record that can't be read strictly is refused whole: where it ends is found by counting quotes, and as long as a
 later line may be its end, the lines up to there belong to it. So a piece of a text never becomes a record.

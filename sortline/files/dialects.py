@@ -61,7 +61,7 @@ def find_delimiter(lines: Lines) -> tuple[str, int]:
     Taken is the one by which most of the first thousand records have as many cells as the header; of those the one
     that gives a column name we know, then the one with most columns.
     """
-    sample = [line for line in islice(lines(), _SAMPLED)]
+    sample = list(islice(lines(), _SAMPLED))
     if sample and (told := _SEP.match(sample[0].removeprefix("\ufeff"))):
         return told[1], 1
     scores = {each: _score(sample, each) for each in DELIMITERS}
@@ -72,7 +72,7 @@ def find_delimiter(lines: Lines) -> tuple[str, int]:
 def _score(sample: list[str], delimiter: str) -> tuple[bool, float, int]:
     if not any(delimiter in line for line in sample[:_HEADER_WITHIN]):
         return False, 0.0, 0
-    records = [record for record in islice(Reader(iter(sample), Dialect(delimiter, strict=True)), _SAMPLED)]
+    records = list(islice(Reader(iter(sample), Dialect(delimiter, strict=True)), _SAMPLED))
     if not records or len(records[0].cells) < 2:
         return False, 0.0, 0
     names = sum(is_known_name(cell) for cell in records[0].cells)
@@ -85,22 +85,27 @@ def _score(sample: list[str], delimiter: str) -> tuple[bool, float, int]:
 def find_quoting(lines: Lines, delimiter: str, skip: int) -> Dialect:
     """How a whole file that holds quotes can be read best, by RFC 4180 where nothing speaks against it."""
     seen = _go_over(lines, Dialect(delimiter), skip)
+    if not seen.refused_lines and seen.quoted:
+        return Dialect(delimiter)
     if not seen.quoted and not seen.refused_lines:
         return Dialect(delimiter, "none")  # no cell begins with a quote: they are letters
-    if not seen.refused_lines and not seen.doubtful:
-        return Dialect(delimiter)
-    even = seen.uneven_lines * _FEW_UNEVEN <= seen.lines and seen.uneven_lines < seen.refused_lines + seen.doubtful
+    even = seen.uneven_lines * _FEW_UNEVEN <= seen.lines and seen.uneven_lines < seen.refused_lines
     # A tab is in hardly any text, so lines that all have the right number of cells are records.
     if delimiter == "\t" and even:
         return Dialect(delimiter, "none")
     if seen.refused_lines == seen.doubtful_lines and seen.well_quoted + seen.clear >= seen.doubtful:
         return Dialect(delimiter, trusted=True)
+    return Dialect(delimiter, _other_quoting(lines, delimiter, skip, seen))
+
+
+def _other_quoting(lines: Lines, delimiter: str, skip: int, seen: Seen) -> Quoting:
+    """Another quoting by which no line is refused."""
     if seen.backslashes and not _go_over(lines, Dialect(delimiter, "backslash"), skip).refused_lines:
-        return Dialect(delimiter, "backslash")
+        return "backslash"
     single = seen.refused_of_one_line and not seen.refused_of_several_lines and not seen.doubled
     if single and not _go_over(lines, Dialect(delimiter, "undoubled"), skip).refused_lines:
-        return Dialect(delimiter, "undoubled")
-    return Dialect(delimiter)
+        return "undoubled"
+    return "rfc4180"
 
 
 def _go_over(lines: Lines, dialect: Dialect, skip: int) -> Seen:

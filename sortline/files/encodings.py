@@ -107,7 +107,10 @@ def _check(path: Path, name: str, asked: str) -> None:
 
 
 def _advice(guess: Encoding) -> str:
-    return f"the file looks like {guess.name}, where it reads {_quoted(guess.samples)}; if that is right, give it as the encoding (--encoding {guess.name})"
+    return (
+        f"the file looks like {guess.name}, where it reads {_quoted(guess.samples)}; if that is right, give it as the "
+        f"encoding (--encoding {guess.name})"
+    )
 
 
 def refused_guess(path: Path, guess: Encoding) -> str:

@@ -1,4 +1,4 @@
-"""Cells of an exported CSV that a spreadsheet would take for formulas: protected when written, as they were when read."""
+"""Cells of an exported CSV that a spreadsheet would take for formulas: protected when written, read as they were."""
 
 # What a spreadsheet takes for the beginning of a formula (OWASP, "CSV Injection"), in full width too.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")

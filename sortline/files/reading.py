@@ -23,7 +23,7 @@ from sortline.files.rows import Row, checked, make_row
 from sortline.files.text_kinds import CALLED, find_text_kind
 from sortline.files.unpack import MOST_UNPACKED, Unpacked, unpacked
 
-__all__ = ["Asked", "Columns", "Reading", "Row", "opened"]
+__all__ = ["NOTHING_ASKED", "Asked", "Columns", "Reading", "Row", "opened"]
 
 _SAMPLES = 200
 _Item = TypeVar("_Item")
@@ -37,12 +37,15 @@ class Asked:
     ``kind``: one of `text_kinds.FORMATS`; ``sheet``: of a workbook.
     """
 
-    columns: Columns = Columns()
+    columns: Columns = field(default_factory=Columns)
     encoding: str = ""
     kind: str = ""
     delimiter: str = ""
     quoting: str = ""
     sheet: str = ""
+
+
+NOTHING_ASKED = Asked()
 
 
 @dataclass
@@ -55,7 +58,7 @@ class Reading:
 
     file: Unpacked
     kind: Kind
-    encoding: Encoding = Encoding("")
+    encoding: Encoding = field(default_factory=lambda: Encoding(""))
     dialect: Dialect | None = None
     keys: Sequence[str] = ()
     chosen: Chosen | None = None
@@ -181,7 +184,7 @@ class Reading:
 
 @contextmanager
 def opened(
-    path: Path, asked: Asked = Asked(), on_progress: OnProgress = lambda *_: None, most: int = MOST_UNPACKED
+    path: Path, asked: Asked = NOTHING_ASKED, on_progress: OnProgress = lambda *_: None, most: int = MOST_UNPACKED
 ) -> Iterator[Reading]:
     """A file, looked at.
 

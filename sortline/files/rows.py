@@ -5,7 +5,7 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +15,7 @@ from sortline.label_names import clean_label_name
 
 LONGEST_TEXT = 2**20  # bytes, as for documents on the queue
 LONGEST_ID = 200
+_EXACT = 1e15  # whole numbers up to here are exact in a double
 _LOST = re.compile("[\x00\ufffd\ud800-\udfff]")
 
 
@@ -34,8 +35,8 @@ class Row:
     meta: Any = None
 
 
-class _Refused(Exception):
-    """Why a row is none."""
+class RefusedRowError(Exception):
+    """Why a row is not taken."""
 
 
 def make_row(line: int, record: Mapping[str, Any], chosen: Chosen) -> Row:
@@ -46,7 +47,7 @@ def make_row(line: int, record: Mapping[str, Any], chosen: Chosen) -> Row:
         id_ = "" if chosen.id is None else as_name(record.get(chosen.id), chosen.id)
         source = "" if chosen.source is None else as_name(record.get(chosen.source), chosen.source)
         return checked(line, "\n".join(texts), label, id_, source, record.get(chosen.meta) if chosen.meta else None)
-    except _Refused as refused:
+    except RefusedRowError as refused:
         return Row(line, error=str(refused))
 
 
@@ -57,7 +58,7 @@ def checked(line: int, text: str, label: str, id_: str, source: str = "", meta: 
         label = _clean(label)
         for what, value in (("id", id_), ("source", source)):
             _check_name(what, value)
-    except _Refused as refused:
+    except RefusedRowError as refused:
         return Row(line, error=str(refused))
     return Row(line, text, label, id_.strip(), source=source.strip(), meta=meta)
 
@@ -66,60 +67,61 @@ def as_name(value: object, key: str) -> str:
     """A label's or an id's value as text: whole numbers without a fraction, lists of one as their one value.
 
     Raises:
-        _Refused: it is a structure, or several values.
+        RefusedRowError: it is a structure, or several values.
     """
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
     if isinstance(value, str):
         return value
-    if isinstance(value, bool):
-        return str(value)
-    if isinstance(value, float | Decimal):
-        return str(int(value)) if math.isfinite(value) and value == int(value) and abs(value) < 1e15 else str(value)
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, bytes | bytearray):
-        return _decoded(bytes(value), key)
+    if _is_missing(value):
+        return ""
+    if isinstance(value, bool | int | float | Decimal):
+        whole = not isinstance(value, bool) and value == int(value) and abs(value) < _EXACT
+        return str(int(value) if whole else value)
     if isinstance(value, list | tuple | set):
         return _single(list(value), key)
-    if isinstance(value, datetime | date):
-        return value.isoformat()
-    raise _Refused(f"{key} is a structure, neither text nor a number")
+    if isinstance(value, bytes | bytearray):
+        return _decoded(bytes(value), key)
+    if not isinstance(value, date):  # a moment is one too
+        raise RefusedRowError(f"{key} is a structure, neither text nor a number")
+    return value.isoformat()
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or (isinstance(value, float | Decimal) and not math.isfinite(value))
 
 
 def _single(values: Sequence[object], key: str) -> str:
     if len(values) > 1:
         shown = ", ".join(str(value)[:40] for value in values[:5])
-        raise _Refused(f"{key} holds {len(values)} values ({shown}); a document has one label here")
+        raise RefusedRowError(f"{key} holds {len(values)} values ({shown}); a document has one label here")
     return as_name(values[0], key) if values else ""
 
 
 def _text(value: object, key: str) -> str:
     if isinstance(value, str):
         return value
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        raise _Refused(f"has no {key}")
+    if _is_missing(value):
+        raise RefusedRowError(f"has no {key}")
     if isinstance(value, bytes | bytearray):
         return _decoded(bytes(value), key)
-    raise _Refused(f"{key} is no text")
+    raise RefusedRowError(f"{key} is no text")
 
 
 def _decoded(value: bytes, key: str) -> str:
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:
-        raise _Refused(f"{key} holds bytes that are not UTF-8") from None
+        raise RefusedRowError(f"{key} holds bytes that are not UTF-8") from None
 
 
 def _check_text(text: str) -> None:
     lost = _LOST.search(text)
     if lost:
-        raise _Refused(f"the text holds {_named(lost[0])}: a character was lost when the file was made")
+        raise RefusedRowError(f"the text holds {_named(lost[0])}: a character was lost when the file was made")
     size = len(text) if text.isascii() else len(text.encode())
     if size > LONGEST_TEXT:
-        raise _Refused(f"the text has {size:,} bytes, the limit is {LONGEST_TEXT:,}")
+        raise RefusedRowError(f"the text has {size:,} bytes, the limit is {LONGEST_TEXT:,}")
     if not text.strip():
-        raise _Refused("the text is empty")
+        raise RefusedRowError("the text is empty")
 
 
 def _clean(label: str) -> str:
@@ -128,16 +130,16 @@ def _clean(label: str) -> str:
     try:
         return clean_label_name(label)
     except InvalidInputError as error:
-        raise _Refused(str(error)) from None
+        raise RefusedRowError(str(error)) from None
 
 
 def _check_name(what: str, value: str) -> None:
     value = value.strip()
     if len(value) > LONGEST_ID:
-        raise _Refused(f"the {what} has {len(value):,} characters, the limit is {LONGEST_ID}")
+        raise RefusedRowError(f"the {what} has {len(value):,} characters, the limit is {LONGEST_ID}")
     for c in value:
         if unicodedata.category(c) in ("Cc", "Cs") or c == "\N{REPLACEMENT CHARACTER}":
-            raise _Refused(f"the {what} holds {_named(c)}")
+            raise RefusedRowError(f"the {what} holds {_named(c)}")
 
 
 def _named(c: str) -> str:

@@ -80,5 +80,5 @@ def _opened(path: Path) -> "CalamineWorkbook":
         raise ImportFileError(f"{path} is a workbook under a password; save it without one, or as CSV UTF-8") from None
     except (python_calamine.CalamineError, OSError, ValueError) as error:
         raise ImportFileError(
-            f"{path} looks like an Office document but is no workbook that can be read: {error}; save the sheet as CSV UTF-8"
+            f"{path} looks like an Office document and can't be read as a workbook ({error}); save it as CSV UTF-8"
         ) from None
