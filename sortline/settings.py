@@ -9,9 +9,9 @@ import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sortline.errors import ConfigurationError
@@ -166,7 +166,11 @@ class Settings(BaseSettings):
     # The web
     web_host: str = Field("127.0.0.1", description="Address the web listens on")
     web_port: int = Field(8080, gt=0, lt=65536, description="Port the web listens on")
-    web_url: str | None = Field(None, description="Address that people use; unset: http://WEB_HOST:WEB_PORT")
+    web_url: str | None = Field(
+        None,
+        description="Address that people use, with a path where a proxy puts the web under one "
+        "(https://example.org/sortline); unset: http://WEB_HOST:WEB_PORT",
+    )
     session_idle_h: float = Field(12.0, gt=0, description="Hours after which who does nothing has to sign in again")
     max_body_bytes: int = Field(16 * 2**20, gt=0, description="Largest HTTP request body")
     max_request_documents: int = Field(1000, gt=0, description="Most documents in one HTTP request")
@@ -175,11 +179,21 @@ class Settings(BaseSettings):
     flower_basic_auth: str | None = Field(None, description="user:password of Flower; unset: none asked")
     flower_basic_auth_file: Path | None = Field(None, description="A file that holds FLOWER_BASIC_AUTH")
 
+    @field_validator("web_url")
+    @classmethod
+    def _is_web_url(cls, given: str | None) -> str | None:
+        return check_web_url(given) if given else None
+
     @property
     def web_address(self) -> str:
         """Where people find the web, without a slash at its end."""
         host = "127.0.0.1" if self.web_host in ("0.0.0.0", "::") else self.web_host  # noqa: S104 - compared, not bound
-        return (self.web_url or f"http://{host}:{self.web_port}").rstrip("/")
+        return check_web_url(self.web_url) if self.web_url else f"http://{host}:{self.web_port}"
+
+    @property
+    def web_path(self) -> str:
+        """The path that all pages of the web lie under, as addresses have it (`/sortline`); empty: at the root."""
+        return urlsplit(self.web_address).path
 
     @property
     def embedded(self) -> bool:
@@ -255,6 +269,24 @@ class Settings(BaseSettings):
         return f"{self.prefix}:results"
 
 
+def check_web_url(given: str) -> str:
+    """The address of the web, in one spelling and without a slash at its end.
+
+    Raises:
+        ValueError: people can't use it, or links can't be made of it.
+    """
+    parts = urlsplit(given.strip())  # its own ValueErrors say what is wrong with a host in brackets
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("it must begin with https:// or http:// and a host, as https://example.org/sortline")
+    if parts.query or parts.fragment or "@" in parts.netloc:
+        raise ValueError("it must be a host and a path alone, as https://example.org/sortline")
+    _ = parts.port  # raises where it is no port
+    segments = [quote(unquote(each), safe="") for each in parts.path.split("/") if each]
+    if {".", ".."} & set(segments):
+        raise ValueError("its path must not hold . or .. as a part")
+    return parts._replace(path="".join(f"/{each}" for each in segments)).geturl()
+
+
 def _secret(path: Path | None) -> str | None:
     if path is None:
         return None
@@ -276,4 +308,4 @@ def get_settings() -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = "SORTLINE_" + "_".join(str(part) for part in first["loc"]).upper()
-        raise ConfigurationError(f"setting {name}: {first['msg']}") from None
+        raise ConfigurationError(f"setting {name}: {first['msg'].removeprefix('Value error, ')}") from None

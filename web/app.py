@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
+from starlette.routing import Route
 
 from db.session import get_engine
 from sortline import __version__, traces
@@ -13,6 +14,7 @@ from sortline.settings import Settings, get_settings
 from web.auth import Tokens
 from web.glance import Glance
 from web.limits import BodyLimit
+from web.links import UnderPath, check_web_path
 from web.metrics import Line
 from web.problems import add_problems
 from web.routes import (
@@ -57,6 +59,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,  # the stock page loads scripts from another host; ours is web/routes/pages.py
         redoc_url=None,
         redirect_slashes=False,  # ids may end in one
+        servers=[{"url": settings.web_path}] if settings.web_path else None,
+        root_path_in_servers=False,
         lifespan=lifespan,
     )
     app.state.settings = settings
@@ -68,11 +72,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.waiting = Waiting(settings)
     add_problems(app)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
+    own_paths = {app.openapi_url or ""}
     for routes in (
         reviews, documents, models, training, health, pages, people, model_pages, desk, document_pages, label_pages,
         dead_pages, import_pages, explanations, team, webhook_pages, incidents, accuracy,
     ):  # fmt: skip
         app.include_router(routes.router)
+        own_paths |= {route.path for route in routes.router.routes if isinstance(route, Route)}
+    check_web_path(settings, own_paths)
+    app.add_middleware(UnderPath, path=settings.web_path)  # the last is the outermost
     if traces.set_up(settings, "web"):
         traces.watch_web(app, app.state.queue.client, get_engine(settings.postgres_url))
     return app

@@ -2,12 +2,13 @@
 // and survive a lost connection, an ended session and a reload.
 
 import { explaining } from "./explain.js";
+import { link } from "./link.js";
 
 const IDLE_MS = 30_000; // who touches nothing for so long is not reading
 const RENEW_MS = 60_000;
 const LOOK_AGAIN_MS = 5_000;
 const user = document.querySelector('meta[name="user"]').content;
-const KEPT = `sortline.desk.${user}`;
+const KEPT = `sortline.desk.${link("/").pathname.slice(1)}${user}`; // a neighbour under another path keeps its own
 let csrf = document.querySelector('meta[name="csrf"]').content;
 
 const at = (id) => document.getElementById(id);
@@ -42,7 +43,7 @@ async function call(path, body) {
     options.headers["X-CSRF-Token"] = csrf;
     options.body = JSON.stringify(body);
   }
-  const answer = await fetch(`/desk/${path}`, { ...options, signal: AbortSignal.timeout(15_000) });
+  const answer = await fetch(link(`/desk/${path}`), { ...options, signal: AbortSignal.timeout(15_000) });
   if (!answer.ok) {
     const problem = await answer.json().catch(() => ({}));
     throw new Refused(answer.status, problem.detail || `the server answered ${answer.status}`);
@@ -472,8 +473,8 @@ at("session-dialog").querySelector("form").addEventListener("submit", async (eve
   wrong.hidden = true;
   try {
     if (password) {
-      const fields = new URLSearchParams({ name: at("session-name").value, password, next: "/desk/session" });
-      await fetch("/sign-in", { method: "POST", body: fields });
+      const fields = new URLSearchParams({ name: at("session-name").value, password, next: link("/desk/session").pathname });
+      await fetch(link("/sign-in"), { method: "POST", body: fields });
     }
     const who = await call("session");
     if (String(who.id) !== user) return location.reload(); // somebody else: what is kept here stays theirs

@@ -1,6 +1,8 @@
 // Keeps the page on the line fresh: asks for it again and puts what changed into the page that is there, so that
 // focus, selection, scrolling and what was opened stay. Without it the page loads itself again (noscript).
 
+import { link } from "./link.js";
+
 const EVERY_MS = 5_000;
 const main = document.querySelector("main");
 
@@ -21,7 +23,7 @@ function become(old, fresh) {
 
 async function look() {
   try {
-    const answer = await fetch("/", { signal: AbortSignal.timeout(15_000) });
+    const answer = await fetch(link("/"), { signal: AbortSignal.timeout(15_000) });
     const type = answer.headers.get("content-type") || "";
     if (!type.startsWith("text/html")) throw new Error(`the server answered ${answer.status}`);
     become(main, new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("main"));

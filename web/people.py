@@ -2,20 +2,23 @@
 
 import hashlib
 import hmac
-import ipaddress
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, NamedTuple
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from fastapi import Depends, HTTPException, Request, Response
 from starlette.datastructures import UploadFile
 
 from db.queries import people
 from db.session import session
+from web.links import link, root
+from web.origin import check_origin
 
 COOKIE = "__Host-sortline"
+# Browsers hold __Host- to the whole host; under a path the cookie is for that path alone, not for its neighbours.
+_PATH_COOKIE = "__Secure-sortline"
 _MOST_FORM_BYTES = 100_000
 
 Form = dict[str, str]
@@ -55,7 +58,7 @@ def signed_in(request: Request, seen: bool = True) -> Person | None:
     Args:
         seen: False for a page that loads itself again: nobody has to sit before it.
     """
-    token = request.cookies.get(COOKIE)
+    token = session_token(request)
     if not token:
         return None
     settings = request.app.state.settings
@@ -65,21 +68,26 @@ def signed_in(request: Request, seen: bool = True) -> Person | None:
     return None if user is None else Person(user.id, user.name, user.role, _csrf(token), bool(user.password_hash))
 
 
+def session_token(request: Request) -> str:
+    """The value of the session's cookie; empty where there is none."""
+    return request.cookies.get(_cookie_name(), "")
+
+
 def start_session(response: Response, token: str) -> None:
-    """Set the cookie of a session.
+    """Set the cookie of a session, for the path that all pages lie under.
 
     A cookie of this name is kept by browsers only where nobody can listen: over https, or on the machine itself.
     """
-    response.set_cookie(COOKIE, token, httponly=True, samesite="lax", secure=True, path="/")
+    response.set_cookie(_cookie_name(), token, httponly=True, samesite="lax", secure=True, path=root() or "/")
 
 
-def nobody_listens(request: Request) -> bool:
-    """Whether a browser will keep the cookie: the page came by https, or from the machine itself."""
-    host = request.url.hostname or ""
-    try:
-        return request.url.scheme == "https" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+def end_session(response: Response) -> None:
+    """Let the browser forget the cookie of a session."""
+    response.delete_cookie(_cookie_name(), path=root() or "/", secure=True, httponly=True)
+
+
+def _cookie_name() -> str:
+    return _PATH_COOKIE if root() else COOKIE
 
 
 def at_least(role: str) -> Callable[[Request], Person]:
@@ -89,8 +97,10 @@ def at_least(role: str) -> Callable[[Request], Person]:
         person = signed_in(request)
         if person is None:
             asked = f"?{request.url.query}" if request.url.query else ""
-            back = request.url.path + asked if request.method == "GET" else "/"  # a form's address is no page
-            raise HTTPException(303, "Sign in first.", {"Location": f"/sign-in?next={quote(back)}"})
+            back = request.scope["raw_path"].decode("latin-1") + asked
+            if request.method != "GET":  # a form's address is no page
+                back = link("/")
+            raise HTTPException(303, "Sign in first.", {"Location": link(f"/sign-in?next={quote(back)}")})
         if not person.may(role):
             raise HTTPException(403, f"This is for the role {role}; {person.name} has the role {person.role}.")
         return person
@@ -98,17 +108,9 @@ def at_least(role: str) -> Callable[[Request], Person]:
     return check
 
 
-def _from_our_page(request: Request) -> None:
-    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        raise HTTPException(403, "Forms of other sites are not taken.")
-    origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
-        raise HTTPException(403, "Forms of other sites are not taken.")
-
-
 async def _fields(request: Request) -> Form:
     """Fields of a posted form, which must come from a page of ours."""
-    _from_our_page(request)
+    check_origin(request)
     raw = await request.body()
     if len(raw) > _MOST_FORM_BYTES:
         raise HTTPException(413, "The form is too large.")
@@ -121,7 +123,7 @@ AnyForm = Annotated[Form, Depends(_fields)]
 
 def _checked(request: Request, fields: AnyForm) -> Form:
     """Fields of a form that carries its session's token."""
-    token = request.cookies.get(COOKIE, "")
+    token = session_token(request)
     given = fields.get("csrf", "")
     if not hmac.compare_digest(given.encode(), _csrf(token).encode()):
         raise HTTPException(403, "The form is not of this session; load the page again.")
@@ -130,7 +132,7 @@ def _checked(request: Request, fields: AnyForm) -> Form:
 
 def _scripted(request: Request) -> Person:
     """Who is signed in, asked for by a script of one of our pages; it answers 401 where nobody is."""
-    _from_our_page(request)
+    check_origin(request)
     person = signed_in(request)
     if person is None:
         raise HTTPException(401, "You are not signed in any more.", {"WWW-Authenticate": "Cookie"})
@@ -143,7 +145,7 @@ def _scripted(request: Request) -> Person:
 
 async def _upload(request: Request) -> AsyncIterator[Upload]:
     """A form with a file, which must come from a page of ours and carry its session's token."""
-    _from_our_page(request)
+    check_origin(request)
     async with request.form(max_files=1, max_fields=20, max_part_size=10_000) as posted:
         fields = {name: value for name, value in posted.items() if isinstance(value, str)}
         file = posted.get("file")
@@ -162,11 +164,14 @@ Admin = Annotated[Person, Depends(at_least("admin"))]
 
 
 def own_path(path: str) -> str:
-    """Where to go after signing in: a path of ours, whatever is asked for."""
-    parts = urlsplit(path)
-    if parts.scheme or parts.netloc or not path.startswith("/") or path.startswith(("//", "/\\")):
-        return "/"
-    return path
+    """Where to go after signing in: a page of ours, whatever is asked for."""
+    try:
+        parts = urlsplit(path)
+    except ValueError:
+        return link("/")
+    steps = unquote(parts.path).replace("\\", "/").split("/")
+    elsewhere = parts.scheme or parts.netloc or path.startswith("/\\") or ".." in steps
+    return path if parts.path and not elsewhere and f"{parts.path}/".startswith(link("/")) else link("/")
 
 
 def _csrf(token: str) -> str:

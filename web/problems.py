@@ -28,6 +28,7 @@ from sortline.errors import (
     TrainingError,
     TransientError,
 )
+from web.links import route_path
 from web.render import page
 from worker import disk
 
@@ -87,7 +88,7 @@ def _sortline(request: Request, error: Exception) -> Response:
 
 def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    if "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/v1/"):
+    if "text/html" in request.headers.get("accept", "") and not route_path(request).startswith("/v1/"):
         title = HTTPStatus(error.status_code).phrase
         answer = page("problem.html", error.status_code, title=title, detail=error.detail)
         answer.headers.update(error.headers or {})

@@ -7,6 +7,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 from markupsafe import Markup
 
+from web.links import root
 from web.people import Person
 
 FOLDER = Path(__file__).resolve().parent
@@ -29,7 +30,7 @@ _TEMPLATES = Environment(
 def page(
     name: str, status: int = 200, person: Person | None = None, script: bool = False, **values: Any
 ) -> HTMLResponse:
-    """A page of a template.
+    """A page of a template, in which ``root`` stands before the path of each link to a page of ours.
 
     Args:
         script: whether a script of ours belongs to it.
@@ -39,6 +40,5 @@ def page(
     if person is not None:
         csrf = Markup('<input type="hidden" name="csrf" value="{}">').format(person.csrf)
         values |= {"person": person, "csrf": csrf, "leads": person.may("lead"), "admin": person.may("admin")}
-    return HTMLResponse(
-        _TEMPLATES.get_template(name).render(**values), status, headers=_SCRIPT_HEADERS if script else HEADERS
-    )
+    html = _TEMPLATES.get_template(name).render(root=root(), **values)
+    return HTMLResponse(html, status, headers=_SCRIPT_HEADERS if script else HEADERS)

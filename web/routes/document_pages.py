@@ -24,6 +24,7 @@ from web.document_timeline import DECISIONS_WHY, is_hidden, timeline, why
 from web.download import Download
 from web.export import export
 from web.export_formats import FORMATS
+from web.links import link
 from web.people import Lead, Person, PostedForm, Reviewer
 from web.render import page
 from web.visible import visible
@@ -57,7 +58,7 @@ def find_by_name(request: Request, _person: Reviewer, source: str = "", id: str 
     if found is None:
         said = f": it is a dead letter, {dead.decision}" if dead else ", or it waits to be classified"
         raise HTTPException(404, f"There is no such document{said}.")
-    return RedirectResponse(f"/documents/{found}", 303)
+    return RedirectResponse(link(f"/documents/{found}"), 303)
 
 
 @router.post("/export")
@@ -88,7 +89,7 @@ def look(request: Request, person: Lead, form: PostedForm) -> Response:
             opened.commit()
     except (ConflictError, InvalidInputError) as error:
         return _found(request, person, asked, str(error))
-    return RedirectResponse(f"/documents/bulk/{bulk.id}", 303)
+    return RedirectResponse(link(f"/documents/bulk/{bulk.id}"), 303)
 
 
 @router.get("/bulk")
@@ -116,7 +117,7 @@ def decide(request: Request, person: Lead, _form: PostedForm, id: BulkId) -> Res
             opened.commit()
     except (ConflictError, InvalidInputError) as error:
         return _bulk(request, person, id, str(error))
-    return RedirectResponse(f"/documents/bulk/{id}", 303)
+    return RedirectResponse(link(f"/documents/bulk/{id}"), 303)
 
 
 @router.post("/bulk/{id}/undo")
@@ -129,7 +130,7 @@ def undo(request: Request, person: Lead, _form: PostedForm, id: BulkId) -> Respo
             opened.commit()
     except (ConflictError, InvalidInputError) as error:
         return _bulk(request, person, id, str(error))
-    return RedirectResponse(f"/documents/bulk/{id}", 303)
+    return RedirectResponse(link(f"/documents/bulk/{id}"), 303)
 
 
 @router.get("/{id}")
@@ -160,7 +161,7 @@ def flag(request: Request, person: Lead, form: PostedForm, id: Id) -> RedirectRe
         queue_items.flag(opened, id, f"{person.name}: {note}" if note else f"flagged by {person.name}")
         opened.add(AuditEvent(actor=person.actor, action="document flagged", subject=f"document:{id}", detail={}))
         opened.commit()
-    return RedirectResponse(f"/documents/{id}", 303)
+    return RedirectResponse(link(f"/documents/{id}"), 303)
 
 
 def _found(request: Request, person: Person, given: dict[str, str], wrong: str = "") -> HTMLResponse:

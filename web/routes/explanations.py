@@ -13,6 +13,7 @@ from db.queries.queue_items import Leased
 from db.session import session
 from sortline.errors import ConflictError, NotFoundError
 from web.explained import label_words, parts, tell_worker, told
+from web.links import link
 from web.people import Person, PostedForm, Reviewer, Scripted
 from web.render import page
 
@@ -92,7 +93,7 @@ def explain_label(request: Request, _person: Reviewer, _form: PostedForm, id: La
         explanations.ask_sample(opened, version.id, id, _SAMPLE, _LOST_S)
         opened.commit()
     tell_worker(settings, "worker.explain_waiting")
-    return RedirectResponse(f"/labels/{id}/words", 303)
+    return RedirectResponse(link(f"/labels/{id}/words"), 303)
 
 
 def _leased(opened: Session, person: Person, wanted: Wanted) -> Leased:

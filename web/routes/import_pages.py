@@ -14,6 +14,7 @@ from db.models import AuditEvent, ImportFile
 from db.queries import import_files
 from db.session import session
 from sortline.errors import ImportFileError, InvalidInputError, NotFoundError
+from web.links import link
 from web.people import Form, Lead, Person, PostedFile, PostedForm
 from web.render import page
 from web.visible import visible
@@ -60,7 +61,7 @@ def leave(request: Request, person: Lead, form: PostedForm) -> RedirectResponse:
     with session(request.app.state.settings.postgres_url) as opened:
         import_files.leave(opened, form.get("token", ""), person.id)
         opened.commit()
-    return RedirectResponse("/import", 303)
+    return RedirectResponse(link("/import"), 303)
 
 
 @router.post("/confirm")

@@ -10,6 +10,7 @@ from db.queries import model_versions, shadows, training_runs
 from db.session import session
 from sortline.errors import ConflictError, InvalidInputError, NotFoundError, ServerUnreachableError
 from trainer import trigger
+from web.links import link
 from web.people import Lead, Person, PostedForm, Reviewer
 from web.render import page
 from web.shadow_plot import plot
@@ -75,7 +76,7 @@ def start_shadow(request: Request, person: Lead, form: PostedForm, id: Id) -> Re
         raise HTTPException(422, "The share is a number of percent.") from None
     except (ConflictError, NotFoundError, InvalidInputError) as error:
         return _versions(request, person, wrong=str(error))
-    return RedirectResponse(f"/model-versions/{id}/shadow", 303)
+    return RedirectResponse(link(f"/model-versions/{id}/shadow"), 303)
 
 
 @router.post("/model-versions/shadow/end")
@@ -84,7 +85,7 @@ def end_shadow(request: Request, person: Lead, _form: PostedForm) -> Response:
     with session(request.app.state.settings.postgres_url) as opened:
         version_id = shadows.stop(opened, person.actor, f"ended by {person.name}")
         opened.commit()
-    return RedirectResponse(f"/model-versions/{version_id}/shadow" if version_id else "/model-versions", 303)
+    return RedirectResponse(link(f"/model-versions/{version_id}/shadow" if version_id else "/model-versions"), 303)
 
 
 @router.get("/model-versions/{id}/shadow")
@@ -109,7 +110,7 @@ def train(request: Request, person: Lead, _form: PostedForm) -> Response:
             run = trigger.request(opened, settings, f"{person.name}, in the web", actor=person.actor)
     except (ConflictError, ServerUnreachableError) as error:
         return _versions(request, person, wrong=str(error))
-    return RedirectResponse(f"/training-runs/{run.id}", 303)
+    return RedirectResponse(link(f"/training-runs/{run.id}"), 303)
 
 
 @router.get("/training-runs/{id}")
@@ -130,7 +131,7 @@ def cancel(request: Request, person: Lead, _form: PostedForm, id: Id) -> Respons
             opened.commit()
     except ConflictError as error:
         return _versions(request, person, wrong=str(error))
-    return RedirectResponse(f"/training-runs/{id}", 303)
+    return RedirectResponse(link(f"/training-runs/{id}"), 303)
 
 
 @router.get("/model-versions/{id}/report")

@@ -14,8 +14,9 @@ from worker.alarms import said_time
 
 log = logging.getLogger(__name__)
 router = APIRouter(include_in_schema=False)
-_STYLE, _DESK, _EXPLAIN, _LINE = (
-    (FOLDER / name).read_text(encoding="utf-8") for name in ("sortline.css", "desk.js", "explain.js", "line.js")
+_STYLE, _DESK, _EXPLAIN, _LINE, _LINK = (
+    (FOLDER / name).read_text(encoding="utf-8")
+    for name in ("sortline.css", "desk.js", "explain.js", "line.js", "link.js")
 )
 # In the picture of the line: where an alarm belongs.
 _TROUBLED = {
@@ -75,6 +76,12 @@ def line_script() -> Response:
 def explain_script() -> Response:
     """The part of the desk's script that shows why."""
     return _script(_EXPLAIN)
+
+
+@router.get("/link.js")
+def link_script() -> Response:
+    """The part of all scripts that knows where our pages lie."""
+    return _script(_LINK)
 
 
 def _script(text: str) -> Response:

@@ -8,8 +8,19 @@ from db.models import User
 from db.queries import people
 from db.session import session
 from sortline.errors import InvalidInputError, NotFoundError
+from web.links import link
+from web.origin import nobody_listens
 from web.passwords import LEAST, hash_password, is_right
-from web.people import COOKIE, AnyForm, Person, PostedForm, Reviewer, nobody_listens, own_path, start_session
+from web.people import (
+    AnyForm,
+    Person,
+    PostedForm,
+    Reviewer,
+    end_session,
+    own_path,
+    session_token,
+    start_session,
+)
 from web.render import page
 from web.team import own_figures
 
@@ -53,23 +64,23 @@ def sign_in(request: Request, form: AnyForm) -> Response:
 def sign_in_by_link(request: Request, token: str) -> Response:
     """Signs in whose link it is, once."""
     if not nobody_listens(request):
-        return _form(403, "/", _OPEN)
+        return _form(403, link("/"), _OPEN)
     with session(request.app.state.settings.postgres_url) as opened:
         user = people.use_link(opened, token)
         opened.commit()
     if user is None or user.disabled_at is not None:
-        return _form(401, "/", _USED)
-    return _start(request, user, "/" if user.password_hash else "/account")
+        return _form(401, link("/"), _USED)
+    return _start(request, user, link("/" if user.password_hash else "/account"))
 
 
 @router.post("/sign-out")
 def sign_out(request: Request, _form: PostedForm) -> Response:
     """Ends the session."""
     with session(request.app.state.settings.postgres_url) as opened:
-        people.sign_out(opened, request.cookies.get(COOKIE, ""))
+        people.sign_out(opened, session_token(request))
         opened.commit()
-    response = RedirectResponse("/", 303)
-    response.delete_cookie(COOKIE, path="/", secure=True, httponly=True)
+    response = RedirectResponse(link("/"), 303)
+    end_session(response)
     return response
 
 
@@ -97,7 +108,7 @@ def set_password(request: Request, person: Reviewer, form: PostedForm) -> HTMLRe
     except InvalidInputError as error:
         return _account(request, person, 422, wrong=str(error))
     with session(request.app.state.settings.postgres_url) as opened:
-        keep = people.hashed(request.cookies.get(COOKIE, ""))
+        keep = people.hashed(session_token(request))
         people.set_password_hash(opened, person.id, made, f"user:{person.name}", keep)
         opened.commit()
     said = "Your password is set. Wherever else you were signed in, you are not any more."

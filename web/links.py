@@ -1,0 +1,86 @@
+"""Links to our own pages: all of them lie under the path of SORTLINE_WEB_URL, which a proxy may strip or keep.
+
+Templates write ``{{ root }}/desk``, Python ``link("/desk")``, scripts ``link("/desk")`` of link.js. A link is made of
+the setting alone; what a request says of its host or its path never decides where a link leads.
+"""
+
+from contextvars import ContextVar
+from urllib.parse import quote, unquote
+
+from fastapi import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from sortline.errors import ConfigurationError
+from sortline.settings import Settings
+
+_root: ContextVar[str] = ContextVar("root", default="")
+
+
+def root() -> str:
+    """The path that all our pages lie under: ``/sortline``, or nothing where they lie at the root of their host."""
+    return _root.get()
+
+
+def link(path: str) -> str:
+    """The address of one of our pages; the path begins with a slash, as its route does."""
+    return root() + path
+
+
+def route_path(request: Request) -> str:
+    """The path of a request as the routes know it: without what stands before all of them."""
+    path: str = request.scope["path"]
+    return path.removeprefix(request.scope.get("root_path", ""))
+
+
+class UnderPath:
+    """Serves the application under a path, whether the proxy before it strips that path or keeps it.
+
+    Requests without the path are served too: to a proxy that strips it all look like that, and probes and
+    Prometheus come to the process itself.
+    """
+
+    def __init__(self, app: ASGIApp, path: str) -> None:
+        self.app = app
+        self.path = path
+        self._segments = [unquote(each) for each in path.split("/")[1:]]
+        self._decoded = "".join(f"/{each}" for each in self._segments)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and self.path:
+            scope = self._whole(scope)
+        before = _root.set(self.path)
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            _root.reset(before)
+
+    def _whole(self, scope: Scope) -> Scope:
+        """The scope of the same request with the path before its route, once, as ASGI has it."""
+        raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
+        segments = raw.split(b"/")[1:]
+        many = len(self._segments)
+        if [unquote(each.decode("latin-1")) for each in segments[:many]] == self._segments:
+            raw = b"/" + b"/".join(segments[many:])
+        return {
+            **scope,
+            "root_path": self._decoded,
+            "path": self._decoded + unquote(raw.decode("latin-1")),
+            "raw_path": self.path.encode() + raw,
+        }
+
+
+def check_web_path(settings: Settings, routes: set[str]) -> None:
+    """See that requests with the path of SORTLINE_WEB_URL can be told from those without it.
+
+    Args:
+        routes: the paths of all routes.
+
+    Raises:
+        ConfigurationError: a route of ours begins like it.
+    """
+    first = settings.web_path.split("/")[1:2]
+    if first and first[0] in {each.split("/")[1] for each in routes}:
+        raise ConfigurationError(
+            f"SORTLINE_WEB_URL leads to /{first[0]}, which is a page of Sortline itself: "
+            "put the web under another path, as /sortline"
+        )

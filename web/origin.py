@@ -1,0 +1,76 @@
+"""Where a browser got a page from: whether a form is of a page of ours, and whether others could read along.
+
+A proxy that names neither the host nor the scheme of its visitors (nginx does neither by itself) leaves both to be
+told by SORTLINE_WEB_URL.
+"""
+
+import ipaddress
+from urllib.parse import SplitResult, urlsplit
+
+from fastapi import HTTPException, Request
+
+from sortline.settings import Settings
+
+_PORTS = {"http": 80, "https": 443}
+
+
+def check_origin(request: Request) -> None:
+    """See that a form, or what a script asks, comes from a page of ours.
+
+    Raises:
+        HTTPException: 403, it comes from another site.
+    """
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        raise HTTPException(403, "Forms of other sites are not taken.")
+    given = request.headers.get("origin")
+    if given is None:
+        return
+    origin = _split(given)
+    here = _split(f"{origin.scheme}://{request.headers.get('host', '')}")
+    if _place(origin) not in (_place(here), _place(_split(request.app.state.settings.web_address))):
+        raise HTTPException(
+            403,
+            f"Forms of other sites are not taken, and this one came from {given[:200]}. "
+            "If that is Sortline's own address, its operator has to set SORTLINE_WEB_URL to it.",
+        )
+
+
+def nobody_listens(request: Request) -> bool:
+    """Whether a browser will keep the cookie: the page came by https, or from the machine itself."""
+    origin = _split(request.headers.get("origin", ""))
+    if origin.hostname:  # the browser's own word, sent with each form
+        return origin.scheme == "https" or _is_this_machine(origin.hostname)
+    if request.url.scheme == "https" or _is_this_machine(request.url.hostname or ""):
+        return True
+    told_http = request.headers.get("x-forwarded-proto", "").strip().lower() == "http"
+    return not told_http and _is_told_https(request)
+
+
+def _is_told_https(request: Request) -> bool:
+    """Whether the host is that of SORTLINE_WEB_URL, which says https: a proxy ends TLS there without a word of it."""
+    settings: Settings = request.app.state.settings
+    own = _split(settings.web_address)
+    asked = _split(f"https://{request.headers.get('host', '')}")
+    return own.scheme == "https" and asked.hostname == own.hostname and asked.port in (None, own.port)
+
+
+def _place(parts: SplitResult) -> tuple[str, str | None, int | None]:
+    try:
+        port = parts.port
+    except ValueError:
+        return parts.scheme, None, None
+    return parts.scheme, parts.hostname, port or _PORTS.get(parts.scheme)
+
+
+def _split(address: str) -> SplitResult:
+    try:
+        return urlsplit(address)
+    except ValueError:  # a bracket without its other half
+        return urlsplit("")
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
