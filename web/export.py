@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -50,6 +51,11 @@ class _Export:
         self.note("exported")
 
 
+def what_leaves(filters: Filters, asked: Mapping[str, str]) -> Filters:
+    """The filters of a file: older texts that people decided belong to it, unless the newest alone are asked for."""
+    return filters if asked.get("texts") else replace(filters, decided_texts=True)
+
+
 def export(
     session: Session,
     filters: Filters,
@@ -73,6 +79,7 @@ def export(
         ConfigurationError: what writes the format is not installed; nothing is noted.
         TransientError: the database broke off; raised while the pieces are read.
     """
+    filters = what_leaves(filters, asked)
     document_search.count(session, filters, 0)  # names that are unknown are refused before anything is noted
     made = _Export(session, kind, asked, actor)
     pieces = FORMATS[kind].write(made.counted(document_search.every(session, filters), on_document))

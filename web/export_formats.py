@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 
 from db.queries.document_search import Found
 from sortline.errors import ConfigurationError
+from sortline.files.protection import protected
 
-# What a spreadsheet takes for the beginning of a formula (OWASP, "CSV Injection"), in full width too.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _PIECE = 2**16  # bytes
 _GROUP_ROWS, _GROUP_CHARS = 10_000, 2**24  # of a Parquet row group
 
@@ -90,11 +89,10 @@ def _csv_lines(rows: Iterable[Found]) -> Iterator[bytes]:
 
 
 def _cell(value: object) -> object:
-    """A cell that no spreadsheet takes for a formula; numbers stay as they are."""
+    """A cell that no spreadsheet takes for a formula, from which an import gets back what it was; numbers stay."""
     if value is None or isinstance(value, int | float):
         return value
-    said = _text(value)
-    return f"'{said}" if said.startswith(FORMULA_STARTS) else said
+    return protected(_text(value))
 
 
 def _text(value: object) -> str:

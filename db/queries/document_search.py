@@ -3,7 +3,8 @@
 Words that the filters and the rows stand on:
 
 - Of a document (source and external id) that was sent with several texts, the **newest text** is found, the one with
-  the greatest entry_id, as `document_state` tells it; ``all_texts`` finds the others too.
+  the greatest entry_id, as `document_state` tells it; ``all_texts`` finds the others too, ``decided_texts`` those of
+  them that people decided.
 - The **newest prediction** is the last one made that is no shadow: live or rescore. Imported documents have none.
 - The **standing decision** is the newest confirm, correct or none_fits that no later row supersedes, as an undo does;
   skips decide nothing. Where several people decided, it is the last one's, whatever the majority says.
@@ -115,6 +116,7 @@ class Filters:
     reviewer: str | None = None
     reason: str | None = None
     all_texts: bool = False
+    decided_texts: bool = False
     blind: bool = False
 
 
@@ -290,7 +292,8 @@ def _conditions(session: Session, filters: Filters) -> tuple[list[str], dict[str
         found.append("NOT " + _WAITS.format(conditions="i.reason = ANY(:blind)"))
         given["blind"] = list(BLIND)
     if not filters.all_texts:
-        found.append(_NEWEST_TEXT)
+        kept = f" OR {_DECIDED.format(conditions='true')}" if filters.decided_texts else ""
+        found.append(f"({_NEWEST_TEXT}{kept})")
     return found, given
 
 

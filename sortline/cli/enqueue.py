@@ -7,8 +7,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 
 import click
@@ -16,6 +14,7 @@ import click
 from sortline.cli.file_options import file_options
 from sortline.cli.progress import counting
 from sortline.client import Client, Document
+from sortline.document_rows import document_of
 from sortline.errors import ImportFileError, InvalidDocumentError
 from sortline.files.encodings import refused_guess
 from sortline.files.reading import Asked, Row, opened
@@ -63,9 +62,7 @@ def _send(
     sent = bad = 0
     for row in rows:
         try:
-            if row.error:
-                raise InvalidDocumentError(row.error)
-            waiting.append(_document(row, source))
+            waiting.append(document_of(row, source))
         except InvalidDocumentError as error:
             bad += 1
             if bad <= _SHOWN:
@@ -78,18 +75,6 @@ def _send(
     if bad > _SHOWN:
         click.echo(f"{name}: and {bad - _SHOWN:,} more refused rows", err=True)
     return sent + client.send(waiting, lane), bad
-
-
-def _document(row: Row, source: str) -> Document:
-    meta = row.meta or None
-    if isinstance(meta, str):
-        try:
-            meta = json.loads(meta)
-        except (ValueError, RecursionError) as error:
-            raise InvalidDocumentError(f"meta is not JSON: {error}") from None
-    document = Document(row.id or sha256(row.text.encode()).hexdigest()[:32], row.text, row.source or source, meta)
-    document.fields()
-    return document
 
 
 @contextmanager
@@ -106,5 +91,5 @@ def _rows(file: Path, asked: Asked) -> Iterator[Iterable[Row]]:
             kept = Path(folder) / "standard input"
             with kept.open("wb") as target:
                 shutil.copyfileobj(sys.stdin.buffer, target)
-            with _rows(kept, replace(asked)) as rows:
+            with _rows(kept, asked) as rows:
                 yield rows

@@ -18,7 +18,7 @@ from sortline.errors import ConfigurationError, InvalidInputError
 from sortline.settings import get_settings
 from trainer.work import whole_file
 from web.document_filters import DECISION_REASONS, parse_filters
-from web.export import export
+from web.export import export, what_leaves
 from web.export_formats import FORMATS
 
 _TELL_EVERY = 500
@@ -37,7 +37,10 @@ _FILTERS: dict[str, tuple[str, Any]] = {
     "decided": ("Label that a person decided.", click.STRING),
     "reviewer": ("Who decided.", click.STRING),
     "reason": ("Why it waits, or was decided.", click.Choice(DECISION_REASONS)),
-    "texts": ("The newest text of each document, or all.", click.Choice(("newest", "all"))),
+    "texts": (
+        "The newest text of each document, or all. [default: the newest, and those decided]",
+        click.Choice(("newest", "all")),
+    ),
 }
 
 
@@ -59,7 +62,7 @@ def command(file: Path, kind: str | None, as_json: bool, **asked: str | None) ->
     """
     given = {name: value for name, value in asked.items() if value}
     try:
-        filters = parse_filters(given)
+        filters = what_leaves(parse_filters(given), given)
     except InvalidInputError as error:
         raise click.UsageError(str(error)) from None
     kind = kind or _kind_of(file)

@@ -15,6 +15,7 @@ LABEL_NAMES = ("label", "category", "class", "intent", "target", "tag", "label t
 _NAMES_OF_CODES = ("label text", "label name")
 ID_NAMES = ("id", "external id", "document id", "doc id")
 SOURCE_NAMES = ("source",)
+NO_IDS = "none"  # what is said where a column named id holds no ids of documents
 META_NAMES = ("meta", "metadata")
 _SEPARATORS = re.compile(r"[\s_.-]+")
 _CODE = re.compile(r"[+-]?\d+(?:\.0+)?")
@@ -24,7 +25,7 @@ _CODE = re.compile(r"[+-]?\d+(?:\.0+)?")
 class Columns:
     """Names of the columns, or their numbers from 1 where the file has no header; empty: found by name.
 
-    A name that stands twice, or any other, may be given by its position: `#4`.
+    A name that stands twice, or any other, may be given by its position: `#4`. The id may be `none`.
     """
 
     text: tuple[str, ...] = ()
@@ -92,7 +93,7 @@ def choose(keys: Sequence[str], columns: Columns, samples: Sequence[Mapping[str,
         texts = (found,)
         why.append(f"text: {found} (by its name)")
     label = _named(columns.label, keys) if columns.label else _label(keys, samples, why)
-    id_ = _named(columns.id, keys) if columns.id else _found(ID_NAMES, keys, "id")
+    id_ = _id(columns.id, keys)
     if id_ is not None and not columns.id:
         why.append(f"id: {id_} (by its name)")
     twice = sorted({name for _, name in _positions(keys) if name})
@@ -101,6 +102,12 @@ def choose(keys: Sequence[str], columns: Columns, samples: Sequence[Mapping[str,
             f"more than one column is named {', '.join(twice)}; the first is meant unless one is given as #number"
         )
     return Chosen(texts, label, id_, _first(SOURCE_NAMES, keys), _first(META_NAMES, keys), tuple(why))
+
+
+def _id(asked: str, keys: Sequence[str]) -> str | None:
+    if asked == NO_IDS and NO_IDS not in map(folded, keys):
+        return None
+    return _named(asked, keys) if asked else _found(ID_NAMES, keys, "id")
 
 
 def _label(keys: Sequence[str], samples: Sequence[Mapping[str, object]], why: list[str]) -> str | None:

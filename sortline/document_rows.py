@@ -1,0 +1,33 @@
+"""Documents of a file's rows."""
+
+import json
+from hashlib import sha256
+
+from sortline.errors import InvalidDocumentError
+from sortline.files.rows import Row
+from worker.queue import Document
+
+_ID_LENGTH = 32  # hexadecimal digits of the text's sha256 that stand for a missing id
+
+
+def document_of(row: Row, source: str) -> Document:
+    """The document to classify that a row holds; the same row again is the same document.
+
+    Args:
+        source: of rows that name none.
+
+    Raises:
+        InvalidDocumentError: the row was refused, or breaks a limit of the queue.
+    """
+    if row.error:
+        raise InvalidDocumentError(row.error)
+    meta = row.meta or None
+    if isinstance(meta, str):
+        try:
+            meta = json.loads(meta)
+        except (ValueError, RecursionError) as error:
+            raise InvalidDocumentError(f"meta is not JSON: {error}") from None
+    id_ = row.id or sha256(row.text.encode()).hexdigest()[:_ID_LENGTH]
+    document = Document(id_, row.text, row.source or source, meta)
+    document.fields()
+    return document
