@@ -38,7 +38,7 @@ _FILTERS: dict[str, tuple[str, Any]] = {
     "reviewer": ("Who decided.", click.STRING),
     "reason": ("Why it waits, or was decided.", click.Choice(DECISION_REASONS)),
     "texts": (
-        "The newest text of each document, or all. [default: the newest, and those decided]",
+        "Of each document the newest text, or all. [default: the newest and the decided]",
         click.Choice(("newest", "all")),
     ),
 }

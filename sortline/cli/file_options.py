@@ -16,7 +16,7 @@ _OPTIONS = (
     click.option("--format", "kind", type=click.Choice(FORMATS), help="By default told by the file's bytes."),
     click.option("--text-column", "texts", multiple=True, help="Text column; several are joined."),
     click.option("--label-column", "label", default="", help="Label column."),
-    click.option("--id-column", "id_", default="", help="Column of ids, or none; rows without an id get a hash of their text."),
+    click.option("--id-column", "id_", default="", help="Column of ids, or none: a hash of the text."),
     click.option("--no-header", is_flag=True, help="The file has no header; columns are named 1, 2, 3, ..."),
     click.option("--encoding", default="", help="By default its mark, UTF-8 or UTF-16; others have to be named."),
     click.option("--delimiter", default="", help="comma, semicolon, tab, pipe, or any one character."),

@@ -107,11 +107,16 @@ def test_ids_of_the_file_tell_equal_texts_apart(session: Session, import_lines: 
     assert [tuple(row) for row in found] == [("crm", "1"), ("crm", "2")]
 
 
-def test_hostile_texts_are_stored_repaired(session: Session, import_lines: Import) -> None:
-    import_lines(['{"text":"a\\u0000b \\ud83d c","label":"card"}', '{"text":"plain","label":"card"}'], "a.jsonl")
+def test_texts_that_lost_a_character_are_refused_and_none_is_stored_with_a_replacement(
+    session: Session, import_lines: Import
+) -> None:
+    lost = ["a\\u0000b", "a \\ud83d c", "caf\\ufffd"]
 
-    found = {document.text: document.repaired for document in session.scalars(select(Document))}
-    assert found == {"a\N{REPLACEMENT CHARACTER}b \N{REPLACEMENT CHARACTER} c": True, "plain": False}
+    report = import_lines([*(f'{{"text":"{text}","label":"card"}}' for text in lost), '{"text":"plain","label":"card"}'], "a.jsonl")
+
+    assert [line for line, _ in report.bad] == [1, 2, 3]
+    assert all("a character was lost when the file was made" in reason for _, reason in report.bad)
+    assert session.scalars(select(Document.text)).all() == ["plain"]
 
 
 def test_strict_refuses_the_whole_file(session: Session, import_lines: Import) -> None:

@@ -96,15 +96,9 @@ def classify(request: Request, person: Lead, form: PostedForm) -> HTMLResponse:
                 sent, refused = _enqueue(request, reading, _source(form) or "import")
             # Sent twice, documents are the same: so the file goes when they are on the queue.
             import_files.leave(opened, form.get("token", ""), person.id)
-            detail = {
-                "file": file.name,
-                "sha256": sha256(file.content).hexdigest(),
-                "sent": sent,
-                "refused": len(refused),
-            }
-            opened.add(
-                AuditEvent(actor=person.actor, action="file sent to be classified", subject="import", detail=detail)
-            )
+            digest = sha256(file.content).hexdigest()
+            detail = {"file": file.name, "sha256": digest, "sent": sent, "refused": len(refused)}
+            opened.add(AuditEvent(actor=person.actor, action="classified a file", subject="import", detail=detail))
             opened.commit()
     except (ImportFileError, InvalidInputError, NotFoundError) as error:
         return _form(request, person, str(error))
