@@ -1,5 +1,6 @@
 """Labelled files become documents with reviews by `import`."""
 
+import gzip
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -9,11 +10,13 @@ import pytest
 from labelled_lines import labelled_lines
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
+from workbooks import workbook
 
 from db.models import Document, DocumentSplit, Label, Review, User
 from db.queries.labelled import labelled_documents
 from db.session import session as open_session
 from sortline.errors import ImportFileError
+from sortline.files.reading import Asked
 from sortline.settings import Settings
 from trainer.import_file import ImportReport, import_file
 from trainer.split import leaks
@@ -112,7 +115,9 @@ def test_texts_that_lost_a_character_are_refused_and_none_is_stored_with_a_repla
 ) -> None:
     lost = ["a\\u0000b", "a \\ud83d c", "caf\\ufffd"]
 
-    report = import_lines([*(f'{{"text":"{text}","label":"card"}}' for text in lost), '{"text":"plain","label":"card"}'], "a.jsonl")
+    report = import_lines(
+        [*(f'{{"text":"{text}","label":"card"}}' for text in lost), '{"text":"plain","label":"card"}'], "a.jsonl"
+    )
 
     assert [line for line, _ in report.bad] == [1, 2, 3]
     assert all("a character was lost when the file was made" in reason for _, reason in report.bad)
@@ -128,8 +133,101 @@ def test_strict_refuses_the_whole_file(session: Session, import_lines: Import) -
 def test_a_file_without_any_example_is_refused(import_lines: Import) -> None:
     with pytest.raises(ImportFileError, match="holds no examples"):
         import_lines(["text,label"])
-    with pytest.raises(ImportFileError, match="line 2: the label is empty"):
+    with pytest.raises(ImportFileError, match=r"holds 1 text, none of them with a label .*sortline enqueue"):
         import_lines(["text,label", "hello,"])
+    with pytest.raises(ImportFileError, match=r"holds 2 texts and no labels that can be found .columns: text, colour"):
+        import_lines(["text,colour", "hello,red", "bye,blue"])
+    with pytest.raises(ImportFileError, match="line 2: the text is empty; nothing was imported"):
+        import_lines(["text,label", ",card"])
+
+
+def test_an_encoding_that_is_guessed_is_named_and_nothing_is_stored_until_it_is_confirmed(
+    session: Session, tmp_path: Path
+) -> None:
+    path = tmp_path / "labelled.csv"
+    path.write_bytes("text,label\nMüller fragt – wo bleibt’s?,Rückfrage\nalles gut,Lob\n".encode("cp1252"))
+
+    with pytest.raises(ImportFileError, match="looks like cp1252, where it reads “Müller fragt – wo"):
+        import_file(session, path)
+    assert count(session, Document) == 0
+
+    report = import_file(session, path, Asked(encoding="ansi"))
+    assert (report.documents, report.refused) == (2, 0)
+    assert {label.name for label in session.scalars(select(Label))} >= {"Rückfrage", "Lob"}
+
+
+def test_doubts_are_said_before_anything_is_stored(session: Session, tmp_path: Path) -> None:
+    path = tmp_path / "twins.csv"
+    rows = [f"text {i},{name}" for i, name in enumerate(["Refund", "refund", "REFUND ", "card", "card"] * 3)]
+    path.write_text("\n".join(["text,label", *rows]), encoding="utf-8")
+    said: list[tuple[list[str], int]] = []
+
+    import_file(session, path, on_survey=lambda survey: said.append((survey.doubts, count(session, Document))))
+
+    ((doubts, stored),) = said
+    assert stored == 0
+    assert any("look like one label and count as three" in doubt for doubt in doubts)
+
+
+def test_labels_that_look_alike_are_folded_where_that_is_asked_for(session: Session, tmp_path: Path) -> None:
+    path = tmp_path / "twins.csv"
+    rows = [f"text {i},{name}" for i, name in enumerate(["refund", "refund", "Refund", "re-fund", "card"])]
+    path.write_text("\n".join(["text,label", *rows]), encoding="utf-8")
+
+    import_file(session, path, fold=True)
+
+    assert {document.label for document in labelled_documents(session)} == {"refund", "card"}
+
+
+def test_whole_numbers_that_a_program_made_decimal_are_the_labels_they_were(session: Session, tmp_path: Path) -> None:
+    for name, ending in (("january", ""), ("february", ".0")):
+        rows = [f"{name} {i},{i % 2}{ending}" for i in range(6)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["text,label", *rows]), encoding="utf-8")
+    import_file(session, tmp_path / "january.csv")
+
+    report = import_file(session, tmp_path / "february.csv")
+
+    assert {document.label for document in labelled_documents(session)} == {"0", "1"}
+    assert "labels read as another: 0.0 as 0, 1.0 as 1" in report.notes
+
+
+def test_cells_that_hold_several_labels_are_refused_and_named(session: Session, import_lines: Import) -> None:
+    report = import_lines(
+        ["text,label", "late,delivery", "broken,refund", "both,delivery;refund", "again,refund|delivery"]
+    )
+
+    assert report.documents == 2
+    assert report.bad == [
+        (4, '"delivery;refund" holds several labels (delivery, refund); a document has one label here'),
+        (5, '"refund|delivery" holds several labels (refund, delivery); a document has one label here'),
+    ]
+
+
+def test_rejected_answers_of_a_labelling_tool_never_label(session: Session, import_lines: Import) -> None:
+    answers = [("the battery died", "hardware", "accept"), ("the battery died", "delivery", "reject"),
+               ("left at the door", "hardware", "reject"), ("left at the door", "delivery", "accept"),
+               ("screen flickers", "delivery", "ignore")]  # fmt: skip
+    lines = [f'{{"text":"{text}","label":"{label}","answer":"{answer}","_input_hash":1,"_task_hash":2}}'
+             for text, label, answer in answers]  # fmt: skip
+
+    report = import_lines(lines, "teach.jsonl")
+
+    assert {d.text: d.label for d in labelled_documents(session)} == {
+        "the battery died": "hardware", "left at the door": "delivery",
+    }  # fmt: skip
+    assert (report.documents, report.refused) == (2, 3)
+
+
+def test_a_packed_workbook_of_another_name_is_read_for_what_it_is(session: Session, tmp_path: Path) -> None:
+    path = tmp_path / "renamed.csv"
+    path.write_bytes(
+        gzip.compress(workbook([["Text", "LABEL"], ["where is my card", "card"], ["7 days late", "late"]]))
+    )
+
+    report = import_file(session, path)
+
+    assert report.shape == "gzip of an Excel workbook, sheet Sheet1"
+    assert report.documents == 2
 
 
 def test_what_import_splits_itself_has_no_leak_and_stays_as_it_is(session: Session, import_lines: Import) -> None:

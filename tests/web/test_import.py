@@ -60,8 +60,8 @@ def test_a_file_is_looked_at_and_imported_once(lead: Browser, session: Session) 
     chosen = {"token": token(asked), "text": "Betreff", "label": "Kategorie"}
     page = lead.send_form("/import/preview", **chosen)
     for shown in (
-        "<bdi>My file.csv</bdi>", "5 rows", "<b>3 examples</b>", "&lt;b&gt;it&lt;/b&gt;", "line 4: <bdi>the text is empty",
-        "Repeated rows: 1, 1 of them with another label", '<bdi>lost</bdi></td><td class="number">1</td><td><span class="pill active">new',
+        "<bdi>My file.csv</bdi>", "5 rows", "<b>4 examples</b>", "&lt;b&gt;it&lt;/b&gt;", "line 4: <bdi>the text is empty",
+        "Repeated rows: 1; of each text and id the last row counts", "Read as delimited text (comma", '<bdi>lost</bdi></td><td class="number">1</td><td><span class="pill active">new',
         "counts as <bdi>new one</bdi>",
     ):  # fmt: skip
         assert shown in page.text
@@ -112,10 +112,22 @@ def test_only_leads_and_only_from_our_page(sign_in_as: SignInAs, lead: Browser, 
     ("content", "name", "fields", "why"),
     [
         (b"", "a.csv", {}, "Choose a file that is not empty"),
-        (b"text,label\n\xff,b\n", "a.csv", {}, "a.csv: line 2 is not utf-8"),
-        (b"text,label\n", "a.csv", {"encoding": "klingon"}, "unknown encoding"),
-        (b"no parquet", "b.parquet", {}, "b.parquet is no Parquet file"),
-        (b'[{"text": "a"}]', "c.json", {}, "c.json is one JSON array"),
+        (
+            b"text,label\n\xff,b\n",
+            "a.csv",
+            {"encoding": "utf-8"},
+            "a.csv: line 2 can&#39;t be read as utf-8: byte 0xFF",
+        ),
+        (
+            b"text,label\n",
+            "a.csv",
+            {"encoding": "klingon"},
+            "the encoding &#39;klingon&#39; is unknown; the usual ones are utf-8",
+        ),
+        (b"PAR1 and no more", "b.parquet", {}, "b.parquet is a Parquet file that can&#39;t be read"),
+        (b'[{"text": "a"},', "c.json", {}, "c.json: the JSON array breaks off"),
+        (b"%PDF-1.7 words", "d.csv", {}, "d.csv is a PDF document"),
+        (b"PK\x03\x04 no archive", "e.xlsx", {}, "e.xlsx is a damaged zip archive"),
         (b"text,label\na,b\n", "a.csv", {"source": "x" * 101}, "a source has at most 100"),
     ],
 )
@@ -175,3 +187,50 @@ def test_the_page_on_a_phone_and_for_a_screen_reader(
     page.wait_for_selector("text=31 new documents")
     check()
     context.close()
+
+
+def test_a_guessed_encoding_is_shown_with_pieces_of_the_file_and_counts_once_it_is_confirmed(
+    lead: Browser, session: Session
+) -> None:
+    page = send(
+        lead, "text,label\nDer Geldautomat gab 50 € – zurückgebucht,Rückfrage\nalles gut,Lob\n".encode("cp1252")
+    )
+    assert "It is read as <b>cp1252</b>, which is a guess" in page.text
+    assert "gab 50 € – zurückgebucht" in page.text
+    assert count(session, Document) == 0
+
+    done = lead.send_form("/import/confirm", token=token(page), encoding="cp1252")
+
+    assert "Imported: 2 new documents" in done.text
+    assert session.scalar(select(Document.text).order_by(Document.id)) == "Der Geldautomat gab 50 € – zurückgebucht"
+
+
+def test_doubts_refusals_and_what_was_chosen_stand_in_the_preview(lead: Browser) -> None:
+    rows = [
+        '"Hello,\nhe wrote ""no"" and "left", ok\nKim",complaint',
+        *(f"late {i},{n}" for i, n in enumerate(["Late", "late"] * 3)),
+    ]
+    page = send(lead, "\n".join(["text;x,label", "text,label", *rows][1:]))
+
+    assert "look like one label and count as two" in page.text
+    assert "lines 2 to 4" in page.text
+    folded = lead.send_form("/import/preview", token=token(page), fold="on")
+    assert "labels read as another" in folded.text
+    assert folded.text.count('class="pill active">new') == 1
+
+
+def test_a_file_without_labels_is_offered_as_documents_to_classify(
+    lead: Browser, session: Session, settings: Settings, redis_client: Any
+) -> None:
+    page = send(lead, "id,text\n7,where is my card\n8,\n9,money back please\n", "documents.csv")
+    assert "The file holds no labels." in page.text
+    assert "Classify 2 texts" in page.text
+
+    done = lead.send_form("/import/classify", token=token(page), source="crm")
+
+    assert "Sent to be classified: 2 documents" in done.text
+    assert "line 3: <bdi>the text is empty" in done.text
+    entries = [fields for _, fields in redis_client.xrange(settings.stream("bulk"))]
+    assert [(entry[b"id"], entry[b"source"]) for entry in entries] == [(b"7", b"crm"), (b"9", b"crm")]
+    assert "that file is gone" in lead.send_form("/import/classify", token=token(page)).text
+    assert (count(session, Document), count(session, ImportFile)) == (0, 0)
