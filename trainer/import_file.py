@@ -134,7 +134,7 @@ def unlabelled(path: Path, survey: Survey) -> str:
     which = "name their column with --label-column" if reading.keys else "it has none"
     texts = "1 text" if survey.unlabelled == 1 else f"{survey.unlabelled:,} texts"
     if reading.has_labels:
-        return f"{path} holds {texts}, none of them with a label{columns}; to have them classified: sortline enqueue {path}"
+        return f"{path} holds {texts}, none with a label{columns}; to have them classified: sortline enqueue {path}"
     return (
         f"{path} holds {texts} and no labels that can be found{columns}: {which}; to have them classified: "
         f"sortline enqueue {path}"

@@ -17,7 +17,6 @@ from sortline.files.encodings import Encoding, find_encoding
 from sortline.files.kinds import KIND_NAMES, Kind
 from sortline.files.labelling_tools import Chosen as Named
 from sortline.files.labelling_tools import Labelled, LeftOut, Tool, fasttext_prefix, read_fasttext, recognise
-from sortline.files.labelling_tools.own_export import OwnExport
 from sortline.files.protection import unprotected
 from sortline.files.rows import Row, checked, make_row
 from sortline.files.text_kinds import CALLED, find_text_kind
@@ -26,6 +25,7 @@ from sortline.files.unpack import MOST_UNPACKED, Unpacked, unpacked
 __all__ = ["NOTHING_ASKED", "Asked", "Columns", "Reading", "Row", "opened"]
 
 _SAMPLES = 200
+_OURS = {"id", "source", "lane", "received_at"}  # what each of our exports says of a document
 _Item = TypeVar("_Item")
 OnProgress = Callable[[int, int, str], None]  # bytes (of tables: rows) done, of how many, and with what
 
@@ -68,6 +68,7 @@ class Reading:
     skip: int = 0
     header: bool = True
     sheet: str = ""
+    own: bool = False
     fasttext: str = ""  # the prefix of its labels
     on_progress: OnProgress = lambda _done, _total, _stage: None
 
@@ -81,7 +82,7 @@ class Reading:
     @property
     def is_own_export(self) -> bool:
         """Whether it is what `sortline export` wrote, whose decisions the database may know already."""
-        return isinstance(self.tool, OwnExport)
+        return self.own
 
     @property
     def shape(self) -> str:
@@ -118,10 +119,10 @@ class Reading:
 
     def _told(self, record: json_records.Record, tool: Tool) -> Row:
         """A row of what a tool's export says of a record."""
-        own, fields = self.is_own_export, record.fields
-        if own and self.kind == "delimited":
+        fields = record.fields
+        if self.own and self.kind == "delimited":
             fields = {key: unprotected(value) for key, value in fields.items()}
-        return _row(record.line, tool.read(fields), str(fields.get("source") or "") if own else "")
+        return _row(record.line, tool.read(fields), str(_about(fields).get("source") or "") if self.own else "")
 
     def records(self, stage: str = "reading") -> Iterator[json_records.Record]:
         """Records as they stand, by the columns' keys."""
@@ -296,6 +297,7 @@ def _choose(reading: Reading, asked: Asked) -> None:
     if named.header and len(named.text) < 2:
         reading.tool = recognise(samples, Named(next(iter(named.text), ""), named.label, named.id))
     if reading.tool is not None:
+        reading.own = all(_about(record).keys() >= _OURS for record in samples)
         label = reading.tool.label
         reading.notes.append(
             f"{reading.tool.title}: {f'labels from {label}' if label else 'name the label with --label-column'}"
@@ -305,6 +307,11 @@ def _choose(reading: Reading, asked: Asked) -> None:
         reading.chosen = choose(reading.keys, asked.columns, samples)
     except ImportFileError as error:
         reading.wrong = str(error)
+
+
+def _about(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What our exports say of a document beside its text, where each format has it."""
+    return next((part for key in ("data", "metadata") if isinstance(part := record.get(key), Mapping)), record)
 
 
 def _json_keys(reading: Reading) -> tuple[list[str], list[Mapping[str, Any]]]:

@@ -133,7 +133,7 @@ def test_strict_refuses_the_whole_file(session: Session, import_lines: Import) -
 def test_a_file_without_any_example_is_refused(import_lines: Import) -> None:
     with pytest.raises(ImportFileError, match="holds no examples"):
         import_lines(["text,label"])
-    with pytest.raises(ImportFileError, match=r"holds 1 text, none of them with a label .*sortline enqueue"):
+    with pytest.raises(ImportFileError, match=r"holds 1 text, none with a label .*sortline enqueue"):
         import_lines(["text,label", "hello,"])
     with pytest.raises(ImportFileError, match=r"holds 2 texts and no labels that can be found .columns: text, colour"):
         import_lines(["text,colour", "hello,red", "bye,blue"])

@@ -6,6 +6,7 @@ import json
 import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -15,7 +16,7 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from db.models import AuditEvent, Review
+from db.models import AuditEvent, Document, Label, Review, User
 from db.queries import document_search, people
 from db.queries.document_search import Filters
 from sortline.cli.export import _kind_of, command
@@ -254,6 +255,50 @@ def test_a_name_tells_the_format(name: str, kind: str) -> None:
     assert _kind_of(Path(name)) == kind
 
 
+_HARD = [
+    ("-0", "the label begins like a formula", "-1"), ("r1", "plus one", "+1"), ("=r2", "neutral", "0"),
+    ("@3", "an at sign", "@support"), ("4", "- my card is gone\n- my phone too", "+1"), ("5", "+49 30 123456", "0"),
+    ("6", "'quoted' from the start", "-1"), ("7", "'=SUM(A1)", "'+1"), ("8", "\ttab first", "''=x"),
+    ("9", "ＶＩＰ ＝ wide", "＝wide"), ("10", 'she said "no", then\r\nleft', "0"), ("4", "an older text of 4", "-1"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", list(FORMATS))
+def test_an_export_imported_again_adds_nothing_and_changes_nothing(session: Session, tmp_path: Path, kind: str) -> None:
+    source = tmp_path / "hard.jsonl"
+    source.write_text("\n".join(json.dumps({"id": i, "text": t, "label": n}) for i, t, n in _HARD), encoding="utf-8")
+    assert import_file(session, source, source="a").documents == len(_HARD)
+    session.commit()
+    ann = User(name="ann", role="reviewer")
+    session.add(ann)
+    session.flush()
+    plus = session.scalars(select(Label).where(Label.name == "+1")).one()
+    by_ann = session.scalars(select(Document).where(Document.text == "neutral")).one()
+    session.add(
+        Review(document_id=by_ann.id, reviewer_id=ann.id, action="correct", label_id=plus.id, reason="doubtful")
+    )
+    session.commit()
+    path = tmp_path / f"out{FORMATS[kind].ending}"
+    path.write_bytes(b"".join(export(session, Filters(source="a"), kind, {}, "tests")))
+    before = _everything(session)
+
+    report = import_file(session, path, source="a")
+
+    session.commit()
+    assert (report.rows, report.documents, report.reviews, report.bad) == (len(_HARD), 0, 0, [])
+    assert _everything(session) == before
+
+
+def _everything(session: Session) -> tuple[list[Any], ...]:
+    """Ids, texts and labels, each decision, and the names of labels."""
+    return (
+        [(row.source, row.external_id, row.text, row.decided) for row in
+         document_search.every(session, Filters(all_texts=True))],
+        session.execute(select(Review.id, Review.label_id)).all(),
+        session.scalars(select(Label.name)).all(),
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 def test_what_is_exported_is_imported_with_the_same_labels(
     session: Session, labels: list[int], tmp_path: Path, kind: str
@@ -267,8 +312,7 @@ def test_what_is_exported_is_imported_with_the_same_labels(
     session.commit()
     assert (report.documents, report.reviews, report.bad) == (3, 3, [])
     rows = document_search.every(session, Filters(source="again"))
-    escaped = "'=cmd()" if kind == "csv" else "=cmd()"
     assert {row.external_id: (row.decided, row.text) for row in rows} == {
-        "d-0": (NAMES[0], "card 🎉 gone"), "d-1": (NAMES[1], escaped),
+        "d-0": (NAMES[0], "card 🎉 gone"), "d-1": (NAMES[1], "=cmd()"),
         "d-2": (NAMES[2], "the rate, \"high\"\nand higher"),
     }  # fmt: skip
