@@ -39,9 +39,15 @@ class HttpDoor:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._timeout = timeout
         try:
-            self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout)
-        except (httpx.InvalidURL, UnicodeEncodeError) as error:
-            raise ConfigurationError(f"the web's URL or the token can't be used: {error}") from None
+            base = httpx.URL(url)
+        except httpx.InvalidURL:  # its message may hold a piece of a password
+            raise ConfigurationError("the web's URL can't be read: it is written http(s)://host:port") from None
+        if base.userinfo or base.query or base.fragment:
+            raise ConfigurationError("the web's URL is written http(s)://host:port; the token stands beside it")
+        try:
+            self._http = httpx.Client(base_url=base, headers=headers, timeout=timeout)
+        except UnicodeEncodeError:
+            raise ConfigurationError("the token can't be used: it holds characters that no token has") from None
 
     def send(self, documents: Sequence[Document], lane: Lane) -> None:
         """Send one request: all documents or none are accepted.

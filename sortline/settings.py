@@ -9,12 +9,14 @@ import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_serializer, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sortline.errors import ConfigurationError
+from sortline.postgres_address import PostgresAddress
+from sortline.redis_address import RedisAddress
 
 Lane = Literal["live", "bulk"]
 LANES: tuple[Lane, Lane] = ("live", "bulk")
@@ -25,15 +27,26 @@ class Settings(BaseSettings):
     """Sortline's settings."""
 
     model_config = SettingsConfigDict(
-        env_prefix="SORTLINE_", env_file=".env", extra="ignore", secrets_dir=None, validate_default=True
-    )
+        env_prefix="SORTLINE_", env_file=".env", extra="ignore", secrets_dir=None, validate_default=True,
+        hide_input_in_errors=True,
+    )  # fmt: skip
 
     # Where things are
-    database_url: str | None = Field(None, description="Postgres; unset: the embedded server of `sortline up`")
+    database_url: str | None = Field(
+        None, repr=False, description="Postgres; unset: the embedded server of `sortline up`"
+    )
     database_url_file: Path | None = Field(None, description="A file that holds DATABASE_URL (a secret)")
-    redis_url: str | None = Field(None, description="Redis; unset: the embedded server of `sortline up`")
+    redis_url: str | None = Field(None, repr=False, description="Redis; unset: the embedded server of `sortline up`")
     redis_url_file: Path | None = Field(None, description="A file that holds REDIS_URL (a secret)")
-    broker_url: str | None = Field(None, description="Celery's broker; unset: database 1 of REDIS_URL")
+    redis_ca_file: Path | None = Field(
+        None, description="Certificates (PEM) that Redis' own is verified by, with rediss://; unset: the system's"
+    )
+    broker_url: str | None = Field(
+        None, repr=False, description="Celery's broker, a Redis; unset: another database of REDIS_URL"
+    )
+    broker_database: int | None = Field(
+        None, ge=0, description="Number of REDIS_URL's database that the broker is; unset: the one after REDIS_URL's"
+    )
     data_dir: Path = Field(Path(".sortline"), description="Embedded servers' data, model store, run files")
     model_store: str | None = Field(
         None, description="Folder or fsspec URL of the checkpoints; unset: models/ under DATA_DIR"
@@ -176,7 +189,7 @@ class Settings(BaseSettings):
     max_request_documents: int = Field(1000, gt=0, description="Most documents in one HTTP request")
     flower_host: str = Field("127.0.0.1", description="Address Flower listens on")
     flower_port: int = Field(5555, gt=0, lt=65536, description="Port Flower listens on")
-    flower_basic_auth: str | None = Field(None, description="user:password of Flower; unset: none asked")
+    flower_basic_auth: str | None = Field(None, repr=False, description="user:password of Flower; unset: none asked")
     flower_basic_auth_file: Path | None = Field(None, description="A file that holds FLOWER_BASIC_AUTH")
 
     @field_validator("web_url")
@@ -215,40 +228,46 @@ class Settings(BaseSettings):
         return Path(tempfile.gettempdir()) / f"sl-{os.getuid()}-{name}"
 
     @property
-    def postgres_url(self) -> str:
-        """SQLAlchemy URL of Postgres, with the psycopg driver."""
-        url = self.database_url or _secret(self.database_url_file)
-        if not url:
-            return f"postgresql+psycopg://postgres@/postgres?host={self.runtime_dir / 'postgres'}"
-        scheme, separator, rest = url.partition("://")
-        if not separator or scheme not in {"postgres", "postgresql", "postgresql+psycopg"}:
-            raise ConfigurationError("SORTLINE_DATABASE_URL is no Postgres URL (postgresql://user@host/database)")
-        return "postgresql+psycopg://" + rest
+    def postgres_url(self) -> PostgresAddress:
+        """Where Postgres is.
+
+        Raises:
+            ConfigurationError: the setting can't be read.
+        """
+        url, name = _given("DATABASE_URL", self.database_url, self.database_url_file)
+        return PostgresAddress.read(url, name) if url else PostgresAddress.on_socket(self.runtime_dir / "postgres")
 
     @property
-    def redis(self) -> str:
-        """URL of Redis, as redis-py takes it."""
-        url = self.redis_url or _secret(self.redis_url_file)
-        if not url:
-            return f"unix://{self.runtime_dir / 'redis.sock'}"
-        if urlsplit(url).scheme not in {"redis", "rediss", "unix"}:
-            raise ConfigurationError("SORTLINE_REDIS_URL is no Redis URL (redis://, rediss:// or unix://)")
-        return url
+    def redis(self) -> RedisAddress:
+        """Where Redis is.
+
+        Raises:
+            ConfigurationError: the setting can't be read.
+        """
+        url, name = _given("REDIS_URL", self.redis_url, self.redis_url_file)
+        return self._redis(url, name) if url else RedisAddress.on_socket(self.runtime_dir / "redis.sock")
 
     @property
-    def celery_broker(self) -> str:
-        """URL of Celery's broker: by default the next database of the same Redis.
+    def celery_broker(self) -> RedisAddress:
+        """Where Celery's broker is: by default the next database of the same Redis.
 
-        Kombu keeps its ``unacked`` keys per Redis database, so the broker has one of its own.
+        Kombu keeps its ``unacked`` keys per Redis database, so the broker has one of its own where there is more
+        than one.
+
+        Raises:
+            ConfigurationError: the setting can't be read.
         """
         if self.broker_url:
-            return self.broker_url
-        parts = urlsplit(self.redis)
-        if parts.scheme == "unix":
-            database = int(parse_qs(parts.query).get("db", ["0"])[0])
-            return f"redis+socket://{parts.path}?virtual_host={database + 1}"
-        database = int(parts.path.strip("/") or 0)
-        return parts._replace(path=f"/{database + 1}").geturl()
+            return self._redis(self.broker_url, "SORTLINE_BROKER_URL")
+        documents = self.redis
+        number = documents.database + 1 if self.broker_database is None else self.broker_database
+        return documents.of_database(number)
+
+    def _redis(self, url: str, name: str) -> RedisAddress:
+        authority = None if self.redis_ca_file in (None, Path()) else self.redis_ca_file  # set, and empty
+        address = RedisAddress.read(url, name, authority)
+        address.check_files(name if "ssl_" in url else "SORTLINE_REDIS_CA_FILE")
+        return address
 
     @property
     def models(self) -> str:
@@ -267,6 +286,15 @@ class Settings(BaseSettings):
     def results_stream(self) -> str:
         """Redis key of the results stream."""
         return f"{self.prefix}:results"
+
+    @field_serializer("database_url", "redis_url", "broker_url", "flower_basic_auth")
+    def _hidden(self, value: str | None) -> str | None:
+        return value and "***"
+
+
+def _given(name: str, url: str | None, file: Path | None) -> tuple[str | None, str]:
+    """A URL that is set, itself or by a file, and the name of the setting that says it."""
+    return (url, f"SORTLINE_{name}") if url else (_secret(file), f"SORTLINE_{name}_FILE")
 
 
 def check_web_url(given: str) -> str:
@@ -294,6 +322,8 @@ def _secret(path: Path | None) -> str | None:
         return path.read_text(encoding="utf-8").strip()
     except OSError as error:
         raise ConfigurationError(f"secret file {path} can't be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"secret file {path} can't be read: it is not text in UTF-8") from None
 
 
 @cache

@@ -6,13 +6,13 @@ says what is running.
 
 import logging
 
-from celery import Celery, signals
+from celery import signals
 from kombu.entity import Queue
 
 from db.session import get_engine
 from sortline import traces
+from sortline.celery_app import celery_app, check_at_start, settings_or_exit
 from sortline.logs import set_up_logging, silence_telemetry
-from sortline.settings import get_settings
 from trainer import metrics
 
 _EVERY_S = {
@@ -29,8 +29,8 @@ _EVERY_S = {
     "keeping.retain": 300.0,
 }
 
-settings = get_settings()
-app = Celery("trainer", broker=settings.celery_broker, include=["trainer.tasks", "keeping.tasks"])
+settings = settings_or_exit("trainer")
+app = celery_app("trainer", settings.celery_broker, include=["trainer.tasks", "keeping.tasks"])
 app.conf.update(
     # A message that housekeeping was too late for is dropped: the next one is on its way.
     beat_schedule={
@@ -51,6 +51,7 @@ app.conf.update(
     worker_prefetch_multiplier=1,
     worker_send_task_events=True,
 )
+check_at_start("trainer", settings)
 metrics.watch(settings)
 if traces.set_up(settings, "trainer"):
     traces.watch_tasks(get_engine(settings.postgres_url))

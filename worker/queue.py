@@ -10,7 +10,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 import redis
@@ -19,6 +18,7 @@ from redis.retry import Retry
 
 from sortline import traces
 from sortline.errors import ConfigurationError, InvalidDocumentError, QueueFullError, ServerUnreachableError
+from sortline.server_url import write_host
 from sortline.settings import LANES, Lane, Settings
 from sortline.text import encode
 from worker import disk
@@ -255,15 +255,16 @@ def connect(settings: Settings, **options: Any) -> redis.Redis:
         "retry": Retry(ExponentialBackoff(cap=1, base=0.05), 3),
         **options,
     }
-    if settings.redis.startswith("unix:"):
+    address = settings.redis
+    if address.socket is not None:
         merged.pop("socket_connect_timeout")
-    return redis.Redis.from_url(settings.redis, **merged)
+    return redis.Redis.from_url(address.url, **merged)
 
 
 def where(client: redis.Redis) -> str:
     """The server's address, without a password."""
     options = client.connection_pool.connection_kwargs
-    return str(options.get("path") or f"{options.get('host')}:{options.get('port')}")
+    return str(options.get("path") or write_host(str(options.get("host")), options.get("port")))
 
 
 def check_name(name: str, value: object, limit: int) -> None:
@@ -338,8 +339,9 @@ def check_lane(lane: str) -> Lane:
 
 
 def is_redis_url(url: str) -> bool:
-    """Whether the URL names a Redis server."""
-    return urlsplit(url).scheme in {"redis", "rediss", "unix"}
+    """Whether the URL names a Redis server, of whatever kind."""
+    scheme, separator, _ = url.partition("://")
+    return bool(separator) and (scheme == "unix" or "redis" in scheme or "sentinel" in scheme)
 
 
 def _text(text: object) -> bytes:

@@ -1,9 +1,7 @@
 """sortline status: how the line is doing."""
 
 import json
-import re
 from typing import Any
-from urllib.parse import urlsplit
 
 import click
 from rich.console import Console
@@ -32,21 +30,13 @@ def command(as_json: bool, show_secrets: bool) -> None:
 
 
 def _urls(settings: Settings, show_secrets: bool) -> dict[str, Any]:
-    database = settings.postgres_url.replace("postgresql+psycopg://", "postgresql://", 1)
-    urls = {"redis_url": settings.redis, "database_url": database}
-    if not show_secrets:
-        urls = {name: _without_password(url) for name, url in urls.items()}
+    redis, postgres = settings.redis, settings.postgres_url
     return {
-        **urls,
+        "redis_url": redis.url if show_secrets else str(redis),
+        "database_url": postgres.url if show_secrets else str(postgres),
         "web_url": settings.web_address,
         "flower_url": f"http://{settings.flower_host}:{settings.flower_port}",
     }
-
-
-def _without_password(url: str) -> str:
-    password = urlsplit(url).password
-    url = url.replace(f":{password}@", ":***@", 1) if password else url
-    return re.sub(r"(?<=[?&]password=)[^&]*", "***", url)
 
 
 def _training(training: dict[str, Any]) -> str:

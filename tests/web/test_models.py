@@ -77,6 +77,6 @@ def test_broker_away_leaves_no_open_run(web_with: Callable[..., Any], session: S
 
 
 def _broker(settings: Any) -> redis.Redis:
-    url = settings.celery_broker.replace("redis+socket", "unix").replace("virtual_host", "db")
+    url = settings.celery_broker.url
     client: redis.Redis = redis.Redis.from_url(url)
     return client

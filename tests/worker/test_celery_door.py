@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("model")
 
 @pytest.fixture
 def upstream(line: Any) -> Iterator[Celery]:
-    app = Celery("upstream", broker=line.settings.celery_broker)
+    app = Celery("upstream", broker=line.settings.celery_broker.celery["broker_url"])
     yield app
     with waiting(app) as queue:  # the tests share Celery's broker
         queue.clear()
