@@ -68,6 +68,12 @@ def is_pooled(session: Session) -> bool:
     return driver.prepare_threshold is None
 
 
+def is_encrypted(session: Session) -> bool:
+    """Whether this session's connection is over TLS."""
+    driver: Any = session.connection().connection.driver_connection
+    return bool(driver.pgconn.ssl_in_use)
+
+
 @contextmanager
 def session(address: PostgresAddress) -> Iterator[Session]:
     """A session on a database; the caller commits.

@@ -10,7 +10,7 @@ from pathlib import Path
 from psycopg import Connection
 from psycopg.conninfo import make_conninfo
 
-from db.session import is_pooled, session
+from db.session import is_encrypted, is_pooled, session
 from keeping.postgres_relay import Target, relayed, tls_context
 from sortline.errors import BackupError, ConfigurationError
 from sortline.local import postgres_binaries
@@ -84,7 +84,7 @@ def _run(command: list[str], settings: Settings, begin: str) -> None:
     with session(settings.postgres_url) as opened:
         driver = opened.connection().connection.driver_connection
         assert isinstance(driver, Connection)
-        pooled, encrypted, info = is_pooled(opened), driver.pgconn.ssl_in_use, driver.info
+        pooled, encrypted, info = is_pooled(opened), is_encrypted(opened), driver.info
         place = Target(info.host, info.port, info.hostaddr or None, begin=begin if pooled else None)
         user, database, password = info.user, info.dbname, info.password
     given = settings.postgres_url.parameters

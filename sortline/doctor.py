@@ -3,6 +3,7 @@
 Whatever is checked is imported where it is checked: a doctor that needs all libraries can't say which is missing.
 """
 
+import ipaddress
 import shutil
 import sys
 import tempfile
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sortline.errors import SortlineError
+from sortline.postgres_address import PostgresAddress
+from sortline.redis_address import RedisAddress
 from sortline.settings import Settings
 
 if TYPE_CHECKING:
@@ -42,6 +45,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from _libraries()
     yield from _postgres(settings)
     yield from _redis(settings)
+    yield from _broker(settings)
     yield _disk(settings.data_dir)
     yield _model_store(settings.models)
     yield from _accelerators()
@@ -95,8 +99,28 @@ def _postgres(settings: Settings) -> Iterator[Finding]:
     try:
         with session(settings.postgres_url) as opened:
             yield from _postgres_findings(opened)
+            yield from _way_to_postgres(opened, settings.postgres_url)
     except SortlineError as error:
         yield Finding("Postgres", "fail", str(error), "run `sortline up`, or set SORTLINE_DATABASE_URL")
+
+
+def _way_to_postgres(opened: "Session", address: PostgresAddress) -> Iterator[Finding]:
+    """What stands between, and whether it can read what passes."""
+    from db.session import is_encrypted, is_pooled
+
+    if is_pooled(opened):
+        found = "there is a pooler (as PgBouncer): statements are not prepared"
+        yield Finding("Postgres pooler", "ok", found)
+    mode = address.parameters.get("sslmode", "prefer")
+    verified = mode in {"verify-ca", "verify-full"} or address.parameters.get("sslrootcert") == "system"
+    advice = "add ?sslmode=verify-full&sslrootcert=FILE to SORTLINE_DATABASE_URL"
+    if is_encrypted(opened):
+        if verified:
+            yield Finding("Postgres TLS", "ok", f"encrypted, the certificate verified ({mode})")
+        else:
+            yield Finding("Postgres TLS", "warn", f"encrypted, but no certificate is verified (sslmode={mode})", advice)
+    elif any(_is_elsewhere(host) for host in address.hosts):
+        yield Finding("Postgres TLS", "warn", "not encrypted: texts can be read on the way", advice)
 
 
 def _postgres_findings(opened: "Session") -> Iterator[Finding]:
@@ -132,18 +156,64 @@ def _postgres_findings(opened: "Session") -> Iterator[Finding]:
 def _redis(settings: Settings) -> Iterator[Finding]:
     import redis
 
+    from sortline.redis_check import check_documents
     from worker.queue import connect, reaching
 
-    client = connect(settings, socket_timeout=5)
+    try:
+        check_documents(settings)
+        client = connect(settings, socket_timeout=5)
+    except SortlineError as error:
+        yield Finding("Redis", "fail", str(error), "run `sortline up`, or set SORTLINE_REDIS_URL")
+        return
     try:
         with reaching(client):
             info = client.info("server")
             yield _redis_version(str(info["redis_version"]))
             yield from _redis_settings(client, settings)
+            yield from _way_to_redis("Redis", settings.redis, settings)
     except (SortlineError, redis.exceptions.RedisError) as error:
         yield Finding("Redis", "fail", str(error), "run `sortline up`, or set SORTLINE_REDIS_URL")
     finally:
         client.close()
+
+
+def _broker(settings: Settings) -> Iterator[Finding]:
+    """Celery's broker: it answers, and where it is."""
+    from sortline.redis_check import check_broker
+
+    name = "Celery's broker"
+    try:
+        check_broker(settings)
+        documents, broker = settings.redis, settings.celery_broker
+    except SortlineError as error:
+        advice = "see SORTLINE_BROKER_URL and SORTLINE_BROKER_DATABASE: without the broker no training starts"
+        yield Finding(name, "fail", str(error), advice)
+        return
+    shared = broker.where == documents.where and broker.database == documents.database
+    yield Finding(name, "ok", f"{broker}, the database of the documents too" if shared else str(broker))
+    if settings.broker_url:
+        yield from _way_to_redis(name, broker, settings)
+
+
+def _way_to_redis(name: str, address: RedisAddress, settings: Settings) -> Iterator[Finding]:
+    """Whether somebody between could read what passes."""
+    if address.tls and address.verification == "none":
+        advice = "take ssl_cert_reqs=none out of the URL, and set SORTLINE_REDIS_CA_FILE"
+        yield Finding(f"{name} TLS", "warn", "encrypted, but no certificate is verified (ssl_cert_reqs=none)", advice)
+    elif address.tls:
+        yield Finding(f"{name} TLS", "ok", f"encrypted, the certificate verified by {address.authority}")
+    elif settings.redis_ca_file not in (None, Path()):
+        yield Finding(f"{name} TLS", "warn", "not encrypted, though SORTLINE_REDIS_CA_FILE is set", "write rediss://")
+    elif address.socket is None and _is_elsewhere(address.host):
+        yield Finding(f"{name} TLS", "warn", "not encrypted: texts can be read on the way", "write rediss://")
+
+
+def _is_elsewhere(host: str) -> bool:
+    """Whether the way to a host leaves this machine; a name without a dot is a container's neighbour."""
+    try:
+        return not ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return "." in host and not host.startswith(("/", "@"))
 
 
 def _redis_version(text: str) -> Finding:

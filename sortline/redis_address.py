@@ -95,6 +95,12 @@ class RedisAddress:
         """Of the server's certificate: `required`, `optional` (the same for a client) or `none`."""
         return dict(self.options).get("ssl_cert_reqs", "required")
 
+    @property
+    def authority(self) -> str:
+        """Whose word is taken for the server's certificate: a file, a folder, or the system's authorities."""
+        given = dict(self.options)
+        return given.get("ssl_ca_certs") or given.get("ssl_ca_path") or "the system's authorities"
+
     def check_files(self, setting: str) -> None:
         """See that the files of certificates can be read: at connecting, a missing one would go unnamed.
 

@@ -30,9 +30,9 @@ def check_broker(settings: Settings) -> None:
     if settings.broker_url:
         setting = "SORTLINE_BROKER_URL"
     elif settings.broker_database is None:
-        setting = "SORTLINE_REDIS_URL with the next database's number, for SORTLINE_BROKER_URL is unset"
+        setting = f"database {settings.celery_broker.database} of SORTLINE_REDIS_URL, as SORTLINE_BROKER_URL is unset"
     else:
-        setting = "SORTLINE_REDIS_URL with the number SORTLINE_BROKER_DATABASE"
+        setting = "SORTLINE_REDIS_URL, its database by SORTLINE_BROKER_DATABASE"
     _check(settings.celery_broker, "Celery's broker", setting)
 
 

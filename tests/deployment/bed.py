@@ -71,6 +71,10 @@ class Bed:
         """Redis over TLS; the authority is for a setting or a parameter to name."""
         return f"rediss://:{quote(REDIS_PASSWORD, safe='')}@127.0.0.1:{self.redis_port}/{database}"
 
+    def redis_socket_url(self, database: int = 0) -> str:
+        """The same Redis by its Unix socket."""
+        return f"unix://:{quote(REDIS_PASSWORD, safe='')}@{self.folder}/redis.sock?db={database}"
+
     def make_database(self, name: str) -> None:
         """Make an empty database of Sortline's user, which is no superuser."""
         with psycopg.connect(self._admin, autocommit=True) as admin:
@@ -233,6 +237,7 @@ tls-cert-file {bed.folder}/server.crt
 tls-key-file {bed.folder}/server.key
 tls-ca-cert-file {bed.authority}
 tls-auth-clients no
+unixsocket {bed.folder}/redis.sock
 requirepass "{REDIS_PASSWORD}"
 dir {data}
 appendonly yes
