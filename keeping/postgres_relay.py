@@ -1,13 +1,13 @@
 """A way for pg_dump and pg_restore to a Postgres that is encrypted or behind a pooler.
 
-The programs of the packaged Postgres speak no TLS, and both programs change their session outside of a transaction,
-where a pooler gives them one session after another and each session to others afterwards. So they connect to a socket
-here. Behind it everything is carried to the server over TLS, verified as the address says; and behind a pooler all
-that they do is in one transaction, which begins before their first statement.
+The programs of the packaged Postgres speak no TLS; both programs change their session outside of a transaction, where a
+pooler gives them one session after another and each session to others afterwards; and pg_restore sets a parameter that
+servers before 17 do not know. So they connect to a socket here. Behind it everything is carried to the server over TLS,
+verified as the address says; behind a pooler all that they do is in one transaction, which begins before their first
+statement; and an older server does not hear of that parameter.
 """
 
 import asyncio
-import contextlib
 import shutil
 import ssl
 import struct
@@ -31,7 +31,8 @@ class Target:
     """The server behind the relay.
 
     ``host``: a name, an address or a socket's folder; ``tls``: None for a connection in the clear; ``begin``: the
-    statement that the connection begins with, where it must stay in one transaction.
+    statement that the connection begins with, where it must stay in one transaction; ``unheard``: statements that
+    begin so do not reach the server; ``errors``: why it could not be reached.
     """
 
     host: str
@@ -40,6 +41,7 @@ class Target:
     tls: ssl.SSLContext | None = None
     direct_tls: bool = False
     begin: str | None = None
+    unheard: str | None = None
     errors: list[str] = field(default_factory=list)
 
 
@@ -93,10 +95,13 @@ def relayed(target: Target) -> Iterator[dict[str, str]]:
 
 
 async def _end_tasks() -> None:
+    """Let the connections end, now that the program has; after some seconds they are cut."""
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    if tasks:
+        _, late = await asyncio.wait(tasks, timeout=_PATIENCE_S / 2)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
 
 
 class _Relay:
@@ -117,8 +122,8 @@ class _Relay:
                     upwards.cancel()
             finally:
                 to_far.close()
-        except asyncio.IncompleteReadError:
-            pass  # one side has left
+        except (asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # one side has left, or the block is over
         except OSError as error:
             self.target.errors.append(str(error))
         finally:
@@ -161,18 +166,24 @@ class _Relay:
         await _pour(far, to_near)
 
     async def _up(self, near: asyncio.StreamReader, to_far: asyncio.StreamWriter) -> None:
-        """Carry what the program says; the session is as it was before when its transaction ends."""
-        if self.target.begin is None:
-            await _pour(near, to_far)
-            return
-        with contextlib.suppress(asyncio.IncompleteReadError):
+        """Carry what the program says, and its leaving."""
+        try:
+            if self.target.begin is None and self.target.unheard is None:
+                await _pour(near, to_far)
             while True:
                 kind, body = await _message(near)
-                if kind == b"Q" and body.strip(b"\0; \n").upper() == b"COMMIT":
-                    body = b"RESET ALL; COMMIT\0"
-                to_far.write(_packed(kind, body))
+                to_far.write(_packed(kind, self._said(body) if kind == b"Q" else body))
                 await to_far.drain()
-        to_far.write_eof() if to_far.can_write_eof() else to_far.close()
+        except asyncio.IncompleteReadError:
+            to_far.close()
+
+    def _said(self, statement: bytes) -> bytes:
+        """A statement of the program as the server is to hear it."""
+        if self.target.unheard is not None and statement.startswith(self.target.unheard.encode()):
+            return b"\0"
+        if self.target.begin is not None and statement.strip(b"\0; \n").upper() == b"COMMIT":
+            return b"RESET ALL; COMMIT\0"  # others get the session afterwards
+        return statement
 
 
 async def _startup(near: asyncio.StreamReader, to_near: asyncio.StreamWriter) -> bytes:

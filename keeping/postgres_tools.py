@@ -16,6 +16,8 @@ from sortline.errors import BackupError, ConfigurationError
 from sortline.local import postgres_binaries
 from sortline.settings import Settings
 
+_TIMEOUT_SINCE = 17
+
 
 def dump(settings: Settings, server: int, file: Path) -> int:
     """Write the whole database, at one moment, into a file of Postgres' custom format.
@@ -44,9 +46,11 @@ def load(settings: Settings, server: int, made_by: int, file: Path) -> None:
     Raises:
         BackupError: no pg_restore fits, or it fails; the message says why.
     """
-    program, _ = _program("pg_restore", max(server, made_by))
+    program, version = _program("pg_restore", max(server, made_by))
     options = ["--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction"]
-    _run([program, *options, str(file)], settings, "BEGIN")
+    # From 17 on it sets this, and an older Postgres refuses it.
+    unheard = "SET transaction_timeout" if server < _TIMEOUT_SINCE <= version else None
+    _run([program, *options, str(file)], settings, "BEGIN", unheard)
 
 
 def _program(name: str, least: int) -> tuple[str, int]:
@@ -75,20 +79,21 @@ def _version(path: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def _run(command: list[str], settings: Settings, begin: str) -> None:
+def _run(command: list[str], settings: Settings, begin: str, unheard: str | None = None) -> None:
     """Run a program on the database.
 
     Args:
         begin: begins the transaction that it runs in where a pooler stands before Postgres.
+        unheard: how a statement of the program begins that the server does not know.
     """
     with session(settings.postgres_url) as opened:
         driver = opened.connection().connection.driver_connection
         assert isinstance(driver, Connection)
         pooled, encrypted, info = is_pooled(opened), is_encrypted(opened), driver.info
-        place = Target(info.host, info.port, info.hostaddr or None, begin=begin if pooled else None)
+        place = Target(info.host, info.port, info.hostaddr or None, begin=begin if pooled else None, unheard=unheard)
         user, database, password = info.user, info.dbname, info.password
     given = settings.postgres_url.parameters
-    if not (pooled or encrypted):
+    if not (pooled or encrypted or unheard):
         given.pop("password", None)
         _execute(command, given, password, dict(os.environ))
         return

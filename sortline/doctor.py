@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Level = Literal["ok", "warn", "fail"]
 
-_POSTGRES = 16
+_POSTGRES = 15
 _REDIS = (6, 2)
 _DISK_FAIL, _DISK_WARN = 2**30, 5 * 2**30
 

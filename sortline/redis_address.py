@@ -83,7 +83,9 @@ class RedisAddress:
         given = dict(self.options)
         verified: dict[str, Any] = {name: given[name] for name in sorted(_TLS_FILES & set(given))}
         verified |= {"ssl_cert_reqs": self.verification, "ssl_check_hostname": self._checks_name}
-        return {"broker_url": f"rediss://{user}{place}/{self.database}", "broker_use_ssl": verified}
+        # In the URL too: Celery makes connections of it alone, where it shows its configuration to Flower.
+        query = "&".join(f"{name}={_path(str(value))}" for name, value in verified.items())
+        return {"broker_url": f"rediss://{user}{place}/{self.database}?{query}", "broker_use_ssl": verified}
 
     @property
     def where(self) -> str:
@@ -139,7 +141,7 @@ class RedisAddress:
             start = f"unix://{user}{_path(self.socket)}"
         else:
             start = f"{'rediss' if self.tls else 'redis'}://{user}{write_host(self.host, self.port)}/{self.database}"
-        query = "&".join(f"{name}={encode(value).replace('%2F', '/')}" for name, value in options)
+        query = "&".join(f"{name}={_path(value)}" for name, value in options)
         return f"{start}{'?' if query else ''}{query}"
 
 
@@ -200,5 +202,5 @@ def _database(path: str | None, parameters: Mapping[str, str], setting: str) -> 
     return int(next(iter(said), "0"))
 
 
-def _path(socket: str) -> str:
-    return encode(socket).replace("%2F", "/")
+def _path(text: str) -> str:
+    return encode(text).replace("%2F", "/")

@@ -70,7 +70,7 @@ def test_the_whole_loop_on_servers_with_tls_passwords_and_a_pooler(house: House)
         # Import and train: the first model goes live.
         shown.sortline("import", "test.csv", "--split", "test")
         shown.sortline("import", "train.csv", "--split", "train")
-        trained = json.loads(shown.sortline("train", "--json", "--epochs", "3"))
+        trained = json.loads(shown.sortline("train", "--json", "--learning-rate", "0.003", "--epochs", "20"))
         assert trained["status"] == "active"
 
         # Classify, and a webhook tells of it.
@@ -104,6 +104,7 @@ def test_the_whole_loop_on_servers_with_tls_passwords_and_a_pooler(house: House)
         shown.sortline("erase", "--source", "mail", "--id", "3", "--yes")
         assert web.get("/v1/documents/mail/3").status_code == 404
 
+    shown.said.append(house.log.read_text("utf-8"))
     erased = shown.sortline("erase", "--list")
     (house.folder / "erased.jsonl").write_text(erased)
     shown.sortline("restore", "kept", "--force")
