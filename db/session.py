@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
+import psycopg
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -49,16 +50,18 @@ def _look_in_schema(connection: Connection) -> None:
 
 
 @event.listens_for(Engine, "connect")
-def _prepare_nothing_behind_a_pooler(connection: Any, _record: Any) -> None:
+def _prepare_nothing_behind_a_pooler(connection: object, _record: object) -> None:
     """Switch prepared statements off where a pooler stands before Postgres.
 
     A statement is prepared in one session, and a pooler gives the next transaction another. The pooler is known by
     this: the process it names at connecting is not the one that answers.
     """
+    if not isinstance(connection, psycopg.Connection):
+        return
     autocommit, connection.autocommit = connection.autocommit, True
-    answers = connection.execute("SELECT pg_backend_pid()", prepare=False).fetchone()[0]
+    answer = connection.execute("SELECT pg_backend_pid()", prepare=False).fetchone()
     connection.autocommit = autocommit
-    if answers != connection.info.backend_pid:
+    if answer != (connection.info.backend_pid,):
         connection.prepare_threshold = None
 
 

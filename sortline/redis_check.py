@@ -17,7 +17,7 @@ def check_documents(settings: Settings) -> None:
         ConfigurationError: it is refused: somebody has to change something.
         ServerUnreachableError: it can't be reached now.
     """
-    _check(settings.redis, "Redis", "SORTLINE_REDIS_URL")
+    _check(settings.redis, f"Redis at {settings.redis} (SORTLINE_REDIS_URL)")
 
 
 def check_broker(settings: Settings) -> None:
@@ -27,19 +27,24 @@ def check_broker(settings: Settings) -> None:
         ConfigurationError: it is refused: somebody has to change something.
         ServerUnreachableError: it can't be reached now.
     """
+    _check(settings.celery_broker, broker_place(settings))
+
+
+def broker_place(settings: Settings) -> str:
+    """Where Celery's broker is, and which setting says so, for a message."""
+    broker = settings.celery_broker
     if settings.broker_url:
         setting = "SORTLINE_BROKER_URL"
     elif settings.broker_database is None:
-        setting = f"database {settings.celery_broker.database} of SORTLINE_REDIS_URL, as SORTLINE_BROKER_URL is unset"
+        setting = f"database {broker.database} of SORTLINE_REDIS_URL, as SORTLINE_BROKER_URL is unset"
     else:
         setting = "SORTLINE_REDIS_URL, its database by SORTLINE_BROKER_DATABASE"
-    _check(settings.celery_broker, "Celery's broker", setting)
+    return f"Celery's broker at {broker} ({setting})"
 
 
-def _check(address: RedisAddress, server: str, setting: str) -> None:
-    place = f"{server} at {address} ({setting})"
+def _check(address: RedisAddress, place: str) -> None:
     options = {} if address.socket is not None else {"socket_connect_timeout": _WAIT_S}
-    client = redis.Redis.from_url(address.url, **{"socket_timeout": _WAIT_S, **options})
+    client = redis.Redis.from_url(address.url, **{"socket_timeout": _WAIT_S, "retry": None, **options})
     try:
         client.ping()
         mode = _mode(client)

@@ -10,6 +10,7 @@ from db.models import TrainingRun
 from db.queries import incidents, model_versions, server, training_runs
 from sortline.celery_app import celery_app
 from sortline.errors import ServerUnreachableError
+from sortline.redis_check import broker_place
 from sortline.settings import Settings
 
 
@@ -30,7 +31,7 @@ def request(
     except OperationalError as error:
         training_runs.abandon(session, run.id, "the broker could not be reached")
         session.commit()
-        raise ServerUnreachableError(f"Celery's broker at {settings.celery_broker} can't be reached: {error}") from None
+        raise ServerUnreachableError(f"{broker_place(settings)} can't be reached: {error}") from None
     return run
 
 

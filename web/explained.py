@@ -11,6 +11,7 @@ from markupsafe import Markup
 from db.queries.explanations import Explained
 from sortline.celery_app import celery_app
 from sortline.errors import ServerUnreachableError
+from sortline.redis_check import broker_place
 from sortline.settings import Settings
 from web.visible import visible
 
@@ -116,4 +117,4 @@ def tell_worker(settings: Settings, task: str, *arguments: int) -> None:
         with celery_app("explain", settings.celery_broker) as app:
             app.send_task(task, list(arguments), queue="worker", retry=False, expires=60)
     except OperationalError as error:
-        raise ServerUnreachableError(f"Celery's broker at {settings.celery_broker} can't be reached: {error}") from None
+        raise ServerUnreachableError(f"{broker_place(settings)} can't be reached: {error}") from None

@@ -67,9 +67,9 @@ class Bed:
         """Postgres itself, over TCP without TLS."""
         return self._postgres(f"127.0.0.1:{self.postgres_port}", database)
 
-    def redis_url(self, database: int = 0) -> str:
+    def redis_url(self, database: int = 0, host: str = "127.0.0.1") -> str:
         """Redis over TLS; the authority is for a setting or a parameter to name."""
-        return f"rediss://:{quote(REDIS_PASSWORD, safe='')}@127.0.0.1:{self.redis_port}/{database}"
+        return f"rediss://:{quote(REDIS_PASSWORD, safe='')}@{host}:{self.redis_port}/{database}"
 
     def redis_socket_url(self, database: int = 0) -> str:
         """The same Redis by its Unix socket."""
@@ -168,8 +168,31 @@ def _openssl(*arguments: str) -> None:
 def _start_postgres(bed: Bed) -> None:
     if _SYSTEM_USER is not None:
         _ensure_user(_SYSTEM_USER)
-    binaries = postgres_binaries(_SYSTEM_USER)
-    data, passwords = bed.folder / "postgres", bed.folder / "postgres-password"
+    _run_postgres(bed, "postgres", postgres_binaries(_SYSTEM_USER), bed.postgres_port, {})
+    _wait(lambda: psycopg.connect(bed._admin, connect_timeout=2).close(), psycopg.OperationalError)
+
+
+@contextmanager
+def running_tls_postgres(bed: Bed) -> Iterator[str]:
+    """The oldest Postgres that the system's packages have, with TLS of its own; gives the URL of its superuser."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
+    if not found or int(found[0].parts[-3]) < 15:
+        pytest.skip("Postgres 15 or newer of the system's packages is not installed")
+    port = find_free_port()
+    name = f"packaged-postgres-{port}"
+    certificate = {"ssl": "on", "ssl_cert_file": f"{bed.folder}/server.crt", "ssl_key_file": f"{bed.folder}/server.key"}
+    _run_postgres(bed, name, found[0].parent, port, certificate)
+    user = f"postgres:{quote(POSTGRES_PASSWORD, safe='')}"
+    url = f"postgresql://{user}@127.0.0.1:{port}/postgres?sslmode=verify-full&sslrootcert={bed.authority}"
+    _wait(lambda: psycopg.connect(url, connect_timeout=2).close(), psycopg.OperationalError)
+    yield url
+    child = bed.children.pop(name)
+    child.ask_to_stop()
+    child.wait(20)
+
+
+def _run_postgres(bed: Bed, name: str, binaries: Path, port: int, more: dict[str, str]) -> None:
+    data, passwords = bed.folder / name, bed.folder / "postgres-password"
     data.mkdir(mode=0o700)
     passwords.write_text(POSTGRES_PASSWORD + "\n")
     _own(data)
@@ -181,15 +204,15 @@ def _start_postgres(bed: Bed) -> None:
     )  # fmt: skip
     options = {
         "listen_addresses": "127.0.0.1",
-        "port": str(bed.postgres_port),
+        "port": str(port),
         "unix_socket_directories": "",
         "fsync": "off",  # the bed need not outlive the machine
         "log_min_messages": "warning",
         "jit": "off",
+        **more,
     }
     flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
-    bed.start("postgres", [str(binaries / "postgres"), "-D", str(data), *flags], _SYSTEM_USER)
-    _wait(lambda: psycopg.connect(bed._admin, connect_timeout=2).close(), psycopg.OperationalError)
+    bed.start(name, [str(binaries / "postgres"), "-D", str(data), *flags], _SYSTEM_USER)
 
 
 def _make_user(bed: Bed) -> None:
@@ -230,7 +253,7 @@ def _start_redis(bed: Bed) -> None:
     data, configuration = bed.folder / "redis", bed.folder / "redis.conf"
     data.mkdir()
     configuration.write_text(f"""
-bind 127.0.0.1
+bind 127.0.0.1 -::1
 port 0
 tls-port {bed.redis_port}
 tls-cert-file {bed.folder}/server.crt

@@ -1,6 +1,8 @@
 """Servers as people run them: addresses, TLS and a pooler, seen by the processes themselves."""
 
 import json
+import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +15,7 @@ from celery import Celery
 from sqlalchemy import text
 
 from db.queries import model_versions
-from db.session import get_engine, is_pooled, session
+from db.session import get_engine, is_encrypted, is_pooled, session
 from keeping.backup import backup
 from keeping.restore import restore
 from migrations.upgrade import migrate
@@ -23,7 +25,8 @@ from sortline.errors import ConfigurationError
 from sortline.redis_check import check_broker, check_documents
 from sortline.settings import Settings
 from tests.conftest import environment
-from tests.deployment.bed import POSTGRES_PASSWORD, REDIS_PASSWORD, Bed
+from tests.deployment.bed import POSTGRES_PASSWORD, REDIS_PASSWORD, Bed, running_tls_postgres
+from worker.queue import connect, where
 
 PYTHON = sys.executable
 SORTLINE = str(Path(sys.executable).parent / "sortline")
@@ -122,6 +125,19 @@ def test_the_client_and_celery_verify_alike(bed: Bed, parameters: str, setting: 
     assert [f.level for f in examine(made) if f.name == "Redis TLS"] == [level]
 
 
+def test_a_redis_at_an_ipv6_address_carries_celery(bed: Bed) -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    made = Settings(_env_file=None, redis_url=bed.redis_url(4, "[::1]"), redis_ca_file=bed.authority)
+    check_documents(made)
+    with connect(made) as client:
+        assert where(client) == f"[::1]:{bed.redis_port}"
+    with celery_app("probe", made.celery_broker).connection() as broker:
+        broker.ensure_connection(max_retries=1)
+
+
 def test_a_socket_with_a_password_carries_celery(bed: Bed) -> None:
     made = Settings(_env_file=None, redis_url=bed.redis_socket_url(4))
     check_documents(made)
@@ -187,6 +203,24 @@ def test_a_backup_through_the_pooler_leaves_its_connections_as_they_were(setting
         assert connection.scalar(text("SELECT count(*) FROM documents")) == 0
     for connection in engines:
         connection.close()
+
+
+def test_a_packaged_postgres_with_tls_of_its_own_is_backed_up(
+    bed: Bed, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be older than the programs at hand, and offers passwords that are bound to its TLS connection."""
+    with running_tls_postgres(bed) as url:
+        made = settings.model_copy(update={"database_url": url})
+        migrate(made.postgres_url)
+        assert not [f for f in examine(made) if f.name in {"Postgres", "Postgres TLS"} and f.level != "ok"]
+        for name, path in (("its own programs", os.environ["PATH"]), ("the wheel's", "/nonexistent")):
+            monkeypatch.setenv("PATH", path)
+            backup(made, tmp_path / name)
+            restore(made, tmp_path / name, force=True)
+            with session(made.postgres_url) as opened:
+                assert is_encrypted(opened) and not is_pooled(opened)
+                assert opened.scalar(text("SELECT count(*) FROM documents")) == 0
+        get_engine(made.postgres_url).dispose()
 
 
 def test_a_wrong_password_and_a_missing_authority_are_a_sentence_each(bed: Bed, settings: Settings) -> None:
