@@ -1,6 +1,5 @@
 """Documents of a file's rows."""
 
-import json
 from hashlib import sha256
 
 from sortline.errors import InvalidDocumentError
@@ -24,8 +23,8 @@ def document_of(row: Row, source: str) -> Document:
     meta = row.meta or None
     if isinstance(meta, str):
         try:
-            meta = json.loads(meta)
-        except (ValueError, RecursionError) as error:
+            meta = read_json(meta)
+        except ValueError as error:
             raise InvalidDocumentError(f"meta is not JSON: {error}") from None
     id_ = row.id or sha256(row.text.encode()).hexdigest()[:_ID_LENGTH]
     document = Document(id_, row.text, row.source or source, meta)

@@ -16,6 +16,7 @@ from sortline.errors import (
     RequestTooLargeError,
     ServerUnreachableError,
 )
+from sortline.meta import write_meta
 from sortline.settings import Lane
 from worker.queue import Document
 
@@ -97,7 +98,7 @@ class HttpDoor:
 
 
 def _encode(documents: Sequence[Document], lane: Lane) -> bytes:
-    body = {"lane": lane, "documents": [_as_json(document) for document in documents]}
+    body = {"lane": lane, "documents": [_as_json(document, index) for index, document in enumerate(documents)]}
     try:
         return orjson.dumps(body)
     except TypeError:
@@ -107,9 +108,15 @@ def _encode(documents: Sequence[Document], lane: Lane) -> bytes:
         return json.dumps(body, default=_plain).encode("ascii")
 
 
-def _as_json(document: Document) -> dict[str, Any]:
+def _as_json(document: Document, index: int) -> dict[str, Any]:
     fields: dict[str, Any] = {"id": document.id, "text": document.text, "source": document.source}
-    return fields if document.meta is None else {**fields, "meta": dict(document.meta)}
+    if document.meta is None:
+        return fields
+    try:
+        write_meta(document.meta)  # else orjson would write infinity as null
+    except InvalidDocumentError as error:
+        raise InvalidDocumentError(str(error), error.reason, index) from None
+    return {**fields, "meta": dict(document.meta)}
 
 
 def _plain(value: Any) -> Any:

@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse
 from db.queries.document_state import Sent, document_state
 from db.session import session
 from keeping.erase import Chosen, erase
+from sortline import meta
 from sortline.errors import InvalidDocumentError, NotFoundError
 from sortline.settings import LANES, Lane
 from web.auth import Documents, Erase
@@ -24,7 +25,6 @@ from web.waiting import MOST_S, Waiting
 from worker.queue import (
     DEFAULT_SOURCE,
     MAX_ID_CHARS,
-    MAX_META_BYTES,
     MAX_SOURCE_CHARS,
     MAX_TEXT_BYTES,
     Document,
@@ -43,7 +43,11 @@ _DOCUMENT = {
         "id": {"type": "string", "minLength": 1, "maxLength": MAX_ID_CHARS},
         "text": {"type": "string", "minLength": 1, "description": f"At most {MAX_TEXT_BYTES:,} bytes of UTF-8."},
         "source": {"type": "string", "minLength": 1, "maxLength": MAX_SOURCE_CHARS, "default": DEFAULT_SOURCE},
-        "meta": {"type": "object", "description": f"Anything; at most {MAX_META_BYTES:,} bytes of JSON."},
+        "meta": {
+            "type": "object",
+            "description": f"Anything; at most {meta.MAX_BYTES:,} bytes of JSON, {meta.MAX_DEPTH} deep; "
+            "whole numbers of 64 bits, others of a double; keys once.",
+        },
     },
 }
 _BODY: dict[str, Any] = {
