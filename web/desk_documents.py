@@ -58,19 +58,17 @@ class DeskDocument:
     blurred: bool
 
 
-def desk_document(leased: Leased, labels: Mapping[int, Label]) -> DeskDocument:
+def desk_document(leased: Leased, labels: Mapping[int, Label], blurred: bool = False) -> DeskDocument:
     """What the page shows; ``labels``: all, by id. A merged label shows as the one that it was merged into."""
     hidden = leased.label_id is not None and leased.shown is None
     choices = _choices(leased, labels, hidden)
     predicted = _as_label(labels, leased.label_id)
-    first = predicted or _as_label(labels, leased.suggested_label_id)
     reason = TOLD_AS.get(leased.reason, leased.reason)
     return DeskDocument(
         leased.document_id, leased.lease_token, leased.source, leased.external_id,
         f"{leased.received_at:%Y-%m-%d %H:%M}", visible(leased.text), reason, WHY[reason], leased.note, choices,
         bool(choices) and leased.shown is not None and predicted is not None and choices[0].id == predicted.id,
-        bool(choices) and leased.shown is not None, hidden,
-        first is not None and first.sensitive,
+        bool(choices) and leased.shown is not None, hidden, blurred,
     )  # fmt: skip
 
 
