@@ -28,7 +28,7 @@ MARKS = (
     "\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e8"
     "\u06ea-\u06ed\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff"
 )
-SEPARATORS = "\\s_\\-\u05be\u2010-\u2015\u2212"
+SEPARATORS = "\\s\u0085\u001c-\u001f_\\-\u05be\u2010-\u2015\u2212"
 
 _MARKS, _SEPARATORS = re.compile(f"[{MARKS}]"), re.compile(f"[{SEPARATORS}]+")
 

@@ -181,8 +181,8 @@ at("documents").addEventListener("click", (event) => {
 });
 const BUTTONS = { "none-fits": noneFits, skip, flag, note: takeNote, why: toggleWhy, undo, help };
 for (const [id, does] of Object.entries(BUTTONS)) at(id).addEventListener("click", does);
-window.addEventListener("online", () => (send(), page.fill()));
-onMessage(({ written, review_id }) => written && last.remember(written, review_id));
+window.addEventListener("online", () => goOn());
+onMessage(({ written, review_id }) => written && desk.written(written, review_id)); // by another tab
 
 async function goOn() {
   await page.renew();

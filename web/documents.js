@@ -104,6 +104,7 @@ export function documentsOf(desk) {
         if (article === current) desk.say("Your time for that document ran out; somebody else may have it now.");
         remove(article);
       }
+      if (!kept.unsent().length) desk.trouble("");
       show();
       fill();
     } catch (error) {

@@ -78,7 +78,8 @@ def words(request: Request, person: Reviewer, id: LabelId) -> HTMLResponse:
     errors = sorted(each.completeness_error for each in explained)
     return page(
         "label_words.html", person=person, label=label, blurred=blurred, version=version, documents=len(explained),
-        counts=counts, speaks_for=speaks_for, against=against, sample=_SAMPLE, error=errors[len(errors) // 2] if errors else None,
+        counts=counts, speaks_for=speaks_for, against=against, sample=_SAMPLE,
+        error=errors[len(errors) // 2] if errors else None,
         largest=max((abs(each.share) for each in (*speaks_for, *against)), default=1.0),
     )  # fmt: skip
 
