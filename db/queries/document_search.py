@@ -320,6 +320,6 @@ def _id_alike(session: Session, name: str) -> int | None:
     """Id of the one label that is found by what was typed, though it is not its name to the letter."""
     found = labels.alike(session, name)
     if len(found) > 1:
-        names = ", ".join(row.name for row in found)
+        names = ", ".join(label for _, label in found)
         raise InvalidInputError(f"There are several labels like {name[:100]!r}: {names}. Type one to the letter.")
-    return found[0].id if found else None
+    return found[0][0] if found else None

@@ -124,11 +124,11 @@ def spellings(name: str) -> list[str]:
     return [name, cleaned] if name != cleaned and name.isprintable() else [cleaned]
 
 
-def alike(session: Session, typed: str) -> list[Row[Any]]:
+def alike(session: Session, typed: str) -> list[tuple[int, str]]:
     """Labels (id, name) that somebody may mean who typed this: their names differ in case, accents or width alone."""
     wanted = fold(typed)
     found = session.execute(select(Label.id, Label.name).order_by(Label.name))
-    return [row for row in found if wanted and fold(row.name) == wanted]
+    return [(row.id, row.name) for row in found if wanted and fold(row.name) == wanted]
 
 
 def counts_as(session: Session, label_id: int, other_id: int) -> bool:
