@@ -48,11 +48,11 @@ function say(words) {
 function decide(action, more = {}) {
   if (!current) return;
   const token = Number(current.dataset.token);
-  const label = labels.find((each) => each.id === more.label_id);
+  const chosen = labels.find((each) => each.id === more.label_id);
   const decision = {
     document_id: Number(current.dataset.id), token, action, seconds: seconds(), note, ...more,
     text: current.querySelector(".text").textContent.trim().slice(0, 300), about: current.dataset.about,
-    sensitive: current.dataset.sensitive === "1" || Boolean(label?.sensitive),
+    sensitive: current.dataset.sensitive === "1" || Boolean(chosen?.sensitive),
   };
   kept.add(decision);
   put.set(token, current);

@@ -84,8 +84,8 @@ export function showRefused() {
     about.append(said(row), " ", ...textOf(row));
     note.textContent = [row.note, row.proposed_label].filter(Boolean).join(" · ");
     const copy = button("Copy", async () => {
-      await navigator.clipboard.writeText(told(row));
-      copy.textContent = "Copied";
+      const done = await navigator.clipboard.writeText(told(row)).then(() => true, () => false);
+      copy.textContent = done ? "Copied" : "The browser forbids it: select the text";
     });
     item.append(why, about, note, " ", copy, " ", button("Discard", () => kept.remove(row)));
     return item;

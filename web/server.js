@@ -50,8 +50,11 @@ async function ask(path, body) {
   }
   const answer = await fetch(link(`/desk/${path}`), { ...options, signal: AbortSignal.timeout(15_000) });
   if (!answer.ok) {
-    const problem = await answer.json().catch(() => ({}));
-    throw new Refused(answer.status, problem.detail || `the server answered ${answer.status}`);
+    const problem = await answer.json().catch(() => null);
+    const said = problem?.detail || `the server answered ${answer.status}`;
+    // Ours are problems in JSON: a proxy's "not found" while the server restarts refuses nothing.
+    if (!problem?.detail && answer.status < 500) throw new Error(said);
+    throw new Refused(answer.status, said);
   }
   return (answer.headers.get("content-type") || "").startsWith("application/json") ? answer.json() : answer.text();
 }
