@@ -117,7 +117,7 @@ def _evaluation(metrics: Mapping[str, Any]) -> str:
         f"## Evaluation\n\nOn {test['documents']:,} held-out test documents, looked at once, with the engine "
         f"{_code(str(metrics.get('engine', UNKNOWN)))}.\n\n"
         + _table(("figure", "value", "95 % interval"), rows)
-        + "\n\nIntervals are percentiles of a bootstrap over documents."
+        + "\n\nThe interval of accuracy is exact (Clopper and Pearson 1934); those of F1 are at least as wide."
     )
 
 

@@ -1,6 +1,7 @@
 """sortline status: how the line is doing."""
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -61,6 +62,12 @@ def _training(training: dict[str, Any]) -> str:
     return said
 
 
+def _print_shortcomings(console: Console, found: Sequence[Mapping[str, Any]]) -> None:
+    for each in found:
+        said = escape(f"model version {each['model_version']}: {each['said']}")
+        console.print(f"[yellow]{said}[/]\n  {escape(each['do'])}")
+
+
 def _about(found: dict[str, Any], figure: str) -> str:
     return "about " if figure in found["estimated"] else ""
 
@@ -88,5 +95,6 @@ def _print(found: dict[str, Any]) -> None:
         console.print(
             f"worker {worker['pid']} on {worker['host']}: {state}, {worker['documents_per_s']:,.1f} documents/s"
         )
+    _print_shortcomings(console, found["shortcomings"])
     for alarm in found["alarms"]:
         console.print(f"[yellow]{escape(alarm['said'])}[/]\n  {escape(alarm['do'])} [dim]({alarm['name']})[/]")

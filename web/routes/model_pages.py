@@ -6,6 +6,7 @@ import fsspec
 from fastapi import APIRouter, HTTPException, Path, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+from classifier.shortcomings import shortcomings
 from db.queries import model_versions, shadows, training_runs
 from db.queries.sensitive import sensitive_documents
 from db.session import session
@@ -123,7 +124,8 @@ def show_run(request: Request, person: Reviewer, id: Id) -> HTMLResponse:
     with session(request.app.state.settings.postgres_url) as opened:
         run = training_runs.get(opened, id)
         version = model_versions.get(opened, run.model_version_id) if run.model_version_id else None
-    return page("training_run.html", person=person, run=run, version=version)
+    lacks = shortcomings(version.metrics, version.status) if version else []
+    return page("training_run.html", person=person, run=run, version=version, lacks=lacks)
 
 
 @router.post("/training-runs/{id}/cancel")
@@ -177,6 +179,7 @@ def _versions(request: Request, person: Person, said: str = "", wrong: str = "")
         409 if wrong else 200,
         person=person,
         versions=versions,
+        lacks={version.id: shortcomings(version.metrics, version.status) for version in versions},
         live=any(version.status == "active" for version in versions),
         runs=runs,
         unfinished=next((run for run in runs if run.state in ("waiting", "running")), None),
