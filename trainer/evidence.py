@@ -65,8 +65,8 @@ def evidence_of_test(truth: _LabelIds, predicted: _LabelIds, majority: _LabelIds
         f"(95 %: {100 * low:.0f} to {100 * high:.0f} %)"
     )
     if count < LEAST_TEST_DOCUMENTS:
-        missing = LEAST_TEST_DOCUMENTS - count
-        return Evidence(False, count, correct, missing, f"{said}, and fewer than {LEAST_TEST_DOCUMENTS} show too little")
+        sentence = f"{said}, and fewer than {LEAST_TEST_DOCUMENTS} show too little"
+        return Evidence(False, count, correct, LEAST_TEST_DOCUMENTS - count, sentence)
     if _is_better(gained, lost):
         return Evidence(True, count, correct, None, f"{said}: more than the most frequent label alone gets right")
     sentence = (

@@ -25,7 +25,9 @@ _HEADER = (
     "[EXTERNAL MAIL: do not open attachments of senders that you do not know, never type a password into a page that a "
     "mail leads to, and report whatever looks odd to the service desk at extension 400, which is there day and night] "
 )
-_CHINESE = "本邮件及其附件仅供收件人阅读，如您误收此邮件，请立即通知发件人并删除，请勿复制、转发或以任何方式使用其内容。" * 2
+_CHINESE = (
+    "本邮件及其附件仅供收件人阅读，如您误收此邮件，请立即通知发件人并删除，请勿复制、转发或以任何方式使用其内容。" * 2
+)
 
 
 def sentences(count: int, seed: int = 1) -> list[str]:
@@ -168,5 +170,5 @@ def test_an_ordinary_file_raises_no_doubt() -> None:
 
 
 def test_a_training_without_training_documents_says_where_they_are_and_what_helps() -> None:
-    with pytest.raises(TrainingError, match="no label has documents to train on.*test 40.*--split train"):
+    with pytest.raises(TrainingError, match=r"no label has documents to train on.*test 40.*--split train"):
         select(documents(sentences(40), dict.fromkeys(range(1, 41), "test")))
