@@ -1,6 +1,7 @@
 """The client's way over HTTP: requests, and what the answers mean."""
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
@@ -20,6 +21,8 @@ from sortline.meta import write_meta
 from sortline.settings import Lane
 from worker.queue import Document
 
+# What proxies decode, join or cut in paths, and leave alone in queries: separators, lone dots, control characters.
+_SPOILT = re.compile(r"[/\\%;?#\x00-\x1f\x7f]|^\.*$")
 # Answers that say "later": the web itself, or a proxy before it, is away or busy.
 _LATER = {408, 425, 500, 502, 503, 504}
 
@@ -79,7 +82,10 @@ class HttpDoor:
         Raises:
             SortlineError: as `_check` says.
         """
-        answer = self._ask("GET", f"/v1/documents/{_segment(source)}/{_segment(id)}")
+        if _SPOILT.search(source) or _SPOILT.search(id):
+            answer = self._ask("GET", "/v1/documents", params={"source": source, "id": id})
+        else:
+            answer = self._ask("GET", f"/v1/documents/{quote(source, safe='')}/{quote(id, safe='')}")
         _check(answer)
         found: dict[str, Any] = answer.json()
         return found
@@ -122,11 +128,6 @@ def _as_json(document: Document, index: int) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     """What orjson writes for a value that the json module can't: a date, a UUID, a dataclass."""
     return orjson.loads(orjson.dumps(value))
-
-
-def _segment(name: str) -> str:
-    """A name as one segment of a path; lone dots would be taken for "this folder" and "the one above"."""
-    return quote(name, safe="") if name.strip(".") else name.replace(".", "%2E")
 
 
 def _check(answer: httpx.Response) -> None:

@@ -44,6 +44,13 @@ _SENT_DEAD = text("""
 SELECT n, reason FROM json_to_recordset(CAST(:rows AS json)) AS sent (n integer, lane text, entry_id text)
 JOIN dead_letters ON dead_letters.lane = sent.lane AND dead_letters.entry_id = sent.entry_id
 """)
+_KNOWN = text("""
+SELECT source, external_id FROM documents JOIN unnest(CAST(:sources AS text[]), CAST(:ids AS text[])) AS asked (s, i)
+ON source = s AND external_id = i
+UNION
+SELECT source, external_id FROM dead_letters JOIN unnest(CAST(:sources AS text[]), CAST(:ids AS text[])) AS asked (s, i)
+ON source = s AND external_id = i AND requeued_at IS NULL
+""")
 
 
 class Sent(NamedTuple):
@@ -96,6 +103,12 @@ def document_id(session: Session, source: str, id_: str) -> int | None:
     """Id of the newest version of a document; None when it is unknown or still waiting."""
     found: int | None = session.scalar(_IMPORTED, {"source": source, "id": id_})
     return found
+
+
+def known_names(session: Session, names: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Those of some (source, id) of which there is a document or a dead letter."""
+    asked = {"sources": [source for source, _ in names], "ids": [id_ for _, id_ in names]}
+    return [(row.source, row.external_id) for row in session.execute(_KNOWN, asked)]
 
 
 def _state(found: Row[Any], review: dict[str, Any] | None) -> DocumentState:
