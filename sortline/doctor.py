@@ -49,6 +49,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _disk(settings.data_dir)
     yield _model_store(settings.models)
     yield from _accelerators()
+    yield from _web(settings)
     yield from _flower(settings)
 
 
@@ -299,13 +300,39 @@ def _accelerators() -> Iterator[Finding]:
         yield Finding("processor", "warn", "has no bf16", "nothing need be done; classifying takes about twice as long")
 
 
+def _web(settings: Settings) -> Iterator[Finding]:
+    """Whether the address that people use leads to the web: through the proxy, the path and TLS before it."""
+    import httpx
+
+    if not settings.web_url:
+        return
+    where = settings.web_address
+    advice = (
+        f"let the proxy lead {settings.web_path}/ to the web's port, {settings.web_port} (docs/operators.md, Behind a "
+        "proxy), or set SORTLINE_WEB_URL to the address that people use"
+    )
+    try:
+        answer = httpx.get(f"{where}/health/live", timeout=5, trust_env=False)
+    except httpx.HTTPError as error:
+        yield Finding("web", "warn", f"{where} can't be reached from this machine: {error}", advice)
+        return
+    if answer.is_success and answer.text.replace(" ", "") == '{"status":"ok"}':
+        yield Finding("web", "ok", f"answers at {where}")
+    elif answer.is_redirect:
+        yield Finding("web", "warn", f"{where} leads on to {answer.headers['location']}", advice)
+    else:
+        yield Finding("web", "warn", f"{where}/health/live answers {answer.status_code}, not as the web does", advice)
+
+
 def _flower(settings: Settings) -> Iterator[Finding]:
     """Whether a Flower that runs asks for a password: it can stop workers."""
     import httpx
 
     where = f"{settings.flower_host}:{settings.flower_port}"
     try:
-        answer = httpx.get(f"http://{where}/workers", timeout=3, follow_redirects=True, trust_env=False)
+        answer = httpx.get(
+            f"http://{where}{settings.flower_path}/workers", timeout=3, follow_redirects=True, trust_env=False
+        )
     except (httpx.HTTPError, httpx.InvalidURL):
         return  # it does not run here
     if answer.status_code == 401:

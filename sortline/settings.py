@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import quote, unquote, urlsplit
 
-from pydantic import Field, ValidationError, field_serializer, field_validator
+from pydantic import AliasChoices, Field, ValidationError, field_serializer, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sortline.errors import ConfigurationError
@@ -29,6 +29,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="SORTLINE_", env_file=".env", extra="ignore", secrets_dir=None, validate_default=True,
         hide_input_in_errors=True,
+        validate_by_name=True,
     )  # fmt: skip
 
     # Where things are
@@ -184,18 +185,39 @@ class Settings(BaseSettings):
         description="Address that people use, with a path where a proxy puts the web under one "
         "(https://example.org/sortline); unset: http://WEB_HOST:WEB_PORT",
     )
+    forwarded_allow_ips: str = Field(
+        "127.0.0.1,::1",
+        validation_alias=AliasChoices("SORTLINE_FORWARDED_ALLOW_IPS", "FORWARDED_ALLOW_IPS"),
+        description="Addresses and networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed, "
+        "separated by commas; `*`: everyone's. Also read as FORWARDED_ALLOW_IPS",
+    )
     session_idle_h: float = Field(12.0, gt=0, description="Hours after which who does nothing has to sign in again")
     max_body_bytes: int = Field(16 * 2**20, gt=0, description="Largest HTTP request body")
     max_request_documents: int = Field(1000, gt=0, description="Most documents in one HTTP request")
     flower_host: str = Field("127.0.0.1", description="Address Flower listens on")
     flower_port: int = Field(5555, gt=0, lt=65536, description="Port Flower listens on")
+    flower_url: str | None = Field(
+        None,
+        description="Address that people use of Flower, with a path where a proxy puts it under one; "
+        "unset: http://FLOWER_HOST:FLOWER_PORT",
+    )
+    flower_url_prefix: str = Field(
+        "",
+        validation_alias=AliasChoices("SORTLINE_FLOWER_URL_PREFIX", "FLOWER_URL_PREFIX"),
+        description="Path that Flower lies under, where FLOWER_URL does not say it. Also read as FLOWER_URL_PREFIX",
+    )
     flower_basic_auth: str | None = Field(None, repr=False, description="user:password of Flower; unset: none asked")
     flower_basic_auth_file: Path | None = Field(None, description="A file that holds FLOWER_BASIC_AUTH")
 
-    @field_validator("web_url")
+    @field_validator("web_url", "flower_url")
     @classmethod
     def _is_web_url(cls, given: str | None) -> str | None:
         return check_web_url(given) if given else None
+
+    @field_validator("flower_url_prefix")
+    @classmethod
+    def _is_path(cls, given: str) -> str:
+        return _clean_path(given)
 
     @property
     def web_address(self) -> str:
@@ -207,6 +229,18 @@ class Settings(BaseSettings):
     def web_path(self) -> str:
         """The path that all pages of the web lie under, as addresses have it (`/sortline`); empty: at the root."""
         return urlsplit(self.web_address).path
+
+    @property
+    def flower_address(self) -> str:
+        """Where people find Flower, without a slash at its end."""
+        if self.flower_url:
+            return check_web_url(self.flower_url)
+        return f"http://{self.flower_host}:{self.flower_port}{self.flower_path}"
+
+    @property
+    def flower_path(self) -> str:
+        """The path that all pages of Flower lie under; empty: at the root."""
+        return urlsplit(self.flower_address).path if self.flower_url else _clean_path(self.flower_url_prefix)
 
     @property
     def embedded(self) -> bool:
@@ -309,10 +343,19 @@ def check_web_url(given: str) -> str:
     if parts.query or parts.fragment or "@" in parts.netloc:
         raise ValueError("it must be a host and a path alone, as https://example.org/sortline")
     _ = parts.port  # raises where it is no port
-    segments = [quote(unquote(each), safe="") for each in parts.path.split("/") if each]
-    if {".", ".."} & set(segments):
+    return parts._replace(path=_clean_path(parts.path)).geturl()
+
+
+def _clean_path(path: str) -> str:
+    """A path in one spelling: a slash before each part, and none at the end.
+
+    Raises:
+        ValueError: browsers would leave it.
+    """
+    parts = [quote(unquote(each), safe="") for each in path.strip().split("/") if each]
+    if {".", ".."} & set(parts):
         raise ValueError("its path must not hold . or .. as a part")
-    return parts._replace(path="".join(f"/{each}" for each in segments)).geturl()
+    return "".join(f"/{each}" for each in parts)
 
 
 def _secret(path: Path | None) -> str | None:
@@ -337,5 +380,6 @@ def get_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         first = error.errors()[0]
-        name = "SORTLINE_" + "_".join(str(part) for part in first["loc"]).upper()
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        name = "SORTLINE_" + name.removeprefix("SORTLINE_")  # of a setting with a second name it is there already
         raise ConfigurationError(f"setting {name}: {first['msg'].removeprefix('Value error, ')}") from None

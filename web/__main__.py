@@ -27,7 +27,7 @@ def main() -> None:
         sys.exit(f"web: {error}")
     uvicorn.run(
         app, host=settings.web_host, port=settings.web_port, log_config=None, access_log=False,
-        server_header=False, timeout_graceful_shutdown=10,
+        server_header=False, timeout_graceful_shutdown=10, forwarded_allow_ips=settings.forwarded_allow_ips,
     )  # fmt: skip
 
 

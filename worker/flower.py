@@ -33,7 +33,8 @@ def environment(settings: Settings) -> dict[str, str]:
     Raises:
         ConfigurationError: it would be open to other machines without a password, though it can stop workers.
     """
-    added: dict[str, str] = {}
+    # Flower reads FLOWER_* of its own; the path goes to it in the settings' spelling, under which FLOWER_URL has it.
+    added = {"FLOWER_URL_PREFIX": settings.flower_path.strip("/")}
     password = settings.flower_password
     if password:
         if not all(":" in pair for pair in password.split(",")):

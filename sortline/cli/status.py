@@ -36,7 +36,7 @@ def _urls(settings: Settings, show_secrets: bool) -> dict[str, Any]:
         "redis_url": redis.url if show_secrets else str(redis),
         "database_url": postgres.url if show_secrets else str(postgres),
         "web_url": settings.web_address,
-        "flower_url": f"http://{settings.flower_host}:{settings.flower_port}",
+        "flower_url": settings.flower_address,
     }
 
 

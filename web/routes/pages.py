@@ -32,7 +32,7 @@ _TROUBLED = {
 @router.get("/")
 def home(request: Request) -> HTMLResponse:
     """How the line is doing."""
-    glance = request.app.state.glance
+    glance, settings = request.app.state.glance, request.app.state.settings
     try:
         found, history = glance.figures.get(), glance.history.get()
         person = signed_in(request, seen=False)
@@ -43,7 +43,7 @@ def home(request: Request) -> HTMLResponse:
     return page(
         "home.html", person=person, script=True, found=found, history=history, plots=plots, said_time=said_time,
         troubled={_TROUBLED.get(alarm["name"]) for alarm in found["alarms"]},
-        flower_port=request.app.state.settings.flower_port,
+        flower_port=settings.flower_port, flower_url=settings.flower_address if settings.flower_url else "",
     )  # fmt: skip
 
 
