@@ -3,6 +3,7 @@
 import re
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ from starlette.routing import compile_path
 from db.models import DeadLetter, Document, ImportFile, ModelVersion, Review, TrainingRun
 from db.queries import bulk_decisions, incidents, people, shadows, webhooks
 from db.queries.document_search import Filters
+from sortline.doctor import _web
 from sortline.settings import Settings
+from tests.conftest import ROOT as REPOSITORY
 from tests.conftest import find_free_port
 from tests.nginx import HOST, nginx, visitor
 from tests.web.conftest import serving
@@ -164,7 +167,9 @@ def test_every_link_leads_somewhere_below_the_path(
 
 def pages_of(settings: Settings) -> set[str]:
     """The paths of all that can be read without a token."""
-    shown = [line for line in Path("docs/http.md").read_text("utf-8").splitlines() if line.startswith("| `GET ")]
+    shown = [
+        line for line in (REPOSITORY / "docs/http.md").read_text("utf-8").splitlines() if line.startswith("| `GET ")
+    ]
     told = {line.split("`")[1].removeprefix("GET ") for line in shown}
     app = create_app(settings)
     return told | {path for path in app.openapi()["paths"] if not path.startswith("/v1/")}
@@ -204,6 +209,34 @@ def test_a_password_is_taken_whatever_nginx_tells_of_its_visitors(
             assert (answer.status_code, answer.headers.get("location")) == (303, "/sortline/desk"), form
             strange = client.post("/sortline/sign-in", data=asked, headers={"Origin": "https://evil.example"})
             assert (strange.status_code, "set-cookie" in strange.headers) == (403, False)
+
+
+def test_the_example_of_the_guide_leads_to_the_web(settings: Settings) -> None:
+    guide = "\n".join(page.read_text("utf-8") for page in sorted((REPOSITORY / "docs").glob("*.md")))
+    (example,) = re.findall(r"```nginx\nserver \{\n(.*?)\n\}\n```", guide, re.DOTALL)
+    locations = re.sub(r"(?m)^ *(listen|server_name|ssl_certificate|ssl_certificate_key) .*$", "", example)
+    assert len(re.findall("proxy_pass", locations)) == 2
+    port = find_free_port()
+    with ExitStack() as opened:
+        web = opened.enter_context(serving(settings.model_copy(update={"web_url": ROOT}), None))
+        opened.enter_context(nginx({port: locations.replace(":8080", f":{web.base_url.port}")}))
+        with visitor(port) as client:
+            assert client.get("/sortline/health/ready").json() == {"status": "ok"}
+            assert client.get("/sortline").headers["location"] == f"{ROOT}/"
+            assert client.post("/sortline/v1/documents", content=b" " * 2**21).status_code == 401  # not nginx's 413
+
+
+def test_the_doctor_asks_for_the_web_as_people_do(settings: Settings) -> None:
+    port, shut = find_free_port(), find_free_port()
+    under = settings.model_copy(update={"web_url": f"http://127.0.0.1:{port}/sortline"})
+    with serving(under, None) as web, nginx({port: FORMS["strips"].format(port=web.base_url.port)}, tls=False):
+        assert [finding.level for finding in _web(under)] == ["ok"]
+        (elsewhere,) = _web(under.model_copy(update={"web_url": f"http://127.0.0.1:{port}/other"}))
+        assert (elsewhere.level, "/other/health/live answers 404" in elsewhere.found) == ("warn", True)
+        assert "let the proxy lead /other/ to the web's port" in str(elsewhere.advice)
+    (away,) = _web(under.model_copy(update={"web_url": f"http://127.0.0.1:{shut}"}))
+    assert (away.level, "can't be reached from this machine" in away.found) == ("warn", True)
+    assert list(_web(settings)) == []
 
 
 @pytest.fixture
@@ -265,6 +298,7 @@ def test_a_lead_works_in_a_browser(
     page.wait_for_selector("article.document:not([hidden])")
     page.keyboard.press("Enter")
     eventually(lambda: count(session, Review) == 1, 15)
+    page.wait_for_function("document.querySelectorAll('article.document').length === 3")  # all that are left
     page.context.clear_cookies()  # the session ends: the desk asks for the password, and goes on
     page.keyboard.press("Enter")
     page.wait_for_selector("#session-dialog[open]")

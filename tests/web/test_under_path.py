@@ -173,6 +173,13 @@ def test_a_password_is_asked_for_where_nobody_listens(
     assert nobody_listens(request(web_url, scheme, **headers)) is private
 
 
+@pytest.mark.parametrize("name", ["FORWARDED_ALLOW_IPS", "SORTLINE_FORWARDED_ALLOW_IPS"])
+def test_proxies_that_are_believed_are_a_setting(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    assert Settings(_env_file=None).forwarded_allow_ips == "127.0.0.1,::1"
+    monkeypatch.setenv(name, "10.0.0.0/8")
+    assert Settings(_env_file=None).forwarded_allow_ips == "10.0.0.0/8"
+
+
 @pytest.fixture
 def two(settings: Settings) -> Iterator[Callable[[str], httpx.Client]]:
     """A client of a web under a path, and of one at the root, of the same process."""
