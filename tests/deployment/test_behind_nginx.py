@@ -222,7 +222,7 @@ def test_the_example_of_the_guide_leads_to_the_web(settings: Settings) -> None:
         opened.enter_context(nginx({port: locations.replace(":8080", f":{web.base_url.port}")}))
         with visitor(port) as client:
             assert client.get("/sortline/health/ready").json() == {"status": "ok"}
-            assert client.get("/sortline").headers["location"] == f"{ROOT}/"
+            assert client.get("/sortline").headers["location"] == f"https://{HOST}:{port}/sortline/"
             assert client.post("/sortline/v1/documents", content=b" " * 2**21).status_code == 401  # not nginx's 413
 
 
@@ -298,7 +298,7 @@ def test_a_lead_works_in_a_browser(
     page.wait_for_selector("article.document:not([hidden])")
     page.keyboard.press("Enter")
     eventually(lambda: count(session, Review) == 1, 15)
-    page.wait_for_function("document.querySelectorAll('article.document').length === 3")  # all that are left
+    page.wait_for_function("() => document.querySelectorAll('article.document').length === 3")  # all that are left
     page.context.clear_cookies()  # the session ends: the desk asks for the password, and goes on
     page.keyboard.press("Enter")
     page.wait_for_selector("#session-dialog[open]")
