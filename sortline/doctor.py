@@ -308,7 +308,7 @@ def _web(settings: Settings) -> Iterator[Finding]:
         return
     where = settings.web_address
     advice = (
-        f"let the proxy lead {settings.web_path}/ to the web's port, {settings.web_port} (docs/operators.md, Behind a "
+        f"let the proxy lead {settings.web_path}/ to the web's port, {settings.web_port} (docs/servers.md, Behind a "
         "proxy), or set SORTLINE_WEB_URL to the address that people use"
     )
     try:
