@@ -16,7 +16,7 @@ from classifier.decision import Decisions
 from classifier.engines.choose import choose_engine
 from classifier.engines.protocol import Engine
 from classifier.store import ModelStore
-from classifier.tokens import Prepared, WindowTokenizer, read_config, read_tokenizer
+from classifier.tokens import Prepared, WindowTokenizer, padding_id, read_tokenizer
 from sortline.settings import Settings
 
 __all__ = [
@@ -164,5 +164,5 @@ def window_tokenizer(folder: Path, checkpoint: Checkpoint) -> WindowTokenizer:
         checkpoint.max_length,
         checkpoint.window_policy,
         checkpoint.window_overlap,
-        read_config(folder).get("pad_token_id") or 0,
+        padding_id(folder),
     )

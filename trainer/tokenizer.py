@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from classifier.tokens import WindowTokenizer, read_config, read_tokenizer
+from classifier.tokens import WindowTokenizer, padding_id, read_tokenizer
 from sortline.errors import TrainingError
 from sortline.logs import silence_telemetry
 
@@ -35,5 +35,4 @@ def save_tokenizer(base: Path, folder: Path) -> None:
 
 def training_tokenizer(folder: Path, base: Path, max_length: int) -> WindowTokenizer:
     """A tokenizer that keeps a text's first ``max_length`` tokens: what a long text is trained on."""
-    pad_id = read_config(base).get("pad_token_id") or 0
-    return WindowTokenizer(read_tokenizer(folder), max_length, "truncate", 0, pad_id)
+    return WindowTokenizer(read_tokenizer(folder), max_length, "truncate", 0, padding_id(base))

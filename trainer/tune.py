@@ -25,6 +25,7 @@ from db.queries.labelled import labelled_documents, lock_splits
 from db.session import engine_arguments, session
 from sortline.errors import SortlineError, TrainingError
 from sortline.settings import Settings
+from trainer.base_check import usable_base
 from trainer.fine_tune import Epoch, Progress, fine_tune
 from trainer.gate import macro_f1_difference
 from trainer.macro_f1 import macro_f1
@@ -103,6 +104,8 @@ def tune(
     Raises:
         TrainingError: there are too few documents to validate on, or every trial failed.
     """
+    for name in base_models or (settings.base_model,):
+        usable_base(name)
     study = _open(settings, study_name)
     data, snapshot = _data(settings, study)
     with session(settings.postgres_url) as opened:

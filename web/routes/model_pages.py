@@ -16,6 +16,7 @@ from trainer.report_texts import TEXTS, pack_texts, unpack_texts
 from web.links import link
 from web.people import Lead, Person, PostedForm, Reviewer
 from web.render import page
+from web.routes.training import refuse_faulty_base
 from web.shadow_plot import plot
 from web.visible import visible
 
@@ -111,9 +112,10 @@ def train(request: Request, person: Lead, _form: PostedForm) -> Response:
     """Starts a training; while one runs it says so."""
     settings = request.app.state.settings
     try:
+        refuse_faulty_base({}, settings)
         with session(settings.postgres_url) as opened:
             run = trigger.request(opened, settings, f"{person.name}, in the web", actor=person.actor)
-    except (ConflictError, ServerUnreachableError) as error:
+    except (ConflictError, InvalidInputError, ServerUnreachableError) as error:
         return _versions(request, person, wrong=str(error))
     return RedirectResponse(link(f"/training-runs/{run.id}"), 303)
 
