@@ -56,8 +56,11 @@ class Classifier:
         return Classifier(checkpoint, self._tokenizer, self.engine, self._budget)
 
     def prepare(self, texts: Sequence[str]) -> list[Prepared]:
-        """Clean, tokenise and window texts; thread-safe."""
-        return self._tokenizer.prepare([self.checkpoint.cleaning(text) for text in texts])
+        """Clean, tokenise and window texts, and note what can't be read of them; thread-safe."""
+        cleaned = [self.checkpoint.cleaning(text) for text in texts]
+        prepared = self._tokenizer.prepare(cleaned)
+        self._tokenizer.note_unread(cleaned, prepared)
+        return prepared
 
     def batches(self, prepared: Sequence[Prepared]) -> list[ForwardBatch]:
         """Forward batches of all windows, sorted by length; a document's windows may lie in several."""

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from tokenizers import Tokenizer
 
+from classifier.readable import TextReader
 from sortline.errors import CheckpointError
 
 WindowPolicy = Literal["window", "truncate"]
@@ -32,11 +33,13 @@ class Prepared:
     """A document as the engine takes it.
 
     ``windows``: token ids with special tokens, each list at most the model's maximum long; ``truncated``:
-    whether tokens at the end are in no window.
+    whether tokens at the end are in no window; ``unknown_share``: share of the characters that the model can't read
+    (`classifier.readable`), 0 to 1, where it was asked for and is over a tenth.
     """
 
     windows: list[list[int]]
     truncated: bool = False
+    unknown_share: float | None = None
 
     @property
     def tokens(self) -> int:
@@ -65,6 +68,7 @@ class WindowTokenizer:
         backend.no_truncation()
         backend.no_padding()
         self._backend = backend
+        self._reader = TextReader(backend)
         self.max_length = max_length
         self.pad_id = pad_id
         self.max_windows = MAX_WINDOWS if policy == "window" else 1
@@ -83,6 +87,12 @@ class WindowTokenizer:
             else:
                 prepared += map(self._windows, self._encode(chunk))
         return prepared
+
+    def note_unread(self, texts: Sequence[str], prepared: Sequence[Prepared]) -> None:
+        """Note what can't be read of cleaned texts that `prepare` gave ``prepared`` for; thread-safe too."""
+        doubtful = [i for i, each in enumerate(prepared) if self._reader.is_doubtful(texts[i], each.windows)]
+        for i, share in zip(doubtful, self._reader.unread_shares([texts[i] for i in doubtful]), strict=True):
+            prepared[i].unknown_share = share
 
     def _encode(self, texts: list[str], special: bool = True) -> Iterator[list[int]]:
         return (one.ids for one in self._backend.encode_batch_fast(texts, add_special_tokens=special))

@@ -50,6 +50,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _model_store(settings.models)
     yield from _accelerators()
     yield from _web(settings)
+    yield from _base_model(settings)
     yield from _flower(settings)
 
 
@@ -99,7 +100,7 @@ def _postgres(settings: Settings) -> Iterator[Finding]:
 
     try:
         with session(settings.postgres_url) as opened:
-            yield from _postgres_findings(opened)
+            yield from _postgres_findings(opened, settings)
             yield from _way_to_postgres(opened, settings.postgres_url)
     except SortlineError as error:
         yield Finding("Postgres", "fail", str(error), "run `sortline up`, or set SORTLINE_DATABASE_URL")
@@ -124,7 +125,7 @@ def _way_to_postgres(opened: "Session", address: PostgresAddress) -> Iterator[Fi
         yield Finding("Postgres TLS", "warn", "not encrypted: texts can be read on the way", advice)
 
 
-def _postgres_findings(opened: "Session") -> Iterator[Finding]:
+def _postgres_findings(opened: "Session", settings: Settings) -> Iterator[Finding]:
     from db.queries import model_versions, server, webhooks
     from migrations.upgrade import newest_revision
 
@@ -147,11 +148,45 @@ def _postgres_findings(opened: "Session") -> Iterator[Finding]:
         yield Finding("active model", "warn", "none: documents wait", "run `sortline import FILE`, `sortline train`")
     else:
         yield Finding("active model", "ok", f"version {active.id}")
+    yield from _texts(opened, settings.base_model)
     ill = [webhook for webhook, _ in webhooks.listing(opened) if webhook.state != "active"]
     for webhook in ill:
         why = webhook.paused_because if webhook.paused_at else webhook.last_error
         advice = "mend what it says, then `sortline webhooks test` and `resume`"
         yield Finding(f"webhook {webhook.name}", "warn", f"{webhook.state}, {why}", advice)
+
+
+def _texts(opened: "Session", base_model: str) -> Iterator[Finding]:
+    """Whether the base model can read the newest documents; nothing where that can't be told on this machine."""
+    from db.queries.labelled import newest_texts
+    from trainer.base_texts import MOST_TEXTS, base_readability
+
+    readable = base_readability(newest_texts(opened, MOST_TEXTS), base_model)
+    if readable is not None:
+        from classifier.readable import ADVICE
+
+        poor = readable.is_poor
+        yield Finding("texts", "warn" if poor else "ok", readable.finding(), ADVICE if poor else None)
+
+
+def _base_model(settings: Settings) -> Iterator[Finding]:
+    """Whether trainings can start from the base model; only where this machine can train."""
+    if not (find_spec("transformers") and find_spec("torch") and find_spec("accelerate")):
+        return
+    from classifier.base_models import base_model_here
+    from trainer.base_check import check_folder
+
+    name = settings.base_model
+    try:
+        folder = base_model_here(name)
+        if folder is None:
+            yield Finding("base model", "warn", f"{name} is not here", "`sortline train` asks the hub for it")
+            return
+        check_folder(folder, name)
+    except SortlineError as error:
+        yield Finding("base model", "fail", str(error), "see SORTLINE_BASE_MODEL, or `sortline train --base-model`")
+    else:
+        yield Finding("base model", "ok", name)
 
 
 def _redis(settings: Settings) -> Iterator[Finding]:

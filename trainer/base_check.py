@@ -7,19 +7,18 @@ what comes of the training would be no better than a model that was never pretra
 
 import json
 import re
-import tempfile
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from classifier.base_layout import FAST_TOKENIZER, decoder, encoder_decoder
+from classifier.base_layout import decoder, encoder_decoder
 from classifier.base_models import base_model_folder
-from classifier.tokens import COUNT_FROM_PADDING, padding_id, read_config, read_tokenizer, special_tokens
+from classifier.tokens import COUNT_FROM_PADDING, padding_id, read_config, special_tokens
 from classifier.weights import conversion
-from sortline.errors import CheckpointError, TrainingError
+from sortline.errors import CheckpointError
 from sortline.logs import silence_telemetry, silence_transformers
-from trainer.tokenizer import save_tokenizer
+from trainer.tokenizer import fast_tokenizer
 
 _NAMED = 3
 _READ_BOTH_WAYS = frozenset({"xlnet"})  # listed with decoders, and yet an encoder
@@ -33,10 +32,19 @@ def usable_base(name: str) -> Path:
         CheckpointError: there is no such model, or it can't be used; the message says what to do.
     """
     folder = base_model_folder(name)
+    check_folder(folder, name)
+    return folder
+
+
+def check_folder(folder: Path, name: str) -> None:
+    """Refuse the folder of a base model that can't be fine-tuned.
+
+    Raises:
+        CheckpointError: so it is; the message says what to do.
+    """
     fault = _fault_of_kind(read_config(folder)) or _fault_of_parts(folder)
     if fault is not None:
         raise CheckpointError(f"base model {name} can't be used: {fault}")
-    return folder
 
 
 def fault_of_loading(model: Any, report: Mapping[str, Any]) -> str | None:
@@ -119,7 +127,7 @@ def _tuple(named: Any) -> tuple[Any, ...]:
 
 
 def _fault_of_parts(folder: Path) -> str | None:
-    backend = _tokenizer(folder)
+    backend = fast_tokenizer(folder)
     model, report = _outline(folder)
     fault = fault_of_loading(model, report)
     if fault is not None:
@@ -144,21 +152,6 @@ def _fault_of_parts(folder: Path) -> str | None:
             "are counted: take tokenizer and config.json from the same model"
         )
     return None
-
-
-def _tokenizer(folder: Path) -> Any:
-    """The fast tokenizer, made of the vocabulary where there is none yet."""
-    if (folder / FAST_TOKENIZER).is_file():
-        try:
-            return read_tokenizer(folder)
-        except CheckpointError as error:
-            raise CheckpointError(f"{error}; download it again, or with newer libraries") from None
-    with tempfile.TemporaryDirectory(prefix="sortline-") as made:
-        try:
-            save_tokenizer(folder, Path(made))
-        except TrainingError as error:
-            raise CheckpointError(str(error)) from None
-        return read_tokenizer(Path(made))
 
 
 def _outline(folder: Path) -> tuple[Any, Mapping[str, Any]]:

@@ -39,7 +39,7 @@ class DeskDocument:
     """A document on the page.
 
     ``predicted``: whether the first choice is a prediction that Enter confirms; ``explains``: whether the words that
-    drove the model may be shown.
+    drove the model may be shown; ``unknown_share``: of the text that the model can't read, where it is over a tenth.
     """
 
     id: int
@@ -56,6 +56,7 @@ class DeskDocument:
     explains: bool
     hidden: bool
     blurred: bool
+    unknown_share: float | None
 
 
 def desk_document(leased: Leased, labels: Mapping[int, Label], blurred: bool = False) -> DeskDocument:
@@ -68,7 +69,7 @@ def desk_document(leased: Leased, labels: Mapping[int, Label], blurred: bool = F
         leased.document_id, leased.lease_token, leased.source, leased.external_id,
         f"{leased.received_at:%Y-%m-%d %H:%M}", visible(leased.text), reason, WHY[reason], leased.note, choices,
         bool(choices) and leased.shown is not None and predicted is not None and choices[0].id == predicted.id,
-        bool(choices) and leased.shown is not None, hidden, blurred,
+        bool(choices) and leased.shown is not None, hidden, blurred, None if hidden else leased.unknown_share,
     )  # fmt: skip
 
 

@@ -99,7 +99,7 @@ class Waiting:
             log.warning("results wait: %s", str(error).partition("\n")[0])  # the documents are taken all the same
             return {}
         return {
-            left[n][0]: {"source": left[n][1].source, "id": left[n][1].id, **state._asdict()}
+            left[n][0]: {"source": left[n][1].source, "id": left[n][1].id, **state.told()}
             for n, state in states.items()
         }
 

@@ -16,6 +16,8 @@ def print_outcome(version_id: int, status: str, metrics: dict[str, Any]) -> None
     print_shortcomings(console, shortcomings(metrics, status))
     table = Table(show_header=False, box=None)
     table.add_row("model version", f"{version_id} ({status})")
+    for name, value in _texts(metrics):
+        table.add_row(name, escape(value))
     test = metrics.get("test", {})
     for name, value in (*_documents(metrics.get("snapshot", {})), *_quality(metrics, test), *_serving(metrics)):
         table.add_row(name, escape(value))
@@ -28,6 +30,12 @@ def print_shortcomings(console: Console, found: Iterable[Shortcoming]) -> None:
     """Print what is missing, each with what to do."""
     for each in found:
         console.print(f"[yellow]{escape(each.said)}[/]\n  {escape(each.do)}", soft_wrap=True, highlight=False)
+
+
+def _texts(metrics: dict[str, Any]) -> list[tuple[str, str]]:
+    """What the base model can't read of the texts, where that is worth a word."""
+    readable = metrics.get("readability", {})
+    return [("texts", readable["sentence"])] if readable.get("over") else []
 
 
 def gate_lines(gate: dict[str, Any]) -> list[tuple[str, str]]:

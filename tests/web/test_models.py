@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -68,6 +69,16 @@ def test_a_training_run_is_sent_to_the_trainer(web: httpx.Client, redis_client: 
     assert web.post("/v1/training-runs").status_code == 409
     assert web.get(f"/v1/training-runs/{run_id}").json()["state"] == "waiting"
     assert web.get("/v1/training-runs/999").status_code == 404
+
+
+def test_a_base_model_that_is_none_is_refused_before_a_run_is_made(
+    web: httpx.Client, session: Session, tmp_path: Path
+) -> None:
+    (tmp_path / "adapter_config.json").write_text("{}")
+    answer = web.post("/v1/training-runs", json={"parameters": {"base_model": str(tmp_path)}})
+    assert answer.status_code == 422
+    assert "adapter" in answer.json()["detail"]
+    assert session.query(TrainingRun).count() == 0
 
 
 def test_broker_away_leaves_no_open_run(web_with: Callable[..., Any], session: Session) -> None:

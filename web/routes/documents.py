@@ -95,7 +95,8 @@ class State(BaseModel):
     """How far a document has come.
 
     `label`, `confidence`, `decision` and `model_version` are the model's, null where it said nothing;
-    `review` is the newest human decision. Of a dead document, `decision` is the reason.
+    `review` is the newest human decision. Of a dead document, `decision` is the reason. `unknown_share` is there only
+    where the model can't read more than a tenth of the text's characters.
     """
 
     source: str
@@ -106,6 +107,7 @@ class State(BaseModel):
     decision: str | None
     model_version: int | None
     review: Review | None
+    unknown_share: float | None = None
 
 
 class States(BaseModel):
@@ -159,7 +161,12 @@ async def send_documents(
     return Accepted(accepted=len(documents)) if states is None else JSONResponse({"results": states})
 
 
-@router.get("", response_model=State, responses=problems(401, 403, 404, 422, 503))
+@router.get(
+    "",
+    response_model=State,
+    response_model_exclude_unset=True,
+    responses=problems(401, 403, 404, 422, 503),
+)
 def get_document_by_query(request: Request, _token: Documents, source: Source, id: Id) -> State:
     """The state of a document's newest version; 404 while it waits.
 
@@ -169,7 +176,12 @@ def get_document_by_query(request: Request, _token: Documents, source: Source, i
         return _state(opened, *checked(source, id))
 
 
-@router.get("/{source:anything}/{id:anything}", response_model=State, responses=problems(401, 403, 404, 503))
+@router.get(
+    "/{source:anything}/{id:anything}",
+    response_model=State,
+    response_model_exclude_unset=True,
+    responses=problems(401, 403, 404, 503),
+)
 def get_document(request: Request, _token: Documents, source: str, id: str) -> State:
     """The state of a document's newest version; 404 while it waits. Percent-encode source and id.
 
@@ -207,7 +219,7 @@ def _state(opened: Session, source: str, id: str) -> State:
     found = document_state(opened, source, id)
     if found is None:
         raise NotFoundError("the document is unknown, or still waiting")
-    return State.model_validate({"source": source, "id": id, **found._asdict()})
+    return State.model_validate({"source": source, "id": id, **found.told()})
 
 
 def _erase(app: FastAPI, name: tuple[str, str], token: str) -> Erased:
