@@ -14,7 +14,11 @@ from classifier.weights import INDEX, WEIGHTS, conversion, fault_of_weights
 FAST_TOKENIZER = "tokenizer.json"
 _SENTENCEPIECE = ("sentencepiece.bpe.model", "spiece.model", "spm.model", "tokenizer.model", "sentencepiece.model")
 _VOCABULARIES = ("vocab.txt", "vocab.json")
-_READ = ("*.json", "*.txt", "*.model", "*.safetensors", "pytorch_model*.bin")
+# What is read of a folder; others may be as they are.
+_READ = (
+    "config.json", "modules.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt",
+    "vocab.json", "merges.txt", "*.model", "model*.safetensors", "model.safetensors.index.json", "pytorch_model*.bin",
+)  # fmt: skip
 _LFS = b"version https://git-lfs.github.com/"
 _ENCODER = "Take an encoder, such as a BERT or an XLM-RoBERTa"
 _DECODER_HEADS = ("ForCausalLM", "LMHeadModel", "DoubleHeadsModel")

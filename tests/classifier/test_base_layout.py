@@ -209,6 +209,12 @@ def test_weights_in_several_files_are_used(folder: Path) -> None:
     assert base_model_folder(str(folder)) == folder
 
 
+def test_files_that_nobody_reads_may_be_as_they_are(folder: Path) -> None:
+    (folder / "requirements.txt").write_bytes(b"")
+    (folder / "training_args.json").write_bytes(LFS)
+    assert base_model_folder(str(folder)) == folder
+
+
 def test_what_is_on_this_machine_needs_no_hub(folder: Path) -> None:
     assert base_model_here(str(folder)) == folder
     assert base_model_here("nobody/has-downloaded-this") is None

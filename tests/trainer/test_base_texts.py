@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from labelled_lines import labelled_lines
 from sqlalchemy.orm import Session
 
 from classifier.checkpoint_folder import read_checkpoint
@@ -15,6 +16,8 @@ from sortline.doctor import Finding, _base_model, _texts
 from sortline.settings import Settings
 from trainer.base_texts import base_readability
 
+# Each letter becomes one of another script, so that texts stay as different as they are.
+_TO_DEVANAGARI = {ord("a") + i: chr(0x915 + i) for i in range(26)}
 HINDI = ["मेरा कार्ड कहाँ है", "कार्ड खो गया है", "पैसे वापस चाहिए", "पैसे वापस कब मिलेंगे"]
 
 
@@ -26,9 +29,8 @@ def test_a_training_on_texts_that_it_cannot_read_says_so(
     session: Session, settings: Settings, import_lines: Callable[..., Any], train_now: Callable[..., int],
     capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
-    import_lines(
-        ["text,label", *(f"{text} {i},{('card', 'refund')[j // 2]}" for i in range(8) for j, text in enumerate(HINDI))]
-    )
+    lines = [line.rpartition(",") for line in labelled_lines(60)[1:]]
+    import_lines(["text,label", *(f"{text.translate(_TO_DEVANAGARI)},{label}" for text, _, label in lines)])
     version = model_versions.get(session, train_now(epochs=1))
 
     readable = version.metrics["readability"]
