@@ -13,14 +13,17 @@ import orjson
 from sqlalchemy.orm import Session
 
 from db.queries import labels
-from db.queries.labelled import import_examples
+from db.queries.labelled import import_examples, split_counts
 from sortline.errors import ImportFileError
 from sortline.files.encodings import refused_guess
 from sortline.files.reading import NOTHING_ASKED, Asked, opened
 from sortline.files.rows import Row
 from sortline.files.survey import KEPT_REFUSALS, Survey, look_over
+from trainer.base_texts import base_readability
 from trainer.repeats import Repeats
+from trainer.sample import Sample
 from trainer.split import assign_new
+from trainer.split_doubts import split_doubts
 
 OnProgress = Callable[[int, int | None, str], None]
 
@@ -75,6 +78,7 @@ def import_file(
     keep_near_duplicates: bool = False,
     strict: bool = False,
     fold: bool = False,
+    base_model: str = "",
     on_progress: OnProgress = lambda _done, _total, _stage: None,
     on_survey: Callable[[Survey], None] = lambda _survey: None,
 ) -> ImportReport:
@@ -88,6 +92,7 @@ def import_file(
         keep_near_duplicates: see `trainer.split.assign`.
         strict: refuse the file when any of its rows is refused.
         fold: read labels that look alike as one.
+        base_model: that trainings start from; whether it can read the texts is said. Empty: not looked at.
         on_progress: called with how much is done, of how much (None: not known yet), and with what.
         on_survey: called with what is in the file, before anything is stored.
 
@@ -97,9 +102,15 @@ def import_file(
     """
     began = time.monotonic()
     with opened(path, asked, on_progress) as reading:
-        repeats = Repeats()
+        repeats, sample = Repeats(), Sample()
+
+        def observe(row: Row) -> None:
+            repeats.add(row)
+            sample.add(row.text)
+
         known = [label.name for label in labels.listing(session)]
-        survey = look_over(reading, known, fold, repeats.add)
+        survey = look_over(reading, known, fold, observe)
+        survey.doubts += unreadable(sample.texts, base_model)
         _check(path, survey, strict)
         on_survey(survey)
         report = ImportReport(shape=reading.shape, notes=[*_why(survey), *reading.notes], doubts=survey.doubts)
@@ -107,8 +118,15 @@ def import_file(
     on_progress(survey.labelled, survey.labelled, "looking for near-duplicates")
     assigned = assign_new(session, split, keep_near_duplicates)
     report.splits = dict(Counter(each.split for each in assigned))
+    report.doubts += [f"{each.said} {each.do}" for each in split_doubts(assigned, split_counts(session))]
     report.seconds = round(time.monotonic() - began, 2)
     return report
+
+
+def unreadable(texts: Sequence[str], base_model: str) -> list[str]:
+    """What is said where the base model can't read much of the texts."""
+    found = base_readability(texts, base_model) if base_model else None
+    return [found.sentence()] if found is not None and found.over else []
 
 
 def _check(path: Path, survey: Survey, strict: bool) -> None:

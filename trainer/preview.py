@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy.orm import Session
@@ -16,9 +17,11 @@ from sortline.files.reading import NOTHING_ASKED, Asked, opened
 from sortline.files.rows import Row
 from sortline.files.survey import Survey, look_over
 from sortline.files.unpack import MOST_UNPACKED
-from trainer.import_file import OnProgress, example
+from trainer.import_file import OnProgress, example, unreadable
 from trainer.near_duplicates import near_duplicate_groups
 from trainer.repeats import Repeats
+from trainer.sample import Sample
+from trainer.split_doubts import foretold_doubts
 
 _CHARS = 300
 _CHUNK = 2_000
@@ -74,6 +77,13 @@ class Preview:
         return asdict(self)
 
 
+class _Compared(NamedTuple):
+    """Different texts, and the hash of each."""
+
+    texts: list[str]
+    hashes: list[bytes]
+
+
 @dataclass
 class _Watched:
     """What the rows of a file are asked on the way: which repeat, which are stored, which nearly repeat another."""
@@ -81,14 +91,16 @@ class _Watched:
     session: Session | None
     source: str
     repeats: Repeats = field(default_factory=Repeats)
-    texts: list[str] | None = field(default_factory=list)
+    sample: Sample = field(default_factory=Sample)
+    texts: dict[bytes, str] | None = field(default_factory=dict)  # those that have a label, by the hash of their text
     waiting: list[dict[str, str]] = field(default_factory=list)
     known: int = 0
 
     def __call__(self, row: Row) -> None:
         self.repeats.add(row)
-        if self.texts is not None:
-            self.texts.append(row.text)
+        self.sample.add(row.text)
+        if self.texts is not None and row.label:
+            self.texts[sha256(row.text.encode()).digest()] = row.text
             if len(self.texts) > _MOST_COMPARED:
                 self.texts = None
         if self.session is not None and row.label:
@@ -96,6 +108,10 @@ class _Watched:
             self.waiting.append({name: whole[name] for name in ("source", "id", "hash")})
             if len(self.waiting) == _CHUNK:
                 self.ask()
+
+    def alike(self) -> _Compared | None:
+        """The texts to hold against each other; None: there are too many."""
+        return None if self.texts is None else _Compared(list(self.texts.values()), list(self.texts))
 
     def ask(self) -> None:
         if self.session is not None and self.waiting:
@@ -109,6 +125,7 @@ def preview(
     asked: Asked = NOTHING_ASKED,
     source: str = "",
     fold: bool = False,
+    base_model: str = "",
     on_progress: OnProgress = lambda _done, _total, _stage: None,
     most: int = MOST_UNPACKED,
 ) -> Preview:
@@ -116,6 +133,7 @@ def preview(
 
     Args:
         session: None: what is in the database is not asked.
+        base_model: that trainings start from; whether it can read the texts is said. Empty: not looked at.
         most: bytes that an archive may unpack to.
 
     Raises:
@@ -128,9 +146,11 @@ def preview(
         watched = _Watched(session, source)
         survey = look_over(reading, there, fold, watched)
         watched.ask()
+        survey.doubts += unreadable(watched.sample.texts, base_model)
+        if near := watched.alike():
+            survey.doubts += [f"{each.said} {each.do}" for each in foretold_doubts(*near)]
     if not survey.rows:
         raise ImportFileError(f"{path} holds no rows")
-    near = watched.texts
     chosen = reading.chosen
     return Preview(
         reading.shape,
@@ -151,9 +171,13 @@ def preview(
         doubts=survey.doubts,
         repeated=len(watched.repeats.superseded()),
         known=None if session is None else watched.known,
-        near_duplicates=None if near is None else len(near) - len(set(near_duplicate_groups(near).tolist())),
+        near_duplicates=None if near is None else _repeating(near.texts),
         has_labels=reading.has_labels,
     )
+
+
+def _repeating(texts: Sequence[str]) -> int:
+    return len(texts) - len(set(near_duplicate_groups(texts).tolist()))
 
 
 def _labels(session: Session | None, survey: Survey) -> list[PreviewLabel]:

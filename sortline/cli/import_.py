@@ -14,6 +14,8 @@ from sortline.files.reading import Asked
 from sortline.settings import get_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sortline.files.survey import Survey
     from trainer.import_file import ImportReport
     from trainer.preview import Preview
@@ -47,28 +49,27 @@ def command(
     from sortline.cli.progress import bar
     from trainer.import_file import import_file
 
-    with session(get_settings().postgres_url) as opened, bar(f"importing {file.name}") as update:
+    settings = get_settings()
+    said: list[str] = []
+
+    def warn(survey: "Survey") -> None:
+        """Say what looks wrong, before anything is stored."""
+        said.extend(survey.doubts)
+        _say(file, survey.doubts)
+
+    with session(settings.postgres_url) as opened, bar(f"importing {file.name}") as update:
         report = import_file(
-            opened,
-            file,
-            asked,
-            source,
-            split,
-            keep_near_duplicates,
-            strict,
-            fold,
-            update,
-            lambda seen: _warn(file, seen),
+            opened, file, asked, source, split, keep_near_duplicates, strict, fold, settings.base_model, update, warn
         )
         opened.commit()
+    _say(file, [doubt for doubt in report.doubts if doubt not in said])
     _refusals(file, report.refused, report.bad)
     click.echo(json.dumps(report.to_dict()) if as_json else _summary(report))
     sys.exit(_REFUSED if report.refused else 0)
 
 
-def _warn(file: Path, survey: "Survey") -> None:
-    """Say what looks wrong, before anything is stored."""
-    for doubt in survey.doubts:
+def _say(file: Path, doubts: "Sequence[str]") -> None:
+    for doubt in doubts:
         click.echo(f"{file}: {doubt}", err=True)
 
 
@@ -99,12 +100,13 @@ def _dry_run(file: Path, asked: Asked, source: str, fold: bool, as_json: bool) -
     from sortline.cli.progress import bar
     from trainer.preview import preview
 
+    settings = get_settings()
     with bar(f"reading {file.name}") as update:
         try:
-            with session(get_settings().postgres_url) as opened:
-                found = preview(opened, file, asked, source, fold, update)
+            with session(settings.postgres_url) as opened:
+                found = preview(opened, file, asked, source, fold, settings.base_model, update)
         except ServerUnreachableError:
-            found = preview(None, file, asked, source, fold, update)
+            found = preview(None, file, asked, source, fold, settings.base_model, update)
     click.echo(json.dumps(found.to_dict()) if as_json else "\n".join(_previewed(file, found)))
     if found.wrong or found.guess or not found.examples:
         sys.exit(1)

@@ -77,7 +77,9 @@ def confirm(request: Request, person: Lead, form: PostedForm) -> HTMLResponse:
         with session(request.app.state.settings.postgres_url) as opened:
             file = import_files.take(opened, form.get("token", ""), person.id)
             with _on_disk(file) as path:
-                report = import_file(opened, path, _asked(form), _source(form), split, fold="fold" in form)
+                report = import_file(
+                    opened, path, _asked(form), _source(form), split, fold="fold" in form, base_model=_base(request)
+                )
             found = {name: value for name, value in report.to_dict().items() if name not in ("bad", "doubts", "notes")}
             detail = {"file": file.name, "sha256": sha256(file.content).hexdigest(), **found}
             opened.add(AuditEvent(actor=person.actor, action="imported", subject="import", detail=detail))
@@ -134,7 +136,9 @@ def _preview(request: Request, person: Person, form: Form) -> HTMLResponse:
         with session(request.app.state.settings.postgres_url) as opened:
             file = import_files.get(opened, form.get("token", ""), person.id)
             with _on_disk(file) as path:
-                found = preview(opened, path, _asked(form), _source(form), "fold" in form, most=_most(request))
+                found = preview(
+                    opened, path, _asked(form), _source(form), "fold" in form, _base(request), most=_most(request)
+                )
             blurred = sensitive_labels(opened)
     except (ImportFileError, InvalidInputError, NotFoundError) as error:
         return _form(request, person, str(error))
@@ -159,6 +163,10 @@ def _on_disk(file: ImportFile) -> Iterator[Path]:
 
 def _most(request: Request) -> int:
     return _UNPACKED * int(request.app.state.settings.max_body_bytes)
+
+
+def _base(request: Request) -> str:
+    return str(request.app.state.settings.base_model)
 
 
 def _asked(form: Form) -> Asked:
