@@ -6,6 +6,7 @@ import { alone, tell } from "./tabs.js";
 
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 15_000;
+const WAIT_MS = 1000; // for another tab that sends
 
 let sending = false; // this tab does, or waits until another one has
 let again = false; // there may be more since
@@ -79,7 +80,7 @@ export function sends(desk) {
 export async function takeBack(row) {
   if (underway?.id === row.id) return false;
   if (underway) return takeOut(row); // this tab sends, and has not come to it
-  return Boolean(await alone(() => takeOut(row), false));
+  return alone(() => takeOut(row), AbortSignal.timeout(WAIT_MS)).catch(() => false);
 }
 
 async function takeOut(row) {

@@ -12,9 +12,8 @@ const channel = new BroadcastChannel(MINE);
 export const tell = (message) => channel.postMessage(message);
 export const onMessage = (does) => channel.addEventListener("message", ({ data }) => does(data));
 
-// One tab at a time does it. With wait false, what does() gives, or undefined where another tab is at it.
-export const alone = (does, wait = true) =>
-  navigator.locks.request(`${MINE}.send`, { ifAvailable: !wait }, (lock) => (lock ? does() : undefined));
+// One tab at a time does it; fails where the signal comes while another tab is at it.
+export const alone = (does, signal = undefined) => navigator.locks.request(`${MINE}.send`, { signal }, does);
 
 // Show a document in this tab and no other; false: another one shows it.
 export function take(id) {
