@@ -1,6 +1,7 @@
 """What a model must have shown: before it is called passed, and before it accepts anything."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -104,7 +105,7 @@ def test_a_first_model_without_a_test_suggests_and_accepts_nothing_and_says_so(
 
     gate = first.metrics["gate"]
     assert (first.status, gate["outcome"], gate["criteria"][0]["outcome"]) == ("active", "no evidence", "no evidence")
-    calibrations = read_checkpoint(first.checkpoint_uri, first.sha256).description.calibrations
+    calibrations = read_checkpoint(Path(first.checkpoint_uri), first.sha256).description.calibrations
     assert {each.threshold for each in calibrations.values()} == {NOTHING}
     assert (first.metrics["threshold"], first.metrics["guarantee"]["accepted"]) == (NOTHING, 0)
     lacks = shortcomings(first.metrics, first.status)
