@@ -16,8 +16,8 @@ _IN_TEMPLATES = re.compile(
     r"""\b(?:href|src|srcset|action|formaction|poster|data|content)\s*=\s*["']?\s*(?:\d+;\s*url=)?/(?!/)"""
     r"""|(?<!root ~ )(?<!\w)["']/[a-z]"""
 )
-# The same in a script, but for what link() is given.
-_IN_SCRIPTS = re.compile(r"""(?<!link\()["'`]/(?!/)|\$\{(?:location\.)?origin\}|location\.origin""")
+# The same in a script, but for what link() is given, and for the key / of a keyboard.
+_IN_SCRIPTS = re.compile(r"""(?<!link\()["'`]/(?!/|["']:)|\$\{(?:location\.)?origin\}|location\.origin""")
 _LEADS = {"RedirectResponse", "HTTPException"}
 
 
