@@ -1,20 +1,27 @@
-# make demo | test | lint | docs | pictures | bench | faults | bench-gpu
+# make demo | test | test-redis | lint | docs | pictures | bench | faults | bench-gpu
 SHELL := /bin/bash
 # The first interpreter that runs and is new enough: a name on the path may be a shim with nothing behind it.
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
-PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$python && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint docs pictures bench faults bench-gpu clean
+.PHONY: demo test test-redis lint docs pictures bench faults bench-gpu clean
 
 demo: $(READY)
 	@$(BIN)/sortline demo $(ARGS)
 
 test: $(READY)
 	@$(BIN)/python -m pytest -n 2 --dist worksteal --durations=15 $(ARGS)
+
+# What depends on which redis-server runs, on each of the others that can be had here (tests/redis_servers.py).
+test-redis: $(READY)
+	@for server in $$($(BIN)/python -m tests.redis_servers); do \
+		echo "== $$($$server --version)"; \
+		SORTLINE_TEST_REDIS_SERVER=$$server $(BIN)/python -m pytest -n 2 --dist worksteal -m redis_server $(ARGS) || exit 1; \
+	done
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -45,7 +52,8 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c '$(NEW_ENOUGH)' || { echo "$(PYTHON) doesn't run or is older than Python 3.11" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) >&2
 	@echo "setting up $(VENV) (a few minutes the first time)" >&2
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: -c constraints.txt -e '.[dev]' >&2 \
+		|| { echo "not set up: a package could not be had (see above), or has no wheel for $$($(BIN)/python -VV | head -1)" >&2; exit 1; }
 	@touch $(READY)
 
 clean:

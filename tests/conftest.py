@@ -1,9 +1,11 @@
 """Real servers for every test: embedded ones, or outside ones where SORTLINE_TEST_* name them."""
 
+import atexit
 import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -26,6 +28,13 @@ from sortline.settings import Settings
 from worker.queue import connect
 
 ROOT = Path(__file__).resolve().parents[1]
+# Another redis-server than the one that this machine would use, and so on the path of whatever the tests start.
+REDIS_SERVER = os.environ.get("SORTLINE_TEST_REDIS_SERVER")
+if REDIS_SERVER:
+    _first = Path(tempfile.mkdtemp(prefix="sortline-test-redis-"))
+    (_first / "redis-server").symlink_to(REDIS_SERVER)
+    atexit.register(shutil.rmtree, _first, ignore_errors=True)
+    os.environ["PATH"] = f"{_first}{os.pathsep}{os.environ['PATH']}"
 # Two tests at a time share the cores: a thread that waits must not spin. Processes that tests start inherit it.
 PATIENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 os.environ.update(PATIENT)

@@ -1,6 +1,7 @@
 """A folder in which Sortline is up, with all its processes, as a user has it."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -26,7 +27,7 @@ class House:
         self.web_port = find_free_port()
         build_tiny_bert(folder / "base")
         self.environment = {
-            "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
             "HOME": str(folder),
             **PATIENT,
@@ -73,7 +74,8 @@ class House:
 
     def wait_up(self) -> None:
         """Until the worker and the web answer."""
-        until(lambda: "celery@" in self.log.read_text() and self._answers(), 90)
+        worker = self.folder / ".sortline" / "logs" / "worker.log"
+        until(lambda: worker.exists() and "celery@" in worker.read_text() and self._answers(), 90)
 
     def _answers(self) -> bool:
         try:

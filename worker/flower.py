@@ -4,12 +4,12 @@ Flower becomes this very process, with a Celery app that knows the broker and lo
 (worker/flower_app.py). The password goes to it by its environment: every user of the machine can read a command line.
 """
 
-import ipaddress
 import logging
 import os
 import sys
 
 from sortline.errors import ConfigurationError, ServerUnreachableError, SortlineError
+from sortline.listening import check, is_loopback
 from sortline.logs import set_up_logging
 from sortline.redis_check import check_broker
 from sortline.settings import Settings, get_settings
@@ -21,8 +21,10 @@ _MAX_TASKS = 10_000  # micro-batches kept in memory; Flower's own 100,000 take h
 
 def command(settings: Settings) -> list[str]:
     """The command line of Flower."""
+    # Its `::` is IPv6 alone; without an address it listens on all of both.
+    host = "" if settings.flower_host == "::" else settings.flower_host
     return [
-        sys.executable, "-m", "celery", "-A", "worker.flower_app", "flower", f"--address={settings.flower_host}",
+        sys.executable, "-m", "celery", "-A", "worker.flower_app", "flower", f"--address={host}",
         f"--port={settings.flower_port}", f"--max-tasks={_MAX_TASKS}",
     ]  # fmt: skip
 
@@ -40,7 +42,7 @@ def environment(settings: Settings) -> dict[str, str]:
         if not all(":" in pair for pair in password.split(",")):
             raise ConfigurationError("SORTLINE_FLOWER_BASIC_AUTH must be user:password")
         added["FLOWER_BASIC_AUTH"] = password
-    elif not _is_loopback(settings.flower_host):
+    elif not is_loopback(settings.flower_host):
         raise ConfigurationError(
             f"Flower on {settings.flower_host} needs a password: set SORTLINE_FLOWER_BASIC_AUTH to user:password"
         )
@@ -53,19 +55,13 @@ def main() -> None:
         settings = get_settings()
         arguments, variables = command(settings), environment(settings)
         set_up_logging(settings.log_level, settings.log_format)
+        check(settings.flower_host, settings.flower_port, "FLOWER")
         check_broker(settings)
     except ServerUnreachableError as error:
         log.error("%s", error)  # Flower goes on trying
     except SortlineError as error:
-        sys.exit(f"worker.flower: {error}")
+        sys.exit(f"flower: {error}")
     os.execve(arguments[0], arguments, variables)  # noqa: S606 - no shell is wanted
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 if __name__ == "__main__":

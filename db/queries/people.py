@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, func, or_, select, text, update
+from sqlalchemy import delete, exists, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -60,6 +60,13 @@ def by_name(session: Session, name: str) -> User:
 def listing(session: Session) -> Sequence[User]:
     """All people, by name."""
     return session.scalars(select(User).where(User.role.in_(ROLES)).order_by(User.name)).all()
+
+
+def can_sign_in(session: Session) -> bool:
+    """Whether anybody has a password, or is signed in now."""
+    signed_in_now = User.id.in_(select(UserSession.user_id))
+    ready = or_(User.password_hash.is_not(None), signed_in_now)
+    return bool(session.scalar(select(exists().where(User.role.in_(ROLES), User.disabled_at.is_(None), ready))))
 
 
 def set_role(session: Session, name: str, role: str, actor: str) -> None:

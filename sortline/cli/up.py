@@ -1,41 +1,92 @@
 """sortline up: run everything here."""
 
 import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
 import click
 from honcho.printer import Message, Printer
 
+from sortline.child import Sink
+from sortline.cli.ends import Ends
+from sortline.log_files import LogFiles
 from sortline.settings import get_settings
 from sortline.supervisor import PROCFILE, Supervisor, wait_for_signal
+
+_COLOURS = ("cyan", "yellow", "green", "magenta", "red", "blue")
 
 
 @click.command()
 @click.option("--only", help="Processes to run, separated by commas; all by default.")
 @click.option("--procfile", type=click.Path(path_type=Path), default=PROCFILE, help="Other processes to run.")
-def command(only: str | None, procfile: Path) -> None:
-    """Run the line here: embedded servers where no URL is set, and every process, until Ctrl-C."""
+@click.option("--verbose", is_flag=True, help="Show every line that the processes write, not only what matters.")
+def command(only: str | None, procfile: Path, verbose: bool) -> None:
+    """Run the line here: embedded servers where no URL is set, and every process, until Ctrl-C.
+
+    It shows what runs where, and then only what matters; the rest is in logs/ of the data folder.
+    """
+    from sortline.cli.overview import Overview
+
     settings = get_settings()
-    names = only.split(",") if only else None
-    supervisor = Supervisor(settings, lambda name, line: None, names, procfile)
-    printer = Printer(sys.stdout, width=max(map(len, supervisor.names)), colour=sys.stdout.isatty())
-    colours = ("cyan", "yellow", "green", "magenta", "red", "blue")
-    shown = {name: colours[i % len(colours)] for i, name in enumerate(supervisor.names)}
-
-    def sink(name: str, line: str) -> None:
-        printer.write(_message(name, line + "\n", shown.get(name)))
-
-    supervisor.sink = sink
+    logs = LogFiles(settings.data_dir.resolve() / "logs")
+    terminal = _Terminal(logs)
+    ends = Ends(terminal.say, logs.path)
+    supervisor = Supervisor(settings, lambda name, line: None, only.split(",") if only else None, procfile, ends.take)
+    supervisor.sink = _sink(logs, terminal.say, _printer(supervisor.names) if verbose else None)
+    overview = Overview(settings, supervisor, ends, terminal.say, terminal.whisper, logs.folder)
     supervisor.start()
-    sink("up", f"web http://{settings.web_host}:{settings.web_port}  (Ctrl-C stops everything)")
+    stopping = threading.Event()
+    thread = threading.Thread(target=overview.run, args=(stopping,), name="overview", daemon=True)
+    thread.start()
     try:
         wait_for_signal()
-        sink("up", "stopping")
+        terminal.say("stopping")
     finally:
+        stopping.set()
         supervisor.stop()
+        logs.close()
 
 
-def _message(name: str, line: str, colour: str | None) -> Message:
-    from datetime import datetime
+def _sink(logs: LogFiles, say: Callable[[str], None], printer: Sink | None) -> Sink:
+    def sink(name: str, line: str) -> None:
+        if name == "up":  # the supervisor's own, of which all matters
+            say(line)
+            return
+        logs.write(name, line)
+        if printer is not None:
+            printer(name, line)
 
-    return Message(type="line", data=line, time=datetime.now(), name=name, colour=colour)
+    return sink
+
+
+class _Terminal:
+    """Where it is said what matters, with the time; a terminal that is gone is no reason to end."""
+
+    def __init__(self, logs: LogFiles) -> None:
+        self._logs = logs
+        self._lock = threading.Lock()
+
+    def say(self, text: str) -> None:
+        """Show a sentence, and keep it in up.log."""
+        self._logs.write("up", f"{datetime.now():%Y-%m-%d %H:%M:%S} {text}")
+        self.whisper(text)
+
+    def whisper(self, text: str) -> None:
+        """Show a sentence that no file keeps."""
+        with self._lock, suppress(OSError):
+            click.echo(f"{datetime.now():%H:%M:%S} {text}")
+
+
+def _printer(names: list[str]) -> Sink:
+    printer = Printer(sys.stdout, width=max(map(len, names)), colour=sys.stdout.isatty())
+    shown = {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(names)}
+
+    def write(name: str, line: str) -> None:
+        message = Message(type="line", data=line + "\n", time=datetime.now(), name=name, colour=shown.get(name))
+        with suppress(OSError):
+            printer.write(message)
+
+    return write

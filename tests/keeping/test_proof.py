@@ -43,6 +43,7 @@ def spread(house: House, marker: str, report: Path) -> None:
     house.send(Document("waits-1", "x"), Document("me", f"once more {marker}"), Document("waits-2", "y"))
 
 
+@pytest.mark.redis_server
 @pytest.mark.timeout(120)
 def test_an_erased_text_is_in_no_byte_of_any_file(house: House) -> None:
     marker, report = secrets.token_hex(24), house.settings.data_dir / "models" / "run-1-1.report"

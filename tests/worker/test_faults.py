@@ -12,7 +12,7 @@ from sqlalchemy import text
 from worker.consumer import Consumer
 from worker.queue import GROUP
 
-pytestmark = pytest.mark.usefixtures("model")
+pytestmark = [pytest.mark.usefixtures("model"), pytest.mark.redis_server]
 Eventually = Callable[..., None]
 
 

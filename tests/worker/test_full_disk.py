@@ -18,13 +18,14 @@ from db.queries import api_tokens
 from sortline.child import Child
 from sortline.errors import QueueFullError
 from sortline.local import embedded_redis
+from sortline.redis_server import redis_server
 from sortline.settings import Settings
 from tests.web.conftest import TOKEN, serving
 from tests.worker.conftest import Line
 from trainer.outbox import sweep
 from worker.consumer import Consumer
 
-pytestmark = pytest.mark.usefixtures("model")
+pytestmark = [pytest.mark.usefixtures("model"), pytest.mark.redis_server]
 
 REFUSE = """
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE disk_full; END $$;
@@ -97,12 +98,25 @@ def test_what_a_person_does_is_refused_with_the_reason_too(settings: Settings, s
     refusal(answer, "Postgres")
 
 
+def put_on_a_full_disk(folder: Path) -> None:
+    """Redis' append-only file, where each version has what it appends to."""
+    folder.mkdir(parents=True)
+    if redis_server(folder).version < (7, 0):
+        (folder / "appendonly.aof").symlink_to("/dev/full")
+        return
+    parts = folder / "appendonlydir"
+    parts.mkdir()
+    (parts / "appendonly.aof.1.base.aof").touch()
+    (parts / "appendonly.aof.1.incr.aof").symlink_to("/dev/full")
+    (parts / "appendonly.aof.manifest").write_text(
+        "file appendonly.aof.1.base.aof seq 1 type b\nfile appendonly.aof.1.incr.aof seq 1 type i\n"
+    )
+
+
 def test_a_redis_that_can_not_write_says_why_and_heals(
     worker_settings, token: None, eventually: Callable[..., None]
 ) -> None:
-    folder = worker_settings.data_dir / "redis"
-    folder.mkdir(parents=True)
-    (folder / "appendonly.aof").symlink_to("/dev/full")
+    put_on_a_full_disk(worker_settings.data_dir / "redis")
     settings = worker_settings.model_copy(update={"require_durable_redis": False})
 
     with own_redis(settings, "--appendfsync", "everysec") as full, serving(full) as web:

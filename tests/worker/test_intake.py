@@ -10,7 +10,7 @@ from sqlalchemy import text
 from db.models import ModelVersion
 from worker.status import line_status
 
-pytestmark = pytest.mark.usefixtures("model")
+pytestmark = [pytest.mark.usefixtures("model"), pytest.mark.redis_server]
 
 
 def test_classifies_what_is_sent_and_publishes_it(line, start_worker, eventually: Callable[..., None]) -> None:

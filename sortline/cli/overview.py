@@ -1,0 +1,166 @@
+"""What `sortline up` shows: what runs where and how to sign in, then a model that went live, and what is wrong."""
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+from sqlalchemy.exc import SQLAlchemyError
+
+from db.queries import people
+from db.session import session
+from sortline.cli.actor import actor
+from sortline.cli.ends import Ends
+from sortline.errors import SortlineError
+from sortline.listening import is_loopback, url_of
+from sortline.settings import Settings
+from sortline.supervisor import Supervisor
+from web.glance import AwayError, Glance
+from worker.queue import DocumentQueue, connect
+
+_LOOK_EVERY_S = 5.0
+_AGAIN_S = 600.0  # after which an alarm whose figures have changed is told again
+_PATIENCE_S = 60.0  # with a web that starts
+# So it is after every start, and for a person who has just read what runs it says nothing.
+_OF_A_START = {"SortlineNoModel", "SortlineNoWorker", "SortlineHousekeepingStopped"}
+
+
+class Overview:
+    """Says what matters of a running `sortline up`.
+
+    Args:
+        say: takes a sentence.
+        whisper: takes one that no file may keep.
+        logs: the folder of the log files.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        supervisor: Supervisor,
+        ends: Ends,
+        say: Callable[[str], None],
+        whisper: Callable[[str], None],
+        logs: Path,
+    ) -> None:
+        self.settings = settings
+        self.supervisor = supervisor
+        self.ends = ends
+        self.say = say
+        self.whisper = whisper
+        self.logs = logs
+        self._glance = Glance(settings, DocumentQueue(connect(settings, socket_timeout=5), settings))
+        self._wrong: dict[str, tuple[str, float]] = {}  # what was told of an alarm, and when
+
+    def run(self, stopping: threading.Event) -> None:
+        """Say what runs where as soon as it does, then what is new every few seconds; the work of a thread."""
+        if "web" in self.supervisor.commands:
+            self._until_it_answers(stopping)
+        if stopping.is_set():
+            return
+        model = self._begin()
+        self.say(f"logs: {self.logs} (--verbose shows them all here). Ctrl-C stops everything.")
+        while not stopping.wait(_LOOK_EVERY_S):
+            self.ends.look()
+            with suppress(SQLAlchemyError):  # the next look is not far
+                model = self._look(model, stopping)
+
+    def _until_it_answers(self, stopping: threading.Event) -> None:
+        patience = time.monotonic() + _PATIENCE_S
+        while not (self._listens("web") and answers(self.settings)):
+            if stopping.wait(0.3):
+                return
+            if time.monotonic() > patience:
+                self.say(f"the web does not answer yet; its log is {self.logs / 'web.log'}")
+                patience = float("inf")
+            self.ends.look()
+        self.say(f"web: {self.settings.web_address}")
+        if "flower" in self.supervisor.commands:
+            self.say(f"Flower: {self.settings.flower_address}")
+
+    def _listens(self, name: str) -> bool:
+        """Whether it is this process that listens there, and not another program."""
+        for child in self.supervisor.processes:
+            if child.name == name and child.process is not None:
+                with suppress(psutil.Error):
+                    leader = psutil.Process(child.process.pid)
+                    return any(_has_a_port(each) for each in (leader, *leader.children(recursive=True)))
+        return False
+
+    def _begin(self) -> int | None:
+        """Say what a new line lacks; the model version that is live."""
+        try:
+            found = self._glance.figures.get()
+            told = sign_in(self.settings, sys.stdout.isatty()) if "web" in self.supervisor.commands else None
+        except (SortlineError, SQLAlchemyError):
+            return None  # the looks say so
+        if not found["active_model"]:
+            self.say("There is no model yet, so documents wait: `sortline import FILE`, then `sortline train`.")
+        if told:
+            self.whisper(told)
+        model: int | None = found["active_model"]
+        return model
+
+    def _look(self, model: int | None, stopping: threading.Event) -> int | None:
+        """Tell what is new; the model version that is live now."""
+        try:
+            found = self._glance.figures.get()
+        except AwayError as away:
+            if not stopping.is_set():
+                self._tell_of([away.alarm._asdict()])
+            return model
+        live: int | None = found["active_model"]
+        if live is not None and live != model:
+            self.say(f"model version {live} is live")
+        self._tell_of([alarm for alarm in found["alarms"] if alarm["name"] not in _OF_A_START])
+        return live
+
+    def _tell_of(self, alarms: Sequence[Mapping[str, Any]]) -> None:
+        now, names = time.monotonic(), {alarm["name"] for alarm in alarms}
+        for name in [name for name in self._wrong if name not in names]:
+            said, _ = self._wrong.pop(name)
+            self.say(f"over: {said}")
+        for alarm in alarms:
+            said, at = self._wrong.get(alarm["name"], ("", 0.0))
+            if not said or (said != alarm["said"] and now - at > _AGAIN_S):
+                self._wrong[alarm["name"]] = (alarm["said"], now)
+                self.say(f"{alarm['said']} {alarm['do']}")
+
+
+def answers(settings: Settings) -> bool:
+    """Whether something answers where the web should."""
+    try:
+        httpx.get(f"{url_of(settings.web_host, settings.web_port)}/health/live", timeout=2, trust_env=False)
+    except (httpx.HTTPError, httpx.InvalidURL):
+        return False
+    return True
+
+
+def sign_in(settings: Settings, on_a_terminal: bool) -> str | None:
+    """What to say of signing in while nobody ever has; None where somebody can.
+
+    A link is made for a first person alone, and only where a person reads it at once, or where this machine alone
+    reaches the web: what a journal keeps is of no use elsewhere.
+    """
+    private = is_loopback(settings.web_host) and not settings.web_url
+    with session(settings.postgres_url) as opened:
+        if people.can_sign_in(opened):
+            return None
+        known = people.listing(opened)
+        if known:
+            return f"Nobody has signed in yet: `sortline users link {known[0].name}` prints a link."
+        if not (on_a_terminal or private):
+            return "Nobody can sign in yet: `sortline users add NAME --role admin` prints a link."
+        user = people.add(opened, actor(), "admin", actor())
+        token = people.make_link(opened, user, actor())
+        opened.commit()
+    return f"Sign in, once, as the first user: {settings.web_address}/sign-in/{token}"
+
+
+def _has_a_port(process: psutil.Process) -> bool:
+    return any(each.status == psutil.CONN_LISTEN for each in process.net_connections("tcp"))
