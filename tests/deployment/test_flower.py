@@ -81,11 +81,14 @@ def test_flower_asks_for_the_password_and_lists_the_worker(
     assert str(settings.redis_url).encode() not in shown
 
 
-def test_the_doctor_warns_of_a_flower_that_asks_for_no_password(settings: Settings) -> None:
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_the_doctor_warns_of_a_flower_that_asks_for_no_password(settings: Settings, host: str) -> None:
+    settings = settings.model_copy(update={"flower_host": host})
     assert list(_flower(settings)) == []
     variables = {
         **os.environ,
         "SORTLINE_REDIS_URL": str(settings.redis_url),
+        "SORTLINE_FLOWER_HOST": host,
         "SORTLINE_FLOWER_PORT": str(settings.flower_port),
     }
     with subprocess.Popen([sys.executable, "-m", "worker.flower"], env=variables) as process:
@@ -107,7 +110,7 @@ def test_a_password_without_a_user_is_refused() -> None:
 
 
 def _get(settings: Settings, path: str, password: str | None = None) -> bytes:
-    request = urllib.request.Request(f"http://127.0.0.1:{settings.flower_port}{path}")
+    request = urllib.request.Request(f"{settings.flower_address}{path}")
     if password:
         request.add_header("Authorization", "Basic " + b64encode(password.encode()).decode())
     with urllib.request.urlopen(request, timeout=10) as answer:

@@ -34,7 +34,7 @@ class Up:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("SORTLINE_")}
         with self.out.open("a") as out:
             self.process = subprocess.Popen(
-                [str(SORTLINE), "up", "--procfile", "Procfile"],
+                [str(SORTLINE), "up", "--verbose", "--procfile", "Procfile"],
                 cwd=folder,
                 env={**kept, "PYTHONPATH": str(ROOT), "HOME": str(folder)},
                 stdout=out,
