@@ -97,7 +97,7 @@ def wait_for_worker(settings: Settings) -> str:
         if ready:
             return str(ready[0]["engine"])
         time.sleep(0.2)
-    raise ConfigurationError(f"no worker came up; its log is {settings.data_dir / 'demo.log'}")
+    raise ConfigurationError(f"no worker came up; its log is {settings.data_dir / 'logs' / 'worker.log'}")
 
 
 def run_documents(settings: Settings, documents: Sequence[Document], on_done: Callable[[float, float], None]) -> float:

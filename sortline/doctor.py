@@ -205,7 +205,7 @@ def _redis(settings: Settings) -> Iterator[Finding]:
     try:
         with reaching(client):
             info = client.info("server")
-            yield _redis_version(str(info["redis_version"]))
+            yield _redis_version(str(info["redis_version"]), info.get("valkey_version"))
             yield from _redis_settings(client, settings)
             yield from _way_to_redis("Redis", settings.redis, settings)
     except (SortlineError, redis.exceptions.RedisError) as error:
@@ -253,7 +253,9 @@ def _is_elsewhere(host: str) -> bool:
         return "." in host and not host.startswith(("/", "@"))
 
 
-def _redis_version(text: str) -> Finding:
+def _redis_version(text: str, valkey: str | None) -> Finding:
+    if valkey:
+        return Finding("Redis", "ok", f"Valkey {valkey}, compatible with Redis {text}")
     if tuple(int(part) for part in text.split(".")[:2]) < _REDIS:
         return Finding("Redis", "fail", text, "use 6.2 or newer, or Valkey")
     return Finding("Redis", "ok", text)

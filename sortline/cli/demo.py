@@ -1,10 +1,11 @@
 """sortline demo: see the line work."""
 
-import threading
+from contextlib import closing
 from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
@@ -17,36 +18,32 @@ from sortline.settings import Settings, get_settings
 def command(once: bool, documents: int) -> None:
     """Train a first model on the sample data and send documents through the line."""
     from sortline import demo
+    from sortline.cli.ends import Ends
     from sortline.cli.progress import bar
+    from sortline.log_files import LogFiles
     from sortline.supervisor import running, wait_for_signal
 
     settings, console = get_settings(), Console()
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    lock = threading.Lock()
-    with (settings.data_dir / "demo.log").open("w", encoding="utf-8") as log:
-
-        def sink(name: str, line: str) -> None:
-            with lock:
-                log.write(f"{name:12} | {line}\n")
-                log.flush()
-
-        console.print(f"[bold]1[/] starting Postgres, Redis and the line (log: {log.name})")
-        with running(settings, sink, only=["worker"] if once else None):
-            console.print("[bold]2[/] a first model: fine-tuning a pretrained BERT on 960 sample messages")
-            with bar("   fine-tuning") as update:
-                trained = demo.prepare_model(settings, lambda said: _show(update, said))
-            if not trained:
-                console.print("   there is a model already; it is used as it is")
-            console.print("[bold]3[/] waiting for the worker to load it")
-            engine = demo.wait_for_worker(settings)
-            sent = demo.incoming(documents)
-            console.print(f"[bold]4[/] {len(sent):,} documents through the queue")
-            with bar("   classified") as update:
-                seconds = demo.run_documents(settings, [d for d, _ in sent], update)
-            _summary(console, settings, demo.summarise(settings, sent, seconds, engine), once)
-            if not once:
-                wait_for_signal()
-                console.print("stopping")
+    logs = LogFiles(settings.data_dir / "logs")
+    ends = Ends(lambda said: console.print(f"[yellow]{escape(said)}[/]", soft_wrap=True), logs.path)
+    only = ["worker"] if once else None
+    console.print(f"[bold]1[/] starting Postgres, Redis and the line (logs: {logs.folder})")
+    with closing(logs), running(settings, logs.write, only, ends.take):
+        console.print("[bold]2[/] a first model: fine-tuning a pretrained BERT on 960 sample messages")
+        with bar("   fine-tuning") as update:
+            trained = demo.prepare_model(settings, lambda said: _show(update, said))
+        if not trained:
+            console.print("   there is a model already; it is used as it is")
+        console.print("[bold]3[/] waiting for the worker to load it")
+        engine = demo.wait_for_worker(settings)
+        sent = demo.incoming(documents)
+        console.print(f"[bold]4[/] {len(sent):,} documents through the queue")
+        with bar("   classified") as update:
+            seconds = demo.run_documents(settings, [d for d, _ in sent], update)
+        _summary(console, settings, demo.summarise(settings, sent, seconds, engine), once)
+        if not once:
+            wait_for_signal()
+            console.print("stopping")
 
 
 def _show(update: Any, said: dict[str, Any]) -> None:
