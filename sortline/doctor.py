@@ -66,7 +66,8 @@ def _libraries() -> Iterator[Finding]:
     for line in requires("sortline") or []:
         requirement = Requirement(line)
         extra = str(requirement.marker).rpartition("==")[2].strip(" \"'") if requirement.marker else ""
-        wanted.setdefault(extra, []).append(requirement)
+        if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):  # others are of other Pythons
+            wanted.setdefault(extra, []).append(requirement)
     for extra, requirements in wanted.items():
         if extra == "dev":
             continue

@@ -28,19 +28,21 @@ def command(only: str | None, procfile: Path, verbose: bool) -> None:
 
     It shows what runs where, and then only what matters; the rest is in logs/ of the data folder.
     """
-    from sortline.cli.overview import Overview
-
     settings = get_settings()
     logs = LogFiles(settings.data_dir.resolve() / "logs")
     terminal = _Terminal(logs)
     ends = Ends(terminal.say, logs.path)
     supervisor = Supervisor(settings, lambda name, line: None, only.split(",") if only else None, procfile, ends.take)
     supervisor.sink = _sink(logs, terminal.say, _printer(supervisor.names) if verbose else None)
-    overview = Overview(settings, supervisor, ends, terminal.say, terminal.whisper, logs.folder)
     supervisor.start()
     stopping = threading.Event()
-    thread = threading.Thread(target=overview.run, args=(stopping,), name="overview", daemon=True)
-    thread.start()
+
+    def watch() -> None:
+        from sortline.cli.overview import Overview  # while the processes start: it takes a second
+
+        Overview(settings, supervisor, ends, terminal.say, terminal.whisper, logs.folder).run(stopping)
+
+    threading.Thread(target=watch, name="overview", daemon=True).start()
     try:
         wait_for_signal()
         terminal.say("stopping")
