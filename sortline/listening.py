@@ -55,6 +55,13 @@ def bind(host: str, port: int, name: str) -> list[socket.socket]:
     return made
 
 
+def taken(host: str, port: int, name: str, by: str = "another program") -> PortTakenError:
+    """The error that says so of a port, and what to do."""
+    return PortTakenError(
+        f"port {port} of {host} is taken by {by}: end it, or set SORTLINE_{name}_PORT to a port that is free"
+    )
+
+
 def listen(host: str, port: int, name: str) -> list[socket.socket]:
     """Sockets as `bind` makes them, that listen: from now on nobody else can have the port.
 
@@ -99,9 +106,7 @@ def _bound(made: socket.socket, address: tuple[object, ...]) -> socket.socket:
 
 def _refusal(error: OSError, host: str, port: int, name: str) -> ConfigurationError:
     if error.errno == errno.EADDRINUSE:
-        return PortTakenError(
-            f"port {port} of {host} is taken: end the program that has it, or set SORTLINE_{name}_PORT to a free port"
-        )
+        return taken(host, port, name)
     if error.errno in (errno.EACCES, errno.EPERM):
         return ConfigurationError(f"port {port} is not for this user: set SORTLINE_{name}_PORT to one from 1024 on")
     if error.errno in _LACKING:

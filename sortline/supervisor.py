@@ -19,7 +19,7 @@ from honcho.environ import parse_procfile
 from migrations.upgrade import migrate
 from sortline.child import Child, End, Sink
 from sortline.errors import AlreadyRunningError, ConfigurationError, PortTakenError
-from sortline.listening import check
+from sortline.listening import check, taken
 from sortline.local import Server, embedded_postgres, embedded_redis
 from sortline.settings import Settings
 
@@ -242,8 +242,8 @@ def check_ports(settings: Settings, names: Container[str]) -> None:
     for name, host, port in listening:
         try:
             check(host, port, name)
-        except PortTakenError as error:
-            raise PortTakenError(f"{error}{_holder(port)}") from None
+        except PortTakenError:
+            raise taken(host, port, name, _holder(port)) from None
 
 
 def _holder(port: int) -> str:
@@ -252,8 +252,8 @@ def _holder(port: int) -> str:
         for connection in psutil.net_connections("tcp"):
             here = connection.status == psutil.CONN_LISTEN and tuple(connection.laddr)[1:] == (port,)
             if here and connection.pid:
-                return f" (it is {psutil.Process(connection.pid).name()}, process {connection.pid})"
-    return ""
+                return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
+    return "another program"
 
 
 @contextmanager

@@ -46,7 +46,7 @@ def test_what_listens_is_reached(host: str, reached_by: list[str]) -> None:
     try:
         for address in reached_by:
             socket.create_connection((address, port), timeout=5).close()
-        with pytest.raises(PortTakenError, match=rf"port {port} of .* is taken: .*SORTLINE_WEB_PORT"):
+        with pytest.raises(PortTakenError, match=rf"port {port} of .* is taken by another program: .*SORTLINE_WEB_PORT"):
             bind(host, port, "WEB")
     finally:
         for each in sockets:
@@ -69,7 +69,7 @@ def test_web_and_flower_on_one_port() -> None:
 def test_a_taken_port_is_told_with_who_has_it_and_only_where_it_is_needed() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as other:
         settings = Settings(_env_file=None, web_port=other.getsockname()[1], flower_port=find_free_port())
-        with pytest.raises(PortTakenError, match=r"SORTLINE_WEB_PORT .*python.*process \d+"):
+        with pytest.raises(PortTakenError, match=r"is taken by python\S* \(process \d+\): .*SORTLINE_WEB_PORT"):
             check_ports(settings, ["web", "worker", "flower"])
         check_ports(settings, ["worker"])
 
