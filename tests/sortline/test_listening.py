@@ -46,7 +46,9 @@ def test_what_listens_is_reached(host: str, reached_by: list[str]) -> None:
     try:
         for address in reached_by:
             socket.create_connection((address, port), timeout=5).close()
-        with pytest.raises(PortTakenError, match=rf"port {port} of .* is taken by another program: .*SORTLINE_WEB_PORT"):
+        with pytest.raises(
+            PortTakenError, match=rf"port {port} of .* is taken by another program: .*SORTLINE_WEB_PORT"
+        ):
             bind(host, port, "WEB")
     finally:
         for each in sockets:
