@@ -93,7 +93,7 @@ def test_documents_that_wait_outlive_a_change_of_the_server(tmp_path: Path, monk
         child.start()
         try:
             server.wait(child.is_alive, 30)
-            with redis.Redis.from_url(settings.redis) as client:
+            with redis.Redis.from_url(settings.redis.url) as client:
                 client.xadd("documents", {"id": str(turn), "text": "card lost"})
                 assert client.xlen("documents") == turn + 1
         finally:
