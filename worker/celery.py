@@ -4,8 +4,10 @@ from celery import Celery, signals
 from kombu.entity import Queue
 
 from sortline import traces
+from sortline.broker_options import TRANSPORT_OPTIONS
 from sortline.logs import set_up_logging, silence_telemetry
 from sortline.settings import get_settings
+from sortline.watchdog import WatchdogStep
 from worker import enqueue_task, explain_task, rescore_task, shadow_task
 from worker.intake import IntakeStep
 
@@ -14,6 +16,7 @@ app = Celery("worker", broker=settings.celery_broker)
 app.conf.update(
     broker_channel_error_retry=True,  # a Redis that is full refuses with an error that is no cut connection
     broker_connection_retry_on_startup=True,
+    broker_transport_options=TRANSPORT_OPTIONS,
     sortline_settings=settings,
     task_acks_late=True,
     task_default_queue="worker",
@@ -25,6 +28,7 @@ app.conf.update(
     worker_send_task_events=True,
 )
 app.steps["worker"].add(IntakeStep)
+app.steps["consumer"].add(WatchdogStep)
 rescore_task.register(app, settings)
 explain_task.register(app, settings)
 shadow_task.register(app, settings)
