@@ -28,9 +28,9 @@ def test_a_training_is_seen_and_two_second_looks_are_not(
     server: OwnRedis, settings: Settings, free_port: int, tmp_path: Path
 ) -> None:
     here = settings.model_copy(
-        update={"redis_url": f"redis://127.0.0.1:{server.port}/0", "flower_port": free_port, "deaf_s": 0}
+        update={"redis_url": f"redis://127.0.0.1:{server.port}/0", "flower_port": free_port, "flower_basic_auth": "a:b"}
     )
-    client = httpx.Client(base_url=f"http://127.0.0.1:{free_port}", timeout=10)
+    client = httpx.Client(base_url=f"http://127.0.0.1:{free_port}", auth=("a", "b"), timeout=10)
 
     def asked(path: str) -> Any:
         try:
