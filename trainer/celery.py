@@ -13,6 +13,7 @@ from kombu.entity import Queue
 from db.session import get_engine
 from sortline import traces
 from sortline.broker_options import TRANSPORT_OPTIONS
+from sortline.home import make_home
 from sortline.logs import set_up_logging, silence_telemetry
 from sortline.settings import get_settings
 from sortline.watchdog import WatchdogStep
@@ -42,6 +43,7 @@ _SCHEDULE: dict[str, dict[str, Any]] = {
 _SHOWN_FROM_S = 60.0
 
 settings = get_settings()
+make_home(settings)
 app = Celery("trainer", broker=settings.celery_broker, include=["trainer.tasks", "keeping.tasks"])
 app.conf.update(
     beat_schedule=_SCHEDULE,

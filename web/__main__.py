@@ -5,6 +5,7 @@ import sys
 import uvicorn
 
 from sortline.errors import SortlineError
+from sortline.home import make_home
 from sortline.logs import set_up_logging
 from sortline.settings import get_settings
 from web.app import create_app
@@ -14,6 +15,7 @@ def main() -> None:
     """Serve until told to stop; exit 1 where the settings are wrong."""
     try:
         settings = get_settings()
+        make_home(settings)
         app = create_app(settings)
     except SortlineError as error:
         sys.exit(f"web: {error}")

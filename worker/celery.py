@@ -5,6 +5,7 @@ from kombu.entity import Queue
 
 from sortline import traces
 from sortline.broker_options import TRANSPORT_OPTIONS
+from sortline.home import make_home
 from sortline.logs import set_up_logging, silence_telemetry
 from sortline.settings import get_settings
 from sortline.watchdog import WatchdogStep
@@ -12,6 +13,7 @@ from worker import enqueue_task, explain_task, rescore_task, shadow_task
 from worker.intake import IntakeStep
 
 settings = get_settings()
+make_home(settings)
 app = Celery("worker", broker=settings.celery_broker)
 app.conf.update(
     broker_channel_error_retry=True,  # a Redis that is full refuses with an error that is no cut connection

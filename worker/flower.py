@@ -9,6 +9,7 @@ import os
 import sys
 
 from sortline.errors import ConfigurationError, SortlineError
+from sortline.home import make_home
 from sortline.settings import Settings, get_settings
 
 _MAX_TASKS = 10_000  # micro-batches kept in memory; Flower's own 100,000 take hundreds of megabytes
@@ -45,6 +46,7 @@ def main() -> None:
     """Become Flower; exit 1 where the settings forbid it."""
     try:
         settings = get_settings()
+        make_home(settings)
         arguments, variables = command(settings), environment(settings)
     except SortlineError as error:
         sys.exit(f"worker.flower: {error}")
