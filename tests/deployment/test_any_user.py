@@ -1,5 +1,6 @@
 """A user id without a name, no HOME, a read-only file system: every process runs, and a training to its end."""
 
+import json
 import os
 import shutil
 import subprocess

@@ -17,6 +17,7 @@ from db.queries import drift, incidents
 from db.queries.live_accuracy import count_answers
 from sortline.metrics import Publisher
 from sortline.settings import Settings
+from sortline.watchdog import UNHEARD
 from trainer.metrics import DONE_AT
 from worker.alarms import POSTGRES_AWAY, REDIS_AWAY, said_time
 from worker.queue import Document, DocumentQueue
@@ -209,6 +210,40 @@ def test_a_redis_that_fills_and_forgets(
         redis_client.config_set("appendfsync", before[0]["appendfsync"])
 
     assert names == {"SortlineRedisFills"} | (set() if newer else {"SortlineRedisForgets"})
+
+
+@pytest.mark.parametrize(("missed", "told"), [(1, False), (2, True)])
+def test_a_process_that_takes_no_messages(
+    well: None, session: Session, settings: Settings, redis_client: redis.Redis, missed: int, told: bool
+) -> None:
+    UNHEARD.set(missed)
+    try:
+        Publisher(settings, "trainer").stop()
+    finally:
+        UNHEARD.set(0)
+
+    said = raised(session, settings, redis_client)
+
+    assert set(said) == ({"SortlineConsumerDeaf"} if told else set())
+    assert not told or said["SortlineConsumerDeaf"].startswith("trainer@")
+
+
+@pytest.mark.parametrize(
+    ("run", "told"),
+    [
+        ({"created_at": ago(seconds=90)}, False),
+        ({"created_at": ago(seconds=150)}, True),
+        # Taken from a trainer that died 130 s ago: it waits for 10.
+        ({"created_at": ago(hours=1), "attempts": 1, "heartbeat_at": ago(seconds=130)}, False),
+        ({"created_at": ago(hours=1), "attempts": 1, "heartbeat_at": ago(seconds=270)}, True),
+    ],
+)
+def test_a_training_that_no_trainer_takes(
+    well: None, session: Session, settings: Settings, redis_client: redis.Redis, run: dict[str, object], told: bool
+) -> None:
+    session.add(TrainingRun(reason="test", **run))
+
+    assert set(raised(session, settings, redis_client)) == ({"SortlineTrainingWaits"} if told else set())
 
 
 def test_alarms_of_servers_have_their_sections() -> None:
