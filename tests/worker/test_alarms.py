@@ -228,20 +228,16 @@ def test_a_process_that_takes_no_messages(
     assert not told or said["SortlineConsumerDeaf"].startswith("trainer@")
 
 
+# Of the last two, a trainer has died: it was silent for 120 s before the run was taken from it.
 @pytest.mark.parametrize(
-    ("run", "told"),
-    [
-        ({"created_at": ago(seconds=90)}, False),
-        ({"created_at": ago(seconds=150)}, True),
-        # Taken from a trainer that died 130 s ago: it waits for 10.
-        ({"created_at": ago(hours=1), "attempts": 1, "heartbeat_at": ago(seconds=130)}, False),
-        ({"created_at": ago(hours=1), "attempts": 1, "heartbeat_at": ago(seconds=270)}, True),
-    ],
+    ("waits_s", "silent_s", "told"), [(90, None, False), (150, None, True), (3600, 130, False), (3600, 270, True)]
 )
 def test_a_training_that_no_trainer_takes(
-    well: None, session: Session, settings: Settings, redis_client: redis.Redis, run: dict[str, object], told: bool
-) -> None:
-    session.add(TrainingRun(reason="test", **run))
+    well: None, session: Session, settings: Settings, redis_client: redis.Redis,
+    waits_s: float, silent_s: float | None, told: bool,
+) -> None:  # fmt: skip
+    heard = None if silent_s is None else ago(seconds=silent_s)
+    session.add(TrainingRun(reason="test", created_at=ago(seconds=waits_s), heartbeat_at=heard))
 
     assert set(raised(session, settings, redis_client)) == ({"SortlineTrainingWaits"} if told else set())
 
