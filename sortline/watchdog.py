@@ -19,8 +19,9 @@ from typing import Any
 import redis
 from celery import Celery, bootsteps
 from celery.worker import state
-from kombu import Consumer, Queue
+from kombu.entity import Queue
 from kombu.exceptions import OperationalError
+from kombu.messaging import Consumer
 from prometheus_client import Gauge
 
 from sortline.settings import Settings
@@ -46,7 +47,7 @@ class Watchdog:
     def __init__(self, app: Celery, name: str, settings: Settings) -> None:
         self._app = app
         self._name = name
-        self._queue = Queue(f"{settings.prefix}.heard.{name}.{uuid.uuid4().hex[:8]}")
+        self._queue: Any = Queue(f"{settings.prefix}.heard.{name}.{uuid.uuid4().hex[:8]}")  # type: ignore[no-untyped-call]
         self._every_s = settings.deaf_s / _ENDS
         self._consumer: Any = None
         self._unheard = 0
@@ -59,7 +60,9 @@ class Watchdog:
             consumer: a `celery.worker.consumer.Consumer`.
         """
         self._consumer = consumer
-        Consumer(consumer.task_consumer.channel, [self._queue], on_message=self._hear, no_ack=True).consume()
+        channel: Any = consumer.task_consumer.channel
+        own: Any = Consumer(channel, [self._queue], on_message=self._hear, no_ack=True)  # type: ignore[no-untyped-call]
+        own.consume()
         if not self._thread.is_alive():
             self._thread.start()
 
@@ -114,7 +117,7 @@ class Watchdog:
         os._exit(_EXIT_CODE)
 
 
-class WatchdogStep(bootsteps.StartStopStep):
+class WatchdogStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery carries no types
     """Makes a Celery worker watch its own consumer, from its first connection to its end."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
