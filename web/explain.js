@@ -104,7 +104,8 @@ export function explaining(call, say, askToSignIn) {
               : "It takes too long. Choose the label again to look once more.",
           );
         const seconds = passed > 2000 ? ` ${Math.round(passed / 1000)} s` : "";
-        tell(late ? `No worker has taken it so far; workers are asked again …${seconds}` : `A worker computes it …${seconds}`);
+        const words = late ? "No worker has taken it so far; workers are asked again" : "A worker computes it";
+        tell(`${words} …${seconds}`);
         await new Promise((done) => setTimeout(done, late ? LOOK_AGAIN_LATE_MS : LOOK_AGAIN_MS));
       }
     } catch (error) {
