@@ -115,5 +115,5 @@ COPY --from=flower-environment /opt/sortline/ /opt/sortline/
 ENV SORTLINE_FLOWER_HOST=0.0.0.0
 EXPOSE 5555
 HEALTHCHECK --interval=15s --timeout=5s --start-period=20s --retries=3 \
-    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:5555/healthcheck', timeout=4)"]
+    CMD ["python", "-c", "import urllib.request; from sortline.settings import get_settings; urllib.request.urlopen(f'http://127.0.0.1:5555{get_settings().flower_path}/healthcheck', timeout=4)"]
 CMD ["python", "-m", "worker.flower"]

@@ -99,7 +99,7 @@ class Senders:
 
     def _append(self) -> None:
         number = 0
-        with redis.Redis.from_url(self.made.settings.redis, retry=None) as client:
+        with redis.Redis.from_url(self.made.settings.redis.url, retry=None) as client:
             while not self._stop.wait(0.005):
                 entry = {"id": f"x{number}", "text": f"{_TEXT} x{number}"}
                 try:
@@ -139,7 +139,7 @@ def _run(server: str, megabytes: int, full_s: float) -> int:
             database.commit()
         log = opened.enter_context((made.settings.data_dir / "worker.log").open("w", encoding="utf-8"))
         # With a URL it is an outside server to them, of whose disk they hear by its refusals alone.
-        outside = {"SORTLINE_DATABASE_URL": made.settings.postgres_url} if server == "postgres" else {}
+        outside = {"SORTLINE_DATABASE_URL": made.settings.postgres_url.url} if server == "postgres" else {}
         celery = ["-m", "celery", "-A", "worker", "worker", "--loglevel=INFO", "--without-mingle", "--without-gossip"]
         web, worker = (
             Child(name, [sys.executable, *arguments], lambda name, line: print(name, line, file=log, flush=True),

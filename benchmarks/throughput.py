@@ -83,6 +83,7 @@ def burst(made: Stack, workers: Sequence[subprocess.Popen[bytes]], sent: Sequenc
 
 def _by_hand(made: Stack, checkpoint: str) -> float:
     settings = made.settings
-    database = settings.postgres_url.replace("+psycopg", "")
-    environment = made.environment(CHECKPOINT=checkpoint, DATABASE=database, BROKER=settings.celery_broker)
+    database = settings.postgres_url.url
+    broker = settings.celery_broker.celery["broker_url"]
+    environment = made.environment(CHECKPOINT=checkpoint, DATABASE=database, BROKER=broker)
     return float(run_json("benchmarks.by_hand", "6000", str(_BY_HAND_S), env=environment)["docs_per_s"])

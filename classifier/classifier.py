@@ -16,7 +16,7 @@ from classifier.decision import Decisions
 from classifier.engines.choose import choose_engine
 from classifier.engines.protocol import Engine
 from classifier.store import ModelStore
-from classifier.tokens import Prepared, WindowTokenizer, read_config, read_tokenizer
+from classifier.tokens import Prepared, WindowTokenizer, padding_id, read_tokenizer
 from sortline.settings import Settings
 
 __all__ = [
@@ -56,8 +56,11 @@ class Classifier:
         return Classifier(checkpoint, self._tokenizer, self.engine, self._budget)
 
     def prepare(self, texts: Sequence[str]) -> list[Prepared]:
-        """Clean, tokenise and window texts; thread-safe."""
-        return self._tokenizer.prepare([self.checkpoint.cleaning(text) for text in texts])
+        """Clean, tokenise and window texts, and note what can't be read of them; thread-safe."""
+        cleaned = [self.checkpoint.cleaning(text) for text in texts]
+        prepared = self._tokenizer.prepare(cleaned)
+        self._tokenizer.note_unread(cleaned, prepared)
+        return prepared
 
     def batches(self, prepared: Sequence[Prepared]) -> list[ForwardBatch]:
         """Forward batches of all windows, sorted by length; a document's windows may lie in several."""
@@ -164,5 +167,5 @@ def window_tokenizer(folder: Path, checkpoint: Checkpoint) -> WindowTokenizer:
         checkpoint.max_length,
         checkpoint.window_policy,
         checkpoint.window_overlap,
-        read_config(folder).get("pad_token_id") or 0,
+        padding_id(folder),
     )

@@ -7,9 +7,14 @@ _SHINGLE = 4
 _clean = Cleaning("NFKC")
 
 
+def normal(text: str) -> str:
+    """The form in which texts are compared: normal form, lower case, single spaces."""
+    return _clean(text).lower()
+
+
 def shingles(text: str) -> frozenset[str]:
-    """The 4-character shingles of a text in normal form, lower case and with single spaces."""
-    plain = _clean(text).lower()
+    """The 4-character shingles of a text in the form that `normal` gives it."""
+    plain = normal(text)
     return frozenset(plain[i : i + _SHINGLE] for i in range(max(1, len(plain) - _SHINGLE + 1)))
 
 

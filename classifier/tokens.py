@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from tokenizers import Tokenizer
 
+from classifier.readable import TextReader
 from sortline.errors import CheckpointError
 
 WindowPolicy = Literal["window", "truncate"]
@@ -20,17 +21,25 @@ DEFAULT_OVERLAP = 64
 PIECE_CHARS = 2**16
 CHUNK_CHARS = 2**17
 
+# Encoders that count positions from behind the padding's token id, which is 1 unless their config says otherwise.
+COUNT_FROM_PADDING = frozenset({
+    "camembert", "data2vec-text", "esm", "ibert", "layoutlmv3", "lilt", "longformer", "luke", "markuplm", "mpnet",
+    "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod",
+})  # fmt: skip
+
 
 @dataclass(slots=True)
 class Prepared:
     """A document as the engine takes it.
 
     ``windows``: token ids with special tokens, each list at most the model's maximum long; ``truncated``:
-    whether tokens at the end are in no window.
+    whether tokens at the end are in no window; ``unknown_share``: share of the characters that the model can't read
+    (`classifier.readable`), 0 to 1, where it was asked for and is over a tenth.
     """
 
     windows: list[list[int]]
     truncated: bool = False
+    unknown_share: float | None = None
 
     @property
     def tokens(self) -> int:
@@ -59,10 +68,11 @@ class WindowTokenizer:
         backend.no_truncation()
         backend.no_padding()
         self._backend = backend
+        self._reader = TextReader(backend)
         self.max_length = max_length
         self.pad_id = pad_id
         self.max_windows = MAX_WINDOWS if policy == "window" else 1
-        self._prefix, self._suffix = _special_tokens(backend)
+        self._prefix, self._suffix = special_tokens(backend)
         self._room = max_length - len(self._prefix) - len(self._suffix)
         self._step = self._room - overlap
         if self._room < 1 or (policy == "window" and not 0 < self._step <= self._room):
@@ -77,6 +87,12 @@ class WindowTokenizer:
             else:
                 prepared += map(self._windows, self._encode(chunk))
         return prepared
+
+    def note_unread(self, texts: Sequence[str], prepared: Sequence[Prepared]) -> None:
+        """Note what can't be read of cleaned texts that `prepare` gave ``prepared`` for; thread-safe too."""
+        doubtful = [i for i, each in enumerate(prepared) if self._reader.is_doubtful(texts[i], each.windows)]
+        for i, share in zip(doubtful, self._reader.unread_shares([texts[i] for i in doubtful]), strict=True):
+            prepared[i].unknown_share = share
 
     def _encode(self, texts: list[str], special: bool = True) -> Iterator[list[int]]:
         return (one.ids for one in self._backend.encode_batch_fast(texts, add_special_tokens=special))
@@ -166,17 +182,24 @@ def read_tokenizer(folder: Path) -> Tokenizer:
     try:
         return Tokenizer.from_file(str(path))
     except Exception as error:  # the tokenizers library raises plain Exception
-        raise CheckpointError(f"{path} is no fast tokenizer: {error}") from None
+        raise CheckpointError(f"{path} can't be read as a fast tokenizer: {error}") from None
 
 
 def longest_input(folder: Path) -> int:
     """Most tokens that the encoder of a Hugging Face folder takes, special tokens included."""
     config = read_config(folder)
     positions = int(config.get("max_position_embeddings") or 512)
-    # RoBERTa counts positions from behind the padding id, and so has that many fewer to give.
-    if config.get("model_type") in {"roberta", "xlm-roberta", "camembert"}:
-        positions -= int(config.get("pad_token_id", 1)) + 1
-    return positions
+    # Those that count positions from behind the padding id have that many fewer to give.
+    return positions - padding_id(folder) - 1 if config.get("model_type") in COUNT_FROM_PADDING else positions
+
+
+def padding_id(folder: Path) -> int:
+    """Token id of the padding, as the encoder of a Hugging Face folder knows it."""
+    config = read_config(folder)
+    given = config.get("pad_token_id")
+    if given is not None:
+        return int(given)
+    return 1 if config.get("model_type") in COUNT_FROM_PADDING else 0
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -191,11 +214,11 @@ def read_config(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} can't be read: {error}") from None
     if not isinstance(config, dict):
-        raise CheckpointError(f"{path} is no JSON object")
+        raise CheckpointError(f"{path} is not a JSON object")
     return config
 
 
-def _special_tokens(backend: Tokenizer) -> tuple[list[int], list[int]]:
+def special_tokens(backend: Tokenizer) -> tuple[list[int], list[int]]:
     """Token ids that the tokenizer puts before and behind every text."""
     probe = "a"
     plain = backend.encode(probe, add_special_tokens=False).ids

@@ -157,6 +157,9 @@ class Prediction(Table):
     decision: Mapped[str] = mapped_column(comment="accept or review")
     windows: Mapped[int] = mapped_column(SmallInteger, server_default=sql("1"))
     truncated: Mapped[bool] = mapped_column(server_default=sql("false"))
+    unknown_share: Mapped[float | None] = mapped_column(
+        REAL, comment="of the characters that the model can't read, where it is over a tenth"
+    )
     created_at: Mapped[datetime] = _now()
 
     __table_args__ = (

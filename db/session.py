@@ -3,63 +3,101 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from urllib.parse import urlsplit
+from typing import Any
 
-from sqlalchemy import Engine, create_engine
+import psycopg
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from sortline.errors import ConfigurationError, PostgresUnreachableError
+from sortline.errors import PostgresUnreachableError
+from sortline.postgres_address import PostgresAddress
+
+SCHEMA = "sortline_schema"  # the execution option of an engine whose transactions look for tables there
 
 
 @cache
-def get_engine(url: str, pool_size: int = 10) -> Engine:
-    """The connection pool of ``url`` (an SQLAlchemy URL), one a process.
+def get_engine(address: PostgresAddress, pool_size: int = 10) -> Engine:
+    """The connection pool of a database, one a process."""
+    url, options = engine_arguments(address)
+    return create_engine(url, pool_size=pool_size, **options)
 
-    Raises:
-        ConfigurationError: the URL can't be read.
+
+def engine_arguments(address: PostgresAddress, schema: str | None = None) -> tuple[URL, dict[str, Any]]:
+    """What SQLAlchemy needs to connect: a URL that holds no password, and options that do.
+
+    Args:
+        schema: where tables without a schema's name are looked for; None: where Postgres looks.
     """
-    try:
-        engine = create_engine(
-            url,
-            pool_size=pool_size,
-            pool_pre_ping=True,
-            hide_parameters=True,  # document texts stay out of error messages
-            connect_args={"connect_timeout": 5, "application_name": "sortline"},
-        )
-    except (ValueError, TypeError) as error:
-        raise ConfigurationError(f"SORTLINE_DATABASE_URL can't be read: {error}") from None
+    found = address.parameters
+    url = URL.create("postgresql+psycopg", found.get("user"), host=found.get("host"), database=found.get("dbname"))
+    options: dict[str, Any] = {
+        "pool_pre_ping": True,
+        "hide_parameters": True,  # document texts stay out of error messages
+        "connect_args": {"connect_timeout": 5, "application_name": "sortline", **found},
+    }
+    if schema is not None:
+        options["execution_options"] = {SCHEMA: schema}
+    return url, options
 
-    return engine
+
+@event.listens_for(Engine, "begin")
+def _look_in_schema(connection: Connection) -> None:
+    """Look for tables in the engine's schema: a pooler gives each transaction another session, so it says so anew."""
+    schema = connection.get_execution_options().get(SCHEMA)
+    if schema is not None:
+        connection.exec_driver_sql(f"SET LOCAL search_path TO {schema}")
+
+
+@event.listens_for(Engine, "connect")
+def _prepare_nothing_behind_a_pooler(connection: object, _record: object) -> None:
+    """Switch prepared statements off where a pooler stands before Postgres.
+
+    A statement is prepared in one session, and a pooler gives the next transaction another. The pooler is known by
+    this: the process it names at connecting is not the one that answers.
+    """
+    if not isinstance(connection, psycopg.Connection):
+        return
+    autocommit, connection.autocommit = connection.autocommit, True
+    answer = connection.execute("SELECT pg_backend_pid()", prepare=False).fetchone()
+    connection.autocommit = autocommit
+    if answer != (connection.info.backend_pid,):
+        connection.prepare_threshold = None
+
+
+def is_pooled(session: Session) -> bool:
+    """Whether a pooler, such as PgBouncer, stands between this session and Postgres."""
+    driver: Any = session.connection().connection.driver_connection
+    return driver.prepare_threshold is None
+
+
+def is_encrypted(session: Session) -> bool:
+    """Whether this session's connection is over TLS."""
+    driver: Any = session.connection().connection.driver_connection
+    return bool(driver.pgconn.ssl_in_use)
 
 
 @contextmanager
-def session(url: str) -> Iterator[Session]:
-    """A session on ``url``; the caller commits.
+def session(address: PostgresAddress) -> Iterator[Session]:
+    """A session on a database; the caller commits.
 
     Raises:
         PostgresUnreachableError: the message says where.
     """
-    with Session(get_engine(url), expire_on_commit=False) as opened:
+    with Session(get_engine(address), expire_on_commit=False) as opened:
         try:
             opened.connection()
         except DBAPIError as error:
-            raise PostgresUnreachableError(f"Postgres at {safe_url(url)} can't be reached: {_why(error)}") from None
+            raise unreachable(address, error) from None
         yield opened
+
+
+def unreachable(address: PostgresAddress, error: DBAPIError) -> PostgresUnreachableError:
+    """Why Postgres could not be reached, on one line that says where."""
+    why = str(error.orig).strip().splitlines()[0] if error.orig else type(error).__name__
+    return PostgresUnreachableError(f"Postgres at {address} can't be reached: {why}")
 
 
 def is_disk_full(error: BaseException) -> bool:
     """Whether Postgres refused a write because its disk is full (SQLSTATE 53100)."""
     return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) == "53100"
-
-
-def safe_url(url: str) -> str:
-    """The URL without its password."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    return url.replace(f":{parts.password}@", ":***@", 1)
-
-
-def _why(error: DBAPIError) -> str:
-    return str(error.orig).strip().splitlines()[0] if error.orig else type(error).__name__

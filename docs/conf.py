@@ -8,7 +8,17 @@ from sphinx.application import Sphinx
 # What stands at the left of every page. Pages of decisions/ are listed by themselves.
 NAVIGATION = {
     "Start": ["quickstart", "text-classification-step-by-step"],
-    "Guides": ["producers", "results", "reviewers", "leads", "model-owners", "operators", "scale", "privacy"],
+    "Guides": [
+        "producers",
+        "results",
+        "reviewers",
+        "leads",
+        "model-owners",
+        "operators",
+        "servers",
+        "scale",
+        "privacy",
+    ],
     "Reference": ["http", "streams", "settings", "security", "decisions/README"],
 }
 

@@ -22,7 +22,8 @@ the same at `/docs`, and for programs at `/openapi.json`. [producers.md](produce
 explain the routes for documents by example.
 
 Programs send a token, `Authorization: Bearer TOKEN`. `sortline tokens add NAME --scope SCOPE` makes one; what a route \
-needs is its scope. Bodies and answers are JSON. In a path, percent-encode names (`/` in an id is `%2F`).
+needs is its scope. Bodies and answers are JSON. In a path, percent-encode names (`/` in an id is `%2F`); a proxy may \
+decode that, so a document can be named in the query too. Paths are below the path of `SORTLINE_WEB_URL`, if it has one.
 
 An error is a problem document (RFC 9457, `application/problem+json`): `type`, `title`, `status` and `detail`, one \
 sentence; of an invalid document also its `index` in the request and the `reason`.
@@ -44,7 +45,8 @@ _PAGES = """
 
 For people, in a browser: HTML, signed in by a cookie. Who is not signed in comes to the sign-in page; who lacks the \
 role reads 403. What is posted needs the form's token (`csrf`) or, from the desk's script, the header `X-CSRF-Token`, \
-and comes from the same origin. Paths and fields of pages may change between versions; nothing else should call them.
+and comes from the same origin, or from that of `SORTLINE_WEB_URL`. \
+Paths and fields of pages may change between versions; nothing else should call them.
 
 | route | who may | what |
 | --- | --- | --- |

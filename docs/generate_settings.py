@@ -48,7 +48,7 @@ def _default(value: Any) -> str:
 
 
 def _values(field: FieldInfo) -> str:
-    kind = getattr(field.annotation, "__name__", str(field.annotation))
+    kind = getattr(field.annotation, "__name__", str(field.annotation).removesuffix(" | None"))
     said = [_KINDS.get(kind, "a path" if "Path" in str(field.annotation) else "text")]
     for limit in field.metadata:
         if type(limit) in _LIMITS:

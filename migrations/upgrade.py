@@ -10,8 +10,8 @@ from alembic.util import CommandError
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from db.session import get_engine, safe_url
-from sortline.errors import ServerUnreachableError
+from db.session import get_engine, unreachable
+from sortline.postgres_address import PostgresAddress
 
 _LOCK = 0x50F711E  # an advisory lock: two machines that start at once must not both migrate
 
@@ -20,18 +20,18 @@ def _config() -> Config:
     return Config(str(Path(__file__).with_name("alembic.ini")))
 
 
-def migrate(url: str, revision: str = "head") -> tuple[str | None, str | None]:
-    """Upgrade the database at ``url`` (an SQLAlchemy URL) to ``revision``; down when it lies below.
+def migrate(address: PostgresAddress, revision: str = "head") -> tuple[str | None, str | None]:
+    """Upgrade the database at ``address`` to ``revision``; down when it lies below.
 
     Returns:
         The revision before, and after.
 
     Raises:
-        ServerUnreachableError: Postgres can't be reached.
+        PostgresUnreachableError: Postgres can't be reached.
     """
     config = _config()
     try:
-        with get_engine(url).begin() as connection:
+        with get_engine(address).begin() as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
             config.attributes["connection"] = connection
             before = MigrationContext.configure(connection).get_current_revision()
@@ -40,8 +40,7 @@ def migrate(url: str, revision: str = "head") -> tuple[str | None, str | None]:
             after = MigrationContext.configure(connection).get_current_revision()
     except DBAPIError as error:
         if error.connection_invalidated or error.orig.__class__.__name__ == "OperationalError":
-            first = str(error.orig).strip().splitlines()[0]
-            raise ServerUnreachableError(f"Postgres at {safe_url(url)} can't be reached: {first}") from None
+            raise unreachable(address, error) from None
         raise
     return before, after
 

@@ -19,6 +19,7 @@ from sortline.errors import (
     ServerUnreachableError,
 )
 from sortline.http_door import HttpDoor
+from sortline.redis_address import RedisAddress
 from sortline.settings import Lane, Settings
 from worker.queue import Document, DocumentQueue, connect, is_redis_url
 
@@ -34,7 +35,8 @@ class Client:
     """Sends documents; safe to share between threads.
 
     Args:
-        url: `http(s)://host:port` of the web, or `redis://`, `rediss://`, `unix://` of the stream's Redis.
+        url: `http(s)://host:port` of the web, or `redis://`, `rediss://`, `unix://` of the stream's Redis
+            (`rediss://...?ssl_ca_certs=FILE` where its certificate is of a private authority).
         token: API token, for HTTP (`sortline tokens add NAME`).
         prefix: start of the Redis keys, for Redis.
         max_backlog: entries a lane may hold before it counts as full, for Redis.
@@ -42,12 +44,12 @@ class Client:
         patience: seconds to go on trying while the other side is away.
 
     Raises:
-        ConfigurationError: the URL is of no known kind.
+        ConfigurationError: the URL is of no known kind, or can't be read; no part of it is in the message.
     """
 
     def __init__(
         self,
-        url: str,
+        url: str | RedisAddress,
         token: str | None = None,
         prefix: str = "sortline",
         max_backlog: int = 1_000_000,
@@ -57,13 +59,14 @@ class Client:
         self.patience = patience
         self._http: HttpDoor | None = None
         self._queue: DocumentQueue | None = None
-        if url.startswith(("http://", "https://")):
+        if isinstance(url, str) and url.startswith(("http://", "https://")):
             self._http = HttpDoor(url, token, timeout)
-        elif is_redis_url(url):
-            settings = Settings(_env_file=None, redis_url=url, prefix=prefix, max_backlog=max_backlog)
-            self._queue = DocumentQueue(connect(settings, socket_timeout=timeout), settings)
-        else:
+            return
+        if isinstance(url, str) and not is_redis_url(url):
             raise ConfigurationError("the client's URL starts with http://, https://, redis://, rediss:// or unix://")
+        address = RedisAddress.read(url, "the client's URL") if isinstance(url, str) else url
+        settings = Settings(_env_file=None, redis_url=address.url, prefix=prefix, max_backlog=max_backlog)
+        self._queue = DocumentQueue(connect(settings, socket_timeout=timeout), settings)
 
     def send(
         self, documents: Iterable[Document], lane: Lane = "live", block: bool = True, timeout: float | None = None

@@ -3,6 +3,7 @@
 Whatever is checked is imported where it is checked: a doctor that needs all libraries can't say which is missing.
 """
 
+import ipaddress
 import shutil
 import sys
 import tempfile
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sortline.errors import SortlineError
+from sortline.postgres_address import PostgresAddress
+from sortline.redis_address import RedisAddress
 from sortline.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 
 Level = Literal["ok", "warn", "fail"]
 
-_POSTGRES = 16
+_POSTGRES = 15
 _REDIS = (6, 2)
 _DISK_FAIL, _DISK_WARN = 2**30, 5 * 2**30
 
@@ -42,9 +45,12 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from _libraries()
     yield from _postgres(settings)
     yield from _redis(settings)
+    yield from _broker(settings)
     yield _disk(settings.data_dir)
     yield _model_store(settings.models)
     yield from _accelerators()
+    yield from _web(settings)
+    yield from _base_model(settings)
     yield from _flower(settings)
 
 
@@ -94,12 +100,32 @@ def _postgres(settings: Settings) -> Iterator[Finding]:
 
     try:
         with session(settings.postgres_url) as opened:
-            yield from _postgres_findings(opened)
+            yield from _postgres_findings(opened, settings)
+            yield from _way_to_postgres(opened, settings.postgres_url)
     except SortlineError as error:
         yield Finding("Postgres", "fail", str(error), "run `sortline up`, or set SORTLINE_DATABASE_URL")
 
 
-def _postgres_findings(opened: "Session") -> Iterator[Finding]:
+def _way_to_postgres(opened: "Session", address: PostgresAddress) -> Iterator[Finding]:
+    """What stands between, and whether it can read what passes."""
+    from db.session import is_encrypted, is_pooled
+
+    if is_pooled(opened):
+        found = "there is a pooler (as PgBouncer): statements are not prepared"
+        yield Finding("Postgres pooler", "ok", found)
+    mode = address.parameters.get("sslmode", "prefer")
+    verified = mode in {"verify-ca", "verify-full"} or address.parameters.get("sslrootcert") == "system"
+    advice = "add ?sslmode=verify-full&sslrootcert=FILE to SORTLINE_DATABASE_URL"
+    if is_encrypted(opened):
+        if verified:
+            yield Finding("Postgres TLS", "ok", f"encrypted, the certificate verified ({mode})")
+        else:
+            yield Finding("Postgres TLS", "warn", f"encrypted, but no certificate is verified (sslmode={mode})", advice)
+    elif any(_is_elsewhere(host) for host in address.hosts):
+        yield Finding("Postgres TLS", "warn", "not encrypted: texts can be read on the way", advice)
+
+
+def _postgres_findings(opened: "Session", settings: Settings) -> Iterator[Finding]:
     from db.queries import model_versions, server, webhooks
     from migrations.upgrade import newest_revision
 
@@ -122,6 +148,7 @@ def _postgres_findings(opened: "Session") -> Iterator[Finding]:
         yield Finding("active model", "warn", "none: documents wait", "run `sortline import FILE`, `sortline train`")
     else:
         yield Finding("active model", "ok", f"version {active.id}")
+    yield from _texts(opened, settings.base_model)
     ill = [webhook for webhook, _ in webhooks.listing(opened) if webhook.state != "active"]
     for webhook in ill:
         why = webhook.paused_because if webhook.paused_at else webhook.last_error
@@ -129,22 +156,101 @@ def _postgres_findings(opened: "Session") -> Iterator[Finding]:
         yield Finding(f"webhook {webhook.name}", "warn", f"{webhook.state}, {why}", advice)
 
 
+def _texts(opened: "Session", base_model: str) -> Iterator[Finding]:
+    """Whether the base model can read the newest documents; nothing where that can't be told on this machine."""
+    from db.queries.labelled import newest_texts
+    from trainer.base_texts import MOST_TEXTS, base_readability
+
+    readable = base_readability(newest_texts(opened, MOST_TEXTS), base_model)
+    if readable is not None:
+        from classifier.readable import ADVICE
+
+        poor = readable.is_poor
+        yield Finding("texts", "warn" if poor else "ok", readable.finding(), ADVICE if poor else None)
+
+
+def _base_model(settings: Settings) -> Iterator[Finding]:
+    """Whether trainings can start from the base model; only where this machine can train."""
+    if not (find_spec("transformers") and find_spec("torch") and find_spec("accelerate")):
+        return
+    from classifier.base_models import base_model_here
+    from trainer.base_check import check_folder
+
+    name = settings.base_model
+    try:
+        folder = base_model_here(name)
+        if folder is None:
+            yield Finding("base model", "warn", f"{name} is not here", "`sortline train` asks the hub for it")
+            return
+        check_folder(folder, name)
+    except SortlineError as error:
+        yield Finding("base model", "fail", str(error), "see SORTLINE_BASE_MODEL, or `sortline train --base-model`")
+    else:
+        yield Finding("base model", "ok", name)
+
+
 def _redis(settings: Settings) -> Iterator[Finding]:
     import redis
 
+    from sortline.redis_check import check_documents
     from worker.queue import connect, reaching
 
-    client = connect(settings, socket_timeout=5)
+    try:
+        check_documents(settings)
+        client = connect(settings, socket_timeout=5)
+    except SortlineError as error:
+        yield Finding("Redis", "fail", str(error), "run `sortline up`, or set SORTLINE_REDIS_URL")
+        return
     try:
         with reaching(client):
             info = client.info("server")
             yield _redis_version(str(info["redis_version"]))
             yield from _redis_settings(client, settings)
+            yield from _way_to_redis("Redis", settings.redis, settings)
             yield from _processes(client, settings)
     except (SortlineError, redis.exceptions.RedisError) as error:
         yield Finding("Redis", "fail", str(error), "run `sortline up`, or set SORTLINE_REDIS_URL")
     finally:
         client.close()
+
+
+def _broker(settings: Settings) -> Iterator[Finding]:
+    """Celery's broker: it answers, and where it is."""
+    from sortline.redis_check import check_broker
+
+    name = "Celery's broker"
+    try:
+        check_broker(settings)
+        documents, broker = settings.redis, settings.celery_broker
+    except SortlineError as error:
+        advice = "see SORTLINE_BROKER_URL and SORTLINE_BROKER_DATABASE: without the broker no training starts"
+        yield Finding(name, "fail", str(error), advice)
+        return
+    shared = broker.where == documents.where and broker.database == documents.database
+    yield Finding(name, "ok", f"{broker}, the database of the documents too" if shared else str(broker))
+    if settings.broker_url:
+        yield from _way_to_redis(name, broker, settings)
+
+
+def _way_to_redis(name: str, address: RedisAddress, settings: Settings) -> Iterator[Finding]:
+    """Whether somebody between could read what passes."""
+    if address.tls and address.verification == "none":
+        advice = "take ssl_cert_reqs=none out of the URL, and set SORTLINE_REDIS_CA_FILE"
+        yield Finding(f"{name} TLS", "warn", "encrypted, but no certificate is verified (ssl_cert_reqs=none)", advice)
+    elif address.tls:
+        yield Finding(f"{name} TLS", "ok", f"encrypted, the certificate verified by {address.authority}")
+    elif settings.redis_ca_file not in (None, Path()):
+        yield Finding(f"{name} TLS", "warn", "not encrypted, though SORTLINE_REDIS_CA_FILE is set", "write rediss://")
+    elif address.socket is None and _is_elsewhere(address.host):
+        yield Finding(f"{name} TLS", "warn", "not encrypted: texts can be read on the way", "write rediss://")
+
+
+def _is_elsewhere(host: str) -> bool:
+    """Whether the way to a host leaves this machine; a name without a dot is a container's neighbour."""
+    try:
+        return not ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return "." in host and not host.startswith(("/", "@"))
 
 
 def _redis_version(text: str) -> Finding:
@@ -249,13 +355,39 @@ def _accelerators() -> Iterator[Finding]:
         yield Finding("processor", "warn", "has no bf16", "nothing need be done; classifying takes about twice as long")
 
 
+def _web(settings: Settings) -> Iterator[Finding]:
+    """Whether the address that people use leads to the web: through the proxy, the path and TLS before it."""
+    import httpx
+
+    if not settings.web_url:
+        return
+    where = settings.web_address
+    advice = (
+        f"let the proxy lead {settings.web_path}/ to the web's port, {settings.web_port} (docs/servers.md, Behind a "
+        "proxy), or set SORTLINE_WEB_URL to the address that people use"
+    )
+    try:
+        answer = httpx.get(f"{where}/health/live", timeout=5, trust_env=False)
+    except httpx.HTTPError as error:
+        yield Finding("web", "warn", f"{where} can't be reached from this machine: {error}", advice)
+        return
+    if answer.is_success and answer.text.replace(" ", "") == '{"status":"ok"}':
+        yield Finding("web", "ok", f"answers at {where}")
+    elif answer.is_redirect:
+        yield Finding("web", "warn", f"{where} leads on to {answer.headers['location']}", advice)
+    else:
+        yield Finding("web", "warn", f"{where}/health/live answers {answer.status_code}, not as the web does", advice)
+
+
 def _flower(settings: Settings) -> Iterator[Finding]:
     """Whether a Flower that runs asks for a password: it can stop workers."""
     import httpx
 
     where = f"{settings.flower_host}:{settings.flower_port}"
     try:
-        answer = httpx.get(f"http://{where}/workers", timeout=3, follow_redirects=True, trust_env=False)
+        answer = httpx.get(
+            f"http://{where}{settings.flower_path}/workers", timeout=3, follow_redirects=True, trust_env=False
+        )
     except (httpx.HTTPError, httpx.InvalidURL):
         return  # it does not run here
     if answer.status_code == 401:

@@ -1,10 +1,10 @@
 """Documents of a file's rows."""
 
-import json
 from hashlib import sha256
 
 from sortline.errors import InvalidDocumentError
 from sortline.files.rows import Row
+from sortline.meta import read_json
 from worker.queue import Document
 
 _ID_LENGTH = 32  # hexadecimal digits of the text's sha256 that stand for a missing id
@@ -24,8 +24,8 @@ def document_of(row: Row, source: str) -> Document:
     meta = row.meta or None
     if isinstance(meta, str):
         try:
-            meta = json.loads(meta)
-        except (ValueError, RecursionError) as error:
+            meta = read_json(meta)
+        except ValueError as error:
             raise InvalidDocumentError(f"meta is not JSON: {error}") from None
     id_ = row.id or sha256(row.text.encode()).hexdigest()[:_ID_LENGTH]
     document = Document(id_, row.text, row.source or source, meta)

@@ -1,6 +1,7 @@
 """The client's way over HTTP: requests, and what the answers mean."""
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
@@ -16,9 +17,12 @@ from sortline.errors import (
     RequestTooLargeError,
     ServerUnreachableError,
 )
+from sortline.meta import write_meta
 from sortline.settings import Lane
 from worker.queue import Document
 
+# What proxies decode, join or cut in paths, and leave alone in queries: separators, lone dots, control characters.
+_SPOILT = re.compile(r"[/\\%;?#\x00-\x1f\x7f]|^\.*$")
 # Answers that say "later": the web itself, or a proxy before it, is away or busy.
 _LATER = {408, 425, 500, 502, 503, 504}
 
@@ -39,9 +43,15 @@ class HttpDoor:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._timeout = timeout
         try:
-            self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout)
-        except (httpx.InvalidURL, UnicodeEncodeError) as error:
-            raise ConfigurationError(f"the web's URL or the token can't be used: {error}") from None
+            base = httpx.URL(url)
+        except httpx.InvalidURL:  # its message may hold a piece of a password
+            raise ConfigurationError("the web's URL can't be read: it is written http(s)://host:port") from None
+        if base.userinfo or base.query or base.fragment:
+            raise ConfigurationError("the web's URL is written http(s)://host:port; the token stands beside it")
+        try:
+            self._http = httpx.Client(base_url=base, headers=headers, timeout=timeout)
+        except UnicodeEncodeError:
+            raise ConfigurationError("the token can't be used: it holds characters that no token has") from None
 
     def send(self, documents: Sequence[Document], lane: Lane) -> None:
         """Send one request: all documents or none are accepted.
@@ -72,7 +82,10 @@ class HttpDoor:
         Raises:
             SortlineError: as `_check` says.
         """
-        answer = self._ask("GET", f"/v1/documents/{_segment(source)}/{_segment(id)}")
+        if _SPOILT.search(source) or _SPOILT.search(id):
+            answer = self._ask("GET", "/v1/documents", params={"source": source, "id": id})
+        else:
+            answer = self._ask("GET", f"/v1/documents/{quote(source, safe='')}/{quote(id, safe='')}")
         _check(answer)
         found: dict[str, Any] = answer.json()
         return found
@@ -91,7 +104,7 @@ class HttpDoor:
 
 
 def _encode(documents: Sequence[Document], lane: Lane) -> bytes:
-    body = {"lane": lane, "documents": [_as_json(document) for document in documents]}
+    body = {"lane": lane, "documents": [_as_json(document, index) for index, document in enumerate(documents)]}
     try:
         return orjson.dumps(body)
     except TypeError:
@@ -101,19 +114,20 @@ def _encode(documents: Sequence[Document], lane: Lane) -> bytes:
         return json.dumps(body, default=_plain).encode("ascii")
 
 
-def _as_json(document: Document) -> dict[str, Any]:
+def _as_json(document: Document, index: int) -> dict[str, Any]:
     fields: dict[str, Any] = {"id": document.id, "text": document.text, "source": document.source}
-    return fields if document.meta is None else {**fields, "meta": dict(document.meta)}
+    if document.meta is None:
+        return fields
+    try:
+        write_meta(document.meta)  # else orjson would write infinity as null
+    except InvalidDocumentError as error:
+        raise InvalidDocumentError(str(error), error.reason, index) from None
+    return {**fields, "meta": dict(document.meta)}
 
 
 def _plain(value: Any) -> Any:
     """What orjson writes for a value that the json module can't: a date, a UUID, a dataclass."""
     return orjson.loads(orjson.dumps(value))
-
-
-def _segment(name: str) -> str:
-    """A name as one segment of a path; lone dots would be taken for "this folder" and "the one above"."""
-    return quote(name, safe="") if name.strip(".") else name.replace(".", "%2E")
 
 
 def _check(answer: httpx.Response) -> None:

@@ -39,7 +39,7 @@ class Publisher:
     def __init__(self, settings: Settings, role: str) -> None:
         self.process = f"{role}@{socket.gethostname()}-{os.getpid()}"
         self._key = _key(settings, self.process)
-        self._client = redis.Redis.from_url(settings.redis, socket_timeout=5)
+        self._client = redis.Redis.from_url(settings.redis.url, socket_timeout=5)
         self._stopping = threading.Event()
 
     def start(self) -> None:

@@ -9,12 +9,14 @@ import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import AliasChoices, Field, ValidationError, field_serializer, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sortline.errors import ConfigurationError
+from sortline.postgres_address import PostgresAddress
+from sortline.redis_address import RedisAddress
 
 Lane = Literal["live", "bulk"]
 LANES: tuple[Lane, Lane] = ("live", "bulk")
@@ -25,15 +27,27 @@ class Settings(BaseSettings):
     """Sortline's settings."""
 
     model_config = SettingsConfigDict(
-        env_prefix="SORTLINE_", env_file=".env", extra="ignore", secrets_dir=None, validate_default=True
-    )
+        env_prefix="SORTLINE_", env_file=".env", extra="ignore", secrets_dir=None, validate_default=True,
+        hide_input_in_errors=True,
+        validate_by_name=True,
+    )  # fmt: skip
 
     # Where things are
-    database_url: str | None = Field(None, description="Postgres; unset: the embedded server of `sortline up`")
+    database_url: str | None = Field(
+        None, repr=False, description="Postgres; unset: the embedded server of `sortline up`"
+    )
     database_url_file: Path | None = Field(None, description="A file that holds DATABASE_URL (a secret)")
-    redis_url: str | None = Field(None, description="Redis; unset: the embedded server of `sortline up`")
+    redis_url: str | None = Field(None, repr=False, description="Redis; unset: the embedded server of `sortline up`")
     redis_url_file: Path | None = Field(None, description="A file that holds REDIS_URL (a secret)")
-    broker_url: str | None = Field(None, description="Celery's broker; unset: database 1 of REDIS_URL")
+    redis_ca_file: Path | None = Field(
+        None, description="Certificates (PEM) that Redis' own is verified by, with rediss://; unset: the system's"
+    )
+    broker_url: str | None = Field(
+        None, repr=False, description="Celery's broker, a Redis; unset: another database of REDIS_URL"
+    )
+    broker_database: int | None = Field(
+        None, ge=0, description="Number of REDIS_URL's database that the broker is; unset: the one after REDIS_URL's"
+    )
     data_dir: Path = Field(Path(".sortline"), description="Embedded servers' data, model store, run files")
     model_store: str | None = Field(
         None, description="Folder or fsspec URL of the checkpoints; unset: models/ under DATA_DIR"
@@ -174,18 +188,39 @@ class Settings(BaseSettings):
         description="Address that people use, with a path where a proxy puts the web under one "
         "(https://example.org/sortline); unset: http://WEB_HOST:WEB_PORT",
     )
+    forwarded_allow_ips: str = Field(
+        "127.0.0.1,::1",
+        validation_alias=AliasChoices("SORTLINE_FORWARDED_ALLOW_IPS", "FORWARDED_ALLOW_IPS"),
+        description="Addresses and networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed, "
+        "separated by commas; `*`: everyone's. Also read as FORWARDED_ALLOW_IPS",
+    )
     session_idle_h: float = Field(12.0, gt=0, description="Hours after which who does nothing has to sign in again")
     max_body_bytes: int = Field(16 * 2**20, gt=0, description="Largest HTTP request body")
     max_request_documents: int = Field(1000, gt=0, description="Most documents in one HTTP request")
     flower_host: str = Field("127.0.0.1", description="Address Flower listens on")
     flower_port: int = Field(5555, gt=0, lt=65536, description="Port Flower listens on")
-    flower_basic_auth: str | None = Field(None, description="user:password of Flower; unset: none asked")
+    flower_url: str | None = Field(
+        None,
+        description="Address that people use of Flower, with a path where a proxy puts it under one; "
+        "unset: http://FLOWER_HOST:FLOWER_PORT",
+    )
+    flower_url_prefix: str = Field(
+        "",
+        validation_alias=AliasChoices("SORTLINE_FLOWER_URL_PREFIX", "FLOWER_URL_PREFIX"),
+        description="Path that Flower lies under, where FLOWER_URL does not say it. Also read as FLOWER_URL_PREFIX",
+    )
+    flower_basic_auth: str | None = Field(None, repr=False, description="user:password of Flower; unset: none asked")
     flower_basic_auth_file: Path | None = Field(None, description="A file that holds FLOWER_BASIC_AUTH")
 
-    @field_validator("web_url")
+    @field_validator("web_url", "flower_url")
     @classmethod
     def _is_web_url(cls, given: str | None) -> str | None:
         return check_web_url(given) if given else None
+
+    @field_validator("flower_url_prefix")
+    @classmethod
+    def _is_path(cls, given: str) -> str:
+        return _clean_path(given)
 
     @property
     def web_address(self) -> str:
@@ -197,6 +232,18 @@ class Settings(BaseSettings):
     def web_path(self) -> str:
         """The path that all pages of the web lie under, as addresses have it (`/sortline`); empty: at the root."""
         return urlsplit(self.web_address).path
+
+    @property
+    def flower_address(self) -> str:
+        """Where people find Flower, without a slash at its end."""
+        if self.flower_url:
+            return check_web_url(self.flower_url)
+        return f"http://{self.flower_host}:{self.flower_port}{self.flower_path}"
+
+    @property
+    def flower_path(self) -> str:
+        """The path that all pages of Flower lie under; empty: at the root."""
+        return urlsplit(self.flower_address).path if self.flower_url else _clean_path(self.flower_url_prefix)
 
     @property
     def embedded(self) -> bool:
@@ -218,40 +265,46 @@ class Settings(BaseSettings):
         return Path(tempfile.gettempdir()) / f"sl-{os.getuid()}-{name}"
 
     @property
-    def postgres_url(self) -> str:
-        """SQLAlchemy URL of Postgres, with the psycopg driver."""
-        url = self.database_url or _secret(self.database_url_file)
-        if not url:
-            return f"postgresql+psycopg://postgres@/postgres?host={self.runtime_dir / 'postgres'}"
-        scheme, separator, rest = url.partition("://")
-        if not separator or scheme not in {"postgres", "postgresql", "postgresql+psycopg"}:
-            raise ConfigurationError("SORTLINE_DATABASE_URL is no Postgres URL (postgresql://user@host/database)")
-        return "postgresql+psycopg://" + rest
+    def postgres_url(self) -> PostgresAddress:
+        """Where Postgres is.
+
+        Raises:
+            ConfigurationError: the setting can't be read.
+        """
+        url, name = _given("DATABASE_URL", self.database_url, self.database_url_file)
+        return PostgresAddress.read(url, name) if url else PostgresAddress.on_socket(self.runtime_dir / "postgres")
 
     @property
-    def redis(self) -> str:
-        """URL of Redis, as redis-py takes it."""
-        url = self.redis_url or _secret(self.redis_url_file)
-        if not url:
-            return f"unix://{self.runtime_dir / 'redis.sock'}"
-        if urlsplit(url).scheme not in {"redis", "rediss", "unix"}:
-            raise ConfigurationError("SORTLINE_REDIS_URL is no Redis URL (redis://, rediss:// or unix://)")
-        return url
+    def redis(self) -> RedisAddress:
+        """Where Redis is.
+
+        Raises:
+            ConfigurationError: the setting can't be read.
+        """
+        url, name = _given("REDIS_URL", self.redis_url, self.redis_url_file)
+        return self._redis(url, name) if url else RedisAddress.on_socket(self.runtime_dir / "redis.sock")
 
     @property
-    def celery_broker(self) -> str:
-        """URL of Celery's broker: by default the next database of the same Redis.
+    def celery_broker(self) -> RedisAddress:
+        """Where Celery's broker is: by default the next database of the same Redis.
 
-        Kombu keeps its ``unacked`` keys per Redis database, so the broker has one of its own.
+        Kombu keeps its ``unacked`` keys per Redis database, so the broker has one of its own where there is more
+        than one.
+
+        Raises:
+            ConfigurationError: the setting can't be read.
         """
         if self.broker_url:
-            return self.broker_url
-        parts = urlsplit(self.redis)
-        if parts.scheme == "unix":
-            database = int(parse_qs(parts.query).get("db", ["0"])[0])
-            return f"redis+socket://{parts.path}?virtual_host={database + 1}"
-        database = int(parts.path.strip("/") or 0)
-        return parts._replace(path=f"/{database + 1}").geturl()
+            return self._redis(self.broker_url, "SORTLINE_BROKER_URL")
+        documents = self.redis
+        number = documents.database + 1 if self.broker_database is None else self.broker_database
+        return documents.of_database(number)
+
+    def _redis(self, url: str, name: str) -> RedisAddress:
+        authority = None if self.redis_ca_file in (None, Path()) else self.redis_ca_file  # set, and empty
+        address = RedisAddress.read(url, name, authority)
+        address.check_files(name if "ssl_" in url else "SORTLINE_REDIS_CA_FILE")
+        return address
 
     @property
     def models(self) -> str:
@@ -271,6 +324,15 @@ class Settings(BaseSettings):
         """Redis key of the results stream."""
         return f"{self.prefix}:results"
 
+    @field_serializer("database_url", "redis_url", "broker_url", "flower_basic_auth")
+    def _hidden(self, value: str | None) -> str | None:
+        return value and "***"
+
+
+def _given(name: str, url: str | None, file: Path | None) -> tuple[str | None, str]:
+    """A URL that is set, itself or by a file, and the name of the setting that says it."""
+    return (url, f"SORTLINE_{name}") if url else (_secret(file), f"SORTLINE_{name}_FILE")
+
 
 def check_web_url(given: str) -> str:
     """The address of the web, in one spelling and without a slash at its end.
@@ -284,10 +346,19 @@ def check_web_url(given: str) -> str:
     if parts.query or parts.fragment or "@" in parts.netloc:
         raise ValueError("it must be a host and a path alone, as https://example.org/sortline")
     _ = parts.port  # raises where it is no port
-    segments = [quote(unquote(each), safe="") for each in parts.path.split("/") if each]
-    if {".", ".."} & set(segments):
+    return parts._replace(path=_clean_path(parts.path)).geturl()
+
+
+def _clean_path(path: str) -> str:
+    """A path in one spelling: a slash before each part, and none at the end.
+
+    Raises:
+        ValueError: browsers would leave it.
+    """
+    parts = [quote(unquote(each), safe="") for each in path.strip().split("/") if each]
+    if {".", ".."} & set(parts):
         raise ValueError("its path must not hold . or .. as a part")
-    return parts._replace(path="".join(f"/{each}" for each in segments)).geturl()
+    return "".join(f"/{each}" for each in parts)
 
 
 def _secret(path: Path | None) -> str | None:
@@ -297,6 +368,8 @@ def _secret(path: Path | None) -> str | None:
         return path.read_text(encoding="utf-8").strip()
     except OSError as error:
         raise ConfigurationError(f"secret file {path} can't be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"secret file {path} can't be read: it is not text in UTF-8") from None
 
 
 @cache
@@ -310,5 +383,6 @@ def get_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         first = error.errors()[0]
-        name = "SORTLINE_" + "_".join(str(part) for part in first["loc"]).upper()
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        name = "SORTLINE_" + name.removeprefix("SORTLINE_")  # of a setting with a second name it is there already
         raise ConfigurationError(f"setting {name}: {first['msg'].removeprefix('Value error, ')}") from None

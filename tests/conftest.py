@@ -17,10 +17,11 @@ import redis
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
-from db.session import get_engine
+from db.session import engine_arguments, get_engine
 from migrations.upgrade import migrate
 from sortline.child import Child
 from sortline.local import embedded_postgres, embedded_redis
+from sortline.postgres_address import PostgresAddress
 from sortline.settings import Settings
 from worker.queue import connect
 
@@ -78,8 +79,8 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
         child.start()
         started.append(child)
         server.wait(child.is_alive)
-    plain = here.postgres_url.replace("+psycopg", "")
-    yield Servers(database_url or plain, redis_url or here.redis)
+    plain = here.postgres_url.url
+    yield Servers(database_url or plain, redis_url or here.redis.url)
     for child in started:
         child.ask_to_stop()
     for child in started:
@@ -92,9 +93,9 @@ def template(servers: Servers) -> str:
     name = f"template_{uuid.uuid4().hex[:8]}"
     with psycopg.connect(servers.database_url, autocommit=True) as admin:
         admin.execute(f"CREATE DATABASE {name}")
-    url = servers.on(name).replace("postgresql://", "postgresql+psycopg://")
-    migrate(url)
-    get_engine(url).dispose()
+    address = PostgresAddress.read(servers.on(name))
+    migrate(address)
+    get_engine(address).dispose()
     return name
 
 
@@ -123,7 +124,8 @@ def settings(servers: Servers, template: str, tmp_path: Path) -> Iterator[Settin
 @pytest.fixture
 def session(settings: Settings) -> Iterator[Session]:
     """A session on the test's database."""
-    engine = create_engine(settings.postgres_url)
+    url, options = engine_arguments(settings.postgres_url)
+    engine = create_engine(url, **options)
     with Session(engine, expire_on_commit=False) as opened:
         yield opened
     engine.dispose()
@@ -154,7 +156,7 @@ def environment(settings: Settings, **more: str) -> dict[str, str]:
     """The environment of a process that shares these settings."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("SORTLINE_")}
     given = {
-        f"SORTLINE_{name.upper()}": str(value)
+        f"SORTLINE_{name.upper()}": str(getattr(settings, name))  # a dump would hide the URLs
         for name, value in settings.model_dump(exclude_defaults=True).items()
         if value is not None
     }

@@ -7,15 +7,14 @@ says what is running.
 import logging
 from typing import Any
 
-from celery import Celery, signals
+from celery import signals
 from kombu.entity import Queue
 
 from db.session import get_engine
 from sortline import traces
 from sortline.broker_options import TRANSPORT_OPTIONS
-from sortline.home import make_home
+from sortline.celery_app import celery_app, check_at_start, settings_or_exit
 from sortline.logs import set_up_logging, silence_telemetry
-from sortline.settings import get_settings
 from sortline.watchdog import WatchdogStep
 from trainer import metrics
 
@@ -42,9 +41,8 @@ _SCHEDULE: dict[str, dict[str, Any]] = {
 # What is looked at more often would push everything else out of Flower's list; figures count it all the same.
 _SHOWN_FROM_S = 60.0
 
-settings = get_settings()
-make_home(settings)
-app = Celery("trainer", broker=settings.celery_broker, include=["trainer.tasks", "keeping.tasks"])
+settings = settings_or_exit("trainer")
+app = celery_app("trainer", settings.celery_broker, include=["trainer.tasks", "keeping.tasks"])
 app.conf.update(
     beat_schedule=_SCHEDULE,
     beat_scheduler="trainer.scheduler:SteadyScheduler",
@@ -65,6 +63,7 @@ app.conf.update(
     worker_send_task_events=True,
 )
 app.steps["consumer"].add(WatchdogStep)
+check_at_start("trainer", settings)
 metrics.watch(settings)
 if traces.set_up(settings, "trainer"):
     traces.watch_tasks(get_engine(settings.postgres_url))

@@ -17,6 +17,7 @@ from sortline.errors import CheckpointError, TransientError
 from sortline.settings import Settings
 from trainer.baseline import LabelIds
 from trainer.evaluate import expected_calibration_error
+from trainer.evidence import Evidence, evidence_of_test
 from trainer.gate import Answers, Criterion, Outcome, Verdict, flips, judge_candidate, paired_interval
 from trainer.timing import milliseconds
 from trainer.training_data import TrainingData
@@ -67,23 +68,45 @@ def compare(
 
 
 def _first(mine: Answers, truth: LabelIds, baselines: dict[str, LabelIds], margin: float) -> Verdict:
-    """With nothing live, a model goes live unless it is shown to be worse than a simple classifier."""
+    """With nothing live, a model that is not shown to be worse than a simple classifier goes live.
+
+    It has passed where test documents show that it has learnt something. Without that evidence it goes live too, and
+    accepts nothing (`trainer.judge`).
+    """
+    majority, tfidf = (baselines.get(name, truth[:0]) for name in ("majority", "tfidf"))
+    evidence = evidence_of_test(truth, mine.predicted, majority)
+    if not len(truth):
+        return Verdict("no evidence", None, False, [Criterion("evidence", "no evidence", evidence.sentence, {})])
     criteria = [
-        _against(mine, truth, baselines.get("majority", truth[:0]), "the most frequent label alone", 0.0),
-        _against(mine, truth, baselines.get("tfidf", truth[:0]), "TF-IDF with logistic regression", margin),
+        _learnt(mine, truth, majority, evidence),
+        _against(mine, truth, tfidf, "TF-IDF with logistic regression", margin),
     ]
-    outcome: Outcome = "refused" if any(each.outcome == "refused" for each in criteria) else "passed"
+    refused = any(each.outcome == "refused" for each in criteria)
+    outcome: Outcome = "refused" if refused else "passed" if evidence.enough else "no evidence"
     return Verdict(outcome, None, all(each.figures["low"] > 0 for each in criteria), criteria)
 
 
+def _learnt(mine: Answers, truth: LabelIds, majority: LabelIds, evidence: Evidence) -> Criterion:
+    called = "the most frequent label alone"
+    found = _against(mine, truth, majority, called, 0.0)
+    if found.outcome == "refused":
+        return found
+    sentence = f"{found.sentence} ({evidence.sentence})"
+    return replace(found, outcome="passed" if evidence.enough else "no evidence", sentence=sentence)
+
+
 def _against(mine: Answers, truth: LabelIds, simple: LabelIds, called: str, margin: float) -> Criterion:
+    """Refused where it is shown to be worse, passed where it is shown not to be."""
     right, theirs = mine.predicted == truth, simple == truth
     gained, lost = int((right & ~theirs).sum()), int((theirs & ~right).sum())
     low, high = paired_interval(gained, lost, len(truth))
     point = (gained - lost) / max(1, len(truth))
     figures = {"difference": point, "low": low, "high": high, "documents": len(truth), "margin": margin}
     sentence = f"accuracy {point * 100:+.2f} points against {called}"
-    return Criterion(f"accuracy against {called}", "refused" if high < -margin else "passed", sentence, figures)
+    outcome: Outcome = "refused" if high < -margin else "passed" if low >= -margin else "no evidence"
+    if outcome == "no evidence":
+        sentence += f" (95 % sure: {low * 100:+.2f} to {high * 100:+.2f}): neither worse nor as good is shown"
+    return Criterion(f"accuracy against {called}", outcome, sentence, figures)
 
 
 def _rival(version: ModelVersion | None) -> Rival | None:

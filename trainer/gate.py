@@ -16,7 +16,8 @@ from scipy.stats import norm
 
 from trainer.macro_f1 import LabelIds, indexed, macro_f1, weighted_macro_f1
 
-Outcome = Literal["passed", "refused", "undecided"]
+# "no evidence" is said of a first model: it goes live without having passed, and accepts nothing.
+Outcome = Literal["passed", "refused", "undecided", "no evidence"]
 
 ALPHA = 0.05  # one-sided
 _RESAMPLES = 2000
@@ -51,6 +52,8 @@ class Verdict:
     def reason(self) -> str:
         """What stood in the way, or that nothing did."""
         found = [criterion.sentence for criterion in self.criteria if criterion.outcome == self.outcome != "passed"]
+        if self.outcome == "no evidence":  # what it has not shown; other comparisons decide nothing
+            found = found[:1]
         return "; ".join(found) or ("better" if self.better else "not worse")
 
     def to_dict(self) -> dict[str, Any]:
@@ -87,6 +90,8 @@ def judge_candidate(
         names: label names by id.
         margin: how much worse, as a share, still counts as not worse.
     """
+    if not len(truth):
+        return Verdict("undecided", active.version_id, False, [_untested()])
     criteria = [_accuracy(truth, candidate, active, margin, "the active version")]
     criteria.append(_macro_f1(truth, candidate, active, margin))
     if best is not None:
@@ -148,6 +153,14 @@ def missing_documents(low: float, point: float, count: int, margin: float) -> in
         return 0
     needed = count * ((point - low) / (point + margin)) ** 2
     return max(1, round(needed) - count)
+
+
+def _untested() -> Criterion:
+    sentence = (
+        "there are no test documents, so nothing shows whether it is better or worse than the active version; "
+        "a person decides"
+    )
+    return Criterion("accuracy against the active version", "undecided", sentence, {"documents": 0})
 
 
 def _accuracy(truth: LabelIds, candidate: Answers, other: Answers, margin: float, called: str) -> Criterion:

@@ -14,8 +14,9 @@ from sortline.settings import Settings
 from trainer.baseline import LabelIds
 from trainer.cross_validation import Unseen
 from trainer.evaluate import evaluate
+from trainer.evidence import Evidence, evidence_of_test
 from trainer.serving import Logits, Serving, label_indices
-from trainer.thresholds import Held, Thresholds, choose_thresholds
+from trainer.thresholds import Held, Thresholds, accepting_nothing, choose_thresholds
 from trainer.timing import milliseconds, milliseconds_alone
 from trainer.training_data import TrainingData
 
@@ -55,11 +56,15 @@ def judge(
     """Fit temperature and thresholds of every engine, then measure.
 
     Temperatures are fitted on validation, thresholds planned on it and on what other models said of training documents,
-    and proved on calibration. Test is looked at once, after that; nothing is chosen by it.
+    and proved on calibration. Test is looked at once, after that; nothing is chosen by it, but that a model which has
+    shown nothing there accepts nothing.
     """
     others = fair_answers(cross_validated, data)
-    found = {name: _calibrated(logits, data, others, settings) for name, logits in serving.logits.items()}
     engine = serving.classifier.engine.name
+    evidence = _evidence(serving.logits[engine], data, baselines)
+    found = {name: _calibrated(logits, data, others, settings) for name, logits in serving.logits.items()}
+    if not evidence.enough:
+        found = {name: _accepting_nothing(*each, evidence.sentence) for name, each in found.items()}
     calibrations = {name: calibration for name, (calibration, _) in found.items()}
     # An engine that was not at hand is nearest to the model itself.
     calibrations["default"] = calibrations["torch-f32"]
@@ -77,6 +82,7 @@ def judge(
         "threshold": chosen.threshold,
         "snapshot": data.counts,
         "baselines": _accuracies(baselines, data),
+        "evidence": evidence.to_dict(),
         "guarantee": thresholds.guarantee,
         "engines": serving.engines,
         "latency": _latency(classifier, data),
@@ -100,6 +106,19 @@ def fair_answers(cross_validated: Unseen, data: TrainingData) -> Held:
     fair = np.array([document.may_be_held_out for document in cross_validated.documents], np.bool_)
     targets = label_indices(cross_validated.documents, data.labels)
     return Held(cross_validated.probabilities[fair], targets[fair])
+
+
+def _evidence(logits: Logits, data: TrainingData, baselines: dict[str, LabelIds]) -> Evidence:
+    truth = np.array([document.label_id for document in data.test], np.int64)
+    label_ids = np.array([label_id for label_id, _ in data.labels], np.int64)
+    said = label_ids[logits[len(data.validation) + len(data.calibration) :].argmax(axis=1)]
+    return evidence_of_test(truth, said, baselines.get("majority", truth[:0]))
+
+
+def _accepting_nothing(calibration: Calibration, thresholds: Thresholds, why: str) -> tuple[Calibration, Thresholds]:
+    nothing = accepting_nothing(thresholds, why)
+    update = {"threshold": nothing.threshold, "label_thresholds": nothing.label_thresholds}
+    return calibration.model_copy(update=update), nothing
 
 
 def _calibrated(logits: Logits, data: TrainingData, others: Held, settings: Settings) -> tuple[Calibration, Thresholds]:

@@ -20,7 +20,7 @@ def sweep(settings: Settings) -> int:
         ServerUnreachableError: Redis or Postgres is away; nothing is lost, the next sweep sends it.
     """
     sent = 0
-    with redis.Redis.from_url(settings.redis, socket_timeout=10, socket_connect_timeout=5) as client:
+    with redis.Redis.from_url(settings.redis.url, socket_timeout=10, socket_connect_timeout=5) as client:
         while True:
             found = _sweep_once(settings, client)
             sent += found

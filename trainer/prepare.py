@@ -7,7 +7,6 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from classifier.base_models import base_model_folder
 from classifier.batching import COARSE_STEP
 from classifier.checkpoint import Calibration, Checkpoint, SnapshotReference
 from classifier.checkpoint_folder import read_checkpoint
@@ -16,6 +15,7 @@ from db.queries import model_versions, tuned_parameters
 from db.queries.labelled import Labelled
 from sortline.errors import TrainingError
 from sortline.settings import Settings
+from trainer.base_check import usable_base
 from trainer.fine_tune import Examples, Job
 from trainer.parameters import Parameters, read_parameters
 from trainer.pooling import pools_by_mean
@@ -59,7 +59,7 @@ def find_base(session: Session, settings: Settings, parameters: Parameters) -> B
     """
     if not parameters.from_parent:
         name = parameters.base_model or settings.base_model
-        return Base(name, base_model_folder(name))
+        return Base(name, usable_base(name))
     parent = model_versions.active(session)
     if parent is None:
         raise TrainingError("there is no active model version to start from; train from the base model first")

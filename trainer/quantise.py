@@ -12,7 +12,7 @@ from pathlib import Path
 from classifier.checkpoint import Checkpoint
 from classifier.checkpoint_folder import INT8
 from classifier.engines.openvino_cache import converted
-from classifier.tokens import WindowTokenizer, read_config, read_tokenizer
+from classifier.tokens import WindowTokenizer, padding_id, read_tokenizer
 from sortline.errors import CheckpointError, TrainingError
 from sortline.settings import Settings
 
@@ -64,7 +64,7 @@ def _windows(folder: Path, texts: Sequence[str], description: Checkpoint) -> lis
         description.max_length,
         description.window_policy,
         description.window_overlap,
-        read_config(folder).get("pad_token_id") or 0,
+        padding_id(folder),
     )
     draw = random.Random(_SEED)  # noqa: S311 - no secret
     drawn = draw.sample(texts, min(_SAMPLES, len(texts)))

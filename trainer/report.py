@@ -12,14 +12,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from classifier.shortcomings import shortcomings
 from trainer import plots
+from trainer.gate import Outcome
 from trainer.model_card import UNKNOWN, interval, is_number, percent
 from trainer.report_texts import TEXTS, pack_texts
 
@@ -164,6 +166,7 @@ def _view(content: ReportContent) -> dict[str, Any]:
         "test": test,
         "gate": gate,
         "verdict": verdict(gate),
+        "lacks": [each for each in shortcomings(metrics) if each.name != "undecided"],  # the verdict says it
         "plots": _plots(content, test),
         "confusions": _confusions(content),
         "per_label": sorted(per_label.items(), key=lambda pair: (not pair[1].get("support"), pair[1].get("f1", 0))),
@@ -183,11 +186,13 @@ def verdict(gate: Mapping[str, Any]) -> str:
     if outcome == "passed":
         if against is None:
             return (
-                "Passed: no version was active to compare with, and it is not shown to be worse than the most frequent "
-                "label alone, or than TF-IDF."
+                "Passed: no version was active to compare with; it is shown to be more accurate than the most frequent "
+                "label alone, and not shown to be worse than TF-IDF."
             )
         found = "more accurate than" if gate.get("better") else "not worse than"
         return f"Passed: shown to be {found} {other}."
+    if outcome == "no evidence":
+        return f"Not passed, for want of evidence: {reason}. With nothing else live it goes live, and accepts nothing."
     if outcome == "refused":
         return f"Refused: {reason or 'the gate gives no reason'}."
     if outcome == "undecided":
@@ -273,7 +278,7 @@ def _figure(value: Any) -> str:
 
 def _outcome(value: Any) -> str:
     """A class name of the page for a criterion's outcome."""
-    return value if value in ("passed", "refused", "undecided") else "unknown"
+    return {"no evidence": "undecided"}.get(value, value) if value in get_args(Outcome) else "unknown"
 
 
 def _cut(text: str) -> str:

@@ -16,6 +16,7 @@ from db.queries.labelled import labelled_documents, newest_review_id, unlabelled
 from db.session import session
 from sortline.errors import ConflictError, SortlineError, TrainingError, TransientError
 from sortline.settings import Settings
+from trainer.base_texts import readability_of
 from trainer.baseline import baseline_answers
 from trainer.compare import compare
 from trainer.cross_validation import Unseen, cross_validate
@@ -77,6 +78,9 @@ def _train(settings: Settings, lease: Lease, work: Path) -> int:
     withdraw(settings, lease.run_id, range(1, lease.token))
     base, parameters, data, snapshot = _freeze(settings, lease)
     job, description = prepare_job(base, parameters, data, snapshot, work / "tokenizer", settings.accept_threshold)
+    readable = readability_of(data, description.cleaning, work / "tokenizer")
+    if readable.is_poor:
+        log.warning("%s", readable.sentence())
     learning = _fine_tune(settings, lease, job, work)
     draft = _draft(work)
     lease.tell("evaluating")
@@ -94,6 +98,7 @@ def _train(settings: Settings, lease: Lease, work: Path) -> int:
         "versions": library_versions(),
         "size_bytes": sum(path.stat().st_size for path in draft.rglob("*") if path.is_file()),
         "label_errors": len(suspects),
+        "readability": readable.to_dict(),
         "gate": verdict,
     }
     judged = judged.with_metrics(more)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from db.queries.labelled import Labelled, labelled_documents, lock_splits, store_splits
-from trainer.near_duplicates import near_duplicate_groups
+from trainer.near_duplicates import NearDuplicates, near_duplicate_groups
 
 HELD_OUT = ("validation", "calibration", "test")
 LEFT_OUT = "left_out"
@@ -57,7 +57,8 @@ def assign(
         documents: all labelled documents, the assigned ones included.
         groups: of the documents, as `near_duplicate_groups` gives them.
         forced: the split of all new ones (`import --split`), instead of the hash's choice.
-        keep_near_duplicates: let training texts repeat held-out ones, to compare with published figures.
+        keep_near_duplicates: split each text by its own hash, and let training texts repeat held-out ones: to compare
+            with published figures, or where texts are alike for another reason than that they say the same.
 
     Returns:
         The new assignments.
@@ -93,12 +94,17 @@ def repeats_held_out(documents: Sequence[Labelled], groups: Groups, splits: dict
     return {d.id for d, g in zip(documents, groups, strict=True) if splits[d.id] == "train" and int(g) in held}
 
 
-def leaks(documents: Sequence[Labelled], splits: dict[int, str]) -> int:
-    """Number of near-duplicate groups that reach over more than one split (left-out texts not counted)."""
-    used = [document for document in documents if splits[document.id] != LEFT_OUT]
+def leaks(documents: Sequence[Labelled], splits: dict[int, str], alike: NearDuplicates | None = None) -> int:
+    """Number of near-duplicate groups that reach over more than one split (left-out texts not counted).
+
+    Args:
+        alike: the documents' texts, where they were held against each other already.
+    """
+    alike = alike or NearDuplicates([document.text for document in documents])
+    used = [i for i, document in enumerate(documents) if splits[document.id] != LEFT_OUT]
     reach: dict[int, set[str]] = {}
-    for document, group in zip(used, groups_of(used), strict=True):
-        reach.setdefault(int(group), set()).add(splits[document.id])
+    for i, group in zip(used, alike.groups(used), strict=True):
+        reach.setdefault(int(group), set()).add(splits[documents[i].id])
     return sum(len(found) > 1 for found in reach.values())
 
 
@@ -106,18 +112,29 @@ def _assign_group(group: Sequence[Labelled], forced: str | None, keep: bool) -> 
     new = [document for document in group if document.split is None]
     if not new:
         return []
+    group_id = min((d.group_id for d in group if d.group_id is not None), default=min(d.id for d in group))
+    if keep:
+        splits = [_own_split(document, forced or by_hash(document.content_hash)) for document in new]
+    else:
+        splits = _shared_splits(group, new, forced)
+    return [
+        Assignment(document.id, group_id, split, forced is not None)
+        for document, split in zip(new, splits, strict=True)
+    ]
+
+
+def _own_split(document: Labelled, chosen: str) -> str:
+    return chosen if chosen not in HELD_OUT or document.may_be_held_out else "train"
+
+
+def _shared_splits(group: Sequence[Labelled], new: Sequence[Labelled], forced: str | None) -> list[str]:
+    """Splits of a group's new documents: one for all of them, but for what may not be held out, or would leak."""
     known = {document.split for document in group if document.split and document.split != LEFT_OUT}
     chosen = forced or _follow(known) or by_hash(group[0].content_hash)
-    takes_chosen = {d.id for d in new if chosen not in HELD_OUT or d.may_be_held_out}
-    held_out = {split for split in (*known, *([chosen] if takes_chosen else [])) if split in HELD_OUT}
-    group_id = min((d.group_id for d in group if d.group_id is not None), default=min(d.id for d in group))
-    found = []
-    for document in new:
-        split = chosen if document.id in takes_chosen else "train"
-        if split == "train" and held_out and not keep:
-            split = LEFT_OUT
-        found.append(Assignment(document.id, group_id, split, forced is not None))
-    return found
+    splits = [_own_split(document, chosen) for document in new]
+    if any(split in HELD_OUT for split in (*known, *splits)):
+        return [LEFT_OUT if split == "train" else split for split in splits]
+    return splits
 
 
 def _follow(known: set[str]) -> str | None:

@@ -38,6 +38,7 @@ from classifier.decision import decide
 from trainer.threshold_plan import COVERAGES, Answers, Flags, Plan, plan, smallest_sample
 
 NOTHING = 2.0  # the threshold that accepts nothing
+_FALLBACK_RISK = 0.1
 _METHOD = "fixed-sequence testing of thresholds, exact binomial p-values"
 _ELIGIBLE = 0.8  # predicted power from which a label is tested alone
 _LIKELY = 0.8  # chance that the documents said to be missing are enough
@@ -58,7 +59,8 @@ class Thresholds:
     ``guarantee`` is plain data: risk_target, confidence, proved, method, documents (of the calibration part),
     accepted, errors and coverage (share accepted) there with these thresholds, proved or not, missing (further
     reviewed documents that a proof may need; None when it is proved, or when the errors seen leave no hope),
-    labels (threshold, accepted and errors by label id as text) and a sentence for people.
+    labels (threshold, accepted and errors by label id as text), a sentence for people and, where nothing is proved,
+    unproved: whether the fallback is used all the same, and why.
     """
 
     threshold: float
@@ -117,7 +119,9 @@ def choose_thresholds(
         label_ids: id of each label, in the order of the probabilities.
         risk_target: the greatest error among accepted documents, over 0 and under 1.
         confidence: of the promise, over 0 and under 1.
-        fallback: the threshold, without a promise, where nothing is proved.
+        fallback: the threshold, without a promise, where nothing is proved. It is used where what it accepts of
+            validation and calibration documents shows with that confidence that it is right nine times in ten (or as
+            often as it says, where that is less); else nothing is accepted (docs/decisions/0029-evidence.md).
         cross_validated: more to plan on, answers to training documents of models that never saw them. What counts of
             each is whether it is wrong, and its place in the order of confidence.
     """
@@ -133,14 +137,45 @@ def choose_thresholds(
         else:
             alone = []
     proved = bool((vector < NOTHING).any())
+    unproved = None
     if not proved:
-        vector = np.full(labels, fallback)
+        unproved = _unproved(evidence, fallback, level)
+        vector = np.full(labels, fallback if unproved["used"] else NOTHING)
     rest = [each for each in range(labels) if each not in alone]
     return Thresholds(
         threshold=float(vector[rest[0]]) if rest else NOTHING,
         label_thresholds={label_ids[each]: float(vector[each]) for each in alone},
-        guarantee=_guarantee(evidence, vector, {label_ids[each]: each for each in alone}, confidence, proved),
+        guarantee=_guarantee(evidence, vector, {label_ids[each]: each for each in alone}, confidence, unproved),
     )
+
+
+def accepting_nothing(found: Thresholds, why: str) -> Thresholds:
+    """The same for a model that has not shown to be good for anything yet: whatever is proved, nothing is accepted."""
+    guarantee = {**found.guarantee, "used": False, "accepted": 0, "errors": 0, "coverage": 0.0, "labels": {}}
+    guarantee["sentence"] = f"Nothing is accepted automatically: {why}."
+    return Thresholds(NOTHING, {}, guarantee)
+
+
+def _unproved(evidence: _Evidence, fallback: float, level: float) -> dict[str, Any]:
+    """Whether the fallback is used without the promise, on which evidence, and how much more would do."""
+    risk = max(_FALLBACK_RISK, 1 - fallback)
+    confidence = np.concatenate([evidence.validation.confidence, evidence.calibration.confidence])
+    wrong = np.concatenate([evidence.validation.wrong, evidence.calibration.wrong])
+    taken = confidence >= np.float32(fallback)
+    accepted, errors = int(taken.sum()), int(wrong[taken].sum())
+    used = bool(accepted and binom.cdf(errors, accepted, risk) <= level)
+    needed = int(smallest_sample(errors, risk, level)) - accepted
+    share = max(taken.mean(), 1 / len(taken)) if len(taken) else 1.0
+    sentence = (
+        f"from confidence {fallback:g} on, {accepted:,} of {len(taken):,} validation and calibration documents would "
+        f"be accepted, {errors:,} of them wrong, which does not show that {1 - risk:.0%} are right"
+        if len(taken)
+        else "there are no validation and no calibration documents"
+    )
+    return {
+        "used": used, "threshold": fallback, "accepted": accepted, "errors": errors,
+        "missing": None if used or fallback > 1 else int(np.ceil(needed / share)), "sentence": "" if used else sentence,
+    }  # fmt: skip
 
 
 def _answers(held: Held) -> Answers:
@@ -198,9 +233,13 @@ def _accepted(answers: Answers, vector: NDArray[np.float64]) -> Flags:
 
 
 def _guarantee(
-    evidence: _Evidence, vector: NDArray[np.float64], alone: dict[int, int], confidence: float, proved: bool
+    evidence: _Evidence,
+    vector: NDArray[np.float64],
+    alone: dict[int, int],
+    confidence: float,
+    unproved: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    tested = evidence.calibration
+    tested, proved = evidence.calibration, unproved is None
     accepted = _accepted(tested, vector)
     documents, count = len(tested.wrong), int(accepted.sum())
     found: dict[str, Any] = {
@@ -220,6 +259,8 @@ def _guarantee(
         found["labels"][str(label_id)] = {
             "threshold": float(vector[index]), "accepted": len(own.wrong), "errors": int(own.wrong.sum()),
         }  # fmt: skip
+    if unproved is not None:
+        found["unproved"] = unproved
     return {**found, "sentence": _sentence(found)}
 
 
@@ -279,5 +320,9 @@ def _sentence(found: dict[str, Any]) -> str:
         f"{found['documents']:,} calibration documents are too few or hold too many errors"
     )
     if found["missing"] is None:
-        return f"{unproved}, and with errors as frequent as these no number of further reviews would prove it."
-    return f"{unproved}; about {found['missing']:,} more reviewed documents could prove it."
+        unproved += ", and with errors as frequent as these no number of further reviews would prove it."
+    else:
+        unproved += f"; about {found['missing']:,} more reviewed documents could prove it."
+    if found["unproved"]["used"]:
+        return f"{unproved} Documents are accepted from confidence {found['unproved']['threshold']:g} on without it."
+    return f"{unproved} Nothing is accepted automatically: {found['unproved']['sentence']}."

@@ -1,10 +1,15 @@
 """The base model's tokenizer, as a checkpoint keeps it."""
 
 import shutil
+import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
-from classifier.tokens import WindowTokenizer, read_config, read_tokenizer
-from sortline.errors import TrainingError
+from tokenizers import Tokenizer
+
+from classifier.base_layout import FAST_TOKENIZER
+from classifier.tokens import WindowTokenizer, padding_id, read_tokenizer
+from sortline.errors import CheckpointError, TrainingError
 from sortline.logs import silence_telemetry
 
 _FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
@@ -22,6 +27,8 @@ def save_tokenizer(base: Path, folder: Path) -> None:
                 shutil.copyfile(base / name, folder / name)
         return
     silence_telemetry()
+    if find_spec("transformers") is None:
+        raise TrainingError(f"base model {base} has no fast tokenizer, and transformers, which makes one, is missing")
     from transformers import AutoTokenizer
 
     try:
@@ -33,7 +40,25 @@ def save_tokenizer(base: Path, folder: Path) -> None:
         raise TrainingError(f"base model {base} has no fast tokenizer (tokenizer.json)")
 
 
+def fast_tokenizer(base: Path) -> Tokenizer:
+    """The tokenizer of a base model, made of its vocabulary where it has no fast one.
+
+    Raises:
+        CheckpointError: it can't be read; the message says what to do.
+    """
+    if (base / FAST_TOKENIZER).is_file():
+        try:
+            return read_tokenizer(base)
+        except CheckpointError as error:
+            raise CheckpointError(f"{error}; download it again, or with newer libraries") from None
+    with tempfile.TemporaryDirectory(prefix="sortline-") as made:
+        try:
+            save_tokenizer(base, Path(made))
+        except TrainingError as error:
+            raise CheckpointError(str(error)) from None
+        return read_tokenizer(Path(made))
+
+
 def training_tokenizer(folder: Path, base: Path, max_length: int) -> WindowTokenizer:
     """A tokenizer that keeps a text's first ``max_length`` tokens: what a long text is trained on."""
-    pad_id = read_config(base).get("pad_token_id") or 0
-    return WindowTokenizer(read_tokenizer(folder), max_length, "truncate", 0, pad_id)
+    return WindowTokenizer(read_tokenizer(folder), max_length, "truncate", 0, padding_id(base))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from classifier.engines.encoder import read_first_token_only
 from sortline.errors import TrainingError
 from sortline.logs import silence_telemetry, silence_transformers
+from trainer.base_check import fault_of_loading
 from trainer.job import Examples, Job
 from trainer.parameters import Parameters
 from trainer.sentence_encoder import add_mean
@@ -33,7 +34,7 @@ def load_trainee(job: Job) -> PreTrainedModel:
     Raises:
         TrainingError: it can't be loaded.
     """
-    model = _read(
+    model, is_new_head = _read(
         job.base,
         num_labels=len(job.labels),
         id2label=dict(enumerate(job.labels)),
@@ -41,7 +42,9 @@ def load_trainee(job: Job) -> PreTrainedModel:
         ignore_mismatched_sizes=True,
     )
     if job.rows is not None:
-        _keep_rows(model, _read(job.base), job.rows)
+        _keep_rows(model, _read(job.base)[0], job.rows)
+    elif not is_new_head:
+        _keep_rows(model, model, [-1] * len(job.labels))  # of other labels, as many by chance
     if job.begins_fitted:
         add_mean(model)
     if job.parameters.dropout is not None:
@@ -135,15 +138,25 @@ def pad(rows: Sequence[NDArray[np.int64]], pad_id: int) -> tuple[torch.Tensor, t
     return torch.from_numpy(ids), torch.from_numpy(mask.astype(np.int64))
 
 
-def _read(base: Path, **options: Any) -> PreTrainedModel:
+def _read(base: Path, **options: Any) -> tuple[PreTrainedModel, bool]:
+    """A classifier of a folder's encoder, and whether the last layer of its head is new.
+
+    Weights that the encoder asks for and the folder lacks are refused: they would be random.
+    """
     silence_transformers()
     try:
-        model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
-            base, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=torch.float32, **options
-        )
+        model, report = AutoModelForSequenceClassification.from_pretrained(
+            base, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=torch.float32,
+            output_loading_info=True, **options,
+        )  # fmt: skip
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise TrainingError(f"base model {base} can't be loaded: {str(error).splitlines()[0]}") from None
-    return model
+    fault = fault_of_loading(model, report)
+    if fault is not None:
+        raise TrainingError(f"base model {base} can't be used: {fault}")
+    head = last_linear(model, int(model.config.num_labels)).weight
+    name = next(name for name, weight in model.named_parameters() if weight is head)
+    return model, name in {*report["missing_keys"], *(each[0] for each in report["mismatched_keys"])}
 
 
 def _keep_rows(model: PreTrainedModel, parent: PreTrainedModel, rows: Sequence[int]) -> None:

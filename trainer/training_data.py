@@ -7,7 +7,8 @@ from typing import Any
 
 from db.queries.labelled import Labelled
 from sortline.errors import TrainingError
-from trainer.split import HELD_OUT, LEFT_OUT, Groups, groups_of, leaks, repeats_held_out, share
+from trainer.near_duplicates import NearDuplicates
+from trainer.split import HELD_OUT, LEFT_OUT, Groups, leaks, repeats_held_out, share
 
 PARTS = ("train", *HELD_OUT, LEFT_OUT)
 MOST_LABELS = 2_000  # a prediction stores each one's probability
@@ -63,14 +64,16 @@ def select(
     """
     documents, dropped = _without_rare_labels(documents, drop_rare_labels, known_labels, min_examples)
     splits = {document.id: document.split or "train" for document in documents}
-    used = [document for document in documents if splits[document.id] != LEFT_OUT]
-    groups = groups_of(used)
+    alike = NearDuplicates([document.text for document in documents])
+    places = [i for i, document in enumerate(documents) if splits[document.id] != LEFT_OUT]
+    used, groups = [documents[i] for i in places], alike.groups(places)
     if not keep_near_duplicates:
         splits |= dict.fromkeys(repeats_held_out(used, groups, splits), LEFT_OUT)
     borrowed = [name for name in ("validation", "calibration") if _borrow(name, used, groups, splits)]
     if not keep_near_duplicates:  # decisions that may not be held out can repeat what was borrowed
         splits |= dict.fromkeys(repeats_held_out(used, groups, splits), LEFT_OUT)
-    return _data(documents, splits, {"borrowed": borrowed, "dropped_labels": dropped, "min_examples": min_examples})
+    counts = {"borrowed": borrowed, "dropped_labels": dropped, "min_examples": min_examples}
+    return _data(documents, splits, alike, counts)
 
 
 def with_labels(parts: dict[str, list[Labelled]], counts: dict[str, Any]) -> TrainingData:
@@ -81,26 +84,44 @@ def with_labels(parts: dict[str, list[Labelled]], counts: dict[str, Any]) -> Tra
     """
     labels = sorted({(d.label_id, d.label) for d in parts["train"]}, key=lambda pair: pair[1])
     if len(labels) < 2:
-        raise TrainingError(
-            f"only {len(labels)} label has documents to train on; two are the least that can be told apart"
-        )
+        raise TrainingError(_too_few_labels(parts, [name for _, name in labels]))
     return TrainingData(**parts, labels=labels, counts=counts)
 
 
-def _data(documents: Sequence[Labelled], splits: dict[int, str], counts: dict[str, Any]) -> TrainingData:
+def _too_few_labels(parts: dict[str, list[Labelled]], labels: Sequence[str]) -> str:
+    """Why nothing can be told apart, with where the documents are and what brings some to training."""
+    where = ", ".join(f"{name.replace('_', ' ')} {len(found):,}" for name, found in parts.items() if found)
+    have = f"only the label {labels[0]!r} has" if labels else "no label has"
+    return (
+        f"{have} documents to train on, and two labels are the least that can be told apart "
+        f"(documents: {where or 'none'}); `sortline import FILE --split train` brings some. Texts that nearly repeat "
+        "each other share a split: where that is a footer or a template, cut it, or import and train with "
+        "--keep-near-duplicates"
+    )
+
+
+def _data(
+    documents: Sequence[Labelled], splits: dict[int, str], alike: NearDuplicates, counts: dict[str, Any]
+) -> TrainingData:
     counts["conflicts"] = sum(document.conflict for document in documents)
-    counts["leaks"] = leaks(documents, splits)
+    counts["leaks"] = leaks(documents, splits, alike)
     parts: dict[str, list[Labelled]] = {}
     for name in PARTS:
         parts[name], merged = _merged([document for document in documents if splits[document.id] == name])
         counts["duplicates"] = counts.get("duplicates", 0) + (merged if name != LEFT_OUT else 0)
     examples = Counter(document.label for document in parts["train"])
+    if len(examples) < 2:
+        raise TrainingError(_too_few_labels(parts, list(examples)))
     for name in HELD_OUT:
         parts[name] = [document for document in parts[name] if document.label in examples]
     counts |= {name: len(found) for name, found in parts.items()}
     counts["origins"] = {name: dict(Counter(document.origin for document in parts[name])) for name in PARTS}
     counts["few_examples"] = sorted(label for label, count in examples.items() if count < counts["min_examples"])
     counts["untrained_labels"] = sorted({document.label for document in documents} - examples.keys())
+    counts["labels"] = len(examples)
+    counts["missing_labels"] = {
+        name: sorted(examples.keys() - {document.label for document in parts[name]}) for name in HELD_OUT
+    }
     return with_labels(parts, counts)
 
 

@@ -3,13 +3,14 @@
 from datetime import timedelta
 from typing import Any
 
-from celery import Celery
 from kombu.exceptions import OperationalError
 from sqlalchemy.orm import Session
 
 from db.models import TrainingRun
 from db.queries import incidents, model_versions, server, training_runs
+from sortline.celery_app import celery_app
 from sortline.errors import ServerUnreachableError
+from sortline.redis_check import broker_place
 from sortline.settings import Settings
 
 
@@ -30,13 +31,13 @@ def request(
     except OperationalError as error:
         training_runs.abandon(session, run.id, "the broker could not be reached")
         session.commit()
-        raise ServerUnreachableError(f"the broker can't be reached: {error}") from None
+        raise ServerUnreachableError(f"{broker_place(settings)} can't be reached: {error}") from None
     return run
 
 
 def send(settings: Settings, run_id: int, expires_s: float | None = None) -> None:
     """Send the task of a run; by name, so that who sends it need not load the trainer."""
-    with Celery("trigger", broker=settings.celery_broker) as app:
+    with celery_app("trigger", settings.celery_broker) as app:
         app.send_task("trainer.train", [run_id], queue="training", retry=False, expires=expires_s)
 
 

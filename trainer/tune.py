@@ -22,9 +22,10 @@ from classifier.base_models import base_model_folder
 from classifier.checkpoint import SnapshotReference
 from db.queries import model_versions, snapshots, tuned_parameters
 from db.queries.labelled import labelled_documents, lock_splits
-from db.session import session
+from db.session import engine_arguments, session
 from sortline.errors import SortlineError, TrainingError
 from sortline.settings import Settings
+from trainer.base_check import usable_base
 from trainer.fine_tune import Epoch, Progress, fine_tune
 from trainer.gate import macro_f1_difference
 from trainer.macro_f1 import macro_f1
@@ -103,6 +104,8 @@ def tune(
     Raises:
         TrainingError: there are too few documents to validate on, or every trial failed.
     """
+    for name in base_models or (settings.base_model,):
+        usable_base(name)
     study = _open(settings, study_name)
     data, snapshot = _data(settings, study)
     with session(settings.postgres_url) as opened:
@@ -133,9 +136,10 @@ def _open(settings: Settings, name: str) -> optuna.Study:
         opened.commit()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        url, options = engine_arguments(settings.postgres_url, _SCHEMA)
         storage = optuna.storages.RDBStorage(
-            settings.postgres_url,
-            engine_kwargs={"pool_pre_ping": True, "connect_args": {"options": f"-csearch_path={_SCHEMA}"}},
+            url.render_as_string(),  # without a password: Optuna fills in what stands in braces
+            engine_kwargs=options,
             heartbeat_interval=_HEARTBEAT_S,
             grace_period=_GRACE_S,
             heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=2),

@@ -11,6 +11,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from db.queries import api_tokens
 from db.session import session
+from sortline.postgres_address import PostgresAddress
 
 _KEPT_S = 5.0
 _MOST_KEPT = 1000
@@ -29,8 +30,8 @@ class Caller:
 class Tokens:
     """Looks tokens up and remembers valid ones for 5 s; unknown ones never, so a new token works at once."""
 
-    def __init__(self, database_url: str) -> None:
-        self.database_url = database_url
+    def __init__(self, database: PostgresAddress) -> None:
+        self.database = database
         self._known: dict[bytes, tuple[float, Caller]] = {}
 
     def caller(self, token: str) -> Caller | None:
@@ -43,7 +44,7 @@ class Tokens:
         kept = self._known.get(digest)
         if kept is not None and kept[0] > now:
             return kept[1]
-        with session(self.database_url) as opened:
+        with session(self.database) as opened:
             row = api_tokens.by_hash(opened, digest)
         if row is None:
             self._known.pop(digest, None)

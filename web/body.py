@@ -1,9 +1,9 @@
 """Request bodies, parsed by hand: the standard library keeps lone surrogates, which stricter parsers refuse."""
 
-import json
 from typing import Any
 
 from sortline.errors import InvalidDocumentError
+from sortline.meta import Doubled, read_json
 from worker.queue import DEFAULT_SOURCE, Document
 
 _DOCUMENT_KEYS = {"id", "text", "source", "meta"}
@@ -16,10 +16,8 @@ def parse_object(raw: bytes, keys: set[str]) -> dict[str, Any]:
         InvalidDocumentError: it is no such thing.
     """
     try:
-        value = json.loads(raw, parse_constant=_refuse)
-    except RecursionError:
-        raise InvalidDocumentError("the body is nested too deeply") from None
-    except ValueError as error:  # not JSON, not UTF-8, or a number of thousands of digits
+        value = read_json(raw)
+    except ValueError as error:  # not JSON, not UTF-8, or nested too deeply
         raise InvalidDocumentError(f"the body is no JSON: {_short(error)}") from None
     if not isinstance(value, dict):
         raise InvalidDocumentError("the body must be a JSON object")
@@ -49,14 +47,12 @@ def _document(item: object, index: int) -> Document:
 
 
 def _check_keys(value: dict[str, Any], known: set[str], index: int | None) -> None:
+    if isinstance(value, Doubled):
+        raise InvalidDocumentError(f"key {value.name[:50]!r} stands twice", index=index)
     unknown = sorted(set(value) - known)
     if unknown:
         there_are = ", ".join(sorted(known))
         raise InvalidDocumentError(f"key {unknown[0][:50]!r} is unknown; there are {there_are}", index=index)
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
 
 
 def _short(error: ValueError) -> str:

@@ -39,7 +39,7 @@ class DeskDocument:
     """A document on the page.
 
     ``predicted``: whether the first choice is a prediction that Enter confirms; ``explains``: whether the words that
-    drove the model may be shown.
+    drove the model may be shown; ``unknown_share``: of the text that the model can't read, where it is over a tenth.
     """
 
     id: int
@@ -56,21 +56,20 @@ class DeskDocument:
     explains: bool
     hidden: bool
     blurred: bool
+    unknown_share: float | None
 
 
-def desk_document(leased: Leased, labels: Mapping[int, Label]) -> DeskDocument:
+def desk_document(leased: Leased, labels: Mapping[int, Label], blurred: bool = False) -> DeskDocument:
     """What the page shows; ``labels``: all, by id. A merged label shows as the one that it was merged into."""
     hidden = leased.label_id is not None and leased.shown is None
     choices = _choices(leased, labels, hidden)
     predicted = _as_label(labels, leased.label_id)
-    first = predicted or _as_label(labels, leased.suggested_label_id)
     reason = TOLD_AS.get(leased.reason, leased.reason)
     return DeskDocument(
         leased.document_id, leased.lease_token, leased.source, leased.external_id,
         f"{leased.received_at:%Y-%m-%d %H:%M}", visible(leased.text), reason, WHY[reason], leased.note, choices,
         bool(choices) and leased.shown is not None and predicted is not None and choices[0].id == predicted.id,
-        bool(choices) and leased.shown is not None, hidden,
-        first is not None and first.sensitive,
+        bool(choices) and leased.shown is not None, hidden, blurred, None if hidden else leased.unknown_share,
     )  # fmt: skip
 
 

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from celery import Celery
 from kombu.exceptions import OperationalError
 from markupsafe import Markup
 
 from db.queries.explanations import Explained
+from sortline.celery_app import celery_app
 from sortline.errors import ServerUnreachableError
+from sortline.redis_check import broker_place
 from sortline.settings import Settings
 from web.visible import visible
 
@@ -113,7 +114,7 @@ def tell_worker(settings: Settings, task: str, *arguments: int) -> None:
         ServerUnreachableError: the broker can't be reached; what waits is asked for again later.
     """
     try:
-        with Celery("explain", broker=settings.celery_broker) as app:
+        with celery_app("explain", settings.celery_broker) as app:
             app.send_task(task, list(arguments), queue="worker", retry=False, expires=60)
     except OperationalError as error:
-        raise ServerUnreachableError(f"the broker can't be reached: {error}") from None
+        raise ServerUnreachableError(f"{broker_place(settings)} can't be reached: {error}") from None

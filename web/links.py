@@ -60,7 +60,8 @@ class UnderPath:
         segments = raw.split(b"/")[1:]
         many = len(self._segments)
         if [unquote(each.decode("latin-1")) for each in segments[:many]] == self._segments:
-            raw = b"/" + b"/".join(segments[many:])
+            raw = b"/".join([b"", *segments[many:]])
+        raw = b"/" + raw.lstrip(b"/")  # a proxy that strips /sortline of /sortline/desk and puts / there sends two
         return {
             **scope,
             "root_path": self._decoded,

@@ -25,9 +25,12 @@ def check_origin(request: Request) -> None:
     given = request.headers.get("origin")
     if given is None:
         return
-    origin = _split(given)
-    here = _split(f"{origin.scheme}://{request.headers.get('host', '')}")
-    if _place(origin) not in (_place(here), _place(_split(request.app.state.settings.web_address))):
+    place = _place(given)
+    ours = [
+        _place(f"{given.partition(':')[0]}://{request.headers.get('host', '')}"),
+        _place(request.app.state.settings.web_address),
+    ]
+    if place is None or place not in ours:
         raise HTTPException(
             403,
             f"Forms of other sites are not taken, and this one came from {given[:200]}. "
@@ -50,16 +53,20 @@ def _is_told_https(request: Request) -> bool:
     """Whether the host is that of SORTLINE_WEB_URL, which says https: a proxy ends TLS there without a word of it."""
     settings: Settings = request.app.state.settings
     own = _split(settings.web_address)
-    asked = _split(f"https://{request.headers.get('host', '')}")
-    return own.scheme == "https" and asked.hostname == own.hostname and asked.port in (None, own.port)
+    asked = _place(f"https://{request.headers.get('host', '')}")
+    # Without the port, as many proxies write the host, or with it.
+    told = (_place(f"https://{own.hostname}"), _place(settings.web_address))
+    return own.scheme == "https" and asked is not None and asked in told
 
 
-def _place(parts: SplitResult) -> tuple[str, str | None, int | None]:
+def _place(address: str) -> tuple[str, str, int | None] | None:
+    """Scheme, host and port of an address; None where it has none, as the origin `null` of pages without one."""
+    parts = _split(address)
     try:
         port = parts.port
     except ValueError:
-        return parts.scheme, None, None
-    return parts.scheme, parts.hostname, port or _PORTS.get(parts.scheme)
+        return None
+    return (parts.scheme, parts.hostname, port or _PORTS.get(parts.scheme)) if parts.hostname else None
 
 
 def _split(address: str) -> SplitResult:

@@ -35,7 +35,7 @@ def next_documents(session: Session, settings: Settings, user_id: int, have: Seq
     """Lease documents to a reviewer; returns the ids of those that they hold and do not have on their page.
 
     Args:
-        have: ids of the documents that are on the page.
+        have: ids of the documents that are on the page, and of those that it should not get.
         count: how many to give at most.
     """
     held = [id_ for id_ in queue_items.held(session, user_id) if id_ not in set(have)][:count]

@@ -99,7 +99,7 @@ class Waiting:
             log.warning("results wait: %s", str(error).partition("\n")[0])  # the documents are taken all the same
             return {}
         return {
-            left[n][0]: {"source": left[n][1].source, "id": left[n][1].id, **state._asdict()}
+            left[n][0]: {"source": left[n][1].source, "id": left[n][1].id, **state.told()}
             for n, state in states.items()
         }
 
@@ -114,7 +114,7 @@ class Waiting:
         """Read the stream from its present end on, as long as somebody waits."""
         stream = self.settings.results_stream
         try:
-            async with redis.asyncio.Redis.from_url(self.settings.redis, protocol=2, socket_timeout=10) as client:
+            async with redis.asyncio.Redis.from_url(self.settings.redis.url, protocol=2, socket_timeout=10) as client:
                 newest: Any = await client.xrevrange(stream, count=1)
                 position: bytes = newest[0][0] if newest else b"0-0"
                 self._at_end.set()

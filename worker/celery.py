@@ -1,24 +1,20 @@
 """The worker's Celery app: `celery -A worker worker`. The intake runs inside it as a bootstep."""
 
-from celery import Celery, signals
+from celery import signals
 from kombu.entity import Queue
 
 from sortline import traces
-from sortline.broker_options import TRANSPORT_OPTIONS
-from sortline.home import make_home
+from sortline.celery_app import celery_app, check_at_start, settings_or_exit
 from sortline.logs import set_up_logging, silence_telemetry
-from sortline.settings import get_settings
 from sortline.watchdog import WatchdogStep
 from worker import enqueue_task, explain_task, rescore_task, shadow_task
 from worker.intake import IntakeStep
 
-settings = get_settings()
-make_home(settings)
-app = Celery("worker", broker=settings.celery_broker)
+settings = settings_or_exit("worker")
+app = celery_app("worker", settings.celery_broker)
 app.conf.update(
     broker_channel_error_retry=True,  # a Redis that is full refuses with an error that is no cut connection
     broker_connection_retry_on_startup=True,
-    broker_transport_options=TRANSPORT_OPTIONS,
     sortline_settings=settings,
     task_acks_late=True,
     task_default_queue="worker",
@@ -29,6 +25,7 @@ app.conf.update(
     worker_prefetch_multiplier=1,
     worker_send_task_events=True,
 )
+check_at_start("worker", settings)
 app.steps["worker"].add(IntakeStep)
 app.steps["consumer"].add(WatchdogStep)
 rescore_task.register(app, settings)

@@ -114,6 +114,7 @@ def _rows(batch: MicroBatch, first: int, at: str) -> list[tuple[Key, dict[str, A
             "windows": len(prepared.windows),
             "truncated": prepared.truncated,
             "margin": margins[i],
+            "unknown_share": prepared.unknown_share,
         }
         event = ResultEvent(
             "classified", entry.source, entry.id, labels[index], f"{sure:.6f}", decision, str(version), at

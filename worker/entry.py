@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from sortline.errors import InvalidDocumentError
+from sortline.meta import check_meta
 from sortline.settings import Lane
 from sortline.text import repair
 from worker.queue import (
     DEFAULT_SOURCE,
     MAX_ID_CHARS,
     MAX_SOURCE_CHARS,
-    check_meta,
     check_name,
     check_text,
     pack_entry,

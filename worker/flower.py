@@ -1,16 +1,21 @@
 """`python -m worker.flower`: Flower on Celery's broker, with the settings' address, port and password.
 
-Flower becomes this very process, without our Celery apps, so that it loads no model library. Broker and
-password go to it by its environment: a command line can be read by every user of the machine.
+Flower becomes this very process, with a Celery app that knows the broker and loads no model library
+(worker/flower_app.py). The password goes to it by its environment: every user of the machine can read a command line.
 """
 
 import ipaddress
+import logging
 import os
 import sys
 
-from sortline.errors import ConfigurationError, SortlineError
+from sortline.errors import ConfigurationError, ServerUnreachableError, SortlineError
 from sortline.home import make_home
+from sortline.logs import set_up_logging
+from sortline.redis_check import check_broker
 from sortline.settings import Settings, get_settings
+
+log = logging.getLogger(__name__)
 
 _MAX_TASKS = 10_000  # micro-batches kept in memory; Flower's own 100,000 take hundreds of megabytes
 
@@ -18,18 +23,19 @@ _MAX_TASKS = 10_000  # micro-batches kept in memory; Flower's own 100,000 take h
 def command(settings: Settings) -> list[str]:
     """The command line of Flower."""
     return [
-        sys.executable, "-m", "celery", "flower", f"--address={settings.flower_host}",
+        sys.executable, "-m", "celery", "-A", "worker.flower_app", "flower", f"--address={settings.flower_host}",
         f"--port={settings.flower_port}", f"--max-tasks={_MAX_TASKS}",
     ]  # fmt: skip
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The environment of Flower: this process's own, broker and password.
+    """The environment of Flower: this process's own, and the password.
 
     Raises:
         ConfigurationError: it would be open to other machines without a password, though it can stop workers.
     """
-    added = {"CELERY_BROKER_URL": settings.celery_broker}
+    # Flower reads FLOWER_* of its own; the path goes to it in the settings' spelling, under which FLOWER_URL has it.
+    added = {"FLOWER_URL_PREFIX": settings.flower_path.strip("/")}
     password = settings.flower_password
     if password:
         if not all(":" in pair for pair in password.split(",")):
@@ -48,6 +54,10 @@ def main() -> None:
         settings = get_settings()
         make_home(settings)
         arguments, variables = command(settings), environment(settings)
+        set_up_logging(settings.log_level, settings.log_format)
+        check_broker(settings)
+    except ServerUnreachableError as error:
+        log.error("%s", error)  # Flower goes on trying
     except SortlineError as error:
         sys.exit(f"worker.flower: {error}")
     os.execve(arguments[0], arguments, variables)  # noqa: S606 - no shell is wanted

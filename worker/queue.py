@@ -10,7 +10,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 import redis
@@ -19,6 +18,8 @@ from redis.retry import Retry
 
 from sortline import traces
 from sortline.errors import ConfigurationError, InvalidDocumentError, QueueFullError, ServerUnreachableError
+from sortline.meta import write_meta
+from sortline.server_url import write_host
 from sortline.settings import LANES, Lane, Settings
 from sortline.text import encode
 from worker import disk
@@ -27,13 +28,11 @@ GROUP = "workers"
 MAX_ID_CHARS = 200
 MAX_SOURCE_CHARS = 100
 MAX_TEXT_BYTES = 2**20
-MAX_META_BYTES = 8 * 2**10
 DEFAULT_SOURCE = "default"
 # What Redis says while it may not or can't write: a replica, a full disk, a fail-over.
 _CANNOT_WRITE = re.compile("MISCONF|ReadOnly|MasterDown|ClusterDown|NOREPLICAS|READONLY")
 # Before it redis-py puts the beginning of a pipeline's command, and so of a document.
 _BLAMED = "of pipeline caused error: "
-_NUL_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,7 @@ class Document:
             check_name("source", self.source, MAX_SOURCE_CHARS)
             fields = {"id": self.id.encode(), "text": _text(self.text), "source": self.source.encode()}
             if self.meta is not None:
-                fields["meta"] = _meta(self.meta)
+                fields["meta"] = write_meta(self.meta)
         except InvalidDocumentError as error:
             raise InvalidDocumentError(str(error), error.reason, index) from None
         return fields
@@ -255,15 +254,16 @@ def connect(settings: Settings, **options: Any) -> redis.Redis:
         "retry": Retry(ExponentialBackoff(cap=1, base=0.05), 3),
         **options,
     }
-    if settings.redis.startswith("unix:"):
+    address = settings.redis
+    if address.socket is not None:
         merged.pop("socket_connect_timeout")
-    return redis.Redis.from_url(settings.redis, **merged)
+    return redis.Redis.from_url(address.url, **merged)
 
 
 def where(client: redis.Redis) -> str:
     """The server's address, without a password."""
     options = client.connection_pool.connection_kwargs
-    return str(options.get("path") or f"{options.get('host')}:{options.get('port')}")
+    return str(options.get("path") or write_host(str(options.get("host")), options.get("port")))
 
 
 def check_name(name: str, value: object, limit: int) -> None:
@@ -280,24 +280,6 @@ def check_name(name: str, value: object, limit: int) -> None:
         raise InvalidDocumentError(f"{name} has {len(value)} characters, the limit is {limit}")
     if "\x00" in value or any("\ud800" <= c <= "\udfff" for c in value):
         raise InvalidDocumentError(f"{name} holds a NUL or a broken surrogate")
-
-
-def check_meta(raw: bytes) -> None:
-    """Check a meta field as sent: a JSON object, at most 8 KB, nothing Postgres can't store.
-
-    Raises:
-        InvalidDocumentError: it is not.
-    """
-    if len(raw) > MAX_META_BYTES:
-        raise InvalidDocumentError(f"meta has {len(raw):,} bytes, the limit is {MAX_META_BYTES:,}")
-    try:
-        value = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        raise InvalidDocumentError(f"meta is no JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise InvalidDocumentError("meta must be a JSON object")
-    if _NUL_ESCAPE.search(raw):
-        raise InvalidDocumentError("meta holds a NUL character")
 
 
 def check_text(raw: bytes) -> None:
@@ -338,8 +320,9 @@ def check_lane(lane: str) -> Lane:
 
 
 def is_redis_url(url: str) -> bool:
-    """Whether the URL names a Redis server."""
-    return urlsplit(url).scheme in {"redis", "rediss", "unix"}
+    """Whether the URL names a Redis server, of whatever kind."""
+    scheme, separator, _ = url.partition("://")
+    return bool(separator) and (scheme == "unix" or "redis" in scheme or "sentinel" in scheme)
 
 
 def _text(text: object) -> bytes:
@@ -347,17 +330,6 @@ def _text(text: object) -> bytes:
         raise InvalidDocumentError(f"text must be text, not {type(text).__name__}")
     raw = encode(text)
     check_text(raw)
-    return raw
-
-
-def _meta(meta: object) -> bytes:
-    if not isinstance(meta, Mapping):
-        raise InvalidDocumentError(f"meta must be a JSON object, not {type(meta).__name__}")
-    try:
-        raw = orjson.dumps(dict(meta))
-    except (TypeError, RecursionError) as error:
-        raise InvalidDocumentError(f"meta can't be written as JSON: {error}") from None
-    check_meta(raw)
     return raw
 
 

@@ -4,6 +4,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from classifier.shortcomings import shortcomings
+from db.models import ModelVersion
 from db.queries import dead_letters, model_versions, queue_items, training_runs
 from sortline.settings import LANES, Settings
 from worker.alarms import Now, alarms
@@ -31,8 +33,21 @@ def line_status(session: Session, queue: DocumentQueue, settings: Settings) -> d
         "queue": {reason: each.rows for reason, each in waiting.items()},
         "estimated": [name for name, each in figures.items() if not each.exact],
         "training": _training(session, settings),
+        "shortcomings": _shortcomings(session, version),
     }
     return found | {"alarms": [alarm._asdict() for alarm in alarms(Now(session, queue, settings, found))]}
+
+
+def _shortcomings(session: Session, active: ModelVersion | None) -> list[dict[str, Any]]:
+    """What the active version lacks, and the newest one where that is another."""
+    newest = next(iter(model_versions.listing(session, 1)), None)
+    versions = [version for version in (active, newest) if version is not None]
+    return [
+        {"model_version": version.id, **each._asdict()}
+        for version in dict.fromkeys(versions)
+        if version.status in ("active", "candidate")
+        for each in shortcomings(version.metrics, version.status)
+    ]
 
 
 def _training(session: Session, settings: Settings) -> dict[str, Any]:

@@ -309,6 +309,17 @@ def _id(session: Session, kind: str, name: str | None) -> int | None:
     if name is None:
         return None
     found: int | None = labels.id_named(session, name) if kind == "label" else session.scalar(_PERSON, {"name": name})
+    if found is None and kind == "label":
+        found = _id_alike(session, name)
     if found is None:
         raise InvalidInputError(f"There is no {kind} {name[:100]!r}.")
     return found
+
+
+def _id_alike(session: Session, name: str) -> int | None:
+    """Id of the one label that is found by what was typed, though it is not its name to the letter."""
+    found = labels.alike(session, name)
+    if len(found) > 1:
+        names = ", ".join(label for _, label in found)
+        raise InvalidInputError(f"There are several labels like {name[:100]!r}: {names}. Type one to the letter.")
+    return found[0][0] if found else None

@@ -8,7 +8,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 _CLASSIFIED = text("""
-SELECT documents.id, entry_id, labels.name AS label, confidence, decision, model_version_id
+SELECT documents.id, entry_id, labels.name AS label, confidence, decision, model_version_id, unknown_share
 FROM documents JOIN predictions ON predictions.document_id = documents.id AND kind <> 'shadow'
 JOIN labels ON labels.id = label_id
 WHERE source = :source AND external_id = :id
@@ -32,17 +32,24 @@ SELECT id FROM documents WHERE source = :source AND external_id = :id
 ORDER BY entry_order(entry_id) DESC NULLS LAST, id DESC LIMIT 1
 """)
 _SENT = text("""
-SELECT n, documents.id, labels.name AS label, confidence, decision, model_version_id
+SELECT n, documents.id, labels.name AS label, confidence, decision, model_version_id, unknown_share
 FROM json_to_recordset(CAST(:rows AS json)) AS sent (n integer, source text, id text, hash text)
 JOIN documents ON documents.source = sent.source AND external_id = sent.id AND content_hash = decode(hash, 'hex')
 JOIN LATERAL (
-  SELECT label_id, confidence, decision, model_version_id FROM predictions
+  SELECT label_id, confidence, decision, model_version_id, unknown_share FROM predictions
   WHERE document_id = documents.id AND kind <> 'shadow' ORDER BY created_at DESC LIMIT 1) newest ON true
 JOIN labels ON labels.id = label_id
 """)
 _SENT_DEAD = text("""
 SELECT n, reason FROM json_to_recordset(CAST(:rows AS json)) AS sent (n integer, lane text, entry_id text)
 JOIN dead_letters ON dead_letters.lane = sent.lane AND dead_letters.entry_id = sent.entry_id
+""")
+_KNOWN = text("""
+SELECT source, external_id FROM documents JOIN unnest(CAST(:sources AS text[]), CAST(:ids AS text[])) AS asked (s, i)
+ON source = s AND external_id = i
+UNION
+SELECT source, external_id FROM dead_letters JOIN unnest(CAST(:sources AS text[]), CAST(:ids AS text[])) AS asked (s, i)
+ON source = s AND external_id = i AND requeued_at IS NULL
 """)
 
 
@@ -57,7 +64,10 @@ class Sent(NamedTuple):
 
 
 class DocumentState(NamedTuple):
-    """State of a document: classified, reviewed or dead; ``decision`` is a dead one's reason."""
+    """State of a document: classified, reviewed or dead; ``decision`` is a dead one's reason.
+
+    ``unknown_share``: of its characters that the model can't read, where it is over a tenth.
+    """
 
     state: str
     label: str | None = None
@@ -65,6 +75,12 @@ class DocumentState(NamedTuple):
     decision: str | None = None
     model_version: int | None = None
     review: dict[str, Any] | None = None
+    unknown_share: float | None = None
+
+    def told(self) -> dict[str, Any]:
+        """What producers are told; the share that the model can't read only where there is one."""
+        told = self._asdict()
+        return told if self.unknown_share is not None else {k: told[k] for k in told if k != "unknown_share"}
 
 
 def document_state(session: Session, source: str, id_: str) -> DocumentState | None:
@@ -98,9 +114,16 @@ def document_id(session: Session, source: str, id_: str) -> int | None:
     return found
 
 
+def known_names(session: Session, names: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Those of some (source, id) of which there is a document or a dead letter."""
+    asked = {"sources": [source for source, _ in names], "ids": [id_ for _, id_ in names]}
+    return [(row.source, row.external_id) for row in session.execute(_KNOWN, asked)]
+
+
 def _state(found: Row[Any], review: dict[str, Any] | None) -> DocumentState:
     state = "reviewed" if review else "classified"
-    return DocumentState(state, found.label, found.confidence, found.decision, found.model_version_id, review)
+    said = (found.label, found.confidence, found.decision, found.model_version_id)
+    return DocumentState(state, *said, review, found.unknown_share)
 
 
 def _reviews(session: Session, document_ids: list[int]) -> dict[int, dict[str, Any]]:

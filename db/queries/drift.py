@@ -36,12 +36,9 @@ SELECT id FROM unnest(CAST(:ids AS bigint[])) WITH ORDINALITY AS asked (id, plac
 WHERE NOT EXISTS (SELECT FROM reviews WHERE document_id = asked.id) ORDER BY place
 """)
 _SHOWN = text("""
-SELECT documents.id, source, external_id, left(text, :chars) AS text, coalesce(labels.sensitive, false) AS sensitive
+SELECT documents.id, source, external_id, left(text, :chars) AS text
 FROM unnest(CAST(:ids AS bigint[])) WITH ORDINALITY AS asked (id, place) JOIN documents ON documents.id = asked.id
-LEFT JOIN LATERAL (
-  SELECT label_id FROM predictions WHERE document_id = documents.id AND kind <> 'shadow'
-  ORDER BY created_at DESC, model_version_id DESC LIMIT 1) newest ON true
-LEFT JOIN labels ON labels.id = newest.label_id ORDER BY place
+ORDER BY place
 """)
 _WAITING = text("SELECT count(*) FROM queue_items WHERE document_id = ANY(:ids)")
 _BEGIN = text("""
@@ -76,13 +73,12 @@ class Answered(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """A document of an incident's evidence; ``sensitive``: its label's texts are not shown unasked."""
+    """A document of an incident's evidence."""
 
     document_id: int
     source: str
     external_id: str
     text: str
-    sensitive: bool
 
 
 def begin_look(session: Session) -> int:

@@ -25,7 +25,7 @@ WITH incoming AS MATERIALIZED (
   SELECT *, {erasure.is_erased("row")} AS erased FROM json_to_recordset(CAST(:rows AS json)) AS row (
     source text, id text, hash text, text text, repaired boolean, meta jsonb, lane text, entry_id text,
     version integer, label integer, confidence real, first integer, labels integer, decision text,
-    windows smallint, truncated boolean, margin real)
+    windows smallint, truncated boolean, unknown_share real, margin real)
 ), stored AS (
   INSERT INTO documents (source, external_id, content_hash, text, repaired, meta, lane, entry_id)
   SELECT source, id, decode(hash, 'hex'), text, repaired, meta, lane, entry_id FROM incoming
@@ -39,9 +39,10 @@ WITH incoming AS MATERIALIZED (
   ON incoming.source = stored.source AND incoming.id = external_id AND hash = encode(content_hash, 'hex')
 ), predicted AS (
   INSERT INTO predictions (document_id, model_version_id, kind, label_id, confidence, probabilities,
-                           decision, windows, truncated)
+                           decision, windows, truncated, unknown_share)
   SELECT document_id, version, 'live', label, confidence,
-         (CAST(:probabilities AS real[]))[first + 1 : first + labels], decision, windows, truncated
+         (CAST(:probabilities AS real[]))[first + 1 : first + labels], decision, windows, truncated,
+         unknown_share
   FROM matched WHERE fresh OR NOT EXISTS (
     SELECT FROM predictions known WHERE known.document_id = matched.document_id AND known.kind = 'live')
   ON CONFLICT DO NOTHING RETURNING document_id

@@ -33,6 +33,7 @@ LEFT JOIN document_splits ON document_splits.document_id = documents.id
 WHERE labels.archived_at IS NULL ORDER BY documents.id
 """)
 _TEXTS = text("SELECT id, text FROM documents WHERE id = ANY(:ids)")
+_NEWEST = text("SELECT left(text, 4096) FROM documents ORDER BY id DESC LIMIT :count")
 _UNLABELLED = text("""
 SELECT text FROM documents WHERE NOT EXISTS (SELECT FROM reviews WHERE reviews.document_id = documents.id)
 ORDER BY id DESC LIMIT :count
@@ -132,6 +133,11 @@ def texts(session: Session, ids: Sequence[int]) -> dict[int, str]:
 def unlabelled_texts(session: Session, count: int) -> list[str]:
     """Texts of the newest documents that nobody has decided on, at most ``count``."""
     return list(session.scalars(_UNLABELLED, {"count": count}))
+
+
+def newest_texts(session: Session, count: int) -> list[str]:
+    """The beginnings of the newest documents' texts, at most ``count``."""
+    return list(session.scalars(_NEWEST, {"count": count}))
 
 
 def import_examples(session: Session, rows: str, labels: Sequence[str], own: bool = False) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from db.models import AuditEvent, Label
 from sortline.errors import ConflictError, InvalidInputError, NotFoundError
+from sortline.folding import fold
 from sortline.label_names import clean_label_name
 
 MOST_DESCRIPTION = 5_000  # so that a form takes it whatever it is written in
@@ -121,6 +122,13 @@ def spellings(name: str) -> list[str]:
     except InvalidInputError:  # labels of before have names that the rule of today refuses, but none that can't be sent
         return [name] if name.isprintable() else []
     return [name, cleaned] if name != cleaned and name.isprintable() else [cleaned]
+
+
+def alike(session: Session, typed: str) -> list[tuple[int, str]]:
+    """Labels (id, name) that somebody may mean who typed this: their names differ in case, accents or width alone."""
+    wanted = fold(typed)
+    found = session.execute(select(Label.id, Label.name).order_by(Label.name))
+    return [(row.id, row.name) for row in found if wanted and fold(row.name) == wanted]
 
 
 def counts_as(session: Session, label_id: int, other_id: int) -> bool:

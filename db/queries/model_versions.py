@@ -113,18 +113,20 @@ def activate(
 def settle(session: Session, version_id: int, outcome: str, against: int | None, promote: bool, actor: str) -> None:
     """Carry out the gate's verdict on a candidate; the caller commits.
 
-    What passed goes live, if it may and the version it was compared with is active still; what was refused is
-    rejected; the rest stays a candidate, for a person to decide.
+    What passed goes live, if it may and the version it was compared with is active still; so does a first model
+    without evidence, which accepts nothing. What was refused is rejected; the rest stays a candidate, for a person to
+    decide.
 
     Args:
-        outcome: passed, refused or undecided.
+        outcome: passed, refused, undecided or no evidence.
         against: id of the version it was compared with; None: none was active.
         promote: whether what passed goes live by itself.
     """
     _lock(session)
     now = active(session)
     unchanged = (now.id if now else None) == against
-    if outcome == "passed" and unchanged and (promote or now is None):
+    first = now is None and outcome in ("passed", "no evidence")
+    if unchanged and (first or (outcome == "passed" and promote)):
         activate(session, version_id, actor)
     elif outcome == "refused":
         session.execute(update(ModelVersion).where(ModelVersion.id == version_id).values(status="rejected"))

@@ -113,7 +113,7 @@ RETURNING lease_token
 _LEASED = text("""
 SELECT queue_items.document_id, lease_token, reason, note, queue_items.label_id AS suggested_label_id, shown,
   source, external_id, received_at, text, said.label_id, said.confidence, said.probabilities, label_ids,
-  said.model_version_id
+  said.model_version_id, said.unknown_share
 FROM queue_items JOIN documents ON documents.id = document_id LEFT JOIN LATERAL (
   SELECT predictions.*, label_ids FROM predictions JOIN model_versions ON model_versions.id = model_version_id
   WHERE predictions.document_id = documents.id AND kind <> 'shadow'
@@ -142,7 +142,8 @@ class Leased(NamedTuple):
     """A document that a reviewer has before them, and why.
 
     ``shown`` is the prediction that they see, None where it is hidden or there is none; ``label_id``, ``confidence``
-    and ``probabilities`` (in the order of ``label_ids``) are the model's, None where it said nothing.
+    and ``probabilities`` (in the order of ``label_ids``) are the model's, None where it said nothing;
+    ``unknown_share``: of the text that it can't read, where it is over a tenth.
     """
 
     document_id: int
@@ -160,6 +161,7 @@ class Leased(NamedTuple):
     probabilities: list[float] | None
     label_ids: list[int] | None
     model_version_id: int | None
+    unknown_share: float | None = None
 
 
 def add(session: Session, items: Sequence[Mapping[str, Any]], reason: str) -> None:

@@ -39,12 +39,13 @@ _STORE = text("""
 WITH scored AS (
   SELECT row.* FROM json_to_recordset(CAST(:rows AS json)) AS row (
     document_id bigint, label integer, confidence real, probabilities real[], decision text, windows smallint,
-    truncated boolean, margin real)
+    truncated boolean, unknown_share real, margin real)
   JOIN documents ON documents.id = row.document_id FOR KEY SHARE OF documents
 ), stored AS (
   INSERT INTO predictions (document_id, model_version_id, kind, label_id, confidence, probabilities, decision,
-                           windows, truncated)
-  SELECT document_id, :version_id, 'shadow', label, confidence, probabilities, decision, windows, truncated FROM scored
+                           windows, truncated, unknown_share)
+  SELECT document_id, :version_id, 'shadow', label, confidence, probabilities, decision, windows, truncated,
+         unknown_share FROM scored
   ON CONFLICT DO NOTHING RETURNING document_id
 )
 INSERT INTO queue_items (document_id, reason, score, model_version_id, label_id)

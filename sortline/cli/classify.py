@@ -36,13 +36,16 @@ def command(text: str, checkpoint: str | None, as_json: bool) -> None:
     if not raw.strip():
         raise InvalidDocumentError("text is empty", "empty_text")
     classifier = load_classifier(uri, sha256, settings)
-    probabilities = classifier.predict_proba([repair(raw)[0]])
+    cleaned = repair(raw)[0]
+    probabilities = classifier.predict_proba([cleaned])
+    unread = classifier.prepare([cleaned])[0].unknown_share
     best, confidence, accepted = classifier.decide(probabilities)
     labels = classifier.checkpoint.labels
     ranked = [(labels[i], float(probabilities[0, i])) for i in probabilities[0].argsort()[::-1][:_TOP]]
     decision = "accept" if accepted[0] else "review"
     if as_json:
         said = {"label": labels[best[0]], "confidence": float(confidence[0]), "decision": decision}
+        said |= {} if unread is None else {"unknown_share": unread}
         click.echo(json.dumps({**said, "candidates": [{"label": n, "probability": p} for n, p in ranked]}))
         return
     console = Console()
@@ -51,3 +54,5 @@ def command(text: str, checkpoint: str | None, as_json: bool) -> None:
     for name, probability in ranked:
         table.add_row(name, f"{probability:.1%}", "█" * round(probability * 30))
     console.print(table)
+    if unread is not None:
+        console.print(f"The model can't read {unread:.0%} of the text.", highlight=False)

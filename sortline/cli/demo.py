@@ -79,7 +79,7 @@ def _summary(console: Console, settings: Settings, outcome: Any, once: bool) -> 
     if once:
         console.print("Next: `make demo` without --once stays up; `sortline classify TEXT`; docs/ for your own data.")
     else:
-        console.print(f"Look: web {settings.web_address}   Flower http://{settings.flower_host}:{settings.flower_port}")
+        console.print(f"Look: web {settings.web_address}   Flower {settings.flower_address}")
         console.print(f"Sign in, once, as the first user: {demo.first_link(settings)}", soft_wrap=True)
         console.print(
             "In another terminal: .venv/bin/sortline status | classify TEXT | enqueue FILE. Ctrl-C stops everything."

@@ -17,7 +17,7 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 @click.command()
 @click.option("--json", "as_json", is_flag=True)
 def command(as_json: bool) -> None:
-    """Check libraries, Postgres, Redis, disk, model store and accelerators; exit 1 when something fails."""
+    """Check libraries, Postgres, Redis, disk, model store, accelerators and base model; exit 1 when something fails."""
     console = Console(soft_wrap=True, highlight=False)
     findings: list[Finding] = []
     for finding in examine(get_settings()):

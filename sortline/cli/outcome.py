@@ -1,23 +1,41 @@
 """What came of a training, for people at a terminal; what was not measured is left out."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from classifier.shortcomings import Shortcoming, shortcomings
+
 
 def print_outcome(version_id: int, status: str, metrics: dict[str, Any]) -> None:
-    """Print the figures of a model version."""
+    """Print what a model version lacks, then its figures."""
     console = Console()
+    print_shortcomings(console, shortcomings(metrics, status))
     table = Table(show_header=False, box=None)
     table.add_row("model version", f"{version_id} ({status})")
+    for name, value in _texts(metrics):
+        table.add_row(name, escape(value))
     test = metrics.get("test", {})
     for name, value in (*_documents(metrics.get("snapshot", {})), *_quality(metrics, test), *_serving(metrics)):
         table.add_row(name, escape(value))
     console.print(table)
     if test.get("documents"):
         console.print(_weakest(test))
+
+
+def print_shortcomings(console: Console, found: Iterable[Shortcoming]) -> None:
+    """Print what is missing, each with what to do."""
+    for each in found:
+        console.print(f"[yellow]{escape(each.said)}[/]\n  {escape(each.do)}", soft_wrap=True, highlight=False)
+
+
+def _texts(metrics: dict[str, Any]) -> list[tuple[str, str]]:
+    """What the base model can't read of the texts, where that is worth a word."""
+    readable = metrics.get("readability", {})
+    return [("texts", readable["sentence"])] if readable.get("over") else []
 
 
 def gate_lines(gate: dict[str, Any]) -> list[tuple[str, str]]:
@@ -53,7 +71,8 @@ def _quality(metrics: dict[str, Any], test: dict[str, Any]) -> list[tuple[str, s
     if test.get("documents"):
         low, high = test.get("intervals", {}).get("accuracy", (None, None))
         interval = "" if low is None else f" (95 %: {low:.1%} to {high:.1%})"
-        lines.append(("test accuracy", f"{test['accuracy']:.2%}{interval}, macro-F1 {test['macro_f1']:.2%}"))
+        of = f" of {test['documents']:,}"
+        lines.append(("test accuracy", f"{test['accuracy']:.2%}{of}{interval}, macro-F1 {test['macro_f1']:.2%}"))
         risk = "" if test["risk"] is None else f", {test['risk']:.2%} of them wrong"
         lines.append(("accepted", f"{test['coverage']:.1%} of test{risk}"))
         before = test.get("ece_before")

@@ -1,9 +1,8 @@
 """sortline status: how the line is doing."""
 
 import json
-import re
+from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import click
 from rich.console import Console
@@ -32,21 +31,13 @@ def command(as_json: bool, show_secrets: bool) -> None:
 
 
 def _urls(settings: Settings, show_secrets: bool) -> dict[str, Any]:
-    database = settings.postgres_url.replace("postgresql+psycopg://", "postgresql://", 1)
-    urls = {"redis_url": settings.redis, "database_url": database}
-    if not show_secrets:
-        urls = {name: _without_password(url) for name, url in urls.items()}
+    redis, postgres = settings.redis, settings.postgres_url
     return {
-        **urls,
+        "redis_url": redis.url if show_secrets else str(redis),
+        "database_url": postgres.url if show_secrets else str(postgres),
         "web_url": settings.web_address,
-        "flower_url": f"http://{settings.flower_host}:{settings.flower_port}",
+        "flower_url": settings.flower_address,
     }
-
-
-def _without_password(url: str) -> str:
-    password = urlsplit(url).password
-    url = url.replace(f":{password}@", ":***@", 1) if password else url
-    return re.sub(r"(?<=[?&]password=)[^&]*", "***", url)
 
 
 def _training(training: dict[str, Any]) -> str:
@@ -69,6 +60,12 @@ def _training(training: dict[str, Any]) -> str:
     if training["retrain_after"] and training["state"] not in ("waiting", "running"):
         said += f"; {training['decisions']:,} of {training['retrain_after']:,} new decisions that start the next"
     return said
+
+
+def _print_shortcomings(console: Console, found: Sequence[Mapping[str, Any]]) -> None:
+    for each in found:
+        said = escape(f"model version {each['model_version']}: {each['said']}")
+        console.print(f"[yellow]{said}[/]\n  {escape(each['do'])}")
 
 
 def _about(found: dict[str, Any], figure: str) -> str:
@@ -98,5 +95,6 @@ def _print(found: dict[str, Any]) -> None:
         console.print(
             f"worker {worker['pid']} on {worker['host']}: {state}, {worker['documents_per_s']:,.1f} documents/s"
         )
+    _print_shortcomings(console, found["shortcomings"])
     for alarm in found["alarms"]:
         console.print(f"[yellow]{escape(alarm['said'])}[/]\n  {escape(alarm['do'])} [dim]({alarm['name']})[/]")

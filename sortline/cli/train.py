@@ -53,12 +53,15 @@ def command(
         click.echo(_cancel(settings))
         return
     from sortline.cli.outcome import print_outcome
+    from trainer.base_check import usable_base
     from trainer.cleaning import chosen_cleaning
     from trainer.parameters import read_parameters
 
     cleaning = chosen_cleaning(strip_html, mask, remove_stop_words)
     parameters = {name: value for name, value in asked.items() if value is not None and value is not False}
     read_parameters(parameters)
+    if not parameters.get("from_parent"):
+        usable_base(parameters.get("base_model") or settings.base_model)
     with session(settings.postgres_url) as opened:
         run_id = _run(opened, settings, parameters | {"cleaning": cleaning.to_dict()})
         opened.commit()

@@ -7,6 +7,7 @@ from typing import IO, Any, NamedTuple
 
 from sortline.errors import ImportFileError
 from sortline.files.delimited import MOST_LINE, lines_of
+from sortline.meta import RECORD_HOOKS, Doubled
 
 _PIECE = 2**18  # characters
 _SPACE = re.compile(r"[\s\ufeff]*")
@@ -34,7 +35,7 @@ def json_array(file: IO[str]) -> Iterator[Record]:
     Raises:
         ImportFileError: the array breaks off or holds what is no JSON: nothing after it can be told apart.
     """
-    decoder, text, number, at = json.JSONDecoder(), file.read(_PIECE), 0, 0
+    decoder, text, number, at = json.JSONDecoder(**RECORD_HOOKS), file.read(_PIECE), 0, 0
     at = _SPACE.match(text, 0).end() + 1  # type: ignore[union-attr] # the opening bracket
     while True:
         text, at = _filled(file, text, at)
@@ -90,7 +91,7 @@ def _refuse_more(file: IO[str], text: str, at: int) -> None:
 def json_line(line: int, raw: str) -> Record:
     """The object of a line, or why it is none."""
     try:
-        value = json.loads(raw.removeprefix("\ufeff"))
+        value = json.loads(raw.removeprefix("\ufeff"), **RECORD_HOOKS)
     except (ValueError, RecursionError) as error:
         return Record(line, {}, f"is not JSON: {str(error)[:200]}")
     return _object(line, value)
@@ -99,4 +100,6 @@ def json_line(line: int, raw: str) -> Record:
 def _object(line: int, value: object) -> Record:
     if not isinstance(value, dict):
         return Record(line, {}, "is not a JSON object")
+    if isinstance(value, Doubled):
+        return Record(line, {}, f"has the key {value.name[:50]!r} twice")
     return Record(line, value)

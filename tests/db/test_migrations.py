@@ -11,15 +11,16 @@ from sqlalchemy import Engine, inspect, text
 from db.models import Table
 from db.session import get_engine
 from migrations.upgrade import migrate, newest_revision
+from sortline.postgres_address import PostgresAddress
 
 
 @pytest.fixture
-def empty(servers) -> Iterator[str]:
-    """URL of a database without tables."""
+def empty(servers) -> Iterator[PostgresAddress]:
+    """A database without tables."""
     with psycopg.connect(servers.database_url, autocommit=True) as admin:
         admin.execute("DROP DATABASE IF EXISTS empty")
         admin.execute("CREATE DATABASE empty")
-    url = servers.on("empty").replace("postgresql://", "postgresql+psycopg://")
+    url = PostgresAddress.read(servers.on("empty"))
     yield url
     get_engine(url).dispose()
 
@@ -30,12 +31,12 @@ def differences(engine: Engine) -> list[object]:
         return compare_metadata(context, Table.metadata)
 
 
-def test_models_and_migrations_agree(empty: str) -> None:
+def test_models_and_migrations_agree(empty: PostgresAddress) -> None:
     migrate(empty)
     assert differences(get_engine(empty)) == []
 
 
-def test_the_comparison_can_see_a_difference(empty: str) -> None:
+def test_the_comparison_can_see_a_difference(empty: PostgresAddress) -> None:
     migrate(empty)
     with get_engine(empty).begin() as connection:
         connection.execute(text("ALTER TABLE labels DROP COLUMN description"))
@@ -43,7 +44,7 @@ def test_the_comparison_can_see_a_difference(empty: str) -> None:
     assert len(differences(get_engine(empty))) == 2
 
 
-def test_up_down_and_up_again(empty: str) -> None:
+def test_up_down_and_up_again(empty: PostgresAddress) -> None:
     assert migrate(empty) == (None, newest_revision())
     assert migrate(empty) == (newest_revision(), newest_revision())
 
@@ -57,7 +58,7 @@ def test_up_down_and_up_again(empty: str) -> None:
     assert differences(get_engine(empty)) == []
 
 
-def test_times_are_summarised_as_rows_come(empty: str) -> None:
+def test_times_are_summarised_as_rows_come(empty: PostgresAddress) -> None:
     """Without it the last minute is found by reading all that came since the last vacuum."""
     migrate(empty)
     with get_engine(empty).connect() as connection:

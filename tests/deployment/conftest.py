@@ -11,6 +11,7 @@ import pytest
 import redis
 
 from tests.conftest import find_free_port
+from tests.deployment.bed import Bed, running_bed
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,6 +38,13 @@ def redis_port(secrets: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
             yield port
         finally:
             server.terminate()
+
+
+@pytest.fixture(scope="session")
+def bed() -> Iterator[Bed]:
+    """Servers as people run them: TLS, passwords, a pooler (tests/deployment/bed.py)."""
+    with running_bed() as made:
+        yield made
 
 
 @pytest.fixture

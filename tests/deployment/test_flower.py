@@ -44,7 +44,7 @@ def worker(settings: Settings, tmp_path: Path) -> Iterator[str]:
         "-l",
         "ERROR",
     ]
-    variables = {**os.environ, "CELERY_BROKER_URL": settings.celery_broker}
+    variables = {**os.environ, "CELERY_BROKER_URL": settings.celery_broker.url}
     with subprocess.Popen(command, env=variables, cwd=tmp_path) as process:
         yield "probe@test"
         process.terminate()

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import celery
 import httpx
 import pytest
 
+from sortline.celery_app import celery_app
 from sortline.metrics import figure, of_others
 from sortline.settings import Settings
 from tests.conftest import until
@@ -46,7 +46,7 @@ def test_a_training_is_seen_and_two_second_looks_are_not(
         told = of_others(connect(here), here, "")
         return sum(figure(told, "sortline_tasks_total", task="trainer.sweep_outbox", state="success").values())
 
-    with client, supervised(here, tmp_path) as start, celery.Celery("test", broker=here.celery_broker) as app:
+    with client, supervised(here, tmp_path) as start, celery_app("test", here.celery_broker) as app:
         for command in (DEAF_TRAINER, HOUSEKEEPING, BEAT, "worker.flower"):
             start(command)
         until(lambda: online() == {"trainer", "housekeeping"}, 90)

@@ -6,7 +6,6 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-import celery
 import pytest
 import redis
 from sqlalchemy import func, select, text
@@ -15,6 +14,7 @@ from tiny_versions import TEXTS, add_version, promote
 
 from db.models import Document as DocumentRow
 from db.models import Explanation, TrainingRun
+from sortline.celery_app import celery_app
 from sortline.doctor import examine
 from sortline.settings import Settings
 from tests.conftest import until
@@ -152,7 +152,7 @@ def test_a_trainer_that_is_busy_is_not_deaf_and_answers(
     work = Work(session, settings, tmp_path)
     trainer = start(DEAF_TRAINER, SORTLINE_DEAF_S="1")
     broker = redis.Redis(port=server.port, db=1)
-    with celery.Celery("test", broker=settings.celery_broker) as app:
+    with celery_app("test", settings.celery_broker) as app:
         app.send_task("deaf.sleep", [5], queue="training")
         until(lambda: not broker.llen("training"), 60)
         assert app.control.ping(destination=[f"trainer@{socket.gethostname()}"], timeout=4)

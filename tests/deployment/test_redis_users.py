@@ -141,7 +141,7 @@ def test_the_health_check_sees_a_worker_of_this_host(settings: Settings) -> None
 
 def test_sortlines_user_runs_a_celery_worker_in_the_brokers_database(settings: Settings) -> None:
     done = threading.Event()
-    app = Celery("probe", broker=settings.celery_broker, set_as_current=False)
+    app = Celery("probe", broker=settings.celery_broker.url, set_as_current=False)
     app.conf.update(
         task_acks_late=True,
         task_ignore_result=True,
@@ -159,4 +159,4 @@ def test_sortlines_user_runs_a_celery_worker_in_the_brokers_database(settings: S
         assert done.wait(20)
         assert app.control.ping(destination=[worker.hostname], timeout=10)
         assert app.control.inspect(timeout=10).registered()
-    assert settings.celery_broker.endswith("/1")
+    assert settings.celery_broker.url.endswith("/1")

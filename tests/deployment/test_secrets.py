@@ -59,8 +59,8 @@ def test_the_settings_read_the_files(secrets: Path) -> None:
         redis_url_file=secrets / "redis_url",
         flower_basic_auth_file=secrets / "flower_basic_auth",
     )
-    assert re.fullmatch(r"postgresql\+psycopg://sortline:\w+@postgres:5432/sortline", settings.postgres_url)
-    assert re.fullmatch(r"redis://sortline:\w+@redis:6379/1", settings.celery_broker)
+    assert re.fullmatch(r"postgresql://sortline:\w+@postgres:5432/sortline", settings.postgres_url.url)
+    assert re.fullmatch(r"redis://sortline:\w+@redis:6379/1", settings.celery_broker.url)
     assert (settings.flower_password or "").startswith("sortline:")
     assert not settings.embedded
 

@@ -30,8 +30,8 @@ def redis_cli() -> str:
 def test_the_redis_cli_example(settings: Settings, redis_client: redis.Redis) -> None:
     example = re.search(r"<!-- a test runs this -->\n```sh\nredis-cli (.*?)\n```", PAGE, re.DOTALL)
     assert example is not None
-    server = urlsplit(settings.redis)
-    where = ["-s", server.path] if server.scheme == "unix" else ["-u", settings.redis]
+    server = urlsplit(settings.redis.url)
+    where = ["-s", server.path] if server.scheme == "unix" else ["-u", settings.redis.url]
     command = example[1].replace("sortline:", f"{settings.prefix}:", 1)
 
     subprocess.run(["sh", "-c", f'exec "$0" "$@" {command}', redis_cli(), *where], check=True, timeout=30)

@@ -146,7 +146,7 @@ def test_the_consumer_reads_what_it_left_and_what_is_new(settings: Settings, red
     consumer, receiver = sorted(examples("python"), key=lambda each: "def receive" in each)
     assert "def receive" in receiver
     code = consumer.replace("sortline:results", settings.results_stream).replace(
-        "redis://127.0.0.1:6379", settings.redis
+        "redis://127.0.0.1:6379", settings.redis.url
     )
     code = code.replace("block=5000", "block=100")
     for id in ("a", "b"):

@@ -92,10 +92,10 @@ def test_starts_durable_servers_without_a_tcp_port_and_stops_them_all(folder: Pa
     up = Up(folder)
     until(lambda: up.says("tick |") or up.says("| tick"))
     settings = settings_of(folder)
-    with psycopg.connect(settings.postgres_url.replace("+psycopg", "")) as database:
+    with psycopg.connect(settings.postgres_url.url) as database:
         assert database.execute("SELECT version_num FROM alembic_version").fetchone()
         assert database.execute("SHOW fsync").fetchone() == ("on",)
-    client = redis.Redis.from_url(settings.redis)
+    client = redis.Redis.from_url(settings.redis.url)
     assert client.config_get("append*")["appendfsync"] == "always"
     assert client.config_get("port")["port"] == "0"
     processes = noted(folder)
@@ -143,8 +143,8 @@ def test_what_dies_is_started_again(folder: Path, name: str) -> None:
 
     def answers() -> bool:
         try:
-            redis.Redis.from_url(settings.redis).ping()
-            psycopg.connect(settings.postgres_url.replace("+psycopg", ""), connect_timeout=2).close()
+            redis.Redis.from_url(settings.redis.url).ping()
+            psycopg.connect(settings.postgres_url.url, connect_timeout=2).close()
         except (redis.exceptions.RedisError, psycopg.Error):
             return False
         return True

@@ -29,7 +29,7 @@ def settings(settings: Settings) -> Settings:
 @pytest.fixture
 def broker(settings: Settings) -> Iterator[redis.Redis]:
     """The broker, with empty queues."""
-    url = settings.celery_broker.replace("redis+socket", "unix").replace("virtual_host", "db")
+    url = settings.celery_broker.url
     with redis.Redis.from_url(url) as client:
         client.delete("training", "worker")
         yield client

@@ -62,6 +62,7 @@ def test_a_first_model_learns_is_measured_sealed_and_goes_live(
     assert (metrics["guarantee"]["proved"], metrics["guarantee"]["missing"] > 0) == (False, True)
     assert [epoch["epoch"] for epoch in metrics["learning"]["epochs"]] == list(range(1, 21))
     assert {"ms_per_document", "ms_single_p50"} <= metrics["latency"].keys()
+    assert (metrics["readability"]["over"], metrics["readability"]["poor"]) == (0, False)
     report = Path(metrics["report"])
     assert {path.name for path in report.iterdir()} == {"report.html", "texts.js"}
     assert "# Text classification with 3 labels" in (stored.folder / "README.md").read_text()

@@ -91,7 +91,7 @@ def test_a_run_that_never_reached_the_trainer_used_up_no_decisions(session: Sess
     decide(session, 9)
     away = settings.model_copy(update={"broker_url": "redis+socket:///tmp/sortline-no-such-broker.sock"})
 
-    with pytest.raises(ServerUnreachableError):
+    with pytest.raises(ServerUnreachableError, match="SORTLINE_BROKER_URL"):
         trigger.request(session, away, "a click", actor="ann")
 
     assert trigger.due(session, settings) == "5 new decisions"

@@ -1,22 +1,19 @@
 """The desk in a real Chromium: by keyboard alone, two people at once, without a connection, on a phone."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-import httpx
 import pytest
 from browser import chromium
+from desk_pages import PASSWORD, count, current, opening, press, wait_other
 from filled_queue import add_document, add_labels, unlike
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from db.models import Review
-from db.queries import people
-from web.passwords import hash_password
 
 browser = pytest.fixture(scope="module")(chromium)
 HOSTILE = "<script>document.title = 'owned'</script><img src=x onerror=alert(1)> \u202egnp.exe\u202c \u200b<b>bold</b> http://a.example"
-PASSWORD = "a few plain words"
 
 
 @pytest.fixture
@@ -24,52 +21,7 @@ def labels(session: Session) -> list[int]:
     return [label.id for label in add_labels(session)]
 
 
-@pytest.fixture
-def open_desk(browser: Any, web: httpx.Client, session: Session) -> Iterator[Callable[..., Any]]:
-    """Signs a new person in by a link and opens the desk: ``open_desk("ann")``."""
-    opened = []
-
-    def open_desk(name: str, **options: Any) -> Any:
-        user = people.add(session, name, "reviewer", "tests")
-        people.set_password_hash(session, user.id, hash_password(PASSWORD), "tests", b"")
-        link = people.make_link(session, user, "tests")
-        session.commit()
-        context = browser.new_context(**options)
-        opened.append(context)
-        page = context.new_page()
-        page.set_default_timeout(10_000)
-        page.errors = []
-        page.on("pageerror", lambda error: page.errors.append(str(error)))
-        page.goto(f"{web.base_url}/sign-in/{link}")
-        page.goto(f"{web.base_url}/desk")
-        return page
-
-    yield open_desk
-    for context in opened:
-        context.close()
-
-
-def count(session: Session, *actions: str) -> int:
-    session.rollback()
-    wanted = select(func.count()).select_from(Review)
-    return session.scalar(wanted.where(Review.action.in_(actions)) if actions else wanted) or 0
-
-
-def current(page: Any) -> str:
-    return str(page.locator("article.document:not([hidden])").get_attribute("data-id"))
-
-
-def wait_other(page: Any, before: str) -> None:
-    page.wait_for_function(
-        "id => { const it = document.querySelector(\'article.document:not([hidden])\');"
-        " return (it && it.dataset.id !== id) || !document.getElementById(\'empty\').hidden }", arg=before,
-    )  # fmt: skip
-
-
-def press(page: Any, key: str) -> None:
-    before = current(page)
-    page.keyboard.press(key)
-    wait_other(page, before)
+open_desk = pytest.fixture(opening)
 
 
 def test_thirty_documents_by_keyboard_alone(

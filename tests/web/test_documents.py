@@ -103,6 +103,28 @@ def test_wrong_documents_are_named(web: httpx.Client, document: object) -> None:
 
 
 @pytest.mark.parametrize(
+    "meta",
+    ['{"a": 1e400}', '{"a": [-1e400]}', '{"a": 1e-400}', '{"a": 1, "a": 2}', '{"a": {"b": 18446744073709551616}}'],
+)
+def test_meta_that_can_not_be_kept_is_named_and_nothing_is_taken(
+    web: httpx.Client, settings: Settings, redis_client: redis.Redis, meta: str
+) -> None:
+    body = f'{{"documents": [{{"id": "0", "text": "x"}}, {{"id": "1", "text": "x", "meta": {meta}}}]}}'
+
+    problem = refused(post(web, body.encode()), 422)
+
+    assert problem["index"] == 1
+    assert problem["detail"].startswith("meta")
+    assert redis_client.xlen(settings.stream("live")) == 0
+
+
+@pytest.mark.parametrize("twice", ['"id": "1", "id": "2", "text": "x"', '"id": "1", "text": "x", "text": "y"'])
+def test_a_field_that_stands_twice_is_named(web: httpx.Client, twice: str) -> None:
+    body = f'{{"documents": [{{"id": "0", "text": "x"}}, {{{twice}}}]}}'
+    assert refused(post(web, body.encode()), 422)["index"] == 1
+
+
+@pytest.mark.parametrize(
     "body",
     [
         b"",

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -70,6 +71,16 @@ def test_a_training_run_is_sent_to_the_trainer(web: httpx.Client, redis_client: 
     assert web.get("/v1/training-runs/999").status_code == 404
 
 
+def test_a_base_model_that_is_none_is_refused_before_a_run_is_made(
+    web: httpx.Client, session: Session, tmp_path: Path
+) -> None:
+    (tmp_path / "adapter_config.json").write_text("{}")
+    answer = web.post("/v1/training-runs", json={"parameters": {"base_model": str(tmp_path)}})
+    assert answer.status_code == 422
+    assert "adapter" in answer.json()["detail"]
+    assert session.query(TrainingRun).count() == 0
+
+
 def test_broker_away_leaves_no_open_run(web_with: Callable[..., Any], session: Session) -> None:
     with web_with(broker_url="redis+socket:///tmp/sortline-no-such-broker.sock") as web:
         assert web.post("/v1/training-runs").status_code == 503
@@ -77,6 +88,6 @@ def test_broker_away_leaves_no_open_run(web_with: Callable[..., Any], session: S
 
 
 def _broker(settings: Any) -> redis.Redis:
-    url = settings.celery_broker.replace("redis+socket", "unix").replace("virtual_host", "db")
+    url = settings.celery_broker.url
     client: redis.Redis = redis.Redis.from_url(url)
     return client

@@ -262,7 +262,7 @@ def test_a_redis_that_does_not_tell_is_said_to_forget(
         name, enabled=True, passwords=["+a password"], keys=["*"], channels=["*"], commands=["+@all", "-config"]
     )
     try:
-        with redis.Redis.from_url(settings.redis, username=name, password="a password") as untold:
+        with redis.Redis.from_url(settings.redis.url, username=name, password="a password") as untold:
             found = raised(session, settings, untold)
     finally:
         redis_client.acl_deluser(name)

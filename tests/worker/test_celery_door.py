@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("model")
 
 @pytest.fixture
 def upstream(line: Any) -> Iterator[Celery]:
-    app = Celery("upstream", broker=line.settings.celery_broker)
+    app = Celery("upstream", broker=line.settings.celery_broker.celery["broker_url"])
     yield app
     with waiting(app) as queue:  # the tests share Celery's broker
         queue.clear()
@@ -50,6 +50,7 @@ def test_what_breaks_the_contract_fails_with_its_reason_and_stops_nothing(
     worker = start_worker({"celery_door": True})
     enqueue(upstream, id="empty", text=" ")
     enqueue(upstream, id="lane", text="two", lane="fast")
+    enqueue(upstream, id="infinite", text="four", meta={"price": float("inf")})
     enqueue(upstream, id="good", text="three")
 
     eventually(lambda: line.predicted() == 1)
@@ -57,6 +58,7 @@ def test_what_breaks_the_contract_fails_with_its_reason_and_stops_nothing(
     log = worker.log.read_text()
     assert "InvalidDocumentError" in log
     assert "fast" in log
+    assert "meta.price is inf, which JSON can't carry" in log
     assert line.count("SELECT count(*) FROM documents") == 1
 
 

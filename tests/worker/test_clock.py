@@ -99,7 +99,7 @@ def test_what_a_dead_worker_held_when_redis_clock_was_set_back(
 def beat(settings, clock: ShiftedClock, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
         [sys.executable, "-m", "celery", "-A", "trainer", "beat", "-s", str(tmp_path / "schedule")],
-        env=environment(settings, **clock.environment, SORTLINE_BROKER_URL=settings.celery_broker), cwd=tmp_path,
+        env=environment(settings, **clock.environment, SORTLINE_BROKER_URL=settings.celery_broker.url), cwd=tmp_path,
     )  # fmt: skip
     yield process
     process.terminate()
@@ -110,9 +110,7 @@ def beat(settings, clock: ShiftedClock, tmp_path: Path) -> Iterator[subprocess.P
 def test_beat_goes_on_when_its_clock_is_set_back(
     settings, clock: ShiftedClock, beat: subprocess.Popen[bytes], eventually: Eventually
 ) -> None:
-    with redis.Redis.from_url(
-        settings.celery_broker.replace("redis+socket", "unix").replace("virtual_host", "db")
-    ) as broker:
+    with redis.Redis.from_url(settings.celery_broker.url) as broker:
         broker.delete("housekeeping")
         eventually(lambda: broker.llen("housekeeping"))
 

@@ -111,7 +111,7 @@ def test_a_redis_that_can_not_write_says_why_and_heals(
         assert "The disk under Redis is full" in web.get("/").text
         assert 'sortline_disk_full{server="redis"} 1.0' in web.get("/metrics").text
 
-        with redis.Redis.from_url(full.redis) as client:
+        with redis.Redis.from_url(full.redis.url) as client:
             client.config_set("appendonly", "no")
 
         assert post(web).status_code == 202
@@ -172,7 +172,7 @@ def test_an_embedded_redis_on_a_full_disk_ends_and_comes_back(
             with ballast.open("ab", buffering=0) as file, suppress(OSError):
                 while file.write(bytes(4096)):
                     pass
-            with pytest.raises(redis.exceptions.ConnectionError), redis.Redis.from_url(embedded.redis) as client:
+            with pytest.raises(redis.exceptions.ConnectionError), redis.Redis.from_url(embedded.redis.url) as client:
                 client.set("a", "what can't be written" * 1000)
             refusal(post(web, "b"), "Redis")
             assert "The disk under Redis is full" in web.get("/").text
@@ -181,5 +181,5 @@ def test_an_embedded_redis_on_a_full_disk_ends_and_comes_back(
             ballast.unlink()
 
             eventually(lambda: post(web, "b").status_code == 202)
-            with redis.Redis.from_url(embedded.redis) as client:
+            with redis.Redis.from_url(embedded.redis.url) as client:
                 assert client.xlen(embedded.stream("live")) == 2

@@ -62,6 +62,8 @@ def test_bad_entries_become_dead_letters_and_harm_no_other(line, start_worker, e
     line.client.xadd(stream, {"id": "meta", "text": "t", "meta": "[1]"})
     line.client.xadd(stream, {"id": "deep", "text": "t", "meta": '{"a":' * 1100 + "1" + "}" * 1100})
     line.client.xadd(stream, {"id": "nul-meta", "text": "t", "meta": '{"a":"\\u0000"}'})
+    line.client.xadd(stream, {"id": "infinite", "text": "t", "meta": '{"a":[1e400]}'})
+    line.client.xadd(stream, {"id": "twice", "text": "t", "meta": '{"a":1,"a":2}'})
     line.client.xadd(stream, {"id": "i" * 201, "text": "t"})
     line.client.xadd(stream, {"id": "nul", "text": b"a\x00b"})
     line.client.xadd(stream, {"id": "surrogate", "text": b"a\xed\xa0\x80b"})
@@ -75,8 +77,8 @@ def test_bad_entries_become_dead_letters_and_harm_no_other(line, start_worker, e
     letters = line.letters()
     assert letters["empty"] == "empty_text"
     assert letters["large"] == "text_too_large"
-    assert {letters[each] for each in ("none", "meta", "deep", "nul-meta")} == {"bad_entry"}
-    assert line.count("SELECT count(*) FROM dead_letters") == 9
+    assert {letters[each] for each in ("none", "meta", "deep", "nul-meta", "infinite", "twice")} == {"bad_entry"}
+    assert line.count("SELECT count(*) FROM dead_letters") == 11
     rows = dict(line.session.execute(text("SELECT external_id, repaired FROM documents")).tuples().all())
     assert rows == {"nul": True, "surrogate": True, "latin": True, "word": False, "good": False}
     stored = "SELECT text FROM documents WHERE external_id = 'surrogate'"

@@ -44,7 +44,7 @@ def test_what_waits_follows_the_new_model_and_upstream_hears_of_it(
 
     promote(session, new)
     assert rescore.stale(session) == new
-    with worker_app.connection_for_write(settings.celery_broker) as broker:
+    with worker_app.connection_for_write(settings.celery_broker.celery["broker_url"]) as broker:
         worker_app.send_task("worker.rescore", [new], queue="worker", connection=broker)
     eventually(lambda: session.rollback() or rescore.stale(session) is None, 60)
 
@@ -86,7 +86,7 @@ def test_only_what_is_to_be_reviewed_waits_and_accepted_documents_leave(
     session.commit()
 
     promote(session, lax)
-    with worker_app.connection_for_write(settings.celery_broker) as broker:
+    with worker_app.connection_for_write(settings.celery_broker.celery["broker_url"]) as broker:
         worker_app.send_task("worker.rescore", [lax], queue="worker", connection=broker)
     eventually(lambda: left not in items(session), 60)
 

@@ -31,7 +31,7 @@ def settled_at_once(session: Session) -> None:
 
 
 def go_on(settings: Settings, shadow_id: int) -> None:
-    with worker_app.connection_for_write(settings.celery_broker) as broker:
+    with worker_app.connection_for_write(settings.celery_broker.celery["broker_url"]) as broker:
         worker_app.send_task("worker.shadow", [shadow_id], queue="worker", connection=broker)
 
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter, HTTPException, Path, Query, Request
 from fastapi.responses import HTMLResponse
 
 from db.queries import dead_letters
+from db.queries.sensitive import is_sensitive_letter
 from db.session import session
 from sortline.errors import ServerUnreachableError
 from web.people import Lead, Person, PostedForm, Reviewer
@@ -55,8 +56,9 @@ def show(request: Request, person: Reviewer, id: _Id) -> HTMLResponse:
     """One dead letter, as it was sent."""
     with session(request.app.state.settings.postgres_url) as opened:
         letter = dead_letters.get(opened, id)
+        blurred = is_sensitive_letter(opened, id)
     fields = [_field(name, value) for name, value in unpack_entry(letter.raw)]
-    return page("dead_letter.html", person=person, letter=letter, fields=fields, shown=_SHOWN)
+    return page("dead_letter.html", person=person, letter=letter, fields=fields, shown=_SHOWN, blurred=blurred)
 
 
 def _field(name: bytes, value: bytes) -> dict[str, object]:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from db.queries import decisions, labels, queue_items, training_runs
 from db.queries.decisions import Decision, Shares
+from db.queries.sensitive import sensitive_documents
 from db.session import session
 from web.desk_documents import WHY, desk_document
 from web.people import Person, Reviewer, Scripted
@@ -27,9 +28,10 @@ class _Asked(BaseModel):
 
 
 class Have(_Asked):
-    """Documents that are on the page."""
+    """Documents that are on the page, and those that it should not get: in the person's other tabs, or decided."""
 
     have: Annotated[list[_BigId], Field(max_length=50)] = []
+    elsewhere: Annotated[list[_BigId], Field(max_length=200)] = []
 
 
 class Tokens(_Asked):
@@ -61,8 +63,9 @@ def desk(request: Request, person: Reviewer) -> HTMLResponse:
     """The desk: what waits for a person, one document after the other."""
     with session(request.app.state.settings.postgres_url) as opened:
         last = decisions.last(opened, person.id)
+        blurred = sensitive_documents(opened, [each.document_id for each in last])
         around = _around(request, opened)
-    return page("desk.html", person=person, script=True, last=last, around=around, why=WHY)
+    return page("desk.html", person=person, script=True, last=last, sensitive=blurred, around=around, why=WHY)
 
 
 @router.post("/next")
@@ -72,7 +75,7 @@ def next_(request: Request, person: Scripted, asked: Have) -> Response:
     with session(settings.postgres_url) as opened:
         queue_items.leases_may_be_lost(opened)
         wanted = max(0, _AT_ONCE - len(asked.have))
-        ids = next_documents(opened, settings, person.id, asked.have, wanted)
+        ids = next_documents(opened, settings, person.id, [*asked.have, *asked.elsewhere], wanted)
         opened.commit()
         return _documents(opened, person, ids)
 
@@ -115,7 +118,9 @@ def list_labels(request: Request, _person: Scripted) -> JSONResponse:
     """Labels in use, with their guidelines."""
     with session(request.app.state.settings.postgres_url) as opened:
         rows = [row for row in labels.listing(opened) if row.archived_at is None]
-    return JSONResponse([{"id": row.id, "name": row.name, "description": row.description} for row in rows])
+    return JSONResponse([
+        {"id": row.id, "name": row.name, "description": row.description, "sensitive": row.sensitive} for row in rows
+    ])  # fmt: skip
 
 
 @router.get("/session")
@@ -126,7 +131,9 @@ def who(person: Scripted) -> JSONResponse:
 
 def _documents(opened: Session, person: Person, ids: list[int]) -> HTMLResponse:
     by_id = {row.id: row for row in labels.listing(opened)} if ids else {}
-    shown = [desk_document(each, by_id) for each in queue_items.leased(opened, person.id, ids)]
+    blurred = sensitive_documents(opened, ids)
+    leased = queue_items.leased(opened, person.id, ids)
+    shown = [desk_document(each, by_id, each.document_id in blurred) for each in leased]
     return page("desk_documents.html", person=person, script=True, documents=shown)
 
 

@@ -16,6 +16,7 @@ from db.queries import bulk_decisions, decisions, document_search, labels, peopl
 from db.queries.document_history import history
 from db.queries.document_search import Filters
 from db.queries.document_state import document_id, document_state
+from db.queries.sensitive import sensitive_documents
 from db.session import session
 from sortline.errors import ConfigurationError, ConflictError, InvalidInputError, NotFoundError
 from sortline.settings import Settings
@@ -139,6 +140,7 @@ def show(request: Request, person: Reviewer, id: Id) -> HTMLResponse:
     with session(request.app.state.settings.postgres_url) as opened:
         found = history(opened, id)
         known = {label.id: label for label in labels.listing(opened)}
+        sensitive = sensitive_documents(opened, [row.id for row in found.texts] + [id])
     lead = person.may("lead")
     hidden = is_hidden(found.item.reason if found.item else None, lead)
     names = {id_: label.name for id_, label in known.items()}
@@ -146,7 +148,7 @@ def show(request: Request, person: Reviewer, id: Id) -> HTMLResponse:
     return page(
         "document.html", person=person, document=found.document, text=visible(found.document.text), meta=visible(meta),
         moments=timeline(found, names, hidden), hidden=hidden, labels=names, visible=visible, item=found.item,
-        blurred=any(row.label_id in known and known[row.label_id].sensitive for row in found.predictions),
+        sensitive=sensitive,
         is_newest=found.texts[0].id == id, why=lambda reason: why(reason, lead), most=decisions.MOST_NOTE,
     )  # fmt: skip
 
@@ -181,13 +183,14 @@ def _found(request: Request, person: Person, given: dict[str, str], wrong: str =
                 wrong = str(error)
         known = labels.listing(opened)
         reviewers = [user.name for user in people.listing(opened)]
+        sensitive = sensitive_documents(opened, [row.id for row in found.rows])
     following = urlencode({**asked, "after": cursor_text(found.after)}) if found.after else ""
     return page(
         "documents.html", 422 if wrong else 200, person=person, asked=asked, query=urlencode(asked), rows=found.rows,
         following=following, counted=counted, most=_COUNTED, wrong=wrong, first=not after, labels=known,
         reviewers=[*reviewers, "import"], reasons=_reasons(lead), visible=visible, states=document_search.STATES,
         hidden=lambda row: is_hidden(row.waits_because, lead), why=lambda reason: why(reason, lead),
-        most_at_once=bulk_decisions.MOST, formats=FORMATS, sensitive={label.name for label in known if label.sensitive},
+        most_at_once=bulk_decisions.MOST, formats=FORMATS, sensitive=sensitive,
     )  # fmt: skip
 
 
@@ -228,11 +231,12 @@ def _bulk(request: Request, person: Person, bulk_id: int, wrong: str = "") -> HT
         bulk = bulk_decisions.get(opened, bulk_id)
         every = max(1, len(bulk.document_ids) // _SAMPLE)
         sample = document_search.rows(opened, bulk.document_ids[::every][:_SAMPLE], _CHARS)
+        sensitive = sensitive_documents(opened, [row.id for row in sample])
         known = labels.listing(opened)
         users = {user.id: user.name for user in people.listing(opened)}
     names = {label.id: label.name for label in known}
     return page(
         "bulk.html", 409 if wrong else 200, person=person, bulk=bulk, sample=sample, users=users,
         query=urlencode(bulk.filters), wrong=wrong, visible=visible, most=bulk_decisions.MOST,
-        label=names.get(bulk.label_id or 0), sensitive={label.name for label in known if label.sensitive},
+        label=names.get(bulk.label_id or 0), sensitive=sensitive,
     )  # fmt: skip

@@ -4,10 +4,10 @@ import time
 from collections.abc import Sequence
 from hashlib import sha256
 from typing import Annotated, Any, Literal
-from urllib.parse import unquote_to_bytes
 
 from fastapi import APIRouter, FastAPI, HTTPException, Query, Request
 from pydantic import BaseModel
+from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import JSONResponse
@@ -15,26 +15,25 @@ from starlette.responses import JSONResponse
 from db.queries.document_state import Sent, document_state
 from db.session import session
 from keeping.erase import Chosen, erase
+from sortline import meta
 from sortline.errors import InvalidDocumentError, NotFoundError
 from sortline.settings import LANES, Lane
 from web.auth import Documents, Erase
 from web.body import parse_documents, parse_object
+from web.names import Id, Source, checked, names_in_path, sure_names_in_path
 from web.reference import problems
 from web.waiting import MOST_S, Waiting
 from worker.queue import (
     DEFAULT_SOURCE,
     MAX_ID_CHARS,
-    MAX_META_BYTES,
     MAX_SOURCE_CHARS,
     MAX_TEXT_BYTES,
     Document,
     check_lane,
-    check_name,
 )
 
 router = APIRouter(prefix="/v1/documents", tags=["documents"])
 
-_PREFIX = b"/v1/documents/"
 _DOCUMENT = {
     "type": "object",
     "required": ["id", "text"],
@@ -43,7 +42,11 @@ _DOCUMENT = {
         "id": {"type": "string", "minLength": 1, "maxLength": MAX_ID_CHARS},
         "text": {"type": "string", "minLength": 1, "description": f"At most {MAX_TEXT_BYTES:,} bytes of UTF-8."},
         "source": {"type": "string", "minLength": 1, "maxLength": MAX_SOURCE_CHARS, "default": DEFAULT_SOURCE},
-        "meta": {"type": "object", "description": f"Anything; at most {MAX_META_BYTES:,} bytes of JSON."},
+        "meta": {
+            "type": "object",
+            "description": f"Anything; at most {meta.MAX_BYTES:,} bytes of JSON, {meta.MAX_DEPTH} deep; "
+            "whole numbers of 64 bits, others of a double; keys once.",
+        },
     },
 }
 _BODY: dict[str, Any] = {
@@ -92,7 +95,8 @@ class State(BaseModel):
     """How far a document has come.
 
     `label`, `confidence`, `decision` and `model_version` are the model's, null where it said nothing;
-    `review` is the newest human decision. Of a dead document, `decision` is the reason.
+    `review` is the newest human decision. Of a dead document, `decision` is the reason. `unknown_share` is there only
+    where the model can't read more than a tenth of the text's characters.
     """
 
     source: str
@@ -103,6 +107,7 @@ class State(BaseModel):
     decision: str | None
     model_version: int | None
     review: Review | None
+    unknown_share: float | None = None
 
 
 class States(BaseModel):
@@ -156,15 +161,40 @@ async def send_documents(
     return Accepted(accepted=len(documents)) if states is None else JSONResponse({"results": states})
 
 
-@router.get("/{source:anything}/{id:anything}", response_model=State, responses=problems(401, 403, 404, 503))
-def get_document(request: Request, _token: Documents, source: str, id: str) -> State:
-    """The state of a document's newest version; 404 while it waits. Percent-encode source and id."""
-    source, id = names_in_path(request)
+@router.get(
+    "",
+    response_model=State,
+    response_model_exclude_unset=True,
+    responses=problems(401, 403, 404, 422, 503),
+)
+def get_document_by_query(request: Request, _token: Documents, source: Source, id: Id) -> State:
+    """The state of a document's newest version; 404 while it waits.
+
+    The safest way to name a document: proxies change paths, as `%2F` in them, and leave queries alone.
+    """
     with session(request.app.state.settings.postgres_url) as opened:
-        found = document_state(opened, source, id)
-    if found is None:
-        raise NotFoundError("the document is unknown, or still waiting")
-    return State.model_validate({"source": source, "id": id, **found._asdict()})
+        return _state(opened, *checked(source, id))
+
+
+@router.get(
+    "/{source:anything}/{id:anything}",
+    response_model=State,
+    response_model_exclude_unset=True,
+    responses=problems(401, 403, 404, 503),
+)
+def get_document(request: Request, _token: Documents, source: str, id: str) -> State:
+    """The state of a document's newest version; 404 while it waits. Percent-encode source and id.
+
+    Where a proxy decoded `%2F`, the document is found if the path can mean only one that there is.
+    """
+    with session(request.app.state.settings.postgres_url) as opened:
+        return _state(opened, *names_in_path(request, opened))
+
+
+@router.delete("", status_code=202, response_model=Erased, responses=problems(401, 403, 404, 422, 503))
+def erase_document_by_query(request: Request, token: Erase, source: Source, id: Id) -> Erased:
+    """Erase a document, all its versions, for good, as `DELETE /v1/documents/{source}/{id}` does."""
+    return _erase(request.app, checked(source, id), token)
 
 
 @router.delete(
@@ -176,12 +206,23 @@ def get_document(request: Request, _token: Documents, source: str, id: str) -> S
 def erase_document(request: Request, token: Erase, source: str, id: str) -> Erased:
     """Erase a document, all its versions, for good. Percent-encode source and id. The scope is `erase`.
 
+    A path in which a proxy decoded `%2F` is refused with 404, for it may mean another document: name it in the query.
+
     From the answer on nobody gets to see it, and what waits of it is not classified; a name that is not known is
     kept from being stored if it waits. Entries, events and report texts are swept out within a minute. What is sent
     later under the same name is a new document.
     """
-    name = names_in_path(request)
-    app = request.app
+    return _erase(request.app, sure_names_in_path(request), token)
+
+
+def _state(opened: Session, source: str, id: str) -> State:
+    found = document_state(opened, source, id)
+    if found is None:
+        raise NotFoundError("the document is unknown, or still waiting")
+    return State.model_validate({"source": source, "id": id, **found.told()})
+
+
+def _erase(app: FastAPI, name: tuple[str, str], token: str) -> Erased:
     found = erase(app.state.settings, app.state.queue.client, Chosen([name]), f"token:{token}", "source and id, HTTP")
     return Erased(documents=found.documents, reviews=found.reviews, dead_letters=found.dead_letters)
 
@@ -204,22 +245,3 @@ def _append(app: FastAPI, documents: Sequence[Document], lane: Lane) -> list[str
 def _hashes(documents: Sequence[Document]) -> list[str]:
     """As the worker will find them; also the check that ids and sources are names."""
     return [sha256(each.fields(index)["text"]).hexdigest() for index, each in enumerate(documents)]
-
-
-def names_in_path(request: Request, after: bytes = b"") -> tuple[str, str]:
-    """Source and id from the path as sent: only there is %2F not yet a separator.
-
-    Args:
-        after: what follows them.
-
-    Raises:
-        NotFoundError: no document can have such names.
-    """
-    parts = request.scope["raw_path"].partition(_PREFIX)[2].removesuffix(after).split(b"/")
-    try:
-        source, id = (unquote_to_bytes(part).decode() for part in parts)
-        check_name("source", source, MAX_SOURCE_CHARS)
-        check_name("id", id, MAX_ID_CHARS)
-    except (ValueError, InvalidDocumentError):
-        raise NotFoundError("there can be no such document: the path is /v1/documents/{source}/{id}") from None
-    return source, id

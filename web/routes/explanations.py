@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from db.queries import explanations, labels, model_versions, queue_items
 from db.queries.explanations import Key
 from db.queries.queue_items import Leased
+from db.queries.sensitive import sensitive_labels
 from db.session import session
 from sortline.errors import ConflictError, NotFoundError
 from web.explained import label_words, parts, tell_worker, told
@@ -68,6 +69,7 @@ def words(request: Request, person: Reviewer, id: LabelId) -> HTMLResponse:
     """The words that speak for a label over many documents."""
     with session(request.app.state.settings.postgres_url) as opened:
         label, version = labels.get(opened, id), model_versions.active(opened)
+        blurred = label.name in sensitive_labels(opened)
         explained, counts = [], {}
         if version is not None:
             explained = list(explanations.of_label(opened, version.id, id, _MOST_DOCUMENTS, _CHARS))
@@ -75,8 +77,9 @@ def words(request: Request, person: Reviewer, id: LabelId) -> HTMLResponse:
     speaks_for, against = label_words(explained, _MOST_WORDS)
     errors = sorted(each.completeness_error for each in explained)
     return page(
-        "label_words.html", person=person, label=label, version=version, documents=len(explained), counts=counts,
-        speaks_for=speaks_for, against=against, sample=_SAMPLE, error=errors[len(errors) // 2] if errors else None,
+        "label_words.html", person=person, label=label, blurred=blurred, version=version, documents=len(explained),
+        counts=counts, speaks_for=speaks_for, against=against, sample=_SAMPLE,
+        error=errors[len(errors) // 2] if errors else None,
         largest=max((abs(each.share) for each in (*speaks_for, *against)), default=1.0),
     )  # fmt: skip
 

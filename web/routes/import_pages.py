@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from db.models import AuditEvent, ImportFile
 from db.queries import import_files
+from db.queries.sensitive import sensitive_labels
 from db.session import session
 from sortline.document_rows import document_of
 from sortline.errors import ImportFileError, InvalidDocumentError, InvalidInputError, NotFoundError
@@ -134,11 +135,12 @@ def _preview(request: Request, person: Person, form: Form) -> HTMLResponse:
             file = import_files.get(opened, form.get("token", ""), person.id)
             with _on_disk(file) as path:
                 found = preview(opened, path, _asked(form), _source(form), "fold" in form, most=_most(request))
+            blurred = sensitive_labels(opened)
     except (ImportFileError, InvalidInputError, NotFoundError) as error:
         return _form(request, person, str(error))
     return page(
         "import_preview.html", person=person, file=file, size=len(file.content), found=found, asked=form,
-        source=_source(form), shown=_SHOWN, visible=visible, quotings=QUOTINGS,
+        source=_source(form), shown=_SHOWN, visible=visible, quotings=QUOTINGS, sensitive=blurred,
     )  # fmt: skip
 
 

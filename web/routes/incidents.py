@@ -6,6 +6,7 @@ from fastapi import APIRouter, Path, Request
 from fastapi.responses import HTMLResponse
 
 from db.queries import drift, incidents
+from db.queries.sensitive import sensitive_documents
 from db.session import session
 from sortline.errors import ConflictError
 from web.people import Lead, Person, PostedForm, Reviewer
@@ -50,6 +51,7 @@ def _incidents(request: Request, person: Person, said: str = "", wrong: str = ""
             id_: [(each, visible(each.text[:_CHARS])) for each in drift.shown(opened, ids[:_SHOWN])]
             for id_, ids in evidence.items()
         }
+        blurred = sensitive_documents(opened, [each.document_id for rows in documents.values() for each, _ in rows])
         waiting = {id_: drift.still_waiting(opened, ids) for id_, ids in evidence.items()}
         runs, looked = incidents.trainings(opened), drift.last_looks(opened)
     return page(
@@ -58,6 +60,7 @@ def _incidents(request: Request, person: Person, said: str = "", wrong: str = ""
         person=person,
         incidents=found,
         documents=documents,
+        sensitive=blurred,
         waiting=waiting,
         trains=settings.drift_trains,
         looks=settings.drift_false_alarms > 0,

@@ -8,6 +8,7 @@ from fastapi.responses import HTMLResponse
 from db.queries import labels, merge_labels
 from db.session import session
 from sortline.errors import ConflictError, InvalidInputError, NotFoundError
+from sortline.folding import fold
 from web.label_figures import LATELY, figures
 from web.people import Lead, Person, PostedForm, Reviewer
 from web.render import page
@@ -16,6 +17,7 @@ router = APIRouter(prefix="/labels", include_in_schema=False)
 Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
 _IntoId = Annotated[int, Query(ge=1, le=2**31 - 1)]
 
+_A_GLANCE = 10  # of so many labels nobody has to search for one
 _SAID = {
     "described": "The guideline is kept; the desk shows it from the next page on.",
     "archived": "It is archived: nobody can choose it, and its decisions don't train.",
@@ -24,9 +26,9 @@ _SAID = {
 
 
 @router.get("")
-def list_labels(request: Request, person: Reviewer) -> HTMLResponse:
-    """All labels with their figures, and those that reviewers proposed."""
-    return _labels(request, person)
+def list_labels(request: Request, person: Reviewer, find: str = "") -> HTMLResponse:
+    """All labels with their figures, or those that are found, and those that reviewers proposed."""
+    return _labels(request, person, find=find)
 
 
 @router.post("")
@@ -127,17 +129,21 @@ def _status(wrong: Exception | None) -> int:
 
 
 def _labels(
-    request: Request, person: Person, said: str = "", wrong: Exception | None = None, name: str = ""
+    request: Request, person: Person, said: str = "", wrong: Exception | None = None, name: str = "", find: str = ""
 ) -> HTMLResponse:
+    words = fold(find).split()
     with session(request.app.state.settings.postgres_url) as opened:
         rows = labels.listing(opened)
+        shown = [row for row in rows if all(word in fold(row.name) for word in words)]
         found, proposed = figures(opened), labels.proposed(opened)
     return page(
         "labels.html",
         _status(wrong),
         person=person,
-        in_use=[row for row in rows if row.archived_at is None],
-        archived=[row for row in rows if row.archived_at is not None],
+        in_use=[row for row in shown if row.archived_at is None],
+        archived=[row for row in shown if row.archived_at is not None],
+        find=find,
+        many=len(rows) > _A_GLANCE,
         names={row.id: row.name for row in rows},
         figures=found,
         proposed=proposed,

@@ -6,19 +6,24 @@ import fsspec
 from fastapi import APIRouter, HTTPException, Path, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+from classifier.shortcomings import shortcomings
 from db.queries import model_versions, shadows, training_runs
+from db.queries.sensitive import sensitive_documents
 from db.session import session
 from sortline.errors import ConflictError, InvalidInputError, NotFoundError, ServerUnreachableError
 from trainer import trigger
+from trainer.report_texts import TEXTS, pack_texts, unpack_texts
 from web.links import link
 from web.people import Lead, Person, PostedForm, Reviewer
 from web.render import page
+from web.routes.training import refuse_faulty_base
 from web.shadow_plot import plot
 from web.visible import visible
 
 router = APIRouter(include_in_schema=False)
 Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
 _PAIRS, _EXAMPLES, _CHARS = 20, 50, 300
+_ELSEWHERE = "Its label is sensitive: read it on the page of document {}."
 
 # The report's own policy names its script by its hash; a browser keeps to both.
 _REPORT_HEADERS = {
@@ -95,9 +100,10 @@ def show_shadow(request: Request, person: Reviewer, id: Id) -> HTMLResponse:
         version, shadow = model_versions.get(opened, id), shadows.of_version(opened, id)
         found = shadows.evidence(opened, id)
         pairs, examples = shadows.pairs(opened, id, _PAIRS), shadows.examples(opened, id, _EXAMPLES, _CHARS)
+        blurred = sensitive_documents(opened, [each.document_id for each in examples])
     return page(
         "shadow.html", person=person, version=version, shadow=shadow, found=found, pairs=pairs, examples=examples,
-        plot=plot(found), visible=visible, most=shadows.MOST_WAITING,
+        plot=plot(found), visible=visible, most=shadows.MOST_WAITING, sensitive=blurred,
     )  # fmt: skip
 
 
@@ -106,9 +112,10 @@ def train(request: Request, person: Lead, _form: PostedForm) -> Response:
     """Starts a training; while one runs it says so."""
     settings = request.app.state.settings
     try:
+        refuse_faulty_base({}, settings)
         with session(settings.postgres_url) as opened:
             run = trigger.request(opened, settings, f"{person.name}, in the web", actor=person.actor)
-    except (ConflictError, ServerUnreachableError) as error:
+    except (ConflictError, InvalidInputError, ServerUnreachableError) as error:
         return _versions(request, person, wrong=str(error))
     return RedirectResponse(link(f"/training-runs/{run.id}"), 303)
 
@@ -119,7 +126,8 @@ def show_run(request: Request, person: Reviewer, id: Id) -> HTMLResponse:
     with session(request.app.state.settings.postgres_url) as opened:
         run = training_runs.get(opened, id)
         version = model_versions.get(opened, run.model_version_id) if run.model_version_id else None
-    return page("training_run.html", person=person, run=run, version=version)
+    lacks = shortcomings(version.metrics, version.status) if version else []
+    return page("training_run.html", person=person, run=run, version=version, lacks=lacks)
 
 
 @router.post("/training-runs/{id}/cancel")
@@ -142,8 +150,12 @@ def report(request: Request, _person: Reviewer, id: Id) -> Response:
 
 @router.get("/model-versions/{id}/texts.js")
 def texts(request: Request, _person: Reviewer, id: Id) -> Response:
-    """The texts that the report shows."""
-    return Response(_report_file(request, id, "texts.js"), media_type="text/javascript", headers=_REPORT_HEADERS)
+    """The texts that the report shows; in place of a sensitive one, where it can be read."""
+    found = unpack_texts(_report_file(request, id, TEXTS))
+    with session(request.app.state.settings.postgres_url) as opened:
+        blurred = sensitive_documents(opened, map(int, found))
+    shown = {id_: _ELSEWHERE.format(id_) if int(id_) in blurred else text for id_, text in found.items()}
+    return Response(pack_texts(shown), media_type="text/javascript", headers=_REPORT_HEADERS)
 
 
 def _report_file(request: Request, version_id: int, name: str) -> bytes:
@@ -169,6 +181,7 @@ def _versions(request: Request, person: Person, said: str = "", wrong: str = "")
         409 if wrong else 200,
         person=person,
         versions=versions,
+        lacks={version.id: shortcomings(version.metrics, version.status) for version in versions},
         live=any(version.status == "active" for version in versions),
         runs=runs,
         unfinished=next((run for run in runs if run.state in ("waiting", "running")), None),

@@ -2,9 +2,10 @@
 
 import logging
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
+from sortline import folding
 from web import line_plots
 from web.glance import AwayError
 from web.people import signed_in
@@ -14,10 +15,8 @@ from worker.alarms import said_time
 
 log = logging.getLogger(__name__)
 router = APIRouter(include_in_schema=False)
-_STYLE, _DESK, _EXPLAIN, _LINE, _LINK = (
-    (FOLDER / name).read_text(encoding="utf-8")
-    for name in ("sortline.css", "desk.js", "explain.js", "line.js", "link.js")
-)
+_STYLE = (FOLDER / "sortline.css").read_text(encoding="utf-8")
+_SCRIPTS = {path.stem: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.js")} | {"letters": folding.script()}
 # In the picture of the line: where an alarm belongs.
 _TROUBLED = {
     "SortlineNoWorker": "workers", "SortlineModelRefused": "workers", "SortlineOldModel": "workers",
@@ -33,7 +32,7 @@ _TROUBLED = {
 @router.get("/")
 def home(request: Request) -> HTMLResponse:
     """How the line is doing."""
-    glance = request.app.state.glance
+    glance, settings = request.app.state.glance, request.app.state.settings
     try:
         found, history = glance.figures.get(), glance.history.get()
         person = signed_in(request, seen=False)
@@ -44,7 +43,7 @@ def home(request: Request) -> HTMLResponse:
     return page(
         "home.html", person=person, script=True, found=found, history=history, plots=plots, said_time=said_time,
         troubled={_TROUBLED.get(alarm["name"]) for alarm in found["alarms"]},
-        flower_port=request.app.state.settings.flower_port,
+        flower_port=settings.flower_port, flower_url=settings.flower_address if settings.flower_url else "",
     )  # fmt: skip
 
 
@@ -60,29 +59,10 @@ def style() -> Response:
     return Response(_STYLE, media_type="text/css")
 
 
-@router.get("/desk.js")
-def desk_script() -> Response:
-    """The desk's script."""
-    return _script(_DESK)
-
-
-@router.get("/line.js")
-def line_script() -> Response:
-    """The script that keeps the page on the line fresh."""
-    return _script(_LINE)
-
-
-@router.get("/explain.js")
-def explain_script() -> Response:
-    """The part of the desk's script that shows why."""
-    return _script(_EXPLAIN)
-
-
-@router.get("/link.js")
-def link_script() -> Response:
-    """The part of all scripts that knows where our pages lie."""
-    return _script(_LINK)
-
-
-def _script(text: str) -> Response:
-    return Response(text, media_type="text/javascript", headers={"X-Content-Type-Options": "nosniff"})
+@router.get("/{name}.js")
+def script(name: str) -> Response:
+    """A script of ours: desk.js, line.js, and what they import."""
+    if name not in _SCRIPTS:
+        raise HTTPException(404, "There is no such script.")
+    headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}  # all of one version
+    return Response(_SCRIPTS[name], media_type="text/javascript", headers=headers)

@@ -12,8 +12,8 @@ from db.queries.document_state import document_id
 from db.session import session
 from sortline.errors import InvalidInputError, NotFoundError
 from web.auth import Documents
+from web.names import Id, Source, checked, names_in_path
 from web.reference import problems
-from web.routes.documents import names_in_path
 from worker.queue import DEFAULT_SOURCE, MAX_ID_CHARS, MAX_SOURCE_CHARS
 
 router = APIRouter(prefix="/v1", tags=["reviews"])
@@ -69,14 +69,19 @@ class Written(BaseModel):
     responses=problems(401, 403, 404, 413, 422, 503),
 )
 def flag(request: Request, token: Documents, source: str, id: str, flag: Flag | None = None) -> Flagged:
-    """Let a person look at a classified document. Percent-encode source and id."""
-    source, id = names_in_path(request, b"/flag")
+    """Let a person look at a classified document. Percent-encode source and id.
+
+    Where a proxy decoded `%2F`, the document is found if the path can mean only one that there is.
+    """
     with session(request.app.state.settings.postgres_url) as opened:
-        found = _known(opened, source, id)
-        note = (flag.note if flag else "").strip()
-        queue_items.flag(opened, found, f"{token}: {note}" if note else f"flagged by {token}")
-        opened.commit()
-    return Flagged(source=source, id=id, flagged=True)
+        return _flag(opened, names_in_path(request, opened, "/flag"), token, flag)
+
+
+@router.post("/documents/flag", response_model=Flagged, responses=problems(401, 403, 404, 413, 422, 503))
+def flag_by_query(request: Request, token: Documents, source: Source, id: Id, flag: Flag | None = None) -> Flagged:
+    """Let a person look at a classified document, as `POST /v1/documents/{source}/{id}/flag` does."""
+    with session(request.app.state.settings.postgres_url) as opened:
+        return _flag(opened, checked(source, id), token, flag)
 
 
 @router.post("/reviews", status_code=201, response_model=Written, responses=problems(401, 403, 404, 413, 422, 503))
@@ -97,6 +102,15 @@ def add_reviews(request: Request, token: Documents, asked: UpstreamReviews) -> W
         accepted = decisions.add_upstream(opened, given)
         opened.commit()
     return Written(accepted=accepted)
+
+
+def _flag(opened: Session, name: tuple[str, str], token: str, flag: Flag | None) -> Flagged:
+    source, id = name
+    found = _known(opened, source, id)
+    note = (flag.note if flag else "").strip()
+    queue_items.flag(opened, found, f"{token}: {note}" if note else f"flagged by {token}")
+    opened.commit()
+    return Flagged(source=source, id=id, flagged=True)
 
 
 def _known(opened: Session, source: str, id: str, index: int | None = None) -> int:

@@ -6,8 +6,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from classifier.base_models import refuse_faulty_folder
 from db.queries import training_runs
 from db.session import session
+from sortline.errors import CheckpointError, InvalidInputError
+from sortline.settings import Settings
 from trainer import trigger
 from trainer.parameters import read_parameters
 from web.auth import Models
@@ -55,13 +58,31 @@ class Asked(BaseModel):
 
 @router.post("/v1/training-runs", status_code=201, responses=problems(401, 403, 409, 422, 503))
 def start(request: Request, token: Models, asked: Asked | None = None) -> TrainingRun:
-    """Start a training from every labelled document; 409 while another one waits or runs."""
+    """Start a training from every labelled document; 409 while another one waits or runs.
+
+    422 too where the base model is a folder of this machine that can't be used; the trainer looks at it more closely.
+    """
     parameters = asked.parameters if asked else {}
     read_parameters(parameters)
     settings = request.app.state.settings
+    refuse_faulty_base(parameters, settings)
     with session(settings.postgres_url) as opened:
         run = trigger.request(opened, settings, f"token:{token}", parameters, actor=f"token:{token}")
         return TrainingRun.model_validate(run)
+
+
+def refuse_faulty_base(parameters: dict[str, Any], settings: Settings) -> None:
+    """Refuse a training whose base model is seen from here to be none.
+
+    Raises:
+        InvalidInputError: it can't be used; the message says what to do.
+    """
+    if parameters.get("from_parent"):
+        return
+    try:
+        refuse_faulty_folder(str(parameters.get("base_model") or settings.base_model))
+    except CheckpointError as error:
+        raise InvalidInputError(str(error)) from None
 
 
 @router.get("/v1/training-runs", responses=problems(401, 403, 422, 503))

@@ -1,0 +1,61 @@
+"""What all Celery apps of Sortline have in common: the broker, and how a process that can't work ends."""
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from celery import Celery, signals
+
+from sortline.broker_options import TRANSPORT_OPTIONS
+from sortline.errors import ServerUnreachableError, SortlineError
+from sortline.home import make_home
+from sortline.redis_address import RedisAddress
+from sortline.redis_check import check_broker, check_documents
+from sortline.settings import Settings, get_settings
+
+log = logging.getLogger(__name__)
+
+
+def celery_app(name: str, broker: RedisAddress, **options: Any) -> Celery:
+    """A Celery app on that broker: over TLS it verifies its certificate, and it waits for no answer for ever."""
+    app = Celery(name, **options)
+    app.conf.broker_transport_options = TRANSPORT_OPTIONS
+    app.conf.update(broker.celery)
+    return app
+
+
+def settings_or_exit(process: str) -> Settings:
+    """The settings; where they can't be read, the process ends with one sentence instead of Celery's traceback."""
+    try:
+        settings = get_settings()
+        _ = settings.redis, settings.celery_broker, settings.postgres_url
+        make_home(settings)
+    except SortlineError as error:
+        sys.exit(f"{process}: {error}")
+    return settings
+
+
+def check_at_start(process: str, settings: Settings) -> None:
+    """Look at both Redis servers as a worker or beat starts: one that can't be used ends the process, saying why.
+
+    One that is only away is said with its setting's name; Celery tells of its further tries.
+    """
+
+    def check(**_options: object) -> None:
+        check_servers(process, settings)
+
+    signals.celeryd_init.connect(check, weak=False)
+    signals.beat_init.connect(check, weak=False)
+
+
+def check_servers(process: str, settings: Settings) -> None:
+    """Look at both Redis servers now; exit 1 where one can't be used, log where one is away."""
+    checks: tuple[Callable[[Settings], None], ...] = (check_documents, check_broker)
+    for check in checks:
+        try:
+            check(settings)
+        except ServerUnreachableError as error:
+            log.error("%s", error)
+        except SortlineError as error:
+            sys.exit(f"{process}: {error}")

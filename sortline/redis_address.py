@@ -1,0 +1,206 @@
+"""Where a Redis is, as an object: it gives each consumer the form it needs, and shows no password."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from sortline.errors import ConfigurationError
+from sortline.server_url import ServerUrl, encode, once, read_url, write_host, write_user
+
+_SCHEMES = {"redis", "rediss", "unix", "redis+socket"}
+_VERIFICATIONS = {
+    "required": "required", "cert_required": "required", "optional": "optional", "cert_optional": "optional",
+    "none": "none", "cert_none": "none",
+}  # fmt: skip
+_TLS_FILES = {"ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile"}
+_TLS = {"ssl_cert_reqs", "ssl_check_hostname", *_TLS_FILES}
+_CLIENT = {
+    "client_name", "health_check_interval", "max_connections", "retry_on_timeout", "socket_connect_timeout",
+    "socket_keepalive", "socket_timeout",
+}  # fmt: skip
+_OWN = {"db", "virtual_host", "username", "password"}
+_FORM = "redis://:password@host:6379/0, rediss://... over TLS, or unix:///path"
+_ONE_SERVER = "give the address of one server (redis://host:6379/0), such as a proxy that follows the master"
+
+
+@dataclass(frozen=True)
+class RedisAddress:
+    """An address of one Redis server. `str()` hides the password; `url` and `celery` hold it.
+
+    ``socket`` is a Unix socket's path, and there is then no host. ``options`` are parameters of redis-py, those of TLS
+    among them, as they are written in a URL.
+    """
+
+    host: str = "localhost"
+    port: int | None = None
+    socket: str | None = None
+    tls: bool = False
+    database: int = 0
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    options: tuple[tuple[str, str], ...] = ()
+
+    @staticmethod
+    def read(url: str, setting: str = "SORTLINE_REDIS_URL", authority: Path | None = None) -> "RedisAddress":
+        """The address in a URL (`rediss://user:password@host:6379/0?ssl_ca_certs=/etc/authority.pem`).
+
+        Args:
+            authority: certificates to verify the server's by, unless the URL names others.
+
+        Raises:
+            ConfigurationError: it can't be read, or names what is not supported; no part of the URL is in the message.
+        """
+        found = _read(url, setting)
+        if found.tls and authority is not None and not found._names_authority:
+            found = replace(found, options=(*found.options, ("ssl_ca_certs", str(authority))))
+        return found
+
+    @staticmethod
+    def on_socket(path: Path) -> "RedisAddress":
+        """Database 0 by a Unix socket."""
+        return RedisAddress(host="", socket=str(path))
+
+    def of_database(self, number: int) -> "RedisAddress":
+        """The same server's database of that number."""
+        return replace(self, database=number)
+
+    @property
+    def url(self) -> str:
+        """The URL with the password, as redis-py takes it; it verifies certificates as `verification` says."""
+        return self._written(hidden=False)
+
+    @property
+    def celery(self) -> dict[str, Any]:
+        """Settings of a Celery app whose broker this is; it verifies certificates as redis-py does."""
+        user = write_user(self.user, self.password)
+        if self.socket is not None:
+            return {"broker_url": f"redis+socket://{user}{_path(self.socket)}?virtual_host={self.database}"}
+        place = write_host(self.host, self.port)
+        if not self.tls:
+            return {"broker_url": f"redis://{user}{place}/{self.database}"}
+        given = dict(self.options)
+        verified: dict[str, Any] = {name: given[name] for name in sorted(_TLS_FILES & set(given))}
+        verified |= {"ssl_cert_reqs": self.verification, "ssl_check_hostname": self._checks_name}
+        # In the URL too: Celery makes connections of it alone, where it shows its configuration to Flower.
+        query = "&".join(f"{name}={_path(str(value))}" for name, value in verified.items())
+        return {"broker_url": f"rediss://{user}{place}/{self.database}?{query}", "broker_use_ssl": verified}
+
+    @property
+    def where(self) -> str:
+        """The server without user, password and database."""
+        return self.socket or write_host(self.host, self.port)
+
+    @property
+    def verification(self) -> str:
+        """Of the server's certificate: `required`, `optional` (the same for a client) or `none`."""
+        return dict(self.options).get("ssl_cert_reqs", "required")
+
+    @property
+    def authority(self) -> str:
+        """Whose word is taken for the server's certificate: a file, a folder, or the system's authorities."""
+        given = dict(self.options)
+        return given.get("ssl_ca_certs") or given.get("ssl_ca_path") or "the system's authorities"
+
+    def check_files(self, setting: str) -> None:
+        """See that the files of certificates can be read: at connecting, a missing one would go unnamed.
+
+        Raises:
+            ConfigurationError: one can't be read.
+        """
+        for name, value in self.options:
+            if name not in _TLS_FILES:
+                continue
+            try:
+                if name != "ssl_ca_path":
+                    Path(value).read_bytes()
+            except OSError as error:
+                raise ConfigurationError(f"{setting}: {value} can't be read: {error.strerror}") from None
+
+    def __str__(self) -> str:
+        return self._written(hidden=True)
+
+    def __repr__(self) -> str:
+        return f"RedisAddress({str(self)!r})"
+
+    @property
+    def _names_authority(self) -> bool:
+        return any(name in {"ssl_ca_certs", "ssl_ca_path"} for name, _ in self.options)
+
+    @property
+    def _checks_name(self) -> bool:
+        said = dict(self.options).get("ssl_check_hostname", "true").lower()
+        return self.verification != "none" and said not in {"0", "f", "false", "n", "no"}
+
+    def _written(self, hidden: bool) -> str:
+        user = write_user(self.user, self.password, hidden)
+        options = list(self.options)
+        if self.socket is not None:
+            options = [("db", str(self.database)), *options] if self.database else options
+            start = f"unix://{user}{_path(self.socket)}"
+        else:
+            start = f"{'rediss' if self.tls else 'redis'}://{user}{write_host(self.host, self.port)}/{self.database}"
+        query = "&".join(f"{name}={_path(value)}" for name, value in options)
+        return f"{start}{'?' if query else ''}{query}"
+
+
+@lru_cache(maxsize=64)
+def _read(text: str, setting: str) -> RedisAddress:
+    scheme = text.strip().partition("://")[0].lower()
+    for sign, name in (("sentinel", "Redis Sentinel"), ("cluster", "a Redis Cluster")):
+        if sign in scheme:  # such URLs have forms of their own
+            raise ConfigurationError(f"{setting} names {name}, which Sortline does not support: {_ONE_SERVER}")
+    if scheme not in _SCHEMES:
+        raise ConfigurationError(f"{setting} is not a Redis URL ({_FORM})")
+    url = read_url(text, setting, _TLS | _CLIENT | _OWN)
+    _check_place(url, setting)
+    tls = url.scheme == "rediss"
+    given = {name: value for name, value in url.parameters.items() if name not in _OWN}
+    if not tls and (stray := sorted(_TLS & set(given))):
+        raise ConfigurationError(f"{setting} has {stray[0]}, but no TLS: write rediss:// for an encrypted connection")
+    if "ssl_cert_reqs" in given:
+        given["ssl_cert_reqs"] = _verification(given["ssl_cert_reqs"], setting)
+    on_socket = url.scheme in {"unix", "redis+socket"}
+    host, port = url.hosts[0]
+    return RedisAddress(
+        host="" if on_socket else host or "localhost",
+        port=port,
+        socket=f"/{url.path}" if on_socket else None,
+        tls=tls,
+        database=_database(None if on_socket else url.path.strip("/"), url.parameters, setting),
+        user=once(url.user, url.parameters.get("username"), "user", setting),
+        password=once(url.password, url.parameters.get("password"), "password", setting),
+        options=tuple(sorted(given.items())),
+    )
+
+
+def _check_place(url: ServerUrl, setting: str) -> None:
+    if len(url.hosts) > 1:
+        raise ConfigurationError(
+            f"{setting} names several servers; Sortline supports neither Redis Sentinel nor a Cluster: {_ONE_SERVER}"
+        )
+    if url.scheme in {"unix", "redis+socket"} and (url.hosts[0][0] or not url.path):
+        raise ConfigurationError(f"{setting} is not a Redis URL: a Unix socket is written unix:///path/of/the/socket")
+
+
+def _verification(value: str, setting: str) -> str:
+    found = _VERIFICATIONS.get(value.lower())
+    if found is None:
+        raise ConfigurationError(f"{setting}: ssl_cert_reqs is required, optional or none")
+    return found
+
+
+def _database(path: str | None, parameters: Mapping[str, str], setting: str) -> int:
+    said = {value for value in (path, parameters.get("db"), parameters.get("virtual_host")) if value}
+    if not all(value.isascii() and value.isdigit() for value in said):
+        raise ConfigurationError(
+            f"{setting} can't be read: the database of Redis is a number, as in redis://host:6379/0"
+        )
+    if len({int(value) for value in said}) > 1:
+        raise ConfigurationError(f"{setting} names the database twice, before the ? and after it, and they differ")
+    return int(next(iter(said), "0"))
+
+
+def _path(text: str) -> str:
+    return encode(text).replace("%2F", "/")

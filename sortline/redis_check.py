@@ -1,0 +1,77 @@
+"""Can this Redis serve Sortline? Asked once as a process starts, and by `sortline doctor`."""
+
+import redis
+
+from sortline.errors import ConfigurationError, ServerUnreachableError
+from sortline.redis_address import RedisAddress
+from sortline.settings import Settings
+
+_WAIT_S = 5.0
+_OTHER_MODES = {"cluster": "a Redis Cluster", "sentinel": "a Redis Sentinel"}
+
+
+def check_documents(settings: Settings) -> None:
+    """Look whether the Redis of the documents answers, and is one that Sortline can use.
+
+    Raises:
+        ConfigurationError: it is refused: somebody has to change something.
+        ServerUnreachableError: it can't be reached now.
+    """
+    _check(settings.redis, f"Redis at {settings.redis} (SORTLINE_REDIS_URL)")
+
+
+def check_broker(settings: Settings) -> None:
+    """Look whether Celery's broker answers, and is one that Sortline can use.
+
+    Raises:
+        ConfigurationError: it is refused: somebody has to change something.
+        ServerUnreachableError: it can't be reached now.
+    """
+    _check(settings.celery_broker, broker_place(settings))
+
+
+def broker_place(settings: Settings) -> str:
+    """Where Celery's broker is, and which setting says so, for a message."""
+    broker = settings.celery_broker
+    if settings.broker_url:
+        setting = "SORTLINE_BROKER_URL"
+    elif settings.broker_database is None:
+        setting = f"database {broker.database} of SORTLINE_REDIS_URL, as SORTLINE_BROKER_URL is unset"
+    else:
+        setting = "SORTLINE_REDIS_URL, its database by SORTLINE_BROKER_DATABASE"
+    return f"Celery's broker at {broker} ({setting})"
+
+
+def _check(address: RedisAddress, place: str) -> None:
+    options = {} if address.socket is not None else {"socket_connect_timeout": _WAIT_S}
+    client = redis.Redis.from_url(address.url, **{"socket_timeout": _WAIT_S, "retry": None, **options})
+    try:
+        client.ping()
+        mode = _mode(client)
+    except (redis.exceptions.AuthenticationError, redis.exceptions.NoPermissionError) as error:
+        raise ConfigurationError(f"{place} refuses this user: {error}") from None
+    except redis.exceptions.ResponseError as error:
+        if "DB index" in str(error):
+            raise ConfigurationError(
+                f"{place} has no database {address.database}: set SORTLINE_BROKER_DATABASE to one that there is; "
+                "it may be that of SORTLINE_REDIS_URL"
+            ) from None
+        raise ServerUnreachableError(f"{place} can't be used now: {error}") from None
+    except (redis.exceptions.RedisError, OSError) as error:
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            raise ConfigurationError(
+                f"{place} has a certificate that can't be verified ({error}): set SORTLINE_REDIS_CA_FILE to the "
+                "certificates of the authority that signed it"
+            ) from None
+        raise ServerUnreachableError(f"{place} can't be reached: {error}") from None
+    finally:
+        client.close()
+    if mode in _OTHER_MODES:
+        raise ConfigurationError(f"{place} is {_OTHER_MODES[mode]}, which Sortline does not support: name one server")
+
+
+def _mode(client: redis.Redis) -> str:
+    try:
+        return str(client.info("server").get("redis_mode", ""))
+    except redis.exceptions.NoPermissionError:
+        return ""  # an installation that keeps INFO to itself

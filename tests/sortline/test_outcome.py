@@ -1,0 +1,36 @@
+"""What came of a training, as a terminal shows it."""
+
+import pytest
+
+from sortline.cli.outcome import print_outcome
+
+
+def test_what_a_training_lacked_stands_before_its_figures(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    rare = [f"rare {i}" for i in range(120)]
+    print_outcome(
+        3,
+        "active",
+        {
+            "snapshot": {
+                "train": 50, "validation": 6, "calibration": 0, "test": 6, "left_out": 0, "leaks": 0,
+                "dropped_labels": rare, "labels": 3, "min_examples": 8,
+            },
+            "evidence": {"enough": False, "documents": 6, "missing": 14, "sentence": "6 of 6 test documents are right"},
+            "test": {
+                "documents": 6, "accuracy": 1.0, "macro_f1": 1.0, "intervals": {"accuracy": [0.541, 1.0]},
+                "coverage": 0.0, "risk": None, "ece": 0.1, "per_label": {},
+            },
+            "temperature": 1.0,
+            "gate": {"outcome": "no evidence", "reason": "6 of 6 test documents are right"},
+        },
+    )  # fmt: skip
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("6 of 6 test documents are right. It suggests labels and accepts nothing")
+    assert "about 14 more test documents" in lines[1]
+    assert lines[2].startswith("120 of 123 labels are left out for too few examples")
+    assert any("100.00% of 6 (95 %: 54.1% to 100.0%)" in line for line in lines)
+    assert any(line.split()[:3] == ["gate", "no", "evidence:"] for line in lines)

@@ -1,0 +1,83 @@
+"""What the base model can't read of texts is told by the training, its report and card, the command line, the doctor."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from labelled_lines import labelled_lines
+from sqlalchemy.orm import Session
+
+from classifier.checkpoint_folder import read_checkpoint
+from classifier.readable import MULTILINGUAL
+from db.queries import model_versions
+from sortline.cli.outcome import print_outcome
+from sortline.doctor import Finding, _base_model, _texts
+from sortline.settings import Settings
+from trainer.base_texts import base_readability
+
+# Each letter becomes one of another script, so that texts stay as different as they are.
+_TO_DEVANAGARI = {ord("a") + i: chr(0x915 + i) for i in range(26)}
+HINDI = ["मेरा कार्ड कहाँ है", "कार्ड खो गया है", "पैसे वापस चाहिए", "पैसे वापस कब मिलेंगे"]
+
+
+def findings(session: Session, settings: Settings) -> dict[str, Finding]:
+    return {each.name: each for each in (*_texts(session, settings.base_model), *_base_model(settings))}
+
+
+def test_a_training_on_texts_that_it_cannot_read_says_so(
+    session: Session, settings: Settings, import_lines: Callable[..., Any], train_now: Callable[..., int],
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    lines = [line.rpartition(",") for line in labelled_lines(60)[1:]]
+    import_lines(["text,label", *(f"{text.translate(_TO_DEVANAGARI)},{label}" for text, _, label in lines)])
+    version = model_versions.get(session, train_now(epochs=1))
+
+    readable = version.metrics["readability"]
+    assert readable["poor"]
+    assert readable["over"] == readable["texts"] > 20
+    assert any(MULTILINGUAL[0] in message for message in caplog.messages)  # before the fine-tuning
+    for page in (
+        Path(version.metrics["report"]) / "report.html",
+        read_checkpoint(Path(version.checkpoint_uri), version.sha256).folder / "README.md",
+    ):
+        assert (
+            "that the base model can&#39;t read" in page.read_text()
+            or "that the base model can't read" in page.read_text()
+        )
+        assert MULTILINGUAL[0] in page.read_text()
+    print_outcome(version.id, version.status, version.metrics)
+    told = " ".join(capsys.readouterr().out.split())
+    assert told.index("more than a tenth of characters") < told.index("documents train")
+
+    found = findings(session, settings)
+    assert (found["texts"].level, found["base model"].level) == ("warn", "ok")
+    assert MULTILINGUAL[0] in str(found["texts"].advice)
+
+
+def test_readable_texts_need_no_word(session: Session, settings: Settings, import_lines: Callable[..., Any]) -> None:
+    import_lines(["text,label", "where is my card,card", "the cash machine ate it,cash"])
+    found = findings(session, settings)["texts"]
+    assert (found.level, found.found, found.advice) == ("ok", "The base model can read the texts", None)
+
+
+def test_before_a_training_the_base_model_is_asked(tiny_base: Path) -> None:
+    found = base_readability([HINDI[0], "where is my card"], str(tiny_base))
+    assert found is not None
+    assert (found.texts, found.over) == (2, 1)
+    assert base_readability(["where is my card"] * 5000, str(tiny_base)).texts == 2000  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("name", ["nobody/has-this-here", "/nowhere/at/all", "no such name!"])
+def test_a_base_model_that_is_not_here_says_nothing(name: str) -> None:
+    assert base_readability(["where is my card"], name) is None
+
+
+def test_the_doctor_names_what_is_wrong_with_the_base_model(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "adapter_config.json").write_text("{}")
+    (found,) = _base_model(settings.model_copy(update={"base_model": str(tmp_path / "adapter")}))
+    assert found.level == "fail"
+    assert "adapter" in found.found
+    (found,) = _base_model(settings.model_copy(update={"base_model": "nobody/has-this-here"}))
+    assert found.level == "warn"
