@@ -108,7 +108,7 @@ CMD ["celery", "-A", "worker", "worker", "--loglevel=INFO", "--without-gossip", 
 FROM run AS trainer
 COPY --from=trainer-environment /opt/sortline/ /opt/sortline/
 CMD ["celery", "-A", "trainer", "worker", "--loglevel=INFO", "--without-gossip", "--without-mingle", \
-     "-Q", "training", "--pool=solo", "-n", "trainer@%h"]
+     "-Q", "training", "--pool=threads", "-c", "1", "-n", "trainer@%h"]
 
 FROM run AS flower
 COPY --from=flower-environment /opt/sortline/ /opt/sortline/

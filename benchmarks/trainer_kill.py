@@ -18,7 +18,7 @@ from trainer.import_file import import_file
 _CHECKPOINT_S = 2.0
 _ROWS = 500
 _ENDS_WITHIN_S = 600.0
-TRAINING = ("-Q", "training", "--pool=solo", "-n", "trainer@%h")
+TRAINING = ("-Q", "training", "--pool=threads", "-c", "1", "-n", "trainer@%h")
 HOUSEKEEPING = ("-Q", "housekeeping", "--pool=threads", "-c", "1", "-n", "housekeeping@%h")
 
 

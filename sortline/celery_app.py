@@ -7,7 +7,9 @@ from typing import Any
 
 from celery import Celery, signals
 
+from sortline.broker_options import TRANSPORT_OPTIONS
 from sortline.errors import ServerUnreachableError, SortlineError
+from sortline.home import make_home
 from sortline.redis_address import RedisAddress
 from sortline.redis_check import check_broker, check_documents
 from sortline.settings import Settings, get_settings
@@ -16,8 +18,9 @@ log = logging.getLogger(__name__)
 
 
 def celery_app(name: str, broker: RedisAddress, **options: Any) -> Celery:
-    """A Celery app on that broker; over TLS it verifies the broker's certificate."""
+    """A Celery app on that broker: over TLS it verifies its certificate, and it waits for no answer for ever."""
     app = Celery(name, **options)
+    app.conf.broker_transport_options = TRANSPORT_OPTIONS
     app.conf.update(broker.celery)
     return app
 
@@ -27,6 +30,7 @@ def settings_or_exit(process: str) -> Settings:
     try:
         settings = get_settings()
         _ = settings.redis, settings.celery_broker, settings.postgres_url
+        make_home(settings)
     except SortlineError as error:
         sys.exit(f"{process}: {error}")
     return settings

@@ -209,6 +209,7 @@ def _redis(settings: Settings) -> Iterator[Finding]:
             yield _redis_version(str(info["redis_version"]), info.get("valkey_version"))
             yield from _redis_settings(client, settings)
             yield from _way_to_redis("Redis", settings.redis, settings)
+            yield from _processes(client, settings)
     except (SortlineError, redis.exceptions.RedisError) as error:
         yield Finding("Redis", "fail", str(error), "run `sortline up`, or set SORTLINE_REDIS_URL")
     finally:
@@ -283,6 +284,25 @@ def _redis_settings(client: Any, settings: Settings) -> Iterator[Finding]:
             yield Finding(f"Redis {name}", "ok", found)
         else:
             yield Finding(f"Redis {name}", level, found, f"set {name} {wanted}: {why}")
+
+
+def _processes(client: Any, settings: Settings) -> Iterator[Finding]:
+    """The Celery processes that told of themselves in the last minute, on any machine: does each take messages?"""
+    if not find_spec("prometheus_client"):
+        return
+    from sortline.metrics import CELERY_ROLES, deaf, of_others
+
+    told = of_others(client, settings, "")
+    for process in deaf(told):
+        advice = "it ends itself within half a minute; if nothing starts it again, start it by hand"
+        yield Finding("Celery", "fail", f"{process} takes no messages from its queues", advice)
+    running = {process.partition("@")[0] for process in told}
+    missing = [role for role in CELERY_ROLES if role not in running]
+    if missing:
+        advice = "start them with `sortline up`, or as docs/operators.md has it"
+        yield Finding("Celery", "warn", f"not heard of in the last minute: {', '.join(missing)}", advice)
+    elif not deaf(told):
+        yield Finding("Celery", "ok", f"{', '.join(CELERY_ROLES)} run")
 
 
 def _disk(folder: Path) -> Finding:

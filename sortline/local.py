@@ -86,11 +86,16 @@ def embedded_postgres(settings: Settings) -> Server:
     """Prepare the embedded Postgres: its data folder is made when it is missing.
 
     Raises:
-        ConfigurationError: the wheel is not installed, or the data folder can't be made.
+        ConfigurationError: the wheel is not installed, the data folder can't be made, or the user has no name.
     """
     user = _POSTGRES_USER if os.getuid() == 0 else None
     if user:
         _ensure_user(user)
+    elif not _has_name():
+        raise ConfigurationError(
+            f"the embedded Postgres does not start for user id {os.getuid()}, which has no name on this machine: "
+            "set SORTLINE_DATABASE_URL to another Postgres, or run Sortline as a named user"
+        )
     binaries = postgres_binaries(user)
     data = _postgres_data(settings, user)
     sockets = make_runtime_dir(settings) / "postgres"
@@ -210,6 +215,14 @@ def _own(folder: Path, user: str | None) -> None:
 def _is_reachable(path: Path) -> bool:
     """Whether everybody may pass through all folders above ``path``."""
     return all(parent.stat().st_mode & stat.S_IXOTH for parent in path.parents)
+
+
+def _has_name() -> bool:
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:
+        return False
+    return True
 
 
 def _ensure_user(name: str) -> None:

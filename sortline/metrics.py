@@ -21,10 +21,12 @@ from sortline.settings import Settings
 
 log = logging.getLogger(__name__)
 
-ROLES = ("web", "worker", "trainer", "housekeeping", "beat")
+CELERY_ROLES = ("worker", "trainer", "housekeeping", "beat")
+ROLES = ("web", *CELERY_ROLES)
 _EVERY_S = 5.0
 _EXPIRES_S = 60  # longer than a scrape interval: what a process counted last is still seen
 _SHOWN = ("sortline_", "process_")
+_DEAF = 2.0  # messages to itself that a Celery process misses in turn: sortline/watchdog.py, and the alert of that name
 
 
 class Publisher:
@@ -74,6 +76,22 @@ def of_others(client: redis.Redis, settings: Settings, process: str) -> dict[str
     told = dict(zip((key.decode().removeprefix(start) for key in keys), client.mget(keys) if keys else (), strict=True))
     told.pop(process, None)
     return {name: orjson.loads(zlib.decompress(raw)) for name, raw in told.items() if raw}
+
+
+def figure(told: dict[str, Any], sample: str, **labels: str) -> dict[str, float]:
+    """One sample, by the process that told it."""
+    return {
+        process: value
+        for process, families in told.items()
+        for _, _, _, samples in families
+        for name, given, value in samples
+        if name == sample and labels.items() <= given.items()
+    }
+
+
+def deaf(told: dict[str, Any]) -> list[str]:
+    """The Celery processes that run, but take no messages."""
+    return sorted(process for process, missed in figure(told, "sortline_consumer_unheard").items() if missed >= _DEAF)
 
 
 def merged(told: dict[str, Any], process: str) -> Iterable[Metric]:

@@ -92,6 +92,9 @@ class Settings(BaseSettings):
     explain_keep_s: float = Field(
         300.0, ge=0, description="Seconds that the process that explains answers is kept after the last question"
     )
+    deaf_s: float = Field(
+        15.0, ge=0, description="A Celery process that takes no messages so long ends, to be started again; 0: never"
+    )
     celery_door: bool = Field(False, description="Take documents by the Celery task sortline.enqueue too")
 
     # The trainer

@@ -10,7 +10,7 @@ from celery import signals
 from kombu.exceptions import OperationalError
 from sqlalchemy.exc import DBAPIError
 
-from db.queries import import_files, live_accuracy, outbox, rescore, shadows, training_runs, webhooks
+from db.queries import explanations, import_files, live_accuracy, outbox, rescore, shadows, training_runs, webhooks
 from db.session import session
 from sortline.errors import ConflictError, SortlineError, TransientError
 from trainer import trigger
@@ -20,7 +20,7 @@ from trainer.work import remove_work
 
 log = logging.getLogger(__name__)
 
-_UNDELIVERED_S = 60.0  # what waits for so long is sent again: its message may be lost
+_UNDELIVERED_S = 30.0  # what waits for so long is sent again: its message may be lost
 _SENT_DAYS = 7
 _deliveries = Deliveries(settings)
 _asked: dict[tuple[str, int], float] = {}  # when something was last asked for
@@ -106,12 +106,8 @@ def ask_for_rescoring() -> None:
     """Let a worker score again what waits for a person and has no prediction of the active version."""
     with session(settings.postgres_url) as opened:
         version_id = rescore.stale(opened)
-    if version_id is None or not _is_time("rescore", version_id):
-        return
-    try:
-        app.send_task("worker.rescore", [version_id], queue="worker", expires=_UNDELIVERED_S, retry=False)
-    except OperationalError as error:
-        log.warning("re-scoring by model version %d can't be asked for: %s", version_id, error)
+    if version_id is not None and _is_time("rescore", version_id):
+        _ask_worker("worker.rescore", version_id)
 
 
 @app.task(name="trainer.ask_for_shadow")
@@ -119,12 +115,17 @@ def ask_for_shadow() -> None:
     """Let a worker go on with the shadow that is open."""
     with session(settings.postgres_url) as opened:
         shadow = shadows.running(opened)
-    if shadow is None or not _is_time("shadow", shadow.id):
-        return
-    try:
-        app.send_task("worker.shadow", [shadow.id], queue="worker", expires=_UNDELIVERED_S, retry=False)
-    except OperationalError as error:
-        log.warning("shadow %d can't be asked for: %s", shadow.id, error)
+    if shadow is not None and _is_time("shadow", shadow.id):
+        _ask_worker("worker.shadow", shadow.id)
+
+
+@app.task(name="trainer.ask_for_explaining")
+def ask_for_explaining() -> None:
+    """Let a worker explain what was asked for and not taken: its message, or the one that went on, was lost."""
+    with session(settings.postgres_url) as opened:
+        untaken = explanations.untaken(opened, _UNDELIVERED_S)
+    if untaken and _is_time("explain", 0):
+        _ask_worker("worker.explain_waiting")
 
 
 @app.task(name="trainer.look_for_drift")
@@ -159,6 +160,13 @@ def prune_outbox() -> None:
         opened.commit()
     if removed:
         log.info("%d events that were sent over %d days ago are removed", removed, _SENT_DAYS)
+
+
+def _ask_worker(task: str, *arguments: int) -> None:
+    try:
+        app.send_task(task, list(arguments), queue="worker", expires=_UNDELIVERED_S, retry=False)
+    except OperationalError as error:
+        log.warning("a worker can't be asked for %s: %s", task, error)
 
 
 def _is_time(what: str, id_: int) -> bool:

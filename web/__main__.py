@@ -8,6 +8,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
 from sortline.errors import ServerUnreachableError, SortlineError
+from sortline.home import make_home
 from sortline.listening import listen
 from sortline.logs import set_up_logging
 from sortline.redis_check import check_documents
@@ -21,6 +22,7 @@ def main() -> None:
     """Serve until told to stop; exit 1 where the settings are wrong."""
     try:
         settings = get_settings()
+        make_home(settings)
         set_up_logging(settings.log_level, settings.log_format)
         sockets = listen(settings.web_host, settings.web_port, "WEB")
         app = create_app(settings)

@@ -2,6 +2,7 @@
 // A worker computes it the first time; what this page has seen once it shows at once.
 
 const LOOK_AGAIN_MS = 300;
+const LOOK_AGAIN_LATE_MS = 2000;
 const TAKEN_WITHIN_MS = 10_000;
 const DONE_WITHIN_MS = 90_000;
 
@@ -68,6 +69,12 @@ export function explaining(call, say, askToSignIn) {
     if (!state.found.has(label) && !state.asking.has(label)) ask(article, label);
   }
 
+  // The broker is away: the explanation waits, and workers are asked again.
+  function askedLater(error) {
+    if (error.status !== 503) throw error;
+    return { state: "waiting" };
+  }
+
   async function ask(article, label) {
     const state = stateOf(article);
     const tell = (words) => state.label === label && paint(article, words);
@@ -78,7 +85,7 @@ export function explaining(call, say, askToSignIn) {
     state.asking.add(label);
     try {
       while (article.isConnected) {
-        const answer = await call("explanation", wanted);
+        const answer = await call("explanation", wanted).catch(askedLater);
         const passed = performance.now() - began;
         if (typeof answer === "string") {
           const holder = document.createElement("template");
@@ -89,11 +96,17 @@ export function explaining(call, say, askToSignIn) {
           return;
         }
         if (answer.state === "failed") return tell(`There is no explanation: ${answer.error}.`);
-        if (answer.state === "waiting" && passed > TAKEN_WITHIN_MS)
-          return tell("No worker has taken it so far. Choose the label again to look once more.");
-        if (passed > DONE_WITHIN_MS) return tell("It takes too long. Choose the label again to look once more.");
-        tell(`A worker computes it …${passed > 2000 ? ` ${Math.round(passed / 1000)} s` : ""}`);
-        await new Promise((done) => setTimeout(done, LOOK_AGAIN_MS));
+        const late = answer.state === "waiting" && passed > TAKEN_WITHIN_MS;
+        if (passed > DONE_WITHIN_MS)
+          return tell(
+            late
+              ? "No worker has taken it. Choose the label again to look once more."
+              : "It takes too long. Choose the label again to look once more.",
+          );
+        const seconds = passed > 2000 ? ` ${Math.round(passed / 1000)} s` : "";
+        const words = late ? "No worker has taken it so far; workers are asked again" : "A worker computes it";
+        tell(`${words} …${seconds}`);
+        await new Promise((done) => setTimeout(done, late ? LOOK_AGAIN_LATE_MS : LOOK_AGAIN_MS));
       }
     } catch (error) {
       if (error.status === 401) askToSignIn();

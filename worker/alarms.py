@@ -22,7 +22,7 @@ from db.queries import (
     training_runs,
     webhooks,
 )
-from sortline.metrics import of_others
+from sortline.metrics import deaf, figure, of_others
 from sortline.settings import Settings
 from worker.disk import Server
 from worker.queue import DocumentQueue, reaching
@@ -33,7 +33,7 @@ _SWAPPED_WITHIN = timedelta(minutes=10)
 _SWEPT_WITHIN_S = 120
 _OUTBOX_S = 300
 _SILENT_S = 300
-_SWEEP = ("sortline_task_done_timestamp_seconds", "trainer.sweep_outbox")
+_UNTAKEN_S = 120
 
 
 class Alarm(NamedTuple):
@@ -191,19 +191,25 @@ def _dead_letters(now: Now) -> Iterator[Alarm]:
 def _housekeeping(now: Now) -> Iterator[Alarm]:
     with reaching(now.queue.client):
         told = of_others(now.queue.client, now.settings, "")
-    swept = [
-        value
-        for families in told.values()
-        for _, _, _, samples in families
-        for name, labels, value in samples
-        if (name, labels.get("task")) == _SWEEP
-    ]
+    swept = figure(told, "sortline_task_done_timestamp_seconds", task="trainer.sweep_outbox").values()
     if not swept or time() - max(swept) > _SWEPT_WITHIN_S:
         yield Alarm(
             "SortlineHousekeepingStopped",
             "Housekeeping has not been heard of for a minute or more: events wait and no training starts by itself. "
             "Documents are classified as before.",
             "Look at the logs of housekeeping and beat; both must run.",
+        )
+
+
+def _deaf(now: Now) -> Iterator[Alarm]:
+    with reaching(now.queue.client):
+        found = deaf(of_others(now.queue.client, now.settings, ""))
+    if found:
+        yield Alarm(
+            "SortlineConsumerDeaf",
+            f"{' and '.join(found)} {'take' if len(found) > 1 else 'takes'} no messages from Celery's queues, though "
+            "Redis can be reached: trainings, explanations and re-scorings wait.",
+            "Such a process ends itself within half a minute. If nothing starts it again, start it by hand.",
         )
 
 
@@ -252,6 +258,13 @@ def _training(now: Now) -> Iterator[Alarm]:
             f"Training run {run.id} failed; the active model version stays.",
             "sortline status and the page on models have its error. Mend it and start another.",
         )
+    untaken_s = training_runs.untaken_s(now.session, run, now.settings.training_silent_s)
+    if untaken_s > _UNTAKEN_S:
+        yield Alarm(
+            "SortlineTrainingWaits",
+            f"Training run {run.id} has waited for {said_time(untaken_s)}, and no trainer has taken it.",
+            "See that the trainer and housekeeping run, with sortline doctor; the run starts by itself once they do.",
+        )
     if (silent_s := training_runs.silent_s(now.session, run)) > _SILENT_S:
         yield Alarm(
             "SortlineTrainingSilent",
@@ -289,6 +302,7 @@ LOOKS: tuple[Callable[[Now], Iterator[Alarm]], ...] = (
     _refused,
     _old_model,
     _housekeeping,
+    _deaf,
     _dead_letters,
     _outbox,
     _webhooks,

@@ -6,6 +6,7 @@ from kombu.entity import Queue
 from sortline import traces
 from sortline.celery_app import celery_app, check_at_start, settings_or_exit
 from sortline.logs import set_up_logging, silence_telemetry
+from sortline.watchdog import WatchdogStep
 from worker import enqueue_task, explain_task, rescore_task, shadow_task
 from worker.intake import IntakeStep
 
@@ -26,6 +27,7 @@ app.conf.update(
 )
 check_at_start("worker", settings)
 app.steps["worker"].add(IntakeStep)
+app.steps["consumer"].add(WatchdogStep)
 rescore_task.register(app, settings)
 explain_task.register(app, settings)
 shadow_task.register(app, settings)

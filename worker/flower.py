@@ -9,6 +9,7 @@ import os
 import sys
 
 from sortline.errors import ConfigurationError, ServerUnreachableError, SortlineError
+from sortline.home import make_home
 from sortline.listening import check, is_loopback
 from sortline.logs import set_up_logging
 from sortline.redis_check import check_broker
@@ -53,6 +54,7 @@ def main() -> None:
     """Become Flower; exit 1 where the settings forbid it."""
     try:
         settings = get_settings()
+        make_home(settings)
         arguments, variables = command(settings), environment(settings)
         set_up_logging(settings.log_level, settings.log_format)
         check(settings.flower_host, settings.flower_port, "FLOWER")

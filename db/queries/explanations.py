@@ -49,6 +49,9 @@ WHERE explanations.state IN ('failed', 'waiting')
 _NEXT = text("""
 SELECT document_id, model_version_id, label_id FROM explanations WHERE state = 'waiting' ORDER BY asked_at LIMIT 1
 """)
+_UNTAKEN = text("""
+SELECT EXISTS (SELECT FROM explanations WHERE state = 'waiting' AND asked_at < now() - make_interval(secs => :since_s))
+""")
 _COUNTS = text("""
 SELECT state, count(*) FROM explanations WHERE model_version_id = :version_id AND label_id = :label_id GROUP BY state
 """)
@@ -137,6 +140,11 @@ def next_waiting(session: Session) -> Key | None:
     """What was asked for first of all that waits."""
     row = session.execute(_NEXT).one_or_none()
     return None if row is None else Key(*row)
+
+
+def untaken(session: Session, since_s: float) -> bool:
+    """Whether any has waited for a worker for ``since_s`` seconds and longer."""
+    return bool(session.scalar(_UNTAKEN, {"since_s": since_s}))
 
 
 def counts(session: Session, version_id: int, label_id: int) -> dict[str, int]:

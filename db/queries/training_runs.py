@@ -71,6 +71,18 @@ def silent_s(session: Session, run: TrainingRun) -> float:
     return max(0.0, (server.now(session) - run.heartbeat_at).total_seconds())
 
 
+def untaken_s(session: Session, run: TrainingRun, silent_s: float) -> float:
+    """Seconds that a run has waited for a trainer; 0 unless it waits.
+
+    Args:
+        silent_s: seconds of silence after which it was taken from the trainer that it had before.
+    """
+    if run.state != "waiting":
+        return 0.0
+    waited = (server.now(session) - (run.heartbeat_at or run.created_at)).total_seconds()
+    return max(0.0, waited - silent_s if run.heartbeat_at else waited)
+
+
 def get(session: Session, run_id: int) -> TrainingRun:
     """One run.
 

@@ -73,10 +73,12 @@ def _not_installed(name: str, error: ModuleNotFoundError) -> click.Command:
 @click.version_option(__version__, prog_name="sortline")
 def cli() -> None:
     """Sortline: documents in, labels with honest confidences out, nothing lost."""
+    from sortline.home import make_home
     from sortline.settings import get_settings
     from sortline.traces import set_up as set_up_traces
 
     settings = get_settings()
+    make_home(settings)
     set_up_logging(settings.log_level, settings.log_format)
     set_up_traces(settings, "command-line")
 

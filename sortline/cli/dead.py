@@ -1,6 +1,5 @@
 """sortline dead: entries that could not be classified."""
 
-import getpass
 import json
 from collections.abc import Sequence
 
@@ -12,6 +11,7 @@ from db.models import DeadLetter
 from db.queries import dead_letters
 from db.session import session
 from sortline.errors import NotFoundError
+from sortline.home import account
 from sortline.settings import get_settings
 from worker.queue import DocumentQueue, connect
 from worker.requeue import requeue as send_again
@@ -57,7 +57,7 @@ def requeue(ids: tuple[int, ...], reason: str | None, every: bool, as_json: bool
         if missing:
             raise NotFoundError(f"no dead letter waits with id {', '.join(map(str, missing))}")
         queue = DocumentQueue(client, settings)
-        requeued = send_again(opened, queue, getpass.getuser(), reason, ids or None)
+        requeued = send_again(opened, queue, account(), reason, ids or None)
     click.echo(json.dumps({"requeued": requeued}) if as_json else f"{requeued:,} requeued")
 
 

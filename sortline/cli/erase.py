@@ -1,6 +1,5 @@
 """sortline erase: documents out of every store."""
 
-import getpass
 import json
 import sys
 import time
@@ -12,6 +11,7 @@ import redis
 from db.queries import erasure
 from db.session import session
 from sortline.cli.progress import bar
+from sortline.home import account
 from sortline.settings import Settings, get_settings
 
 _HELD_WITHIN_S = 10.0
@@ -83,9 +83,7 @@ def _erase(
     if not yes:
         return {"would_erase": told}
     with bar("erasing") as update:
-        erased = erase(
-            settings, client, chosen, getpass.getuser(), how, lambda done: update(done, max(counts.names, 1))
-        )
+        erased = erase(settings, client, chosen, account(), how, lambda done: update(done, max(counts.names, 1)))
     swept, began = sweep(settings, client), time.monotonic()
     while swept.held and time.monotonic() - began < _HELD_WITHIN_S:
         time.sleep(0.2)

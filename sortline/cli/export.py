@@ -1,6 +1,5 @@
 """sortline export: documents, what was predicted of them and what was decided, into a file."""
 
-import getpass
 import json
 import sys
 import time
@@ -15,6 +14,7 @@ from db.queries import document_search
 from db.session import session
 from sortline.cli.progress import bar
 from sortline.errors import ConfigurationError, InvalidInputError
+from sortline.home import account
 from sortline.settings import get_settings
 from trainer.work import whole_file
 from web.document_filters import DECISION_REASONS, parse_filters
@@ -78,7 +78,7 @@ def command(file: Path, kind: str | None, as_json: bool, **asked: str | None) ->
             if count % _TELL_EVERY == 0 and count < total:
                 update(count, total)
 
-        made = export(opened, filters, kind, given, getpass.getuser(), on_document)
+        made = export(opened, filters, kind, given, account(), on_document)
         with _open(file) as out, closing(made) as pieces:
             for piece in pieces:
                 out.write(piece)

@@ -1,6 +1,5 @@
 """sortline models: list, show, promote, roll back model versions."""
 
-import getpass
 import json
 import sys
 from typing import Any
@@ -12,6 +11,7 @@ from rich.table import Table
 from db.models import ModelVersion
 from db.queries import model_versions, shadows
 from db.session import session
+from sortline.home import account
 from sortline.settings import get_settings
 
 
@@ -68,7 +68,7 @@ def promote(version: int, force: bool, reason: str, as_json: bool) -> None:
         raise click.UsageError("--force needs a --reason")
     because = reason.strip() if force else None
     with session(get_settings().postgres_url) as opened:
-        found = model_versions.activate(opened, version, actor=getpass.getuser(), forced_because=because)
+        found = model_versions.activate(opened, version, actor=account(), forced_because=because)
         opened.commit()
     _say(found, as_json)
 
@@ -78,7 +78,7 @@ def promote(version: int, force: bool, reason: str, as_json: bool) -> None:
 def rollback(as_json: bool) -> None:
     """Go back to the version that was active before."""
     with session(get_settings().postgres_url) as opened:
-        found = model_versions.rollback(opened, actor=getpass.getuser())
+        found = model_versions.rollback(opened, actor=account())
         opened.commit()
     _say(found, as_json)
 
@@ -95,9 +95,9 @@ def shadow(version: int | None, share: float, stop: bool, as_json: bool) -> None
         raise click.UsageError("--stop ends the one that is open; name no version")
     with session(get_settings().postgres_url) as opened:
         if stop:
-            shadows.stop(opened, getpass.getuser(), "ended at the command line")
+            shadows.stop(opened, account(), "ended at the command line")
         elif version is not None:
-            shadows.start(opened, version, share, getpass.getuser())
+            shadows.start(opened, version, share, account())
         opened.commit()
         found = shadows.running(opened)
         evidence = shadows.evidence(opened, found.model_version_id) if found else None

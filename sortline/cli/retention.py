@@ -1,12 +1,12 @@
 """sortline retention: how long documents are kept."""
 
-import getpass
 import json
 
 import click
 
 from db.queries import erasure, retention
 from db.session import session
+from sortline.home import account
 from sortline.settings import get_settings
 
 
@@ -25,7 +25,7 @@ def command(label: str | None, days: str | None, as_json: bool) -> None:
                 raise click.UsageError("--days is a number, or `default`")
             kept = None if days == "default" else int(days)
             retention.set_days(opened, label, kept)
-            erasure.note(opened, getpass.getuser(), "retention of a label", {"label": label, "days": kept})
+            erasure.note(opened, account(), "retention of a label", {"label": label, "days": kept})
             opened.commit()
         rows = retention.by_label(opened)
     if as_json:

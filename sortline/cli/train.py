@@ -1,6 +1,5 @@
 """sortline train: human decisions to a model version, in this process."""
 
-import getpass
 import json
 import signal
 from typing import Any
@@ -11,6 +10,7 @@ from sqlalchemy.orm import Session
 from db.queries import model_versions, training_runs
 from db.session import session
 from sortline.errors import ConflictError, NotFoundError
+from sortline.home import account
 from sortline.settings import Settings, get_settings
 
 
@@ -83,7 +83,7 @@ def _run(opened: Session, settings: Settings, parameters: dict[str, Any]) -> int
         click.echo(f"going on with training run {left.id}, with its own parameters: its process died", err=True)
         return left.id
     run = training_runs.create(opened, "command line", parameters)
-    training_runs.note(opened, getpass.getuser(), "train", run.id)
+    training_runs.note(opened, account(), "train", run.id)
     return run.id
 
 
@@ -114,6 +114,6 @@ def _cancel(settings: Settings) -> str:
         run = training_runs.unfinished(opened)
         if run is None:
             raise NotFoundError("no training waits or runs")
-        training_runs.cancel(opened, run.id, getpass.getuser())
+        training_runs.cancel(opened, run.id, account())
         opened.commit()
         return f"training run {run.id} is cancelled"

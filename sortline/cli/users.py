@@ -1,12 +1,12 @@
 """sortline users: the people who sign in to the web."""
 
-import getpass
 import json
 
 import click
 
 from db.queries import people
 from db.session import session
+from sortline.home import account
 from sortline.settings import get_settings
 
 _role = click.option("--role", type=click.Choice(people.ROLES), default="reviewer", show_default=True)
@@ -23,8 +23,8 @@ def command() -> None:
 def add(name: str, role: str) -> None:
     """Add a person and print a link that signs them in once, within a day; there they choose a password."""
     with session(get_settings().postgres_url) as opened:
-        user = people.add(opened, name, role, getpass.getuser())
-        token = people.make_link(opened, user, getpass.getuser())
+        user = people.add(opened, name, role, account())
+        token = people.make_link(opened, user, account())
         opened.commit()
     click.echo(_address(token))
 
@@ -34,7 +34,7 @@ def add(name: str, role: str) -> None:
 def link(name: str) -> None:
     """Print a new link that signs a person in once, within a day."""
     with session(get_settings().postgres_url) as opened:
-        token = people.make_link(opened, people.by_name(opened, name), getpass.getuser())
+        token = people.make_link(opened, people.by_name(opened, name), account())
         opened.commit()
     click.echo(_address(token))
 
@@ -68,7 +68,7 @@ def list_(as_json: bool) -> None:
 def set_role(name: str, role: str) -> None:
     """Give a person another role."""
     with session(get_settings().postgres_url) as opened:
-        people.set_role(opened, name, role, getpass.getuser())
+        people.set_role(opened, name, role, account())
         opened.commit()
 
 
@@ -88,7 +88,7 @@ def enable(name: str) -> None:
 
 def _set_disabled(name: str, disabled: bool) -> None:
     with session(get_settings().postgres_url) as opened:
-        people.set_disabled(opened, name, disabled, getpass.getuser())
+        people.set_disabled(opened, name, disabled, account())
         opened.commit()
 
 

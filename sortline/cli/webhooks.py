@@ -1,6 +1,5 @@
 """sortline webhooks: addresses that events are sent to."""
 
-import getpass
 import json
 
 import click
@@ -13,6 +12,7 @@ from db.queries import webhooks
 from db.queries.webhooks import EVENTS, Counts
 from db.session import session
 from sortline.errors import TransientError
+from sortline.home import account
 from sortline.settings import get_settings
 
 
@@ -35,7 +35,7 @@ def add(name: str, url: str, sources: tuple[str, ...], events: tuple[str, ...]) 
     settings = get_settings()
     check_url(url, read_allowed(settings.webhook_allowed))
     with session(settings.postgres_url) as opened:
-        made = webhooks.add(opened, name, url, events or EVENTS, sources or None, getpass.getuser())
+        made = webhooks.add(opened, name, url, events or EVENTS, sources or None, account())
         opened.commit()
         click.echo(made.secret)
 
@@ -64,7 +64,7 @@ def list_(as_json: bool) -> None:
 def remove(name: str) -> None:
     """Remove a webhook and what is on its way to it."""
     with session(get_settings().postgres_url) as opened:
-        webhooks.remove(opened, name, getpass.getuser())
+        webhooks.remove(opened, name, account())
         opened.commit()
 
 
@@ -73,7 +73,7 @@ def remove(name: str) -> None:
 def pause(name: str) -> None:
     """Send nothing until it is resumed; events are kept for it, a week at most."""
     with session(get_settings().postgres_url) as opened:
-        webhooks.pause(opened, name, getpass.getuser())
+        webhooks.pause(opened, name, account())
         opened.commit()
 
 
@@ -82,7 +82,7 @@ def pause(name: str) -> None:
 def resume(name: str) -> None:
     """Send again, at once, what waits."""
     with session(get_settings().postgres_url) as opened:
-        webhooks.resume(opened, name, getpass.getuser())
+        webhooks.resume(opened, name, account())
         opened.commit()
 
 
@@ -92,7 +92,7 @@ def resume(name: str) -> None:
 def rotate(name: str, keep_hours: int) -> None:
     """Make a new secret and print it, once; the one before signs too for some hours."""
     with session(get_settings().postgres_url) as opened:
-        secret = webhooks.rotate(opened, name, keep_hours, getpass.getuser())
+        secret = webhooks.rotate(opened, name, keep_hours, account())
         opened.commit()
     click.echo(secret)
 
@@ -140,7 +140,7 @@ def dead(name: str | None, limit: int, as_json: bool) -> None:
 def send_again(name: str, as_json: bool) -> None:
     """Send again what was given up."""
     with session(get_settings().postgres_url) as opened:
-        sent = webhooks.send_again(opened, name, getpass.getuser())
+        sent = webhooks.send_again(opened, name, account())
         opened.commit()
     click.echo(json.dumps({"sent_again": sent}) if as_json else f"{sent:,} sent again")
 

@@ -12,7 +12,7 @@ import redis
 from audited_traffic import add_answers
 from sqlalchemy.orm import Session
 
-from db.models import AccuracyLook, AuditEvent, Document, Label, QueueItem, Review, TrainingRun, User
+from db.models import AccuracyLook, AuditEvent, Document, Explanation, Label, QueueItem, Review, TrainingRun, User
 from db.queries import model_versions, training_runs
 from sortline.settings import Settings
 from tests.conftest import environment
@@ -94,7 +94,7 @@ def test_a_run_of_a_silent_process_is_sent_again_once_and_ended_runs_are_cleared
     assert work_folder(settings, lost).exists()
 
 
-@pytest.mark.parametrize(("waits_s", "sent"), [(0, False), (120, True)])
+@pytest.mark.parametrize(("waits_s", "sent"), [(0, False), (35, True)])
 def test_only_what_waits_for_long_is_sent_again(
     housekeep: Housekeep, broker: redis.Redis, session: Session, waits_s: int, sent: bool
 ) -> None:
@@ -138,6 +138,37 @@ def test_a_worker_is_asked_once_to_score_again_what_waits(
     broker.delete("worker")
     housekeep("ask_for_rescoring")
     assert messages(broker, "worker") == []
+
+
+@pytest.mark.parametrize(
+    ("state", "waits_s", "sent"), [("waiting", 40, True), ("waiting", 5, False), ("done", 40, False)]
+)
+def test_explanations_that_no_worker_took_are_asked_for_again_once(
+    housekeep: Housekeep, broker: redis.Redis, session: Session, state: str, waits_s: int, sent: bool
+) -> None:
+    asked_at = datetime.now(UTC) - timedelta(seconds=waits_s)
+    explanation = Explanation(
+        document_id=add_document(session), model_version_id=add_live_version(session), label_id=1, state=state,
+        asked_at=asked_at,
+    )  # fmt: skip
+    session.add(explanation)
+    session.commit()
+
+    housekeep("ask_for_explaining", "ask_for_explaining")
+
+    assert messages(broker, "worker") == ([("worker.explain_waiting", "[]")] if sent else [])
+
+
+def test_looks_that_come_more_often_than_once_a_minute_are_no_events_for_flower() -> None:
+    from trainer.celery import app
+
+    app.loader.import_default_modules()
+    shown = {
+        task.name for task in app.tasks.values() if task.send_events and task.name.startswith(("trainer", "keeping"))
+    }
+    often = {entry["task"] for entry in app.conf.beat_schedule.values() if entry["schedule"] < 60}
+    assert not shown & often
+    assert {"trainer.train", "trainer.look", "trainer.count_answers", "keeping.retain"} <= shown
 
 
 def test_answers_are_counted_and_looked_at_once_a_day(housekeep: Housekeep, session: Session) -> None:

@@ -17,6 +17,7 @@ from db.queries import drift, incidents
 from db.queries.live_accuracy import count_answers
 from sortline.metrics import Publisher
 from sortline.settings import Settings
+from sortline.watchdog import UNHEARD
 from trainer.metrics import DONE_AT
 from worker.alarms import POSTGRES_AWAY, REDIS_AWAY, said_time
 from worker.queue import Document, DocumentQueue
@@ -209,6 +210,36 @@ def test_a_redis_that_fills_and_forgets(
         redis_client.config_set("appendfsync", before[0]["appendfsync"])
 
     assert names == {"SortlineRedisFills"} | (set() if newer else {"SortlineRedisForgets"})
+
+
+@pytest.mark.parametrize(("missed", "told"), [(1, False), (2, True)])
+def test_a_process_that_takes_no_messages(
+    well: None, session: Session, settings: Settings, redis_client: redis.Redis, missed: int, told: bool
+) -> None:
+    UNHEARD.set(missed)
+    try:
+        Publisher(settings, "trainer").stop()
+    finally:
+        UNHEARD.set(0)
+
+    said = raised(session, settings, redis_client)
+
+    assert set(said) == ({"SortlineConsumerDeaf"} if told else set())
+    assert not told or said["SortlineConsumerDeaf"].startswith("trainer@")
+
+
+# Of the last two, a trainer has died: it was silent for 120 s before the run was taken from it.
+@pytest.mark.parametrize(
+    ("waits_s", "silent_s", "told"), [(90, None, False), (150, None, True), (3600, 130, False), (3600, 270, True)]
+)
+def test_a_training_that_no_trainer_takes(
+    well: None, session: Session, settings: Settings, redis_client: redis.Redis,
+    waits_s: float, silent_s: float | None, told: bool,
+) -> None:  # fmt: skip
+    heard = None if silent_s is None else ago(seconds=silent_s)
+    session.add(TrainingRun(reason="test", created_at=ago(seconds=waits_s), heartbeat_at=heard))
+
+    assert set(raised(session, settings, redis_client)) == ({"SortlineTrainingWaits"} if told else set())
 
 
 def test_alarms_of_servers_have_their_sections() -> None:

@@ -1,0 +1,163 @@
+"""Redis is restarted, or cuts its connections: trainings, explanations and re-scorings go on by themselves."""
+
+import re
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
+from tiny_versions import TEXTS, add_version, promote
+
+from db.models import Document as DocumentRow
+from db.models import Explanation, TrainingRun
+from sortline.celery_app import celery_app
+from sortline.doctor import examine
+from sortline.settings import Settings
+from tests.conftest import until
+from tests.deployment.own_redis import (
+    BEAT,
+    DEAF_TRAINER,
+    HOUSEKEEPING,
+    TRAINER,
+    WORKER,
+    OwnRedis,
+    Start,
+    own_redis,
+    supervised,
+)
+from trainer.trigger import send
+from web.explained import tell_worker
+from worker.queue import Document, DocumentQueue, connect
+from worker.status import line_status
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[OwnRedis]:
+    with own_redis(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def settings(settings: Settings, server: OwnRedis) -> Settings:
+    """On a Redis of the test's own, with tiny encoders on torch, which need no conversion."""
+    url = f"redis://127.0.0.1:{server.port}/0"
+    return settings.model_copy(update={"redis_url": url, "engine": "torch", "device": "cpu", "watch_interval_s": 0.3})
+
+
+@pytest.fixture
+def start(settings: Settings, tmp_path: Path) -> Iterator[Start]:
+    with supervised(settings, tmp_path) as begin:
+        yield begin
+
+
+class Work:
+    """What Celery's messages ask for: a training, an explanation, a re-scoring."""
+
+    def __init__(self, session: Session, settings: Settings, folder: Path) -> None:
+        self.session, self.settings = session, settings
+        self.versions = [add_version(session, folder, seed) for seed in (0, 1)]
+        promote(session, self.versions[0])
+        self.queue = DocumentQueue(connect(settings), settings)
+
+    def count(self, sql: str) -> int:
+        self.session.rollback()
+        return int(self.session.scalar(text(sql)) or 0)
+
+    def classify(self) -> None:
+        """Three documents that wait for a person, by the first version."""
+        self.queue.append([Document(id_, TEXTS[id_]) for id_ in list(TEXTS)[:3]])
+        until(lambda: self.count("SELECT count(*) FROM predictions") == 3, 120)
+
+    def train(self) -> None:
+        """Ask for a training, which fails for want of labelled documents as soon as a trainer takes it."""
+        run = TrainingRun(reason="test")
+        self.session.add(run)
+        self.session.commit()
+        send(self.settings, run.id)
+
+    def unfinished(self) -> bool:
+        """Whether a training waits or runs."""
+        return bool(self.count("SELECT count(*) FROM training_runs WHERE state IN ('waiting', 'running')"))
+
+    def ask(self) -> None:
+        """Ask for one of each."""
+        self.train()
+        document_id = self.session.scalar(select(func.min(DocumentRow.id)))
+        asked = Explanation(document_id=document_id, model_version_id=self.versions[0], label_id=11)
+        self.session.add(asked)
+        self.session.commit()
+        tell_worker(self.settings, "worker.explain", document_id or 0, self.versions[0], 11)
+        promote(self.session, self.versions[1])
+
+    def waiting(self) -> list[str]:
+        """What nobody has taken."""
+        counts = {
+            "training": "SELECT count(*) FROM training_runs WHERE state = 'waiting'",
+            "explanation": "SELECT count(*) FROM explanations WHERE state = 'waiting'",
+            "re-scoring": f"SELECT count(*) FROM queue_items WHERE model_version_id <> {self.versions[1]}",
+        }
+        return [name for name, sql in counts.items() if self.count(sql)]
+
+    def alarms(self) -> dict[str, str]:
+        found = line_status(self.session, self.queue, self.settings)["alarms"]
+        return {alarm["name"]: alarm["said"] for alarm in found}
+
+
+def test_work_goes_on_after_three_restarts_within_seconds_and_cut_connections(
+    server: OwnRedis, settings: Settings, session: Session, start: Start, tmp_path: Path
+) -> None:
+    work = Work(session, settings, tmp_path)
+    processes = [start(command) for command in (WORKER, TRAINER, HOUSEKEEPING, BEAT)]
+    work.classify()
+    until(lambda: "SortlineHousekeepingStopped" not in work.alarms(), 60)
+
+    for _ in range(3):
+        server.stop()
+        server.start()
+    server.client.execute_command("CLIENT", "KILL", "TYPE", "normal")
+    work.ask()
+
+    until(lambda: not work.waiting(), 60)
+    assert [child.started_again for child in processes] == [0, 0, 0, 0]
+
+
+def test_a_deaf_trainer_is_told_of_and_ends_and_the_next_one_trains(
+    settings: Settings, session: Session, start: Start, tmp_path: Path
+) -> None:
+    work = Work(session, settings, tmp_path)
+    trainer = start(DEAF_TRAINER, SORTLINE_DEAF_S="2")
+    work.train()
+    until(lambda: not work.unfinished(), 60)
+    assert trainer.process is not None
+    trainer.process.send_signal(signal.SIGUSR1)
+    work.train()
+
+    until(lambda: "SortlineConsumerDeaf" in work.alarms(), 30)
+    assert re.match(r"trainer@\S+-\d+ takes no messages", work.alarms()["SortlineConsumerDeaf"])
+    told = {finding.found for finding in examine(settings) if finding.name == "Celery" and finding.level == "fail"}
+    assert len(told) == 1
+
+    until(lambda: trainer.started_again == 1 and not work.unfinished(), 60)
+
+
+def test_a_trainer_that_is_busy_is_not_deaf_and_answers(
+    server: OwnRedis, settings: Settings, session: Session, start: Start, tmp_path: Path
+) -> None:
+    work = Work(session, settings, tmp_path)
+    trainer = start(DEAF_TRAINER, SORTLINE_DEAF_S="1")
+    broker = redis.Redis(port=server.port, db=1)
+    with celery_app("test", settings.celery_broker) as app:
+        app.send_task("deaf.sleep", [5], queue="training")
+        until(lambda: not broker.llen("training"), 60)
+        assert app.control.ping(destination=[f"trainer@{socket.gethostname()}"], timeout=4)
+    broker.close()
+
+    work.train()
+    until(lambda: not work.unfinished(), 60)
+    assert trainer.started_again == 0
