@@ -11,7 +11,8 @@ from tiny_bert import build_tiny_checkpoint
 from tiny_versions import add_version, promote
 
 from classifier.classifier import load_classifier
-from db.queries import rescore
+from db.models import Shadow
+from db.queries import rescore, shadows
 from db.queries.document_state import document_state
 from sortline.settings import Settings
 from worker.scoring import prediction_rows, score
@@ -49,7 +50,10 @@ def test_the_line_keeps_the_share_where_it_is_over_a_tenth(
     classifier = load_classifier(str(stored.folder), stored.sha256, settings.model_copy(update={"engine": "torch"}))
     prepared, probabilities = score(classifier, ["บัตรหาย card", "where is my card"])
     rows = prediction_rows(classifier, [ids["thai"], ids["english"]], prepared, probabilities)
-    rescore.store(session, 2, orjson.dumps(rows, option=orjson.OPT_SERIALIZE_NUMPY).decode())
+    packed = orjson.dumps(rows, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+    rescore.store(session, 2, packed)
+    shadows.store(session, Shadow(id=1, model_version_id=3), 0, packed)
     session.commit()
-    again = {row.external_id: row.unknown_share for row in session.execute(_SHARES) if row.kind == "rescore"}
-    assert again == {"thai": pytest.approx(7 / 11), "english": None}
+    for kind in ("rescore", "shadow"):
+        again = {row.external_id: row.unknown_share for row in session.execute(_SHARES) if row.kind == kind}
+        assert again == {"thai": pytest.approx(7 / 11), "english": None}
