@@ -10,6 +10,7 @@ from celery import Celery, signals
 from sortline.broker_options import TRANSPORT_OPTIONS
 from sortline.errors import ServerUnreachableError, SortlineError
 from sortline.home import make_home
+from sortline.logs import set_up_logging
 from sortline.redis_address import RedisAddress
 from sortline.redis_check import check_broker, check_documents
 from sortline.settings import Settings, get_settings
@@ -43,6 +44,7 @@ def check_at_start(process: str, settings: Settings) -> None:
     """
 
     def check(**_options: object) -> None:
+        set_up_logging(settings.log_level, settings.log_format)  # Celery does so only later
         check_servers(process, settings)
 
     signals.celeryd_init.connect(check, weak=False)
