@@ -156,7 +156,7 @@ def test_explanations_that_no_worker_took_are_asked_for_again_once(
 
     housekeep("ask_for_explaining", "ask_for_explaining")
 
-    assert messages(broker, "worker") == ([("worker.explain_waiting", "[]")] if sent else [])
+    assert messages(broker, "worker") == ([("worker.explain_waiting", "()")] if sent else [])
 
 
 def test_looks_that_come_more_often_than_once_a_minute_are_no_events_for_flower() -> None:
