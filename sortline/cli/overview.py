@@ -14,9 +14,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db.queries import people
 from db.session import session
-from sortline.cli.actor import actor
 from sortline.cli.ends import Ends
 from sortline.errors import SortlineError
+from sortline.home import account
 from sortline.listening import is_loopback, url_of
 from sortline.settings import Settings
 from sortline.supervisor import Supervisor
@@ -156,8 +156,8 @@ def sign_in(settings: Settings, on_a_terminal: bool) -> str | None:
             return f"Nobody has signed in yet: `sortline users link {known[0].name}` prints a link."
         if not (on_a_terminal or private):
             return "Nobody can sign in yet: `sortline users add NAME --role admin` prints a link."
-        user = people.add(opened, actor(), "admin", actor())
-        token = people.make_link(opened, user, actor())
+        user = people.add(opened, account(), "admin", account())
+        token = people.make_link(opened, user, account())
         opened.commit()
     return f"Sign in, once, as the first user: {settings.web_address}/sign-in/{token}"
 
