@@ -226,8 +226,8 @@ def test_another_kind_of_url_is_refused() -> None:
 def test_the_client_needs_the_base_install_alone() -> None:
     code = (
         "import sys\n"
-        "for name in ('torch', 'sqlalchemy', 'celery', 'psycopg', 'numpy', 'transformers', 'fastapi'):\n"
+        "for name in ('torch', 'sqlalchemy', 'celery', 'psycopg', 'numpy', 'transformers', 'fastapi', 'pyarrow', 'python_calamine'):\n"
         "    sys.modules[name] = None\n"
-        "import sortline.client, sortline.document_files, sortline.cli.enqueue\n"
+        "import sortline.client, sortline.document_rows, sortline.files.survey, sortline.cli.enqueue\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

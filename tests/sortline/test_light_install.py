@@ -2,12 +2,18 @@
 
 import subprocess
 import sys
+import zipfile
+from pathlib import Path
+
+import pytest
 
 _BASE = """
 import sys
 class Refuse:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {"alembic", "honcho", "psutil", "psycopg", "sqlalchemy", "torch"}:
+        if name.partition(".")[0] in {
+            "alembic", "honcho", "psutil", "psycopg", "pyarrow", "python_calamine", "sqlalchemy", "torch"
+        }:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Refuse())
 from sortline.cli import main
@@ -36,3 +42,46 @@ def test_a_command_without_its_libraries_says_so_in_one_line() -> None:
 
 def test_a_producers_command_works() -> None:
     assert _sortline("enqueue", "--help").returncode == 0
+
+
+_LOOK = """
+import sys
+from pathlib import Path
+from sortline.errors import ImportFileError
+from sortline.files.reading import opened
+try:
+    with opened(Path(sys.argv[1])) as reading:
+        print(*(row.text for row in reading.rows()), sep=",")
+except ImportFileError as error:
+    print(error)
+"""
+
+
+def _read(path: Path) -> str:
+    code = _BASE.partition("from sortline.cli")[0] + _LOOK
+    run = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, timeout=60, check=False)
+    assert run.returncode == 0, run.stderr
+    return run.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", b"text,label\none,card\n"),
+        ("a.jsonl", b'{"text":"one"}\n'),
+        ("a.txt", b"one\n"),
+    ],
+)
+def test_text_files_need_no_extra(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+
+    assert _read(tmp_path / name) == "one"
+
+
+def test_parquet_and_workbooks_name_the_extra(tmp_path: Path) -> None:
+    (tmp_path / "a.parquet").write_bytes(b"PAR1 and so on PAR1")
+    with zipfile.ZipFile(tmp_path / "a.xlsx", "w") as archive:
+        archive.writestr("xl/workbook.xml", "<workbook/>")
+
+    for name in ("a.parquet", "a.xlsx"):
+        assert "pip install 'sortline[files]'" in _read(tmp_path / name)
