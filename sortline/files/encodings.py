@@ -2,7 +2,10 @@
 
 import codecs
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Iterator
+from encodings.aliases import aliases
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +30,9 @@ COMMON = (
     "cp1251 (Cyrillic)", "cp1253 (Greek)", "cp1254 (Turkish)", "latin-1", "latin-9", "mac-roman", "cp932 (Japanese)",
     "gb18030 (Chinese)", "big5", "cp949 (Korean)",
 )  # fmt: skip
+_NAMED = {re.sub(r"[\s_.-]+", "", each): each for each in (*aliases.values(), *aliases)}  # without what parts words
 _NO_TEXT = ("idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem", "palmos")
+_LETTERS = re.compile(rb"[A-Za-z ]")
 _C1 = re.compile("[\x80-\x9f]")
 _FEW = 8  # bytes
 _SAMPLE = 60  # characters around the first one that is not ASCII
@@ -62,13 +67,18 @@ def find_encoding(path: Path, asked: str = "") -> Encoding:
         if head.startswith(mark):
             _check(path, name, name)
             return Encoding(name)
-    if b"\x00" in head:
-        for name in ("utf-16-le", "utf-16-be"):
-            if _reads_as(head, name):
-                _check(path, name, name)
-                return Encoding(name)
+    if name := utf_16_without_mark(head):
+        _check(path, name, name)
+        return Encoding(name)
     where = _first_bad(path, "utf-8")
-    return Encoding("utf-8") if where is None else _guess(path)
+    if where is None:
+        return Encoding("utf-8")
+    if _is_damaged_utf_8(path):
+        line, why = where
+        raise ImportFileError(
+            f"{path} is UTF-8 and damaged, or cut off: in line {line:,} {why}; write it anew, or mend that line"
+        )
+    return _guess(path)
 
 
 def known_name(asked: str) -> str:
@@ -79,8 +89,9 @@ def known_name(asked: str) -> str:
     """
     plain = re.sub(r"[\s_.-]+", "", asked.lower())
     try:
-        found = codecs.lookup(_CALLED.get(plain, asked.strip()))
-        if not found._is_text_encoding or found.name in _NO_TEXT:  # type: ignore[attr-defined]
+        plain = re.sub(r"^(?:windows|win)(?=\d)", "cp", plain)
+        found = codecs.lookup(_CALLED.get(plain) or _NAMED.get(plain, asked.strip()))
+        if not found._is_text_encoding or found.name.replace("-", "_") in _NO_TEXT:  # type: ignore[attr-defined]
             raise LookupError
     except (LookupError, ValueError):
         shown = asked.encode("ascii", "backslashreplace").decode()[:40]
@@ -101,8 +112,11 @@ def _check(path: Path, name: str, asked: str) -> None:
     if bad is None:
         return
     line, why = bad
-    guess = _guess(path)
-    better = "" if codecs.lookup(guess.name) == codecs.lookup(name) else f"; {_advice(guess)}"
+    try:
+        guess = _guess(path)
+        better = "" if codecs.lookup(guess.name) == codecs.lookup(name) else f"; {_advice(guess)}"
+    except ImportFileError:
+        better = "; no other encoding fits either: it may be damaged, or cut off"
     raise ImportFileError(f"{path}: line {line:,} can't be read as {asked}: {why}{better}")
 
 
@@ -156,16 +170,35 @@ def _lines(raw: bytes, name: str) -> int:
     return raw.decode(name, "ignore").count("\n") if name.startswith(("utf-16", "utf-32")) else raw.count(b"\n")
 
 
-def _reads_as(head: bytes, name: str) -> bool:
-    """Whether bytes without a mark are UTF-16 of this order: characters of text, and ASCII spaces or line ends."""
-    import unicodedata
+def utf_16_without_mark(head: bytes) -> str:
+    """The name of the UTF-16 that a file without a mark begins in; empty where it begins in none."""
+    if b"\x00" not in head or _is_of_single_bytes(head):
+        return ""
+    return next((name for name in ("utf-16-le", "utf-16-be") if _reads_as(head, name)), "")
 
+
+def _is_of_single_bytes(head: bytes) -> bool:
+    """Whether it is rather text with some NULs in it, two letters of which UTF-16 would read as a Chinese one."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return len(_LETTERS.findall(head)) > len(head) * 0.6
+    return not any(_are_of_alphabets(head[start::2]) for start in (0, 1))
+
+
+def _are_of_alphabets(half: bytes) -> bool:
+    """Whether each second byte may be the one that tells alphabets apart: always the same few, one of them NUL."""
+    commonest = Counter(half).most_common(3)
+    return half.count(0) > len(half) / 20 and sum(count for _, count in commonest) > len(half) * 0.8
+
+
+def _reads_as(head: bytes, name: str) -> bool:
+    """Whether bytes are UTF-16 of this order: characters of text, and ASCII spaces or line ends."""
     text = head[: len(head) // 2 * 2].decode(name, "ignore")[:20_000]
     if not text or not any(c in " \n\t,;" for c in text):
         return False
     odd = sum(unicodedata.category(c) in ("Cc", "Cn", "Co", "Cs") and c not in "\r\n\t" for c in text)
-    ascii_or_line = sum(c < "\x80" for c in text)
-    return odd <= len(text) / 1000 and (ascii_or_line > 0)
+    return odd <= len(text) / 1000
 
 
 def _guess(path: Path) -> Encoding:
@@ -191,6 +224,13 @@ def _guess(path: Path) -> Encoding:
         f"{path} is neither UTF-8 nor any other encoding that could be told; it may be damaged, or no text. "
         f"If you know its encoding, name it: --encoding, one of {', '.join(COMMON)}"
     )
+
+
+def _is_damaged_utf_8(path: Path) -> bool:
+    """Whether most of what is not ASCII is UTF-8, which no other encoding looks like by chance."""
+    text = b"".join(_telling(path)).decode("utf-8", "replace")
+    bad = text.count("\N{REPLACEMENT CHARACTER}")
+    return sum(c > "\x7f" for c in text) - bad >= max(1, bad)
 
 
 def _telling(path: Path) -> Iterator[bytes]:

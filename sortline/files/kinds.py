@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from sortline.errors import ImportFileError
+from sortline.files.encodings import utf_16_without_mark
 
 Kind = Literal["delimited", "json-lines", "json-array", "parquet", "workbook", "lines"]
 KIND_NAMES: dict[Kind, str] = {
@@ -115,7 +116,7 @@ def _refuse_foreign(path: Path, head: bytes) -> None:
         raise _foreign(path, "a tar archive", "unpack it and give one file of it")
     if _MARKUP.match(head):
         raise _foreign(path, "an XML or HTML document", "save its table as CSV")
-    if head.startswith(_UTF16_MARKS):
+    if head.startswith(_UTF16_MARKS) or utf_16_without_mark(head):
         return
     controls = sum(byte < 9 or 13 < byte < 32 for byte in head) - head.count(0) - head.count(0x1B)
     if controls > len(head) / 100:
