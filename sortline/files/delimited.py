@@ -38,6 +38,7 @@ class Dialect:
     delimiter: str
     quoting: Quoting = "rfc4180"
     strict: bool = False  # the quoting was set by a person: what reads well by it is never in doubt
+    spaced: bool = False  # spaces may stand before a quoted cell
     trusted: bool = False  # the whole file is quoted well, so that texts of several lines are what they seem
 
     @cached_property
@@ -47,7 +48,7 @@ class Dialect:
             return {"delimiter": self.delimiter, "quoting": csv.QUOTE_NONE, "strict": True}
         if self.quoting == "backslash":
             return {"delimiter": self.delimiter, "escapechar": "\\", "doublequote": False, "strict": True}
-        return {"delimiter": self.delimiter, "strict": True}
+        return {"delimiter": self.delimiter, "strict": True, "skipinitialspace": self.spaced}
 
     @cached_property
     def line(self) -> re.Pattern[str]:
@@ -187,6 +188,10 @@ class Reader:
         if line.count(self.dialect.delimiter) + 1 < self.width:
             self._kinds.clear()
             return self._ends_later(1)
+        return self._is_tail_next()
+
+    def _is_tail_next(self) -> bool:
+        """Whether the next line ends a text that began before it."""
         after = self._peek(1)
         return after is not None and '"' in after[1:] and after[0] != '"' and self._alone(after) == "tail"
 
@@ -208,6 +213,8 @@ class Reader:
         cells, count = strict
         ends = not self.dialect.strict and count == 1 and any(cell.endswith('"') for cell in cells)
         if ends and self._has_tail(line):
+            return self._doubtful(begin)
+        if not self.dialect.strict and count == 1 and self._is_tail_next():
             return self._doubtful(begin)
         self._learn(line, cells, count)
         if count > 1:

@@ -10,11 +10,13 @@ from sortline.errors import ImportFileError
 from sortline.files.columns import is_known_name
 from sortline.files.delimited import QUOTINGS, Dialect, Quoting, Reader, Seen
 
-DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
+DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe", "\x01": "ctrl-A"}
 _CALLED = {
     "comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "tabulator": "\t", "pipe": "|", "bar": "|",
+    "ctrl-a": "\x01", "^a": "\x01", "\\x01": "\x01", "\\001": "\x01",
 }  # fmt: skip
 _SAMPLED = 1_000  # lines
+_TITLES = 20  # lines that may stand before a header
 _HEADER_WITHIN = 5  # lines: blank ones may stand before it
 _SEP = re.compile(r'^"?sep=(.)"?\s*$', re.IGNORECASE)
 _FEW_UNEVEN = 200  # one line in so many may be uneven where quotes are letters
@@ -66,7 +68,29 @@ def find_delimiter(lines: Lines) -> tuple[str, int]:
         return told[1], 1
     scores = {each: _score(sample, each) for each in DELIMITERS}
     best = max(scores, key=lambda each: scores[each])
-    return (best if scores[best] > (False, 0.0, 0) else ""), 0
+    if not scores[best][0] and (later := _later_header(sample)):
+        return later
+    return (best if scores[best] > (False, 0.0, 0) else _rare_delimiter(sample)), 0
+
+
+def _later_header(sample: list[str]) -> tuple[str, int] | None:
+    """Delimiter and number of lines before a header that a title or remarks stand above, as reports have them."""
+    for skip in range(1, min(_TITLES, len(sample) - 1)):
+        for delimiter in DELIMITERS:
+            cells = cells_of(sample[skip], delimiter) if delimiter in sample[skip] else []
+            if sum(map(is_known_name, cells)) < 2 or _score(sample[skip:], delimiter)[1] < 0.9:
+                continue
+            before = (sum(bool(cell.strip()) for cell in line.split(delimiter)) for line in sample[:skip])
+            if all(count < len(cells) for count in before):
+                return delimiter, skip
+    return None
+
+
+def _rare_delimiter(sample: list[str]) -> str:
+    """Another sign by which the first line is made of two names that we know, as in `text^label`."""
+    first = next((line.strip("\ufeff\r\n") for line in sample if line.strip()), "")
+    signs = dict.fromkeys(c for c in first if not c.isalnum() and c not in " \"'_-.")
+    return next((sign for sign in signs if sum(map(is_known_name, first.split(sign))) > 1), "")
 
 
 def _score(sample: list[str], delimiter: str) -> tuple[bool, float, int]:
@@ -82,8 +106,15 @@ def _score(sample: list[str], delimiter: str) -> tuple[bool, float, int]:
     return names > 0, round(fits, 1), len(records[0].cells)
 
 
+def is_sep_line(line: str) -> bool:
+    """Whether it is the line by which Excel is told the delimiter (`sep=;`)."""
+    return _SEP.match(line.removeprefix("\ufeff")) is not None
+
+
 def find_quoting(lines: Lines, delimiter: str, skip: int) -> Dialect:
     """How a whole file that holds quotes can be read best, by RFC 4180 where nothing speaks against it."""
+    if _is_spaced(lines, delimiter, skip):
+        return Dialect(delimiter, strict=True, spaced=True)
     seen = _go_over(lines, Dialect(delimiter), skip)
     if not seen.refused_lines and seen.quoted:
         return Dialect(delimiter)
@@ -96,6 +127,28 @@ def find_quoting(lines: Lines, delimiter: str, skip: int) -> Dialect:
     if seen.refused_lines == seen.doubtful_lines and seen.well_quoted + seen.clear >= seen.doubtful:
         return Dialect(delimiter, trusted=True)
     return Dialect(delimiter, _other_quoting(lines, delimiter, skip, seen))
+
+
+def _is_spaced(lines: Lines, delimiter: str, skip: int) -> bool:
+    """Whether quoted cells have a space before them (`hello, "card"`), and each line is a record so."""
+    spaced = re.compile(f'{re.escape(delimiter)} +"[^"]*(?:""[^"]*)*" *(?:{re.escape(delimiter)}|$)', re.MULTILINE)
+    begins = f"{delimiter} "
+    if not any(begins in line and spaced.search(line) for line in islice(lines(), skip, None)):
+        return False
+    options, width = Dialect(delimiter, spaced=True).options, 0
+    for line in islice(lines(), skip, None):
+        if not line.strip():
+            continue
+        try:
+            cells = next(csv.reader([line], **options))
+        except (csv.Error, StopIteration):
+            return False
+        while len(cells) > max(1, width) and not cells[-1].strip():
+            cells.pop()
+        if width and len(cells) != width:
+            return False
+        width = len(cells)
+    return True
 
 
 def _other_quoting(lines: Lines, delimiter: str, skip: int, seen: Seen) -> Quoting:

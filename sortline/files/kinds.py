@@ -118,7 +118,9 @@ def _refuse_foreign(path: Path, head: bytes) -> None:
         raise _foreign(path, "an XML or HTML document", "save its table as CSV")
     if head.startswith(_UTF16_MARKS) or utf_16_without_mark(head):
         return
-    controls = sum(byte < 9 or 13 < byte < 32 for byte in head) - head.count(0) - head.count(0x1B)
+    head = head.rstrip(b"\x1a")  # the end of a text file on DOS
+    # NULs make a row bad, escapes are taken away with the colours, and ctrl-A is Hive's delimiter.
+    controls = sum(byte < 9 or 13 < byte < 32 for byte in head) - sum(map(head.count, (0, 1, 0x1B)))
     if controls > len(head) / 100:
         raise _foreign(path, "not text (it holds control characters)", "")
 

@@ -12,14 +12,14 @@ from sortline.errors import ImportFileError
 from sortline.files import json_records, parquet, workbook
 from sortline.files.columns import Chosen, Columns, choose, unique_names
 from sortline.files.delimited import Dialect, Quoting, Reader, header, lines_of
-from sortline.files.dialects import DELIMITERS, find_quoting, parse_delimiter, parse_quoting
+from sortline.files.dialects import DELIMITERS, find_quoting, is_sep_line, parse_delimiter, parse_quoting
 from sortline.files.encodings import Encoding, find_encoding
 from sortline.files.kinds import KIND_NAMES, Kind
 from sortline.files.labelling_tools import Chosen as Named
 from sortline.files.labelling_tools import Labelled, LeftOut, Tool, fasttext_prefix, read_fasttext, recognise
 from sortline.files.protection import unprotected
 from sortline.files.rows import Row, checked, make_row
-from sortline.files.text_kinds import CALLED, find_text_kind
+from sortline.files.text_kinds import CALLED, LONE, find_text_kind
 from sortline.files.unpack import MOST_UNPACKED, Unpacked, unpacked
 
 __all__ = ["NOTHING_ASKED", "Asked", "Columns", "Reading", "Row", "opened"]
@@ -90,7 +90,8 @@ class Reading:
         packed = f"{self.file.packed} of " if self.file.packed else ""
         said = self.tool.title if self.tool else "fastText" if self.fasttext else KIND_NAMES[self.kind]
         if self.dialect:
-            parted = DELIMITERS.get(self.dialect.delimiter, "one column")
+            sign = self.dialect.delimiter
+            parted = "one column" if sign == LONE else DELIMITERS.get(sign, sign)
             said += f" ({parted}, quoting {self.dialect.quoting})"
         if self.sheet:
             said += f", sheet {self.sheet}"
@@ -162,6 +163,10 @@ class Reading:
         for cells in Reader(rest, self.dialect, width, self.skip + number):
             if cells.error:
                 yield json_records.Record(cells.line, {}, cells.error)
+            elif width > 1 and not any(map(str.strip, cells.cells)):
+                continue  # a spreadsheet's empty row
+            elif self.header and _is_header(cells.cells, first.cells):
+                yield json_records.Record(cells.line, {}, "repeats the names of the columns: two files were joined")
             else:
                 yield json_records.Record(cells.line, dict(zip(self.keys, cells.cells, strict=True)))
 
@@ -259,6 +264,9 @@ def _look_at_cells(reading: Reading, delimiter: str, quoting: Quoting | None) ->
     first, _, _ = header(islice(reading.lines(), reading.skip, None), reading.dialect)
     if first is None:
         raise ImportFileError("it holds no rows")
+    if reading.skip > 1 or (reading.skip and not is_sep_line(next(reading.lines()))):
+        reading.notes.append(f"the names of the columns are in line {first.line + reading.skip:,}; "
+                             "what stands before them is not read")  # fmt: skip
     if first.error:
         raise ImportFileError(f"its first row can't be read: {first.error}")
     cells = list(first.cells)
@@ -307,6 +315,8 @@ def _choose(reading: Reading, asked: Asked) -> None:
         reading.chosen = choose(reading.keys, asked.columns, samples)
     except ImportFileError as error:
         reading.wrong = str(error)
+        if reading.kind in ("delimited", "workbook") and named.header and not named.text:
+            reading.wrong += "; if the first row is an example, say --no-header"
 
 
 def _about(record: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -330,6 +340,13 @@ def _row(line: int, told: Labelled | LeftOut, source: str = "") -> Row:
     if isinstance(told, LeftOut):
         return Row(line, error=told.reason)
     return checked(line, told.text, told.label or "", told.id, source)
+
+
+def _is_header(cells: Sequence[str], names: Sequence[str]) -> bool:
+    """Whether a row is the header over again, as where one file was written behind another."""
+    if len(cells) < 2 or cells[-1].strip() != names[len(cells) - 1].strip():
+        return False
+    return unique_names(cells) == unique_names(names)[: len(cells)]
 
 
 @contextmanager

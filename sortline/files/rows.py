@@ -127,6 +127,9 @@ def _check_text(text: str) -> None:
 def _clean(label: str) -> str:
     if not label or label.isspace():
         return ""
+    if "\N{REPLACEMENT CHARACTER}" in label:
+        raise RefusedRowError("the label holds U+FFFD, the replacement character: a character was lost when the file "
+                              "was made")  # fmt: skip
     try:
         return clean_label_name(label)
     except InvalidInputError as error:

@@ -11,6 +11,7 @@ from sortline.files.dialects import DELIMITERS, cells_of, find_delimiter
 from sortline.files.kinds import Kind
 
 _LOOKED_AT = 50  # lines
+LONE = "\x1f"  # stands for a delimiter where there is none
 _PROSE_ENDINGS = (".txt", ".text", ".log", ".md", "-")
 CALLED: dict[str, Kind] = {
     "csv": "delimited", "tsv": "delimited", "jsonl": "json-lines", "ndjson": "json-lines", "json": "json-array",
@@ -31,7 +32,7 @@ def find_text_kind(lines: Callable[[], Iterator[str]], name: str, header: bool, 
         ImportFileError: it begins as JSON does and is none that can be read record by record.
     """
     first = next((line.strip("\ufeff \t\r\n") for line in islice(lines(), _LOOKED_AT) if line.strip()), "")
-    if first.startswith("[") and first[1:].lstrip()[:1] in ("", "{", "]"):
+    if first.startswith("[") and (first[1:].lstrip()[:1] in ("", "{", "]") or _is_array(first, name)):
         return "json-array", "", 0
     if first.startswith("{"):
         return _json(first, name), "", 0
@@ -47,6 +48,16 @@ def find_text_kind(lines: Callable[[], Iterator[str]], name: str, header: bool, 
     if header and _single(first) in (*map(folded, TEXT_NAMES), folded(wanted) if wanted else "text"):
         return "delimited", _lone(lines), 0
     return "lines", "", 0
+
+
+def _is_array(first: str, name: str) -> bool:
+    """Whether a line begins an array of other things than objects, whose records are refused one by one."""
+    if name.lower().endswith(".json"):
+        return True
+    try:
+        return isinstance(json.loads(first), list)
+    except (ValueError, RecursionError):
+        return first.startswith(("[[", '["')) and first.endswith((",", "["))
 
 
 def _json(first: str, name: str) -> Kind:
@@ -74,4 +85,4 @@ def _single(first: str) -> str:
 def _lone(lines: Callable[[], Iterator[str]]) -> str:
     """What parts the cells of a file of one column: a comma if its texts are quoted as such, else what is in none."""
     records = islice(Reader(islice(lines(), 1_000), Dialect(",", strict=True)), 1_000)
-    return "," if not any(record.error for record in records) else "\x1f"
+    return "," if not any(record.error for record in records) else LONE

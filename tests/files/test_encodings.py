@@ -202,7 +202,7 @@ def test_advice_can_be_followed(tmp_path: Path) -> None:
 def test_bytes_that_no_encoding_reads_are_refused(tmp_path: Path) -> None:
     path = put(tmp_path, b"text,label\n" + bytes((0x81, 0x8D, 0x8F, 0x90, 0x9D)) * 3 + b"\xff\xfe\x80 x,card\n")
 
-    with pytest.raises(ImportFileError, match="neither UTF-8 nor any other encoding|line"), opened(path) as reading:
+    with pytest.raises(ImportFileError, match=r"neither UTF-8 nor any other encoding|line"), opened(path) as reading:
         if reading.encoding.guess:
             raise ImportFileError("line: a guess, shown first")
 

@@ -1,0 +1,101 @@
+"""Values as examples: what is a text, a label, an id, and what is said of what is none."""
+
+import json
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sortline.files.columns import Chosen
+from sortline.files.reading import opened
+from sortline.files.rows import LONGEST_TEXT, Row, make_row
+
+CHOSEN = Chosen(("text",), "label", "id")
+
+
+def row(text: Any = "a", label: Any = "card", id_: Any = None) -> Row:
+    return make_row(1, {"text": text, "label": label, "id": id_}, CHOSEN)
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        ("card", "card"), (" card ", "card"), (3, "3"), (3.0, "3"), (0.5, "0.5"), (Decimal("3.00"), "3"), (True, "True"),
+        (False, "False"), (0, "0"), (None, ""), (float("nan"), ""), (Decimal("NaN"), ""), ("", ""), ("  \u3000", ""),
+        ([], ""), (["card"], "card"), ([[3.0]], "3"), (("card",), "card"), (b"card", "card"), ("Größe".encode(), "Größe"),
+        (date(2024, 5, 1), "2024-05-01"), (datetime(2024, 5, 1, 9, tzinfo=UTC), "2024-05-01T09:00:00+00:00"),
+        ("Cafe\u0301", "Café"), ("past\u00a0due", "past due"), ("می\u200cخواهم", "می\u200cخواهم"),
+    ],
+)  # fmt: skip
+def test_labels_of_any_type(value: Any, name: str) -> None:
+    assert (row(label=value).label, row(label=value).error) == (name, "")
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ({"a": 1}, "label is a structure"),
+        (["card", "late"], "label holds 2 values (card, late); a document has one label here"),
+        (b"\xff\xfe", "label holds bytes that are not UTF-8"),
+        ("x" * 201, "201 characters"),
+        ("a\0b", "U+0000"),
+        ("zero\u200bwidth", "U+200B"),
+        ("a\ud800", "U+D800"),
+        ("lost \ufffd", "U+FFFD"),
+    ],
+)
+def test_what_is_no_label_is_named(value: Any, reason: str) -> None:
+    assert reason in row(label=value).error
+    assert row(label=value).text == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (None, "has no text"),
+        (float("nan"), "has no text"),
+        ("", "the text is empty"),
+        (" \n\u00a0", "the text is empty"),
+        (7, "text is no text"),
+        (["a"], "text is no text"),
+        (b"\xff", "text holds bytes that are not UTF-8"),
+        ("a\0b", "U+0000"),
+        ("half \ud83d pair", "U+D83D"),
+        ("caf\ufffd", "U+FFFD"),
+        ("ü" * LONGEST_TEXT, "the text has 2,097,152 bytes, the limit is 1,048,576"),
+    ],
+)
+def test_what_is_no_text_is_named(value: Any, reason: str) -> None:
+    assert reason in row(text=value).error
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (17, "17"), (17.0, "17"), ("017", "017"), (0, "0"), (12345678901234567890, "12345678901234567890"),
+        (9007199254740993, "9007199254740993"), (Decimal("12345678901234567890"), "12345678901234567890"),
+        ("1.23457E+17", "1.23457E+17"), (" x9 ", "x9"), (None, ""), (-5, "-5"), (Decimal("-5.0"), "-5"),
+    ],
+)  # fmt: skip
+def test_ids_are_never_rounded(value: Any, name: str) -> None:
+    assert row(id_=value).id == name
+
+
+def test_ids_that_cannot_be_are_refused() -> None:
+    assert row(id_="x" * 201).error == "the id has 201 characters, the limit is 200"
+    assert "the id holds U+000A" in row(id_="a\nb").error
+    assert "id is a structure" in row(id_={"$oid": "5"}).error
+
+
+def test_numbers_of_json_stay_exact_on_their_way_through_a_file(tmp_path: Path) -> None:
+    ids = [9007199254740993, 123456789012345678901234567890, 17.0, 0]
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps({"id": each, "text": "a", "label": float("nan")}) + "\n" for each in ids))
+
+    with opened(path) as reading:
+        rows = list(reading.rows())
+
+    assert [each.id for each in rows] == ["9007199254740993", "123456789012345678901234567890", "17", "0"]
+    assert {(each.label, each.error) for each in rows} == {("", "")}
