@@ -69,6 +69,11 @@ class Dialect:
         return re.compile(f'(?:^|{each})([^"{each}\\r\\n][^{each}\\r\\n]*"|"(?!"))[ ]*(?={each}|\\r?\\n|\\r|$)')
 
     @cached_property
+    def seam(self) -> re.Pattern[str]:
+        """Two quotes before a delimiter, and two at the next line's begin: of two records whose quotes are letters."""
+        return re.compile(f'""{re.escape(self.delimiter)}[^"\\r\\n]*(?:\\r?\\n|\\r)""')
+
+    @cached_property
     def closing(self) -> re.Pattern[str]:
         """A quote that can end a cell."""
         return re.compile(f'"(?=[ ]*(?:{re.escape(self.delimiter)}|\\r?\\n|\\r|$))')
@@ -214,7 +219,7 @@ class Reader:
         ends = not self.dialect.strict and count == 1 and any(cell.endswith('"') for cell in cells)
         if ends and self._has_tail(line):
             return self._doubtful(begin)
-        if not self.dialect.strict and count == 1 and self._is_tail_next():
+        if not self.dialect.strict and (self._is_tail_next() if count == 1 else self._holds_an_end(count)):
             return self._doubtful(begin)
         self._learn(line, cells, count)
         if count > 1:
@@ -228,6 +233,10 @@ class Reader:
                 self.seen.clear += 1
         self._take(count)
         return self._sized(begin, count, cells)
+
+    def _holds_an_end(self, count: int) -> bool:
+        """Whether the text of several lines at hand holds what may be one record's end and the next one's beginning."""
+        return self.dialect.seam.search("".join(islice(self._ahead, count))) is not None
 
     def _learn(self, line: str, cells: Sequence[str], count: int) -> None:
         """Count what speaks for quotes that quote: they were needed, and they are where they must be."""

@@ -53,7 +53,7 @@ def records(path: Path, keys: Sequence[str] | None = None) -> Iterator[Record]:
                     for key, known in by_number:
                         fields[key] = _name(fields[key], known)
                     yield Record(row, fields)
-        except (pyarrow.ArrowException, UnicodeDecodeError) as error:
+        except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
             raise ImportFileError(f"{path}: row {row + 1:,} or one after it can't be read: {error}") from None
 
 

@@ -26,6 +26,7 @@ __all__ = ["NOTHING_ASKED", "Asked", "Columns", "Reading", "Row", "opened"]
 
 _SAMPLES = 200
 _OURS = {"id", "source", "lane", "received_at"}  # what each of our exports says of a document
+_ABOVE = "the names of the columns are in {where}; what stands before them is not read"
 _Item = TypeVar("_Item")
 OnProgress = Callable[[int, int, str], None]  # bytes (of tables: rows) done, of how many, and with what
 
@@ -132,7 +133,7 @@ class Reading:
             keys = None if self.chosen is None or self.tool else self.chosen.keys
             yield from self._counted(parquet.records(path, keys), parquet.count(path), stage)
         elif self.kind == "workbook":
-            yield from workbook.read(path, self.sheet, self.header)[1]
+            yield from workbook.read(path, self.sheet, self.header).records
         elif self.kind == "delimited":
             yield from self._delimited(stage)
         else:
@@ -225,7 +226,10 @@ def _look(file: Unpacked, asked: Asked, on_progress: OnProgress) -> Reading:
         if len(sheets) > 1 and not asked.sheet:
             reading.notes.append(f"the sheet {reading.sheet} of {len(sheets)} is read (--sheet takes another): "
                                  f"{', '.join(sheets[1:6])}{', ...' if len(sheets) > 6 else ''}")  # fmt: skip
-        reading.keys = workbook.read(file.path, reading.sheet, reading.header)[0]
+        table = workbook.read(file.path, reading.sheet, reading.header)
+        reading.keys = table.keys
+        if table.above:
+            reading.notes.append(_ABOVE.format(where=f"row {table.above:,}"))
     if reading.kind != "lines":
         _choose(reading, asked)
     return reading
@@ -265,8 +269,7 @@ def _look_at_cells(reading: Reading, delimiter: str, quoting: Quoting | None) ->
     if first is None:
         raise ImportFileError("it holds no rows")
     if reading.skip > 1 or (reading.skip and not is_sep_line(next(reading.lines()))):
-        reading.notes.append(f"the names of the columns are in line {first.line + reading.skip:,}; "
-                             "what stands before them is not read")  # fmt: skip
+        reading.notes.append(_ABOVE.format(where=f"line {first.line + reading.skip:,}"))
     if first.error:
         raise ImportFileError(f"its first row can't be read: {first.error}")
     cells = list(first.cells)

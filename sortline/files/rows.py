@@ -16,6 +16,7 @@ from sortline.label_names import clean_label_name
 LONGEST_TEXT = 2**20  # bytes, as for documents on the queue
 LONGEST_ID = 200
 _EXACT = 1e15  # whole numbers up to here are exact in a double
+_NO_VALUE = "\\N"  # as MySQL, Postgres and Hive write it
 _LOST = re.compile("[\x00\ufffd\ud800-\udfff]")
 
 
@@ -45,6 +46,7 @@ def make_row(line: int, record: Mapping[str, Any], chosen: Chosen) -> Row:
         texts = [_text(record.get(key), key) for key in chosen.texts]
         label = "" if chosen.label is None else as_name(record.get(chosen.label), chosen.label)
         id_ = "" if chosen.id is None else as_name(record.get(chosen.id), chosen.id)
+        id_ = "" if id_ == _NO_VALUE else id_
         source = "" if chosen.source is None else as_name(record.get(chosen.source), chosen.source)
         return checked(line, "\n".join(texts), label, id_, source, record.get(chosen.meta) if chosen.meta else None)
     except RefusedRowError as refused:
@@ -114,6 +116,8 @@ def _decoded(value: bytes, key: str) -> str:
 
 
 def _check_text(text: str) -> None:
+    if text == _NO_VALUE:
+        raise RefusedRowError("has no text: \\N stands for none")
     lost = _LOST.search(text)
     if lost:
         raise RefusedRowError(f"the text holds {_named(lost[0])}: a character was lost when the file was made")
@@ -125,7 +129,7 @@ def _check_text(text: str) -> None:
 
 
 def _clean(label: str) -> str:
-    if not label or label.isspace():
+    if not label or label.isspace() or label == _NO_VALUE:
         return ""
     if "\N{REPLACEMENT CHARACTER}" in label:
         raise RefusedRowError("the label holds U+FFFD, the replacement character: a character was lost when the file "

@@ -18,6 +18,7 @@ KEPT_REFUSALS = 1_000
 _FIRST = 5
 # UTF-8 that was read as cp1252 once and written so: "Ã¼" for "ü", "â€™" for "’".
 _READ_WRONG = re.compile("Ã[\u0080-\u00bf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]|â€[™œ\u009d˜“”¦]")
+_ESCAPED, _PATH = re.compile(r"\\[nrt]"), re.compile(r"[A-Za-z]:\\|\\\\")
 
 
 @dataclass
@@ -79,7 +80,7 @@ def look_over(
         ImportFileError: the file can't be read to its end.
     """
     survey, ids = Survey(reading), IdDoubts()
-    wrong = 0
+    wrong = escaped = 0
     for row in reading.rows("looking it over"):
         survey.rows += 1
         if row.error:
@@ -88,6 +89,7 @@ def look_over(
         observe(row)
         ids.add(row.id, row.text)
         wrong += _READ_WRONG.search(row.text) is not None
+        escaped += "\\" in row.text and _ESCAPED.search(row.text) is not None and not _PATH.search(row.text)
         if row.label:
             survey.labels[row.label] += 1
             if reading.tool is not None:
@@ -102,6 +104,11 @@ def look_over(
         survey.doubts.append(
             f"{wrong:,} {'text holds' if wrong == 1 else 'texts hold'} signs like Ã¼ or â€™: the file was read in a "
             "wrong encoding before it was saved; write it anew from its source"
+        )
+    if escaped:
+        survey.doubts.append(
+            f"{escaped:,} {'text holds' if escaped == 1 else 'texts hold'} \\n or \\t as letters, as databases write "
+            "line ends and tabs: they stay as they are; export the table as CSV or JSON lines if they are none"
         )
     survey.doubts += _name_doubts(reading)
     return survey

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sortline.errors import ImportFileError
-from sortline.files.columns import unique_names
+from sortline.files.columns import is_known_name, unique_names
 from sortline.files.json_records import Record
 
 if TYPE_CHECKING:
     from python_calamine import CalamineWorkbook
+
+_TITLES = 20  # rows that may stand above a header
 
 
 def sheet_names(path: Path) -> list[str]:
@@ -23,7 +25,15 @@ def sheet_names(path: Path) -> list[str]:
     return [name for name in book.sheet_names if name not in hidden] or list(book.sheet_names)
 
 
-def read(path: Path, sheet: str, header: bool) -> tuple[list[str], Iterator[Record]]:
+class Table(NamedTuple):
+    """A sheet's table; ``above``: in which row its header is, where something else stands above it, else 0."""
+
+    keys: list[str]
+    records: Iterator[Record]
+    above: int = 0
+
+
+def read(path: Path, sheet: str, header: bool) -> Table:
     """The columns' names of a sheet, and its rows; a row's number in the sheet stands for its line.
 
     Raises:
@@ -39,7 +49,8 @@ def read(path: Path, sheet: str, header: bool) -> tuple[list[str], Iterator[Reco
         raise ImportFileError(f"{path}: the sheet {sheet} can't be read: {error}") from None
     begin = next((i for i, row in enumerate(rows) if any(_is_given(cell) for cell in row)), None)
     if begin is None:
-        return [], iter(())
+        return Table([], iter(()))
+    first, begin = begin, _header_row(rows, begin) if header else begin
     width = max(len(row) for row in rows[begin:])
     names = [_cell_text(cell) for cell in rows[begin]] if header else [str(i + 1) for i in range(width)]
     while (
@@ -47,7 +58,18 @@ def read(path: Path, sheet: str, header: bool) -> tuple[list[str], Iterator[Reco
     ):
         names.pop()
     keys = unique_names(names)
-    return keys, _records(rows, begin + header, keys)
+    return Table(keys, _records(rows, begin + header, keys), begin + 1 if begin > first else 0)
+
+
+def _header_row(rows: Sequence[Sequence[Any]], first: int) -> int:
+    """Where the header is: at first, or below a title or remarks that fill fewer cells."""
+    filled = [sum(map(_is_given, row)) for row in rows[first : first + _TITLES]]
+    for offset, row in enumerate(rows[first : first + _TITLES]):
+        if sum(is_known_name(_cell_text(cell)) for cell in row) > 1 and filled[offset] > max(
+            filled[:offset], default=0
+        ):
+            return first + offset
+    return first
 
 
 def _records(rows: Sequence[Sequence[Any]], begin: int, keys: Sequence[str]) -> Iterator[Record]:

@@ -133,3 +133,10 @@ def test_a_text_that_no_document_may_be_is_refused_alone() -> None:
 def test_a_line_without_end_is_no_file_of_records() -> None:
     with pytest.raises(ImportFileError, match="line 2 has more than 16,777,216 characters"):
         read("text,label\n" + "x" * MOST_LINE + ",card\n")
+
+
+def test_two_texts_whose_quotes_stand_at_their_ends_are_not_one() -> None:
+    body = "".join(f'"he said "no" to {i}",late\n' for i in range(4))
+    rows = read(f'text,label\n"ok on,\nat 5"",late\n""not\nRegards",refund\n{body}"fine, thanks",card\n')
+
+    assert not [row for row in rows if "Regards" in row.text or "at 5" in row.text]

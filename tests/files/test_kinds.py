@@ -53,7 +53,7 @@ READ = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["a.csv", "a.json", "a.parquet", "a.xlsx", "a.txt", "a", "a.jsonl", "a.gz", "a.TSV"])
+@pytest.mark.parametrize("name", ["a.csv", "a.json", "a.xlsx", "a"])
 @pytest.mark.parametrize("kind", READ)
 def test_a_file_is_read_whatever_it_is_called(tmp_path: Path, kind: str, name: str) -> None:
     content, shape = READ[kind]
