@@ -9,6 +9,7 @@ from sphinx.application import Sphinx
 NAVIGATION = {
     "Start": ["quickstart", "text-classification-step-by-step"],
     "Guides": [
+        "files",
         "producers",
         "results",
         "reviewers",

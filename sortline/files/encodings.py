@@ -91,7 +91,7 @@ def known_name(asked: str) -> str:
     try:
         plain = re.sub(r"^(?:windows|win)(?=\d)", "cp", plain)
         found = codecs.lookup(_CALLED.get(plain) or _NAMED.get(plain, asked.strip()))
-        if not found._is_text_encoding or found.name.replace("-", "_") in _NO_TEXT:  # type: ignore[attr-defined]
+        if not found._is_text_encoding or found.name.replace("-", "_") in _NO_TEXT:
             raise LookupError
     except (LookupError, ValueError):
         shown = asked.encode("ascii", "backslashreplace").decode()[:40]

@@ -76,7 +76,7 @@ def as_name(value: object, key: str) -> str:
     if _is_missing(value):
         return ""
     if isinstance(value, bool | int | float | Decimal):
-        whole = not isinstance(value, bool) and value == int(value) and abs(value) < _EXACT
+        whole = not isinstance(value, bool) and value == int(value) and -_EXACT < value < _EXACT
         return str(int(value) if whole else value)
     if isinstance(value, list | tuple | set):
         return _single(list(value), key)

@@ -1,7 +1,6 @@
 """Gzip and zip: one file each, laid beside as it is inside."""
 
 import gzip
-import shutil
 import tempfile
 import zipfile
 import zlib
@@ -81,20 +80,12 @@ def _is_hidden(name: str) -> bool:
     return name.startswith(_HIDDEN) or Path(name).name.startswith(".")
 
 
-def _copy(source: IO[bytes], inner: Path, most: int, path: Path) -> None:
+def _copy(source: gzip.GzipFile | IO[bytes], inner: Path, most: int, path: Path) -> None:
+    """Unpack up to a limit: a small archive may hold more than any disk."""
+    left = most
     with inner.open("wb") as target:
-        shutil.copyfileobj(_Bounded(source, most, path), target, _PIECE)
-
-
-class _Bounded:
-    """A file that is read up to a limit, and then refused: a small archive may hold more than any disk."""
-
-    def __init__(self, source: IO[bytes], most: int, path: Path) -> None:
-        self.source, self.left, self.most, self.path = source, most, most, path
-
-    def read(self, size: int) -> bytes:
-        piece = self.source.read(size)
-        self.left -= len(piece)
-        if self.left < 0:
-            raise ImportFileError(f"{self.path} unpacks to more than {self.most:,} bytes; unpack it and give the file")
-        return piece
+        while piece := source.read(_PIECE):
+            left -= len(piece)
+            if left < 0:
+                raise ImportFileError(f"{path} unpacks to more than {most:,} bytes; unpack it and give the file")
+            target.write(piece)

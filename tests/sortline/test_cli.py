@@ -51,12 +51,51 @@ def test_enqueue_sends_good_rows_and_names_bad_ones(
 
     answer = sortline("enqueue", "in.csv", "--source", "mail", "--lane", "live", "--json")
 
-    assert answer.returncode == 1
-    assert answer.stderr.strip() == "in.csv: line 3: text is empty"
+    assert answer.returncode == 3
+    assert answer.stderr.strip() == "in.csv: line 3: the text is empty"
     summary = json.loads(answer.stdout)
     assert (summary["sent"], summary["bad"], summary["lane"]) == (2, 1, "live")
     entries = [fields for _, fields in redis_client.xrange(settings.stream("live"))]
     assert [(e[b"id"], e[b"source"]) for e in entries] == [(b"1", b"mail"), (b"3", b"mail")]
+
+
+def test_enqueue_sends_nothing_of_a_file_whose_encoding_is_a_guess(
+    sortline: Run, settings: Settings, redis_client: redis.Redis, tmp_path: Path
+) -> None:
+    (tmp_path / "in.csv").write_bytes("text,label\nGrüße,card\nes kostet 20 €,card\n".encode("cp1252"))
+
+    answer = sortline("enqueue", "in.csv")
+    assert answer.returncode == 1
+    assert "--encoding cp1252" in answer.stderr
+    assert redis_client.xlen(settings.stream("bulk")) == 0
+
+    assert sortline("enqueue", "in.csv", "--encoding", "ansi").returncode == 0
+    texts = [fields[b"text"].decode() for _, fields in redis_client.xrange(settings.stream("bulk"))]
+    assert texts == ["Grüße", "es kostet 20 €"]
+
+
+def test_enqueue_names_what_is_no_file_of_texts(
+    sortline: Run, settings: Settings, redis_client: redis.Redis, tmp_path: Path
+) -> None:
+    (tmp_path / "in.csv").write_bytes(b"%PDF-1.7 and so on")
+
+    answer = sortline("enqueue", "in.csv")
+
+    assert answer.returncode == 1
+    assert "is a PDF document" in answer.stderr
+    assert redis_client.xlen(settings.stream("bulk")) == 0
+
+
+def test_import_says_how_it_would_read_a_file_and_stores_nothing(sortline: Run, db: Session, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("sep=;\nText;Label\nwhere is it;card\nover there;late\n;card\n", encoding="utf-8")
+
+    answer = sortline("import", "in.csv", "--dry-run")
+
+    assert answer.returncode == 3, answer.stderr
+    assert "delimited text (semicolon, quoting rfc4180), utf-8" in answer.stdout
+    assert "text: Text (by its name)" in answer.stdout
+    assert "nothing was stored" in answer.stdout
+    assert db.scalars(select(StoredDocument)).all() == []
 
 
 def test_enqueue_reads_standard_input(sortline: Run, settings: Settings, redis_client: redis.Redis) -> None:
