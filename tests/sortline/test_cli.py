@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.models import ApiToken, AuditEvent, DeadLetter
+from db.models import Document as StoredDocument
 from db.queries import people
 from sortline.cli import _COMMANDS
 from sortline.settings import Settings
@@ -86,7 +87,9 @@ def test_enqueue_names_what_is_no_file_of_texts(
     assert redis_client.xlen(settings.stream("bulk")) == 0
 
 
-def test_import_says_how_it_would_read_a_file_and_stores_nothing(sortline: Run, db: Session, tmp_path: Path) -> None:
+def test_import_says_how_it_would_read_a_file_and_stores_nothing(
+    sortline: Run, session: Session, tmp_path: Path
+) -> None:
     (tmp_path / "in.csv").write_text("sep=;\nText;Label\nwhere is it;card\nover there;late\n;card\n", encoding="utf-8")
 
     answer = sortline("import", "in.csv", "--dry-run")
@@ -95,7 +98,7 @@ def test_import_says_how_it_would_read_a_file_and_stores_nothing(sortline: Run, 
     assert "delimited text (semicolon, quoting rfc4180), utf-8" in answer.stdout
     assert "text: Text (by its name)" in answer.stdout
     assert "nothing was stored" in answer.stdout
-    assert db.scalars(select(StoredDocument)).all() == []
+    assert session.scalars(select(StoredDocument)).all() == []
 
 
 def test_enqueue_reads_standard_input(sortline: Run, settings: Settings, redis_client: redis.Redis) -> None:
