@@ -198,7 +198,12 @@ class Reader:
     def _is_tail_next(self) -> bool:
         """Whether the next line ends a text that began before it."""
         after = self._peek(1)
-        return after is not None and '"' in after[1:] and after[0] != '"' and self._alone(after) == "tail"
+        if after is None or '"' not in after[1:] or after[0] == '"' or self._alone(after) != "tail":
+            return False
+        if not after.rstrip("\r\n").endswith(f'{self.dialect.delimiter}"'):
+            return True
+        begun = self._strict(1, _LOOKED_AHEAD)  # that quote may open a text that begins with a line end
+        return begun is None or len(begun[0]) != self.width
 
     def _sized(self, begin: int, lines: int, cells: Sequence[str]) -> Cells:
         if not self.width:

@@ -105,6 +105,25 @@ def test_a_quote_too_many_in_the_first_line_of_a_text() -> None:
     assert [row.line for row in rows if row.error] == [3]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_text_that_begins_with_a_line_end_is_a_text(end: str) -> None:
+    lines = [
+        "id,text,label",
+        '1,"well, well",card',
+        "2,plain,late",
+        '3,"',
+        "",
+        'which one, please",card',
+        "4,fine,late",
+        "",
+    ]
+    rows = read(end.join(lines))
+
+    assert [(row.id, row.label, row.error) for row in rows] == [
+        ("1", "card", ""), ("2", "late", ""), ("3", "card", ""), ("4", "late", ""),
+    ]  # fmt: skip
+
+
 def test_a_lost_quote_costs_the_rows_near_it_and_not_the_file() -> None:
     body = "".join(f'"text {i}, with a comma",card\n' for i in range(500))
     rows = read(f'text,label\n"never closed,card\n{body}')
