@@ -430,17 +430,17 @@ def header(lines: Iterator[str], dialect: Dialect) -> tuple[Cells | None, Iterat
 
 
 def _span(begin: int, count: int) -> str:
-    return f"line {begin:,}" if count == 1 else f"lines {begin:,} to {begin + count - 1:,}"
+    return "" if count == 1 else f"up to line {begin + count - 1:,}: "
 
 
 _SET = "mend the file, or say how it quotes (--quoting)"
-_INNER = f"{{lines}}: a quote inside a quoted cell is not written twice; {_SET}"
-_AFTER = f"{{lines}}: text follows a closing quote; {_SET}: none where quotes are letters"
+_INNER = f"{{lines}}a quote inside a quoted cell is not written twice; {_SET}"
+_AFTER = f"{{lines}}text follows a closing quote; {_SET}: none where quotes are letters"
 _OPEN = (
-    f"{{lines}}: can't be read: a quote opens and nothing closes it for certain; {_SET}: none where quotes are letters"
+    f"{{lines}}can't be read: a quote opens and nothing closes it for certain; {_SET}: none where quotes are letters"
 )
-_LONG = "{lines}: can't be read: a quote opens a cell longer than any text that is taken"
+_LONG = "{lines}can't be read: a quote opens a cell longer than any text that is taken"
 _LETTERS = (
-    "{lines}: in doubt: a quoted text of several lines, each of which could be a record by itself; say how the file "
+    "{lines}in doubt: a quoted text of several lines, each of which could be a record by itself; say how the file "
     "quotes: --quoting rfc4180 if it is one text, none if quotes are letters"
 )

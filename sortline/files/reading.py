@@ -25,6 +25,7 @@ from sortline.files.unpack import MOST_UNPACKED, Unpacked, unpacked
 __all__ = ["NOTHING_ASKED", "Asked", "Columns", "Reading", "Row", "opened"]
 
 _SAMPLES = 200
+_TOLD_EVERY = 20_000  # records or lines
 _OURS = {"id", "source", "lane", "received_at"}  # what each of our exports says of a document
 _ABOVE = "the names of the columns are in {where}; what stands before them is not read"
 _Item = TypeVar("_Item")
@@ -175,18 +176,16 @@ class Reading:
 
     def _measured(self, items: Iterable[_Item], file: Any, stage: str) -> Iterator[_Item]:
         total = self.file.path.stat().st_size
-        for count, item in enumerate(items):
-            if count % 20_000 == 0:
-                self.on_progress(min(total, file.buffer.tell()), total, stage)
+        for count, item in enumerate(items, start=1):
             yield item
-        self.on_progress(total, total, stage)
+            if count % _TOLD_EVERY == 0:
+                self.on_progress(min(total, file.buffer.tell()), total, stage)
 
     def _counted(self, items: Iterable[_Item], total: int, stage: str) -> Iterator[_Item]:
-        for count, item in enumerate(items):
-            if count % 20_000 == 0:
-                self.on_progress(count, total, stage)
+        for count, item in enumerate(items, start=1):
             yield item
-        self.on_progress(total, total, stage)
+            if count % _TOLD_EVERY == 0:
+                self.on_progress(count, total, stage)
 
 
 @contextmanager

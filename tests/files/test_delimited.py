@@ -94,7 +94,7 @@ def test_a_mail_of_three_lines_whose_quotes_are_not_doubled_is_refused_whole() -
     assert [(row.text, row.label) for row in rows if not row.error] == [("thanks a lot", "praise")]
     ((line, reason),) = [(row.line, row.error) for row in rows if row.error]
     assert line == 2
-    assert "lines 2 to 4" in reason
+    assert "up to line 4: " in reason
     assert "--quoting" in reason
 
 

@@ -213,7 +213,7 @@ def test_doubts_refusals_and_what_was_chosen_stand_in_the_preview(lead: Browser)
     page = send(lead, "\n".join(["text;x,label", "text,label", *rows][1:]))
 
     assert "look like one label and count as two" in page.text
-    assert "lines 2 to 4" in page.text
+    assert "line 2: <bdi>up to line 4: a quote inside" in page.text
     folded = lead.send_form("/import/preview", token=token(page), fold="on")
     assert "labels read as another" in folded.text
     assert folded.text.count('class="pill active">new') == 1
