@@ -28,7 +28,7 @@ _REFUSED = 3  # the exit code that says: done, but not all came in
 @file_options
 @click.option("--source", default="", help="Source of the documents. [default: import]")
 @click.option("--split", type=click.Choice(["train", "validation", "test"]), help="Split of the new examples.")
-@click.option("--keep-near-duplicates", is_flag=True, help="Split each text by its own hash, though it may repeat a held-out one.")
+@click.option("--keep-near-duplicates", is_flag=True, help="Split each text by its own hash alone.")
 @click.option("--fold-labels", "fold", is_flag=True, help="Read labels that look alike (Refund, refund) as one.")
 @click.option("--strict", is_flag=True, help="Import nothing if any row is refused.")
 @click.option("--dry-run", is_flag=True, help="Say how the file would be read; store nothing.")
