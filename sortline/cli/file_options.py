@@ -34,6 +34,8 @@ def file_options(command: Callable[..., Any]) -> Callable[..., Any]:
         file: Path, kind: str | None, texts: tuple[str, ...], label: str, id_: str, no_header: bool, encoding: str,
         delimiter: str, quoting: str, sheet: str, **more: Any,
     ) -> Any:  # fmt: skip
+        if str(file) != "-" and not file.is_file():
+            raise click.UsageError(f"{file}: {'it is a folder' if file.is_dir() else 'there is no such file'}")
         asked = Asked(Columns(texts, label, id_, not no_header), encoding, kind or "", delimiter, quoting, sheet)
         return command(file=file, asked=asked, **more)
 

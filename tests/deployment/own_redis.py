@@ -9,9 +9,9 @@ from pathlib import Path
 import redis
 
 from sortline.child import Child
+from sortline.redis_server import redis_server
 from sortline.settings import Settings
 from tests.conftest import ROOT, environment, find_free_port, until
-from tests.deployment.conftest import _redis_server
 
 WORKER = "celery -A worker worker --without-gossip --without-mingle"
 TRAINER = "celery -A trainer worker --without-gossip --without-mingle -Q training --pool=threads -c 1 -n trainer@%h"
@@ -29,7 +29,7 @@ class OwnRedis:
         self.port = find_free_port()
         options = {"port": self.port, "bind": "127.0.0.1", "dir": folder, "appendonly": "yes", "save": "''"}
         parts = [str(part) for name, value in options.items() for part in (f"--{name}", value)]
-        self.command = [_redis_server(), *parts]
+        self.command = [redis_server(folder).program, *parts]
         self.client = redis.Redis(port=self.port)
         self.start()
 

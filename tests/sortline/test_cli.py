@@ -117,7 +117,7 @@ def test_status_for_programs(sortline: Run, settings: Settings, redis_client: re
     found = json.loads(answer.stdout)
     assert set(found) == {
         "redis_url", "database_url", "web_url", "flower_url", "lanes", "pending", "dead", "active_model",
-        "workers", "rate", "queue", "training", "alarms", "estimated",
+        "workers", "rate", "queue", "training", "alarms", "estimated", "shortcomings",
     }  # fmt: skip
     assert found["lanes"]["live"]["backlog"] == 1 and found["lanes"]["live"]["oldest_s"] >= 0
     assert found["lanes"]["bulk"] == {"backlog": 0, "oldest_s": None}

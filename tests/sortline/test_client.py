@@ -200,11 +200,19 @@ def test_a_date_in_meta_is_sent(door: Door) -> None:
 def test_a_state_is_read_by_percent_encoded_names(door: Door) -> None:
     door.answers = [(200, {}, {"state": "classified"}), (404, {}, {"detail": "unknown"})]
     with Client(door.url) as client:
-        assert client.get("a/b", "1 ü") == {"state": "classified"}
+        assert client.get("a b", "1 ü") == {"state": "classified"}
         with pytest.raises(NotFoundError, match="unknown"):
             client.get("a", "b")
 
-    assert door.paths[0] == "/v1/documents/a%2Fb/1%20%C3%BC"
+    assert door.paths[0] == "/v1/documents/a%20b/1%20%C3%BC"
+
+
+def test_names_that_proxies_change_go_in_the_query(door: Door) -> None:
+    door.answers = [(200, {}, {"state": "classified"})]
+    with Client(door.url) as client:
+        client.get("a/b", "1 ü")
+
+    assert door.paths[0] == "/v1/documents?source=a%2Fb&id=1+%C3%BC"
 
 
 def test_threads_share_a_client(settings: Settings, redis_client: redis.Redis) -> None:

@@ -33,7 +33,7 @@ def test_openapi_shows_bodies_and_problems(web: httpx.Client) -> None:
 
 
 def test_no_route(web: httpx.Client) -> None:
-    for answer, status in ((web.get("/nothing"), 404), (web.put("/v1/documents"), 405)):
+    for answer, status in ((web.get("/nothing"), 404), (web.patch("/v1/documents"), 405)):
         assert answer.status_code == status
         assert answer.headers["content-type"] == "application/problem+json"
-    assert web.delete("/v1/documents").headers["allow"] == "POST"
+    assert "POST" in web.patch("/v1/documents").headers["allow"]

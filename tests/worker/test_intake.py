@@ -83,7 +83,7 @@ def test_bad_entries_become_dead_letters_and_harm_no_other(line, start_worker, e
     assert rows == {"nul": True, "surrogate": True, "latin": True, "word": False, "good": False}
     stored = "SELECT text FROM documents WHERE external_id = 'surrogate'"
     assert line.session.execute(text(stored)).scalar_one() == "a\N{REPLACEMENT CHARACTER}b"
-    assert sum(event["event"] == "dead" for event in line.events()) == 9
+    assert sum(event["event"] == "dead" for event in line.events()) == 11
 
 
 def test_the_workers_say_how_many_documents_a_second_they_do(line, start_worker, eventually, session) -> None:
