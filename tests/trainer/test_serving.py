@@ -57,7 +57,7 @@ def test_the_int8_form_is_measured_and_stays_only_where_it_serves(draft: Path, s
     verdict = chosen.engines["openvino-int8"]
     assert verdict["documents"] == 600
     assert verdict["agreement_documents"] == 600 + len(TEXTS) + 100  # as many as there are
-    assert verdict["agreement"] > 0.9
+    assert verdict["agreement"] > 0.8
     served = chosen.classifier.engine.name == "openvino-int8"
     assert (verdict["served"], (draft / "openvino-int8" / "model.xml").exists()) == (served, served)
     assert {"torch-f32", chosen.classifier.engine.name} <= chosen.logits.keys()

@@ -136,9 +136,9 @@ def test_workers_empty_a_redis_without_memory(
 ) -> None:
     """Its memory is the documents': only acknowledgements make room, and it takes no events meanwhile."""
     with own_redis(worker_settings) as settings:
-        line = Line(settings, session)
+        line = Line(settings, session)  # its texts are more than what the connections of a worker take
         for lane in ("live", "bulk"):
-            line.send({f"{lane}{i}": f"text {i} {'x' * 500}" for i in range(1000)}, lane)
+            line.send({f"{lane}{i}": f"text {i} {'x' * 4000}" for i in range(1000)}, lane)
         ghost = Consumer(settings)  # who died twice with an entry, which is to be computed alone
         ghost.ensure_groups()
         (entry,) = ghost.read("live", 1, None)
