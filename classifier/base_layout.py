@@ -62,7 +62,7 @@ def fault_of_folder(folder: Path) -> str | None:
 
 
 def fault_of_file(path: Path) -> str:
-    """Why a file is no base model, and what to give instead."""
+    """Why a file is not a base model, and what to give instead."""
     start = path.open("rb").read(4) if path.is_file() else b""
     if start[:2] == b"PK" and path.suffix.lower() not in {".bin", ".pt", ".pth", ".ckpt"}:
         return "is a zip file: unpack it, and give the folder"
@@ -96,7 +96,7 @@ def _fault_of_files(folder: Path) -> str | None:
         if start.startswith(_LFS):
             return (
                 f"{path.name} is a pointer of Git LFS, not the file itself: run `git lfs install` and `git lfs pull` "
-                "in the folder, or download the model anew"
+                "in the folder, or download the model again"
             )
         if not start:
             return f"{path.name} is empty: download it again"

@@ -36,7 +36,7 @@ def base_model_here(name: str) -> Path | None:
 
 
 def refuse_faulty_folder(name: str) -> None:
-    """Refuse the name of a folder or file of this machine that is no base model; other names are not looked at.
+    """Refuse the name of a folder or file of this machine that is not a base model; other names are not looked at.
 
     Raises:
         CheckpointError: it can't be used.

@@ -70,16 +70,12 @@ class RequestTooLargeError(PermanentError):
     """The request is larger than the web takes at once."""
 
 
-class DocumentFileError(PermanentError):
-    """The file of documents can't be read."""
-
-
 class CheckpointError(PermanentError):
     """The checkpoint is incomplete, changed or of an unknown form, and was refused."""
 
 
 class ImportFileError(PermanentError):
-    """The file of labelled examples can't be read."""
+    """The file of examples or documents can't be read."""
 
 
 class TrainingError(PermanentError):

@@ -417,11 +417,6 @@ class Reader:
         return any(self._kind(offset) == "tail" for offset in range(count, count + _REACH))
 
 
-def read(lines: Iterator[str], dialect: Dialect, width: int = 0, first: int = 1) -> Iterator[Cells]:
-    """Records of delimited text."""
-    yield from Reader(lines, dialect, width, first)
-
-
 def header(lines: Iterator[str], dialect: Dialect) -> tuple[Cells | None, Iterator[str], int]:
     """The first record, the lines after it, and the number of the first of them."""
     reader = Reader(lines, dialect)

@@ -76,7 +76,7 @@ def find_encoding(path: Path, asked: str = "") -> Encoding:
     if _is_damaged_utf_8(path):
         line, why = where
         raise ImportFileError(
-            f"{path} is UTF-8 and damaged, or cut off: in line {line:,} {why}; write it anew, or mend that line"
+            f"{path} is UTF-8 and damaged, or cut off: in line {line:,} {why}; write it again, or mend that line"
         )
     return _guess(path)
 

@@ -144,7 +144,7 @@ class IdDoubts:
         yield IdDoubt(
             "rounded", rows, examples,
             f"{_have_ids(rows)} that a spreadsheet rounded ({_quoted(examples)})",
-            "different documents have got the same id, and the digits are lost; export the file anew from its source "
+            "different documents have got the same id, and the digits are lost; export the file again from its source "
             "with this column as text, or choose another column of ids, or none",
         )  # fmt: skip
 

@@ -148,7 +148,7 @@ def _damaged(counts: Mapping[str, int], known: frozenset[str]) -> Iterator[Label
             "damaged",
             seen,
             f"{_named(seen)} {'was' if len(seen) == 1 else 'were'} damaged when the file was made, by a wrong encoding",
-            "write the file anew from its source, or correct these names",
+            "write the file again from its source, or correct these names",
         )
 
 

@@ -103,7 +103,7 @@ def look_over(
     if wrong:
         survey.doubts.append(
             f"{wrong:,} {'text holds' if wrong == 1 else 'texts hold'} signs like Ã¼ or â€™: the file was read in a "
-            "wrong encoding before it was saved; write it anew from its source"
+            "wrong encoding before it was saved; write it again from its source"
         )
     if escaped:
         survey.doubts.append(

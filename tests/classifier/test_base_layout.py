@@ -1,4 +1,4 @@
-"""A folder that is no base model is named in one sentence with its cure; those of usual layouts are used."""
+"""A folder that is not a base model is named in one sentence with its cure; those of usual layouts are used."""
 
 import gzip
 import http.server
