@@ -7,6 +7,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 from markupsafe import Markup
 
+from web.field_names import by_field
 from web.links import root
 from web.people import Person
 
@@ -25,6 +26,7 @@ _SCRIPT_HEADERS = HEADERS | {
 _TEMPLATES = Environment(
     loader=FileSystemLoader(FOLDER / "templates"), autoescape=select_autoescape(default=True), trim_blocks=True
 )
+_TEMPLATES.filters["by_field"] = by_field
 
 
 def page(
