@@ -9,6 +9,8 @@ from sqlalchemy import Row, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from db import locks
+from db.locks import Lock
 from db.models import AuditEvent, Label
 from sortline.errors import ConflictError, InvalidInputError, NotFoundError
 from sortline.folding import fold
@@ -17,7 +19,6 @@ from sortline.label_names import clean_label_name
 MOST_DESCRIPTION = 5_000  # so that a form takes it whatever it is written in
 COUNTED = 1_000  # figures of a label are counted up to this: quick with millions of decisions
 
-_LOCK = 0x50F71217  # the advisory lock of who changes labels
 # Who decides for a label holds it so; who merges it waits for them (and they for who merges it).
 _HOLD = text("SELECT id, name, archived_at, merged_into_id FROM labels WHERE id = :id FOR KEY SHARE")
 _HOLD_NAMED = text("""
@@ -211,7 +212,7 @@ def set_archived(session: Session, label_id: int, archived: bool, actor: str) ->
 
 def lock_changes(session: Session) -> None:
     """Let nobody else change labels until this transaction ends."""
-    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    locks.hold(session, Lock.LABELS)
 
 
 def audit(session: Session, actor: str, action: str, label_id: int, detail: dict[str, Any]) -> None:

@@ -6,10 +6,11 @@ from typing import Any
 from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
+from db import locks
+from db.locks import Lock
 from db.models import AuditEvent, ModelVersion, Shadow
 from sortline.errors import ConflictError, NotFoundError
 
-_LOCK = 0x50F711F  # the advisory lock of promotion and rollback
 # By the audit: of the retired versions that were not rolled back from since they were promoted, the latest promoted.
 _PREVIOUS = text("""
 WITH promoted AS (
@@ -79,7 +80,7 @@ def activate(
         NotFoundError: there is no such version.
         ConflictError: it is active already, or was refused by the gate and nobody says why it should go live.
     """
-    _lock(session)
+    locks.hold(session, Lock.PROMOTION)
     session.expire_all()
     version = get(session, version_id)
     if version.status == "active":
@@ -122,7 +123,7 @@ def settle(session: Session, version_id: int, outcome: str, against: int | None,
         against: id of the version it was compared with; None: none was active.
         promote: whether what passed goes live by itself.
     """
-    _lock(session)
+    locks.hold(session, Lock.PROMOTION)
     now = active(session)
     unchanged = (now.id if now else None) == against
     first = now is None and outcome in ("passed", "no evidence")
@@ -144,7 +145,7 @@ def rollback(session: Session, actor: str, leave: int | None = None) -> ModelVer
     Raises:
         ConflictError: there is none, or another version than ``leave`` is active.
     """
-    _lock(session)
+    locks.hold(session, Lock.PROMOTION)
     now = active(session)
     if leave is not None and (now is None or now.id != leave):
         raise ConflictError(f"model version {leave} is not active any more")
@@ -152,8 +153,3 @@ def rollback(session: Session, actor: str, leave: int | None = None) -> ModelVer
     if previous is None:
         raise ConflictError("there is no earlier model version to go back to")
     return activate(session, previous, actor, action="rollback")
-
-
-def _lock(session: Session) -> None:
-    """Let nobody else promote until this transaction ends."""
-    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
