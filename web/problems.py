@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
+_FOR_PROGRAMS = ("/v1/", "/desk/")  # paths below which nobody reads HTML, whatever is accepted
 _STATUS: tuple[tuple[type[SortlineError], int], ...] = (
     (InvalidDocumentError, 422),
     (InvalidInputError, 422),
@@ -88,7 +89,7 @@ def _sortline(request: Request, error: Exception) -> Response:
 
 def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    if "text/html" in request.headers.get("accept", "") and not route_path(request).startswith("/v1/"):
+    if "text/html" in request.headers.get("accept", "") and not route_path(request).startswith(_FOR_PROGRAMS):
         title = HTTPStatus(error.status_code).phrase
         answer = page("problem.html", error.status_code, title=title, detail=error.detail)
         answer.headers.update(error.headers or {})

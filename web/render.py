@@ -18,10 +18,11 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
 }
+NO_STORE = {"Cache-Control": "no-store"}
 # For pages with a script of ours, which asks for more.
 _SCRIPT_HEADERS = HEADERS | {
     "Content-Security-Policy": HEADERS["Content-Security-Policy"] + "; script-src 'self'; connect-src 'self'",
-    "Cache-Control": "no-store",
+    **NO_STORE,
 }
 _TEMPLATES = Environment(
     loader=FileSystemLoader(FOLDER / "templates"), autoescape=select_autoescape(default=True), trim_blocks=True
@@ -39,8 +40,12 @@ def page(
         person: who is signed in; ``csrf`` is then the hidden field of their forms, ``leads`` and ``admin``
             whether they may do what leads and admins do.
     """
+    return HTMLResponse(html(name, person=person, **values), status, headers=_SCRIPT_HEADERS if script else HEADERS)
+
+
+def html(name: str, person: Person | None = None, **values: Any) -> str:
+    """What a template gives: a page, or a piece of one that a script of ours puts into its own."""
     if person is not None:
         csrf = Markup('<input type="hidden" name="csrf" value="{}">').format(person.csrf)
         values |= {"person": person, "csrf": csrf, "leads": person.may("lead"), "admin": person.may("admin")}
-    html = _TEMPLATES.get_template(name).render(root=root(), **values)
-    return HTMLResponse(html, status, headers=_SCRIPT_HEADERS if script else HEADERS)
+    return _TEMPLATES.get_template(name).render(root=root(), **values)

@@ -96,7 +96,7 @@ def test_a_merge_is_looked_at_done_once_and_undone(lead: Browser, session: Sessi
 def test_the_desk_shows_a_merged_label_as_the_other_with_both_confidences(lead: Browser, session: Session) -> None:
     add_document(session, unlike(1), probabilities=(0.5, 0.3, 0.2))
     lead.send_form("/labels/1/merge", into=3)
-    shown = lead.post("/desk/next", json={}, headers={"x-csrf-token": lead.csrf}).text
+    shown = lead.post("/desk/next", json={}, headers={"x-csrf-token": lead.csrf}).json()["html"]
     assert 'data-predicted="1"' in shown
     assert shown.index(NAMES[2]) < shown.index(NAMES[1])
     assert "70 %" in shown
