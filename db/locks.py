@@ -20,10 +20,12 @@ class Lock(IntEnum):
     ERASURE = 0x50F71214  # shared by who stores documents, exclusive for who erases
     REPORTS = 0x50F71215  # rewriting the texts of reports
     LABELS = 0x50F71217  # changing labels
+    REQUEST = 0x50F71218  # carrying out a request of one idempotency key
 
 
 _HOLD = text("SELECT pg_advisory_xact_lock(:key)")
 _SHARE = text("SELECT pg_advisory_xact_lock_shared(:key)")
+_TRY_EACH = text("SELECT pg_try_advisory_xact_lock(:key, hashtext(:name))")
 _TRY = text("SELECT pg_try_advisory_xact_lock(:key)")
 
 
@@ -40,3 +42,8 @@ def share(session: Session, lock: Lock) -> None:
 def try_hold(session: Session, lock: Lock) -> bool:
     """As `hold`, without waiting; False: another has it."""
     return bool(session.scalar(_TRY, {"key": lock}))
+
+
+def try_hold_each(session: Session, lock: Lock, name: str) -> bool:
+    """As `try_hold`, of one of many things; two names in four billion share a lock."""
+    return bool(session.scalar(_TRY_EACH, {"key": lock, "name": name}))

@@ -387,6 +387,18 @@ class ImportFile(Table):
     created_at: Mapped[datetime] = _now()
 
 
+class IdempotencyKey(Table):
+    """A request that may come again, and what was answered to it; kept for a day."""
+
+    __tablename__ = "idempotency_keys"
+
+    caller: Mapped[str] = mapped_column(primary_key=True, comment="a token's or a person's name, as the audit has it")
+    key: Mapped[str] = mapped_column(primary_key=True)
+    request_hash: Mapped[bytes] = mapped_column(LargeBinary, comment="sha256 of what was asked")
+    answer: Mapped[dict[str, Any] | None] = mapped_column(comment="what is answered to it again")
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+
+
 class BulkDecision(Table):
     """Documents that a person decides at once: looked at first, then decided, perhaps undone."""
 

@@ -9,7 +9,7 @@ import * as kept from "./kept.js";
 import { onKeys } from "./keys.js";
 import * as last from "./last.js";
 import { sends, takeBack } from "./sending.js";
-import { call, isAway } from "./server.js";
+import { call, isAway, passing } from "./server.js";
 import { session, signIn, waits } from "./session.js";
 import { onMessage } from "./tabs.js";
 
@@ -99,8 +99,9 @@ async function undo() {
     if (!(await page.add(html, true))) say("Undone. Somebody else has the document by now and decides it.");
     page.show();
   } catch (error) {
-    if (error.status === 401) signIn();
-    else say(`Not undone: ${error.message}.`);
+    if (error.status === 401) return signIn();
+    if (!passing(error)) item.remove(); // it stays decided, and what was decided before it can be undone
+    say(`Not undone: ${error.message}.`);
   }
 }
 

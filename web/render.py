@@ -1,5 +1,6 @@
 """Pages from templates, with headers that let them load nothing from elsewhere."""
 
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
 }
+# What a form carries: whose session it is of, and which page, so that one that is sent twice counts once.
+_HIDDEN = Markup('<input type="hidden" name="csrf" value="{}"><input type="hidden" name="once" value="{}">')
 NO_STORE = {"Cache-Control": "no-store"}
 # For pages with a script of ours, which asks for more.
 _SCRIPT_HEADERS = HEADERS | {
@@ -46,6 +49,6 @@ def page(
 def html(name: str, person: Person | None = None, **values: Any) -> str:
     """What a template gives: a page, or a piece of one that a script of ours puts into its own."""
     if person is not None:
-        csrf = Markup('<input type="hidden" name="csrf" value="{}">').format(person.csrf)
+        csrf = _HIDDEN.format(person.csrf, secrets.token_urlsafe(16))
         values |= {"person": person, "csrf": csrf, "leads": person.may("lead"), "admin": person.may("admin")}
     return _TEMPLATES.get_template(name).render(root=root(), **values)

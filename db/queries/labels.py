@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Sequence
 from contextlib import suppress
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 from sqlalchemy import Row, func, select, text
@@ -172,11 +173,22 @@ def add(session: Session, name: str, actor: str) -> Label:
     return get(session, made)
 
 
-def describe(session: Session, label_id: int, description: str, sensitive: bool, actor: str) -> Label:
+def fingerprint(label: Label) -> str:
+    """What a label's guideline and its sensitivity are known by: another one where either has changed."""
+    return sha256(f"{label.sensitive}{label.description}".encode()).hexdigest()
+
+
+def describe(
+    session: Session, label_id: int, description: str, sensitive: bool, actor: str, seen: str | None = None
+) -> Label:
     """Set a label's guideline, and whether its texts are blurred; unchanged ones leave no trace.
+
+    Args:
+        seen: the fingerprint of what they take the place of; None: whatever it is.
 
     Raises:
         NotFoundError: there is no such label.
+        ConflictError: another guideline than ``seen`` is there by now.
         InvalidInputError: the guideline is too long, or holds control characters.
     """
     description = description.replace("\r\n", "\n").strip()
@@ -187,6 +199,8 @@ def describe(session: Session, label_id: int, description: str, sensitive: bool,
     lock_changes(session)
     label = get(session, label_id)
     if (label.description, label.sensitive) != (description, sensitive):
+        if seen and seen != fingerprint(label):
+            raise ConflictError("somebody else changed this guideline since you opened it")
         before = {"description": label.description, "sensitive": label.sensitive}
         label.description, label.sensitive = description, sensitive
         audit(session, actor, "label described", label_id, {"before": before})

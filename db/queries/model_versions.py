@@ -69,26 +69,31 @@ def best_ever(session: Session) -> ModelVersion | None:
 
 
 def activate(
-    session: Session, version_id: int, actor: str, action: str = "promote", forced_because: str | None = None
-) -> ModelVersion:
+    session: Session, version_id: int, actor: str, action: str = "promote", forced_because: str | None = None,
+    leave: int | None = None,
+) -> ModelVersion:  # fmt: skip
     """Retire the active version, activate this one, end its shadow, write the audit row; the caller commits.
 
     Args:
         forced_because: why a version that the gate refused is promoted all the same.
+        leave: the version whose place it takes, 0: there is none; None: whichever is active.
 
     Raises:
         NotFoundError: there is no such version.
-        ConflictError: it is active already, or was refused by the gate and nobody says why it should go live.
+        ConflictError: it is active already, another version than ``leave`` is active, or it was refused by the gate
+            and nobody says why it should go live.
     """
     locks.hold(session, Lock.PROMOTION)
     session.expire_all()
     version = get(session, version_id)
     if version.status == "active":
         raise ConflictError(f"model version {version_id} is active")
+    before = active(session)
+    if leave is not None and leave != (before.id if before else 0):
+        raise ConflictError(_not_active(leave, before))
     if version.status == "rejected" and not forced_because:
         reason = version.metrics.get("gate", {}).get("reason", "no reason is stored")
         raise ConflictError(f"model version {version_id} was refused by the gate: {reason}")
-    before = active(session)
     session.execute(
         update(ModelVersion).where(ModelVersion.status == "active").values(status="retired")
     )  # first, for the partial unique index
@@ -148,8 +153,13 @@ def rollback(session: Session, actor: str, leave: int | None = None) -> ModelVer
     locks.hold(session, Lock.PROMOTION)
     now = active(session)
     if leave is not None and (now is None or now.id != leave):
-        raise ConflictError(f"model version {leave} is not active any more")
+        raise ConflictError(_not_active(leave, now))
     previous: int | None = session.scalar(_PREVIOUS)
     if previous is None:
         raise ConflictError("there is no earlier model version to go back to")
     return activate(session, previous, actor, action="rollback")
+
+
+def _not_active(leave: int, now: ModelVersion | None) -> str:
+    stands = f"model version {now.id} is" if now else "none is"
+    return f"model version {leave} is not active any more; {stands}" if leave else f"{stands} active by now"

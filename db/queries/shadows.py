@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, select, text, true, update
 from sqlalchemy.orm import Session
 
 from db import locks
@@ -172,11 +172,15 @@ def start(session: Session, version_id: int, share: float, actor: str) -> Shadow
     return shadow
 
 
-def stop(session: Session, actor: str, because: str) -> int | None:
-    """End the shadow that is open; returns its version, None where none was. Its answers stay."""
+def stop(session: Session, actor: str, because: str, shadow_id: int | None = None) -> int | None:
+    """End the shadow that is open; returns its version, None where none was. Its answers stay.
+
+    Args:
+        shadow_id: the one to end, if it is open still; None: whichever is.
+    """
     version_id: int | None = session.scalar(
         update(Shadow)
-        .where(Shadow.ended_at.is_(None))
+        .where(Shadow.ended_at.is_(None), Shadow.id == shadow_id if shadow_id is not None else true())
         .values(ended_at=func.now(), ended_because=because)
         .returning(Shadow.model_version_id)
     )

@@ -1,19 +1,22 @@
 """Training runs: start one, look at one."""
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.orm import Session
 
 from classifier.base_models import refuse_faulty_folder
 from db.queries import training_runs
 from db.session import session
-from sortline.errors import CheckpointError, InvalidInputError
+from sortline.errors import CheckpointError, InvalidInputError, ServerUnreachableError
 from sortline.settings import Settings
 from trainer import trigger
 from trainer.parameters import read_parameters
 from web.auth import Models
+from web.once import Once
 from web.reference import problems
 
 router = APIRouter(tags=["training"])
@@ -56,8 +59,8 @@ class Asked(BaseModel):
     parameters: dict[str, Any] = Field(default_factory=dict)
 
 
-@router.post("/v1/training-runs", status_code=201, responses=problems(401, 403, 409, 422, 503))
-def start(request: Request, token: Models, asked: Asked | None = None) -> TrainingRun:
+@router.post("/v1/training-runs", status_code=201, responses=problems(401, 403, 409, 413, 422, 503))
+def start(request: Request, token: Models, once: Once, asked: Asked | None = None) -> TrainingRun:
     """Start a training from every labelled document; 409 while another one waits or runs.
 
     422 too where the base model is a folder of this machine that can't be used; the trainer looks at it more closely.
@@ -66,9 +69,20 @@ def start(request: Request, token: Models, asked: Asked | None = None) -> Traini
     read_parameters(parameters)
     settings = request.app.state.settings
     refuse_faulty_base(parameters, settings)
+    actor = f"token:{token}"
     with session(settings.postgres_url) as opened:
-        run = trigger.request(opened, settings, f"token:{token}", parameters, actor=f"token:{token}")
-        return TrainingRun.model_validate(run)
+        run = once.done(opened, actor, TrainingRun, lambda: _created(opened, parameters, actor))
+        if not once.replayed:
+            try:
+                trigger.tell_trainer(opened, settings, run.id)
+            except ServerUnreachableError:
+                once.undone(opened, actor)
+                raise
+    return run
+
+
+def _created(opened: Session, parameters: dict[str, Any], actor: str) -> TrainingRun:
+    return TrainingRun.model_validate(trigger.create(opened, actor, parameters, actor))
 
 
 def refuse_faulty_base(parameters: dict[str, Any], settings: Settings) -> None:
@@ -100,10 +114,9 @@ def get(request: Request, _token: Models, id: RunId) -> TrainingRun:
         return TrainingRun.model_validate(training_runs.get(opened, id))
 
 
-@router.post("/v1/training-runs/{id}/cancel", responses=problems(401, 403, 404, 409, 422, 503))
-def cancel(request: Request, token: Models, id: RunId) -> TrainingRun:
+@router.post("/v1/training-runs/{id}/cancel", responses=problems(401, 403, 404, 409, 413, 422, 503))
+def cancel(request: Request, token: Models, once: Once, id: RunId) -> TrainingRun:
     """End a training that waits or runs; its process stops within seconds, the active model stays."""
     with session(request.app.state.settings.postgres_url) as opened:
-        run = training_runs.cancel(opened, id, f"token:{token}")
-        opened.commit()
-        return TrainingRun.model_validate(run)
+        cancelled = partial(training_runs.cancel, opened, id, actor := f"token:{token}")
+        return once.done(opened, actor, TrainingRun, lambda: TrainingRun.model_validate(cancelled()))
