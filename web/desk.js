@@ -220,7 +220,7 @@ async function begin() {
     if (!at("trouble").hidden) lost(); // the other tabs' decisions count too
   });
   kept.unsent().forEach(last.line);
-  sayWhatOthersLeft();
+  sayWhatOthersLeft().catch(() => {}); // a browser that can't list what it keeps
   await send();
   await page.fill();
 }

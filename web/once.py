@@ -16,7 +16,7 @@ from db.queries import idempotency
 from web.links import route_path
 from web.people import Form, Person
 
-SENT_BEFORE = "This form was sent before; it was carried out once."
+SENT_BEFORE = "This form was sent before, and carried out once. Here is how things stand now."
 REPLAYED = "Idempotent-Replayed"
 _Model = TypeVar("_Model", bound=BaseModel)
 _Key = Annotated[

@@ -2,13 +2,14 @@
 
 import hashlib
 import hmac
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, NamedTuple
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from fastapi import Depends, HTTPException, Request, Response
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
 from db.queries import people
@@ -20,8 +21,20 @@ COOKIE = "__Host-sortline"
 # Browsers hold __Host- to the whole host; under a path the cookie is for that path alone, not for its neighbours.
 _PATH_COOKIE = "__Secure-sortline"
 _MOST_FORM_BYTES = 100_000
+_SIGNED_OUT = "You are not signed in any more, so nothing was changed. Sign in, and send the form anew."
+_STALE = "The form is not of this session, so nothing was changed. Load its page again, and send it anew."
+# Fields in which people write at length. What is refused for its session is shown again, to copy; never a password.
+_WRITTEN = ("description", "note", "reason", "because")
 
 Form = dict[str, str]
+
+
+class FormRefused(HTTPException):
+    """A form that is not of this session, or of none; ``written``: what a person wrote into it."""
+
+    def __init__(self, status: int, detail: str, written: Sequence[str]) -> None:
+        super().__init__(status, detail, {"WWW-Authenticate": "Cookie"} if status == 401 else None)
+        self.written = written
 
 
 class Upload(NamedTuple):
@@ -90,12 +103,14 @@ def _cookie_name() -> str:
     return _PATH_COOKIE if root() else COOKIE
 
 
-def at_least(role: str) -> Callable[[Request], Person]:
+def at_least(role: str) -> Callable[[Request], Awaitable[Person]]:
     """A dependency: who is signed in, with at least that role; others come to the sign-in page, or read 403."""
 
-    def check(request: Request) -> Person:
-        person = signed_in(request)
+    async def check(request: Request) -> Person:
+        person = await run_in_threadpool(signed_in, request)
         if person is None:
+            if written := await _written(request):
+                raise FormRefused(401, _SIGNED_OUT, written)
             asked = f"?{request.url.query}" if request.url.query else ""
             back = request.scope["raw_path"].decode("latin-1") + asked
             if request.method != "GET":  # a form's address is no page
@@ -118,6 +133,16 @@ async def _fields(request: Request) -> Form:
     return {name: values[0] for name, values in fields.items()}
 
 
+async def _written(request: Request) -> Sequence[str]:
+    """What a person wrote into the form that they sent."""
+    kind = request.headers.get("content-type", "")
+    return _texts(await _fields(request)) if kind.startswith("application/x-www-form-urlencoded") else ()
+
+
+def _texts(fields: Form) -> Sequence[str]:
+    return [fields[name] for name in _WRITTEN if fields.get(name, "").strip()]
+
+
 AnyForm = Annotated[Form, Depends(_fields)]
 
 
@@ -126,7 +151,7 @@ def _checked(request: Request, fields: AnyForm) -> Form:
     token = session_token(request)
     given = fields.get("csrf", "")
     if not hmac.compare_digest(given.encode(), _csrf(token).encode()):
-        raise HTTPException(403, "The form is not of this session; load the page again.")
+        raise FormRefused(403, _STALE, _texts(fields))
     return fields
 
 

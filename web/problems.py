@@ -29,6 +29,7 @@ from sortline.errors import (
     TransientError,
 )
 from web.links import route_path
+from web.people import FormRefused
 from web.render import page
 from worker import disk
 
@@ -91,7 +92,8 @@ def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if "text/html" in request.headers.get("accept", "") and not route_path(request).startswith(_FOR_PROGRAMS):
         title = HTTPStatus(error.status_code).phrase
-        answer = page("problem.html", error.status_code, title=title, detail=error.detail)
+        written = error.written if isinstance(error, FormRefused) else ()
+        answer = page("problem.html", error.status_code, title=title, detail=error.detail, written=written)
         answer.headers.update(error.headers or {})
         return answer
     return problem(error.status_code, error.detail, dict(error.headers or {}))

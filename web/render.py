@@ -20,7 +20,11 @@ HEADERS = {
     "Referrer-Policy": "same-origin",
 }
 # What a form carries: whose session it is of, and which page, so that one that is sent twice counts once.
-_HIDDEN = Markup('<input type="hidden" name="csrf" value="{}"><input type="hidden" name="once" value="{}">')
+# Without autocomplete="off" Firefox puts the values of before into a page that is loaded again.
+_HIDDEN = Markup(
+    '<input type="hidden" name="csrf" value="{}" autocomplete="off">'
+    '<input type="hidden" name="once" value="{}" autocomplete="off">'
+)
 NO_STORE = {"Cache-Control": "no-store"}
 # For pages with a script of ours, which asks for more.
 _SCRIPT_HEADERS = HEADERS | {

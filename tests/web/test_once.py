@@ -1,4 +1,4 @@
-"""Requests that come twice, at once or later, are carried out once."""
+"""Requests that come twice, at once or later, are carried out once; what a form brings in vain is given back."""
 
 import re
 from collections.abc import Callable
@@ -244,3 +244,26 @@ def test_flags_labels_and_letters_by_form(sign_in_as: Callable[..., Browser], se
     session.rollback()
     said = [each.action for each in session.scalars(select(AuditEvent).where(AuditEvent.subject.like("label:%")))]
     assert said == ["label archived", "label brought back"]
+
+
+def test_a_form_of_another_session_or_of_none_gives_back_what_was_written(
+    sign_in_as: Callable[..., Browser], session: Session
+) -> None:
+    path = f"/labels/{add_labels(session)[0].id}"
+    ann = sign_in_as("lead", "ann")
+    written = form(ann, path, path) | {"description": "Ten minutes' work <b>"}
+    html = {"accept": "text/html"}
+    for stale, status in ((written | {"csrf": "of before"}, 403), (written, 401)):
+        if status == 401:
+            session.execute(text("DELETE FROM user_sessions"))
+            session.commit()
+        answer = ann.post(path, data=stale, headers=html, follow_redirects=False)
+        assert answer.status_code == status
+        assert "nothing was changed" in answer.text
+        assert "Ten minutes&#39; work &lt;b&gt;</textarea>" in answer.text
+        elsewhere = ann.post(path, data=stale, headers={**html, "origin": "https://evil.example"})
+        assert elsewhere.status_code == 403
+        assert "Ten minutes" not in elsewhere.text
+    passwords = {"present": "secret words", "password": "secret words", "again": "secret words"}
+    answer = ann.post("/account/password", data=passwords, headers=html, follow_redirects=False)
+    assert (answer.status_code, "secret" in answer.text) == (303, False)
