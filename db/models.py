@@ -723,7 +723,8 @@ class AuditEvent(Table):
     detail: Mapped[dict[str, Any]] = mapped_column(server_default=sql("'{}'"))
     created_at: Mapped[datetime] = _now()
     address: Mapped[str | None] = mapped_column(
-        default=lambda: came_from.get(), comment="that a request to the web came from; null: it was no such request"
+        default=lambda: came_from.get(),  # noqa: PLW0108 SQLAlchemy asks for its arguments
+        comment="that a request to the web came from; null: it was no such request",
     )
     hour: Mapped[datetime | None] = mapped_column(comment="of what is counted; null: it happened once")
     times: Mapped[int] = mapped_column(Integer, server_default=sql("1"))

@@ -34,7 +34,7 @@ sentence; of an invalid document also its `index` in the request and the `reason
 
 | status | what it means | do |
 | --- | --- | --- |
-| 401 | no token, or one that is unknown or revoked | send a valid one |
+| 401 | no token, or one that is unknown, revoked or expired | send a valid one |
 | 403 | the token lacks the scope | ask for one that has it |
 | 404 | not known; of a document also: it still waits | look at the names, or ask again |
 | 409 | it does not fit the present state, such as a second training at once | read the detail |
@@ -109,7 +109,11 @@ def _who(route: RouteContext) -> str:
         if depends.call is _SCRIPTED:
             return "reviewer"
         if getattr(depends.call, "__qualname__", "").startswith(requires.__name__ + "."):
-            return f"scope `{held['scope']}`" if held["scope"] else "any valid token"
+            return (
+                "scope " + " or ".join(f"`{scope}`" for scope in held["scopes"])
+                if held["scopes"]
+                else "any valid token"
+            )
         if getattr(depends.call, "__qualname__", "").startswith(at_least.__name__ + "."):
             return str(held["role"])
     return "everybody"

@@ -101,6 +101,11 @@ class Settings(BaseSettings):
     base_model: str = Field(
         DEFAULT_BASE_MODEL, description="Encoder to fine-tune: a packaged one, a hub name or a folder"
     )
+    base_models: str = Field(
+        "",
+        description="Further encoders that trainings may be asked for over HTTP, as BASE_MODEL is written; separated "
+        "by commas. BASE_MODEL and what versions were made of may be asked for anyway",
+    )
     accept_threshold: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.9, description="Least confidence of automatic acceptance"
     )

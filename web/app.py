@@ -11,12 +11,14 @@ from db.session import get_engine
 from sortline import __version__, traces
 from sortline.metrics import Publisher
 from sortline.settings import Settings, get_settings
+from web.addresses import CameFrom
 from web.auth import Tokens
 from web.glance import Glance
 from web.limits import BodyLimit
 from web.links import UnderPath, check_web_path
 from web.metrics import Line
 from web.problems import add_problems
+from web.refusals import Refusals
 from web.routes import (
     accuracy,
     dead_pages,
@@ -44,12 +46,14 @@ from worker.queue import DocumentQueue, connect
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application; connections are made when they are first needed."""
     settings = settings or get_settings()
-    publisher = Publisher(settings, "web")
+    publisher, refusals = Publisher(settings, "web"), Refusals(settings.postgres_url)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         publisher.start()
+        refusals.start()
         yield
+        refusals.stop()
         publisher.stop()
 
     app = FastAPI(
@@ -68,10 +72,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.glance = Glance(settings, app.state.queue)
     app.state.metrics = CollectorRegistry(auto_describe=False)
     app.state.metrics.register(Line(settings, publisher))
+    app.state.refusals = refusals
     app.state.tokens = Tokens(settings.postgres_url)
     app.state.waiting = Waiting(settings)
     add_problems(app)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
+    app.add_middleware(CameFrom)
     own_paths = {app.openapi_url or ""}
     for routes in (
         reviews, documents, models, training, health, pages, people, model_pages, desk, document_pages, label_pages,

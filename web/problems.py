@@ -28,8 +28,10 @@ from sortline.errors import (
     TrainingError,
     TransientError,
 )
+from web.addresses import caller_address, route_name
 from web.links import route_path
 from web.people import FormRefused
+from web.refusals import Refusals
 from web.render import page
 from worker import disk
 
@@ -90,6 +92,8 @@ def _sortline(request: Request, error: Exception) -> Response:
 
 def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if error.status_code == 403:
+        _note_refused(request)
     if "text/html" in request.headers.get("accept", "") and not route_path(request).startswith(_FOR_PROGRAMS):
         title = HTTPStatus(error.status_code).phrase
         written = error.written if isinstance(error, FormRefused) else ()
@@ -97,6 +101,13 @@ def _http(request: Request, error: Exception) -> Response:
         answer.headers.update(error.headers or {})
         return answer
     return problem(error.status_code, error.detail, dict(error.headers or {}))
+
+
+def _note_refused(request: Request) -> None:
+    """Count that a person or token may not do what it asked for."""
+    actor = getattr(request.state, "actor", "unknown")
+    refusals: Refusals = request.app.state.refusals
+    refusals.note(actor, "refused", route_name(request), caller_address(request))
 
 
 def _validation(_request: Request, error: Exception) -> Response:

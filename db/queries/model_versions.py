@@ -57,6 +57,11 @@ def listing(session: Session, limit: int = 100) -> Sequence[ModelVersion]:
     return session.scalars(select(ModelVersion).order_by(ModelVersion.id.desc()).limit(limit)).all()
 
 
+def base_models(session: Session) -> frozenset[str]:
+    """What versions were made of."""
+    return frozenset(session.scalars(select(ModelVersion.base_model).distinct()))
+
+
 def best_ever(session: Session) -> ModelVersion | None:
     """Of the versions that are or were active, the one with the best accuracy on its test documents."""
     accuracy = ModelVersion.metrics["test"]["accuracy"].as_float()

@@ -43,6 +43,6 @@ def test_who_is_nobody_comes_in_where_everybody_may_and_nowhere_else(settings: S
     assert shut
 
 
-@pytest.mark.parametrize("scope", ["documents", "models", "erase"])
+@pytest.mark.parametrize("scope", ["documents", "reviews", "train", "promote", "erase"])
 def test_each_scope_has_routes(scope: str) -> None:
     assert f"scope `{scope}`" in WHO.values()

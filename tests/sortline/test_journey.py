@@ -38,7 +38,7 @@ def test_from_an_empty_folder_to_labels_and_back(house: House) -> None:
 
     # What waited is classified now; other doors are open too.
     until(lambda: house.status()["lanes"]["bulk"]["backlog"] == 0)
-    token = house.sortline("tokens", "add", "shop").strip()
+    token = house.sortline("tokens", "add", "shop", "--scope", "documents", "--scope", "models").strip()
     web = httpx.Client(base_url=house.web_url, headers={"Authorization": f"Bearer {token}"})
     sent = {"documents": [{"id": "1", "text": CARD, "source": "shop"}]}
     assert web.post("/v1/documents", json=sent).status_code == 202

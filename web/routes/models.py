@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from db.queries import labels, model_versions
 from db.session import session
-from web.auth import Anyone, Models
+from web.auth import Anyone, Promote, ReadModels
 from web.once import Once
 from web.reference import problems
 
@@ -62,7 +62,7 @@ def list_labels(request: Request, _token: Anyone) -> Labels:
 
 
 @router.get("/model-versions", response_model=ModelVersions, responses=problems(401, 403, 503))
-def list_model_versions(request: Request, _token: Models) -> ModelVersions:
+def list_model_versions(request: Request, _token: ReadModels) -> ModelVersions:
     """The newest 100 model versions."""
     with session(request.app.state.settings.postgres_url) as opened:
         rows = model_versions.listing(opened)
@@ -97,7 +97,7 @@ class Promotion(BaseModel):
 
 
 @router.post("/model-versions/rollback", response_model=ModelVersion, responses=problems(401, 403, 409, 413, 422, 503))
-def rollback(request: Request, token: Models, once: Once, asked: Rollback | None = None) -> ModelVersion:
+def rollback(request: Request, token: Promote, once: Once, asked: Rollback | None = None) -> ModelVersion:
     """Go back to the version that was active before; the workers swap to it within seconds.
 
     A second rollback goes one version further back. Say which version you `leave`, or send an `Idempotency-Key`, and
@@ -115,7 +115,7 @@ def rollback(request: Request, token: Models, once: Once, asked: Rollback | None
     responses=problems(401, 403, 404, 409, 413, 422, 503),
 )
 def promote(
-    request: Request, token: Models, once: Once, version_id: VersionId, promotion: Promotion | None = None
+    request: Request, token: Promote, once: Once, version_id: VersionId, promotion: Promotion | None = None
 ) -> ModelVersion:
     """Make a model version the one that classifies; the workers swap to it within seconds."""
     actor, asked = f"token:{token}", promotion or Promotion()

@@ -12,7 +12,7 @@ from db.queries.decisions import Upstream
 from db.queries.document_state import document_id
 from db.session import session
 from sortline.errors import InvalidInputError, NotFoundError
-from web.auth import Documents
+from web.auth import Documents, Reviews
 from web.names import Id, Source, checked, names_in_path
 from web.once import Once, Repeatable
 from web.reference import problems
@@ -95,7 +95,7 @@ def flag_by_query(
 
 
 @router.post("/reviews", status_code=201, response_model=Written, responses=problems(401, 403, 404, 409, 413, 422, 503))
-def add_reviews(request: Request, token: Documents, once: Once, asked: UpstreamReviews) -> Written:
+def add_reviews(request: Request, token: Reviews, once: Once, asked: UpstreamReviews) -> Written:
     """Tell what your own people decided: the trainer learns from it, and nobody decides it here again.
 
     One that repeats what the same person said last changes nothing. Of an unknown document or label the whole
