@@ -201,6 +201,10 @@ class Settings(BaseSettings):
         "separated by commas; `*`: everyone's. Also read as FORWARDED_ALLOW_IPS",
     )
     session_idle_h: float = Field(12.0, gt=0, description="Hours after which who does nothing has to sign in again")
+    session_most_h: float = Field(168.0, gt=0, description="Hours after which everybody has to sign in again")
+    second_factor_from: Literal["nobody", "reviewer", "lead", "admin"] = Field(
+        "nobody", description="Least role that must have a second factor; the others may have one"
+    )
     max_body_bytes: int = Field(16 * 2**20, gt=0, description="Largest HTTP request body")
     max_request_documents: int = Field(1000, gt=0, description="Most documents in one HTTP request")
     flower_host: str = Field("127.0.0.1", description="Address Flower listens on")

@@ -14,12 +14,14 @@ from sortline.settings import Settings, get_settings
 from web.addresses import CameFrom
 from web.auth import Tokens
 from web.glance import Glance
+from web.hashing import Hashing
 from web.limits import BodyLimit
 from web.links import UnderPath, check_web_path
 from web.metrics import Line
 from web.problems import add_problems
 from web.refusals import Refusals
 from web.routes import (
+    account,
     accuracy,
     dead_pages,
     desk,
@@ -73,6 +75,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.metrics = CollectorRegistry(auto_describe=False)
     app.state.metrics.register(Line(settings, publisher))
     app.state.refusals = refusals
+    app.state.hashing = Hashing()
     app.state.tokens = Tokens(settings.postgres_url)
     app.state.waiting = Waiting(settings)
     add_problems(app)
@@ -80,8 +83,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(CameFrom)
     own_paths = {app.openapi_url or ""}
     for routes in (
-        reviews, documents, models, training, health, pages, people, model_pages, desk, document_pages, label_pages,
-        dead_pages, import_pages, explanations, team, webhook_pages, incidents, accuracy,
+        reviews, documents, models, training, health, pages, people, account, model_pages, desk, document_pages,
+        label_pages, dead_pages, import_pages, explanations, team, webhook_pages, incidents, accuracy,
     ):  # fmt: skip
         app.include_router(routes.router)
         own_paths |= {route.path for route in routes.router.routes if isinstance(route, Route)}

@@ -56,3 +56,9 @@ def html(name: str, person: Person | None = None, **values: Any) -> str:
         csrf = _HIDDEN.format(person.csrf, secrets.token_urlsafe(16))
         values |= {"person": person, "csrf": csrf, "leads": person.may("lead"), "admin": person.may("admin")}
     return _TEMPLATES.get_template(name).render(root=root(), **values)
+
+
+def not_kept(answer: HTMLResponse) -> HTMLResponse:
+    """A page that holds a secret: no browser and no proxy may keep it."""
+    answer.headers["Cache-Control"] = "no-store"
+    return answer

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from browser import CHROMIUM, FLAGS, chromium
+from browser import CHROMIUM, FLAGS, chromium, open_link
 from desk_pages import PASSWORD, SHOWN, another_tab, count, current, opening, press, sign_in_link
 from filled_queue import add_document, add_labels, unlike
 from sqlalchemy import func, select, text
@@ -126,7 +126,7 @@ def test_a_crash_of_the_browser_loses_no_decision_of_either_tab(
     playwright = type("Running", (), {"chromium": kind})
     with own_chromium(tmp_path, playwright) as context:
         first = context.new_page()
-        first.goto(sign_in_link(web, session, user))
+        open_link(first, sign_in_link(web, session, user))
         first.goto(f"{web.base_url}/desk")
         loaded(first)
         second = another_tab(first)
@@ -141,7 +141,7 @@ def test_a_crash_of_the_browser_loses_no_decision_of_either_tab(
     assert count(session) == 0
     with own_chromium(tmp_path, playwright) as context:
         page = context.new_page()
-        page.goto(sign_in_link(web, session, user))
+        open_link(page, sign_in_link(web, session, user))
         page.goto(f"{web.base_url}/desk")
         eventually(lambda: count(session) == 2, 20)
         page.wait_for_selector(SHOWN)
@@ -160,7 +160,7 @@ def test_who_signs_in_again_in_another_tab_goes_on_and_is_told_of_no_refusal(
     page.wait_for_selector("#session-dialog[open]")
     assert rows(page) == 1
     other = page.context.new_page()
-    other.goto(sign_in_link(web, session, session.scalars(select(User).where(User.name == "ann")).one()))
+    open_link(other, sign_in_link(web, session, session.scalars(select(User).where(User.name == "ann")).one()))
     page.wait_for_selector("#session-dialog", state="hidden")  # it looks by itself
     eventually(lambda: count(session) == 1, 10)
 
@@ -173,7 +173,7 @@ def test_who_signs_in_again_in_another_tab_goes_on_and_is_told_of_no_refusal(
     session.commit()
     page.context.set_offline(False)
     page.route("**/desk/decisions", lambda route: route.abort())
-    other.goto(sign_in_link(web, session, session.scalars(select(User).where(User.name == "ann")).one()))
+    open_link(other, sign_in_link(web, session, session.scalars(select(User).where(User.name == "ann")).one()))
     page.unroute("**/desk/decisions")
     eventually(lambda: count(session) == 3, 20)
     page.wait_for_selector("#trouble", state="hidden")

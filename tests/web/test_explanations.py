@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from browser import chromium
+from browser import chromium, open_link
 from filled_queue import add_document, add_labels
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
@@ -71,7 +71,7 @@ def test_the_desk_shows_why(
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
-    page.goto(f"{web.base_url}/sign-in/{link}")
+    open_link(page, f"{web.base_url}/sign-in/{link}")
     page.goto(f"{web.base_url}/desk")
     page.wait_for_selector("article.document:not([hidden])")
     plain = page.locator("article .text").inner_text()

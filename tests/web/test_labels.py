@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from browser import chromium
+from browser import chromium, open_link
 from filled_queue import NAMES, add_document, add_labels, unlike
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -122,7 +122,7 @@ def test_the_page_on_a_phone_and_for_a_screen_reader(browser: Any, web: httpx.Cl
     session.commit()
     context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme="dark")
     page = context.new_page()
-    page.goto(f"{web.base_url}/sign-in/{link}")
+    open_link(page, f"{web.base_url}/sign-in/{link}")
     for path in ("/labels", "/labels/1", "/labels/1/merge?into=2"):
         page.goto(f"{web.base_url}{path}")
         found = Axe().run(page).response["violations"]
