@@ -18,6 +18,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    event,
     func,
 )
 from sqlalchemy import (
@@ -26,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, REAL
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from db.audit import came_from
+from db.audit import came_from, tell
 
 
 class Table(DeclarativeBase):
@@ -735,6 +736,9 @@ class AuditEvent(Table):
             postgresql_where=sql("hour IS NOT NULL"),
         ),
     )  # fmt: skip
+
+
+event.listen(AuditEvent, "after_insert", tell)
 
 
 class DriftReference(Table):

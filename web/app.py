@@ -23,6 +23,7 @@ from web.refusals import Refusals
 from web.routes import (
     account,
     accuracy,
+    audit_pages,
     dead_pages,
     desk,
     document_pages,
@@ -84,7 +85,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     own_paths = {app.openapi_url or ""}
     for routes in (
         reviews, documents, models, training, health, pages, people, account, model_pages, desk, document_pages,
-        label_pages, dead_pages, import_pages, explanations, team, webhook_pages, incidents, accuracy,
+        label_pages, dead_pages, import_pages, explanations, team, webhook_pages, incidents, accuracy, audit_pages,
     ):  # fmt: skip
         app.include_router(routes.router)
         own_paths |= {route.path for route in routes.router.routes if isinstance(route, Route)}

@@ -13,5 +13,5 @@ _OPTION = re.compile(r"--[a-z][a-z-]+")
 
 
 def by_field(message: str) -> str:
-    """The message with each option that the page has as a field named so; others stay, for the command line has them."""
+    """The message, each option named as the field that the page has for it; options that it lacks stay as they are."""
     return _OPTION.sub(lambda found: _FIELDS.get(found[0], found[0]), message)

@@ -48,7 +48,8 @@ export function session(goOn) {
     try {
       if (password) {
         const next = link("/desk/session").pathname;
-        const fields = new URLSearchParams({ name: at("session-name").value, password, next });
+        const code = at("session-code")?.value ?? "";
+        const fields = new URLSearchParams({ name: at("session-name").value, password, code, next });
         await fetch(link("/sign-in"), { method: "POST", body: fields });
       }
       await look();

@@ -46,7 +46,16 @@ def count(session: Session, refusals: Mapping[Refusal, int]) -> None:
         session.execute(_COUNT, given)
 
 
-def newest(session: Session, before: int | None, limit: int) -> Sequence[AuditEvent]:
-    """Rows, newest first; those before an id, where one is given."""
+def newest(session: Session, before: int | None, limit: int, refused: bool = False) -> Sequence[AuditEvent]:
+    """Rows, newest first.
+
+    Args:
+        before: an id, of which the rows come before.
+        refused: only what was refused.
+    """
     found = select(AuditEvent).order_by(AuditEvent.id.desc()).limit(limit)
-    return session.scalars(found if before is None else found.where(AuditEvent.id < before)).all()
+    if before is not None:
+        found = found.where(AuditEvent.id < before)
+    if refused:
+        found = found.where(AuditEvent.hour.is_not(None))
+    return session.scalars(found).all()
