@@ -145,7 +145,11 @@ def sign_in(
     if by_link:
         made.resets_until = session.execute(select(func.now() + _RESET_LASTS)).scalar_one()
     session.add(made)
-    detail = {"address": address, "by": "link" if by_link else "password", "second_factor": bool(user.totp_since)}
+    detail: dict[str, object] = {
+        "address": address,
+        "by": "link" if by_link else "password",
+        "second_factor": bool(user.totp_since),
+    }
     audit(session, f"user:{user.name}", "signed in", user.id, detail)
     return token
 

@@ -92,8 +92,10 @@ def _row(token: ApiToken) -> dict[str, object]:
 def _said(token: ApiToken) -> list[str]:
     if token.revoked_at:
         return ["revoked"]
-    ended = bool(token.expires_at) and token.expires_at <= datetime.now(token.expires_at.tzinfo)
-    expires = [f"{'expired' if ended else 'expires'} {_minute(token.expires_at)}"] if token.expires_at else []
+    expires = []
+    if token.expires_at:
+        ended = token.expires_at <= datetime.now(token.expires_at.tzinfo)
+        expires = [f"{'expired' if ended else 'expires'} {_minute(token.expires_at)}"]
     return [*expires, f"last used {_minute(token.used_at)}" if token.used_at else "never used"]
 
 
