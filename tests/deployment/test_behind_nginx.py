@@ -289,7 +289,7 @@ def test_a_lead_works_in_a_browser(
     page.fill("#again", PASSWORD)
     page.click("text=Set the password")
     page.wait_for_selector("text=Your password is set")
-    page.click("text=Sign out")
+    page.click("form.end button")
     page.wait_for_url(f"{ROOT}/")
     page.goto(f"{ROOT}/desk")
     page.wait_for_url(f"{ROOT}/sign-in?next=/sortline/desk")
@@ -331,7 +331,7 @@ def test_a_lead_works_in_a_browser(
     page.wait_for_selector("text=Imported")
     assert count(session, Document) == 24
     page.click("nav >> text=ann")
-    page.click("text=Sign out")
+    page.click("form.end button")
     page.wait_for_url(f"{ROOT}/")
 
     assert [each for each in asked if not each.startswith(f"{ROOT}/")] == []
