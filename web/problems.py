@@ -142,7 +142,8 @@ def _gone(_request: Request, _error: Exception) -> Response:
 
 
 def _unforeseen(_request: Request, _error: Exception) -> Response:
-    return problem(500, "Something went wrong; the server's log says more.")
+    # The server ends this connection after it; a client that is not told so sends its next request into the void.
+    return problem(500, "Something went wrong; the server's log says more.", {"Connection": "close"})
 
 
 def _printable(value: dict[str, Any]) -> dict[str, Any]:
