@@ -240,7 +240,7 @@ def test_what_is_refused_stays_with_its_text_until_it_is_discarded_and_holds_not
 def sign_in_beside(page: Any, web: httpx.Client, session: Session, name: str) -> None:
     """Somebody signs in in another tab of the same browser."""
     other = page.context.new_page()
-    other.goto(sign_in_link(web, session, session.scalars(select(User).where(User.name == name)).one()))
+    open_link(other, sign_in_link(web, session, session.scalars(select(User).where(User.name == name)).one()))
     other.close()
 
 
