@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from db.audit import came_from
 
 _IPV6_NETWORK = 64  # bits: what one subscriber has at least
+_MOST_ADDRESS = 100  # characters: behind a proxy it is what a header says
 
 
 class CameFrom:
@@ -17,8 +18,7 @@ class CameFrom:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        client = scope.get("client")
-        before = came_from.set(client[0] if client else None)
+        before = came_from.set(_address(scope) if scope["type"] == "http" else None)
         try:
             await self.app(scope, receive, send)
         finally:
@@ -27,7 +27,7 @@ class CameFrom:
 
 def caller_address(request: Request) -> str:
     """The address of who asks: with a trusted proxy between, what it says; empty where it can't be told."""
-    return request.client.host if request.client else ""
+    return _address(request.scope)
 
 
 def network_of(address: str) -> str:
@@ -35,7 +35,7 @@ def network_of(address: str) -> str:
     try:
         found = ipaddress.ip_address(address)
     except ValueError:
-        return address[:100]
+        return address
     if found.version == 4:
         return str(found)
     if found.ipv4_mapped is not None:
@@ -47,3 +47,8 @@ def route_name(request: Request) -> str:
     """The method and route of a request, as docs/http.md has them: never a path that was asked for."""
     route = request.scope.get("route")
     return f"{request.method} {getattr(route, 'path', '')}".strip()
+
+
+def _address(scope: Scope) -> str:
+    client = scope.get("client")
+    return str(client[0])[:_MOST_ADDRESS] if client else ""

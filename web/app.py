@@ -49,13 +49,14 @@ from worker.queue import DocumentQueue, connect
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application; connections are made when they are first needed."""
     settings = settings or get_settings()
-    publisher, refusals = Publisher(settings, "web"), Refusals(settings.postgres_url)
+    publisher, refusals, hashing = Publisher(settings, "web"), Refusals(settings.postgres_url), Hashing()
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         publisher.start()
         refusals.start()
         yield
+        hashing.stop()
         refusals.stop()
         publisher.stop()
 
@@ -76,7 +77,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.metrics = CollectorRegistry(auto_describe=False)
     app.state.metrics.register(Line(settings, publisher))
     app.state.refusals = refusals
-    app.state.hashing = Hashing()
+    app.state.hashing = hashing
     app.state.tokens = Tokens(settings.postgres_url)
     app.state.waiting = Waiting(settings)
     add_problems(app)

@@ -38,6 +38,10 @@ class Hashing:
         future.add_done_callback(lambda _done: self._room.release())  # also where the caller goes away
         return await asyncio.wrap_future(future)
 
+    def stop(self) -> None:
+        """End the threads, each after what it is at."""
+        self._pool.shutdown(wait=False)
+
 
 def _give_way() -> None:
     if sys.platform == "linux":  # there each thread has a niceness, and those that Argon2 starts have its own

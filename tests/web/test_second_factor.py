@@ -227,3 +227,26 @@ def test_the_pages_in_a_browser(
     assert page.locator("text=Sign out there").count() == 0
     assert troubles == []
     context.close()
+
+
+def test_the_desk_asks_for_the_code_when_the_session_ended(
+    browser: Any, web: httpx.Client, session: Session, ann: User
+) -> None:
+    link = people.make_link(session, ann, "tests")
+    session.commit()
+    context = browser.new_context()
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    open_link(page, f"{web.base_url}/sign-in/{link}")
+    page.fill("#code", code())
+    page.click("main form button")
+    page.wait_for_url(f"{web.base_url}/account")
+    page.goto(f"{web.base_url}/desk")
+    page.wait_for_load_state("networkidle")
+    context.clear_cookies()
+    page.wait_for_selector("#session-dialog[open]")
+    page.fill("#session-password", PASSWORD)
+    page.fill("#session-code", code(later=1))
+    page.click("#session-dialog button")
+    page.wait_for_selector("#session-dialog", state="hidden")
+    context.close()
