@@ -87,6 +87,9 @@ class Settings(BaseSettings):
     max_attempts: int = Field(5, gt=0, description="Attempts before an entry becomes a dead letter")
     isolate_after: int = Field(3, gt=0, description="Deliveries after which an entry is computed alone")
     stuck_s: float = Field(120.0, gt=0, description="A forward pass longer than this ends the process")
+    stalled_s: float = Field(
+        60.0, ge=0, description="A worker that does not read a lane with entries for so long ends; 0: never"
+    )
     keep_previous_s: float = Field(600.0, ge=0, description="How long a replaced model stays loaded")
     watch_interval_s: float = Field(1.0, gt=0, description="How often workers look for a promotion")
     explain_keep_s: float = Field(

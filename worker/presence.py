@@ -15,8 +15,9 @@ from celery.events import EventDispatcher
 from kombu.exceptions import OperationalError
 
 from sortline.settings import Settings
-from worker.consumer import Consumer, Outage
+from worker.consumer import Consumer
 from worker.models import Models
+from worker.outage import REFUSED, Unanswered
 from worker.writer import Committed
 
 log = logging.getLogger(__name__)
@@ -50,10 +51,11 @@ class Presence:
             "documents": self.documents,
             "documents_per_s": self._rate(),
             "refused": self.models.refused,
+            "redis_refuses": REFUSED.last(),
         }
         try:
             self.consumer.client.set(self.key, json.dumps(said), ex=_EXPIRES_S)
-        except (*Outage, redis.exceptions.ResponseError):
+        except Unanswered:
             log.debug("presence could not be told")
 
     def leave(self) -> None:
@@ -126,7 +128,7 @@ class TaskEvents:
             try:
                 dispatcher.close()
                 dispatcher.connection.close()
-            except (OperationalError, *Outage, redis.exceptions.RedisError):
+            except (OperationalError, OSError, redis.exceptions.RedisError):
                 log.debug("the events' connection was gone already")
 
     @staticmethod
