@@ -54,9 +54,10 @@ def pack(settings: Settings, entries: Sequence[Entry], events: Sequence[ResultEv
     retried = _by_lane([entry for entry in entries if entry.deliveries > 1])
     keys = [settings.results_stream, *map(settings.stream, LANES), *(attempts_key(settings, lane) for lane in LANES)]
     head: list[str | int] = ["EVAL", _SCRIPT, len(keys), *keys, GROUP, settings.results_length, len(events)]
-    tail: list[str | int] = [
-        each for lists in (ids, retried) for lane in LANES for each in (len(lists[lane]), *lists[lane])
-    ]
+    tail: list[str | int] = []
+    for found in (lists[lane] for lists in (ids, retried) for lane in LANES):
+        tail.append(len(found))
+        tail.extend(found)
     return pack_command(head, events, tail)
 
 

@@ -55,7 +55,7 @@ class Intake:
         self.failures = Failures(settings, self.consumer, self.schedule, self.held, self.writer.bury)
         self.writer.failures = self.failures
         self.compute = Compute(self.schedule, self.failures, self.writer.put)
-        self.presence = Presence(settings, self.consumer, self.models)
+        self.presence = Presence(settings, self.consumer, self.models, self.held)
         self.events = TaskEvents(app, hostname)
         self.publisher = Publisher(settings, "worker")
         self.readers = {

@@ -16,6 +16,7 @@ from kombu.exceptions import OperationalError
 
 from sortline.settings import Settings
 from worker.consumer import Consumer
+from worker.held import Held
 from worker.models import Models
 from worker.outage import REFUSED, Unanswered
 from worker.writer import Committed
@@ -27,12 +28,13 @@ _RATE_OVER_S = 60.0
 
 
 class Presence:
-    """`sortline:workers:<consumer>`: process id, model version, engine, rate of the last minute; gone 10 s later."""
+    """`sortline:workers:<consumer>`: what a worker says of itself; gone 10 s after it said so last."""
 
-    def __init__(self, settings: Settings, consumer: Consumer, models: Models) -> None:
+    def __init__(self, settings: Settings, consumer: Consumer, models: Models, held: Held) -> None:
         self.key = f"{settings.prefix}:workers:{consumer.name}"
         self.consumer = consumer
         self.models = models
+        self.held = held
         self.documents = 0
         self._counted: deque[tuple[float, int]] = deque()
 
@@ -50,6 +52,7 @@ class Presence:
             "engine": model.classifier.engine.name if model else None,
             "documents": self.documents,
             "documents_per_s": self._rate(),
+            "held": self.held.count(),
             "refused": self.models.refused,
             "redis_refuses": REFUSED.last(),
         }
