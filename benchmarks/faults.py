@@ -143,7 +143,7 @@ def soak_control() -> int:
     """Four minutes of faults against a worker that acknowledges before it commits."""
     from benchmarks.soak import soak as run_long
 
-    return _loses(run_long(240, 12, _EARLY, "soak_control"))
+    return _loses(run_long(240, 7, _EARLY, "soak_control"))
 
 
 def web_kill(faults: int = 50) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from sqlalchemy import text
 
-from benchmarks.load import KeptWorker, Line, drain, until
+from benchmarks.load import KeptWorker, Line, drain, held, until
 from benchmarks.model import register_stub
 from benchmarks.stack import result, say, stack, stored
 from db.session import get_engine
@@ -122,15 +122,3 @@ def poison(documents: int = 100_000, module: str = "celery -A worker", name: str
             held=left, restarts=worker.started_again, seconds=round(seconds, 1),
         )  # fmt: skip
     return lost + left
-
-
-def held(made: Line) -> int:
-    """Entries that the workers hold when nothing is left to do."""
-
-    def count() -> int:
-        return sum(int(worker["held"]) for worker in made.queue.workers())
-
-    deadline = time.monotonic() + 20  # what an ended worker told last goes after ten seconds
-    while count() and time.monotonic() < deadline:
-        time.sleep(0.2)
-    return count()

@@ -18,11 +18,10 @@ import psutil
 import redis
 from sqlalchemy.exc import DBAPIError
 
-from benchmarks.load import Kept, drain, judge
+from benchmarks.load import Kept, drain, held, judge
 from benchmarks.memory import sweep
 from benchmarks.model import register_stub
 from benchmarks.network import KINDS, Network, allow, network, processes, producers, strike
-from benchmarks.poison import held
 from benchmarks.stack import Stack, free_port, say, stack
 from db.session import get_engine
 

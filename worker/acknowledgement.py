@@ -5,7 +5,7 @@ those after it from running: the entries would be acknowledged and their events 
 refusal, and says it. What a refusal can depend on is looked at before the first write.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sortline.settings import LANES, Lane, Settings
 from worker.entry import Entry
@@ -51,7 +51,10 @@ _SCRIPT = _END.replace("WIDTH", str(len(_FIELDS))).replace(
 def pack(settings: Settings, entries: Sequence[Entry], events: Sequence[ResultEvent]) -> bytes:
     """The command that does it; Redis answers 1, or an error, and then has done nothing."""
     ids = _by_lane(entries)
-    retried = _by_lane([entry for entry in entries if entry.deliveries > 1])
+    retried = {
+        lane: attempts_fields(entry.entry_id for entry in entries if entry.lane == lane and entry.deliveries > 1)
+        for lane in LANES
+    }
     keys = [settings.results_stream, *map(settings.stream, LANES), *(attempts_key(settings, lane) for lane in LANES)]
     head: list[str | int] = ["EVAL", _SCRIPT, len(keys), *keys, GROUP, settings.results_length, len(events)]
     tail: list[str | int] = []
@@ -64,6 +67,16 @@ def pack(settings: Settings, entries: Sequence[Entry], events: Sequence[ResultEv
 def attempts_key(settings: Settings, lane: Lane) -> str:
     """Of the hash that says how often an entry has failed by itself."""
     return f"{settings.prefix}:attempts:{lane}"
+
+
+def failed_field(entry_id: str) -> str:
+    """Of that hash: how many of those attempts ended with the document's own exception, and not with the process."""
+    return f"{entry_id}:failed"
+
+
+def attempts_fields(entry_ids: Iterable[str]) -> list[str]:
+    """All fields of that hash that entries may have."""
+    return [field for entry_id in entry_ids for field in (entry_id, failed_field(entry_id))]
 
 
 def _by_lane(entries: Sequence[Entry]) -> Mapping[Lane, list[str]]:

@@ -14,7 +14,7 @@ from typing import Any
 import redis
 
 from sortline.settings import LANES, Lane, Settings
-from worker.acknowledgement import attempts_key, pack
+from worker.acknowledgement import attempts_fields, attempts_key, failed_field, pack
 from worker.entry import Entry
 from worker.events import ResultEvent
 from worker.queue import GROUP, connect
@@ -170,7 +170,7 @@ class Consumer:
             if ids := [entry.entry_id for entry in entries if entry.lane == lane]:
                 self.client.xdel(self.settings.stream(lane), *ids)
                 self.client.xack(self.settings.stream(lane), GROUP, *ids)
-                self.client.hdel(attempts_key(self.settings, lane), *ids)
+                self.client.hdel(attempts_key(self.settings, lane), *attempts_fields(ids))
 
     def attempts(self, entry: Entry) -> int:
         """How often the entry has failed on its own."""
@@ -180,6 +180,14 @@ class Consumer:
         """Count an attempt (or take one back), and return how many there are now."""
         entry.deliveries = max(entry.deliveries, 2)  # so that its acknowledgement forgets the count
         return int(self.client.hincrby(attempts_key(self.settings, entry.lane), entry.entry_id, by))
+
+    def note_failure(self, entry: Entry) -> None:
+        """Note that an attempt ended with the document's own exception."""
+        self.client.hincrby(attempts_key(self.settings, entry.lane), failed_field(entry.entry_id))
+
+    def has_failed(self, entry: Entry) -> bool:
+        """Whether an attempt ended so: then not only the death of a process speaks against it."""
+        return self.client.hexists(attempts_key(self.settings, entry.lane), failed_field(entry.entry_id))
 
     def leave(self) -> None:
         """Leave the group of each lane where nothing is pending with us."""
@@ -206,7 +214,7 @@ class Consumer:
         for entry_id in entry_ids:
             if not self.client.xrange(stream, entry_id, entry_id):
                 self.client.xack(stream, GROUP, entry_id)
-                self.client.hdel(attempts_key(self.settings, lane), entry_id)
+                self.client.hdel(attempts_key(self.settings, lane), *attempts_fields([entry_id.decode()]))
 
     def _call(self, *command: Any) -> Any:
         return self.client.execute_command(*command)  # type: ignore[no-untyped-call]

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 import psutil
 import pytest
 
-from benchmarks.load import Load
+from benchmarks.load import Load, held
 from benchmarks.network import KINDS, Network, network, strike
-from benchmarks.poison import held, send
+from benchmarks.poison import send
 from tests.worker.conftest import Line
 from worker.queue import DocumentQueue, connect
 
