@@ -218,7 +218,7 @@ def _name(entry: Entry) -> Name:
 
 
 class Acknowledger:
-    """Publishes the events of committed entries and acknowledges them, in one MULTI."""
+    """Publishes the events of committed entries and acknowledges them, both or neither."""
 
     def __init__(self, consumer: Consumer, held: Held, tell: Callable[[Committed], None]) -> None:
         self.consumer = consumer
