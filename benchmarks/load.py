@@ -20,6 +20,7 @@ from sortline.settings import LANES, Lane, Settings
 from worker.queue import Document, DocumentQueue
 
 DRAIN_TIMEOUT_S = 300.0
+_PAGE = 10_000
 
 
 class Line(Protocol):
@@ -144,9 +145,7 @@ def judge(made: Stack, name: str, faults: int, accepted: set[str], drained: floa
     rows = stored(made)
     with get_engine(made.settings.postgres_url).connect() as connection:
         dead = {row.external_id for row in connection.execute(text("SELECT external_id FROM dead_letters"))}
-    published = Counter(
-        fields[b"id"].decode(errors="replace") for _, fields in made.client.xrange(made.settings.results_stream)
-    )
+    published = told(made)
     untold = accepted - published.keys()
     lost = len((accepted - rows.keys() - dead) | untold)
     result(
@@ -161,6 +160,16 @@ def judge(made: Stack, name: str, faults: int, accepted: set[str], drained: floa
         **more,
     )
     return lost
+
+
+def told(made: Line) -> Counter[str]:
+    """How many events each document has on the results stream, by its id."""
+    found: Counter[str] = Counter()
+    start = "-"
+    while page := made.client.xrange(made.settings.results_stream, start, "+", count=_PAGE):
+        found.update(fields[b"id"].decode(errors="replace") for _, fields in page)
+        start = f"({page[-1][0].decode()}"
+    return found
 
 
 def predicted(made: Stack) -> int:

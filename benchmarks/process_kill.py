@@ -2,11 +2,10 @@
 
 import random
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from benchmarks.load import HttpLoad, Kept, drain, judge, until
+from benchmarks.load import HttpLoad, Kept, drain, judge, told, until
 from benchmarks.memory import sweep
 from benchmarks.model import register_stub
 from benchmarks.network import TOKEN, allow, processes
@@ -53,9 +52,9 @@ def beat_kill(faults: int = 50) -> int:
             kept["beat"].kill()
             say(f"beat_kill: {number + 1} of {faults}, {count} events")
         sweep(made)
-        told = Counter(fields[b"id"].decode() for _, fields in made.client.xrange(made.settings.results_stream))
-        lost = len({f"e{number}" for number in range(count)} - told.keys())
-        doubled = sum(told.values()) - len(told)
+        left = told(made)
+        lost = len({f"e{number}" for number in range(count)} - left.keys())
+        doubled = sum(left.values()) - len(left)
         restarts = kept["beat"].started_again
         result("beat_kill", faults=faults, accepted=count, lost=lost, duplicates=doubled, restarts=restarts)
     return lost + doubled
