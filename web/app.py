@@ -40,6 +40,11 @@ from web.routes import (
 from web.waiting import Waiting
 from worker.queue import DocumentQueue, connect
 
+ROUTES = (
+    reviews, documents, models, training, health, pages, people, model_pages, desk, document_pages, label_pages,
+    dead_pages, import_pages, explanations, team, webhook_pages, incidents, accuracy,
+)  # fmt: skip
+
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application; connections are made when they are first needed."""
@@ -72,14 +77,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.waiting = Waiting(settings)
     add_problems(app)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
-    own_paths = {app.openapi_url or ""}
-    for routes in (
-        reviews, documents, models, training, health, pages, people, model_pages, desk, document_pages, label_pages,
-        dead_pages, import_pages, explanations, team, webhook_pages, incidents, accuracy,
-    ):  # fmt: skip
-        app.include_router(routes.router)
-        own_paths |= {route.path for route in routes.router.routes if isinstance(route, Route)}
-    check_web_path(settings, own_paths)
+    for each in ROUTES:
+        app.include_router(each.router)
+    routes = [route for each in ROUTES for route in each.router.routes if isinstance(route, Route)]
+    app.state.routes = routes
+    check_web_path(settings, {app.openapi_url or "", *(route.path for route in routes)})
     app.add_middleware(UnderPath, path=settings.web_path)  # the last is the outermost
     if traces.set_up(settings, "web"):
         traces.watch_web(app, app.state.queue.client, get_engine(settings.postgres_url))

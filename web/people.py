@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, NamedTuple
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from fastapi import Depends, HTTPException, Request, Response
 from starlette.datastructures import UploadFile
 
 from db.queries import people
 from db.session import session
+from web.forms import Form, check_charset, check_fields, read_form
 from web.links import link, root
 from web.origin import check_origin
 
@@ -20,8 +21,6 @@ COOKIE = "__Host-sortline"
 # Browsers hold __Host- to the whole host; under a path the cookie is for that path alone, not for its neighbours.
 _PATH_COOKIE = "__Secure-sortline"
 _MOST_FORM_BYTES = 100_000
-
-Form = dict[str, str]
 
 
 class Upload(NamedTuple):
@@ -114,8 +113,7 @@ async def _fields(request: Request) -> Form:
     raw = await request.body()
     if len(raw) > _MOST_FORM_BYTES:
         raise HTTPException(413, "The form is too large.")
-    fields = parse_qs(raw.decode("utf-8", "replace"), keep_blank_values=True)
-    return {name: values[0] for name, values in fields.items()}
+    return read_form(raw)
 
 
 AnyForm = Annotated[Form, Depends(_fields)]
@@ -146,13 +144,15 @@ def _scripted(request: Request) -> Person:
 async def _upload(request: Request) -> AsyncIterator[Upload]:
     """A form with a file, which must come from a page of ours and carry its session's token."""
     check_origin(request)
+    check_charset(request)
     async with request.form(max_files=1, max_fields=20, max_part_size=10_000) as posted:
-        fields = {name: value for name, value in posted.items() if isinstance(value, str)}
+        fields = check_fields({name: value for name, value in posted.items() if isinstance(value, str)})
         file = posted.get("file")
         _checked(request, fields)
         if not isinstance(file, UploadFile):
             raise HTTPException(422, "The form holds no file.")
-        yield Upload(fields, file.filename or "", await file.read())
+        named = check_fields({"file": file.filename or ""})["file"]
+        yield Upload(fields, named, await file.read())
 
 
 PostedForm = Annotated[Form, Depends(_checked)]

@@ -14,6 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match, Route
 
 from db.session import is_disk_full
 from sortline.errors import (
@@ -88,19 +89,34 @@ def _sortline(request: Request, error: Exception) -> Response:
 
 def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    if "text/html" in request.headers.get("accept", "") and not route_path(request).startswith("/v1/"):
-        title = HTTPStatus(error.status_code).phrase
-        answer = page("problem.html", error.status_code, title=title, detail=error.detail)
-        answer.headers.update(error.headers or {})
-        return answer
-    return problem(error.status_code, error.detail, dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
+    # 400 is what the framework says of a body that it can't read.
+    return _told(request, 422 if error.status_code == 400 else error.status_code, error.detail, headers)
 
 
-def _validation(_request: Request, error: Exception) -> Response:
+def _validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
-    return problem(422, f"{where}: {first['msg']}")
+    return _told(request, 422, f"{where}: {first['msg'].removeprefix('Value error, ')}", {})
+
+
+def _told(request: Request, status: int, detail: str, headers: dict[str, str]) -> Response:
+    """A page for browsers, problem details for programs."""
+    if "text/html" not in request.headers.get("accept", "") or route_path(request).startswith("/v1/"):
+        return problem(status, detail, headers)
+    answer = page("problem.html", status, title=HTTPStatus(status).phrase, detail=detail)
+    answer.headers.update(headers)
+    return answer
+
+
+def _methods(request: Request) -> set[str]:
+    """What may be asked of a path: the framework knows only the first route that lies there."""
+    routes: list[Route] = request.app.state.routes
+    first = next((route for route in routes if route.matches(request.scope)[0] is not Match.NONE), None)
+    return {method for route in routes if first and route.path == first.path for method in route.methods or ()}
 
 
 def _server_away(request: Request, error: Exception) -> Response:

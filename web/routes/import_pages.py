@@ -47,7 +47,7 @@ def send(request: Request, person: Lead, upload: PostedFile) -> HTMLResponse:
         return _form(request, person, "Choose a file that is not empty.")
     name = PurePosixPath(upload.name.replace("\\", "/")).name[:200] or "file.csv"
     with session(request.app.state.settings.postgres_url) as opened:
-        token = import_files.keep(opened, person.id, name.replace("\x00", ""), upload.content)
+        token = import_files.keep(opened, person.id, name, upload.content)
         opened.commit()
     return _preview(request, person, {**upload.fields, "token": token})
 

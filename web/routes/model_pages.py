@@ -13,6 +13,7 @@ from db.session import session
 from sortline.errors import ConflictError, InvalidInputError, NotFoundError, ServerUnreachableError
 from trainer import trigger
 from trainer.report_texts import TEXTS, pack_texts, unpack_texts
+from web.forms import number
 from web.links import link
 from web.people import Lead, Person, PostedForm, Reviewer
 from web.render import page
@@ -44,12 +45,10 @@ def list_versions(request: Request, person: Reviewer) -> HTMLResponse:
 @router.post("/model-versions/rollback")
 def roll_back(request: Request, person: Lead, form: PostedForm) -> HTMLResponse:
     """Goes back from the version that the page showed as active; a second click changes nothing."""
-    leave = form.get("leave", "")
-    if not leave.isdecimal():
-        raise HTTPException(422, "The form does not say which version to leave.")
+    leave = number(form, "leave", "The form does not say which version to leave.")
     try:
         with session(request.app.state.settings.postgres_url) as opened:
-            version = model_versions.rollback(opened, person.actor, int(leave))
+            version = model_versions.rollback(opened, person.actor, leave)
             opened.commit()
     except ConflictError as error:
         return _versions(request, person, wrong=str(error))

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from db.queries import labels, model_versions
 from db.session import session
+from sortline.text import Text
 from web.auth import Anyone, Models
 from web.reference import problems
 
@@ -69,10 +70,18 @@ def list_model_versions(request: Request, _token: Models) -> ModelVersions:
 class Promotion(BaseModel):
     """What a promotion may say; ``force`` promotes what the gate refused, and ``reason`` goes into the audit."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "anyOf": [
+                {"properties": {"force": {"const": False}}},
+                {"required": ["reason"], "properties": {"reason": {"pattern": r"\S"}}},
+            ]
+        },
+    )
 
     force: bool = False
-    reason: str = Field("", max_length=1000)
+    reason: Text = Field("", max_length=1000)
 
     @model_validator(mode="after")
     def _has_reason(self) -> Self:
@@ -93,7 +102,7 @@ def rollback(request: Request, token: Models) -> ModelVersion:
 @router.post(
     "/model-versions/{version_id}/promote",
     response_model=ModelVersion,
-    responses=problems(401, 403, 404, 409, 422, 503),
+    responses=problems(401, 403, 404, 409, 413, 422, 503),
 )
 def promote(request: Request, token: Models, version_id: VersionId, promotion: Promotion | None = None) -> ModelVersion:
     """Make a model version the one that classifies; the workers swap to it within seconds."""

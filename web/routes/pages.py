@@ -6,6 +6,7 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
 from sortline import folding
+from sortline.text import Text
 from web import line_plots
 from web.glance import AwayError
 from web.people import signed_in
@@ -60,7 +61,7 @@ def style() -> Response:
 
 
 @router.get("/{name}.js")
-def script(name: str) -> Response:
+def script(name: Text) -> Response:
     """A script of ours: desk.js, line.js, and what they import."""
     if name not in _SCRIPTS:
         raise HTTPException(404, "There is no such script.")

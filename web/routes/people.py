@@ -8,6 +8,7 @@ from db.models import User
 from db.queries import people
 from db.session import session
 from sortline.errors import InvalidInputError, NotFoundError
+from sortline.text import Text
 from web.links import link
 from web.origin import nobody_listens
 from web.passwords import LEAST, hash_password, is_right
@@ -33,7 +34,7 @@ _OPEN = "This page came by plain http over a network, where others could read al
 
 
 @router.get("/sign-in")
-def sign_in_form(request: Request, next: str = "/") -> HTMLResponse:
+def sign_in_form(request: Request, next: Text = "/") -> HTMLResponse:
     """Asks for name and password."""
     return _form(200, own_path(next), "" if nobody_listens(request) else _OPEN)
 
@@ -61,7 +62,7 @@ def sign_in(request: Request, form: AnyForm) -> Response:
 
 
 @router.get("/sign-in/{token}")
-def sign_in_by_link(request: Request, token: str) -> Response:
+def sign_in_by_link(request: Request, token: Text) -> Response:
     """Signs in whose link it is, once."""
     if not nobody_listens(request):
         return _form(403, link("/"), _OPEN)

@@ -10,6 +10,7 @@ from classifier.base_models import refuse_faulty_folder
 from db.queries import training_runs
 from db.session import session
 from sortline.errors import CheckpointError, InvalidInputError
+from sortline.meta import JsonObject
 from sortline.settings import Settings
 from trainer import trigger
 from trainer.parameters import read_parameters
@@ -53,10 +54,10 @@ class Asked(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    parameters: dict[str, Any] = Field(default_factory=dict)
+    parameters: JsonObject = Field(default_factory=dict)
 
 
-@router.post("/v1/training-runs", status_code=201, responses=problems(401, 403, 409, 422, 503))
+@router.post("/v1/training-runs", status_code=201, responses=problems(401, 403, 409, 413, 422, 503))
 def start(request: Request, token: Models, asked: Asked | None = None) -> TrainingRun:
     """Start a training from every labelled document; 409 while another one waits or runs.
 
