@@ -189,6 +189,11 @@ class Settings(BaseSettings):
         description="Address that people use, with a path where a proxy puts the web under one "
         "(https://example.org/sortline); unset: http://WEB_HOST:WEB_PORT",
     )
+    allowed_hosts: str = Field(
+        "",
+        description="Hosts that requests may name, separated by commas, beside that of WEB_URL and this machine's own "
+        "names for itself; others get 421. Empty: any",
+    )
     forwarded_allow_ips: str = Field(
         "127.0.0.1,::1",
         validation_alias=AliasChoices("SORTLINE_FORWARDED_ALLOW_IPS", "FORWARDED_ALLOW_IPS"),
@@ -232,6 +237,12 @@ class Settings(BaseSettings):
     def web_path(self) -> str:
         """The path that all pages of the web lie under, as addresses have it (`/sortline`); empty: at the root."""
         return urlsplit(self.web_address).path
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """Hosts that requests may name, as they stand in addresses but without brackets; empty: any."""
+        given = [each.strip().strip("[]").lower().rstrip(".") for each in self.allowed_hosts.split(",") if each.strip()]
+        return frozenset([*given, urlsplit(self.web_address).hostname or ""]) if given else frozenset()
 
     @property
     def flower_address(self) -> str:

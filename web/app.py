@@ -13,6 +13,7 @@ from sortline.metrics import Publisher
 from sortline.settings import Settings, get_settings
 from web.auth import Tokens
 from web.glance import Glance
+from web.headers import AllowedHosts, SafeHeaders
 from web.limits import BodyLimit
 from web.links import UnderPath, check_web_path
 from web.metrics import Line
@@ -82,7 +83,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     routes = [route for each in ROUTES for route in each.router.routes if isinstance(route, Route)]
     app.state.routes = routes
     check_web_path(settings, {app.openapi_url or "", *(route.path for route in routes)})
-    app.add_middleware(UnderPath, path=settings.web_path)  # the last is the outermost
+    app.add_middleware(UnderPath, path=settings.web_path)
+    app.add_middleware(AllowedHosts, settings=settings)
+    app.add_middleware(SafeHeaders, settings=settings)  # the last is the outermost
     if traces.set_up(settings, "web"):
         traces.watch_web(app, app.state.queue.client, get_engine(settings.postgres_url))
     return app

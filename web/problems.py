@@ -144,7 +144,7 @@ def _gone(_request: Request, _error: Exception) -> Response:
 
 
 def _unforeseen(_request: Request, _error: Exception) -> Response:
-    return problem(500, "Something went wrong; the server's log says more.")
+    return problem(500, "Something went wrong; the server's log says more.", {"Cache-Control": "no-store"})
 
 
 def _printable(value: dict[str, Any]) -> dict[str, Any]:

@@ -13,14 +13,11 @@ from web.people import Person
 FOLDER = Path(__file__).resolve().parent
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'self'; "
-    "frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
+    "frame-ancestors 'none'"
 }
 # For pages with a script of ours, which asks for more.
 _SCRIPT_HEADERS = HEADERS | {
-    "Content-Security-Policy": HEADERS["Content-Security-Policy"] + "; script-src 'self'; connect-src 'self'",
-    "Cache-Control": "no-store",
+    "Content-Security-Policy": HEADERS["Content-Security-Policy"] + "; script-src 'self'; connect-src 'self'"
 }
 _TEMPLATES = Environment(
     loader=FileSystemLoader(FOLDER / "templates"), autoescape=select_autoescape(default=True), trim_blocks=True

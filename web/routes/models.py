@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Path, Request
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from db.queries import labels, model_versions
 from db.session import session
@@ -14,6 +14,11 @@ from web.reference import problems
 
 router = APIRouter(prefix="/v1", tags=["models"])
 VersionId = Annotated[int, Path(ge=1, le=2**31 - 1)]
+
+
+def _told(metrics: dict[str, Any]) -> dict[str, Any]:
+    """What others are told of a version's figures: not where its report lies on our machines."""
+    return {name: value for name, value in metrics.items() if name != "report"}
 
 
 class Label(BaseModel):
@@ -35,7 +40,7 @@ class ModelVersion(BaseModel):
     base_model: str
     parent_id: int | None
     label_ids: list[int]
-    metrics: dict[str, Any]
+    metrics: Annotated[dict[str, Any], AfterValidator(_told)]
     created_at: datetime
     promoted_at: datetime | None
 
