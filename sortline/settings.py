@@ -202,6 +202,16 @@ class Settings(BaseSettings):
     )
     session_idle_h: float = Field(12.0, gt=0, description="Hours after which who does nothing has to sign in again")
     max_body_bytes: int = Field(16 * 2**20, gt=0, description="Largest HTTP request body")
+    upload_rows: int = Field(2_000_000, gt=0, description="Most rows of a file that is sent to the web")
+    upload_bytes: int = Field(
+        320 * 2**20, gt=0, description="Most bytes that a file which is sent to the web may unpack and decode to"
+    )
+    upload_s: float = Field(
+        300.0, gt=0, description="Seconds of processor time that reading a file which is sent to the web may take"
+    )
+    upload_memory_mib: int = Field(
+        1024, ge=512, description="MiB of address space of the process that reads a file which is sent to the web"
+    )
     max_request_documents: int = Field(1000, gt=0, description="Most documents in one HTTP request")
     flower_host: str = Field("127.0.0.1", description="Address Flower listens on")
     flower_port: int = Field(5555, gt=0, lt=65536, description="Port Flower listens on")

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from db.queries import labels
 from db.queries.labelled import import_examples, split_counts
 from sortline.errors import ImportFileError
+from sortline.files.budget import AMPLE, Budget
 from sortline.files.encodings import refused_guess
 from sortline.files.reading import NOTHING_ASKED, Asked, opened
 from sortline.files.rows import Row
@@ -81,6 +82,7 @@ def import_file(
     base_model: str = "",
     on_progress: OnProgress = lambda _done, _total, _stage: None,
     on_survey: Callable[[Survey], None] = lambda _survey: None,
+    budget: Budget = AMPLE,
 ) -> ImportReport:
     """Import a file's examples; the same file again adds nothing. The caller commits.
 
@@ -95,13 +97,14 @@ def import_file(
         base_model: that trainings start from; whether it can read the texts is said. Empty: not looked at.
         on_progress: called with how much is done, of how much (None: not known yet), and with what.
         on_survey: called with what is in the file, before anything is stored.
+        budget: what reading it may take.
 
     Raises:
         ImportFileError: the file can't be read, its encoding is only a guess, none of its rows is an example, or a
             row is refused and ``strict``.
     """
     began = time.monotonic()
-    with opened(path, asked, on_progress) as reading:
+    with opened(path, asked, on_progress, budget) as reading:
         repeats, sample = Repeats(), Sample()
 
         def observe(row: Row) -> None:

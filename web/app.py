@@ -38,6 +38,7 @@ from web.routes import (
     training,
     webhook_pages,
 )
+from web.uploads import Uploads
 from web.waiting import Waiting
 from worker.queue import DocumentQueue, connect
 
@@ -76,6 +77,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.metrics.register(Line(settings, publisher))
     app.state.tokens = Tokens(settings.postgres_url)
     app.state.waiting = Waiting(settings)
+    app.state.uploads = Uploads(settings)
     add_problems(app)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     for each in ROUTES:

@@ -5,7 +5,7 @@ import hmac
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, NamedTuple
+from typing import Annotated, BinaryIO, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 from fastapi import Depends, HTTPException, Request, Response
@@ -28,7 +28,7 @@ class Upload(NamedTuple):
 
     fields: Form
     name: str
-    content: bytes
+    file: BinaryIO
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ async def _upload(request: Request) -> AsyncIterator[Upload]:
         if not isinstance(file, UploadFile):
             raise HTTPException(422, "The form holds no file.")
         named = check_fields({"file": file.filename or ""})["file"]
-        yield Upload(fields, named, await file.read())
+        yield Upload(fields, named, file.file)
 
 
 PostedForm = Annotated[Form, Depends(_checked)]
