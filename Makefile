@@ -36,7 +36,7 @@ lint: $(READY)
 audit: $(READY)
 	@test -x build/audit/bin/pip-audit || { $(BIN)/python -m venv build/audit && \
 		build/audit/bin/pip install --quiet --disable-pip-version-check --only-binary=:all: pip-audit; } >&2
-	@build/audit/bin/pip-audit --progress-spinner off --no-deps --disable-pip --requirement constraints.txt \
+	@build/audit/bin/pip-audit --strict --progress-spinner off --no-deps --disable-pip --requirement constraints.txt \
 		|| { echo "not clean, or the service of known faults (pypi.org) could not be asked: see above" >&2; exit 1; }
 
 # The site of docs/ in build/docs; a broken link is an error.

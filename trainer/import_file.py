@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from itertools import islice
@@ -115,6 +115,8 @@ def import_file(
         survey = look_over(reading, known, fold, observe)
         survey.doubts += unreadable(sample.texts, base_model)
         _check(path, survey, strict)
+        if many := too_many_labels(known, survey):
+            raise ImportFileError(f"{path}: {many}")
         on_survey(survey)
         report = ImportReport(shape=reading.shape, notes=[*_why(survey), *reading.notes], doubts=survey.doubts)
         _store(session, survey, repeats, source, report)
@@ -146,6 +148,16 @@ def _check(path: Path, survey: Survey, strict: bool) -> None:
     if strict and survey.unlabelled:
         texts = "1 row has" if survey.unlabelled == 1 else f"{survey.unlabelled:,} rows have"
         raise ImportFileError(f"{path}: {texts} no label; nothing was imported")
+
+
+def too_many_labels(known: Collection[str], survey: Survey) -> str:
+    """Why a file brings more labels than there may be; empty where it does not."""
+    count = len(survey.labels.keys() | set(known))
+    if count <= labels.MOST_LABELS:
+        return ""
+    return (
+        f"with it there would be {count:,} labels, and at most {labels.MOST_LABELS:,} can be: is its column right?"
+    )
 
 
 def unlabelled(path: Path, survey: Survey) -> str:

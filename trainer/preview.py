@@ -17,7 +17,7 @@ from sortline.files.budget import AMPLE, Budget
 from sortline.files.reading import NOTHING_ASKED, Asked, opened
 from sortline.files.rows import Row
 from sortline.files.survey import Survey, look_over
-from trainer.import_file import OnProgress, example, unreadable
+from trainer.import_file import OnProgress, example, too_many_labels, unreadable
 from trainer.near_duplicates import near_duplicate_groups
 from trainer.repeats import Repeats
 from trainer.sample import Sample
@@ -146,6 +146,7 @@ def preview(
         watched = _Watched(session, source)
         survey = look_over(reading, there, fold, watched)
         watched.ask()
+        survey.doubts += filter(None, [too_many_labels(there, survey)])
         survey.doubts += unreadable(watched.sample.texts, base_model)
         if near := watched.alike():
             survey.doubts += [f"{each.said} {each.do}" for each in foretold_doubts(*near)]
