@@ -1,4 +1,4 @@
-# make demo | test | test-redis | lint | docs | pictures | bench | faults | bench-gpu
+# make demo | test | test-redis | lint | audit | docs | pictures | bench | faults | bench-gpu
 SHELL := /bin/bash
 # The first interpreter that runs and is new enough: a name on the path may be a shim with nothing behind it.
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-redis lint docs pictures bench faults bench-gpu clean
+.PHONY: demo test test-redis lint audit docs pictures bench faults bench-gpu clean
 
 demo: $(READY)
 	@$(BIN)/sortline demo $(ARGS)
@@ -28,6 +28,16 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --severity-level medium --configfile pyproject.toml --recursive \
+		sortline web worker classifier trainer keeping db migrations
+
+# Known faults of what is installed. It asks a public service for them, so it stays out of lint: without a network, or
+# behind an index that has no such service, it says so and ends with 1.
+audit: $(READY)
+	@test -x build/audit/bin/pip-audit || { $(BIN)/python -m venv build/audit && \
+		build/audit/bin/pip install --quiet --disable-pip-version-check --only-binary=:all: pip-audit; } >&2
+	@build/audit/bin/pip-audit --strict --progress-spinner off --no-deps --disable-pip --requirement constraints.txt \
+		|| { echo "not clean, or the service of known faults (pypi.org) could not be asked: see above" >&2; exit 1; }
 
 # The site of docs/ in build/docs; a broken link is an error.
 docs: $(READY)

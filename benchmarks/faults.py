@@ -5,6 +5,7 @@ too many), re_executed (documents whose result was published more than once), dr
 until nothing was left).
 """
 
+import importlib
 import os
 import random
 import signal
@@ -202,6 +203,7 @@ LINES: dict[str, Callable[[], int]] = {
     "full_disk_postgres": full_disk_postgres,
     "full_disk_redis": full_disk_redis,
     "clock_jump": clock_jump,
+    "schema": lambda: importlib.import_module("benchmarks.schema").schema(),
 }
 
 

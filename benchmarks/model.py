@@ -61,10 +61,11 @@ def register_stub(made: Stack, labels: int = 2, us: int = 0, uri: str | None = N
     Args:
         uri: of another classifier that computes nothing, which the stack's setting `classifier` loads.
     """
-    ids = list(range(1, labels + 1))
+    rows = [Label(name=f"label {i + 1}") for i in range(labels)]
     with session(made.settings.postgres_url) as opened:
-        opened.add_all([Label(id=i, name=f"label {i}") for i in ids])
+        opened.add_all(rows)
         opened.flush()
+        ids = [row.id for row in rows]
         uri = uri or f"stub:{labels}@{us}"
         opened.add(ModelVersion(status="active", checkpoint_uri=uri, sha256="0", base_model="stub", label_ids=ids))
         opened.commit()

@@ -110,6 +110,9 @@ class ModelVersion(Table):
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("model_versions.id"))
     label_ids: Mapped[list[int]] = mapped_column(ARRAY(Integer))
     metrics: Mapped[dict[str, Any]] = mapped_column(server_default=sql("'{}'"))
+    report_sha256: Mapped[str | None] = mapped_column(
+        comment="of the page of its training's report; null: made before there were such checksums, or there is none"
+    )
     created_at: Mapped[datetime] = _now()
     promoted_at: Mapped[datetime | None]
 

@@ -107,7 +107,7 @@ class Child:
 
     def _launch(self) -> None:
         self._said = ""
-        self.process = subprocess.Popen(
+        self.process = subprocess.Popen(  # nosec B602  # a str is a line of the Procfile, which is the installation's own
             self.command, shell=isinstance(self.command, str), stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
             env=self.environment, user=self.user, cwd="/" if self.user else None, start_new_session=True,

@@ -10,17 +10,18 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
+from pydantic import AfterValidator
 
 from sortline.errors import InvalidDocumentError
+from sortline.text import UNKEPT
 
 MAX_BYTES = 8 * 2**10
 MAX_DEPTH = 100  # Postgres, and the readers of what it gives back, recurse
 _WHOLE = range(-(2**63), 2**64)
 _LONGEST_WHOLE = 20  # characters of one that may be in that range
-_UNKEPT = re.compile("[\x00\ud800-\udfff]")  # characters that Postgres refuses
 # An escape, and digits enough for a number that can't be kept.
 _DOUBTFUL = re.compile(rb"\\|[0-9]{19}|[eE][-+]?[0-9]{3}")
 _KEY_END = re.compile(rb'"\s*:')
@@ -74,7 +75,7 @@ def check_meta(raw: bytes) -> None:
         raise InvalidDocumentError(f"meta is no JSON: {str(error)[:200]}") from None
     if not isinstance(value, dict):
         raise InvalidDocumentError("meta must be a JSON object")
-    _check(value)
+    check_value(value)
 
 
 def write_meta(meta: object) -> bytes:
@@ -85,7 +86,7 @@ def write_meta(meta: object) -> bytes:
     """
     if not isinstance(meta, Mapping):
         raise InvalidDocumentError(f"meta must be a JSON object, not {type(meta).__name__}")
-    _check(meta)
+    check_value(meta)
     try:
         raw = orjson.dumps(dict(meta))
     except (TypeError, RecursionError) as error:
@@ -146,13 +147,19 @@ def _check_size(raw: bytes) -> None:
         raise InvalidDocumentError(f"meta has {len(raw):,} bytes, the limit is {MAX_BYTES:,}")
 
 
-def _check(meta: object) -> None:
-    """Look at all that meta holds, without recursion: it may hold itself."""
-    left: list[tuple[str, int, object]] = [("meta", 0, meta)]
+def check_value(value: object, name: str = "meta") -> None:
+    """Check a value of JSON, with all that it holds: JSON and Postgres can carry it, and give it back as it was.
+
+    Without recursion: it may hold itself.
+
+    Raises:
+        InvalidDocumentError: they can't; the message says where.
+    """
+    left: list[tuple[str, int, object]] = [(name, 0, value)]
     while left:
         place, depth, value = left.pop()
         if depth > MAX_DEPTH:
-            raise InvalidDocumentError(f"meta is nested deeper than {MAX_DEPTH}")
+            raise InvalidDocumentError(f"{name} is nested deeper than {MAX_DEPTH}")
         _check_one(place, value)
         left.extend((inner_place, depth + 1, inner) for inner_place, inner in _inside(place, value))
 
@@ -172,7 +179,7 @@ def _check_one(place: str, value: object) -> None:
 
 
 def _check_text(place: str, text: str) -> None:
-    if _UNKEPT.search(text):
+    if UNKEPT.search(text):
         raise InvalidDocumentError(f"{place} holds a NUL character or a broken surrogate")
 
 
@@ -190,3 +197,15 @@ def _inside(place: str, value: object) -> Iterator[tuple[str, object]]:
 
 # For readers of records that hold a meta among other fields: what it could not keep stays to be seen.
 RECORD_HOOKS: dict[str, Any] = {"parse_float": _double, "object_pairs_hook": _object}
+
+
+def _json(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        check_value(value, "it")
+    except InvalidDocumentError as error:
+        raise ValueError(str(error)) from None
+    return value
+
+
+# The type of a JSON object that comes in beside documents, and that Postgres keeps as it is.
+JsonObject = Annotated[dict[str, Any], AfterValidator(_json)]

@@ -197,6 +197,11 @@ class Settings(BaseSettings):
         description="Address that people use, with a path where a proxy puts the web under one "
         "(https://example.org/sortline); unset: http://WEB_HOST:WEB_PORT",
     )
+    allowed_hosts: str = Field(
+        "",
+        description="Hosts that requests may name, separated by commas, beside that of WEB_URL and this machine's own "
+        "names for itself; others get 421. Empty: any",
+    )
     forwarded_allow_ips: str = Field(
         "127.0.0.1,::1",
         validation_alias=AliasChoices("SORTLINE_FORWARDED_ALLOW_IPS", "FORWARDED_ALLOW_IPS"),
@@ -209,6 +214,16 @@ class Settings(BaseSettings):
         "nobody", description="Least role that must have a second factor; the others may have one"
     )
     max_body_bytes: int = Field(16 * 2**20, gt=0, description="Largest HTTP request body")
+    upload_rows: int = Field(2_000_000, gt=0, description="Most rows of a file that is sent to the web")
+    upload_bytes: int = Field(
+        320 * 2**20, gt=0, description="Most bytes that a file which is sent to the web may unpack and decode to"
+    )
+    upload_s: float = Field(
+        300.0, gt=0, description="Seconds of processor time that reading a file which is sent to the web may take"
+    )
+    upload_memory_mib: int = Field(
+        1024, ge=512, description="MiB of address space of the process that reads a file which is sent to the web"
+    )
     max_request_documents: int = Field(1000, gt=0, description="Most documents in one HTTP request")
     flower_host: str = Field("127.0.0.1", description="Address Flower listens on")
     flower_port: int = Field(5555, gt=0, lt=65536, description="Port Flower listens on")
@@ -244,6 +259,12 @@ class Settings(BaseSettings):
     def web_path(self) -> str:
         """The path that all pages of the web lie under, as addresses have it (`/sortline`); empty: at the root."""
         return urlsplit(self.web_address).path
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """Hosts that requests may name, as they stand in addresses but without brackets; empty: any."""
+        given = [each.strip().strip("[]").lower().rstrip(".") for each in self.allowed_hosts.split(",") if each.strip()]
+        return frozenset([*given, urlsplit(self.web_address).hostname or ""]) if given else frozenset()
 
     @property
     def flower_address(self) -> str:

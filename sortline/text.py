@@ -1,4 +1,35 @@
-"""Repair of texts that Postgres can't store."""
+"""Texts that Postgres can't store: refused where somebody waits for an answer, repaired where one would be lost."""
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+UNKEPT = re.compile("[\x00\ud800-\udfff]")  # NUL and halves of surrogate pairs
+
+
+def check_kept(text: str) -> str:
+    """The text itself, which Postgres and JSON can carry.
+
+    Raises:
+        ValueError: it holds a NUL or half of a surrogate pair.
+    """
+    found = UNKEPT.search(text)
+    if found is not None:
+        what = "a NUL" if found[0] == "\x00" else "half of a surrogate pair"
+        raise ValueError(f"character {found.start() + 1} is {what}, which can't be kept")
+    return text
+
+
+# The type of every text that comes in and is no document: in a body, a query, a path, a form.
+Text = Annotated[str, AfterValidator(check_kept), Field(json_schema_extra={"pattern": r"^[^\x00]*$"})]
+
+
+def whole_number(given: str, most: int) -> int | None:
+    """A number as people and addresses write it, from 0 to ``most``; None: it is none."""
+    if not (given.isascii() and given.isdecimal() and len(given) < 20):  # int() is slow on more, and refuses many
+        return None
+    return found if (found := int(given)) <= most else None
 
 
 def repair(raw: bytes) -> tuple[str, bool]:

@@ -160,7 +160,7 @@ def _outline(folder: Path) -> tuple[Any, Mapping[str, Any]]:
 
     silence_transformers()
     try:
-        found: tuple[Any, Mapping[str, Any]] = AutoModelForSequenceClassification.from_pretrained(
+        found: tuple[Any, Mapping[str, Any]] = AutoModelForSequenceClassification.from_pretrained(  # nosec B615  # a folder, no download
             folder, local_files_only=True, trust_remote_code=False, use_safetensors=True, device_map="meta",
             num_labels=2, ignore_mismatched_sizes=True, output_loading_info=True,
         )  # fmt: skip

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from itertools import islice
@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from db.queries import labels
 from db.queries.labelled import import_examples, split_counts
 from sortline.errors import ImportFileError
+from sortline.files.budget import AMPLE, Budget
 from sortline.files.encodings import refused_guess
 from sortline.files.reading import NOTHING_ASKED, Asked, opened
 from sortline.files.rows import Row
@@ -81,6 +82,7 @@ def import_file(
     base_model: str = "",
     on_progress: OnProgress = lambda _done, _total, _stage: None,
     on_survey: Callable[[Survey], None] = lambda _survey: None,
+    budget: Budget = AMPLE,
 ) -> ImportReport:
     """Import a file's examples; the same file again adds nothing. The caller commits.
 
@@ -95,13 +97,14 @@ def import_file(
         base_model: that trainings start from; whether it can read the texts is said. Empty: not looked at.
         on_progress: called with how much is done, of how much (None: not known yet), and with what.
         on_survey: called with what is in the file, before anything is stored.
+        budget: what reading it may take.
 
     Raises:
         ImportFileError: the file can't be read, its encoding is only a guess, none of its rows is an example, or a
             row is refused and ``strict``.
     """
     began = time.monotonic()
-    with opened(path, asked, on_progress) as reading:
+    with opened(path, asked, on_progress, budget) as reading:
         repeats, sample = Repeats(), Sample()
 
         def observe(row: Row) -> None:
@@ -112,6 +115,8 @@ def import_file(
         survey = look_over(reading, known, fold, observe)
         survey.doubts += unreadable(sample.texts, base_model)
         _check(path, survey, strict)
+        if many := too_many_labels(known, survey):
+            raise ImportFileError(f"{path}: {many}")
         on_survey(survey)
         report = ImportReport(shape=reading.shape, notes=[*_why(survey), *reading.notes], doubts=survey.doubts)
         _store(session, survey, repeats, source, report)
@@ -143,6 +148,14 @@ def _check(path: Path, survey: Survey, strict: bool) -> None:
     if strict and survey.unlabelled:
         texts = "1 row has" if survey.unlabelled == 1 else f"{survey.unlabelled:,} rows have"
         raise ImportFileError(f"{path}: {texts} no label; nothing was imported")
+
+
+def too_many_labels(known: Collection[str], survey: Survey) -> str:
+    """Why a file brings more labels than there may be; empty where it does not."""
+    count = len(survey.labels.keys() | set(known))
+    if count <= labels.MOST_LABELS:
+        return ""
+    return f"with it there would be {count:,} labels, and at most {labels.MOST_LABELS:,} can be: is its column right?"
 
 
 def unlabelled(path: Path, survey: Survey) -> str:

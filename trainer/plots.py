@@ -424,7 +424,7 @@ def _for_page(drawn: str, name: str, title: str) -> Markup:
     """The drawing with the page's colours and fonts, without a size, its ids its own."""
     ElementTree.register_namespace("", _SVG)
     ElementTree.register_namespace("xlink", _LINK)
-    root = ElementTree.fromstring(drawn)  # noqa: S314 - matplotlib's own, no one else's
+    root = ElementTree.fromstring(drawn)  # nosec B314  # noqa: S314 - matplotlib's own, no one else's
     for parent in list(root.iter()):
         for style in parent.findall(f"{{{_SVG}}}style"):  # it would style the whole page
             parent.remove(style)

@@ -13,11 +13,11 @@ from sqlalchemy.orm import Session
 from db.queries import labels
 from db.queries.labelled import count_known
 from sortline.errors import ImportFileError
+from sortline.files.budget import AMPLE, Budget
 from sortline.files.reading import NOTHING_ASKED, Asked, opened
 from sortline.files.rows import Row
 from sortline.files.survey import Survey, look_over
-from sortline.files.unpack import MOST_UNPACKED
-from trainer.import_file import OnProgress, example, unreadable
+from trainer.import_file import OnProgress, example, too_many_labels, unreadable
 from trainer.near_duplicates import near_duplicate_groups
 from trainer.repeats import Repeats
 from trainer.sample import Sample
@@ -127,25 +127,26 @@ def preview(
     fold: bool = False,
     base_model: str = "",
     on_progress: OnProgress = lambda _done, _total, _stage: None,
-    most: int = MOST_UNPACKED,
+    budget: Budget = AMPLE,
 ) -> Preview:
     """Read a file as `import_file` would.
 
     Args:
         session: None: what is in the database is not asked.
         base_model: that trainings start from; whether it can read the texts is said. Empty: not looked at.
-        most: bytes that an archive may unpack to.
+        budget: what reading it may take.
 
     Raises:
         ImportFileError: the file can't be read.
     """
-    with opened(path, asked, on_progress, most) as reading:
+    with opened(path, asked, on_progress, budget) as reading:
         if reading.wrong:
             return Preview(reading.shape, reading.keys, wrong=reading.wrong)
         there = {} if session is None else {label.name: label for label in labels.listing(session)}
         watched = _Watched(session, source)
         survey = look_over(reading, there, fold, watched)
         watched.ask()
+        survey.doubts += filter(None, [too_many_labels(there, survey)])
         survey.doubts += unreadable(watched.sample.texts, base_model)
         if near := watched.alike():
             survey.doubts += [f"{each.said} {each.do}" for each in foretold_doubts(*near)]

@@ -1,5 +1,6 @@
 """What a run leaves in the model store: a checkpoint with its model card, and a report beside it."""
 
+import hashlib
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,10 +17,11 @@ from trainer.training_data import TrainingData
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A checkpoint in the model store, and the folder of its report."""
+    """A checkpoint in the model store, the folder of its report, and the sha256 of the report's page."""
 
     uri: str
     report: str
+    report_sha256: str
     stored: StoredCheckpoint
 
 
@@ -42,8 +44,9 @@ def publish(
     now = datetime.now(UTC)
     _write_report(draft.parent / "report", judged, data, suspects, run_id, now)
     stored = write_checkpoint(draft.parent / name, judged.description, lambda folder: _save(draft, folder, judged, now))
+    report_sha256 = hashlib.sha256((draft.parent / "report" / "report.html").read_bytes()).hexdigest()
     report = store.put_files(draft.parent / "report", f"{name}.report")
-    return Published(store.put(stored.folder, name), report, stored)
+    return Published(store.put(stored.folder, name), report, report_sha256, stored)
 
 
 def withdraw(settings: Settings, run_id: int, tokens: range) -> None:

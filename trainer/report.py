@@ -23,13 +23,12 @@ from classifier.shortcomings import shortcomings
 from trainer import plots
 from trainer.gate import Outcome
 from trainer.model_card import UNKNOWN, interval, is_number, percent
-from trainer.report_texts import TEXTS, pack_texts
+from trainer.report_texts import TEXT_LENGTH, TEXTS, pack_texts
 
 WORST_ERRORS = 50
 _MOST_FLIPS = 200  # of those gained, and of those lost
 _MOST_SUSPECTS = 200
 _MOST_CONFUSIONS = 25
-_TEXT_LENGTH = 2_000
 # Texts are put in as text, never as markup.
 _SCRIPT = """
 const texts = window.sortlineTexts || {};
@@ -282,7 +281,7 @@ def _outcome(value: Any) -> str:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= _TEXT_LENGTH else text[:_TEXT_LENGTH] + "…"
+    return text if len(text) <= TEXT_LENGTH else text[:TEXT_LENGTH] + "…"
 
 
 def _write(path: Path, text: str) -> None:

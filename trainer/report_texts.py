@@ -14,6 +14,7 @@ from sortline.errors import TransientError
 from trainer.work import write_whole
 
 TEXTS = "texts.js"
+TEXT_LENGTH = 2_000  # characters of each
 _HEAD = "window.sortlineTexts = "
 
 

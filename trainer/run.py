@@ -205,6 +205,7 @@ def _register(
             parent_id=before.id if before else None,
             label_ids=description.label_ids,
             metrics={**metrics, "report": published.report},
+            report_sha256=published.report_sha256,
         )
         model_versions.settle(
             opened, version.id, verdict["outcome"], verdict["against"], settings.auto_promote, actor="trainer"

@@ -69,7 +69,7 @@ def _encoder(base: Path, device: "torch.device") -> Any:
 
     silence_transformers()
     try:
-        model = AutoModel.from_pretrained(
+        model = AutoModel.from_pretrained(  # nosec B615  # a folder, no download
             base, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype="float32"
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:

@@ -32,7 +32,7 @@ def save_tokenizer(base: Path, folder: Path) -> None:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True, trust_remote_code=False)  # nosec B615
         tokenizer.save_pretrained(folder)
     except Exception as error:  # converters raise whatever their format's reader does
         raise TrainingError(f"base model {base}: its tokenizer can't be read: {error}") from None

@@ -145,7 +145,7 @@ def _read(base: Path, **options: Any) -> tuple[PreTrainedModel, bool]:
     """
     silence_transformers()
     try:
-        model, report = AutoModelForSequenceClassification.from_pretrained(
+        model, report = AutoModelForSequenceClassification.from_pretrained(  # nosec B615  # a folder, no download
             base, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=torch.float32,
             output_loading_info=True, **options,
         )  # fmt: skip

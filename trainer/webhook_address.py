@@ -19,6 +19,9 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _MOST_CHARS = 2000
 # IPv6 addresses that a gateway turns into the IPv4 address in their last 32 bits (RFC 6052).
 _TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
+# Special by IANA's registries, and public to Python before 3.13: protocol assignments (RFC 6890), documentation
+# (RFC 9637).
+_SPECIAL = tuple(ipaddress.ip_network(each) for each in ("192.0.0.0/24", "3fff::/20"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,9 @@ def is_public(address: Address) -> bool:
     if isinstance(address, ipaddress.IPv6Address):
         inner += [each for each in (address.sixtofour, *(address.teredo or ())) if each is not None]
     return all(
-        each.is_global and not (each.is_multicast or each.is_reserved or each.is_unspecified or each.is_link_local)
+        each.is_global
+        and not (each.is_multicast or each.is_reserved or each.is_unspecified or each.is_link_local)
+        and not any(each in network for network in _SPECIAL)
         for each in inner
     )
 

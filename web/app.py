@@ -15,6 +15,7 @@ from web.addresses import CameFrom
 from web.auth import Tokens
 from web.glance import Glance
 from web.hashing import Hashing
+from web.headers import AllowedHosts, SafeHeaders
 from web.limits import BodyLimit
 from web.links import UnderPath, check_web_path
 from web.metrics import Line
@@ -42,8 +43,14 @@ from web.routes import (
     training,
     webhook_pages,
 )
+from web.uploads import Uploads
 from web.waiting import Waiting
 from worker.queue import DocumentQueue, connect
+
+ROUTES = (
+    reviews, documents, models, training, health, pages, people, account, model_pages, desk, document_pages,
+    label_pages, dead_pages, import_pages, explanations, team, webhook_pages, incidents, accuracy, audit_pages,
+)  # fmt: skip
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -80,18 +87,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.hashing = hashing
     app.state.tokens = Tokens(settings.postgres_url)
     app.state.waiting = Waiting(settings)
+    app.state.uploads = Uploads(settings)
     add_problems(app)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     app.add_middleware(CameFrom)
-    own_paths = {app.openapi_url or ""}
-    for routes in (
-        reviews, documents, models, training, health, pages, people, account, model_pages, desk, document_pages,
-        label_pages, dead_pages, import_pages, explanations, team, webhook_pages, incidents, accuracy, audit_pages,
-    ):  # fmt: skip
-        app.include_router(routes.router)
-        own_paths |= {route.path for route in routes.router.routes if isinstance(route, Route)}
-    check_web_path(settings, own_paths)
-    app.add_middleware(UnderPath, path=settings.web_path)  # the last is the outermost
+    for each in ROUTES:
+        app.include_router(each.router)
+    routes = [route for each in ROUTES for route in each.router.routes if isinstance(route, Route)]
+    app.state.routes = routes
+    check_web_path(settings, {app.openapi_url or "", *(route.path for route in routes)})
+    app.add_middleware(UnderPath, path=settings.web_path)
+    app.add_middleware(AllowedHosts, settings=settings)
+    app.add_middleware(SafeHeaders, settings=settings)  # the last is the outermost
     if traces.set_up(settings, "web"):
         traces.watch_web(app, app.state.queue.client, get_engine(settings.postgres_url))
     return app

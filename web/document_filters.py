@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from db.queries.document_search import MADE_ELSEWHERE, STATES, Cursor, Filters
 from db.queries.queue_items import REASONS
 from sortline.errors import InvalidInputError
+from sortline.text import check_kept, whole_number
 
 DECISION_REASONS = (*REASONS, *MADE_ELSEWHERE)
 _MOST_CHARS = 500
@@ -35,8 +36,10 @@ def parse_filters(given: Mapping[str, str], blind: bool = False, beside: tuple[s
             raise InvalidInputError(f"There is no filter {name[:50]!r}; there are {', '.join(_NAMES)}.")
         if len(value) > _MOST_CHARS:
             raise InvalidInputError(f"{name} has at most {_MOST_CHARS} characters.")
-        if "\x00" in value:
-            raise InvalidInputError(f"{name} holds a NUL.")
+        try:
+            check_kept(value)
+        except ValueError as error:
+            raise InvalidInputError(f"{name} can't be taken: {error}.") from None
     return Filters(
         words=asked.get("words"),
         source=asked.get("source"),
@@ -66,10 +69,11 @@ def parse_cursor(given: str) -> Cursor | None:
     if not given:
         return None
     moment, _, id_ = given.partition("-")
-    if not (moment.isascii() and moment.isdecimal() and id_.isascii() and id_.isdecimal()) or int(id_) >= 2**63:
-        raise InvalidInputError("The address of the page is damaged: begin with the first page.")
+    microseconds, last = whole_number(moment, 2**63 - 1), whole_number(id_, 2**63 - 1)
     try:
-        return Cursor(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(moment)), int(id_))
+        if microseconds is None or last is None:
+            raise OverflowError
+        return Cursor(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds), last)
     except OverflowError:
         raise InvalidInputError("The address of the page is damaged: begin with the first page.") from None
 
@@ -109,9 +113,10 @@ def _version(asked: Mapping[str, str]) -> int | None:
     value = asked.get("version")
     if value is None:
         return None
-    if not (value.isascii() and value.isdecimal() and len(value) < 10):
+    found = whole_number(value, 2**31 - 1)
+    if found is None:
         raise InvalidInputError(f"version is the number of a model version, not {value[:50]!r}.")
-    return int(value)
+    return found
 
 
 def _one_of(asked: Mapping[str, str], name: str, known: tuple[str, ...]) -> str | None:

@@ -18,10 +18,7 @@ class Download(StreamingResponse):
 
     def __init__(self, pieces: Generator[bytes], name: str, media_type: str) -> None:
         first = next(pieces, b"")  # what is refused is raised here, before an answer has begun
-        headers = {
-            "Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store",
-            "X-Content-Type-Options": "nosniff",
-        }  # fmt: skip
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         super().__init__(chain([first], pieces), headers=headers, media_type=media_type)
         self._pieces = pieces
 

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from db.queries.document_state import known_names
 from sortline.errors import InvalidDocumentError, NotFoundError
+from sortline.text import Text
 from web.links import root
 from worker.queue import MAX_ID_CHARS, MAX_SOURCE_CHARS, check_name
 
@@ -26,8 +27,8 @@ _DECODED = (
 )
 _NONE = "there can be no such document: the path is /v1/documents/{source}/{id}"
 
-Source = Annotated[str, Query(description="Where it comes from, as it was sent.")]
-Id = Annotated[str, Query(description="Its id within the source.")]
+Source = Annotated[Text, Query(description="Where it comes from, as it was sent.")]
+Id = Annotated[Text, Query(description="Its id within the source.")]
 
 
 def names_in_path(request: Request, opened: Session, after: str = "") -> Name:

@@ -42,8 +42,8 @@ def nobody_listens(request: Request) -> bool:
     """Whether a browser will keep the cookie: the page came by https, or from the machine itself."""
     origin = _split(request.headers.get("origin", ""))
     if origin.hostname:  # the browser's own word, sent with each form
-        return origin.scheme == "https" or _is_this_machine(origin.hostname)
-    if request.url.scheme == "https" or _is_this_machine(request.url.hostname or ""):
+        return origin.scheme == "https" or is_this_machine(origin.hostname)
+    if request.url.scheme == "https" or is_this_machine(request.url.hostname or ""):
         return True
     told_http = request.headers.get("x-forwarded-proto", "").strip().lower() == "http"
     return not told_http and _is_told_https(request)
@@ -76,7 +76,8 @@ def _split(address: str) -> SplitResult:
         return urlsplit("")
 
 
-def _is_this_machine(host: str) -> bool:
+def is_this_machine(host: str) -> bool:
+    """Whether a host is a machine's own name for itself."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

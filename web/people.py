@@ -6,8 +6,8 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, NamedTuple
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from typing import Annotated, BinaryIO, NamedTuple
+from urllib.parse import quote, unquote, urlsplit
 
 from fastapi import Depends, HTTPException, Request, Response
 from starlette.concurrency import run_in_threadpool
@@ -16,6 +16,7 @@ from starlette.datastructures import UploadFile
 from db.queries import people
 from db.session import session
 from sortline.settings import Settings
+from web.forms import Form, check_charset, check_fields, read_form
 from web.links import link, root
 from web.origin import check_origin
 
@@ -31,8 +32,6 @@ _STALE = "The form is not of this session, so nothing was changed. Load its page
 _WRITTEN = ("description", "note", "reason", "because")
 _ENROL = "Your role must have a second factor: set it up on the page of your account."
 
-Form = dict[str, str]
-
 
 class FormRefused(HTTPException):
     """A form that is not of this session, or of none; ``written``: what a person wrote into it."""
@@ -47,7 +46,7 @@ class Upload(NamedTuple):
 
     fields: Form
     name: str
-    content: bytes
+    file: BinaryIO
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +175,7 @@ async def _fields(request: Request) -> Form:
     raw = await request.body()
     if len(raw) > _MOST_FORM_BYTES:
         raise HTTPException(413, "The form is too large.")
-    fields = parse_qs(raw.decode("utf-8", "replace"), keep_blank_values=True)
-    return {name: values[0] for name, values in fields.items()}
+    return read_form(raw)
 
 
 async def _written(request: Request) -> Sequence[str]:
@@ -220,13 +218,15 @@ def _scripted(request: Request) -> Person:
 async def _upload(request: Request) -> AsyncIterator[Upload]:
     """A form with a file, which must come from a page of ours and carry its session's token."""
     check_origin(request)
+    check_charset(request)
     async with request.form(max_files=1, max_fields=20, max_part_size=10_000) as posted:
-        fields = {name: value for name, value in posted.items() if isinstance(value, str)}
+        fields = check_fields({name: value for name, value in posted.items() if isinstance(value, str)})
         file = posted.get("file")
         _checked(request, fields)
         if not isinstance(file, UploadFile):
             raise HTTPException(422, "The form holds no file.")
-        yield Upload(fields, file.filename or "", await file.read())
+        named = check_fields({"file": file.filename or ""})["file"]
+        yield Upload(fields, named, file.file)
 
 
 PostedForm = Annotated[Form, Depends(_checked)]

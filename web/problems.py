@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import math
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -14,6 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match, Route
 
 from db.session import is_disk_full
 from sortline.errors import (
@@ -94,13 +96,12 @@ def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 403:
         _note_refused(request)
-    if "text/html" in request.headers.get("accept", "") and not route_path(request).startswith(_FOR_PROGRAMS):
-        title = HTTPStatus(error.status_code).phrase
-        written = error.written if isinstance(error, FormRefused) else ()
-        answer = page("problem.html", error.status_code, title=title, detail=error.detail, written=written)
-        answer.headers.update(error.headers or {})
-        return answer
-    return problem(error.status_code, error.detail, dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
+    # 400 is what the framework says of a body that it can't read.
+    status = 422 if error.status_code == 400 else error.status_code
+    return _told(request, status, error.detail, headers, error.written if isinstance(error, FormRefused) else ())
 
 
 def _note_refused(request: Request) -> None:
@@ -110,11 +111,27 @@ def _note_refused(request: Request) -> None:
     refusals.note(actor, "refused", route_name(request), caller_address(request))
 
 
-def _validation(_request: Request, error: Exception) -> Response:
+def _validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
-    return problem(422, f"{where}: {first['msg']}")
+    return _told(request, 422, f"{where}: {first['msg'].removeprefix('Value error, ')}", {})
+
+
+def _told(request: Request, status: int, detail: str, headers: dict[str, str], written: Sequence[str] = ()) -> Response:
+    """A page for browsers, problem details for programs."""
+    if "text/html" not in request.headers.get("accept", "") or route_path(request).startswith(_FOR_PROGRAMS):
+        return problem(status, detail, headers)
+    answer = page("problem.html", status, title=HTTPStatus(status).phrase, detail=detail, written=written)
+    answer.headers.update(headers)
+    return answer
+
+
+def _methods(request: Request) -> set[str]:
+    """What may be asked of a path: the framework knows only the first route that lies there."""
+    routes: list[Route] = request.app.state.routes
+    first = next((route for route in routes if route.matches(request.scope)[0] is not Match.NONE), None)
+    return {method for route in routes if first and route.path == first.path for method in route.methods or ()}
 
 
 def _server_away(request: Request, error: Exception) -> Response:
@@ -143,7 +160,8 @@ def _gone(_request: Request, _error: Exception) -> Response:
 
 def _unforeseen(_request: Request, _error: Exception) -> Response:
     # The server ends this connection after it; a client that is not told so sends its next request into the void.
-    return problem(500, "Something went wrong; the server's log says more.", {"Connection": "close"})
+    headers = {"Connection": "close", "Cache-Control": "no-store"}
+    return problem(500, "Something went wrong; the server's log says more.", headers)
 
 
 def _printable(value: dict[str, Any]) -> dict[str, Any]:

@@ -15,9 +15,7 @@ from web.people import Person
 FOLDER = Path(__file__).resolve().parent
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'self'; "
-    "frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
+    "frame-ancestors 'none'"
 }
 # What a form carries: whose session it is of, and which page, so that one that is sent twice counts once.
 # Without autocomplete="off" Firefox puts the values of before into a page that is loaded again.
@@ -25,11 +23,9 @@ _HIDDEN = Markup(
     '<input type="hidden" name="csrf" value="{}" autocomplete="off">'
     '<input type="hidden" name="once" value="{}" autocomplete="off">'
 )
-NO_STORE = {"Cache-Control": "no-store"}
 # For pages with a script of ours, which asks for more.
 _SCRIPT_HEADERS = HEADERS | {
-    "Content-Security-Policy": HEADERS["Content-Security-Policy"] + "; script-src 'self'; connect-src 'self'",
-    **NO_STORE,
+    "Content-Security-Policy": HEADERS["Content-Security-Policy"] + "; script-src 'self'; connect-src 'self'"
 }
 _TEMPLATES = Environment(
     loader=FileSystemLoader(FOLDER / "templates"), autoescape=select_autoescape(default=True), trim_blocks=True
@@ -56,9 +52,3 @@ def html(name: str, person: Person | None = None, **values: Any) -> str:
         csrf = _HIDDEN.format(person.csrf, secrets.token_urlsafe(16))
         values |= {"person": person, "csrf": csrf, "leads": person.may("lead"), "admin": person.may("admin")}
     return _TEMPLATES.get_template(name).render(root=root(), **values)
-
-
-def not_kept(answer: HTMLResponse) -> HTMLResponse:
-    """A page that holds a secret: no browser and no proxy may keep it."""
-    answer.headers["Cache-Control"] = "no-store"
-    return answer

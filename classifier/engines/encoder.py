@@ -36,7 +36,7 @@ def read_encoder(folder: Path) -> Encoder:
     """
     silence_transformers()
     try:
-        model, report = AutoModelForSequenceClassification.from_pretrained(
+        model, report = AutoModelForSequenceClassification.from_pretrained(  # nosec B615  # a folder, no download
             folder,
             local_files_only=True,
             trust_remote_code=False,

@@ -36,6 +36,7 @@ LEFT JOIN document_splits ON document_splits.document_id = documents.id
 WHERE labels.archived_at IS NULL ORDER BY documents.id
 """)
 _TEXTS = text("SELECT id, text FROM documents WHERE id = ANY(:ids)")
+_BEGINNINGS = text("SELECT id, left(text, :chars) AS text FROM documents WHERE id = ANY(:ids)")
 _NEWEST = text("SELECT left(text, 4096) FROM documents ORDER BY id DESC LIMIT :count")
 _UNLABELLED = text("""
 SELECT text FROM documents WHERE NOT EXISTS (SELECT FROM reviews WHERE reviews.document_id = documents.id)
@@ -128,6 +129,12 @@ def newest_review_id(session: Session) -> int:
 def texts(session: Session, ids: Sequence[int]) -> dict[int, str]:
     """Texts of documents by id; what was erased is missing."""
     return {row.id: row.text for row in session.execute(_TEXTS, {"ids": list(ids)})}
+
+
+def beginnings(session: Session, ids: Sequence[int], chars: int) -> dict[int, str]:
+    """The first characters of documents' texts by id; what was erased is missing."""
+    rows = session.execute(_BEGINNINGS, {"ids": list(ids), "chars": chars})
+    return {row.id: row.text for row in rows}
 
 
 def unlabelled_texts(session: Session, count: int) -> list[str]:

@@ -18,6 +18,7 @@ from sortline.folding import fold
 from sortline.label_names import clean_label_name
 
 MOST_DESCRIPTION = 5_000  # so that a form takes it whatever it is written in
+MOST_LABELS = 10_000  # pages and answers list all of them
 COUNTED = 1_000  # figures of a label are counted up to this: quick with millions of decisions
 
 # Who decides for a label holds it so; who merges it waits for them (and they for who merges it).
@@ -164,6 +165,8 @@ def add(session: Session, name: str, actor: str) -> Label:
     """
     name = clean_label_name(name)
     lock_changes(session)
+    if (session.scalar(select(func.count()).select_from(Label)) or 0) >= MOST_LABELS:
+        raise ConflictError(f"there are {MOST_LABELS:,} labels, archived ones among them, and no more can be added")
     made = session.scalar(insert(Label).values(name=name).on_conflict_do_nothing().returning(Label.id))
     if made is None:
         found = session.execute(select(Label).where(Label.name == name)).scalar_one()

@@ -17,6 +17,7 @@ ID_NAMES = ("id", "external id", "document id", "doc id")
 SOURCE_NAMES = ("source",)
 NO_IDS = "none"  # what is said where a column named id holds no ids of documents
 META_NAMES = ("meta", "metadata")
+MOST_COLUMNS = 10_000
 _SEPARATORS = re.compile(r"[\s_.-]+")
 _CODE = re.compile(r"[+-]?\d+(?:\.0+)?")
 
@@ -67,11 +68,22 @@ _KNOWN = frozenset((*TEXT_NAMES, *LABEL_NAMES, *ID_NAMES))
 
 def unique_names(names: Sequence[str]) -> list[str]:
     """Keys of a record: the names as they stand; of those that stand twice or are empty, each later one by position."""
-    keys: list[str] = []
+    check_width(len(names))
+    keys: dict[str, None] = {}
     for position, given in enumerate(names, start=1):
         name = given.strip().removeprefix("\ufeff")
-        keys.append(name if name and name not in keys else f"#{position} {name}".strip())
-    return keys
+        keys[name if name and name not in keys else f"#{position} {name}".strip()] = None
+    return list(keys)
+
+
+def check_width(columns: int) -> None:
+    """Check how many columns, or fields, records have.
+
+    Raises:
+        ImportFileError: they are more than any table of texts has.
+    """
+    if columns > MOST_COLUMNS:
+        raise ImportFileError(f"it has more than {MOST_COLUMNS:,} columns: this is no file of texts")
 
 
 def choose(keys: Sequence[str], columns: Columns, samples: Sequence[Mapping[str, object]] = ()) -> Chosen:

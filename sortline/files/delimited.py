@@ -11,7 +11,7 @@ later line may be its end, the lines up to there belong to it. So a piece of a t
 import csv
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, islice
@@ -26,6 +26,10 @@ _REACH = 20  # lines after a stray quote in which its text may end
 _MOST_RECORD = 2**22  # characters; longer than any text that is taken
 _MOST_LINES = 5_000  # of one record
 _LOOKED_AHEAD = 100  # lines that one record may have while the end of a broken one is looked for
+# Looking ahead for where broken records end costs at most so much for each line of the file, and so much once: else a
+# file of quotes would be read again and again.
+_AHEAD, _AHEAD_ONCE = 40, 2_000_000
+_CHARS = 50  # that cost as much as a line
 _QUOTED = '"[^"]*(?:""[^"]*)*"'
 MOST_LINE = 2**24
 csv.field_size_limit(_MOST_RECORD)
@@ -134,6 +138,7 @@ class Reader:
         self.seen = Seen()
         self._lines, self._ahead = lines, deque[str]()
         self._kinds: dict[int, Literal["whole", "tail", "other"]] = {}
+        self._taken = self._looked = 0
 
     def __iter__(self) -> Iterator[Cells]:
         while (line := self._peek(0)) is not None:
@@ -165,11 +170,27 @@ class Reader:
 
     def _take(self, count: int) -> list[str]:
         taken = [self._ahead.popleft() for _ in range(count)]
+        for number in range(self.line, self.line + count):
+            self._kinds.pop(number, None)
         self.line += count
+        self._taken += _cost(taken)
         if self.dialect.quoting != "none":
             self.seen.lines += count
             self.seen.uneven_lines += sum(bool(each.strip()) and not self._is_even(each) for each in taken)
         return taken
+
+    def _look(self, cost: int) -> None:
+        """Note what looking at lines has cost.
+
+        Raises:
+            ImportFileError: it is out of proportion to the lines that were read by it.
+        """
+        self._looked += cost
+        if self._looked > _AHEAD_ONCE + _AHEAD * self._taken:
+            raise ImportFileError(
+                f"around line {self.line:,} too many quotes open that nothing closes: say how the file quotes "
+                "(--quoting), none where quotes are letters"
+            )
 
     def _is_even(self, line: str) -> bool:
         return not self.width or line.rstrip("\r\n").count(self.dialect.delimiter) + 1 == self.width
@@ -191,7 +212,6 @@ class Reader:
         if not self.seen.quoted or self.dialect.strict or line.startswith('"') or f'{self.dialect.delimiter}"' in line:
             return False
         if line.count(self.dialect.delimiter) + 1 < self.width:
-            self._kinds.clear()
             return self._ends_later(1)
         return self._is_tail_next()
 
@@ -208,6 +228,7 @@ class Reader:
     def _sized(self, begin: int, lines: int, cells: Sequence[str]) -> Cells:
         if not self.width:
             self.width = len(cells)
+            self._kinds.clear()  # what lines are by themselves was told without it
         while len(cells) > self.width and not cells[-1].strip():  # delimiters at a line's end
             cells = cells[:-1]
         if len(cells) != self.width:
@@ -241,7 +262,9 @@ class Reader:
 
     def _holds_an_end(self, count: int) -> bool:
         """Whether the text of several lines at hand holds what may be one record's end and the next one's beginning."""
-        return self.dialect.seam.search("".join(islice(self._ahead, count))) is not None
+        lines = list(islice(self._ahead, count))
+        self._look(_cost(lines))
+        return self.dialect.seam.search("".join(lines)) is not None
 
     def _learn(self, line: str, cells: Sequence[str], count: int) -> None:
         """Count what speaks for quotes that quote: they were needed, and they are where they must be."""
@@ -258,13 +281,14 @@ class Reader:
         """
         if self.dialect.quoting == "undoubled":
             return self._undoubled() if not offset else None
-        pulled = 0
+        pulled = cost = 0
 
         def pull() -> Iterator[str]:
-            nonlocal pulled
+            nonlocal pulled, cost
             size = 0
             while pulled < most and (line := self._peek(offset + pulled)) is not None:
                 pulled += 1
+                cost += 1 + len(line) // _CHARS
                 size += len(line)
                 if size > _MOST_RECORD:
                     return
@@ -276,6 +300,8 @@ class Reader:
             cells = next(csv.reader(pull(), **self.dialect.options))
         except (csv.Error, StopIteration):
             return None
+        finally:
+            self._look(cost)
         return cells, pulled
 
     def _undoubled(self) -> tuple[list[str], int] | None:
@@ -284,6 +310,7 @@ class Reader:
         while count < _MOST_LINES and len(text) <= _MOST_RECORD and (line := self._peek(count)) is not None:
             text += line
             count += 1
+            self._look(1 + len(text) // 4)  # all of it is read again
             cells = self._cells(text)
             if cells is not None and (not self.width or len(cells) == self.width):
                 return cells, count
@@ -300,7 +327,8 @@ class Reader:
                     return None
                 cells.append(text[at + 1 : end.start()].replace('""', '"'))
                 at = end.end()
-                at += len(text[at:]) - len(text[at:].lstrip(" "))
+                while text[at : at + 1] == " ":
+                    at += 1
             else:
                 stop = text.find(self.dialect.delimiter, at)
                 stop = len(text) if stop < 0 else stop
@@ -314,6 +342,7 @@ class Reader:
 
     def _could_be_records(self, count: int) -> bool:
         """Whether each line at hand has the cells of a record, quotes being letters."""
+        self._look(count)
         return self.width > 1 and all(self._is_even(line) for line in islice(self._ahead, count))
 
     def _alone(self, line: str, in_doubt: bool = False) -> Literal["whole", "tail", "other"]:
@@ -328,7 +357,11 @@ class Reader:
             return "tail" if self.dialect.tail.search(line) else "other"
         if self._has_tail(line, 1 if in_doubt else 2):
             return "tail"
-        return "whole" if len(next(csv.reader([line], **self.dialect.options), ())) == self.width else "other"
+        try:
+            cells = next(csv.reader([line], **self.dialect.options), [])
+        except csv.Error:
+            return "other"
+        return "whole" if len(cells) == self.width else "other"
 
     def _has_tail(self, line: str, of: int = 2) -> bool:
         """Whether a cell that nothing quotes ends with a quote that nothing opens, in a line of proper cells."""
@@ -342,11 +375,13 @@ class Reader:
             return ""
         number = self.line + offset
         if number not in self._kinds:
+            self._look(1 + len(line) // _CHARS)
             self._kinds[number] = self._alone(line, in_doubt=True)
         return self._kinds[number]
 
     def _refuse_apart(self, begin: int, count: int) -> Cells:
         """Refuse a record whose every line could be one; where they are many, the first lines alone."""
+        self._look(_cost(islice(self._ahead, 1, count)))
         whole = sum(1 for line in islice(self._ahead, 1, count) if self._alone(line) == "whole")
         if whole > _REACH:
             return self._doubtful(begin)
@@ -355,7 +390,6 @@ class Reader:
 
     def _doubtful(self, begin: int) -> Cells:
         """Refuse the record at hand with all lines that may belong to it."""
-        self._kinds.clear()
         count, why = self._extent()
         self._take(count)
         return Cells(begin, count, (), why.format(lines=_span(begin, count)))
@@ -374,6 +408,7 @@ class Reader:
             if line is None:
                 return count, _OPEN
             count += 1
+            self._look(1 + len(line) // _CHARS)
             size += len(line)
             quotes += line.count('"')
             open_, cells = self._after(line, open_, cells)
@@ -415,6 +450,11 @@ class Reader:
     def _ends_later(self, count: int) -> bool:
         """Whether one of the next lines looks like the end of a text that began before."""
         return any(self._kind(offset) == "tail" for offset in range(count, count + _REACH))
+
+
+def _cost(lines: Iterable[str]) -> int:
+    """What it costs to look at lines, in lines of ordinary length."""
+    return sum(1 + len(line) // _CHARS for line in lines)
 
 
 def header(lines: Iterator[str], dialect: Dialect) -> tuple[Cells | None, Iterator[str], int]:

@@ -16,6 +16,7 @@ _CALLED = {
     "ctrl-a": "\x01", "^a": "\x01", "\\x01": "\x01", "\\001": "\x01",
 }  # fmt: skip
 _SAMPLED = 1_000  # lines
+_MOST_HEADER = 1_000  # characters
 _TITLES = 20  # lines that may stand before a header
 _HEADER_WITHIN = 5  # lines: blank ones may stand before it
 _SEP = re.compile(r'^"?sep=(.)"?\s*$', re.IGNORECASE)
@@ -88,7 +89,7 @@ def _later_header(sample: list[str]) -> tuple[str, int] | None:
 
 def _rare_delimiter(sample: list[str]) -> str:
     """Another sign by which the first line is made of two names that we know, as in `text^label`."""
-    first = next((line.strip("\ufeff\r\n") for line in sample if line.strip()), "")
+    first = next((line.strip("\ufeff\r\n") for line in sample if line.strip()), "")[:_MOST_HEADER]
     signs = dict.fromkeys(c for c in first if not c.isalnum() and c not in " \"'_-.")
     return next((sign for sign in signs if sum(map(is_known_name, first.split(sign))) > 1), "")
 

@@ -30,8 +30,18 @@ COMMON = (
     "cp1251 (Cyrillic)", "cp1253 (Greek)", "cp1254 (Turkish)", "latin-1", "latin-9", "mac-roman", "cp932 (Japanese)",
     "gb18030 (Chinese)", "big5", "cp949 (Korean)",
 )  # fmt: skip
-_NAMED = {re.sub(r"[\s_.-]+", "", each): each for each in (*aliases.values(), *aliases)}  # without what parts words
-_NO_TEXT = ("idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem", "palmos")
+# Codecs of the standard library that are no encodings of texts, that exist on one system alone, or that give halves of
+# surrogate pairs (utf_7). What it has no alias for (idna, punycode, unicode_escape) is not on the list either: some of
+# those take the square of a file's length.
+_NO_TEXT = frozenset(("base64_codec", "bz2_codec", "hex_codec", "mbcs", "quopri_codec", "rot_13", "uu_codec", "utf_7",
+                      "zlib_codec"))  # fmt: skip
+ALLOWED = frozenset((*aliases.values(), "utf_8_sig", "cp875", "koi8_t", "koi8_u", "mac_croatian")) - _NO_TEXT
+_LONGEST_NAME = 40
+# Without what parts words.
+_NAMED = {
+    re.sub(r"[\s_.-]+", "", name): codec
+    for name, codec in (*((each, each) for each in ALLOWED), *aliases.items()) if codec in ALLOWED
+}  # fmt: skip
 _LETTERS = re.compile(rb"[A-Za-z ]")
 _C1 = re.compile("[\x80-\x9f]")
 _FEW = 8  # bytes
@@ -87,13 +97,13 @@ def known_name(asked: str) -> str:
     Raises:
         ImportFileError: it is unknown; the message lists the usual ones.
     """
-    plain = re.sub(r"[\s_.-]+", "", asked.lower())
+    plain = re.sub(r"[\s_.-]+", "", asked[:_LONGEST_NAME].lower())
+    plain = re.sub(r"^(?:windows|win)(?=\d)", "cp", plain)
     try:
-        plain = re.sub(r"^(?:windows|win)(?=\d)", "cp", plain)
-        found = codecs.lookup(_CALLED.get(plain) or _NAMED.get(plain, asked.strip()))
-        if not found._is_text_encoding or found.name.replace("-", "_") in _NO_TEXT:
+        if len(asked) > _LONGEST_NAME:
             raise LookupError
-    except (LookupError, ValueError):
+        found = codecs.lookup(_NAMED[re.sub(r"[\s_.-]+", "", _CALLED.get(plain, plain))])
+    except LookupError:
         shown = asked.encode("ascii", "backslashreplace").decode()[:40]
         raise ImportFileError(f"the encoding {shown!r} is unknown; the usual ones are {', '.join(COMMON)}") from None
     if found.name == "utf-8":

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sortline.errors import ImportFileError
+from sortline.files.budget import AMPLE, Budget
 from sortline.files.json_records import Record
 
 if TYPE_CHECKING:
     import pyarrow.parquet
 
-_ROWS = 4096
+_ROWS, _NESTED_ROWS = 4096, 64
+_PIECE = 2**24  # bytes
 
 
 def names(path: Path) -> list[str]:
@@ -31,34 +33,83 @@ def count(path: Path) -> int:
         return int(file.metadata.num_rows)
 
 
-def records(path: Path, keys: Sequence[str] | None = None) -> Iterator[Record]:
+def records(path: Path, keys: Sequence[str] | None = None, budget: Budget = AMPLE) -> Iterator[Record]:
     """Rows; a row's number, from 1, stands for its line. Class labels come by their names.
 
     Args:
         keys: which columns to read; None: all.
+        budget: bytes that they may decode to.
 
     Raises:
         ImportFileError: it can't be read, or pyarrow is not installed.
     """
     import pyarrow
 
-    row = 0
-    with _opened(path) as file:
+    row = spent = 0
+    with _opened(path, flat_texts(path)) as file:
         classes = _class_names(file.schema_arrow.metadata or {})
         by_number = [(key, classes[key]) for key in (keys or file.schema_arrow.names) if key in classes]
         try:
-            for batch in file.iter_batches(_ROWS, columns=None if keys is None else list(keys)):
-                for fields in batch.to_pylist():
-                    row += 1
-                    for key, known in by_number:
-                        fields[key] = _name(fields[key], known)
-                    yield Record(row, fields)
+            for batch in file.iter_batches(_rows(file), columns=None if keys is None else list(keys)):
+                for piece in _decoded(batch):
+                    spent += piece.nbytes
+                    budget.check_bytes(spent)
+                    for fields in piece.to_pylist():
+                        row += 1
+                        for key, known in by_number:
+                            fields[key] = _name(fields[key], known)
+                        yield Record(row, fields)
         except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
             raise ImportFileError(f"{path}: row {row + 1:,} or one after it can't be read: {error}") from None
 
 
+def flat_texts(path: Path) -> list[str]:
+    """Names of the columns of plain texts."""
+    with _opened(path) as file:
+        import pyarrow.types
+
+        return [
+            each.name for each in file.schema_arrow
+            if pyarrow.types.is_string(each.type) or pyarrow.types.is_large_string(each.type)
+            or pyarrow.types.is_binary(each.type) or pyarrow.types.is_large_binary(each.type)
+        ]  # fmt: skip
+
+
+def _rows(file: "pyarrow.parquet.ParquetFile") -> int:
+    """How many rows to read at once: few, where a value that is written once may stand in memory for each of them."""
+    import pyarrow.types
+
+    nested = any(pyarrow.types.is_nested(each.type) for each in file.schema_arrow)
+    return _NESTED_ROWS if nested else _ROWS
+
+
+def _decoded(batch: "pyarrow.RecordBatch") -> Iterator["pyarrow.RecordBatch"]:
+    """A batch in pieces that fit into memory: a text that is written once for all rows takes no place before."""
+    import pyarrow
+
+    longest = sum(_longest(column) for column in batch.columns)
+    at_once = max(1, min(batch.num_rows, _PIECE // max(1, longest)))
+    for start in range(0, batch.num_rows, at_once):
+        piece = batch.slice(start, at_once)
+        plain = [
+            column.dictionary_decode() if pyarrow.types.is_dictionary(column.type) else column
+            for column in piece.columns
+        ]
+        yield pyarrow.RecordBatch.from_arrays(plain, names=piece.schema.names)
+
+
+def _longest(column: "pyarrow.Array") -> int:
+    """Bytes of the longest value of a column that is written as a list of values and their numbers."""
+    import pyarrow
+    import pyarrow.compute
+
+    if not pyarrow.types.is_dictionary(column.type) or not len(column.dictionary):
+        return 0
+    return int(pyarrow.compute.max(pyarrow.compute.binary_length(column.dictionary)).as_py() or 0)
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator["pyarrow.parquet.ParquetFile"]:
+def _opened(path: Path, as_dictionaries: Sequence[str] = ()) -> Iterator["pyarrow.parquet.ParquetFile"]:
     try:
         import pyarrow
         import pyarrow.parquet
@@ -68,7 +119,7 @@ def _opened(path: Path) -> Iterator["pyarrow.parquet.ParquetFile"]:
             "or save it as CSV or JSON lines"
         ) from None
     try:
-        file = pyarrow.parquet.ParquetFile(path)
+        file = pyarrow.parquet.ParquetFile(path, read_dictionary=list(as_dictionaries))
     except (pyarrow.ArrowException, OSError) as error:
         raise ImportFileError(f"{path} is a Parquet file that can't be read: {error}") from None
     with file:

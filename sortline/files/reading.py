@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 from sortline.errors import ImportFileError
 from sortline.files import json_records, parquet, workbook
-from sortline.files.columns import Chosen, Columns, choose, unique_names
+from sortline.files.budget import AMPLE, Budget
+from sortline.files.columns import Chosen, Columns, check_width, choose, unique_names
 from sortline.files.delimited import Dialect, Quoting, Reader, header, lines_of
 from sortline.files.dialects import DELIMITERS, find_quoting, is_sep_line, parse_delimiter, parse_quoting
 from sortline.files.encodings import Encoding, find_encoding
@@ -20,7 +21,7 @@ from sortline.files.labelling_tools import Labelled, LeftOut, Tool, fasttext_pre
 from sortline.files.protection import unprotected
 from sortline.files.rows import Row, checked, make_row
 from sortline.files.text_kinds import CALLED, LONE, find_text_kind
-from sortline.files.unpack import MOST_UNPACKED, Unpacked, unpacked
+from sortline.files.unpack import Unpacked, unpacked
 
 __all__ = ["NOTHING_ASKED", "Asked", "Columns", "Reading", "Row", "opened"]
 
@@ -73,6 +74,7 @@ class Reading:
     own: bool = False
     fasttext: str = ""  # the prefix of its labels
     on_progress: OnProgress = lambda _done, _total, _stage: None
+    budget: Budget = AMPLE
 
     @property
     def has_labels(self) -> bool:
@@ -129,12 +131,15 @@ class Reading:
 
     def records(self, stage: str = "reading") -> Iterator[json_records.Record]:
         """Records as they stand, by the columns' keys."""
+        yield from self.budget.within(self._records(stage))
+
+    def _records(self, stage: str) -> Iterator[json_records.Record]:
         path = self.file.path
         if self.kind == "parquet":
             keys = None if self.chosen is None or self.tool else self.chosen.keys
-            yield from self._counted(parquet.records(path, keys), parquet.count(path), stage)
+            yield from self._counted(parquet.records(path, keys, self.budget), parquet.count(path), stage)
         elif self.kind == "workbook":
-            yield from workbook.read(path, self.sheet, self.header).records
+            yield from workbook.read(path, self.sheet, self.header, self.budget).records
         elif self.kind == "delimited":
             yield from self._delimited(stage)
         else:
@@ -148,7 +153,7 @@ class Reading:
             yield from self._measured(lines_of(file), file, stage) if stage else lines_of(file)
 
     def _plain_lines(self, stage: str) -> Iterator[Row]:
-        for line, raw in enumerate(self.lines(stage), start=1):
+        for line, raw in enumerate(self.budget.within(self.lines(stage)), start=1):
             text = raw.strip("\ufeff\r\n")
             if text.strip():
                 yield (_row(line, read_fasttext(text, self.fasttext)) if self.fasttext else checked(line, text, "", ""))
@@ -190,46 +195,49 @@ class Reading:
 
 @contextmanager
 def opened(
-    path: Path, asked: Asked = NOTHING_ASKED, on_progress: OnProgress = lambda *_: None, most: int = MOST_UNPACKED
+    path: Path, asked: Asked = NOTHING_ASKED, on_progress: OnProgress = lambda *_: None, budget: Budget = AMPLE
 ) -> Iterator[Reading]:
     """A file, looked at.
 
     Args:
-        most: bytes that an archive may unpack to.
+        budget: what reading it may take.
 
     Raises:
         ImportFileError: it can't be read; the message begins with the path.
     """
     if not path.is_file():
         raise ImportFileError(f"{path}: {'it is a folder' if path.is_dir() else 'there is no such file'}")
-    with unpacked(path, most) as file:
+    with unpacked(path, budget.bytes) as file:
         try:
-            yield _look(file, asked, on_progress)
+            yield _look(file, asked, on_progress, budget)
         except ImportFileError as error:
             said = str(error).replace(str(file.path), str(path))
             raise ImportFileError(said if said.startswith(str(path)) else f"{path}: {said}") from None
 
 
-def _look(file: Unpacked, asked: Asked, on_progress: OnProgress) -> Reading:
+def _look(file: Unpacked, asked: Asked, on_progress: OnProgress, budget: Budget) -> Reading:
     if asked.kind and asked.kind not in CALLED:
         raise ImportFileError(f"the format {asked.kind!r} is unknown; it is one of {', '.join(CALLED)}")
-    reading = Reading(file, file.kind or "lines", header=asked.columns.header, on_progress=on_progress)
+    reading = Reading(
+        file, file.kind or "lines", header=asked.columns.header, on_progress=on_progress, budget=budget
+    )  # fmt: skip
     if file.kind is None:
         reading.encoding = find_encoding(file.path, asked.encoding)
         _look_at_text(reading, asked)
     if reading.kind == "parquet":
         reading.keys = parquet.names(file.path)
     elif reading.kind == "workbook":
-        sheets = workbook.sheet_names(file.path)
+        sheets = workbook.sheet_names(file.path, budget)
         reading.sheet = asked.sheet or sheets[0]
         if len(sheets) > 1 and not asked.sheet:
             reading.notes.append(f"the sheet {reading.sheet} of {len(sheets)} is read (--sheet takes another): "
                                  f"{', '.join(sheets[1:6])}{', ...' if len(sheets) > 6 else ''}")  # fmt: skip
-        table = workbook.read(file.path, reading.sheet, reading.header)
+        table = workbook.read(file.path, reading.sheet, reading.header, budget)
         reading.keys = table.keys
         if table.above:
             reading.notes.append(_ABOVE.format(where=f"row {table.above:,}"))
     if reading.kind != "lines":
+        check_width(len(reading.keys))
         _choose(reading, asked)
     return reading
 
@@ -333,6 +341,7 @@ def _json_keys(reading: Reading) -> tuple[list[str], list[Mapping[str, Any]]]:
     for record in reading.records("looking at its fields"):
         if not record.error:
             keys.update(dict.fromkeys(record.fields))
+            check_width(len(keys))
             if len(samples) < _SAMPLES:
                 samples.append(record.fields)
     return list(keys), samples

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from sortline.errors import ImportFileError
+from sortline.files.budget import AMPLE
 from sortline.files.kinds import Kind, sniff
 
 _PIECE = 2**20
 _HIDDEN = ("__MACOSX/", ".")
-MOST_UNPACKED = 64 * 2**30  # bytes; what unpacks to more is taken for a bomb
 
 
 class Unpacked(NamedTuple):
@@ -27,7 +27,7 @@ class Unpacked(NamedTuple):
 
 
 @contextmanager
-def unpacked(path: Path, most: int = MOST_UNPACKED) -> Iterator[Unpacked]:
+def unpacked(path: Path, most: int = AMPLE.bytes) -> Iterator[Unpacked]:
     """The file, or the one file inside it.
 
     Args:

@@ -1,10 +1,12 @@
 """Records of Excel workbooks (and OpenDocument sheets)."""
 
+import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sortline.errors import ImportFileError
+from sortline.files.budget import AMPLE, Budget
 from sortline.files.columns import is_known_name, unique_names
 from sortline.files.json_records import Record
 
@@ -14,13 +16,13 @@ if TYPE_CHECKING:
 _TITLES = 20  # rows that may stand above a header
 
 
-def sheet_names(path: Path) -> list[str]:
+def sheet_names(path: Path, budget: Budget = AMPLE) -> list[str]:
     """Names of the sheets that can be seen.
 
     Raises:
         ImportFileError: it can't be read, or what reads it is not installed.
     """
-    book = _opened(path)
+    book = _opened(path, budget)
     hidden = [each.name for each in book.sheets_metadata if str(each.visible) != "SheetVisibleEnum.Visible"]
     return [name for name in book.sheet_names if name not in hidden] or list(book.sheet_names)
 
@@ -33,13 +35,13 @@ class Table(NamedTuple):
     above: int = 0
 
 
-def read(path: Path, sheet: str, header: bool) -> Table:
+def read(path: Path, sheet: str, header: bool, budget: Budget = AMPLE) -> Table:
     """The columns' names of a sheet, and its rows; a row's number in the sheet stands for its line.
 
     Raises:
         ImportFileError: it can't be read, or has no such sheet.
     """
-    book = _opened(path)
+    book = _opened(path, budget)
     if sheet not in book.sheet_names:
         raise ImportFileError(f"{path} has no sheet {sheet}; it has {', '.join(book.sheet_names)}")
     try:
@@ -87,7 +89,7 @@ def _cell_text(cell: object) -> str:
     return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
 
 
-def _opened(path: Path) -> "CalamineWorkbook":
+def _opened(path: Path, budget: Budget) -> "CalamineWorkbook":
     try:
         import python_calamine
     except ModuleNotFoundError:
@@ -95,6 +97,9 @@ def _opened(path: Path) -> "CalamineWorkbook":
             f"{path} is an Excel workbook, and python-calamine, which reads it, is not installed: "
             "pip install 'sortline[files]', or save the sheet as CSV UTF-8"
         ) from None
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            budget.check_bytes(sum(each.file_size for each in archive.infolist()))
     try:
         with path.open("rb") as file:
             return python_calamine.CalamineWorkbook.from_filelike(file)

@@ -25,7 +25,7 @@ PROCFILE = ROOT / "sortline/Procfile"
 
 TOP_LEVEL = {"name", "services", "networks", "volumes", "configs", "secrets"}
 SERVICE_KEYS = {
-    "build", "cap_drop", "command", "configs", "depends_on", "deploy", "environment", "healthcheck", "image",
+    "build", "cap_add", "cap_drop", "command", "configs", "depends_on", "deploy", "environment", "healthcheck", "image",
     "init", "networks", "ports", "profiles", "read_only", "restart", "secrets", "security_opt", "shm_size",
     "stop_grace_period", "tmpfs", "volumes",
 }  # fmt: skip
@@ -43,6 +43,17 @@ def test_the_file_has_no_key_the_specification_does_not_know() -> None:
         assert service.get("healthcheck", {}).keys() <= HEALTH_KEYS, name
         assert isinstance(service["image"], str), name
         assert isinstance(service.get("command", []), list), name
+
+
+def test_no_container_may_do_more_than_it_needs() -> None:
+    for name, service in SERVICES.items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        needed = {"CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"} if name in ("postgres", "redis") else set()
+        assert set(service.get("cap_add", [])) == needed, name
+        assert not {"privileged", "network_mode", "pid"} & service.keys(), name
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), name
 
 
 def test_durations_and_sizes_can_be_read() -> None:

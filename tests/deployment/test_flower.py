@@ -67,12 +67,13 @@ def test_flower_asks_for_the_password_and_lists_the_worker(
     settings: Settings, worker: str, flower: "subprocess.Popen[bytes]"
 ) -> None:
     _until(lambda: _get(settings, "/healthcheck") == b"OK")
-    for path in ("/", "/workers", "/api/workers"):
+    for path in ("/", "/workers", "/api/workers", "/metrics"):
         with pytest.raises(urllib.error.HTTPError) as refused:
             _get(settings, path)
         assert refused.value.code == 401
     password = str(settings.flower_password)
     _until(lambda: worker in json.loads(_get(settings, "/api/workers?refresh=1", password)))
+    assert b"flower_" in _get(settings, "/metrics", password)
 
     assert [finding.level for finding in _flower(settings)] == ["ok"]
     shown = Path(f"/proc/{flower.pid}/cmdline").read_bytes()

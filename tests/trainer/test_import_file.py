@@ -13,12 +13,14 @@ from sqlalchemy.orm import Session
 from workbooks import workbook
 
 from db.models import Document, DocumentSplit, Label, Review, User
+from db.queries import labels
 from db.queries.labelled import labelled_documents
 from db.session import session as open_session
-from sortline.errors import ImportFileError
+from sortline.errors import ConflictError, ImportFileError
 from sortline.files.reading import Asked
 from sortline.settings import Settings
 from trainer.import_file import ImportReport, import_file
+from trainer.preview import preview
 from trainer.split import leaks
 
 Import = Callable[..., ImportReport]
@@ -275,3 +277,17 @@ def test_two_imports_at_once_part_no_near_duplicates(settings: Settings, session
     documents = labelled_documents(session)
     assert len(documents) >= 120
     assert leaks(documents, {document.id: document.split or "" for document in documents}) == 0
+
+
+def test_labels_are_bounded(
+    session: Session, import_lines: Import, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(labels, "MOST_LABELS", 3)
+    assert import_lines(CSV).documents == 3
+
+    with pytest.raises(ImportFileError, match=r"there would be 4 labels, and at most 3 can be: is its column right"):
+        import_lines(["text,label", "another text,another"])
+    (tmp_path / "b.csv").write_text("text,label\nanother text,another\n")
+    assert any("at most 3 can be" in doubt for doubt in preview(session, tmp_path / "b.csv").doubts)
+    with pytest.raises(ConflictError, match="no more can be added"):
+        labels.add(session, "another", "tests")

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from classifier.checkpoint_folder import read_checkpoint
 from classifier.classifier import load_classifier
-from db.models import AuditEvent, ModelVersion, Snapshot, TrainingRun
+from db.models import AuditEvent, Document, ModelVersion, Snapshot, TrainingRun
 from db.queries import model_versions, training_runs
 from db.queries.labelled import labelled_documents
 from sortline.errors import CheckpointError, ConflictError, SortlineError
@@ -23,6 +23,7 @@ from trainer import lease as lease_module
 from trainer.import_file import ImportReport
 from trainer.run import train
 from trainer.training_data import select as choose
+from web.report import documents_of, filled, read_report
 
 Import = Callable[..., ImportReport]
 TrainNow = Callable[..., int]
@@ -65,6 +66,14 @@ def test_a_first_model_learns_is_measured_sealed_and_goes_live(
     assert (metrics["readability"]["over"], metrics["readability"]["poor"]) == (0, False)
     report = Path(metrics["report"])
     assert {path.name for path in report.iterdir()} == {"report.html", "texts.js"}
+    shown, listed = read_report(version), documents_of(read_report(version))
+    assert set(listed) <= set(session.scalars(select(Document.id)))
+    assert ("<script" in shown, "<script" in filled(shown, {})) == (True, False)
+    assert (
+        filled(shown, dict.fromkeys(listed, "A TEXT")).count("A TEXT")
+        == len(listed)
+        == shown.count("<li data-document")
+    )
     assert "# Text classification with 3 labels" in (stored.folder / "README.md").read_text()
     assert not (settings.data_dir / "trainer" / f"run-{run.id}").exists()
     for engine in ("torch", "openvino"):

@@ -1,7 +1,6 @@
 """Pages on model versions and trainings: reviewers look, leads change."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import httpx
 import pytest
@@ -9,7 +8,6 @@ from sqlalchemy.orm import Session
 
 from db.models import AuditEvent, TrainingRun
 from db.queries import model_versions, training_runs
-from sortline.settings import Settings
 from tests.web.conftest import Browser
 
 SignInAs = Callable[..., Browser]
@@ -103,22 +101,6 @@ def test_a_training_is_started_watched_and_cancelled(lead: Browser, session: Ses
     page = lead.send_form(f"/training-runs/{run.id}/cancel")
     assert "cancelled by user:ann" in page.text
     assert lead.send_form(f"/training-runs/{run.id}/cancel").status_code == 409
-
-
-def test_the_report_and_its_texts(lead: Browser, session: Session, settings: Settings, tmp_path: Path) -> None:
-    (tmp_path / "report.html").write_text("<p>the report</p>")
-    (tmp_path / "texts.js").write_text("window.sortlineTexts = {}")
-    version = add(session, metrics={"report": str(tmp_path)})
-    bare, gone = add(session), add(session, metrics={"report": str(tmp_path / "gone")})
-
-    page = lead.get(f"/model-versions/{version}/report")
-    assert page.text == "<p>the report</p>"
-    assert "default-src 'none'" in page.headers["content-security-policy"]
-    script = lead.get(f"/model-versions/{version}/texts.js")
-    assert script.headers["content-type"].startswith("text/javascript")
-    assert script.headers["cache-control"] == "no-store"
-    assert lead.get(f"/model-versions/{bare}/report").status_code == 404
-    assert lead.get(f"/model-versions/{gone}/report").status_code == 404
 
 
 def test_the_api_starts_lists_and_cancels(web: httpx.Client, session: Session) -> None:

@@ -8,12 +8,12 @@ import pytest
 from browser import chromium
 from desk_pages import SHOWN, current, opening, press
 from filled_queue import add_document, add_labels, unlike
+from reports import add_report
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from db.models import DeadLetter, ModelVersion
 from db.queries.sensitive import is_sensitive_letter, sensitive_documents, sensitive_labels
-from trainer.report_texts import pack_texts, unpack_texts
 
 browser = pytest.fixture(scope="module")(chromium)
 open_desk = pytest.fixture(opening)
@@ -115,14 +115,10 @@ def test_the_report_says_where_it_can_be_read(
 ) -> None:
     document = add_document(session, SECRET, probabilities=FIRST)
     plain = add_document(session, "a plain text", probabilities=SECOND)
-    (tmp_path / "texts.js").write_text(pack_texts({str(document): SECRET, str(plain): "a plain text"}))
-    version = session.scalars(select(ModelVersion)).one()
-    version.metrics = {"report": str(tmp_path)}
-    session.commit()
-    shown = unpack_texts(sign_in_as("reviewer").get(f"/model-versions/{version.id}/texts.js").content)
-    assert shown == {
-        str(document): f"Its label is sensitive: read it on the page of document {document}.", str(plain): "a plain text",
-    }  # fmt: skip
+    add_report(session, session.scalars(select(ModelVersion)).one(), tmp_path, [document, plain])
+    shown = sign_in_as("reviewer").get("/model-versions/1/report").text
+    assert "a plain text" in shown and SECRET not in shown
+    assert f"Its label is sensitive: read it on the page of document {document}." in shown
 
 
 def test_the_last_decisions_are_blurred_until_somebody_asks(

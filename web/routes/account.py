@@ -15,7 +15,7 @@ from web.attempts import SHUT, begin, is_right_password, note_wrong, take_back
 from web.links import link
 from web.passwords import LEAST, hash_password
 from web.people import Person, PostedForm, SignedIn, known_browser, lasting, session_token
-from web.render import not_kept, page
+from web.render import page
 from web.team import own_figures
 
 router = APIRouter(prefix="/account", include_in_schema=False)
@@ -197,11 +197,9 @@ def _factor(
         asks = user.password_hash is not None and not people.may_reset(opened, session_token(request))
     secret = "" if user.totp_since else user.totp_secret or ""
     drawn = second_factor.picture(secret, person.name) if secret else ""
-    return not_kept(
-        page(
-            "second_factor.html", status, person=person, said=said, wrong=wrong, codes=codes, left=left, user=user,
-            secret=secret, picture=drawn, asks=asks, needed=person.needs_factor,
-        )
+    return page(
+        "second_factor.html", status, person=person, said=said, wrong=wrong, codes=codes, left=left, user=user,
+        secret=secret, picture=drawn, asks=asks, needed=person.needs_factor,
     )  # fmt: skip
 
 

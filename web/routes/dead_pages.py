@@ -2,13 +2,15 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Path, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import HTMLResponse
 
 from db.queries import dead_letters
 from db.queries.sensitive import is_sensitive_letter
 from db.session import session
 from sortline.errors import ServerUnreachableError
+from sortline.text import Text
+from web.forms import number
 from web.once import SENT_BEFORE, sent_before
 from web.people import Lead, Person, PostedForm, Reviewer
 from web.render import page
@@ -23,11 +25,12 @@ _Before = Annotated[int, Query(ge=1, le=2**63 - 1)]
 _PAGE = 50
 _SHOWN = 20_000  # characters of a field
 _MOST_S = 10.0  # of requeuing, before the page answers
+_WHICH = "The form does not say which dead letter to requeue."
 _AWAY = "Redis can't be reached: what is listed here was not sent. Try again when it is back."
 
 
 @router.get("")
-def list_letters(request: Request, person: Reviewer, reason: str = "", before: _Before | None = None) -> HTMLResponse:
+def list_letters(request: Request, person: Reviewer, reason: Text = "", before: _Before | None = None) -> HTMLResponse:
     """Dead letters that were not requeued, newest first."""
     return _letters(request, person, reason, before)
 
@@ -35,16 +38,14 @@ def list_letters(request: Request, person: Reviewer, reason: str = "", before: _
 @router.post("/requeue")
 def send_again(request: Request, person: Lead, form: PostedForm) -> HTMLResponse:
     """Sends one again, or all of a reason (an empty one: all); a second click sends nothing twice."""
-    reason, asked = form.get("reason", ""), form.get("id", "")
-    if asked and not (asked.isdecimal() and len(asked) < 19):
-        raise HTTPException(422, "The form does not say which dead letter to requeue.")
-    ids = [int(asked)] if asked else None
+    reason = form.get("reason", "")
+    ids = [number(form, "id", _WHICH, most=2**63 - 1)] if form.get("id") else None
     state = request.app.state
     try:
         with session(state.settings.postgres_url) as opened:
             if sent_before(request, opened, person, form):
                 return _letters(request, person, reason, said=SENT_BEFORE)
-            done = requeue(opened, state.queue, person.actor, reason.replace("\x00", "") or None, ids, _MOST_S)
+            done = requeue(opened, state.queue, person.actor, reason or None, ids, _MOST_S)
     except ServerUnreachableError:
         return _letters(request, person, reason, wrong=_AWAY)
     if ids:
@@ -77,7 +78,7 @@ def _letters(
     request: Request, person: Person, reason: str = "", before: int | None = None, said: str = "", wrong: str = ""
 ) -> HTMLResponse:
     with session(request.app.state.settings.postgres_url) as opened:
-        found = dead_letters.listing(opened, reason.replace("\x00", "") or None, _PAGE + 1, before)
+        found = dead_letters.listing(opened, reason or None, _PAGE + 1, before)
         counts = dead_letters.reasons(opened)
     return page(
         "dead_letters.html",

@@ -14,15 +14,17 @@ from db.queries import decisions, labels, queue_items, training_runs
 from db.queries.decisions import Decision, Shares
 from db.queries.sensitive import sensitive_documents
 from db.session import session
+from sortline.text import Text
 from web.desk_documents import WHY, desk_document
 from web.people import Person, Reviewer, Scripted
 from web.queue_policy import next_documents
-from web.render import NO_STORE, html, page
+from web.render import html, page
 
 router = APIRouter(prefix="/desk", include_in_schema=False)
 
 _AT_ONCE = 3
 _COUNTED = 10_000
+_MOST_TYPED = 10_000  # characters; what is shorter and still too long is refused by name
 _BigId = Annotated[int, Field(ge=0, le=2**63 - 1)]
 
 
@@ -51,8 +53,8 @@ class Decided(_Asked):
     action: Literal["label", "none_fits", "skip", "flag"]
     label_id: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
     seconds: Annotated[float, Field(ge=0, le=86_400)] | None = None
-    note: str | None = None
-    proposed_label: str | None = None
+    note: Annotated[Text, Field(max_length=_MOST_TYPED)] | None = None
+    proposed_label: Annotated[Text, Field(max_length=_MOST_TYPED)] | None = None
 
 
 class Undo(_Asked):
@@ -137,7 +139,7 @@ def _documents(opened: Session, person: Person, ids: list[int]) -> JSONResponse:
     blurred = sensitive_documents(opened, ids)
     leased = queue_items.leased(opened, person.id, ids)
     shown = [desk_document(each, by_id, each.document_id in blurred) for each in leased]
-    return JSONResponse({"html": html("desk_documents.html", person=person, documents=shown)}, headers=NO_STORE)
+    return JSONResponse({"html": html("desk_documents.html", person=person, documents=shown)})
 
 
 def _around(request: Request, opened: Session) -> dict[str, Any]:

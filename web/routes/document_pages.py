@@ -20,6 +20,7 @@ from db.queries.sensitive import sensitive_documents
 from db.session import session
 from sortline.errors import ConfigurationError, ConflictError, InvalidInputError, NotFoundError
 from sortline.settings import Settings
+from sortline.text import Text, whole_number
 from web.document_filters import DECISION_REASONS, cursor_text, parse_cursor, parse_filters
 from web.document_timeline import DECISIONS_WHY, is_hidden, timeline, why
 from web.download import Download
@@ -51,12 +52,11 @@ def find(request: Request, person: Reviewer) -> HTMLResponse:
 
 
 @router.get("/of")
-def find_by_name(request: Request, _person: Reviewer, source: str = "", id: str = "") -> Response:
+def find_by_name(request: Request, _person: Reviewer, source: Text = "", id: Text = "") -> Response:
     """To the newest text of a source's document."""
     with session(request.app.state.settings.postgres_url) as opened:
-        named = not ("\x00" in source or "\x00" in id)
-        found = document_id(opened, source, id) if named else None
-        dead = document_state(opened, source, id) if named and found is None else None
+        found = document_id(opened, source, id)
+        dead = document_state(opened, source, id) if found is None else None
     if found is None:
         said = f": it is a dead letter, {dead.decision}" if dead else ", or it waits to be classified"
         raise HTTPException(404, f"There is no such document{said}.")
@@ -157,7 +157,7 @@ def show(request: Request, person: Reviewer, id: Id) -> HTMLResponse:
 @router.post("/{id}/flag")
 def flag(request: Request, person: Lead, form: PostedForm, id: Id) -> RedirectResponse:
     """Lets somebody look at the document at the desk."""
-    note = form.get("note", "").strip().replace("\x00", "")[: decisions.MOST_NOTE]
+    note = form.get("note", "").strip()[: decisions.MOST_NOTE]
     with session(request.app.state.settings.postgres_url) as opened:
         if opened.get(Document, id) is None:
             raise NotFoundError("there is no such document")
@@ -224,9 +224,10 @@ def _reasons(lead: bool) -> Mapping[str, str]:
 def _label_id(given: str) -> int | None:
     if not given:
         return None
-    if not (given.isascii() and given.isdecimal() and int(given) < 2**31):
+    found = whole_number(given, 2**31 - 1)
+    if found is None:
         raise InvalidInputError("There is no such label.")
-    return int(given)
+    return found
 
 
 def _bulk(request: Request, person: Person, bulk_id: int, wrong: str = "") -> HTMLResponse:

@@ -18,6 +18,7 @@ from keeping.erase import Chosen, erase
 from sortline import meta
 from sortline.errors import InvalidDocumentError, NotFoundError
 from sortline.settings import LANES, Lane
+from sortline.text import Text
 from web.auth import Documents, Erase
 from web.body import parse_documents, parse_object
 from web.names import Id, Source, checked, names_in_path, sure_names_in_path
@@ -43,7 +44,7 @@ _DOCUMENT = {
         "text": {"type": "string", "minLength": 1, "description": f"At most {MAX_TEXT_BYTES:,} bytes of UTF-8."},
         "source": {"type": "string", "minLength": 1, "maxLength": MAX_SOURCE_CHARS, "default": DEFAULT_SOURCE},
         "meta": {
-            "type": "object",
+            "anyOf": [{"type": "object"}, {"type": "null"}],
             "description": f"Anything; at most {meta.MAX_BYTES:,} bytes of JSON, {meta.MAX_DEPTH} deep; "
             "whole numbers of 64 bits, others of a double; keys once.",
         },
@@ -182,7 +183,7 @@ def get_document_by_query(request: Request, _token: Documents, source: Source, i
     response_model_exclude_unset=True,
     responses=problems(401, 403, 404, 503),
 )
-def get_document(request: Request, _token: Documents, source: str, id: str) -> State:
+def get_document(request: Request, _token: Documents, source: Text, id: Text) -> State:
     """The state of a document's newest version; 404 while it waits. Percent-encode source and id.
 
     Where a proxy decoded `%2F`, the document is found if the path can mean only one that there is.
@@ -203,7 +204,7 @@ def erase_document_by_query(request: Request, token: Erase, source: Source, id: 
     response_model=Erased,
     responses=problems(401, 403, 404, 503),
 )
-def erase_document(request: Request, token: Erase, source: str, id: str) -> Erased:
+def erase_document(request: Request, token: Erase, source: Text, id: Text) -> Erased:
     """Erase a document, all its versions, for good. Percent-encode source and id. The scope is `erase`.
 
     A path in which a proxy decoded `%2F` is refused with 404, for it may mean another document: name it in the query.

@@ -16,7 +16,7 @@ from sortline.errors import ConflictError, NotFoundError
 from web.explained import label_words, parts, tell_worker, told
 from web.links import link
 from web.people import Person, PostedForm, Reviewer, Scripted
-from web.render import NO_STORE, html, page
+from web.render import html, page
 
 router = APIRouter(include_in_schema=False)
 
@@ -62,7 +62,7 @@ def explain(request: Request, person: Scripted, wanted: Wanted) -> JSONResponse:
         "explained.html", person=person, parts=parts(leased.text, found.found["words"]),
         speaks_for=speaks_for, against=against, found=found.found,
     )  # fmt: skip
-    return JSONResponse({"html": shown}, headers=NO_STORE)
+    return JSONResponse({"html": shown})
 
 
 @router.get("/labels/{id}/words")

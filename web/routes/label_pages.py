@@ -9,6 +9,8 @@ from db.queries import labels, merge_labels
 from db.session import session
 from sortline.errors import ConflictError, InvalidInputError, NotFoundError
 from sortline.folding import fold
+from sortline.text import Text
+from web.forms import number
 from web.label_figures import LATELY, figures
 from web.once import SENT_BEFORE, sent_before
 from web.people import Form, Lead, Person, PostedForm, Reviewer
@@ -27,7 +29,7 @@ _SAID = {
 
 
 @router.get("")
-def list_labels(request: Request, person: Reviewer, find: str = "") -> HTMLResponse:
+def list_labels(request: Request, person: Reviewer, find: Text = "") -> HTMLResponse:
     """All labels with their figures, or those that are found, and those that reviewers proposed."""
     return _labels(request, person, find=find)
 
@@ -93,14 +95,12 @@ def look_at_merge(request: Request, person: Lead, id: Id, into: _IntoId) -> HTML
 @router.post("/{id}/merge")
 def merge(request: Request, person: Lead, form: PostedForm, id: Id) -> HTMLResponse:
     """Lets a label's decisions count as another's; a second click changes nothing."""
-    into = form.get("into", "")
-    if not into.isdecimal() or len(into) > 9:
-        raise HTTPException(422, "The form does not say which label to merge it into.")
+    into = number(form, "into", "The form does not say which label to merge it into.")
     try:
         with session(request.app.state.settings.postgres_url) as opened:
             if sent_before(request, opened, person, form):
                 return _label(request, person, id, said=SENT_BEFORE)
-            done = merge_labels.merge(opened, id, int(into), person.actor)
+            done = merge_labels.merge(opened, id, into, person.actor)
             opened.commit()
     except (ConflictError, NotFoundError) as error:
         return _label(request, person, id, wrong=error)

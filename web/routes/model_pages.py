@@ -2,21 +2,22 @@
 
 from typing import Annotated
 
-import fsspec
 from fastapi import APIRouter, HTTPException, Path, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from classifier.shortcomings import shortcomings
-from db.queries import model_versions, shadows, training_runs
+from db.queries import labelled, model_versions, shadows, training_runs
 from db.queries.sensitive import sensitive_documents
 from db.session import session
 from sortline.errors import ConflictError, InvalidInputError, NotFoundError, ServerUnreachableError
 from trainer import trigger
-from trainer.report_texts import TEXTS, pack_texts, unpack_texts
+from trainer.report_texts import TEXT_LENGTH
+from web.forms import number
 from web.links import link
 from web.once import SENT_BEFORE, sent_before
 from web.people import Lead, Person, PostedForm, Reviewer
 from web.render import page
+from web.report import HEADERS, documents_of, filled, read_report
 from web.routes.training import refuse_faulty_base
 from web.shadow_plot import plot
 from web.visible import visible
@@ -26,15 +27,6 @@ Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
 _MOST_DIGITS = 10
 _PAIRS, _EXAMPLES, _CHARS = 20, 50, 300
 _ELSEWHERE = "Its label is sensitive: read it on the page of document {}."
-
-# The report's own policy names its script by its hash; a browser keeps to both.
-_REPORT_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'unsafe-inline'; "
-    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
 
 
 @router.get("/model-versions")
@@ -46,14 +38,12 @@ def list_versions(request: Request, person: Reviewer) -> HTMLResponse:
 @router.post("/model-versions/rollback")
 def roll_back(request: Request, person: Lead, form: PostedForm) -> HTMLResponse:
     """Goes back from the version that the page showed as active; a second click changes nothing."""
-    leave = form.get("leave", "")
-    if not leave.isdecimal():
-        raise HTTPException(422, "The form does not say which version to leave.")
+    leave = number(form, "leave", "The form does not say which version to leave.")
     try:
         with session(request.app.state.settings.postgres_url) as opened:
             if sent_before(request, opened, person, form):
                 return _versions(request, person, said=SENT_BEFORE)
-            version = model_versions.rollback(opened, person.actor, int(leave))
+            version = model_versions.rollback(opened, person.actor, leave)
             opened.commit()
     except ConflictError as error:
         return _versions(request, person, wrong=str(error))
@@ -157,30 +147,13 @@ def cancel(request: Request, person: Lead, form: PostedForm, id: Id) -> Response
 
 @router.get("/model-versions/{id}/report")
 def report(request: Request, _person: Reviewer, id: Id) -> Response:
-    """The report of the training that made a version."""
-    return Response(_report_file(request, id, "report.html"), media_type="text/html", headers=_REPORT_HEADERS)
-
-
-@router.get("/model-versions/{id}/texts.js")
-def texts(request: Request, _person: Reviewer, id: Id) -> Response:
-    """The texts that the report shows; in place of a sensitive one, where it can be read."""
-    found = unpack_texts(_report_file(request, id, TEXTS))
+    """The report of the training that made a version; in place of a sensitive text, where it can be read."""
     with session(request.app.state.settings.postgres_url) as opened:
-        blurred = sensitive_documents(opened, map(int, found))
-    shown = {id_: _ELSEWHERE.format(id_) if int(id_) in blurred else text for id_, text in found.items()}
-    return Response(pack_texts(shown), media_type="text/javascript", headers=_REPORT_HEADERS)
-
-
-def _report_file(request: Request, version_id: int, name: str) -> bytes:
-    with session(request.app.state.settings.postgres_url) as opened:
-        uri = model_versions.get(opened, version_id).metrics.get("report")
-    if not uri:
-        raise HTTPException(404, f"Model version {version_id} has no report.")
-    try:
-        with fsspec.open(f"{uri}/{name}", "rb") as file:
-            return bytes(file.read())
-    except OSError:
-        raise HTTPException(404, f"The report of model version {version_id} is not in the model store.") from None
+        html = read_report(model_versions.get(opened, id))
+        ids = documents_of(html)
+        texts = labelled.beginnings(opened, ids, TEXT_LENGTH)
+        texts |= {each: _ELSEWHERE.format(each) for each in sensitive_documents(opened, ids)}
+    return HTMLResponse(filled(html, texts), headers=HEADERS)
 
 
 def _number(given: str) -> int | None:

@@ -5,10 +5,11 @@ from functools import partial
 from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Path, Request
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from db.queries import labels, model_versions
 from db.session import session
+from sortline.text import Text
 from web.auth import Anyone, Promote, ReadModels
 from web.once import Once
 from web.reference import problems
@@ -16,6 +17,11 @@ from web.reference import problems
 router = APIRouter(prefix="/v1", tags=["models"])
 VersionId = Annotated[int, Path(ge=1, le=2**31 - 1)]
 Leave = Annotated[int | None, Field(description="The version that is active now; 409 where another one is by then.")]
+
+
+def _told(metrics: dict[str, Any]) -> dict[str, Any]:
+    """What others are told of a version's figures: not where its report lies on our machines."""
+    return {name: value for name, value in metrics.items() if name != "report"}
 
 
 class Label(BaseModel):
@@ -37,7 +43,7 @@ class ModelVersion(BaseModel):
     base_model: str
     parent_id: int | None
     label_ids: list[int]
-    metrics: dict[str, Any]
+    metrics: Annotated[dict[str, Any], AfterValidator(_told)]
     created_at: datetime
     promoted_at: datetime | None
 
@@ -83,10 +89,18 @@ class Promotion(BaseModel):
     ``leave``: the version that is active now.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "anyOf": [
+                {"properties": {"force": {"const": False}}},
+                {"required": ["reason"], "properties": {"reason": {"pattern": r"\S"}}},
+            ]
+        },
+    )
 
     force: bool = False
-    reason: str = Field("", max_length=1000)
+    reason: Text = Field("", max_length=1000)
     leave: Leave = None
 
     @model_validator(mode="after")

@@ -6,6 +6,7 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
 from sortline import folding
+from sortline.text import Text
 from web import line_plots
 from web.glance import AwayError
 from web.people import signed_in
@@ -17,6 +18,7 @@ log = logging.getLogger(__name__)
 router = APIRouter(include_in_schema=False)
 _STYLE = (FOLDER / "sortline.css").read_text(encoding="utf-8")
 _SCRIPTS = {path.stem: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.js")} | {"letters": folding.script()}
+_ASKED_AGAIN = {"Cache-Control": "no-cache"}  # so that all are of one version
 # In the picture of the line: where an alarm belongs.
 _TROUBLED = {
     "SortlineNoWorker": "workers", "SortlineModelRefused": "workers", "SortlineOldModel": "workers",
@@ -57,13 +59,12 @@ def reference(request: Request) -> HTMLResponse:
 @router.get("/sortline.css")
 def style() -> Response:
     """The pages' style."""
-    return Response(_STYLE, media_type="text/css")
+    return Response(_STYLE, media_type="text/css", headers=_ASKED_AGAIN)
 
 
 @router.get("/{name}.js")
-def script(name: str) -> Response:
+def script(name: Text) -> Response:
     """A script of ours: desk.js, line.js, and what they import."""
     if name not in _SCRIPTS:
         raise HTTPException(404, "There is no such script.")
-    headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}  # all of one version
-    return Response(_SCRIPTS[name], media_type="text/javascript", headers=headers)
+    return Response(_SCRIPTS[name], media_type="text/javascript", headers=_ASKED_AGAIN)

@@ -7,6 +7,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from db.models import User
 from db.queries import people, second_factors, sign_in_attempts
 from db.session import session
+from sortline.text import Text
 from web import second_factor
 from web.addresses import caller_address, network_of
 from web.attempts import SHUT, SHUT_S, Attempt, begin, is_right_password, note_wrong, take_back
@@ -22,7 +23,7 @@ from web.people import (
     session_token,
     start_session,
 )
-from web.render import not_kept, page
+from web.render import page
 
 router = APIRouter(include_in_schema=False)
 
@@ -34,7 +35,7 @@ _OPEN = "This page came by plain http over a network, where others could read al
 
 
 @router.get("/sign-in")
-def sign_in_form(request: Request, next: str = "/") -> HTMLResponse:
+def sign_in_form(request: Request, next: Text = "/") -> HTMLResponse:
     """Asks for name and password."""
     return _form(200, own_path(next), "" if nobody_listens(request) else _OPEN)
 
@@ -73,17 +74,17 @@ def give_code(request: Request, form: AnyForm) -> Response:
 
 
 @router.get("/sign-in/{token}")
-def look_at_link(request: Request, token: str) -> Response:
+def look_at_link(request: Request, token: Text) -> Response:
     """Asks whoever opens a link to sign in by it; a preview of the link does not use it up."""
     with session(request.app.state.settings.postgres_url) as opened:
         usable = people.is_link(opened, token)
     if not nobody_listens(request):
         return _form(403, link("/"), _OPEN)
-    return not_kept(page("sign_in_link.html", token=token)) if usable else _form(401, link("/"), _USED)
+    return page("sign_in_link.html", token=token) if usable else _form(401, link("/"), _USED)
 
 
 @router.post("/sign-in/{token}")
-def sign_in_by_link(request: Request, token: str, _form_: AnyForm) -> Response:
+def sign_in_by_link(request: Request, token: Text, _form_: AnyForm) -> Response:
     """Signs in whose link it is, once."""
     if not nobody_listens(request):
         return _form(403, link("/"), _OPEN)
@@ -160,4 +161,4 @@ def _form(status: int, goal: str, wrong: str) -> HTMLResponse:
 
 
 def _code_form(status: int, goal: str, step: str, wrong: str = "") -> HTMLResponse:
-    return not_kept(page("sign_in_code.html", status, next=goal, step=step, wrong=wrong))
+    return page("sign_in_code.html", status, next=goal, step=step, wrong=wrong)

@@ -11,7 +11,8 @@ from db.queries import decisions, queue_items
 from db.queries.decisions import Upstream
 from db.queries.document_state import document_id
 from db.session import session
-from sortline.errors import InvalidInputError, NotFoundError
+from sortline.errors import NotFoundError
+from sortline.text import Text
 from web.auth import Documents, Reviews
 from web.names import Id, Source, checked, names_in_path
 from web.once import Once, Repeatable
@@ -20,7 +21,8 @@ from worker.queue import DEFAULT_SOURCE, MAX_ID_CHARS, MAX_SOURCE_CHARS
 
 router = APIRouter(prefix="/v1", tags=["reviews"])
 
-_Note = Annotated[str, Field(max_length=decisions.MOST_NOTE)]
+_MOST_LABEL = 1000  # characters; a name longer than a label can be is unknown
+_Note = Annotated[Text, Field(max_length=decisions.MOST_NOTE)]
 
 
 class Flag(BaseModel):
@@ -50,10 +52,10 @@ class UpstreamReview(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    source: Annotated[str, Field(min_length=1, max_length=MAX_SOURCE_CHARS)] = DEFAULT_SOURCE
-    id: Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARS)]
-    label: Annotated[str, Field(min_length=1)] | None
-    reviewer: Annotated[str, Field(max_length=100)] = ""
+    source: Annotated[Text, Field(min_length=1, max_length=MAX_SOURCE_CHARS)] = DEFAULT_SOURCE
+    id: Annotated[Text, Field(min_length=1, max_length=MAX_ID_CHARS)]
+    label: Annotated[Text, Field(min_length=1, max_length=_MOST_LABEL)] | None
+    reviewer: Annotated[Text, Field(max_length=100)] = ""
     note: _Note | None = None
 
 
@@ -76,7 +78,7 @@ class Written(BaseModel):
     response_model=Flagged,
     responses=problems(401, 403, 404, 409, 413, 422, 503),
 )
-def flag(request: Request, token: Documents, once: Once, source: str, id: str, flag: Flag | None = None) -> Flagged:
+def flag(request: Request, token: Documents, once: Once, source: Text, id: Text, flag: Flag | None = None) -> Flagged:
     """Let a person look at a classified document. Percent-encode source and id.
 
     Where a proxy decoded `%2F`, the document is found if the path can mean only one that there is.
@@ -130,8 +132,6 @@ def _flag(opened: Session, name: tuple[str, str], token: str, once: Repeatable, 
 
 
 def _known(opened: Session, source: str, id: str, index: int | None = None) -> int:
-    if "\x00" in source or "\x00" in id:
-        raise InvalidInputError("a name holds a NUL")
     found = document_id(opened, source, id)
     if found is None:
         which = "" if index is None else f" (review {index}: {source}/{id})"

@@ -5,6 +5,7 @@ from fastapi.responses import HTMLResponse
 
 from db.queries import team
 from db.session import session
+from sortline.text import Text
 from web.estimates import LEAST
 from web.people import Lead
 from web.render import page
@@ -16,7 +17,7 @@ RANGES = {"7": 7, "30": 30, "90": 90, "all": team.EVER}
 
 
 @router.get("/people")
-def people(request: Request, person: Lead, days: str = "30") -> HTMLResponse:
+def people(request: Request, person: Lead, days: Text = "30") -> HTMLResponse:
     """How people do, over the last days."""
     if days not in RANGES:
         raise HTTPException(422, f"days is one of {', '.join(RANGES)}.")

@@ -12,6 +12,7 @@ from classifier.base_models import refuse_faulty_folder
 from db.queries import model_versions, training_runs
 from db.session import session
 from sortline.errors import CheckpointError, InvalidInputError, ServerUnreachableError
+from sortline.meta import JsonObject
 from sortline.settings import Settings
 from trainer import trigger
 from trainer.parameters import read_parameters
@@ -56,7 +57,7 @@ class Asked(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    parameters: dict[str, Any] = Field(default_factory=dict)
+    parameters: JsonObject = Field(default_factory=dict)
 
 
 @router.post("/v1/training-runs", status_code=201, responses=problems(401, 403, 409, 413, 422, 503))
