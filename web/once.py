@@ -13,8 +13,9 @@ from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
 from db.queries import idempotency
+from web.forms import Form
 from web.links import route_path
-from web.people import Form, Person
+from web.people import Person
 
 SENT_BEFORE = "This form was sent before, and carried out once. Here is how things stand now."
 REPLAYED = "Idempotent-Replayed"

@@ -10,10 +10,10 @@ from db.session import session
 from sortline.errors import ConflictError, InvalidInputError, NotFoundError
 from sortline.folding import fold
 from sortline.text import Text
-from web.forms import number
+from web.forms import Form, number
 from web.label_figures import LATELY, figures
 from web.once import SENT_BEFORE, sent_before
-from web.people import Form, Lead, Person, PostedForm, Reviewer
+from web.people import Lead, Person, PostedForm, Reviewer
 from web.render import page
 
 router = APIRouter(prefix="/labels", include_in_schema=False)
