@@ -1,6 +1,8 @@
 """Requests that come twice, at once or later, are carried out once; what a form brings in vain is given back."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,10 +14,14 @@ from filled_queue import add_document, add_labels, unlike
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
+from db import locks
+from db.locks import Lock
 from db.models import AuditEvent, IdempotencyKey, QueueItem, Review, TrainingRun
 from db.queries import idempotency, model_versions, queue_items, shadows
+from db.session import session as open_session
 from sortline.settings import Settings
-from tests.web.conftest import Browser, serving
+from tests.conftest import environment
+from tests.web.conftest import TOKEN, Browser, add_token, serving
 from web.once import REPLAYED, SENT_BEFORE
 
 ROLLBACK = "/v1/model-versions/rollback"
@@ -94,6 +100,42 @@ def test_a_key_is_of_one_request_and_one_caller(
     for wrong in ("", "x" * 256, "a key"):
         assert web.post(ROLLBACK, headers=key(wrong)).status_code == 422
     assert active(session) == versions[2]
+
+
+def test_a_web_that_dies_in_the_middle_has_not_done_it_and_the_repeat_does_it_once(
+    settings: Settings, session: Session, versions: list[int], free_port: int, eventually: Callable[..., None]
+) -> None:
+    add_token(session, "tests", TOKEN, ["models"])
+    bearer = {"Authorization": f"Bearer {TOKEN}", **key("killed")}
+    url = f"http://127.0.0.1:{free_port}"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "web"], env=environment(settings, SORTLINE_WEB_PORT=str(free_port))
+    )
+    try:
+        eventually(lambda: _answers(url), 60)
+        locks.hold(session, Lock.PROMOTION)  # so that it is held up after it took its key
+        with ThreadPoolExecutor() as pool, open_session(settings.postgres_url) as looking:
+            asked = pool.submit(httpx.post, url + ROLLBACK, headers=bearer, timeout=60)
+            eventually(lambda: looking.scalar(text("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")), 20)
+            process.kill()
+            with pytest.raises(httpx.TransportError):
+                asked.result(20)
+    finally:
+        process.kill()
+        process.wait()
+    assert active(session) == versions[4]  # and the lock is let go
+    with serving(settings) as web:
+        # Postgres may need a moment to see that who asked is gone: until then it is under way.
+        eventually(lambda: web.post(ROLLBACK, headers=bearer).status_code == 200, 20)
+        assert web.post(ROLLBACK, headers=bearer).json()["id"] == versions[3]
+    assert active(session) == versions[3]
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health/live").is_success
+    except httpx.TransportError:
+        return False
 
 
 def test_what_was_refused_may_be_tried_again_with_its_key(
