@@ -325,7 +325,7 @@ class SignInFailure(Table):
     __tablename__ = "sign_in_failures"
 
     id: Mapped[int] = _id()
-    name: Mapped[str]
+    name: Mapped[str] = mapped_column(comment="a person's, or the sha256 of one that nobody has")
     address: Mapped[str] = mapped_column(comment="of IPv6 the network of 64 bits")
     browser: Mapped[bytes | None] = mapped_column(
         LargeBinary, comment="a known browser, which is counted for itself; null: any other"

@@ -1,5 +1,6 @@
 """Passwords and codes that are tried: counted before they are checked, and checked where they hold up nobody."""
 
+import hashlib
 from dataclasses import dataclass
 
 from fastapi import HTTPException, Request
@@ -24,14 +25,11 @@ class Attempt:
     """One that is counted and may be checked; ``user``: whose name it is, if anyone's who may sign in."""
 
     id: int
-    name: str
     user: User | None
-    address: str
-    browser: bytes | None
 
     @property
     def actor(self) -> str:
-        """As the audit names them: never by a name that nobody has, for some type their password there."""
+        """As the audit names them."""
         return f"user:{self.user.name}" if self.user else "unknown"
 
 
@@ -44,9 +42,10 @@ def begin(request: Request, name: str) -> Attempt | None:
         browser = known_browser(request)
         if browser is None or user is None or not sign_in_attempts.is_known(opened, user.id, browser):
             browser = None
-        attempt = Attempt(sign_in_attempts.begin(opened, name, address, browser), name, user, address, browser)
+        counted = name if user else _unreadable(name)
+        attempt = Attempt(sign_in_attempts.begin(opened, counted, address, browser), user)
         opened.commit()
-        if not sign_in_attempts.is_too_many(opened, name, address, browser):
+        if not sign_in_attempts.is_too_many(opened, counted, address, browser):
             return attempt
         sign_in_attempts.take_back(opened, attempt.id)
         opened.commit()
@@ -93,3 +92,8 @@ def _find(opened: Session, name: str) -> User | None:
     except NotFoundError:
         return None
     return None if user.disabled_at is not None else user
+
+
+def _unreadable(name: str) -> str:
+    """What stands for a name that nobody has: some type their password there."""
+    return f"sha256 {hashlib.sha256(name.encode()).hexdigest()}"

@@ -62,6 +62,7 @@ def _people() -> None:
         "sign_in_failures",
         sa.Column("browser", sa.LargeBinary(), comment="a known browser, which is counted for itself; null: any other"),
     )
+    op.alter_column("sign_in_failures", "name", comment="a person's, or the sha256 of one that nobody has")
     op.alter_column("sign_in_failures", "address", comment="of IPv6 the network of 64 bits")
     op.create_index("ix_sign_in_failures_name", "sign_in_failures", ["name", "created_at"])
     op.create_index("ix_sign_in_failures_address", "sign_in_failures", ["address", "created_at"])
@@ -81,7 +82,8 @@ def downgrade() -> None:
     op.alter_column("api_tokens", "scopes", server_default=sa.text("'{documents,models}'"))
     op.drop_index("ix_sign_in_failures_address", "sign_in_failures")
     op.drop_index("ix_sign_in_failures_name", "sign_in_failures")
-    op.alter_column("sign_in_failures", "address", comment=None)
+    for column in ("name", "address"):
+        op.alter_column("sign_in_failures", column, comment=None)
     for table in ("known_browsers", "sign_in_steps", "recovery_codes"):
         op.drop_table(table)
     for table, columns in {

@@ -281,7 +281,11 @@ BAD_DATA = [
     (labelled_lines(30), {"epoch": 1}, "training parameter epoch"),
     (labelled_lines(30), {"cleaning": {"stem": True}}, "unknown cleaning settings: stem"),
     (labelled_lines(30), {"base_model": "/no/such/folder"}, "there is no such folder"),
-    (labelled_lines(30), {"learning_rate": 0.99, "epochs": 50, "head_factor": 1e38}, "the training diverged"),
+    (
+        labelled_lines(30),
+        {"learning_rate": 0.99, "epochs": 50, "head_factor": 1000, "weight_decay": 10},
+        "the training diverged",
+    ),
 ]
 
 

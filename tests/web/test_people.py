@@ -117,7 +117,8 @@ def test_after_five_wrong_passwords_the_right_one_is_not_looked_at(
     session.execute(text("UPDATE sign_in_failures SET created_at = created_at - interval '16 minutes'"))
     session.commit()
     assert sign_in(door).status_code == 303
-    assert {row.name for row in session.query(SignInFailure)} == {"bob"}
+    left = session.query(SignInFailure).one()
+    assert "bob" not in left.name  # nobody's: it may be a password
 
 
 def test_of_many_at_once_no_more_are_checked_than_one_after_the_other(
@@ -144,6 +145,7 @@ def test_nobody_can_lock_out_a_browser_that_signed_in_before(door: httpx.Client,
     assert door.post("/sign-in", data={"name": "ann", "password": "wrong"}, cookies=known).status_code == 401
     assert door.post("/sign-in", data={"name": "ann", "password": PASSWORD}, cookies=known).status_code == 303
     # It is known of her alone, and has a count of its own.
+    people.add(session, "bob", "reviewer", "tests")
     attempts(100, "bob")
     assert door.post("/sign-in", data={"name": "bob", "password": "x"}, cookies=known).status_code == 429
     tried = [door.post("/sign-in", data={"name": "ann", "password": "x"}, cookies=known) for _ in range(6)]
