@@ -39,6 +39,7 @@ from web.routes import (
     pages,
     people,
     reviews,
+    second_factor_pages,
     team,
     training,
     webhook_pages,
@@ -48,8 +49,9 @@ from web.waiting import Waiting
 from worker.queue import DocumentQueue, connect
 
 ROUTES = (
-    reviews, documents, models, training, health, pages, people, account, model_pages, desk, document_pages,
-    label_pages, dead_pages, import_pages, explanations, team, webhook_pages, incidents, accuracy, audit_pages,
+    reviews, documents, models, training, health, pages, people, account, second_factor_pages, model_pages, desk,
+    document_pages, label_pages, dead_pages, import_pages, explanations, team, webhook_pages, incidents, accuracy,
+    audit_pages,
 )  # fmt: skip
 
 

@@ -11,12 +11,14 @@ from db.models import User
 from db.queries import people, sign_in_attempts
 from db.session import session
 from sortline.errors import NotFoundError
+from web import second_factor
 from web.addresses import caller_address, network_of, route_name
 from web.passwords import is_right
-from web.people import known_browser
+from web.people import Person, known_browser, session_token
 
 SHUT = "Too many wrong passwords or codes: try again in a quarter of an hour."
 SHUT_S = 900
+WRONG_CODE = "That code is not right, or was used already."
 _MOST_NAME = 100
 
 
@@ -82,6 +84,40 @@ def note_wrong(request: Request, attempt: Attempt) -> None:
     _note(request, attempt, "wrong password or code")
 
 
+async def refused_password(request: Request, person: Person, password: str) -> str:
+    """Why a password that a person who is signed in gave is not taken; empty: it is theirs.
+
+    Who came by a link lately, or has no password yet, need not give one.
+
+    Raises:
+        HTTPException: 503, too many are being checked.
+    """
+    if await run_in_threadpool(_may_reset, request, person):
+        return ""
+    attempt = await run_in_threadpool(begin, request, person.name)
+    if attempt is None:
+        return SHUT
+    if not await is_right_password(request, attempt, password):
+        return "That is not your password so far."
+    await run_in_threadpool(take_back, request, attempt)
+    return ""
+
+
+def refused_code(request: Request, person: Person, code: str) -> str:
+    """Why a code that a person who is signed in gave is not taken; empty: it is taken now."""
+    attempt = begin(request, person.name)
+    if attempt is None:
+        return SHUT
+    with session(request.app.state.settings.postgres_url) as opened:
+        right = second_factor.take(opened, opened.get_one(User, person.id), code)
+        opened.commit()
+    if not right:
+        note_wrong(request, attempt)
+        return WRONG_CODE
+    take_back(request, attempt)
+    return ""
+
+
 def _note(request: Request, attempt: Attempt, action: str) -> None:
     request.app.state.refusals.note(attempt.actor, action, route_name(request), caller_address(request))
 
@@ -97,3 +133,9 @@ def _find(opened: Session, name: str) -> User | None:
 def _unreadable(name: str) -> str:
     """What stands for a name that nobody has: some type their password there."""
     return f"sha256 {hashlib.sha256(name.encode()).hexdigest()}"
+
+
+def _may_reset(request: Request, person: Person) -> bool:
+    """Whether the person has no password yet, or came by a link lately."""
+    with session(request.app.state.settings.postgres_url) as opened:
+        return not person.has_password or people.may_reset(opened, session_token(request))

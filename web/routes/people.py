@@ -10,7 +10,7 @@ from db.session import session
 from sortline.text import Text
 from web import second_factor
 from web.addresses import caller_address, network_of
-from web.attempts import SHUT, SHUT_S, Attempt, begin, is_right_password, note_wrong, take_back
+from web.attempts import SHUT, SHUT_S, WRONG_CODE, Attempt, begin, is_right_password, note_wrong, take_back
 from web.links import link
 from web.origin import nobody_listens
 from web.people import (
@@ -28,7 +28,6 @@ from web.render import page
 router = APIRouter(include_in_schema=False)
 
 _WRONG = "That name and password do not go together."
-_WRONG_CODE = "That code is not right, or was used already."
 _LATE = "That took longer than five minutes: sign in anew."
 _USED = "That link was used already, or is older than a day. Whoever gave it to you can make a new one."
 _OPEN = "This page came by plain http over a network, where others could read along: sign in over https."
@@ -69,7 +68,7 @@ def give_code(request: Request, form: AnyForm) -> Response:
     if attempt is None:
         return _shut(_code_form(429, goal, step, SHUT))
     if not _is_right_code(request, attempt, user, form.get("code", ""), step):
-        return _code_form(401, goal, step, _WRONG_CODE)
+        return _code_form(401, goal, step, WRONG_CODE)
     return _start(request, user, goal, by_link)
 
 
@@ -115,7 +114,7 @@ def _after_password(request: Request, attempt: Attempt, user: User, goal: str, c
         take_back(request, attempt)
         return _ask_for_code(request, user, goal)
     if not _is_right_code(request, attempt, user, code):
-        return _form(401, goal, _WRONG_CODE)
+        return _form(401, goal, WRONG_CODE)
     return _start(request, user, goal)
 
 
