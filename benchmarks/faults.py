@@ -70,6 +70,13 @@ def trainer_kill(faults: int = 25) -> int:
     return kill_the_trainer(faults)
 
 
+def trainer_network(faults: int = 14) -> int:
+    """The network before trainer, housekeeping and beat breaks while they train; as `trainer_kill`."""
+    from benchmarks.trainer_kill import trainer_network as break_the_network
+
+    return break_the_network(faults)
+
+
 def full_disk_postgres() -> int:
     """The disk under Postgres fills up under load; returns how many documents were lost."""
     from benchmarks.full_disk import full_disk_postgres as fill_postgres
@@ -190,6 +197,7 @@ LINES: dict[str, Callable[[], int]] = {
     "postgres_stop": postgres_stop,
     "negative_control": negative_control,
     "trainer_kill": trainer_kill,
+    "trainer_network": trainer_network,
     "web_kill": web_kill,
     "beat_kill": beat_kill,
     "network": network,

@@ -1,13 +1,17 @@
-"""`trainer_kill`: the trainer is killed at random moments, and every run ends all the same."""
+"""`trainer_kill`, `trainer_network`: the trainer is killed, or the network before it breaks, and every run ends."""
 
+import itertools
 import random
 import threading
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from sqlalchemy import func, select, text
 
-from benchmarks.load import KeptWorker
+from benchmarks.load import Kept, KeptWorker
+from benchmarks.network import KINDS, network, strike
 from benchmarks.stack import ROOT, Stack, result, say, stack
 from db.models import ModelVersion, TrainingRun
 from db.queries import training_runs
@@ -22,59 +26,88 @@ TRAINING = ("-Q", "training", "--pool=threads", "-c", "1", "-n", "trainer@%h")
 HOUSEKEEPING = ("-Q", "housekeeping", "--pool=threads", "-c", "1", "-n", "housekeeping@%h")
 
 
+Strike = Callable[[Kept, random.Random], None]
+
+
 def trainer_kill(faults: int = 25) -> int:
     """Fields: faults, runs, runs_ended (done, or failed with a reason), attempts, active_versions_min and _max (looked
     at ten times a second), steps_redone_max (a process of a run came so many steps further than its last state), and
-    steps_per_checkpoint (what one interval between two states holds, at most).
+    steps_per_checkpoint (what one interval between two states holds, at most), lost (runs that did not end, and looks
+    at which there was not one active version).
     """
-    draw = random.Random(11)
-    with stack(
-        "trainer_kill",
-        training_checkpoint_s=_CHECKPOINT_S,
-        training_silent_s=5.0,
-        training_attempts=1000,
-        retrain_after=0,
+
+    def kill(trainer: Kept, draw: random.Random) -> None:
+        time.sleep(draw.uniform(0.5, 25))
+        trainer.kill()
+
+    with _stack("trainer_kill") as made:
+        return _run(made, "trainer_kill", faults, kill, {})
+
+
+def trainer_network(faults: int = 14) -> int:
+    """The same where the network breaks before trainer, housekeeping and beat, and nobody is killed."""
+    with _stack("trainer_network") as made, network(made.settings) as way:
+        kinds = itertools.cycle(KINDS)
+
+        def break_it(_trainer: Kept, draw: random.Random) -> None:
+            time.sleep(draw.uniform(0.5, 10))
+            strike(way, next(kinds))
+
+        return _run(made, "trainer_network", faults, break_it, way.urls())
+
+
+def _stack(name: str) -> AbstractContextManager[Stack]:
+    return stack(
+        name, training_checkpoint_s=_CHECKPOINT_S, training_silent_s=5.0, training_attempts=1000, retrain_after=0,
         retrain_every_h=0.0,
-    ) as made:
-        _import(made)
-        trainer = KeptWorker(made, "celery -A trainer", TRAINING)
-        housekeeping, beat = made.start_worker("celery -A trainer", HOUSEKEEPING), made.start_beat()
-        try:
+    )  # fmt: skip
+
+
+def _run(made: Stack, name: str, faults: int, fault: Strike, urls: dict[str, str]) -> int:
+    draw = random.Random(11)
+    _import(made)
+    trainer = KeptWorker(made, "celery -A trainer", TRAINING, **urls)
+    housekeeping = made.start_worker("celery -A trainer", HOUSEKEEPING, **urls)
+    beat = made.start_beat(**urls)
+    try:
+        _request(made)
+        say("a first model is trained")
+        _wait_ended(made)
+        seen: list[int] = []
+        stop = threading.Event()
+        watcher = threading.Thread(target=_watch, args=(made, seen, stop))
+        watcher.start()
+        for number in range(faults):
             _request(made)
-            say("a first model is trained")
-            _wait_ended(made)
-            seen: list[int] = []
-            stop = threading.Event()
-            watcher = threading.Thread(target=_watch, args=(made, seen, stop))
-            watcher.start()
-            for number in range(faults):
-                _request(made)
-                time.sleep(draw.uniform(0.5, 25))
-                trainer.kill()
-                say(f"trainer_kill: {number + 1} of {faults}, {_state(made)}")
-            _wait_ended(made)
-            stop.set()
-            watcher.join()
-        finally:
-            trainer.stop()
-            for process in (beat, housekeeping):
-                process.terminate()
-                process.wait(60)
-        return _judge(made, faults, seen)
+            fault(trainer, draw)
+            say(f"{name}: {number + 1} of {faults}, {_state(made)}")
+        _wait_ended(made)
+        stop.set()
+        watcher.join()
+    finally:
+        trainer.stop()
+        for process in (beat, housekeeping):
+            process.terminate()
+            process.wait(60)
+    return _judge(made, name, faults, seen)
 
 
-def _judge(made: Stack, faults: int, seen: list[int]) -> int:
+def _judge(made: Stack, name: str, faults: int, seen: list[int]) -> int:
     with session(made.settings.postgres_url) as opened:
         runs = opened.scalars(select(TrainingRun)).all()
         learned = [v.metrics["learning"] for v in opened.scalars(select(ModelVersion))]
     fastest = max(each["steps"][-1][0] / max(each["seconds"], 0.1) for each in learned)
     store = Path(made.settings.models)
+    ended = sum(run.state in ("done", "failed", "cancelled") for run in runs)
+    lost = len(runs) - ended + sum(count != 1 for count in seen)
     result(
-        "trainer_kill",
+        name,
         faults=faults,
         runs=len(runs),
-        runs_ended=sum(run.state in ("done", "failed", "cancelled") for run in runs),
+        runs_ended=ended,
         runs_done=sum(run.state == "done" for run in runs),
+        lost=lost,
+        duplicates=len(learned) - sum(run.state == "done" for run in runs),
         attempts=sum(run.attempts for run in runs),
         active_versions_min=min(seen),
         active_versions_max=max(seen),
@@ -82,7 +115,7 @@ def _judge(made: Stack, faults: int, seen: list[int]) -> int:
         steps_per_checkpoint=round(fastest * _CHECKPOINT_S),
         checkpoints_left_over=len([p for p in store.glob("run-*") if not p.name.endswith(".report")]) - len(learned),
     )
-    return sum(count != 1 for count in seen)
+    return lost
 
 
 def _import(made: Stack) -> None:
