@@ -42,7 +42,11 @@ class PostgresUnreachableError(ServerUnreachableError):
 
 
 class RedisRefusesError(ServerUnreachableError):
-    """Redis refuses a command, as its key is of a wrong type; a person has to mend it."""
+    """Redis refuses a command, as its key is of a wrong type; a person has to mend it. ``why``: what it said."""
+
+    def __init__(self, message: str, why: str) -> None:
+        super().__init__(message)
+        self.why = why
 
 
 class DiskFullError(ServerUnreachableError):

@@ -121,10 +121,11 @@ class Glance:
         def look(opened: Session) -> dict[str, Any]:
             try:
                 return line_status(opened, self.queue, self.settings)
+            except RedisRefusesError as error:
+                raise AwayError(redis_refuses(f"Redis refuses what was asked of it: {error.why}"), error) from None
             except ServerUnreachableError as error:
                 full = "redis" in disk.embedded(self.settings)
-                alarm = redis_refuses(error) if isinstance(error, RedisRefusesError) else REDIS_AWAY
-                raise AwayError(disk_full("redis") if full else alarm, error) from None
+                raise AwayError(disk_full("redis") if full else REDIS_AWAY, error) from None
 
         return self._in_postgres(look)
 

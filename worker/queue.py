@@ -250,7 +250,7 @@ class reaching:  # noqa: N801 - reads as a word: with reaching(client): ...
             raise ServerUnreachableError(f"Redis at {where(self.client)} takes no writes now: {why}") from None
         if isinstance(error, redis.exceptions.ResponseError):
             why = str(error).rpartition(_BLAMED)[2]
-            raise RedisRefusesError(f"Redis at {where(self.client)} refuses: {why}") from None
+            raise RedisRefusesError(f"Redis at {where(self.client)} refuses: {why}", why) from None
         if isinstance(error, redis.exceptions.ConnectionError | redis.exceptions.TimeoutError | OSError):
             raise ServerUnreachableError(f"Redis at {where(self.client)} can't be reached: {error}") from None
 

@@ -179,3 +179,17 @@ def test_redis_away(web_with: Callable[..., Any]) -> None:
         refused(web.get("/health/ready"), 503)
         assert web.get("/health/live").status_code == 200
         assert "looks again" in web.get("/").text
+
+
+@pytest.mark.parametrize("key", ["documents:live", "accepted"])
+def test_a_redis_that_refuses(web: httpx.Client, settings: Settings, redis_client: redis.Redis, key: str) -> None:
+    redis_client.set(f"{settings.prefix}:{key}", "of another type")
+
+    answer = post(web, {"documents": [{"id": "1", "text": "x"}]})
+
+    refused(answer, 503)
+    assert int(answer.headers["Retry-After"]) > 0
+    if key == "documents:live":
+        page = web.get("/").text
+        assert "Redis refuses what was asked of it: WRONGTYPE" in page
+        assert str(settings.redis.socket) not in page
