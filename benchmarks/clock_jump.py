@@ -25,7 +25,7 @@ _WORKER_DIES_EVERY = 2  # of the jumps
 
 
 def clock_jump(rounds: int = 2) -> int:
-    """Fields: jumps, documents (accepted), lost, doubled (rows too many), dead, stalled_s_max (from a jump to the next
+    """Fields: jumps, documents (accepted), lost, duplicates (rows too many), dead, stalled_s_max (from a jump to the next
     document stored, and to the end of those that a worker held who was killed with the jump), housekeeping_s_max (from
     a jump to the next event that housekeeping sends).
     """
@@ -72,7 +72,7 @@ def clock_jump(rounds: int = 2) -> int:
             jumps=len(jumps),
             documents=len(load.accepted),
             lost=lost,
-            doubled=sum(count - 1 for count in rows.values()),
+            duplicates=sum(count - 1 for count in rows.values()),
             dead=dead,
             stalled_s_max=round(max(stalled), 1),
             housekeeping_s_max=round(max(housekeeping), 1),

@@ -122,7 +122,7 @@ def full_disk_redis(full_s: float = 30.0) -> int:
 
 
 def _run(server: str, megabytes: int, full_s: float) -> int:
-    """Fields: documents (accepted by HTTP or XADD), lost, doubled (rows too many), dead, full_s, refused_503 and said
+    """Fields: documents (accepted by HTTP or XADD), lost, duplicates (rows too many), dead, full_s, refused_503 and said
     (what the refusals said), stored_while_full, healed_s (from the disk's room to the first document accepted over
     HTTP), drained_s (until nothing was left), server_restarts, worker_restarts, worker_busy (share of a core while it
     was full).
@@ -182,7 +182,7 @@ def _run(server: str, megabytes: int, full_s: float) -> int:
             f"full_disk_{server}",
             documents=len(senders.accepted),
             lost=lost,
-            doubled=sum(count - 1 for count in rows.values()),
+            duplicates=sum(count - 1 for count in rows.values()),
             dead=dead,
             full_s=full_s,
             refused_503=sum(refused.values()),

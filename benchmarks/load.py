@@ -137,7 +137,9 @@ Fault = Callable[[Stack, Kept, random.Random], None]
 
 
 def judge(made: Stack, name: str, faults: int, accepted: set[str], drained: float, **more: object) -> int:
-    """Print the result; returns how many documents are lost: without prediction and dead letter, or without an event.
+    """Print the result; returns how many documents are lost or doubled.
+
+    Lost is what has neither a prediction nor a dead letter, or has no event.
 
     Fields: faults, accepted, lost, duplicates (predictions too many), untold (without an event, of those lost),
     re_executed (documents whose result was published more than once), drained_s.
@@ -148,18 +150,19 @@ def judge(made: Stack, name: str, faults: int, accepted: set[str], drained: floa
     published = told(made)
     untold = accepted - published.keys()
     lost = len((accepted - rows.keys() - dead) | untold)
+    duplicates = sum(count - 1 for count in rows.values())
     result(
         name,
         faults=faults,
         accepted=len(accepted),
         lost=lost,
-        duplicates=sum(count - 1 for count in rows.values()),
+        duplicates=duplicates,
         untold=len(untold),
         re_executed=sum(count > 1 for count in published.values()),
         drained_s=round(drained, 1),
         **more,
     )
-    return lost
+    return lost + duplicates
 
 
 def told(made: Line) -> Counter[str]:

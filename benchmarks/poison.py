@@ -116,9 +116,9 @@ def poison(documents: int = 100_000, module: str = "celery -A worker", name: str
         wrong = {entry: (reason, letters.get(entry)) for entry, reason in bad.items() if letters.get(entry) != reason}
         say(f"{name}: without a prediction {sorted(good - rows.keys())[:10]}; without their letter {wrong}")
         lost = len(good - rows.keys()) + len(wrong)
+        duplicates = sum(count - 1 for count in rows.values()) + len(letters.keys() - bad.keys())
         result(
-            name, documents=documents, bad=dict(Counter(bad.values())), lost=lost,
-            duplicates=sum(count - 1 for count in rows.values()) + len(letters.keys() - bad.keys()),
+            name, documents=documents, bad=dict(Counter(bad.values())), lost=lost, duplicates=duplicates,
             held=left, restarts=worker.started_again, seconds=round(seconds, 1),
         )  # fmt: skip
-    return lost + left
+    return lost + duplicates + left
