@@ -25,7 +25,7 @@ _WORKER_DIES_EVERY = 2  # of the jumps
 
 
 def clock_jump(rounds: int = 2) -> int:
-    """Fields: jumps, documents (accepted), lost, duplicates (rows too many), dead, stalled_s_max (from a jump to the next
+    """Fields: jumps, documents (accepted), lost, duplicates (of rows), dead, stalled_s_max (from a jump to the next
     document stored, and to the end of those that a worker held who was killed with the jump), housekeeping_s_max (from
     a jump to the next event that housekeeping sends).
     """

@@ -122,7 +122,7 @@ def full_disk_redis(full_s: float = 30.0) -> int:
 
 
 def _run(server: str, megabytes: int, full_s: float) -> int:
-    """Fields: documents (accepted by HTTP or XADD), lost, duplicates (rows too many), dead, full_s, refused_503 and said
+    """Fields: documents (accepted by HTTP or XADD), lost, duplicates (of rows), dead, full_s, refused_503 and said
     (what the refusals said), stored_while_full, healed_s (from the disk's room to the first document accepted over
     HTTP), drained_s (until nothing was left), server_restarts, worker_restarts, worker_busy (share of a core while it
     was full).
