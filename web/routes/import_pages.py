@@ -14,8 +14,9 @@ from db.queries.sensitive import sensitive_labels
 from db.session import session
 from sortline.errors import ImportFileError, InvalidInputError, NotFoundError
 from sortline.files.delimited import QUOTINGS
+from web.forms import Form
 from web.links import link
-from web.people import Form, Lead, Person, PostedFile, PostedForm
+from web.people import Lead, Person, PostedFile, PostedForm
 from web.render import page
 from web.visible import visible
 
