@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from benchmarks.faults import KeptWorker, Load
+from benchmarks.load import KeptWorker, Load
 from benchmarks.model import register_stub
 from benchmarks.shifted_clock import ShiftedClock, can_be_shifted
 from benchmarks.stack import Stack, result, say, stack, stored
@@ -48,7 +48,7 @@ def clock_jump(rounds: int = 2) -> int:
                 opened.callback(_end, process)
             made.wait_ready()
             _send_an_event(made)
-            load = Load(made, per_s=300.0)
+            load = Load(made.queue, per_s=300.0)
             load.start()
             jumps = [clocks for clocks in ((processes,), (servers,), (processes, servers)) for _ in range(rounds)]
             stalled, housekeeping = [], []

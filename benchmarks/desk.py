@@ -159,7 +159,7 @@ def _send(client: httpx.Client, path: str, body: dict[str, Any], into: list[floa
     if answer.status_code != 200:
         times.wrong.append(f"{path}: {answer.status_code} {answer.text[:200]}")
         return ""
-    return answer.text
+    return str(answer.json().get("html", ""))
 
 
 def _value(page: str, name: str) -> str:

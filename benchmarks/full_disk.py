@@ -135,7 +135,7 @@ def _run(server: str, megabytes: int, full_s: float) -> int:
         )  # fmt: skip
         register_stub(made)
         with session(made.settings.postgres_url) as database:
-            api_tokens.add(database, "benchmark", hashlib.sha256(_TOKEN.encode()).digest(), ["documents"])
+            api_tokens.add(database, "benchmark", hashlib.sha256(_TOKEN.encode()).digest(), ["documents"], "benchmark")
             database.commit()
         log = opened.enter_context((made.settings.data_dir / "worker.log").open("w", encoding="utf-8"))
         # With a URL it is an outside server to them, of whose disk they hear by its refusals alone.

@@ -55,13 +55,17 @@ def register(made: Stack, uri: str, sha256: str) -> None:
         opened.commit()
 
 
-def register_stub(made: Stack, labels: int = 2, us: int = 0) -> None:
-    """Make the stub with so many labels, to which a document takes so long, the active model version of a stack."""
+def register_stub(made: Stack, labels: int = 2, us: int = 0, uri: str | None = None) -> None:
+    """Make the stub with so many labels, to which a document takes so long, the active model version of a stack.
+
+    Args:
+        uri: of another classifier that computes nothing, which the stack's setting `classifier` loads.
+    """
     rows = [Label(name=f"label {i + 1}") for i in range(labels)]
     with session(made.settings.postgres_url) as opened:
         opened.add_all(rows)
         opened.flush()
         ids = [row.id for row in rows]
-        uri = f"stub:{labels}@{us}"
+        uri = uri or f"stub:{labels}@{us}"
         opened.add(ModelVersion(status="active", checkpoint_uri=uri, sha256="0", base_model="stub", label_ids=ids))
         opened.commit()

@@ -92,12 +92,8 @@ class Stack:
         self, module: str = "celery -A worker", arguments: Sequence[str] = (), **more: str
     ) -> subprocess.Popen[bytes]:
         """A worker process; its log is worker.log in the stack's folder."""
-        log = (self.settings.data_dir / "worker.log").open("ab")
-        command = [sys.executable, "-m", *module.split(), "worker", "--loglevel=INFO", "--without-mingle"]
-        command += ["--without-gossip", *arguments]
-        return subprocess.Popen(
-            command, cwd=self.settings.data_dir, env=self.environment(**more), stdout=log, stderr=subprocess.STDOUT
-        )
+        options = ("worker", "--loglevel=INFO", "--without-mingle", "--without-gossip", *arguments)
+        return self._start("worker.log", *module.split(), *options, **more)
 
     def wait_ready(self, timeout: float = 120, workers: int = 1) -> dict[str, Any]:
         """Wait until so many workers have a model loaded; returns what one of them says of itself."""
@@ -109,22 +105,25 @@ class Stack:
             time.sleep(0.1)
         raise SystemExit(f"no worker came up; see {self.settings.data_dir / 'worker.log'}")
 
-    def start_beat(self) -> subprocess.Popen[bytes]:
+    def start_beat(self, **more: str) -> subprocess.Popen[bytes]:
         """The process that sends what is done again and again."""
-        log = (self.settings.data_dir / "worker.log").open("ab")
-        command = [sys.executable, "-m", "celery", "-A", "trainer", "beat", "-s", "beat-schedule"]
-        return subprocess.Popen(
-            command, cwd=self.settings.data_dir, env=self.environment(), stdout=log, stderr=subprocess.STDOUT
-        )
+        return self._start("worker.log", "celery", "-A", "trainer", "beat", "-s", "beat-schedule", **more)
+
+    def start_web(self, **more: str) -> subprocess.Popen[bytes]:
+        """The web; its log is web.log in the stack's folder."""
+        return self._start("web.log", "web", **more)
+
+    def _start(self, log: str, *module: str, **more: str) -> subprocess.Popen[bytes]:
+        with (self.settings.data_dir / log).open("ab") as out:
+            return subprocess.Popen(
+                [sys.executable, "-m", *module], cwd=self.settings.data_dir, env=self.environment(**more), stdout=out,
+                stderr=subprocess.STDOUT,
+            )  # fmt: skip
 
     @contextmanager
     def web(self) -> Iterator[str]:
-        """The web, at the address that the block gets; its log is web.log in the stack's folder."""
-        log = (self.settings.data_dir / "web.log").open("ab")
-        process = subprocess.Popen(
-            [sys.executable, "-m", "web"], cwd=self.settings.data_dir, env=self.environment(), stdout=log,
-            stderr=subprocess.STDOUT,
-        )  # fmt: skip
+        """The web, at the address that the block gets."""
+        process = self.start_web()
         base = f"http://127.0.0.1:{self.settings.web_port}"
         deadline = time.monotonic() + 60
         try:

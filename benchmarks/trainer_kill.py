@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import func, select, text
 
-from benchmarks.faults import KeptWorker
+from benchmarks.load import KeptWorker
 from benchmarks.stack import ROOT, Stack, result, say, stack
 from db.models import ModelVersion, TrainingRun
 from db.queries import training_runs
@@ -50,8 +50,7 @@ def trainer_kill(faults: int = 25) -> int:
             for number in range(faults):
                 _request(made)
                 time.sleep(draw.uniform(0.5, 25))
-                trainer.process.kill()
-                trainer.process.wait()
+                trainer.kill()
                 say(f"trainer_kill: {number + 1} of {faults}, {_state(made)}")
             _wait_ended(made)
             stop.set()

@@ -56,7 +56,7 @@ def _classify(web: httpx.Client, id: str, text: str) -> float:
 @contextmanager
 def _web(made: Stack) -> Iterator[httpx.Client]:
     with session(made.settings.postgres_url) as opened:
-        api_tokens.add(opened, "benchmark", hashlib.sha256(_TOKEN.encode()).digest(), ["documents"])
+        api_tokens.add(opened, "benchmark", hashlib.sha256(_TOKEN.encode()).digest(), ["documents"], "benchmark")
         opened.commit()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

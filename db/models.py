@@ -18,6 +18,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    event,
     func,
 )
 from sqlalchemy import (
@@ -25,6 +26,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, REAL
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from db.audit import came_from, tell
 
 
 class Table(DeclarativeBase):
@@ -249,6 +252,11 @@ class User(Table):
     name: Mapped[str] = mapped_column(unique=True)
     role: Mapped[str]
     password_hash: Mapped[str | None] = mapped_column(comment="Argon2id; null: signs in by a link only")
+    totp_secret: Mapped[str | None] = mapped_column(comment="of the second factor (RFC 6238), in base32")
+    totp_since: Mapped[datetime | None] = mapped_column(comment="null: not confirmed by a code yet, so not asked for")
+    totp_step: Mapped[int | None] = mapped_column(
+        BigInteger, comment="of the last code that was taken: it and earlier ones are taken no more"
+    )
     disabled_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = _now()
 
@@ -264,6 +272,41 @@ class UserSession(Table):
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
     created_at: Mapped[datetime] = _now()
     seen_at: Mapped[datetime] = _now()
+    address: Mapped[str] = mapped_column(server_default="", comment="where it was started from")
+    browser: Mapped[str] = mapped_column(server_default="", comment="what the browser called itself then")
+    resets_until: Mapped[datetime | None] = mapped_column(
+        comment="by a link: until then a new password needs no old one; null: it does"
+    )
+
+
+class RecoveryCode(Table):
+    """What stands in for a code of the second factor, once."""
+
+    __tablename__ = "recovery_codes"
+
+    code_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True, comment="sha256")
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+
+
+class SignInStep(Table):
+    """A person who gave the first factor and has not given the second one yet."""
+
+    __tablename__ = "sign_in_steps"
+
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True, comment="sha256 of what the form carries")
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    by_link: Mapped[bool]
+    expires_at: Mapped[datetime]
+
+
+class KnownBrowser(Table):
+    """A browser that a person signed in with before: its wrong passwords are counted apart from everybody else's."""
+
+    __tablename__ = "known_browsers"
+
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True, comment="sha256 of the cookie's value")
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True, autoincrement=False, index=True)
+    seen_at: Mapped[datetime] = _now()
 
 
 class SignInLink(Table):
@@ -277,16 +320,23 @@ class SignInLink(Table):
 
 
 class SignInFailure(Table):
-    """A wrong password: too many of them, and the door stays shut for a while."""
+    """A password or code that is being checked, or was wrong: too many of them, and none is checked for a while."""
 
     __tablename__ = "sign_in_failures"
 
     id: Mapped[int] = _id()
     name: Mapped[str]
-    address: Mapped[str]
+    address: Mapped[str] = mapped_column(comment="of IPv6 the network of 64 bits")
+    browser: Mapped[bytes | None] = mapped_column(
+        LargeBinary, comment="a known browser, which is counted for itself; null: any other"
+    )
     created_at: Mapped[datetime] = _now()
 
-    __table_args__ = (Index("ix_sign_in_failures_created_at", "created_at"),)
+    __table_args__ = (
+        Index("ix_sign_in_failures_created_at", "created_at"),
+        Index("ix_sign_in_failures_name", "name", "created_at"),
+        Index("ix_sign_in_failures_address", "address", "created_at"),
+    )
 
 
 class Review(Table):
@@ -388,6 +438,18 @@ class ImportFile(Table):
     name: Mapped[str]
     content: Mapped[bytes] = mapped_column(LargeBinary)
     created_at: Mapped[datetime] = _now()
+
+
+class IdempotencyKey(Table):
+    """A request that may come again, and what was answered to it; kept for a day."""
+
+    __tablename__ = "idempotency_keys"
+
+    caller: Mapped[str] = mapped_column(primary_key=True, comment="a token's or a person's name, as the audit has it")
+    key: Mapped[str] = mapped_column(primary_key=True)
+    request_hash: Mapped[bytes] = mapped_column(LargeBinary, comment="sha256 of what was asked")
+    answer: Mapped[dict[str, Any] | None] = mapped_column(comment="what is answered to it again")
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
 
 
 class BulkDecision(Table):
@@ -646,13 +708,15 @@ class ApiToken(Table):
     id: Mapped[int] = _id(Integer)
     name: Mapped[str] = mapped_column(unique=True)
     token_hash: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
-    scopes: Mapped[list[str]] = mapped_column(ARRAY(String), server_default=sql("'{documents,models}'"))
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(String), server_default=sql("'{documents}'"))
     created_at: Mapped[datetime] = _now()
+    expires_at: Mapped[datetime | None] = mapped_column(comment="null: never")
+    used_at: Mapped[datetime | None] = mapped_column(comment="last; written once a minute at most")
     revoked_at: Mapped[datetime | None]
 
 
 class AuditEvent(Table):
-    """Who changed what, and when; append-only."""
+    """Who changed what, and when; append-only, but for what was refused, which is counted by the hour."""
 
     __tablename__ = "audit_events"
 
@@ -662,6 +726,22 @@ class AuditEvent(Table):
     subject: Mapped[str]
     detail: Mapped[dict[str, Any]] = mapped_column(server_default=sql("'{}'"))
     created_at: Mapped[datetime] = _now()
+    address: Mapped[str | None] = mapped_column(
+        default=lambda: came_from.get(),  # noqa: PLW0108 SQLAlchemy asks for its arguments
+        comment="that a request to the web came from; null: it was no such request",
+    )
+    hour: Mapped[datetime | None] = mapped_column(comment="of what is counted; null: it happened once")
+    times: Mapped[int] = mapped_column(Integer, server_default=sql("1"))
+
+    __table_args__ = (
+        Index(
+            "uq_audit_events_hour", "hour", "action", "actor", "subject", "address", unique=True,
+            postgresql_where=sql("hour IS NOT NULL"),
+        ),
+    )  # fmt: skip
+
+
+event.listen(AuditEvent, "after_insert", tell)
 
 
 class DriftReference(Table):

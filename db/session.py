@@ -16,6 +16,10 @@ from sortline.postgres_address import PostgresAddress
 SCHEMA = "sortline_schema"  # the execution option of an engine whose transactions look for tables there
 
 
+# A connection that the network forgot ends within a minute: who waits for its answer would wait for hours.
+_NOTICES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 30_000}
+
+
 @cache
 def get_engine(address: PostgresAddress, pool_size: int = 10) -> Engine:
     """The connection pool of a database, one a process."""
@@ -34,7 +38,7 @@ def engine_arguments(address: PostgresAddress, schema: str | None = None) -> tup
     options: dict[str, Any] = {
         "pool_pre_ping": True,
         "hide_parameters": True,  # document texts stay out of error messages
-        "connect_args": {"connect_timeout": 5, "application_name": "sortline", **found},
+        "connect_args": {"connect_timeout": 5, "application_name": "sortline", **_NOTICES, **found},
     }
     if schema is not None:
         options["execution_options"] = {SCHEMA: schema}

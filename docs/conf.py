@@ -17,6 +17,7 @@ NAVIGATION = {
         "model-owners",
         "operators",
         "servers",
+        "faults",
         "scale",
         "privacy",
     ],

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from sortline.settings import Settings
 from web.app import create_app
 from web.auth import requires
 from web.people import Scripted, at_least
+
+sys.path.insert(0, str(Path(__file__).parent))
+from sent_twice import SENT_TWICE
 
 PAGE = Path(__file__).parent / "http.md"
 _HEAD = """# HTTP reference
@@ -30,7 +34,7 @@ sentence; of an invalid document also its `index` in the request and the `reason
 
 | status | what it means | do |
 | --- | --- | --- |
-| 401 | no token, or one that is unknown or revoked | send a valid one |
+| 401 | no token, or one that is unknown, revoked or expired | send a valid one |
 | 403 | the token lacks the scope | ask for one that has it |
 | 404 | not known; of a document also: it still waits | look at the names, or ask again |
 | 409 | it does not fit the present state, such as a second training at once | read the detail |
@@ -39,6 +43,13 @@ sentence; of an invalid document also its `index` in the request and the `reason
 | 422 | a field is missing, unknown, or breaks its limit; nothing was taken | mend what the detail names |
 | 429 | the lane is full | come back after `Retry-After` seconds |
 | 503 | Postgres or Redis can't be used now, or Redis would not keep what it takes | the same, with the same ids |
+
+**Requests that come twice.** When an answer is lost, nobody knows whether the request was carried out: send it again. \
+Each route below says what a repeat does. Where nothing else makes it safe, send the header `Idempotency-Key`: up to \
+255 characters that no other request of your token has, such as a UUID. A repeat with the same key and the same \
+content within a day changes nothing and gets the first answer, with the header `Idempotent-Replayed: true`; while the \
+first is under way it answers 409, with other content 422. What was refused leaves no key behind: the same request may \
+be tried again. The key is stored in the transaction of the change, so no crash comes between the two.
 """
 _PAGES = """
 ## Pages
@@ -48,8 +59,11 @@ role reads 403. What is posted needs the form's token (`csrf`) or, from the desk
 and comes from the same origin, or from that of `SORTLINE_WEB_URL`. \
 Paths and fields of pages may change between versions; nothing else should call them.
 
-| route | who may | what |
-| --- | --- | --- |
+Each form carries a hidden key (`once`). *Once a form* says that a double click, a reloaded answer, or the browser's \
+back button and the same button again do nothing more: the page says that the form was sent before.
+
+| route | who may | what | sent twice |
+| --- | --- | --- | --- |
 """
 _TITLES = {
     "documents": "Documents", "reviews": "Flags and decisions", "models": "Labels and model versions",
@@ -95,7 +109,11 @@ def _who(route: RouteContext) -> str:
         if depends.call is _SCRIPTED:
             return "reviewer"
         if getattr(depends.call, "__qualname__", "").startswith(requires.__name__ + "."):
-            return f"scope `{held['scope']}`" if held["scope"] else "any valid token"
+            return (
+                "scope " + " or ".join(f"`{scope}`" for scope in held["scopes"])
+                if held["scopes"]
+                else "any valid token"
+            )
         if getattr(depends.call, "__qualname__", "").startswith(at_least.__name__ + "."):
             return str(held["role"])
     return "everybody"
@@ -109,12 +127,20 @@ def _all(dependant: Dependant | None) -> Iterator[Dependant]:
 
 def _page_row(method: str, route: RouteContext) -> str:
     told = inspect.getdoc(route.endpoint) if route.path not in _UNTOLD else _UNTOLD[route.path]
-    return f"| `{method} {_path(route)}` | {_who(route)} | {(told or '').partition(chr(10))[0]} |\n"
+    first = (told or "").partition("\n")[0]
+    return f"| `{method} {_path(route)}` | {_who(route)} | {first} | {_sent_twice(method, route)} |\n"
+
+
+def _sent_twice(method: str, route: RouteContext) -> str:
+    """What a repeat does; a route that changes something has to say it."""
+    return "" if method == "GET" else SENT_TWICE[f"{method} {_path(route)}"]
 
 
 def _described(openapi: Mapping[str, Any], method: str, route: RouteContext) -> str:
     told = openapi["paths"][_path(route)][method.lower()]
     text = f"\n### `{method} {_path(route)}`\n\nWho may: {_who(route)}. {told['description']}\n"
+    if method != "GET":
+        text += f"\n**Sent twice:** {_sent_twice(method, route)}\n"
     text += _table("field", [(f"{each['name']}, in the query", each["required"], each["schema"])
                              for each in told.get("parameters", []) if each["in"] == "query"], openapi)  # fmt: skip
     if body := _schema(told.get("requestBody"), openapi):

@@ -105,6 +105,8 @@ def _come_in(browser: Browser, settings: Settings, name: str, role: str) -> Any:
         opened.commit()
     with _page(browser) as page:
         page.goto(f"{settings.web_address}/sign-in/{link}")
+        with page.expect_navigation():
+            page.click("main form button")
         if new:
             _say(f"{name} decides {_DECISIONS} documents")
             _open_desk(page, settings)

@@ -7,13 +7,12 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from db import locks
+from db.locks import Lock
 from db.session import get_engine, unreachable
 from sortline.postgres_address import PostgresAddress
-
-_LOCK = 0x50F711E  # an advisory lock: two machines that start at once must not both migrate
 
 
 def _config() -> Config:
@@ -32,7 +31,7 @@ def migrate(address: PostgresAddress, revision: str = "head") -> tuple[str | Non
     config = _config()
     try:
         with get_engine(address).begin() as connection:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            locks.hold(connection, Lock.MIGRATION)  # two machines that start at once must not both migrate
             config.attributes["connection"] = connection
             before = MigrationContext.configure(connection).get_current_revision()
             goes_down = revision == "base" or revision.startswith("-")

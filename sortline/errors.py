@@ -41,6 +41,10 @@ class PostgresUnreachableError(ServerUnreachableError):
     """Postgres can't be reached."""
 
 
+class RedisRefusesError(ServerUnreachableError):
+    """Redis refuses a command, as its key is of a wrong type; a person has to mend it."""
+
+
 class DiskFullError(ServerUnreachableError):
     """The disk under Postgres or Redis is full; it heals by itself when there is room again."""
 

@@ -87,6 +87,9 @@ class Settings(BaseSettings):
     max_attempts: int = Field(5, gt=0, description="Attempts before an entry becomes a dead letter")
     isolate_after: int = Field(3, gt=0, description="Deliveries after which an entry is computed alone")
     stuck_s: float = Field(120.0, gt=0, description="A forward pass longer than this ends the process")
+    stalled_s: float = Field(
+        60.0, ge=0, description="A worker that does not read a lane with entries for so long ends; 0: never"
+    )
     keep_previous_s: float = Field(600.0, ge=0, description="How long a replaced model stays loaded")
     watch_interval_s: float = Field(1.0, gt=0, description="How often workers look for a promotion")
     explain_keep_s: float = Field(
@@ -100,6 +103,11 @@ class Settings(BaseSettings):
     # The trainer
     base_model: str = Field(
         DEFAULT_BASE_MODEL, description="Encoder to fine-tune: a packaged one, a hub name or a folder"
+    )
+    base_models: str = Field(
+        "",
+        description="Further encoders that trainings may be asked for over HTTP, as BASE_MODEL is written; separated "
+        "by commas. BASE_MODEL and what versions were made of may be asked for anyway",
     )
     accept_threshold: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.9, description="Least confidence of automatic acceptance"
@@ -201,6 +209,10 @@ class Settings(BaseSettings):
         "separated by commas; `*`: everyone's. Also read as FORWARDED_ALLOW_IPS",
     )
     session_idle_h: float = Field(12.0, gt=0, description="Hours after which who does nothing has to sign in again")
+    session_most_h: float = Field(168.0, gt=0, description="Hours after which everybody has to sign in again")
+    second_factor_from: Literal["nobody", "reviewer", "lead", "admin"] = Field(
+        "nobody", description="Least role that must have a second factor; the others may have one"
+    )
     max_body_bytes: int = Field(16 * 2**20, gt=0, description="Largest HTTP request body")
     upload_rows: int = Field(2_000_000, gt=0, description="Most rows of a file that is sent to the web")
     upload_bytes: int = Field(

@@ -24,13 +24,20 @@ def chromium() -> Iterator[object]:
         browser.close()
 
 
+def open_link(page: Any, address: str) -> None:
+    """Sign in by a link, as a person does: the page that it opens asks first."""
+    page.goto(address)
+    with page.expect_navigation():
+        page.click("main form button")
+
+
 @contextmanager
 def signed_in(browser: Any, base: str, link: str, width: int, scheme: str) -> Iterator[Any]:
     """A page of somebody who signed in; at the end the browser must have had nothing to complain of."""
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page = context.new_page()
     blocked: list[str] = []
-    page.goto(f"{base}/sign-in/{link}")
+    open_link(page, f"{base}/sign-in/{link}")
     page.on("console", lambda message: blocked.append(message.text))
     yield page
     assert blocked == []

@@ -1,7 +1,14 @@
 """Real servers for every test: embedded ones, or outside ones where SORTLINE_TEST_* name them."""
 
-import atexit
+# ruff: noqa: E402 - what libraries read as they are loaded stands before them
 import os
+
+# Two tests at a time share the cores: a thread that waits must not spin, and small matrices need no second one. Processes
+# that tests start inherit it.
+PATIENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "OPENBLAS_NUM_THREADS": "1"}
+os.environ.update(PATIENT)
+
+import atexit
 import shutil
 import socket
 import subprocess
@@ -25,6 +32,7 @@ from sortline.child import Child
 from sortline.local import embedded_postgres, embedded_redis
 from sortline.postgres_address import PostgresAddress
 from sortline.settings import Settings
+from tests import commands
 from worker.queue import connect
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,9 +43,6 @@ if REDIS_SERVER:
     (_first / "redis-server").symlink_to(REDIS_SERVER)
     atexit.register(shutil.rmtree, _first, ignore_errors=True)
     os.environ["PATH"] = f"{_first}{os.pathsep}{os.environ['PATH']}"
-# Two tests at a time share the cores: a thread that waits must not spin. Processes that tests start inherit it.
-PATIENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
-os.environ.update(PATIENT)
 # The same examples in each run, and no clock: the cores are shared.
 hypothesis.settings.register_profile(
     "shared cores", derandomize=True, deadline=None, database=None,
@@ -83,8 +88,9 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     made += [] if redis_url else [embedded_redis(here)]
     for server in made:
         # What Postgres holds here need not outlive the machine; Redis says of itself whether it syncs, and is watched.
-        unsynced = ["-c", "fsync=off"] if server.name == "postgres" else []
-        child = Child(server.name, [*server.command, *unsynced], lambda *_: None, user=server.user)
+        # A dropped database is looked for in all buffers: few make the thousands of small ones quick.
+        quick = ["-c", "fsync=off", "-c", "shared_buffers=512MB"] if server.name == "postgres" else []
+        child = Child(server.name, [*server.command, *quick], lambda *_: None, user=server.user)
         child.start()
         started.append(child)
         server.wait(child.is_alive)
@@ -116,7 +122,7 @@ def settings(servers: Servers, template: str, tmp_path: Path) -> Iterator[Settin
         admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
     made = Settings(
         _env_file=None, database_url=servers.on(name), redis_url=servers.redis_url, prefix=name,
-        data_dir=tmp_path / "data",
+        data_dir=tmp_path / "data", threads=1,
         # What waits for a person, and what that person sees of it, is not left to chance.
         audit_share=1e-12, hidden_share=0, overlap_share=0, repeat_share=0,
     )  # fmt: skip
@@ -175,19 +181,9 @@ def environment(settings: Settings, **more: str) -> dict[str, str]:
 @pytest.fixture
 def sortline(settings: Settings, tmp_path: Path):  # type: ignore[no-untyped-def]
     """Runs the command line in a process of its own, on the test's settings."""
-    import sys
 
-    def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
-        command = [str(Path(sys.executable).parent / "sortline"), *arguments]
-        return subprocess.run(
-            command,
-            cwd=tmp_path,
-            env=environment(settings),
-            capture_output=True,
-            text=True,
-            timeout=120,
-            **options,
-        )  # type: ignore[call-overload]
+    def run(*arguments: str, input: str = "") -> subprocess.CompletedProcess[str]:
+        return commands.run(arguments, tmp_path, environment(settings), input)
 
     return run
 

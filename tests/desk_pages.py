@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
+from browser import open_link
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -30,7 +31,7 @@ def opening(browser: Any, web: httpx.Client, session: Session) -> Iterator[Calla
         page.set_default_timeout(10_000)
         page.errors = []
         page.on("pageerror", lambda error: page.errors.append(str(error)))
-        page.goto(sign_in_link(web, session, user))
+        open_link(page, sign_in_link(web, session, user))
         page.goto(f"{web.base_url}/desk")
         return page
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,12 @@ import httpx
 import psutil
 from tiny_bert import build_tiny_bert
 
+from db.session import session
+from sortline.settings import Settings
+from tests import commands
 from tests.conftest import PATIENT, ROOT, find_free_port
+from worker.queue import DocumentQueue, connect
+from worker.status import line_status
 
 SORTLINE = str(Path(sys.executable).parent / "sortline")
 
@@ -22,8 +28,9 @@ SORTLINE = str(Path(sys.executable).parent / "sortline")
 class House:
     """A folder in which Sortline is up."""
 
-    def __init__(self, folder: Path, **settings: object) -> None:
+    def __init__(self, folder: Path, **settings: Any) -> None:
         self.folder = folder
+        self._given = settings
         self.web_port = find_free_port()
         build_tiny_bert(folder / "base")
         self.environment = {
@@ -34,6 +41,7 @@ class House:
             "SORTLINE_BASE_MODEL": str(folder / "base"),
             "SORTLINE_ENGINE": "torch",
             "SORTLINE_DEVICE": "cpu",
+            "SORTLINE_THREADS": "1",
             "SORTLINE_WEB_PORT": str(self.web_port),
             "SORTLINE_FLOWER_PORT": str(find_free_port()),
             **{f"SORTLINE_{name.upper()}": str(value) for name, value in settings.items()},
@@ -51,18 +59,29 @@ class House:
         self.process.send_signal(signal.SIGINT)
         self.process.wait(90)
 
-    def sortline(self, *arguments: str, **options: Any) -> str:
+    def sortline(self, *arguments: str, input: str = "") -> str:
         """Run a command as a user does, and return what it prints."""
-        done = subprocess.run(
-            [SORTLINE, *arguments], cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=280,
-            **options,
-        )  # fmt: skip
+        done = commands.run(arguments, self.folder, self.environment, input, timeout=280)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     def status(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.sortline("status", "--json"))
-        return found
+        """What `sortline status --json` tells, asked in this process: a test looks often, and a process each is slow."""
+        with session(self.settings.postgres_url) as opened:
+            return line_status(opened, self.queue, self.settings)
+
+    @cached_property
+    def queue(self) -> DocumentQueue:
+        return DocumentQueue(connect(self.settings), self.settings)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings of the processes that are up."""
+        said = json.loads(self.sortline("status", "--json", "--show-secrets"))
+        return Settings(
+            _env_file=None, data_dir=self.folder / ".sortline", database_url=said["database_url"],
+            redis_url=said["redis_url"], **self._given,
+        )  # fmt: skip
 
     def processes(self) -> list[psutil.Process]:
         notes = json.loads((self.folder / ".sortline" / "run.json").read_text())

@@ -155,9 +155,7 @@ def too_many_labels(known: Collection[str], survey: Survey) -> str:
     count = len(survey.labels.keys() | set(known))
     if count <= labels.MOST_LABELS:
         return ""
-    return (
-        f"with it there would be {count:,} labels, and at most {labels.MOST_LABELS:,} can be: is its column right?"
-    )
+    return f"with it there would be {count:,} labels, and at most {labels.MOST_LABELS:,} can be: is its column right?"
 
 
 def unlabelled(path: Path, survey: Survey) -> str:

@@ -41,7 +41,7 @@ def _sweep_once(settings: Settings, client: redis.Redis) -> int:
                     pipe.xadd(settings.results_stream, event, maxlen=settings.results_length, approximate=True)
                 pipe.execute()
         except redis.RedisError as error:
-            raise ServerUnreachableError(f"the results stream can't be reached: {error}") from None
+            raise ServerUnreachableError(f"the results stream takes no events: {error}") from None
         outbox.mark_sent(opened, [id_ for id_, _ in events])
         opened.commit()
         return len(events)

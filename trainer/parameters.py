@@ -1,6 +1,7 @@
 """What a training run can be told."""
 
 import math
+from dataclasses import fields
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -11,6 +12,7 @@ from sortline.errors import TrainingError
 _EPOCHS, _MOST_EPOCHS, _FITTED_EPOCHS = 5, 30, 3
 _LEAST_STEPS, _STEPS_A_LABEL = 200, 8
 _PATIENCE = 0.4
+_MOST_STOP_WORDS, _MOST_WORD = 10_000, 100
 _MANY = 5000  # documents, with which a fitted head learns as well without dropout
 
 
@@ -29,23 +31,23 @@ class Parameters(BaseModel):
     alike; ``max_length``: longest window, in tokens; ``min_examples``: that a label new to the model needs.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
 
-    base_model: str | None = None
+    base_model: str | None = Field(None, max_length=1000)
     from_parent: bool = False
     epochs: int = Field(0, ge=0, le=100)
     learning_rate: float = Field(0, ge=0, lt=1)
-    head_factor: float = Field(0, ge=0)
+    head_factor: float = Field(0, ge=0, le=1000)
     layer_decay: float = Field(1.0, gt=0, le=1)
     dropout: float | None = Field(None, ge=0, lt=1)
     batch_size: int = Field(32, ge=1, le=4096)
-    micro_batch: int = Field(0, ge=0)
+    micro_batch: int = Field(0, ge=0, le=4096)
     warmup: float = Field(0.1, ge=0, lt=1)
-    weight_decay: float = Field(0.01, ge=0)
+    weight_decay: float = Field(0.01, ge=0, le=10)
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     class_weighting: Literal["none", "balanced"] = "none"
-    patience: int = Field(0, ge=0)
-    min_examples: int = Field(8, ge=1)
+    patience: int = Field(0, ge=0, le=100)
+    min_examples: int = Field(8, ge=1, le=1_000_000)
     max_length: int = Field(256, ge=8, le=8192)
     seed: int = Field(13, ge=0, lt=2**32)
     cleaning: Cleaning = Cleaning()
@@ -74,8 +76,18 @@ class Parameters(BaseModel):
 
     @field_validator("cleaning", mode="before")
     @classmethod
-    def _read_cleaning(cls, value: object) -> object:
-        return Cleaning.from_dict(value) if isinstance(value, dict) else value
+    def _known_cleaning(cls, value: object) -> object:
+        """Refuse what Cleaning would not know: ignoring it would clean otherwise than asked."""
+        if isinstance(value, dict) and (unknown := value.keys() - {field.name for field in fields(Cleaning)}):
+            raise ValueError(f"unknown cleaning settings: {', '.join(sorted(unknown))[:200]}")
+        return value
+
+    @field_validator("cleaning")
+    @classmethod
+    def _bounded_cleaning(cls, value: Cleaning) -> Cleaning:
+        if len(value.stop_words) > _MOST_STOP_WORDS or any(len(word) > _MOST_WORD for word in value.stop_words):
+            raise ValueError(f"at most {_MOST_STOP_WORDS:,} stop words, of {_MOST_WORD} characters each")
+        return value
 
 
 def read_parameters(given: dict[str, Any]) -> Parameters:
@@ -83,11 +95,10 @@ def read_parameters(given: dict[str, Any]) -> Parameters:
 
     Raises:
         TrainingError: one is unknown or has a wrong value.
-        CheckpointError: the cleaning is of an unknown form.
     """
     try:
         return Parameters.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise TrainingError(f"training parameter {name}: {first['msg']}") from None
+        name = ".".join(str(part) for part in first["loc"])[:100]
+        raise TrainingError(f"training parameter {name}: {first['msg'].removeprefix('Value error, ')}") from None

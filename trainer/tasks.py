@@ -10,7 +10,17 @@ from celery import signals
 from kombu.exceptions import OperationalError
 from sqlalchemy.exc import DBAPIError
 
-from db.queries import explanations, import_files, live_accuracy, outbox, rescore, shadows, training_runs, webhooks
+from db.queries import (
+    explanations,
+    idempotency,
+    import_files,
+    live_accuracy,
+    outbox,
+    rescore,
+    shadows,
+    training_runs,
+    webhooks,
+)
 from db.session import session
 from sortline.errors import ConflictError, SortlineError, TransientError
 from trainer import trigger
@@ -64,6 +74,7 @@ def expire_leases() -> None:
         lost = training_runs.expire(opened, settings.training_silent_s, settings.training_attempts)
         waiting = training_runs.waiting(opened, _UNDELIVERED_S)
         import_files.prune(opened)
+        idempotency.prune(opened)
         opened.commit()
         newest, unfinished = training_runs.newest(opened), training_runs.unfinished(opened)
     for run in lost:

@@ -23,16 +23,35 @@ def request(
         ConflictError: one waits or runs already.
         ServerUnreachableError: the broker can't be reached; the run has failed.
     """
-    run = training_runs.create(session, reason, parameters or {})
-    training_runs.note(session, actor, "train", run.id)
+    run = create(session, reason, parameters or {}, actor)
     session.commit()  # before the task is sent: it looks for the row
+    tell_trainer(session, settings, run.id)
+    return run
+
+
+def create(session: Session, reason: str, parameters: dict[str, Any], actor: str) -> TrainingRun:
+    """Make a run wait for the trainer; the caller commits, and then tells the trainer.
+
+    Raises:
+        ConflictError: one waits or runs already.
+    """
+    run = training_runs.create(session, reason, parameters)
+    training_runs.note(session, actor, "train", run.id)
+    return run
+
+
+def tell_trainer(session: Session, settings: Settings, run_id: int) -> None:
+    """Tell the trainer of a run that waits.
+
+    Raises:
+        ServerUnreachableError: the broker can't be reached; the run has failed, which is committed.
+    """
     try:
-        send(settings, run.id)
+        send(settings, run_id)
     except OperationalError as error:
-        training_runs.abandon(session, run.id, "the broker could not be reached")
+        training_runs.abandon(session, run_id, "the broker could not be reached")
         session.commit()
         raise ServerUnreachableError(f"{broker_place(settings)} can't be reached: {error}") from None
-    return run
 
 
 def send(settings: Settings, run_id: int, expires_s: float | None = None) -> None:

@@ -11,15 +11,20 @@ from db.session import get_engine
 from sortline import __version__, traces
 from sortline.metrics import Publisher
 from sortline.settings import Settings, get_settings
+from web.addresses import CameFrom
 from web.auth import Tokens
 from web.glance import Glance
+from web.hashing import Hashing
 from web.headers import AllowedHosts, SafeHeaders
 from web.limits import BodyLimit
 from web.links import UnderPath, check_web_path
 from web.metrics import Line
 from web.problems import add_problems
+from web.refusals import Refusals
 from web.routes import (
+    account,
     accuracy,
+    audit_pages,
     dead_pages,
     desk,
     document_pages,
@@ -43,20 +48,23 @@ from web.waiting import Waiting
 from worker.queue import DocumentQueue, connect
 
 ROUTES = (
-    reviews, documents, models, training, health, pages, people, model_pages, desk, document_pages, label_pages,
-    dead_pages, import_pages, explanations, team, webhook_pages, incidents, accuracy,
+    reviews, documents, models, training, health, pages, people, account, model_pages, desk, document_pages,
+    label_pages, dead_pages, import_pages, explanations, team, webhook_pages, incidents, accuracy, audit_pages,
 )  # fmt: skip
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application; connections are made when they are first needed."""
     settings = settings or get_settings()
-    publisher = Publisher(settings, "web")
+    publisher, refusals, hashing = Publisher(settings, "web"), Refusals(settings.postgres_url), Hashing()
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         publisher.start()
+        refusals.start()
         yield
+        hashing.stop()
+        refusals.stop()
         publisher.stop()
 
     app = FastAPI(
@@ -75,11 +83,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.glance = Glance(settings, app.state.queue)
     app.state.metrics = CollectorRegistry(auto_describe=False)
     app.state.metrics.register(Line(settings, publisher))
+    app.state.refusals = refusals
+    app.state.hashing = hashing
     app.state.tokens = Tokens(settings.postgres_url)
     app.state.waiting = Waiting(settings)
     app.state.uploads = Uploads(settings)
     add_problems(app)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
+    app.add_middleware(CameFrom)
     for each in ROUTES:
         app.include_router(each.router)
     routes = [route for each in ROUTES for route in each.router.routes if isinstance(route, Route)]

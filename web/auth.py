@@ -12,6 +12,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from db.queries import api_tokens
 from db.session import session
 from sortline.postgres_address import PostgresAddress
+from web.addresses import caller_address, route_name
 
 _KEPT_S = 5.0
 _MOST_KEPT = 1000
@@ -21,21 +22,22 @@ Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The owner of a valid token."""
+    """The owner of a token that we made; ``is_valid``: neither revoked nor past its end."""
 
     name: str
     scopes: frozenset[str]
+    is_valid: bool
 
 
 class Tokens:
-    """Looks tokens up and remembers valid ones for 5 s; unknown ones never, so a new token works at once."""
+    """Looks tokens up and remembers valid ones for 5 s; others never, so a new token works at once."""
 
     def __init__(self, database: PostgresAddress) -> None:
         self.database = database
         self._known: dict[bytes, tuple[float, Caller]] = {}
 
     def caller(self, token: str) -> Caller | None:
-        """The token's owner; None when it is unknown or revoked.
+        """The token's owner; None when it is unknown.
 
         Raises:
             ServerUnreachableError: Postgres is away.
@@ -45,21 +47,23 @@ class Tokens:
         if kept is not None and kept[0] > now:
             return kept[1]
         with session(self.database) as opened:
-            row = api_tokens.by_hash(opened, digest)
-        if row is None:
-            self._known.pop(digest, None)
-            return None
+            found = api_tokens.by_hash(opened, digest)
+            if found is None or not found.is_valid:
+                self._known.pop(digest, None)
+                return None if found is None else Caller(found.name, frozenset(), is_valid=False)
+            if api_tokens.note_use(opened, digest):
+                opened.commit()
         if len(self._known) >= _MOST_KEPT:
             self._known.clear()
-        caller = Caller(row.name, frozenset(row.scopes))
+        caller = Caller(found.name, api_tokens.all_of(found.scopes), is_valid=True)
         self._known[digest] = (now + _KEPT_S, caller)
         return caller
 
 
-def requires(scope: str | None) -> Callable[[Request, HTTPAuthorizationCredentials | None], str]:
-    """A dependency: the name of the caller's token, which has the scope (None: any valid token will do).
+def requires(*scopes: str) -> Callable[[Request, HTTPAuthorizationCredentials | None], str]:
+    """A dependency: the name of the caller's token, which has one of the scopes (none: any valid token will do).
 
-    It answers 401 without a valid token, 403 without the scope.
+    It answers 401 without a valid token, 403 without the scope; both are counted in the audit.
     """
 
     def check(request: Request, credentials: Credentials) -> str:
@@ -67,17 +71,24 @@ def requires(scope: str | None) -> Callable[[Request, HTTPAuthorizationCredentia
             raise HTTPException(401, "A bearer token is needed.", {"WWW-Authenticate": "Bearer"})
         tokens: Tokens = request.app.state.tokens
         caller = tokens.caller(credentials.credentials)
-        if caller is None:
+        actor = f"token:{caller.name}" if caller else "unknown"
+        if caller is None or not caller.is_valid:
+            what = "ended token" if caller else "wrong token"
+            request.app.state.refusals.note(actor, what, route_name(request), caller_address(request))
             challenge = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
-            raise HTTPException(401, "The token is unknown or revoked.", challenge)
-        if scope is not None and scope not in caller.scopes:
-            raise HTTPException(403, f"The token lacks the scope {scope}.")
+            raise HTTPException(401, "The token is unknown, revoked or expired.", challenge)
+        request.state.actor = actor
+        if scopes and not caller.scopes.intersection(scopes):
+            raise HTTPException(403, f"The token lacks the scope {' or '.join(scopes)}.")
         return caller.name
 
     return check
 
 
 Documents = Annotated[str, Depends(requires("documents"))]
-Models = Annotated[str, Depends(requires("models"))]
+Reviews = Annotated[str, Depends(requires("reviews"))]
+Train = Annotated[str, Depends(requires("train"))]
+Promote = Annotated[str, Depends(requires("promote"))]
+ReadModels = Annotated[str, Depends(requires("train", "promote"))]
 Erase = Annotated[str, Depends(requires("erase"))]
-Anyone = Annotated[str, Depends(requires(None))]
+Anyone = Annotated[str, Depends(requires())]

@@ -9,7 +9,7 @@ import * as kept from "./kept.js";
 import { onKeys } from "./keys.js";
 import * as last from "./last.js";
 import { sends, takeBack } from "./sending.js";
-import { call } from "./server.js";
+import { call, isAway, passing } from "./server.js";
 import { session, signIn, waits } from "./session.js";
 import { onMessage } from "./tabs.js";
 
@@ -20,6 +20,7 @@ const at = (id) => document.getElementById(id);
 let labels = [];
 let note = null;
 let saidUntil = null;
+let away = true; // whether it is the connection that is lost
 const put = new Map(); // token: article, of decisions that can be taken back before they leave
 
 // ---- what is said
@@ -29,11 +30,25 @@ function trouble(words) {
   at("trouble").hidden = !words;
 }
 
-function lost() {
+// error: why it is lost; left out where only the number of decisions has changed.
+function lost(error) {
+  if (error) away = isAway(error);
   const n = kept.unsent().length;
+  const [why, until] = away ? ["The connection is lost.", "it is back"] : ["The server has trouble.", "that is over"];
   const what = n === 1 ? "One decision is" : `${n} decisions are`;
-  const where = kept.safe() ? "kept here" : "kept in this page alone, don't close it";
-  trouble(`The connection is lost. ${n ? `${what} ${where}, and sent when it is back.` : "The page goes on when it is back."}`);
+  const where = kept.safe() ? "kept here" : "kept in this page alone (don't close it)";
+  trouble(`${why} ${n ? `${what} ${where} and sent when ${until}.` : `The page goes on when ${until}.`}`);
+}
+
+async function sayWhatOthersLeft() {
+  const counts = Object.entries(await kept.ofOthers());
+  const told = counts.map(([name, n]) => {
+    const who = name || "another person";
+    return `${n === 1 ? "One decision" : `${n} decisions`} of ${who} ${n === 1 ? "is" : "are"} kept in this browser, ` +
+      `and sent when ${name || "that person"} opens the desk here.`;
+  });
+  at("others").textContent = told.join(" ");
+  at("others").hidden = !told.length;
 }
 
 function say(words) {
@@ -50,7 +65,7 @@ function decide(action, more = {}) {
   const token = Number(current.dataset.token);
   const chosen = labels.find((each) => each.id === more.label_id);
   const decision = {
-    document_id: Number(current.dataset.id), token, action, seconds: seconds(), note, ...more,
+    document_id: Number(current.dataset.id), token, action, seconds: seconds(), note, ...more, by: at("session-name").value,
     text: current.querySelector(".text").textContent.trim().slice(0, 300), about: current.dataset.about,
     sensitive: current.dataset.sensitive === "1" || Boolean(chosen?.sensitive),
   };
@@ -79,13 +94,14 @@ async function undo() {
   const item = last.newest();
   if (!item) return say("There is nothing to undo.");
   try {
-    const html = await call("undo", { review_id: Number(item.dataset.review) });
+    const { html } = await call("undo", { review_id: Number(item.dataset.review) });
     item.remove();
     if (!(await page.add(html, true))) say("Undone. Somebody else has the document by now and decides it.");
     page.show();
   } catch (error) {
-    if (error.status === 401) signIn();
-    else say(`Not undone: ${error.message}.`);
+    if (error.status === 401) return signIn();
+    if (!passing(error)) item.remove(); // it stays decided, and what was decided before it can be undone
+    say(`Not undone: ${error.message}.`);
   }
 }
 
@@ -204,6 +220,7 @@ async function begin() {
     if (!at("trouble").hidden) lost(); // the other tabs' decisions count too
   });
   kept.unsent().forEach(last.line);
+  sayWhatOthersLeft().catch(() => {}); // a browser that can't list what it keeps
   await send();
   await page.fill();
 }

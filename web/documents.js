@@ -50,13 +50,13 @@ export function documentsOf(desk) {
       const others = await elsewhere();
       const decided = kept.unsent().map((row) => row.document_id);
       const have = [...documents.children].map(idOf);
-      const html = await call("next", { have, elsewhere: [...others, ...decided].slice(-200) });
+      const { html } = await call("next", { have, elsewhere: [...others, ...decided].slice(-200) });
       await add(html, false);
       at("empty").textContent = others.length ? IN_ANOTHER_TAB : NOTHING;
       if (!kept.unsent().length) desk.trouble(""); // else it still says how many decisions are kept here
     } catch (error) {
       if (error.status === 401) desk.signIn();
-      else if (passing(error)) desk.lost();
+      else if (passing(error)) desk.lost(error);
       else desk.trouble(error.message);
     }
     asking = false;

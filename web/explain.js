@@ -87,9 +87,9 @@ export function explaining(call, say, askToSignIn) {
       while (article.isConnected) {
         const answer = await call("explanation", wanted).catch(askedLater);
         const passed = performance.now() - began;
-        if (typeof answer === "string") {
+        if (answer.html) {
           const holder = document.createElement("template");
-          holder.innerHTML = answer; // from our own server, which escapes every text
+          holder.innerHTML = answer.html; // from our own server, which escapes every text
           const [text, told] = holder.content.children;
           state.found.set(label, { text, told });
           tell("");

@@ -13,10 +13,10 @@ from sqlalchemy.orm import Session
 from db.queries import dead_letters, team
 from db.queries.status import Classified, classified, stored
 from db.session import session
-from sortline.errors import ServerUnreachableError
+from sortline.errors import RedisRefusesError, ServerUnreachableError
 from sortline.settings import Settings
 from worker import disk
-from worker.alarms import POSTGRES_AWAY, REDIS_AWAY, Alarm, disk_full
+from worker.alarms import POSTGRES_AWAY, REDIS_AWAY, Alarm, disk_full, redis_refuses
 from worker.queue import DocumentQueue
 from worker.status import line_status
 
@@ -123,7 +123,8 @@ class Glance:
                 return line_status(opened, self.queue, self.settings)
             except ServerUnreachableError as error:
                 full = "redis" in disk.embedded(self.settings)
-                raise AwayError(disk_full("redis") if full else REDIS_AWAY, error) from None
+                alarm = redis_refuses(error) if isinstance(error, RedisRefusesError) else REDIS_AWAY
+                raise AwayError(disk_full("redis") if full else alarm, error) from None
 
         return self._in_postgres(look)
 

@@ -1,6 +1,7 @@
 // The last decisions, and those that the server refused: these stay until the person has seen them and discards them.
 
 import * as kept from "./kept.js";
+import { takeBack } from "./sending.js";
 
 const MOST = 10;
 const NAMES = { skip: "skipped", none_fits: "none fits", flag: "flagged" };
@@ -71,23 +72,30 @@ const told = (row) => [
   `${row.name || NAMES[row.action]}: ${row.about || `document ${row.document_id}`}`, row.note, row.proposed_label, row.text,
 ].filter(Boolean).join("\n");
 
-// What can't be written: why, the decision with its note and text, and what may be done with it.
+async function discard(row) {
+  if (row.refused) return kept.remove(row);
+  if (await takeBack(row)) forget(row);
+}
+
+// What can't be written, or not now: why, the decision with its note and text, and what may be done with it.
 export function showRefused() {
-  const rows = kept.refused();
+  const rows = kept.rows.filter((row) => row.refused || kept.trouble(row));
   refused.hidden = !rows.length;
   refused.querySelector("ul").replaceChildren(...rows.map((row) => {
     const item = document.createElement("li");
     const why = document.createElement("p");
     const about = document.createElement("p");
     const note = document.createElement("bdi");
-    why.textContent = `Not written: ${row.refused}.`;
+    why.textContent = row.refused
+      ? `Not written: ${row.refused}.`
+      : `Not written yet: ${kept.trouble(row)}. It is tried again.`;
     about.append(said(row), " ", ...textOf(row));
     note.textContent = [row.note, row.proposed_label].filter(Boolean).join(" · ");
     const copy = button("Copy", async () => {
       const done = await navigator.clipboard.writeText(told(row)).then(() => true, () => false);
       copy.textContent = done ? "Copied" : "The browser forbids it: select the text";
     });
-    item.append(why, about, note, " ", copy, " ", button("Discard", () => kept.remove(row)));
+    item.append(why, about, note, " ", copy, " ", button("Discard", () => discard(row)));
     return item;
   }));
 }

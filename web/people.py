@@ -2,17 +2,20 @@
 
 import hashlib
 import hmac
-from collections.abc import AsyncIterator, Callable
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, BinaryIO, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 from fastapi import Depends, HTTPException, Request, Response
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
 from db.queries import people
 from db.session import session
+from sortline.settings import Settings
 from web.forms import Form, check_charset, check_fields, read_form
 from web.links import link, root
 from web.origin import check_origin
@@ -20,7 +23,22 @@ from web.origin import check_origin
 COOKIE = "__Host-sortline"
 # Browsers hold __Host- to the whole host; under a path the cookie is for that path alone, not for its neighbours.
 _PATH_COOKIE = "__Secure-sortline"
+_KNOWN = "-known"
+_KNOWN_S = 180 * 24 * 3600
 _MOST_FORM_BYTES = 100_000
+_SIGNED_OUT = "You are not signed in any more, so nothing was changed. Sign in, and send the form anew."
+_STALE = "The form is not of this session, so nothing was changed. Load its page again, and send it anew."
+# Fields in which people write at length. What is refused for its session is shown again, to copy; never a password.
+_WRITTEN = ("description", "note", "reason", "because")
+_ENROL = "Your role must have a second factor: set it up on the page of your account."
+
+
+class FormRefused(HTTPException):
+    """A form that is not of this session, or of none; ``written``: what a person wrote into it."""
+
+    def __init__(self, status: int, detail: str, written: Sequence[str]) -> None:
+        super().__init__(status, detail, {"WWW-Authenticate": "Cookie"} if status == 401 else None)
+        self.written = written
 
 
 class Upload(NamedTuple):
@@ -33,13 +51,18 @@ class Upload(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who is signed in; ``csrf`` is what their forms carry."""
+    """Who is signed in; ``csrf`` is what their forms carry.
+
+    ``has_factor``: a second one; ``needs_factor``: their role must have it.
+    """
 
     id: int
     name: str
     role: str
     csrf: str
     has_password: bool
+    has_factor: bool
+    needs_factor: bool
 
     @property
     def actor(self) -> str:
@@ -61,10 +84,24 @@ def signed_in(request: Request, seen: bool = True) -> Person | None:
     if not token:
         return None
     settings = request.app.state.settings
+    idle, lasts = lasting(settings)
     with session(settings.postgres_url) as opened:
-        user = people.signed_in(opened, token, timedelta(hours=settings.session_idle_h), seen)
+        user = people.signed_in(opened, token, idle, seen, lasts)
         opened.commit()
-    return None if user is None else Person(user.id, user.name, user.role, _csrf(token), bool(user.password_hash))
+    if user is None:
+        return None
+    least = settings.second_factor_from
+    needs = least in people.ROLES and people.ROLES.index(user.role) >= people.ROLES.index(least)
+    person = Person(
+        user.id, user.name, user.role, _csrf(token), bool(user.password_hash), bool(user.totp_since), needs
+    )  # fmt: skip
+    request.state.actor = person.actor
+    return person
+
+
+def lasting(settings: Settings) -> tuple[timedelta, timedelta]:
+    """How long a session lasts without a request, and at most."""
+    return timedelta(hours=settings.session_idle_h), timedelta(hours=settings.session_most_h)
 
 
 def session_token(request: Request) -> str:
@@ -72,12 +109,29 @@ def session_token(request: Request) -> str:
     return request.cookies.get(_cookie_name(), "")
 
 
-def start_session(response: Response, token: str) -> None:
-    """Set the cookie of a session, for the path that all pages lie under.
+def known_browser(request: Request) -> bytes | None:
+    """The sha256 of the cookie by which a browser shows that people signed in with it before; None: it has none."""
+    token = request.cookies.get(_cookie_name() + _KNOWN)
+    return people.hashed(token) if token else None
 
-    A cookie of this name is kept by browsers only where nobody can listen: over https, or on the machine itself.
+
+def new_browser(request: Request) -> tuple[str, bytes]:
+    """A browser's own cookie of that kind, or else a new one, and its sha256."""
+    token = request.cookies.get(_cookie_name() + _KNOWN, "")
+    if not 40 <= len(token) <= 100:  # else none that we made
+        token = secrets.token_urlsafe(32)
+    return token, people.hashed(token)
+
+
+def start_session(response: Response, token: str, browser: str) -> None:
+    """Set the cookies of a session and of the browser, for the path that all pages lie under.
+
+    Cookies of these names are kept by browsers only where nobody can listen: over https, or on the machine itself.
     """
-    response.set_cookie(_cookie_name(), token, httponly=True, samesite="lax", secure=True, path=root() or "/")
+    path = root() or "/"
+    response.set_cookie(_cookie_name(), token, httponly=True, samesite="lax", secure=True, path=path)
+    known = _cookie_name() + _KNOWN
+    response.set_cookie(known, browser, _KNOWN_S, httponly=True, samesite="lax", secure=True, path=path)
 
 
 def end_session(response: Response) -> None:
@@ -89,17 +143,25 @@ def _cookie_name() -> str:
     return _PATH_COOKIE if root() else COOKIE
 
 
-def at_least(role: str) -> Callable[[Request], Person]:
-    """A dependency: who is signed in, with at least that role; others come to the sign-in page, or read 403."""
+def at_least(role: str, enrolled: bool = True) -> Callable[[Request], Awaitable[Person]]:
+    """A dependency: who is signed in, with at least that role; others come to the sign-in page, or read 403.
 
-    def check(request: Request) -> Person:
-        person = signed_in(request)
+    Args:
+        enrolled: whether who must have a second factor and has none is sent to set it up.
+    """
+
+    async def check(request: Request) -> Person:
+        person = await run_in_threadpool(signed_in, request)
         if person is None:
+            if written := await _written(request):
+                raise FormRefused(401, _SIGNED_OUT, written)
             asked = f"?{request.url.query}" if request.url.query else ""
             back = request.scope["raw_path"].decode("latin-1") + asked
             if request.method != "GET":  # a form's address is no page
                 back = link("/")
             raise HTTPException(303, "Sign in first.", {"Location": link(f"/sign-in?next={quote(back)}")})
+        if enrolled and person.needs_factor and not person.has_factor:
+            raise HTTPException(303, _ENROL, {"Location": link("/account/second-factor")})
         if not person.may(role):
             raise HTTPException(403, f"This is for the role {role}; {person.name} has the role {person.role}.")
         return person
@@ -116,6 +178,16 @@ async def _fields(request: Request) -> Form:
     return read_form(raw)
 
 
+async def _written(request: Request) -> Sequence[str]:
+    """What a person wrote into the form that they sent."""
+    kind = request.headers.get("content-type", "")
+    return _texts(await _fields(request)) if kind.startswith("application/x-www-form-urlencoded") else ()
+
+
+def _texts(fields: Form) -> Sequence[str]:
+    return [fields[name] for name in _WRITTEN if fields.get(name, "").strip()]
+
+
 AnyForm = Annotated[Form, Depends(_fields)]
 
 
@@ -124,7 +196,7 @@ def _checked(request: Request, fields: AnyForm) -> Form:
     token = session_token(request)
     given = fields.get("csrf", "")
     if not hmac.compare_digest(given.encode(), _csrf(token).encode()):
-        raise HTTPException(403, "The form is not of this session; load the page again.")
+        raise FormRefused(403, _STALE, _texts(fields))
     return fields
 
 
@@ -134,6 +206,8 @@ def _scripted(request: Request) -> Person:
     person = signed_in(request)
     if person is None:
         raise HTTPException(401, "You are not signed in any more.", {"WWW-Authenticate": "Cookie"})
+    if person.needs_factor and not person.has_factor:
+        raise HTTPException(403, _ENROL)
     if request.method != "GET" and not hmac.compare_digest(
         request.headers.get("x-csrf-token", "").encode(), person.csrf.encode()
     ):
@@ -158,6 +232,7 @@ async def _upload(request: Request) -> AsyncIterator[Upload]:
 PostedForm = Annotated[Form, Depends(_checked)]
 PostedFile = Annotated[Upload, Depends(_upload)]
 Scripted = Annotated[Person, Depends(_scripted)]
+SignedIn = Annotated[Person, Depends(at_least("reviewer", enrolled=False))]
 Reviewer = Annotated[Person, Depends(at_least("reviewer"))]
 Lead = Annotated[Person, Depends(at_least("lead"))]
 Admin = Annotated[Person, Depends(at_least("admin"))]

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import math
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -29,7 +30,10 @@ from sortline.errors import (
     TrainingError,
     TransientError,
 )
+from web.addresses import caller_address, route_name
 from web.links import route_path
+from web.people import FormRefused
+from web.refusals import Refusals
 from web.render import page
 from worker import disk
 
@@ -37,6 +41,7 @@ log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
+_FOR_PROGRAMS = ("/v1/", "/desk/")  # paths below which nobody reads HTML, whatever is accepted
 _STATUS: tuple[tuple[type[SortlineError], int], ...] = (
     (InvalidDocumentError, 422),
     (InvalidInputError, 422),
@@ -89,11 +94,21 @@ def _sortline(request: Request, error: Exception) -> Response:
 
 def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if error.status_code == 403:
+        _note_refused(request)
     headers = dict(error.headers or {})
     if error.status_code == 405:
         headers["Allow"] = ", ".join(sorted(_methods(request)))
     # 400 is what the framework says of a body that it can't read.
-    return _told(request, 422 if error.status_code == 400 else error.status_code, error.detail, headers)
+    status = 422 if error.status_code == 400 else error.status_code
+    return _told(request, status, error.detail, headers, error.written if isinstance(error, FormRefused) else ())
+
+
+def _note_refused(request: Request) -> None:
+    """Count that a person or token may not do what it asked for."""
+    actor = getattr(request.state, "actor", "unknown")
+    refusals: Refusals = request.app.state.refusals
+    refusals.note(actor, "refused", route_name(request), caller_address(request))
 
 
 def _validation(request: Request, error: Exception) -> Response:
@@ -103,11 +118,11 @@ def _validation(request: Request, error: Exception) -> Response:
     return _told(request, 422, f"{where}: {first['msg'].removeprefix('Value error, ')}", {})
 
 
-def _told(request: Request, status: int, detail: str, headers: dict[str, str]) -> Response:
+def _told(request: Request, status: int, detail: str, headers: dict[str, str], written: Sequence[str] = ()) -> Response:
     """A page for browsers, problem details for programs."""
-    if "text/html" not in request.headers.get("accept", "") or route_path(request).startswith("/v1/"):
+    if "text/html" not in request.headers.get("accept", "") or route_path(request).startswith(_FOR_PROGRAMS):
         return problem(status, detail, headers)
-    answer = page("problem.html", status, title=HTTPStatus(status).phrase, detail=detail)
+    answer = page("problem.html", status, title=HTTPStatus(status).phrase, detail=detail, written=written)
     answer.headers.update(headers)
     return answer
 
@@ -144,7 +159,9 @@ def _gone(_request: Request, _error: Exception) -> Response:
 
 
 def _unforeseen(_request: Request, _error: Exception) -> Response:
-    return problem(500, "Something went wrong; the server's log says more.", {"Cache-Control": "no-store"})
+    # The server ends this connection after it; a client that is not told so sends its next request into the void.
+    headers = {"Connection": "close", "Cache-Control": "no-store"}
+    return problem(500, "Something went wrong; the server's log says more.", headers)
 
 
 def _printable(value: dict[str, Any]) -> dict[str, Any]:

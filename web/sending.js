@@ -1,4 +1,5 @@
-// Decisions on their way to the server: in order, by one tab at a time, each until the server has it or refuses it.
+// Decisions on their way to the server, by one tab at a time, each until the server has it or refuses it: in order,
+// and what could not be written comes after what was tried less often.
 
 import * as kept from "./kept.js";
 import { call, isAway, passing } from "./server.js";
@@ -13,6 +14,7 @@ let again = false; // there may be more since
 let underway = null; // the row that the server is being asked about
 let pause = FIRST_PAUSE_MS;
 let retry = null;
+let failing = false; // something was not taken in this round
 
 const body = ({ document_id, token, action, label_id, seconds, note, proposed_label }) => (
   { document_id, token, action, label_id, seconds, note, proposed_label });
@@ -34,28 +36,36 @@ export function sends(desk) {
 
   async function sendAll() {
     await kept.load(); // another tab may have sent what was seen here
+    failing = false;
     const tried = new Set();
     for (;;) {
-      const row = kept.unsent().find((each) => !tried.has(each.id));
-      if (!row) return;
+      const left = kept.unsent().filter((each) => !tried.has(each.id));
+      const row = left.sort((a, b) => kept.failures(a) - kept.failures(b))[0];
+      if (!row) break;
       tried.add(row.id);
-      if ((await sendOne(row)) === "stop") return;
+      if ((await sendOne(row)) === "stop") break;
     }
+    if (failing) tryAgain();
+  }
+
+  function tryAgain() {
+    clearTimeout(retry);
+    retry = setTimeout(send, pause);
+    pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
   }
 
   async function sendOne(row) {
     underway = row;
     try {
       const done = await call("decisions", body(row));
-      // A page that something between us and the server put there is no answer.
-      if (!Number.isInteger(done?.review_id)) throw new Error("this is no answer of our server");
+      if (!Number.isInteger(done.review_id)) throw new Error("the server gave no answer of its own");
       pause = FIRST_PAUSE_MS;
       await kept.remove(row);
       desk.written(row, done.review_id);
       tell({ written: row, review_id: done.review_id });
     } catch (error) {
       if (error.status === 401) return desk.signIn(), "stop";
-      if (passing(error)) return later(error);
+      if (passing(error)) return later(row, error);
       await kept.refuse(row, error.message);
       desk.refused(row);
     } finally {
@@ -65,11 +75,10 @@ export function sends(desk) {
   }
 
   // One that the server can't take now holds none up that comes after it; without a connection none gets through.
-  function later(error) {
-    desk.lost();
-    clearTimeout(retry);
-    retry = setTimeout(send, pause);
-    pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
+  function later(row, error) {
+    kept.failed(row, isAway(error) ? null : error.message);
+    failing = true;
+    desk.lost(error);
     return isAway(error) || error.status === 429 ? "stop" : "on";
   }
 

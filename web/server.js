@@ -6,7 +6,10 @@ import { link } from "./link.js";
 const meta = (name) => document.querySelector(`meta[name="${name}"]`).content;
 export const user = meta("user");
 let csrf = meta("csrf");
+let another = () => {};
+export const onAnother = (does) => (another = does); // does(name): another person is signed in now
 
+// An answer of our server that is not what was asked for.
 export class Refused extends Error {
   constructor(status, detail) {
     super(detail);
@@ -14,9 +17,13 @@ export class Refused extends Error {
   }
 }
 
-// What may pass: the connection, the server's troubles, and answers that are not of our server.
-export const passing = (error) => !(error instanceof Refused) || error.status >= 500 || error.status === 429;
-export const isAway = (error) => !(error instanceof Refused);
+// An answer that our server did not give: a proxy's page, a network's own sign-in.
+class Strange extends Error {}
+
+// What asking again does not change. All else may pass: the connection, the session, the server's troubles, strangers.
+const FINAL = [404, 409, 413, 422];
+export const passing = (error) => !(error instanceof Refused) || !FINAL.includes(error.status);
+export const isAway = (error) => !(error instanceof Refused || error instanceof Strange);
 
 export async function call(path, body) {
   const used = csrf;
@@ -30,12 +37,13 @@ export async function call(path, body) {
   }
 }
 
-// Who is signed in now: the same person, with the token of their newest session. Anybody else gets a page of their own.
+// Who is signed in now: the same person, with the token of their newest session. Another one sends nothing from here.
 export async function renewed() {
   const who = await ask("session");
+  if (!who.id) throw new Strange("the server gave no answer of its own");
   if (String(who.id) !== user) {
-    location.reload(); // what is kept here stays theirs
-    await new Promise(() => {});
+    another(who.name);
+    throw new Refused(401, `${who.name} is signed in now`);
   }
   csrf = who.csrf;
 }
@@ -49,12 +57,9 @@ async function ask(path, body) {
     options.body = JSON.stringify(body);
   }
   const answer = await fetch(link(`/desk/${path}`), { ...options, signal: AbortSignal.timeout(15_000) });
-  if (!answer.ok) {
-    const problem = await answer.json().catch(() => null);
-    const said = problem?.detail || `the server answered ${answer.status}`;
-    // Ours are problems in JSON: a proxy's "not found" while the server restarts refuses nothing.
-    if (!problem?.detail && answer.status < 500) throw new Error(said);
-    throw new Refused(answer.status, said);
-  }
-  return (answer.headers.get("content-type") || "").startsWith("application/json") ? answer.json() : answer.text();
+  const kind = (answer.headers.get("content-type") || "").split(";")[0];
+  if (answer.ok && kind === "application/json") return answer.json();
+  const problem = kind === "application/problem+json" ? await answer.json() : null;
+  if (problem) throw new Refused(answer.status, problem.detail);
+  throw new Strange(`the server gave no answer of its own (${answer.status})`);
 }

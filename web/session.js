@@ -1,12 +1,14 @@
 // A session that ended: the person signs in here, or in another tab, and goes on.
 
+import * as kept from "./kept.js";
 import { link } from "./link.js";
-import { renewed } from "./server.js";
+import { onAnother, renewed } from "./server.js";
 import { onMessage, tell } from "./tabs.js";
 
 const LOOK_AGAIN_MS = 3_000;
 const at = (id) => document.getElementById(id);
 const box = at("session-dialog");
+const ENDED = at("session-why").textContent;
 
 export const waits = () => box.open;
 
@@ -14,12 +16,22 @@ export function signIn() {
   if (!box.open) box.showModal();
 }
 
+// Another person gets a desk of their own; what is kept here waits for its owner. Where the browser keeps nothing, it is
+// in this page alone, which stays.
+onAnother((name) => {
+  if (kept.safe()) return location.reload();
+  at("session-why").textContent =
+    `${name} is signed in now. Your decisions are in this page alone: don't close it. They are sent once you sign in again.`;
+  signIn();
+});
+
 // goOn(): what to do once somebody is signed in again.
 export function session(goOn) {
   async function look() {
     await renewed();
     if (!box.open) return;
     at("session-password").value = "";
+    at("session-why").textContent = ENDED;
     box.close();
     tell({ signedIn: true });
     goOn();
@@ -36,13 +48,14 @@ export function session(goOn) {
     try {
       if (password) {
         const next = link("/desk/session").pathname;
-        const fields = new URLSearchParams({ name: at("session-name").value, password, next });
+        const code = at("session-code")?.value ?? "";
+        const fields = new URLSearchParams({ name: at("session-name").value, password, code, next });
         await fetch(link("/sign-in"), { method: "POST", body: fields });
       }
       await look();
     } catch (error) {
       const away = "The server can't be reached.";
-      wrong.textContent = error.status === 401 ? "You are not signed in: is the password right?" : away;
+      wrong.textContent = error.status === 401 ? "That did not sign you in: is the password right?" : away;
       wrong.hidden = false;
     }
   });

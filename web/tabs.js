@@ -4,7 +4,8 @@ import { link } from "./link.js";
 import { user } from "./server.js";
 
 // Names in the browser are shared by all that lies on this host: a neighbour under another path keeps its own.
-export const MINE = `sortline.desk.${link("/").pathname.slice(1)}${user}`;
+export const OURS = `sortline.desk.${link("/").pathname.slice(1)}`;
+export const MINE = `${OURS}${user}`;
 const DOCUMENT = `${MINE}.document.`;
 const held = new Map(); // id: lets it go
 

@@ -74,6 +74,16 @@ def disk_full(server: Server) -> Alarm:
     )
 
 
+def redis_refuses(why: object) -> Alarm:
+    """Redis answers, but does not do what it is asked for."""
+    return Alarm(
+        "SortlineRedisRefuses",
+        f"{why}. Documents wait, none is lost.",
+        "Mend what it names: a key of a wrong type is renamed or deleted, a missing right is given. The line goes on "
+        "by itself.",
+    )
+
+
 def alarms(now: Now) -> list[Alarm]:
     """What is wrong now, what stops the line first.
 
@@ -111,6 +121,26 @@ def _refused(now: Now) -> Iterator[Alarm]:
             f"{reasons[0]}",
             "Mend the model store, or go back with sortline models rollback.",
         )
+
+
+def _redis_refuses(now: Now) -> Iterator[Alarm]:
+    refusals = [str(worker["redis_refuses"]) for worker in now.found["workers"] if worker.get("redis_refuses")]
+    if refusals:
+        yield redis_refuses(f"Redis refuses what {_count(len(refusals), 'worker')} asked of it: {refusals[0]}")
+
+
+def _lane_stalled(now: Now) -> Iterator[Alarm]:
+    limit = now.settings.stalled_s
+    with reaching(now.queue.client):
+        told = of_others(now.queue.client, now.settings, "")
+    for lane in now.found["lanes"]:
+        longest = max(figure(told, "sortline_lane_stalled_seconds", lane=lane).values(), default=0.0)
+        if limit and longest >= limit / 2:
+            yield Alarm(
+                "SortlineLaneStalled",
+                f"Lane {lane} has entries that a worker with room for them has not read for {said_time(longest)}.",
+                f"Such a worker ends itself after {said_time(limit)}. If nothing starts it again, start it by hand.",
+            )
 
 
 def _old_model(now: Now) -> Iterator[Alarm]:
@@ -299,6 +329,8 @@ LOOKS: tuple[Callable[[Now], Iterator[Alarm]], ...] = (
     _redis_fills,
     _backlog_fills,
     _live_late,
+    _redis_refuses,
+    _lane_stalled,
     _refused,
     _old_model,
     _housekeeping,

@@ -8,14 +8,15 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import redis
 
 from sortline.settings import LANES, Lane, Settings
+from worker.acknowledgement import attempts_fields, attempts_key, failed_field, pack
 from worker.entry import Entry
-from worker.events import ResultEvent, pack_events
+from worker.events import ResultEvent
 from worker.queue import GROUP, connect
 
 # Deletes a consumer only if it holds nothing: XGROUP DELCONSUMER would drop what it holds.
@@ -27,8 +28,6 @@ return -1
 """
 _FORGET_AFTER_MS = 3_600_000
 _LOOKED_AT = 1000
-
-Outage = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError)
 
 
 class Consumer:
@@ -98,12 +97,25 @@ class Consumer:
         self._acknowledge_deleted(lane, [entry_id for entry_id in deliveries if entry_id not in claimed])
         return [Entry(lane, entry_id.decode(), fields, deliveries[entry_id]) for entry_id, fields in claimed.items()]
 
-    def hold(self, held: Mapping[Lane, Sequence[str]]) -> None:
+    def hold(self, lane: Lane, entry_ids: Sequence[str]) -> None:
         """Refresh the idle time of exactly these entries, without counting a delivery."""
-        for lane, entry_ids in held.items():
-            for start in range(0, len(entry_ids), 1000):
-                chunk = entry_ids[start : start + 1000]
-                self._call("XCLAIM", self.settings.stream(lane), GROUP, self.name, 0, *chunk, "JUSTID")
+        for start in range(0, len(entry_ids), 1000):
+            chunk = entry_ids[start : start + 1000]
+            self._call("XCLAIM", self.settings.stream(lane), GROUP, self.name, 0, *chunk, "JUSTID")
+
+    def is_unread(self, lane: Lane) -> bool:
+        """Whether the lane has entries that the group was never given."""
+        stream = self.settings.stream(lane)
+        try:
+            groups = {group["name"]: group for group in self.client.xinfo_groups(stream)}
+        except redis.exceptions.ResponseError as error:
+            if "no such key" not in str(error):
+                raise
+            return False
+        if GROUP.encode() not in groups:
+            return False  # the next read makes it
+        last = groups[GROUP.encode()]["last-delivered-id"].decode()
+        return bool(self.client.xrange(stream, f"({last}", "+", count=1))
 
     def wake(self, lane: Lane) -> None:
         """Let what Redis takes for delivered in time to come be idle from now on; to be called again and again.
@@ -125,23 +137,32 @@ class Consumer:
                 self._call("XCLAIM", stream, GROUP, new[entry_id], 0, entry_id, "JUSTID")
         self._new[lane] = set(new)
 
-    def acknowledge(self, entries: Sequence[Entry], results: list[ResultEvent]) -> None:
-        """Publish the results, acknowledge and delete the entries: one MULTI."""
-        commands: list[tuple[Any, ...]] = []
-        for lane in LANES:
-            ids = [entry.entry_id for entry in entries if entry.lane == lane]
-            if not ids:
-                continue
-            commands.append(("XACK", self.settings.stream(lane), GROUP, *ids))
-            commands.append(("XDEL", self.settings.stream(lane), *ids))
-            retried = [entry.entry_id for entry in entries if entry.lane == lane and entry.deliveries > 1]
-            if retried:
-                commands.append(("HDEL", self._attempts(lane), *retried))
-        events = pack_events(self.settings.results_stream, self.settings.results_length, results)
-        self._transaction(events, len(results), commands)
+    def acknowledge(self, entries: Sequence[Entry], results: Sequence[ResultEvent]) -> None:
+        """Publish the results, acknowledge and delete the entries: all of it, or nothing.
+
+        Raises:
+            redis.exceptions.ResponseError: Redis refuses a part of it, and says which; nothing is done.
+            redis.exceptions.OutOfMemoryError: it has no memory for the results.
+        """
+        packed = pack(self.settings, entries, results)
+        pool = self.client.connection_pool
+        connection = pool.get_connection()
+        try:
+            connection.send_packed_command([packed])  # type: ignore[no-untyped-call]
+            connection.read_response()
+        except redis.exceptions.ResponseError as error:
+            # Of a script older servers tell the kind in the middle of the message.
+            if "OOM command not allowed" in str(error):
+                raise redis.exceptions.OutOfMemoryError(str(error)) from None
+            raise
+        except BaseException:
+            connection.disconnect()  # type: ignore[no-untyped-call]
+            raise
+        finally:
+            pool.release(connection)
 
     def drop(self, entries: Sequence[Entry]) -> None:
-        """Delete the entries and acknowledge them, each lane by itself: a Redis without memory takes no MULTI.
+        """Delete the entries and acknowledge them, without events: for a Redis that has no memory for those.
 
         Deleted first: who is killed between the two leaves pending entries that are gone, which `take_over` clears up.
         """
@@ -149,16 +170,24 @@ class Consumer:
             if ids := [entry.entry_id for entry in entries if entry.lane == lane]:
                 self.client.xdel(self.settings.stream(lane), *ids)
                 self.client.xack(self.settings.stream(lane), GROUP, *ids)
-                self.client.hdel(self._attempts(lane), *ids)
+                self.client.hdel(attempts_key(self.settings, lane), *attempts_fields(ids))
 
     def attempts(self, entry: Entry) -> int:
         """How often the entry has failed on its own."""
-        return int(self.client.hget(self._attempts(entry.lane), entry.entry_id) or 0)
+        return int(self.client.hget(attempts_key(self.settings, entry.lane), entry.entry_id) or 0)
 
     def count_attempt(self, entry: Entry, by: int = 1) -> int:
         """Count an attempt (or take one back), and return how many there are now."""
         entry.deliveries = max(entry.deliveries, 2)  # so that its acknowledgement forgets the count
-        return int(self.client.hincrby(self._attempts(entry.lane), entry.entry_id, by))
+        return int(self.client.hincrby(attempts_key(self.settings, entry.lane), entry.entry_id, by))
+
+    def note_failure(self, entry: Entry) -> None:
+        """Note that an attempt ended with the document's own exception."""
+        self.client.hincrby(attempts_key(self.settings, entry.lane), failed_field(entry.entry_id))
+
+    def has_failed(self, entry: Entry) -> bool:
+        """Whether an attempt ended so: then not only the death of a process speaks against it."""
+        return self.client.hexists(attempts_key(self.settings, entry.lane), failed_field(entry.entry_id))
 
     def leave(self) -> None:
         """Leave the group of each lane where nothing is pending with us."""
@@ -185,35 +214,10 @@ class Consumer:
         for entry_id in entry_ids:
             if not self.client.xrange(stream, entry_id, entry_id):
                 self.client.xack(stream, GROUP, entry_id)
-                self.client.hdel(self._attempts(lane), entry_id)
-
-    def _attempts(self, lane: Lane) -> str:
-        return f"{self.settings.prefix}:attempts:{lane}"
+                self.client.hdel(attempts_key(self.settings, lane), *attempts_fields([entry_id.decode()]))
 
     def _call(self, *command: Any) -> Any:
         return self.client.execute_command(*command)  # type: ignore[no-untyped-call]
-
-    def _transaction(self, packed: bytes, count: int, commands: list[tuple[Any, ...]]) -> None:
-        """Send ``count`` packed commands and ``commands`` as one MULTI, in one write."""
-        pool = self.client.connection_pool
-        connection = pool.get_connection()
-        try:
-            rest = connection.pack_commands([*commands, ("EXEC",)])  # type: ignore[no-untyped-call]
-            sent = b"".join([b"*1\r\n$5\r\nMULTI\r\n", packed, *rest])
-            connection.send_packed_command([sent])  # type: ignore[no-untyped-call]
-            refusal = None
-            for _ in range(count + len(commands) + 2):
-                try:
-                    connection.read_response()
-                except redis.exceptions.ResponseError as error:
-                    refusal = refusal or error
-            if refusal is not None:
-                raise refusal
-        except BaseException:
-            connection.disconnect()  # type: ignore[no-untyped-call]
-            raise
-        finally:
-            pool.release(connection)
 
 
 def _raw(reply: Any, **_options: Any) -> Any:

@@ -22,7 +22,7 @@ from worker.queue import (
 class Entry:
     """One delivery of one stream entry.
 
-    ``deliveries`` counts this one; ``fields`` are as sent, keys and values in turn.
+    ``deliveries`` counts this one; ``fields`` are as sent, keys and values in turn; ``size``: their bytes.
     """
 
     lane: Lane
@@ -35,7 +35,10 @@ class Entry:
     repaired: bool = False
     content_hash: str = ""
     meta: bytes | None = None
-    size: int = field(default=0)
+    size: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.size = sum(map(len, self.fields))  # of a bad entry too: it is held as well
 
     def parse(self) -> None:
         """Fill the document's fields.
@@ -50,7 +53,6 @@ class Entry:
         if raw is None:
             raise InvalidDocumentError("field text is missing")
         check_text(raw)
-        self.size = len(raw)
         self.content_hash = sha256(raw).hexdigest()
         self.text, self.repaired = repair(raw)
         meta = fields.get(b"meta")

@@ -1,10 +1,11 @@
 """Events of the results stream, packed for the wire.
 
-Packing is ours because it is on the hot path: redis-py with hiredis takes 8 µs for the 20 arguments of one
-XADD, which was a third of the worker's processor time; most of an event's fields repeat from document to
-document, so their bytes are kept.
+Packing is ours because it is on the hot path: redis-py with hiredis takes 8 µs for the arguments of one event, which
+was a third of the worker's processor time; most of an event's fields repeat from document to document, so their bytes
+are kept.
 """
 
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -22,20 +23,16 @@ class ResultEvent(NamedTuple):
     at: str = ""
 
 
-def pack_events(stream: str, length: int, events: list[ResultEvent]) -> bytes:
-    """The XADD commands of ``events``, in the Redis protocol (RESP2), stream capped at about ``length``."""
-    count = 6 + 2 * len(ResultEvent._fields)
-    head = b"*%d\r\n" % count + b"".join(map(_bulk, ("XADD", stream, "MAXLEN", "~", str(length), "*")))
-    source, id_, confidence = _bulk("source"), _bulk("id"), _bulk("confidence")
-    parts: list[bytes] = []
+def pack_command(head: Iterable[str | int], events: Sequence[ResultEvent], tail: Iterable[str | int]) -> bytes:
+    """A command in the Redis protocol (RESP2): arguments, then the values of each event, then further arguments."""
+    parts = [_fresh(str(each)) for each in head]
     for event in events:
         parts += (
-            head, _pair("event", event.event), source, _bulk(event.source), id_, _fresh(event.id),
-            _pair("label", event.label), confidence, _fresh(event.confidence),
-            _pair("decision", event.decision), _pair("model_version", event.model_version),
-            _pair("at", event.at),
+            _bulk(event.event), _bulk(event.source), _fresh(event.id), _bulk(event.label), _fresh(event.confidence),
+            _bulk(event.decision), _bulk(event.model_version), _bulk(event.at),
         )  # fmt: skip
-    return b"".join(parts)
+    parts += [_fresh(str(each)) for each in tail]
+    return b"*%d\r\n%b" % (len(parts), b"".join(parts))
 
 
 def _fresh(value: str) -> bytes:
@@ -44,8 +41,3 @@ def _fresh(value: str) -> bytes:
 
 
 _bulk = lru_cache(maxsize=4096)(_fresh)
-
-
-@lru_cache(maxsize=4096)
-def _pair(name: str, value: str) -> bytes:
-    return _bulk(name) + _bulk(value)

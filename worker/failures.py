@@ -4,6 +4,7 @@ An outage never comes here: only a document's own exception, or the death of the
 computed alone, counts as an attempt.
 """
 
+import contextlib
 import logging
 from collections.abc import Callable
 
@@ -57,6 +58,7 @@ class Failures:
         if attempts is None:
             self.held.later(entry, _NO_MEMORY_S)
             return
+        insist(lambda: self._note(entry))
         if attempts >= self.settings.max_attempts:
             self.bury(DeadEntry(entry, "failed", f"{type(error).__name__}: {error}", attempts))
             return
@@ -77,6 +79,10 @@ class Failures:
             return False
         if attempts <= self.settings.max_attempts:
             return True
+        if insist(lambda: self.consumer.has_failed(entry)):
+            detail = "it failed by itself, and the worker ended before that was written down"
+            self.bury(DeadEntry(entry, "failed", detail, attempts - 1))
+            return False
         detail = f"the worker died {attempts - 1} times while it computed this document alone"
         self.bury(DeadEntry(entry, "worker_died", detail, attempts - 1))
         return False
@@ -84,6 +90,10 @@ class Failures:
     def end_alone(self, entry: Entry) -> None:
         """It was computed alone without harm: the attempt is taken back."""
         insist(lambda: self._count(entry, -1))
+
+    def _note(self, entry: Entry) -> None:
+        with contextlib.suppress(redis.exceptions.OutOfMemoryError):
+            self.consumer.note_failure(entry)
 
     def _count(self, entry: Entry, by: int = 1) -> int | None:
         """As the consumer counts; None from a Redis without memory, which others' acknowledgements give it again."""

@@ -10,13 +10,26 @@ from sortline.settings import LANES, Lane
 from worker.entry import Entry
 
 
+class HeldError(RuntimeError):
+    """The account of held entries is wrong: the process has to end, and what is pending is taken over."""
+
+
 class Held:
     """What must be kept from being taken over, and what waits to be tried (again).
 
-    An entry is held from the moment it is read until it is acknowledged.
+    An entry is held from the moment it is read until it is acknowledged, and is on its way through this process once:
+    ``read`` - ``acknowledged`` of a lane are held. Who acknowledges what is not held has kept the wrong account.
+
+    Args:
+        documents: entries of a lane after which none is read.
+        size: bytes of all of them, after which none is read.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, documents: int, size: int = 64 * 2**20) -> None:
+        self.documents = documents
+        self.size = size
+        self.read: dict[Lane, int] = dict.fromkeys(LANES, 0)
+        self.acknowledged: dict[Lane, int] = dict.fromkeys(LANES, 0)
         self._entries: dict[Lane, dict[str, int]] = {lane: {} for lane in LANES}
         self._bytes = 0
         self._due: dict[Lane, list[tuple[float, int, Entry]]] = {lane: [] for lane in LANES}
@@ -24,38 +37,57 @@ class Held:
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
 
-    def add(self, entries: Iterable[Entry]) -> None:
-        """Hold entries; one that is held already is counted once."""
+    def add(self, entries: Iterable[Entry]) -> list[Entry]:
+        """Hold entries that were just read, before anything else is done with them.
+
+        Returns:
+            Those to go on with; one that is held already is on its way.
+        """
         with self._lock:
+            fresh: list[Entry] = []
             for entry in entries:
                 lane = self._entries[entry.lane]
-                self._bytes += entry.size - lane.get(entry.entry_id, 0)
-                lane[entry.entry_id] = entry.size
+                if entry.entry_id not in lane:
+                    lane[entry.entry_id] = entry.size
+                    self._bytes += entry.size
+                    self.read[entry.lane] += 1
+                    fresh.append(entry)
+            self._check()
+        return fresh
 
     def release(self, entries: Iterable[Entry]) -> None:
-        """Let go of acknowledged entries."""
+        """Let go of acknowledged entries.
+
+        Raises:
+            HeldError: one of them is not held.
+        """
         with self._changed:
             for entry in entries:
-                self._bytes -= self._entries[entry.lane].pop(entry.entry_id, 0)
+                size = self._entries[entry.lane].pop(entry.entry_id, None)
+                if size is None:
+                    raise HeldError(f"entry {entry.entry_id} of lane {entry.lane} was acknowledged but not held")
+                self._bytes -= size
+                self.acknowledged[entry.lane] += 1
+            self._check()
             self._changed.notify_all()
 
-    def holds(self, entry: Entry) -> bool:
-        """Whether the entry is on its way through this process."""
-        return entry.entry_id in self._entries[entry.lane]
-
-    def ids(self) -> dict[Lane, list[str]]:
-        """Entry ids by lane."""
+    def ids(self, lane: Lane) -> list[str]:
+        """Entry ids of a lane."""
         with self._lock:
-            return {lane: list(entries) for lane, entries in self._entries.items()}
+            return list(self._entries[lane])
 
     def count(self, lane: Lane | None = None) -> int:
         """How many entries are held."""
         return sum(len(self._entries[each]) for each in LANES if lane in (None, each))
 
-    def wait_for_room(self, lane: Lane, documents: int, size: int, timeout: float) -> bool:
-        """Wait until fewer than ``documents`` entries of the lane and ``size`` bytes of text are held."""
+    def room(self, lane: Lane) -> int:
+        """How many more entries of the lane may be read."""
+        return self.documents - len(self._entries[lane]) if self._bytes < self.size else 0
+
+    def wait_for_room(self, lane: Lane, timeout: float) -> bool:
+        """Wait until entries of the lane may be read."""
         with self._changed:
-            return self._changed.wait_for(lambda: len(self._entries[lane]) < documents and self._bytes < size, timeout)
+            return self._changed.wait_for(lambda: self.room(lane) > 0, timeout)
 
     def later(self, entry: Entry, delay_s: float = 0.0) -> None:
         """Hand the entry to the lane's reader, after a while."""
@@ -71,3 +103,17 @@ class Held:
             while heap and heap[0][0] <= now and len(found) < count:
                 found.append(heapq.heappop(heap)[2])
         return found
+
+    def is_idle(self) -> bool:
+        """Whether none waits to be handed over."""
+        return not any(self._due.values())
+
+    def _check(self) -> None:
+        for lane, entries in self._entries.items():
+            if len(entries) != self.read[lane] - self.acknowledged[lane]:
+                raise HeldError(
+                    f"{len(entries)} entries of lane {lane} are held, of {self.read[lane]} that were read and "
+                    f"{self.acknowledged[lane]} acknowledged"
+                )
+        if self._bytes < 0 or (self._bytes and not self.count()):
+            raise HeldError(f"{self.count()} entries are held, of {self._bytes} bytes")

@@ -14,26 +14,28 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import redis
 from celery import Celery, bootsteps
 
 from sortline.metrics import Publisher
-from sortline.settings import LANES, Settings
+from sortline.settings import LANES, Lane, Settings
 from worker import disk, metrics, traces
 from worker.compute import Compute
-from worker.consumer import Consumer, Outage
+from worker.consumer import Consumer
 from worker.failures import Failures
 from worker.held import Held
 from worker.models import Models
+from worker.outage import REFUSED, Unanswered
 from worker.presence import Presence, TaskEvents
-from worker.reader import HELD_BATCHES, Reader
+from worker.reader import Reader
 from worker.schedule import Schedule
+from worker.stall import StallWatch
+from worker.take_over import take_over
 from worker.writer import WRITERS, Acknowledger, Committed, Writer
 
 log = logging.getLogger(__name__)
 
 _EXIT_CODE = 70
-_TAKE_OVER_COUNT = 256
+_HELD_BATCHES = 16
 _FORGET_EVERY_S = 600.0
 
 
@@ -47,25 +49,30 @@ class Intake:
         self.consumer = Consumer(settings)
         self.models = Models(settings)
         self.schedule = Schedule(settings.bulk_share)
-        self.held = Held()
+        self.held = Held(_HELD_BATCHES * settings.micro_batch)
         self.acknowledger = Acknowledger(self.consumer, self.held, self._committed)
         self.writer = Writer(settings, self.acknowledger.put)
         self.failures = Failures(settings, self.consumer, self.schedule, self.held, self.writer.bury)
         self.writer.failures = self.failures
         self.compute = Compute(self.schedule, self.failures, self.writer.put)
-        self.presence = Presence(settings, self.consumer, self.models)
+        self.presence = Presence(settings, self.consumer, self.models, self.held)
         self.events = TaskEvents(app, hostname)
         self.publisher = Publisher(settings, "worker")
+        self.readers = {
+            lane: Reader(
+                lane, settings, self.consumer, self.models, self.schedule, self.held, self.failures,
+                self.writer.bury, self.stopping,
+            )
+            for lane in LANES
+        }  # fmt: skip
+        self.stalls = StallWatch(settings, self.consumer, self.held, self._has_room, self.is_idle)
         self._told_full = False
         self._threads: dict[str, threading.Thread] = {}
 
     def start(self) -> None:
         """Start every thread; documents wait in the stream until a model version is active."""
-        for lane in LANES:
-            reader = Reader(
-                lane, self.settings, self.consumer, self.models, self.schedule, self.held,
-                self.failures, self.writer.bury, self.stopping,
-            )  # fmt: skip
+        for lane, reader in self.readers.items():
+            metrics.HELD.labels(lane).set_function(partial(self.held.count, lane))
             self._start(f"read-{lane}", reader.run)
         for number in range(WRITERS):
             self._start(f"write-{number}", self.writer.run)
@@ -93,7 +100,7 @@ class Intake:
         try:
             self.presence.leave()
             self.consumer.leave()
-        except (*Outage, redis.exceptions.ResponseError) as error:
+        except Unanswered as error:
             log.warning("the consumer group could not be left: %s", error)
         self.publisher.stop()
 
@@ -147,26 +154,27 @@ class Intake:
         """Housekeeping of the process, until everything is acknowledged."""
         refresh_s = self.settings.claim_idle_s / 3
         jobs: dict[str, tuple[float, Callable[[], Any]]] = {
-            "hold": (refresh_s, self._hold),
-            "take_over": (refresh_s, self._take_over),
             "tell": (2.0, self.presence.tell),
             "tell_full": (1.0, self._tell_full),
-            "wake": (refresh_s, self._wake),
             "measure_clock": (refresh_s, self.consumer.measure_clock),
             "forget": (_FORGET_EVERY_S, self.consumer.forget_dead),
         }
+        # A job for each lane: one that Redis refuses, as its key is of a wrong type, keeps none of the other's waiting.
+        for name, of_lane in {"hold": self._hold, "take_over": self._take_over, "wake": self.consumer.wake}.items():
+            jobs |= {f"{name} {lane}": (refresh_s, partial(of_lane, lane)) for lane in LANES}
+        if self.settings.stalled_s:
+            jobs["stall"] = (self.stalls.every_s, self._look_for_stall)
         due = dict.fromkeys(jobs, 0.0) | {"forget": time.monotonic() + _FORGET_EVERY_S}
         while not self._stopped.wait(min(0.5, refresh_s / 2)):
-            if self.compute.longest_s() > self.settings.stuck_s:
-                self._die(f"a forward pass has run for over {self.settings.stuck_s:g} s")
+            self._look_for_stuck()
             for name, (every, job) in jobs.items():
                 if time.monotonic() < due[name]:
                     continue
                 due[name] = time.monotonic() + every
                 try:
                     job()
-                except (*Outage, redis.exceptions.ResponseError) as error:
-                    log.debug("%s waits for Redis: %s", name, error)
+                except Unanswered as error:
+                    log.debug("%s waits: %s", name, REFUSED.note(error))
 
     def _tell_full(self) -> None:
         is_full = self.writer.disk_full
@@ -174,30 +182,34 @@ class Intake:
             disk.tell(self.consumer.client, self.settings, is_full)
             self._told_full = is_full
 
-    def _hold(self) -> None:
+    def _hold(self, lane: Lane) -> None:
         # A pass that makes no progress is not defended: others may take its documents.
         if self.compute.longest_s() < max(self.settings.claim_idle_s, 10.0):
-            self.consumer.hold(self.held.ids())
+            self.consumer.hold(lane, self.held.ids(lane))
 
-    def _wake(self) -> None:
-        for lane in LANES:
-            self.consumer.wake(lane)
+    def _take_over(self, lane: Lane) -> None:
+        if not self.stopping.is_set() and self.models.current is not None:
+            take_over(self.consumer, self.held, lane)
 
-    def _take_over(self) -> None:
-        if self.stopping.is_set() or self.models.current is None:
-            return
-        for lane in LANES:
-            while self.held.count(lane) < HELD_BATCHES * self.settings.micro_batch:
-                entries = self.consumer.take_over(lane, _TAKE_OVER_COUNT)
-                taken = [entry for entry in entries if not self.held.holds(entry)]
-                self.held.add(taken)
-                for entry in taken:
-                    self.held.later(entry)
-                metrics.TAKEN_OVER.labels(lane).inc(len(taken))
-                if taken:
-                    log.info("took over %d entries of lane %s", len(taken), lane)
-                if len(entries) < _TAKE_OVER_COUNT:
-                    break
+    def is_idle(self) -> bool:
+        """Whether nothing is on its way through this process."""
+        reading = any(reader.admitting_s() for reader in self.readers.values())
+        stages = (self.held, self.schedule, self.writer, self.acknowledger)
+        return not reading and all(stage.is_idle() for stage in stages)
+
+    def _has_room(self, lane: Lane) -> bool:
+        return self.models.current is not None and (self.readers[lane].has_room() or self.is_idle())
+
+    def _look_for_stuck(self) -> None:
+        if self.compute.longest_s() > self.settings.stuck_s:
+            self._die(f"a forward pass has run for over {self.settings.stuck_s:g} s")
+        admitting_s = max(reader.admitting_s() for reader in self.readers.values())
+        if admitting_s > self.settings.stuck_s and not REFUSED.is_unanswered():
+            self._die(f"tokenising has run for over {self.settings.stuck_s:g} s")
+
+    def _look_for_stall(self) -> None:
+        if not self.stopping.is_set() and (why := self.stalls.look()):
+            self._die(f"{why}, for {self.settings.stalled_s:g} s")
 
     def _die(self, why: str, exc_info: bool = False) -> None:
         """End the process at once: what it holds stays pending and is taken over."""

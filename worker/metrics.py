@@ -66,6 +66,7 @@ class ManyHistogram(Collector):
 
 
 READ = Counter("sortline_documents_read", "Entries that this process read from a lane", ["lane"])
+HELD = Gauge("sortline_held_entries", "Entries that this process has read and not yet acknowledged", ["lane"])
 DONE = Counter("sortline_documents_done", "Documents classified, committed and acknowledged", ["lane"])
 TAKEN_OVER = Counter("sortline_documents_taken_over", "Entries taken over that nobody had finished", ["lane"])
 DEAD = Counter("sortline_documents_dead", "Entries that became dead letters", ["reason"])

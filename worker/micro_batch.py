@@ -63,11 +63,6 @@ class MicroBatch:
     def __len__(self) -> int:
         return len(self.entries)
 
-    @property
-    def size(self) -> int:
-        """Bytes of text."""
-        return sum(entry.size for entry in self.entries)
-
     def prepare(self) -> None:
         """Clean, tokenise and plan the forward passes."""
         started = time.monotonic()

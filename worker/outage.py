@@ -1,4 +1,4 @@
-"""Waiting out an outage of Redis."""
+"""Redis away, or refusing: both are waited out, and a refusal is told."""
 
 import logging
 import time
@@ -6,15 +6,49 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import redis
-
-from worker.consumer import Outage
+from prometheus_client import Counter
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
+Outage = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError)
+# What is waited out. A refusal too: a full or read-only Redis heals, a key of a wrong type is mended by a person.
+Unanswered = (*Outage, redis.exceptions.ResponseError)
+REFUSALS = Counter("sortline_redis_refusals", "Commands of a worker that Redis refused, and that it tries again")
+_FRESH_S = 20.0  # longer than a time-out and the pause between two tries
+
 
 class Stopped(Exception):  # noqa: N818 - not an error: the wait was ended by a stop
     """The process stops; what it holds stays pending and is taken over."""
+
+
+class Refusals:
+    """What Redis last did not do for this process; every thread tells it here."""
+
+    def __init__(self) -> None:
+        self._refused = (float("-inf"), "")
+        self._unanswered_at = float("-inf")
+
+    def note(self, error: BaseException) -> str:
+        """Note why Redis did not do what it was asked for; returns it in words."""
+        self._unanswered_at = time.monotonic()
+        if not isinstance(error, redis.exceptions.ResponseError):
+            return f"Redis is away ({error})"
+        REFUSALS.inc()
+        self._refused = (self._unanswered_at, str(error))
+        return f"Redis refuses ({error})"
+
+    def last(self) -> str | None:
+        """What it refused within the last seconds, and so refuses still."""
+        since, why = self._refused
+        return why if time.monotonic() - since < _FRESH_S else None
+
+    def is_unanswered(self) -> bool:
+        """Whether it was away, or refused something, within the last seconds."""
+        return time.monotonic() - self._unanswered_at < _FRESH_S
+
+
+REFUSED = Refusals()
 
 
 def insist(call: Callable[[], T], give_up: Callable[[], bool] = lambda: False) -> T:
@@ -27,10 +61,10 @@ def insist(call: Callable[[], T], give_up: Callable[[], bool] = lambda: False) -
     while True:
         try:
             return call()
-        except (*Outage, redis.exceptions.ResponseError) as error:
-            # A refusal is waited out too: a full or read-only Redis heals, and the commit stands already.
+        except Unanswered as error:
+            why = REFUSED.note(error)
             if give_up():
                 raise Stopped from None
-            log.warning("Redis is away (%s); trying again in %.2f s", error, pause)
+            log.warning("%s; trying again in %.2f s", why, pause)
             time.sleep(pause)
             pause = min(pause * 2, 2.0)

@@ -15,8 +15,10 @@ from celery.events import EventDispatcher
 from kombu.exceptions import OperationalError
 
 from sortline.settings import Settings
-from worker.consumer import Consumer, Outage
+from worker.consumer import Consumer
+from worker.held import Held
 from worker.models import Models
+from worker.outage import REFUSED, Unanswered
 from worker.writer import Committed
 
 log = logging.getLogger(__name__)
@@ -26,12 +28,13 @@ _RATE_OVER_S = 60.0
 
 
 class Presence:
-    """`sortline:workers:<consumer>`: process id, model version, engine, rate of the last minute; gone 10 s later."""
+    """`sortline:workers:<consumer>`: what a worker says of itself; gone 10 s after it said so last."""
 
-    def __init__(self, settings: Settings, consumer: Consumer, models: Models) -> None:
+    def __init__(self, settings: Settings, consumer: Consumer, models: Models, held: Held) -> None:
         self.key = f"{settings.prefix}:workers:{consumer.name}"
         self.consumer = consumer
         self.models = models
+        self.held = held
         self.documents = 0
         self._counted: deque[tuple[float, int]] = deque()
 
@@ -49,11 +52,13 @@ class Presence:
             "engine": model.classifier.engine.name if model else None,
             "documents": self.documents,
             "documents_per_s": self._rate(),
+            "held": self.held.count(),
             "refused": self.models.refused,
+            "redis_refuses": REFUSED.last(),
         }
         try:
             self.consumer.client.set(self.key, json.dumps(said), ex=_EXPIRES_S)
-        except (*Outage, redis.exceptions.ResponseError):
+        except Unanswered:
             log.debug("presence could not be told")
 
     def leave(self) -> None:
@@ -126,7 +131,7 @@ class TaskEvents:
             try:
                 dispatcher.close()
                 dispatcher.connection.close()
-            except (OperationalError, *Outage, redis.exceptions.RedisError):
+            except (OperationalError, OSError, redis.exceptions.RedisError):
                 log.debug("the events' connection was gone already")
 
     @staticmethod

@@ -17,7 +17,13 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from sortline import traces
-from sortline.errors import ConfigurationError, InvalidDocumentError, QueueFullError, ServerUnreachableError
+from sortline.errors import (
+    ConfigurationError,
+    InvalidDocumentError,
+    QueueFullError,
+    RedisRefusesError,
+    ServerUnreachableError,
+)
 from sortline.meta import write_meta
 from sortline.server_url import write_host
 from sortline.settings import LANES, Lane, Settings
@@ -223,7 +229,7 @@ class DocumentQueue:
 
 
 class reaching:  # noqa: N801 - reads as a word: with reaching(client): ...
-    """Turns redis-py's connection errors into one line that says where."""
+    """Turns redis-py's errors into one line that says where: Redis away, full, or refusing a command."""
 
     def __init__(self, client: redis.Redis) -> None:
         self.client = client
@@ -242,6 +248,9 @@ class reaching:  # noqa: N801 - reads as a word: with reaching(client): ...
                 raise disk.full("redis") from None
             why = str(error).rpartition(_BLAMED)[2]
             raise ServerUnreachableError(f"Redis at {where(self.client)} takes no writes now: {why}") from None
+        if isinstance(error, redis.exceptions.ResponseError):
+            why = str(error).rpartition(_BLAMED)[2]
+            raise RedisRefusesError(f"Redis at {where(self.client)} refuses: {why}") from None
         if isinstance(error, redis.exceptions.ConnectionError | redis.exceptions.TimeoutError | OSError):
             raise ServerUnreachableError(f"Redis at {where(self.client)} can't be reached: {error}") from None
 

@@ -1,5 +1,6 @@
 """A lane's reader: entries from the stream, parsed, tokenised, into the schedule."""
 
+import contextlib
 import logging
 import threading
 import time
@@ -8,21 +9,21 @@ from collections.abc import Callable, Sequence
 from sortline.errors import InvalidDocumentError
 from sortline.settings import Lane, Settings
 from worker.commit import DeadEntry
-from worker.consumer import Consumer, Outage
+from worker.consumer import Consumer
 from worker.entry import Entry
 from worker.failures import Failures
 from worker.held import Held
 from worker.metrics import READ
 from worker.micro_batch import ActiveModel, MicroBatch
 from worker.models import Models
+from worker.outage import REFUSED, Unanswered
 from worker.schedule import Schedule
 
 log = logging.getLogger(__name__)
 
 _BLOCK_MS = 200
+_ROOM_S = 0.2
 _READ_BYTES = 8 * 2**20
-_HELD_BYTES = 64 * 2**20
-HELD_BATCHES = 16
 _READ_AHEAD_BATCHES = 2
 
 
@@ -57,48 +58,65 @@ class Reader:
         self._was_full = False
         self._pause = 0.1
         self._reading_since: float | None = None  # None: what is held was handed over, not read
+        self._admitting_since: float | None = None
 
     def run(self) -> None:
         """Read until told to stop."""
         while not self.stopping.is_set():
             model = self.models.wait(0.2)
-            if model is None or not self._has_room():
+            if model is None or not self._wait_for_schedule(_ROOM_S):
                 continue
             try:
                 entries = self._read()
                 self._pause = 0.1
-            except Outage as error:
-                log.warning("lane %s: Redis is away (%s); trying again in %.1f s", self.lane, error, self._pause)
+            except Unanswered as error:
+                log.warning("lane %s: %s; trying again in %.1f s", self.lane, REFUSED.note(error), self._pause)
                 self.stopping.wait(self._pause)
                 self._pause = min(self._pause * 2, 2.0)
                 continue
             if entries:  # a swap may have come while the read was waiting
                 self._admit(entries, self.models.current or model)
 
-    def _has_room(self) -> bool:
-        batch = self.settings.micro_batch
-        ahead = self.schedule.wait_for_room(self.lane, _READ_AHEAD_BATCHES * batch, not self._was_full, 0.2)
-        return ahead and self.held.wait_for_room(self.lane, HELD_BATCHES * batch, _HELD_BYTES, 0.2)
+    def has_room(self) -> bool:
+        """Whether an entry of the lane would be read now."""
+        return self._wait_for_schedule(0) and self.held.room(self.lane) > 0
+
+    def admitting_s(self) -> float:
+        """For how long it has been busy with what it read last, in seconds; 0: it is not."""
+        since = self._admitting_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    def _wait_for_schedule(self, timeout: float) -> bool:
+        ahead = _READ_AHEAD_BATCHES * self.settings.micro_batch
+        return self.schedule.wait_for_room(self.lane, ahead, not self._was_full, timeout)
 
     def _read(self) -> list[Entry]:
         count = max(1, min(self.settings.micro_batch, _READ_BYTES // self._largest))
         self._reading_since = None
         entries = self.held.due(self.lane, count)
-        if entries:
+        # What is due is held already: it needs no room, and only its end makes some.
+        if entries or not self.held.wait_for_room(self.lane, _ROOM_S):
             return entries
         started = time.monotonic()
-        entries = self.consumer.read(self.lane, count, _BLOCK_MS)
+        entries = self._hold(count, _BLOCK_MS)
         if entries:  # the wait for a first document is no work
             self._reading_since = max(started, min(self.consumer.appended_at(entries[0]), time.monotonic()))
         self._was_full = len(entries) == count
         # While others are being computed these would wait anyway; when idle they leave at once.
         if entries and len(entries) < count and self.schedule.is_busy():
             self.stopping.wait(self.settings.max_wait_ms / 1000)
-            entries += self.consumer.read(self.lane, count - len(entries), None)
+            with contextlib.suppress(*Unanswered):  # the next read says so
+                entries += self._hold(count - len(entries), None)
+        return entries
+
+    def _hold(self, count: int, block_ms: int | None) -> list[Entry]:
+        """Read, and hold at once: whatever becomes of an entry, its end lets go of it."""
+        entries = self.held.add(self.consumer.read(self.lane, count, block_ms))
         READ.labels(self.lane).inc(len(entries))
         return entries
 
     def _admit(self, entries: Sequence[Entry], model: ActiveModel) -> None:
+        self._admitting_since = time.monotonic()
         together: list[Entry] = []
         alone: list[Entry] = []
         for entry in entries:
@@ -107,8 +125,11 @@ class Reader:
             except InvalidDocumentError as error:
                 self.bury(DeadEntry(entry, error.reason, str(error), entry.deliveries))
                 continue
+            except Exception as error:  # our own fault, but no entry may end the process each time it is read
+                log.exception("entry %s of lane %s can't be parsed", entry.entry_id, self.lane)
+                self.bury(DeadEntry(entry, "bad_entry", f"{type(error).__name__}: {error}", entry.deliveries))
+                continue
             (alone if entry.deliveries >= self.settings.isolate_after else together).append(entry)
-        self.held.add(entries)
         # Halves what one document alone may ask of the next read, so one large text is soon forgotten.
         self._largest = max(1, self._largest // 2, *(entry.size for entry in entries))
         for entry in alone:
@@ -118,6 +139,7 @@ class Reader:
             if self._reading_since is not None:
                 batch.times["read"] = (self._reading_since, batch.received_at)
             self._prepare(batch)
+        self._admitting_since = None
 
     def _prepare(self, batch: MicroBatch) -> None:
         try:

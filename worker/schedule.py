@@ -76,6 +76,10 @@ class Schedule:
             self._spent[work.batch.lane] += seconds
             self._changed.notify_all()
 
+    def is_idle(self) -> bool:
+        """Whether nothing waits here or is being computed."""
+        return not self._running and not self._anything()
+
     def is_busy(self) -> bool:
         """Whether a new document would have to wait for others."""
         return self._running >= self.threads or self._alone

@@ -91,6 +91,10 @@ class Writer:
             self._stopping_since = time.monotonic()
             self._changed.notify_all()
 
+    def is_idle(self) -> bool:
+        """Whether nothing waits here or is being written."""
+        return not (self._dead or self._under_way or any(self._finished.values()))
+
     def run(self) -> None:
         """Write until closed and empty; for each of the threads."""
         try:
@@ -214,7 +218,7 @@ def _name(entry: Entry) -> Name:
 
 
 class Acknowledger:
-    """Publishes the events of committed entries and acknowledges them, in one MULTI."""
+    """Publishes the events of committed entries and acknowledges them, both or neither."""
 
     def __init__(self, consumer: Consumer, held: Held, tell: Callable[[Committed], None]) -> None:
         self.consumer = consumer
@@ -238,6 +242,10 @@ class Acknowledger:
             self._stopping_since = time.monotonic()
             self._changed.notify()
 
+    def is_idle(self) -> bool:
+        """Whether nothing waits here or is being acknowledged."""
+        return not self._committed
+
     def run(self) -> None:
         """Acknowledge until closed and empty."""
         while True:
@@ -245,9 +253,10 @@ class Acknowledger:
                 self._changed.wait_for(lambda: self._closed or self._committed)
                 if not self._committed:
                     return
-                committed = self._committed.popleft()
+                committed = self._committed[0]
             try:
                 self._acknowledge(committed)
+                self._committed.popleft()
             except Stopped:
                 log.warning("stopped while Redis was away; what was committed is acknowledged by the next worker")
                 return

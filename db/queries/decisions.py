@@ -74,6 +74,13 @@ WHERE reviewer_id = :user_id AND action <> 'undo' AND lease_token IS NOT NULL
   AND NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = reviews.id)
 ORDER BY reviews.id DESC LIMIT :limit
 """)
+_UNDONE = text("""
+SELECT EXISTS (SELECT FROM reviews WHERE supersedes_id = :review_id AND action = 'undo' AND reviewer_id = :user_id)
+""")
+_HELD = text("""
+SELECT document_id FROM queue_items
+WHERE document_id = :document_id AND leased_to = :user_id AND lease_until > now()
+""")
 _BACK = text("""
 INSERT INTO queue_items (document_id, reason, score, model_version_id, label_id, sampling_probability)
 SELECT :document_id, :reason, CASE WHEN :reason = 'audit' THEN random() ELSE coalesce(margin, 0) END,
@@ -171,19 +178,24 @@ def decide(session: Session, decision: Decision, user_id: int, shares: Shares) -
 def undo(session: Session, review_id: int, user_id: int, lease_s: float) -> int | None:
     """Supersede a decision by an undo; the document comes back to who undid it.
 
+    Asked twice, it is done once.
+
     Returns:
         The document's id; None: another person has it by now, and will decide it.
 
     Raises:
         NotFoundError: the reviewer has no such decision.
-        ConflictError: it is undone already, or not one of their last ten.
+        ConflictError: it is not one of their last ten.
     """
     review = session.execute(text("SELECT * FROM reviews WHERE id = :id"), {"id": review_id}).one_or_none()
     if review is None or review.reviewer_id != user_id or review.action == "undo" or review.lease_token is None:
         raise NotFoundError("there is no such decision of yours")
     document = _lock(session, review.document_id)
+    if session.scalar(_UNDONE, {"review_id": review_id, "user_id": user_id}):
+        held: int | None = session.scalar(_HELD, {"document_id": document.id, "user_id": user_id})
+        return held
     if review_id not in [each.review_id for each in last(session, user_id)]:
-        raise ConflictError(f"it is undone already, or not among your last {UNDO_LAST} decisions")
+        raise ConflictError(f"it is not among your last {UNDO_LAST} decisions")
     prediction = session.execute(_PREDICTION, {"document_id": document.id}).one_or_none()
     told = _told(session, document.id, prediction)
     _insert(

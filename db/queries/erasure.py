@@ -13,6 +13,8 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from db import locks
+from db.locks import Lock
 from db.models import AuditEvent
 from db.queries import outbox
 
@@ -36,8 +38,6 @@ LEFT JOIN LATERAL (
   SELECT CASE WHEN decided.id IS NULL THEN predicted.label_id ELSE decided.label_id END AS label_id) said ON true
 """
 
-_LOCK = 0x50F71214  # shared by who stores documents, exclusive for who erases
-_REPORTS_LOCK = 0x50F71215
 _PATIENCE = "10s"
 _NAMES = "unnest(CAST(:sources AS text[]), CAST(:ids AS text[])) AS name (source, id)"
 _BY_META = text("SELECT DISTINCT source, external_id FROM documents WHERE meta ->> :key = :value")
@@ -161,14 +161,14 @@ def shut_out(session: Session) -> None:
 
     A statement of its own, so that the next one sees what was erased before.
     """
-    session.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": _LOCK})
+    locks.share(session, Lock.ERASURE)
 
 
 def begin(session: Session) -> None:
     """Let nobody store documents or send events until this transaction ends; waits for who does, 10 s at most."""
     session.execute(text(f"SET LOCAL lock_timeout = '{_PATIENCE}'"))
     outbox.stop(session)
-    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    locks.hold(session, Lock.ERASURE)
 
 
 def names_by_meta(session: Session, key: str, value: str) -> list[Name]:
@@ -263,7 +263,7 @@ def missing(session: Session, ids: Sequence[int]) -> set[int]:
 
 def lock_reports(session: Session) -> None:
     """Be the only one that rewrites reports' texts until this transaction ends."""
-    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _REPORTS_LOCK})
+    locks.hold(session, Lock.REPORTS)
 
 
 def note(session: Session, actor: str, action: str, detail: Mapping[str, Any]) -> None:

@@ -6,6 +6,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from db import locks
+from db.locks import Lock
+
 # Each reviewer has one vote, the newest decision that no undo supersedes; skips decide nothing. The majority wins,
 # the latest where votes are even. A vote for a label that was merged is one for the label it was merged into: the
 # decision itself stays as it was made, and it is what a snapshot names.
@@ -93,9 +96,6 @@ ON CONFLICT (document_id) DO NOTHING
 """)
 
 
-_LOCK = 0x50F71211  # the advisory lock of who assigns splits
-
-
 class Labelled(NamedTuple):
     """A document and the label people gave it.
 
@@ -168,7 +168,7 @@ def count_known(session: Session, rows: str) -> int:
 
 def lock_splits(session: Session) -> None:
     """Let nobody else assign splits until this transaction ends."""
-    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    locks.hold(session, Lock.SPLITS)
 
 
 def store_splits(session: Session, rows: str) -> None:

@@ -3,12 +3,15 @@
 import unicodedata
 from collections.abc import Sequence
 from contextlib import suppress
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 from sqlalchemy import Row, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from db import locks
+from db.locks import Lock
 from db.models import AuditEvent, Label
 from sortline.errors import ConflictError, InvalidInputError, NotFoundError
 from sortline.folding import fold
@@ -18,7 +21,6 @@ MOST_DESCRIPTION = 5_000  # so that a form takes it whatever it is written in
 MOST_LABELS = 10_000  # pages and answers list all of them
 COUNTED = 1_000  # figures of a label are counted up to this: quick with millions of decisions
 
-_LOCK = 0x50F71217  # the advisory lock of who changes labels
 # Who decides for a label holds it so; who merges it waits for them (and they for who merges it).
 _HOLD = text("SELECT id, name, archived_at, merged_into_id FROM labels WHERE id = :id FOR KEY SHARE")
 _HOLD_NAMED = text("""
@@ -174,11 +176,22 @@ def add(session: Session, name: str, actor: str) -> Label:
     return get(session, made)
 
 
-def describe(session: Session, label_id: int, description: str, sensitive: bool, actor: str) -> Label:
+def fingerprint(label: Label) -> str:
+    """What a label's guideline and its sensitivity are known by: another one where either has changed."""
+    return sha256(f"{label.sensitive}{label.description}".encode()).hexdigest()
+
+
+def describe(
+    session: Session, label_id: int, description: str, sensitive: bool, actor: str, seen: str | None = None
+) -> Label:
     """Set a label's guideline, and whether its texts are blurred; unchanged ones leave no trace.
+
+    Args:
+        seen: the fingerprint of what they take the place of; None: whatever it is.
 
     Raises:
         NotFoundError: there is no such label.
+        ConflictError: another guideline than ``seen`` is there by now.
         InvalidInputError: the guideline is too long, or holds control characters.
     """
     description = description.replace("\r\n", "\n").strip()
@@ -189,6 +202,8 @@ def describe(session: Session, label_id: int, description: str, sensitive: bool,
     lock_changes(session)
     label = get(session, label_id)
     if (label.description, label.sensitive) != (description, sensitive):
+        if seen and seen != fingerprint(label):
+            raise ConflictError("somebody else changed this guideline since you opened it")
         before = {"description": label.description, "sensitive": label.sensitive}
         label.description, label.sensitive = description, sensitive
         audit(session, actor, "label described", label_id, {"before": before})
@@ -214,7 +229,7 @@ def set_archived(session: Session, label_id: int, archived: bool, actor: str) ->
 
 def lock_changes(session: Session) -> None:
     """Let nobody else change labels until this transaction ends."""
-    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    locks.hold(session, Lock.LABELS)
 
 
 def audit(session: Session, actor: str, action: str, label_id: int, detail: dict[str, Any]) -> None:

@@ -6,10 +6,11 @@ from typing import Any
 from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
+from db import locks
+from db.locks import Lock
 from db.models import AuditEvent, ModelVersion, Shadow
 from sortline.errors import ConflictError, NotFoundError
 
-_LOCK = 0x50F711F  # the advisory lock of promotion and rollback
 # By the audit: of the retired versions that were not rolled back from since they were promoted, the latest promoted.
 _PREVIOUS = text("""
 WITH promoted AS (
@@ -56,6 +57,11 @@ def listing(session: Session, limit: int = 100) -> Sequence[ModelVersion]:
     return session.scalars(select(ModelVersion).order_by(ModelVersion.id.desc()).limit(limit)).all()
 
 
+def base_models(session: Session) -> frozenset[str]:
+    """What versions were made of."""
+    return frozenset(session.scalars(select(ModelVersion.base_model).distinct()))
+
+
 def best_ever(session: Session) -> ModelVersion | None:
     """Of the versions that are or were active, the one with the best accuracy on its test documents."""
     accuracy = ModelVersion.metrics["test"]["accuracy"].as_float()
@@ -68,26 +74,31 @@ def best_ever(session: Session) -> ModelVersion | None:
 
 
 def activate(
-    session: Session, version_id: int, actor: str, action: str = "promote", forced_because: str | None = None
-) -> ModelVersion:
+    session: Session, version_id: int, actor: str, action: str = "promote", forced_because: str | None = None,
+    leave: int | None = None,
+) -> ModelVersion:  # fmt: skip
     """Retire the active version, activate this one, end its shadow, write the audit row; the caller commits.
 
     Args:
         forced_because: why a version that the gate refused is promoted all the same.
+        leave: the version whose place it takes, 0: there is none; None: whichever is active.
 
     Raises:
         NotFoundError: there is no such version.
-        ConflictError: it is active already, or was refused by the gate and nobody says why it should go live.
+        ConflictError: it is active already, another version than ``leave`` is active, or it was refused by the gate
+            and nobody says why it should go live.
     """
-    _lock(session)
+    locks.hold(session, Lock.PROMOTION)
     session.expire_all()
     version = get(session, version_id)
     if version.status == "active":
         raise ConflictError(f"model version {version_id} is active")
+    before = active(session)
+    if leave is not None and leave != (before.id if before else 0):
+        raise ConflictError(_not_active(leave, before))
     if version.status == "rejected" and not forced_because:
         reason = version.metrics.get("gate", {}).get("reason", "no reason is stored")
         raise ConflictError(f"model version {version_id} was refused by the gate: {reason}")
-    before = active(session)
     session.execute(
         update(ModelVersion).where(ModelVersion.status == "active").values(status="retired")
     )  # first, for the partial unique index
@@ -122,7 +133,7 @@ def settle(session: Session, version_id: int, outcome: str, against: int | None,
         against: id of the version it was compared with; None: none was active.
         promote: whether what passed goes live by itself.
     """
-    _lock(session)
+    locks.hold(session, Lock.PROMOTION)
     now = active(session)
     unchanged = (now.id if now else None) == against
     first = now is None and outcome in ("passed", "no evidence")
@@ -144,16 +155,16 @@ def rollback(session: Session, actor: str, leave: int | None = None) -> ModelVer
     Raises:
         ConflictError: there is none, or another version than ``leave`` is active.
     """
-    _lock(session)
+    locks.hold(session, Lock.PROMOTION)
     now = active(session)
     if leave is not None and (now is None or now.id != leave):
-        raise ConflictError(f"model version {leave} is not active any more")
+        raise ConflictError(_not_active(leave, now))
     previous: int | None = session.scalar(_PREVIOUS)
     if previous is None:
         raise ConflictError("there is no earlier model version to go back to")
     return activate(session, previous, actor, action="rollback")
 
 
-def _lock(session: Session) -> None:
-    """Let nobody else promote until this transaction ends."""
-    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+def _not_active(leave: int, now: ModelVersion | None) -> str:
+    stands = f"model version {now.id} is" if now else "none is"
+    return f"model version {leave} is not active any more; {stands}" if leave else f"{stands} active by now"

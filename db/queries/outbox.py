@@ -7,10 +7,11 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from db import locks
+from db.locks import Lock
 from db.queries import webhooks
 from db.queries.webhooks import Told
 
-_LOCK = 0x50F71213  # the advisory lock of who sends
 _ADD = text("""
 INSERT INTO outbox (document_id, event) SELECT document_id, event
 FROM json_to_recordset(CAST(:rows AS json)) AS row (document_id bigint, event jsonb)
@@ -51,12 +52,12 @@ def put_off(session: Session, events: Sequence[dict[str, str]]) -> None:
 
 def lock(session: Session) -> bool:
     """Be the only one that sends, until this transaction ends; False when another does."""
-    return bool(session.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _LOCK}))
+    return locks.try_hold(session, Lock.OUTBOX)
 
 
 def stop(session: Session) -> None:
     """Let nobody send until this transaction ends; waits for who does."""
-    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    locks.hold(session, Lock.OUTBOX)
 
 
 def due(session: Session, limit: int) -> list[tuple[int, dict[Any, Any]]]:

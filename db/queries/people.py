@@ -3,29 +3,22 @@
 import hashlib
 import secrets
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from sqlalchemy import delete, exists, func, or_, select, text, update
+from sqlalchemy import ColumnElement, delete, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from db.models import AuditEvent, SignInFailure, SignInLink, User, UserSession
+from db.models import AuditEvent, KnownBrowser, SignInLink, User, UserSession
 from sortline.errors import ConflictError, InvalidInputError, NotFoundError
 
 ROLES = ("reviewer", "lead", "admin")
 _MOST_NAME = 100
 _LINK_LASTS = timedelta(hours=24)
-_SESSION_LASTS = timedelta(days=7)
+SESSION_LASTS = timedelta(days=7)
 _SEEN_EVERY = timedelta(minutes=1)
-_WINDOW = timedelta(minutes=15)
-# Wrong passwords in the window before the door shuts: for a name from one address, from one address, for a name.
-_MOST_FAILURES = (5, 20, 50)
-
-_FAILURES = text("""
-SELECT count(*) FILTER (WHERE name = :name AND address = :address), count(*) FILTER (WHERE address = :address),
-  count(*) FILTER (WHERE name = :name)
-FROM sign_in_failures WHERE created_at > now() - CAST(:window AS interval)
-""")
+_RESET_LASTS = timedelta(minutes=30)
+_MOST_BROWSER = 200
 
 
 def add(session: Session, name: str, role: str, actor: str) -> User:
@@ -91,6 +84,7 @@ def set_disabled(session: Session, name: str, disabled: bool, actor: str) -> Non
     if disabled:
         session.execute(delete(UserSession).where(UserSession.user_id == user.id))
         session.execute(delete(SignInLink).where(SignInLink.user_id == user.id))
+        session.execute(delete(KnownBrowser).where(KnownBrowser.user_id == user.id))
     audit(session, actor, "user disabled" if disabled else "user enabled", user.id, {})
 
 
@@ -101,7 +95,8 @@ def set_password_hash(session: Session, user_id: int, password_hash: str, actor:
         keep: hash of the session that goes on.
     """
     session.execute(update(User).where(User.id == user_id).values(password_hash=password_hash))
-    session.execute(delete(UserSession).where(UserSession.user_id == user_id, UserSession.token_hash != keep))
+    end_other_sessions(session, user_id, keep)
+    session.execute(update(UserSession).where(UserSession.token_hash == keep).values(resets_until=None))
     session.execute(delete(SignInLink).where(SignInLink.user_id == user_id))
     audit(session, actor, "password set", user_id, {})
 
@@ -119,47 +114,59 @@ def make_link(session: Session, user: User, actor: str) -> str:
 
 def use_link(session: Session, token: str) -> User | None:
     """Take a link away and say whose it was; None where it is unknown, used, or too old."""
-    user_id = session.scalar(
-        delete(SignInLink)
-        .where(SignInLink.token_hash == hashed(token), SignInLink.expires_at > func.now())
-        .returning(SignInLink.user_id)
-    )
+    user_id = session.scalar(delete(SignInLink).where(_is_usable(token)).returning(SignInLink.user_id))
     return None if user_id is None else session.get_one(User, user_id)
 
 
-def sign_in(session: Session, user: User, address: str) -> str:
-    """Start a session; returns the cookie's value. Sessions and failures that are past are removed."""
+def is_link(session: Session, token: str) -> bool:
+    """Whether a link would sign somebody in; it stays as it is."""
+    return session.scalar(select(exists().where(_is_usable(token)))) or False
+
+
+def sign_in(
+    session: Session,
+    user: User,
+    address: str,
+    browser: str = "",
+    by_link: bool = False,
+    lasts: timedelta = SESSION_LASTS,
+) -> str:
+    """Start a session; returns the cookie's value. Sessions and links that are past are removed.
+
+    Args:
+        browser: what it calls itself.
+        by_link: whether a link let the person in: then they may choose a new password without the one before.
+        lasts: how long a session lasts at most.
+    """
     token = secrets.token_urlsafe(32)
-    session.execute(delete(UserSession).where(UserSession.created_at < func.now() - _SESSION_LASTS))
+    session.execute(delete(UserSession).where(UserSession.created_at < func.now() - lasts))
     session.execute(delete(SignInLink).where(SignInLink.expires_at < func.now()))
-    session.execute(
-        delete(SignInFailure).where(
-            or_(
-                SignInFailure.created_at < func.now() - _WINDOW,
-                (SignInFailure.name == user.name) & (SignInFailure.address == address),
-            )
-        )
-    )
-    session.add(UserSession(token_hash=hashed(token), user_id=user.id))
-    audit(session, f"user:{user.name}", "signed in", user.id, {"address": address})
+    made = UserSession(token_hash=hashed(token), user_id=user.id, address=address, browser=browser[:_MOST_BROWSER])
+    if by_link:
+        made.resets_until = session.execute(select(func.now() + _RESET_LASTS)).scalar_one()
+    session.add(made)
+    detail: dict[str, object] = {
+        "address": address,
+        "by": "link" if by_link else "password",
+        "second_factor": bool(user.totp_since),
+    }
+    audit(session, f"user:{user.name}", "signed in", user.id, detail)
     return token
 
 
-def signed_in(session: Session, token: str, idle: timedelta, seen: bool = True) -> User | None:
+def signed_in(
+    session: Session, token: str, idle: timedelta, seen: bool = True, lasts: timedelta = SESSION_LASTS
+) -> User | None:
     """Whose session a cookie's value is; None where it is unknown, ended, or unused for longer than ``idle``.
 
     Args:
         seen: whether this is a use of it.
+        lasts: how long a session lasts at most.
     """
     found = session.execute(
         select(User, UserSession.seen_at < func.now() - _SEEN_EVERY)
         .join(UserSession, UserSession.user_id == User.id)
-        .where(
-            UserSession.token_hash == hashed(token),
-            UserSession.created_at > func.now() - _SESSION_LASTS,
-            UserSession.seen_at > func.now() - idle,
-            User.disabled_at.is_(None),
-        )
+        .where(UserSession.token_hash == hashed(token), *_is_open(idle, lasts), User.disabled_at.is_(None))
     ).one_or_none()
     if found is None:
         return None
@@ -169,23 +176,37 @@ def signed_in(session: Session, token: str, idle: timedelta, seen: bool = True) 
     return user
 
 
+def sessions(session: Session, user_id: int, idle: timedelta, lasts: timedelta) -> Sequence[UserSession]:
+    """Where a person is signed in, the newest first."""
+    found = select(UserSession).where(UserSession.user_id == user_id, *_is_open(idle, lasts))
+    return session.scalars(found.order_by(UserSession.seen_at.desc())).all()
+
+
+def may_reset(session: Session, token: str) -> bool:
+    """Whether a session was begun by a link so lately that a new password needs no old one."""
+    lately = (UserSession.token_hash == hashed(token)) & (UserSession.resets_until > func.now())
+    return session.scalar(select(exists().where(lately))) or False
+
+
+def end_one_session(session: Session, user_id: int, token_hash: bytes, actor: str) -> bool:
+    """End one of a person's own sessions; False where there is none such."""
+    ended = session.execute(
+        delete(UserSession).where(UserSession.user_id == user_id, UserSession.token_hash == token_hash)
+    )
+    if ended.rowcount:  # type: ignore[attr-defined]
+        audit(session, actor, "session ended", user_id, {})
+    return bool(ended.rowcount)  # type: ignore[attr-defined]
+
+
+def end_other_sessions(session: Session, user_id: int, keep: bytes) -> None:
+    """End all sessions of a person but one, whose hash is given; no other browser is known of them any more."""
+    session.execute(delete(UserSession).where(UserSession.user_id == user_id, UserSession.token_hash != keep))
+    session.execute(delete(KnownBrowser).where(KnownBrowser.user_id == user_id))
+
+
 def sign_out(session: Session, token: str) -> None:
     """End a session."""
     session.execute(delete(UserSession).where(UserSession.token_hash == hashed(token)))
-
-
-def shut_until(session: Session, name: str, address: str) -> datetime | None:
-    """Until when no password is looked at, for too many were wrong; None: the door is open."""
-    counts = session.execute(_FAILURES, {"name": name, "address": address, "window": _WINDOW}).one()
-    if all(count < most for count, most in zip(counts, _MOST_FAILURES, strict=True)):
-        return None
-    now: datetime = session.execute(select(func.now())).scalar_one()
-    return now + _WINDOW
-
-
-def note_failure(session: Session, name: str, address: str) -> None:
-    """A wrong password, or a wrong name: nothing tells them apart."""
-    session.add(SignInFailure(name=name[:_MOST_NAME], address=address))
 
 
 def audit(session: Session, actor: str, action: str, user_id: int, detail: dict[str, object]) -> None:
@@ -196,3 +217,11 @@ def audit(session: Session, actor: str, action: str, user_id: int, detail: dict[
 def hashed(token: str) -> bytes:
     """Sha256 of a random token: all that is kept of it."""
     return hashlib.sha256(token.encode()).digest()
+
+
+def _is_usable(token: str) -> ColumnElement[bool]:
+    return (SignInLink.token_hash == hashed(token)) & (SignInLink.expires_at > func.now())
+
+
+def _is_open(idle: timedelta, lasts: timedelta) -> tuple[ColumnElement[bool], ...]:
+    return UserSession.created_at > func.now() - lasts, UserSession.seen_at > func.now() - idle

@@ -9,15 +9,16 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, select, text, true, update
 from sqlalchemy.orm import Session
 
+from db import locks
+from db.locks import Lock
 from db.models import AuditEvent, ModelVersion, Shadow
 from db.queries import model_versions
 from sortline.errors import ConflictError, InvalidInputError
 
 MOST_WAITING = 100  # disagreements at the desk at once
-_LOCK = 0x50F71217
 _SETTLED_S = 10  # documents that are younger may have neighbours that are not committed yet
 _LONGEST_WALK = 5_000  # documents gone past at once
 
@@ -153,7 +154,8 @@ def start(session: Session, version_id: int, share: float, actor: str) -> Shadow
     """
     if not 0 < share <= 1:
         raise InvalidInputError("the share is more than 0 and at most 1")
-    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    locks.hold(session, Lock.PROMOTION)
+    session.expire_all()  # what was promoted while this waited
     version, active = model_versions.get(session, version_id), model_versions.active(session)
     if active is None:
         raise ConflictError("no model version is active, so there is nothing to answer beside")
@@ -170,11 +172,15 @@ def start(session: Session, version_id: int, share: float, actor: str) -> Shadow
     return shadow
 
 
-def stop(session: Session, actor: str, because: str) -> int | None:
-    """End the shadow that is open; returns its version, None where none was. Its answers stay."""
+def stop(session: Session, actor: str, because: str, shadow_id: int | None = None) -> int | None:
+    """End the shadow that is open; returns its version, None where none was. Its answers stay.
+
+    Args:
+        shadow_id: the one to end, if it is open still; None: whichever is.
+    """
     version_id: int | None = session.scalar(
         update(Shadow)
-        .where(Shadow.ended_at.is_(None))
+        .where(Shadow.ended_at.is_(None), Shadow.id == shadow_id if shadow_id is not None else true())
         .values(ended_at=func.now(), ended_because=because)
         .returning(Shadow.model_version_id)
     )

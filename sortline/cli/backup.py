@@ -7,6 +7,9 @@ from pathlib import Path
 
 import click
 
+from db.queries import audit
+from db.session import session
+from sortline.home import account
 from sortline.settings import Settings, get_settings
 
 
@@ -23,6 +26,9 @@ def command(folder: Path, as_json: bool) -> None:
     settings = get_settings()
     with _servers(settings):
         manifest = backup(settings, folder, lambda what: click.echo(f"copying {what}", err=True))
+        with session(settings.postgres_url) as opened:
+            audit.note(opened, account(), "backup made", "backup", {"counts": manifest.counts})
+            opened.commit()
     if as_json:
         told = asdict(manifest)
         click.echo(json.dumps({**told, "parts": len(told["parts"])}))

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from db.queries import audit
 from db.session import session
 from sortline.cli.file_options import file_options
 from sortline.errors import ServerUnreachableError
 from sortline.files.reading import Asked
+from sortline.home import account
 from sortline.settings import get_settings
 
 if TYPE_CHECKING:
@@ -61,6 +63,8 @@ def command(
         report = import_file(
             opened, file, asked, source, split, keep_near_duplicates, strict, fold, settings.base_model, update, warn
         )
+        found = {name: count for name, count in report.to_dict().items() if isinstance(count, int)}
+        audit.note(opened, account(), "imported", "import", {"file": file.name, **found})
         opened.commit()
     _say(file, [doubt for doubt in report.doubts if doubt not in said])
     _refusals(file, report.refused, report.bad)

@@ -74,11 +74,12 @@ def promote(version: int, force: bool, reason: str, as_json: bool) -> None:
 
 
 @command.command()
+@click.option("--leave", type=int, help="Only if this version is active: a repeat then changes nothing.")
 @click.option("--json", "as_json", is_flag=True)
-def rollback(as_json: bool) -> None:
+def rollback(leave: int | None, as_json: bool) -> None:
     """Go back to the version that was active before."""
     with session(get_settings().postgres_url) as opened:
-        found = model_versions.rollback(opened, actor=account())
+        found = model_versions.rollback(opened, account(), leave)
         opened.commit()
     _say(found, as_json)
 

@@ -2,16 +2,31 @@
 
 import hashlib
 import json
+import re
 import secrets
+from datetime import datetime, timedelta
 
 import click
 
+from db.models import ApiToken
 from db.queries import api_tokens
 from db.session import session
+from sortline.home import account
 from sortline.settings import get_settings
 
-_SCOPES = ("documents", "models", "erase")
-_DEFAULT = ("documents", "models")  # what destroys is given by name
+_UNITS = {"h": "hours", "d": "days", "w": "weeks"}
+_MOST_DAYS = 3650
+
+
+def _span(_context: click.Context, _param: click.Parameter, given: str | None) -> timedelta | None:
+    """A span of time, as 12h, 90d or 8w."""
+    if given is None:
+        return None
+    found = re.fullmatch(r"([1-9][0-9]{0,5})([hdw])", given.strip())
+    span = timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else timedelta.max
+    if span > timedelta(days=_MOST_DAYS):
+        raise click.BadParameter(f"{given!r} is not a span such as 12h, 90d or 8w, of at most {_MOST_DAYS:,} days")
+    return span
 
 
 @click.group()
@@ -25,14 +40,18 @@ def command() -> None:
     "--scope",
     "scopes",
     multiple=True,
-    type=click.Choice(_SCOPES),
-    help="What it may do; by default documents and models.",
+    type=click.Choice(api_tokens.SCOPES),
+    help="What it may do; by default documents (send, read, flag) alone. models: train and promote.",
 )
-def add(name: str, scopes: tuple[str, ...]) -> None:
+@click.option(
+    "--expires", "lasts", callback=_span, metavar="SPAN", help="After which it ends, as 12h, 90d, 8w; by default never."
+)
+def add(name: str, scopes: tuple[str, ...], lasts: timedelta | None) -> None:
     """Make a token and print it, once; only its hash is kept."""
     token = f"sl_{secrets.token_urlsafe(32)}"
+    digest, given = hashlib.sha256(token.encode()).digest(), scopes or api_tokens.DEFAULT_SCOPES
     with session(get_settings().postgres_url) as opened:
-        api_tokens.add(opened, name, hashlib.sha256(token.encode()).digest(), scopes or _DEFAULT)
+        api_tokens.add(opened, name, digest, given, account(), lasts)
         opened.commit()
     click.echo(token)
 
@@ -40,18 +59,14 @@ def add(name: str, scopes: tuple[str, ...]) -> None:
 @command.command("list")
 @click.option("--json", "as_json", is_flag=True)
 def list_(as_json: bool) -> None:
-    """List tokens by name."""
+    """List tokens by name: what each may do, until when, and when it was used last."""
     with session(get_settings().postgres_url) as opened:
         tokens = api_tokens.listing(opened)
     if as_json:
-        rows = [
-            {"name": t.name, "scopes": t.scopes, "created_at": t.created_at.isoformat(), "revoked": bool(t.revoked_at)}
-            for t in tokens
-        ]
-        click.echo(json.dumps(rows))
+        click.echo(json.dumps([_row(token) for token in tokens]))
         return
     for token in tokens:
-        click.echo(f"{token.name}: {', '.join(token.scopes)}{', revoked' if token.revoked_at else ''}")
+        click.echo(f"{token.name}: {', '.join([*token.scopes, *_said(token)])}")
 
 
 @command.command()
@@ -59,5 +74,30 @@ def list_(as_json: bool) -> None:
 def revoke(name: str) -> None:
     """Revoke a token; it stops working within seconds."""
     with session(get_settings().postgres_url) as opened:
-        api_tokens.revoke(opened, name)
+        api_tokens.revoke(opened, name, account())
         opened.commit()
+
+
+def _row(token: ApiToken) -> dict[str, object]:
+    return {
+        "name": token.name,
+        "scopes": token.scopes,
+        "created_at": token.created_at.isoformat(),
+        "expires_at": token.expires_at and token.expires_at.isoformat(),
+        "used_at": token.used_at and token.used_at.isoformat(),
+        "revoked": bool(token.revoked_at),
+    }
+
+
+def _said(token: ApiToken) -> list[str]:
+    if token.revoked_at:
+        return ["revoked"]
+    expires = []
+    if token.expires_at:
+        ended = token.expires_at <= datetime.now(token.expires_at.tzinfo)
+        expires = [f"{'expired' if ended else 'expires'} {_minute(token.expires_at)}"]
+    return [*expires, f"last used {_minute(token.used_at)}" if token.used_at else "never used"]
+
+
+def _minute(at: datetime) -> str:
+    return at.strftime("%Y-%m-%d %H:%M %Z").strip()

@@ -4,7 +4,7 @@ import json
 
 import click
 
-from db.queries import people
+from db.queries import people, second_factors
 from db.session import session
 from sortline.home import account
 from sortline.settings import get_settings
@@ -51,6 +51,7 @@ def list_(as_json: bool) -> None:
                 "name": user.name,
                 "role": user.role,
                 "password": user.password_hash is not None,
+                "second_factor": user.totp_since is not None,
                 "disabled": user.disabled_at is not None,
                 "created_at": user.created_at.isoformat(),
             }
@@ -69,6 +70,15 @@ def set_role(name: str, role: str) -> None:
     """Give a person another role."""
     with session(get_settings().postgres_url) as opened:
         people.set_role(opened, name, role, account())
+        opened.commit()
+
+
+@command.command()
+@click.argument("name")
+def reset_second_factor(name: str) -> None:
+    """Let a person who lost their second factor sign in without it; their sessions end."""
+    with session(get_settings().postgres_url) as opened:
+        second_factors.remove(opened, people.by_name(opened, name).id, account(), reset=True)
         opened.commit()
 
 

@@ -17,7 +17,6 @@ from labelled_lines import labelled_lines
 
 from db.queries import tuned_parameters
 from db.session import session
-from sortline.postgres_address import PostgresAddress
 
 browser = pytest.fixture(scope="module")(chromium)
 
@@ -88,8 +87,7 @@ def test_corrections_become_a_better_model_that_goes_live_by_itself(house: House
     # A file in which transfers are mostly called card becomes the first model.
     house.sortline("import", "test.csv", "--split", "test")
     house.sortline("import", "train.csv", "--split", "train")
-    database_url = house.status()["database_url"]
-    with session(PostgresAddress.read(database_url)) as opened:
+    with session(house.settings.postgres_url) as opened:
         tuned_parameters.store(
             opened, study="acceptance", parameters=TUNED, macro_f1=0.9, untuned_macro_f1=0.3, trials=1, report_uri="-"
         )

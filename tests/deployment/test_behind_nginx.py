@@ -11,7 +11,7 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 
 import httpx
 import pytest
-from browser import CHROMIUM, FLAGS
+from browser import CHROMIUM, FLAGS, open_link
 from filled_queue import add_document, add_labels, unlike
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -150,7 +150,7 @@ def test_every_link_leads_somewhere_below_the_path(
         asked = client.get("/sortline/desk?x=1")
         assert (asked.status_code, asked.headers["location"]) == (303, "/sortline/sign-in?next=/sortline/desk%3Fx%3D1")
         outside, _ = crawl(client)
-        begun = client.get(f"/sortline/sign-in/{link_of(session)}")
+        begun = client.post(f"/sortline/sign-in/{link_of(session)}")
         assert (begun.status_code, begun.headers["location"]) == (303, "/sortline/account")
         cookie = begun.headers["set-cookie"]
         assert cookie.startswith("__Secure-sortline=")
@@ -283,13 +283,13 @@ def test_a_lead_works_in_a_browser(
     page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: troubles.append(str(error)))
 
-    page.goto(f"{ROOT}/sign-in/{link_of(session)}")
+    open_link(page, f"{ROOT}/sign-in/{link_of(session)}")
     page.wait_for_url(f"{ROOT}/account")
     page.fill("#password", PASSWORD)
     page.fill("#again", PASSWORD)
     page.click("text=Set the password")
     page.wait_for_selector("text=Your password is set")
-    page.click("text=Sign out")
+    page.click("form.end button")
     page.wait_for_url(f"{ROOT}/")
     page.goto(f"{ROOT}/desk")
     page.wait_for_url(f"{ROOT}/sign-in?next=/sortline/desk")
@@ -331,7 +331,7 @@ def test_a_lead_works_in_a_browser(
     page.wait_for_selector("text=Imported")
     assert count(session, Document) == 24
     page.click("nav >> text=ann")
-    page.click("text=Sign out")
+    page.click("form.end button")
     page.wait_for_url(f"{ROOT}/")
 
     assert [each for each in asked if not each.startswith(f"{ROOT}/")] == []

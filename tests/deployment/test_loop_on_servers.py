@@ -77,7 +77,7 @@ def test_the_whole_loop_on_servers_with_tls_passwords_and_a_pooler(house: House)
         # Classify, and a webhook tells of it.
         hook = Receiver()
         shown.sortline("webhooks", "add", "crm", hook.url)
-        token = shown.sortline("tokens", "add", "shop").strip()
+        token = shown.sortline("tokens", "add", "shop", "--scope", "documents", "--scope", "reviews").strip()
         web = httpx.Client(base_url=house.web_url, headers={"Authorization": f"Bearer {token}"}, timeout=60)
         sent = [{"id": f"{i}", "source": "mail", "text": f"is my transfer {i} an arrived one"} for i in range(40)]
         answer = web.post("/v1/documents", params={"wait": 30}, json={"documents": sent})

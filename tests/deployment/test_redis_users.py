@@ -123,7 +123,7 @@ def test_sortlines_user_takes_a_document_from_the_door_to_the_results(settings: 
     for entry in entries:
         entry.parse()
     assert [(entry.id, entry.deliveries) for entry in entries] == [("1", 2), ("2", 2)]
-    taker.hold({"live": [entry.entry_id for entry in entries]})
+    taker.hold("live", [entry.entry_id for entry in entries])
     assert taker.count_attempt(entries[0]) == 1
     taker.acknowledge(entries, [ResultEvent("classified", "default", entry.id) for entry in entries])
     taker.forget_dead()

@@ -13,7 +13,8 @@ from web.app import create_app
 
 PAGE = (ROOT / "docs/http.md").read_text(encoding="utf-8")
 NAMED = re.findall(r"^(?:### |\| )`([A-Z]+ /\S*)`(?:\n\nWho may: (.*?)\. | \| ([^|]+) \|)", PAGE, re.MULTILINE)
-DOORS = {"POST /sign-in", "GET /sign-in/{token}", "POST /sign-out"}  # they ask for a password, a link, a session
+# They ask for a password, a code, a link, a session.
+DOORS = {"POST /sign-in", "POST /sign-in/code", "GET /sign-in/{token}", "POST /sign-in/{token}", "POST /sign-out"}
 WHO = {name: of_program or of_person for name, of_program, of_person in NAMED}
 
 
@@ -43,6 +44,6 @@ def test_who_is_nobody_comes_in_where_everybody_may_and_nowhere_else(settings: S
     assert shut
 
 
-@pytest.mark.parametrize("scope", ["documents", "models", "erase"])
+@pytest.mark.parametrize("scope", ["documents", "reviews", "train", "promote", "erase"])
 def test_each_scope_has_routes(scope: str) -> None:
     assert f"scope `{scope}`" in WHO.values()

@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -171,15 +172,23 @@ def test_a_server_away_is_one_line_and_exit_1(
 
 
 def test_tokens(sortline: Run, session: Session) -> None:
-    token = sortline("tokens", "add", "crm", "--scope", "documents").stdout.strip()
+    token = sortline("tokens", "add", "crm", "--expires", "90d").stdout.strip()
     again = sortline("tokens", "add", "crm")
     listed = json.loads(sortline("tokens", "list", "--json").stdout)
+    said = sortline("tokens", "list").stdout
+    wrong = sortline("tokens", "add", "x", "--expires", "soon")
     revoked = sortline("tokens", "revoke", "crm")
 
     assert token.startswith("sl_") and len(token) > 40
     assert again.returncode == 1 and len(again.stderr.strip().splitlines()) == 1
     assert [(t["name"], t["scopes"], t["revoked"]) for t in listed] == [("crm", ["documents"], False)]
+    left = datetime.fromisoformat(listed[0]["expires_at"]) - datetime.now(UTC)
+    assert timedelta(days=89) < left < timedelta(days=90)
+    assert "crm: documents, expires " in said and "never used" in said
+    assert wrong.returncode == 2 and "12h, 90d or 8w" in wrong.stderr
     assert revoked.returncode == 0
+    audited = [row.action for row in session.query(AuditEvent).order_by(AuditEvent.id)]
+    assert audited == ["token made", "token revoked"]
     row = session.scalars(select(ApiToken)).one()
     assert row.revoked_at is not None and token.encode() not in row.token_hash
     assert sortline("tokens", "revoke", "crm").returncode == 1

@@ -38,7 +38,7 @@ def test_from_an_empty_folder_to_labels_and_back(house: House) -> None:
 
     # What waited is classified now; other doors are open too.
     until(lambda: house.status()["lanes"]["bulk"]["backlog"] == 0)
-    token = house.sortline("tokens", "add", "shop").strip()
+    token = house.sortline("tokens", "add", "shop", "--scope", "documents", "--scope", "models").strip()
     web = httpx.Client(base_url=house.web_url, headers={"Authorization": f"Bearer {token}"})
     sent = {"documents": [{"id": "1", "text": CARD, "source": "shop"}]}
     assert web.post("/v1/documents", json=sent).status_code == 202
@@ -67,7 +67,8 @@ def test_from_an_empty_folder_to_labels_and_back(house: House) -> None:
 @pytest.mark.timeout(600)
 def test_the_demo(tmp_path: Path) -> None:
     house = House(tmp_path)
-    del house.environment["SORTLINE_BASE_MODEL"]  # the packaged one: a random one would be refused by the gate
+    for name in ("SORTLINE_BASE_MODEL", "SORTLINE_ENGINE", "SORTLINE_THREADS"):  # as a new user has it
+        del house.environment[name]
 
     said = house.sortline("demo", "--once", "--documents", "50")
 

@@ -77,8 +77,8 @@ def test_from_the_start_to_the_end(
     logs = settings.data_dir / "logs"
     assert not any("/sign-in/" in file.read_text() for file in logs.glob("*.log"))
     assert "Application startup complete" in (logs / "web.log").read_text()
-    assert "set-cookie" in httpx.get(link).headers
-    assert "set-cookie" not in httpx.get(link).headers
+    assert "set-cookie" in httpx.post(link).headers
+    assert "set-cookie" not in httpx.post(link).headers
 
     # What matters is said as it happens.
     promote(session, add_version(session, tmp_path, 1))

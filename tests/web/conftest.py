@@ -11,7 +11,8 @@ import pytest
 import uvicorn
 from sqlalchemy.orm import Session
 
-from db.queries import api_tokens, people
+from db.models import ApiToken
+from db.queries import people
 from sortline.settings import Settings
 from web.app import create_app
 from web.people import COOKIE, _csrf
@@ -30,21 +31,23 @@ def serving(settings: Settings, token: str | None = TOKEN) -> Iterator[httpx.Cli
         time.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60) as client:
-        yield client
-    server.should_exit = True
-    thread.join()
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 def add_token(session: Session, name: str, token: str, scopes: list[str]) -> None:
-    api_tokens.add(session, name, hashlib.sha256(token.encode()).digest(), scopes)
+    session.add(ApiToken(name=name, token_hash=hashlib.sha256(token.encode()).digest(), scopes=scopes))
     session.commit()
 
 
 @pytest.fixture
 def web(settings: Settings, session: Session) -> Iterator[httpx.Client]:
     """A client with a token of every scope."""
-    add_token(session, "tests", TOKEN, ["documents", "models"])
+    add_token(session, "tests", TOKEN, ["documents", "reviews", "models"])
     with serving(settings) as client:
         yield client
 
@@ -52,7 +55,7 @@ def web(settings: Settings, session: Session) -> Iterator[httpx.Client]:
 @pytest.fixture
 def web_with(settings: Settings, session: Session) -> Callable[..., object]:
     """Serves with some settings changed."""
-    add_token(session, "tests", TOKEN, ["documents", "models"])
+    add_token(session, "tests", TOKEN, ["documents", "reviews", "models"])
     return lambda **changed: serving(settings.model_copy(update=changed))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 import redis
-from browser import chromium
+from browser import chromium, open_link
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -145,7 +145,7 @@ def test_the_page_on_a_phone_and_for_a_screen_reader(browser: Any, web: httpx.Cl
     session.commit()
     context = browser.new_context(viewport={"width": 390, "height": 844})
     page = context.new_page()
-    page.goto(f"{web.base_url}/sign-in/{link}")
+    open_link(page, f"{web.base_url}/sign-in/{link}")
     for path in (f"/dead-letters/{letter}", "/dead-letters"):
         page.goto(f"{web.base_url}{path}")
         found = Axe().run(page).response["violations"]

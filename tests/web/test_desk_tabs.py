@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 import pytest
-from browser import CHROMIUM, FLAGS, chromium
-from desk_pages import SHOWN, another_tab, count, current, opening, press, sign_in_link
+from browser import CHROMIUM, FLAGS, chromium, open_link
+from desk_pages import PASSWORD, SHOWN, another_tab, count, current, opening, press, sign_in_link
 from filled_queue import add_document, add_labels, unlike
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
@@ -65,8 +65,10 @@ def test_two_tabs_show_different_documents_and_lose_nothing_without_a_connection
     press(second, "3")
     second.wait_for_selector("text=2 decisions are kept here")
     first.wait_for_selector("text=2 decisions are kept here")
+    again = current(first)
     press(first, "2")
     first.keyboard.press("Backspace")  # taken back before it left
+    first.wait_for_selector(f"{SHOWN}[data-id='{again}']")
     second.wait_for_selector("text=2 decisions are kept here")
     assert count(session) == 0
     first.context.set_offline(False)
@@ -124,7 +126,7 @@ def test_a_crash_of_the_browser_loses_no_decision_of_either_tab(
     playwright = type("Running", (), {"chromium": kind})
     with own_chromium(tmp_path, playwright) as context:
         first = context.new_page()
-        first.goto(sign_in_link(web, session, user))
+        open_link(first, sign_in_link(web, session, user))
         first.goto(f"{web.base_url}/desk")
         loaded(first)
         second = another_tab(first)
@@ -139,7 +141,7 @@ def test_a_crash_of_the_browser_loses_no_decision_of_either_tab(
     assert count(session) == 0
     with own_chromium(tmp_path, playwright) as context:
         page = context.new_page()
-        page.goto(sign_in_link(web, session, user))
+        open_link(page, sign_in_link(web, session, user))
         page.goto(f"{web.base_url}/desk")
         eventually(lambda: count(session) == 2, 20)
         page.wait_for_selector(SHOWN)
@@ -158,7 +160,7 @@ def test_who_signs_in_again_in_another_tab_goes_on_and_is_told_of_no_refusal(
     page.wait_for_selector("#session-dialog[open]")
     assert rows(page) == 1
     other = page.context.new_page()
-    other.goto(sign_in_link(web, session, session.scalars(select(User).where(User.name == "ann")).one()))
+    open_link(other, sign_in_link(web, session, session.scalars(select(User).where(User.name == "ann")).one()))
     page.wait_for_selector("#session-dialog", state="hidden")  # it looks by itself
     eventually(lambda: count(session) == 1, 10)
 
@@ -171,7 +173,7 @@ def test_who_signs_in_again_in_another_tab_goes_on_and_is_told_of_no_refusal(
     session.commit()
     page.context.set_offline(False)
     page.route("**/desk/decisions", lambda route: route.abort())
-    other.goto(sign_in_link(web, session, session.scalars(select(User).where(User.name == "ann")).one()))
+    open_link(other, sign_in_link(web, session, session.scalars(select(User).where(User.name == "ann")).one()))
     page.unroute("**/desk/decisions")
     eventually(lambda: count(session) == 3, 20)
     page.wait_for_selector("#trouble", state="hidden")
@@ -196,34 +198,93 @@ def test_what_is_refused_stays_with_its_text_until_it_is_discarded_and_holds_not
     page.wait_for_selector("#refused button:has-text('Copied')")
     assert page.evaluate("navigator.clipboard.readText()") == f"cash withdrawal: mail / doc-{int(first) - 1}\n{written}"
 
-    strange = [404, 200]  # of a proxy while the server restarts, of a network that wants its own sign-in
-    failing = True
+    # A proxy's answers: its filter, its "not found" while the server restarts, a network that wants its own sign-in.
+    filtered, busy, early = (str(each.get_attribute("data-id")) for each in page.locator("article.document").all())
+    strange = {filtered: [403] * 99, busy: [500] * 99, early: [404, 200]}
 
     def answer(route: Any) -> None:
-        asked = json.loads(route.request.post_data)["document_id"]
-        if asked == int(second) and failing:
-            route.fulfill(status=500, body="{}")
-        elif asked == int(third) and strange:
-            route.fulfill(status=strange.pop(0), content_type="text/html", body="<h1>Sign in to the airport</h1>")
+        asked = str(json.loads(route.request.post_data)["document_id"])
+        if strange[asked]:
+            route.fulfill(
+                status=strange[asked].pop(0), content_type="text/html", body="<h1>Sign in to the airport</h1>"
+            )
         else:
             route.continue_()
 
-    second = current(page)
-    third = str(page.locator("article.document").nth(1).get_attribute("data-id"))
     page.route("**/desk/decisions", answer)
-    press(page, "2")
-    press(page, "3")
-    # The one behind the other, although strangers answered it.
+    for _ in strange:
+        press(page, "2")
+    # The one behind the others, although strangers answered it.
     eventually(lambda: page.wait_for_timeout(100) or count(session) == 1, 20)
     session.rollback()
-    assert session.scalars(select(Review.document_id)).all() == [int(third)]
-    failing = False
+    assert session.scalars(select(Review.document_id)).all() == [int(early)]
+    waiting = page.locator("#refused li", has_text="Not written yet: the server gave no answer of its own")
+    waiting.nth(1).wait_for()
+    assert "(403). It is tried again." in waiting.first.inner_text()
+    assert "alpha" in waiting.first.inner_text()
+    waiting.first.get_by_role("button", name="Discard").click()
+    eventually(lambda: page.wait_for_timeout(100) or rows(page) == 2, 10)
+    strange[busy] = []
     eventually(lambda: page.wait_for_timeout(100) or count(session) == 2, 30)
     page.reload()
     page.wait_for_selector("#refused:not([hidden])")
     page.click("#refused button:has-text('Discard')")
     page.wait_for_selector("#refused", state="hidden")
     eventually(lambda: rows(page) == 0, 5)
+    page.route("**/desk/undo", lambda route: route.fulfill(content_type="text/html", body="<h1>Sign in</h1>"))
+    page.keyboard.press("Backspace")
+    page.wait_for_selector("text=Not undone: the server gave no answer of its own (200).")
+    assert page.errors == []
+
+
+def sign_in_beside(page: Any, web: httpx.Client, session: Session, name: str) -> None:
+    """Somebody signs in in another tab of the same browser."""
+    other = page.context.new_page()
+    open_link(other, sign_in_link(web, session, session.scalars(select(User).where(User.name == name)).one()))
+    other.close()
+
+
+def test_another_person_sends_none_of_what_is_kept_and_is_told_whose_it_is(
+    open_desk: OpenDesk, web: httpx.Client, session: Session, eventually: Eventually
+) -> None:
+    page = open_desk("ann")
+    ann = session.scalars(select(User.id).where(User.name == "ann")).one()
+    people.add(session, "bob", "reviewer", "tests")
+    loaded(page)
+    page.route("**/desk/decisions", lambda route: route.abort())
+    press(page, "2")
+    press(page, "3")
+    page.wait_for_selector("text=2 decisions are kept here")
+    sign_in_beside(page, web, session, "bob")
+    page.unroute("**/desk/decisions")
+    page.wait_for_selector("text=2 decisions of ann are kept in this browser, and sent when ann opens the desk here.")
+    assert page.locator("#session-name").get_attribute("value") == "bob"
+    press(page, "2")
+    eventually(lambda: count(session) == 1, 10)
+    sign_in_beside(page, web, session, "ann")
+    page.reload()
+    eventually(lambda: count(session) == 3, 20)
+    session.rollback()
+    who = session.scalars(select(Review.reviewer_id).order_by(Review.id)).all()
+    assert who[1:] == [ann, ann]
+    assert who[0] != ann
+
+    # In a browser whose disk is full the page stays, and says so. No quota can be set for a private window from outside.
+    page.wait_for_selector(SHOWN)
+    page.evaluate("() => { IDBObjectStore.prototype.put = () => { throw new DOMException('', 'QuotaExceededError') } }")
+    page.route("**/desk/decisions", lambda route: route.abort())
+    page.keyboard.press("2")
+    page.wait_for_selector("text=One decision is kept in this page alone")
+    sign_in_beside(page, web, session, "bob")
+    page.unroute("**/desk/decisions")
+    page.wait_for_selector("#session-dialog[open] >> text=bob is signed in now. Your decisions are in this page alone")
+    assert count(session) == 3
+    page.fill("#session-password", PASSWORD)
+    page.click("#session-dialog button")
+    page.wait_for_selector("#session-dialog", state="hidden")
+    eventually(lambda: count(session) == 4, 20)
+    session.rollback()
+    assert session.scalars(select(Review.reviewer_id).order_by(Review.id.desc()).limit(1)).one() == ann
     assert page.errors == []
 
 

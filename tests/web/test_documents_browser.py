@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from browser import chromium
+from browser import chromium, open_link
 from filled_queue import NAMES, add_document, add_labels, unlike
 from sqlalchemy.orm import Session
 
@@ -32,7 +32,7 @@ def open_page(browser: Any, web: httpx.Client, session: Session) -> Iterator[Cal
         opened.append(browser.new_context(**options))
         page = opened[-1].new_page()
         page.set_default_timeout(10_000)
-        page.goto(f"{web.base_url}/sign-in/{link}")
+        open_link(page, f"{web.base_url}/sign-in/{link}")
         page.goto(f"{web.base_url}{path}")
         return page
 

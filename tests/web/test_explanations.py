@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from browser import chromium
+from browser import chromium, open_link
 from filled_queue import add_document, add_labels
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
@@ -71,7 +71,7 @@ def test_the_desk_shows_why(
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
-    page.goto(f"{web.base_url}/sign-in/{link}")
+    open_link(page, f"{web.base_url}/sign-in/{link}")
     page.goto(f"{web.base_url}/desk")
     page.wait_for_selector("article.document:not([hidden])")
     plain = page.locator("article .text").inner_text()
@@ -111,7 +111,7 @@ def test_the_desk_shows_why(
 def test_a_hidden_prediction_is_not_explained(sign_in_as, session: Session, labels: list[int]) -> None:
     document_id = add_document(session, HOSTILE, reason="audit", sampling_probability=0.1)
     ann = sign_in_as("reviewer", "ann")
-    assert 'data-explains="0"' in ask(ann, "next").text
+    assert 'data-explains="0"' in ask(ann, "next").json()["html"]
     answer = ask(ann, "explanation", document_id=document_id, token=token(session), label_id=labels[0])
     assert answer.status_code == 403
     assert "hidden" in answer.json()["detail"]
@@ -121,7 +121,7 @@ def test_a_hidden_prediction_is_not_explained(sign_in_as, session: Session, labe
 def test_only_what_is_before_a_reviewer_is_explained(sign_in_as, session: Session, labels: list[int]) -> None:
     document_id = add_document(session, HOSTILE)
     ann, bob = sign_in_as("reviewer", "ann"), sign_in_as("reviewer", "bob")
-    assert 'data-explains="1"' in ask(ann, "next").text
+    assert 'data-explains="1"' in ask(ann, "next").json()["html"]
     wanted = {"document_id": document_id, "token": token(session), "label_id": labels[0]}
     assert ask(ann, "explanation", **wanted).json() == {"state": "waiting", "error": None}
     assert ask(bob, "explanation", **wanted).status_code == 409

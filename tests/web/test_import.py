@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from browser import chromium
+from browser import chromium, open_link
 from filled_queue import add_labels
 from labelled_lines import labelled_lines
 from sqlalchemy import func, select, text
@@ -176,7 +176,7 @@ def test_the_page_on_a_phone_and_for_a_screen_reader(
         assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == []
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
-    page.goto(f"{web.base_url}/sign-in/{link}")
+    open_link(page, f"{web.base_url}/sign-in/{link}")
     page.goto(f"{web.base_url}/import")
     check()
     page.set_input_files("#file", tmp_path / "some.csv")

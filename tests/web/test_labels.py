@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from browser import chromium
+from browser import chromium, open_link
 from filled_queue import NAMES, add_document, add_labels, unlike
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -96,7 +96,7 @@ def test_a_merge_is_looked_at_done_once_and_undone(lead: Browser, session: Sessi
 def test_the_desk_shows_a_merged_label_as_the_other_with_both_confidences(lead: Browser, session: Session) -> None:
     add_document(session, unlike(1), probabilities=(0.5, 0.3, 0.2))
     lead.send_form("/labels/1/merge", into=3)
-    shown = lead.post("/desk/next", json={}, headers={"x-csrf-token": lead.csrf}).text
+    shown = lead.post("/desk/next", json={}, headers={"x-csrf-token": lead.csrf}).json()["html"]
     assert 'data-predicted="1"' in shown
     assert shown.index(NAMES[2]) < shown.index(NAMES[1])
     assert "70 %" in shown
@@ -122,7 +122,7 @@ def test_the_page_on_a_phone_and_for_a_screen_reader(browser: Any, web: httpx.Cl
     session.commit()
     context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme="dark")
     page = context.new_page()
-    page.goto(f"{web.base_url}/sign-in/{link}")
+    open_link(page, f"{web.base_url}/sign-in/{link}")
     for path in ("/labels", "/labels/1", "/labels/1/merge?into=2"):
         page.goto(f"{web.base_url}{path}")
         found = Axe().run(page).response["violations"]

@@ -71,14 +71,39 @@ def test_a_training_run_is_sent_to_the_trainer(web: httpx.Client, redis_client: 
     assert web.get("/v1/training-runs/999").status_code == 404
 
 
-def test_a_base_model_that_is_none_is_refused_before_a_run_is_made(
-    web: httpx.Client, session: Session, tmp_path: Path
+JSON = {"Content-Type": "application/json"}  # httpx itself refuses to write NaN
+
+
+def test_only_base_models_that_the_machine_named_can_be_asked_for(
+    web_with: Callable[..., Any], session: Session, tmp_path: Path
 ) -> None:
     (tmp_path / "adapter_config.json").write_text("{}")
-    answer = web.post("/v1/training-runs", json={"parameters": {"base_model": str(tmp_path)}})
-    assert answer.status_code == 422
-    assert "adapter" in answer.json()["detail"]
-    assert session.query(TrainingRun).count() == 0
+    used = tmp_path / "used"
+    used.mkdir()
+    model_versions.create(session, checkpoint_uri="x", sha256="0", base_model=str(used), label_ids=[1])
+    session.commit()
+    with web_with(base_models=f"a/listed, {tmp_path}") as web:
+
+        def ask(**parameters: object) -> tuple[int, str]:
+            answer = web.post("/v1/training-runs", content=json.dumps({"parameters": parameters}), headers=JSON)
+            return answer.status_code, answer.json().get("detail", "")
+
+        for name in ("/etc", "~", "../x", "someone/else", "a/listed ", "x\0"):
+            status, why = ask(base_model=name)
+            assert (status, "SORTLINE_BASE_MODELS" in why) == (422, True), why
+        for named in (tmp_path, used):  # looked at, for it may be asked for: and it is no base model
+            status, why = ask(base_model=str(named))
+            assert (status, "SORTLINE_BASE_MODELS" in why) == (422, False)
+        for wrong in (
+            {"epochs": 10**30}, {"head_factor": 10**30}, {"weight_decay": 1e300}, {"patience": 10**30},
+            {"micro_batch": 10**30}, {"min_examples": 10**30}, {"max_length": 10**30}, {"learning_rate": float("nan")},
+            {"cleaning": {"stop_words": ["a"] * 10_001}}, {"cleaning": {"strip_html": {}}}, {"cleaning": {"x": 1}},
+            {"cleaning": {"normal_form": 1}}, {"x" * 10_000: 1},
+        ):  # fmt: skip
+            status, why = ask(**wrong)
+            assert (status, len(why) < 300) == (422, True), why
+        assert session.query(TrainingRun).count() == 0
+        assert ask(base_model="a/listed")[0] == 201
 
 
 def test_broker_away_leaves_no_open_run(web_with: Callable[..., Any], session: Session) -> None:

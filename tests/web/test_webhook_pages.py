@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from browser import chromium
+from browser import chromium, open_link
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -83,7 +83,7 @@ def test_axe_finds_nothing_serious_and_a_phone_needs_no_sideways_scrolling(
     session.commit()
     context = browser.new_context(viewport={"width": 390, "height": 844})
     page = context.new_page()
-    page.goto(f"{web.base_url}/sign-in/{link}")
+    open_link(page, f"{web.base_url}/sign-in/{link}")
     page.goto(f"{web.base_url}/webhooks")
 
     found = Axe().run(page).response["violations"]

@@ -111,10 +111,12 @@ class Line:
     def predicted(self) -> int:
         return self.count("SELECT count(*) FROM predictions")
 
-    def letters(self) -> dict[str, str]:
+    def rows(self, sql: str) -> dict[str, str]:
         self.session.rollback()
-        rows = self.session.execute(text("SELECT coalesce(external_id, ''), reason FROM dead_letters"))
-        return dict(rows.tuples().all())
+        return dict(self.session.execute(text(sql)).tuples().all())
+
+    def letters(self) -> dict[str, str]:
+        return self.rows("SELECT coalesce(external_id, ''), reason FROM dead_letters")
 
     def events(self) -> list[dict[str, str]]:
         entries = self.client.xrange(self.settings.results_stream)

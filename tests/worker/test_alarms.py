@@ -21,6 +21,7 @@ from sortline.watchdog import UNHEARD
 from trainer.metrics import DONE_AT
 from worker.alarms import POSTGRES_AWAY, REDIS_AWAY, said_time
 from worker.queue import Document, DocumentQueue
+from worker.stall import STALLED
 from worker.status import line_status
 
 GUIDE = (Path(__file__).parents[2] / "docs/operators.md").read_text(encoding="utf-8")
@@ -226,6 +227,24 @@ def test_a_process_that_takes_no_messages(
 
     assert set(said) == ({"SortlineConsumerDeaf"} if told else set())
     assert not told or said["SortlineConsumerDeaf"].startswith("trainer@")
+
+
+def test_a_redis_that_refuses_and_a_lane_that_is_not_read(
+    well: None, session: Session, settings: Settings, redis_client: redis.Redis
+) -> None:
+    version = session.query(ModelVersion).one()
+    tell(settings, redis_client, model_version=version.id, redis_refuses="WRONGTYPE the key sortline:results")
+    STALLED.labels("bulk").set(settings.stalled_s / 2)
+    try:
+        Publisher(settings, "worker").stop()
+    finally:
+        STALLED.labels("bulk").set(0)
+
+    said = raised(session, settings, redis_client)
+
+    assert set(said) == {"SortlineRedisRefuses", "SortlineLaneStalled"}
+    assert "asked of it: WRONGTYPE the key sortline:results." in said["SortlineRedisRefuses"]
+    assert said["SortlineLaneStalled"].startswith("Lane bulk has entries")
 
 
 # Of the last two, a trainer has died: it was silent for 120 s before the run was taken from it.

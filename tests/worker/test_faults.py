@@ -113,6 +113,25 @@ def test_a_document_that_kills_the_worker_becomes_a_dead_letter(line, start_work
     assert line.predicted() == 50
 
 
+def test_a_failed_document_whose_worker_ends_before_its_letter_has_failed(
+    line, start_worker, eventually: Eventually
+) -> None:
+    """Its last attempt was counted, its letter was not committed: no worker has died of it."""
+    (entry_id,) = line.send({"bad": "RAISE"})
+    line.client.hset(f"{line.settings.prefix}:attempts:live", mapping={entry_id: 5, f"{entry_id}:failed": 5})
+    ghost = Consumer(line.settings)
+    ghost.ensure_groups()
+    (entry,) = ghost.read("live", 1, None)
+    for _ in range(2):  # delivered three times: to be computed alone
+        ghost.client.xclaim(line.settings.stream("live"), GROUP, ghost.name, 0, [entry.entry_id])
+    start_worker()
+
+    eventually(lambda: line.backlog() == 0)
+
+    assert line.letters() == {"bad": "failed"}
+    assert line.client.hlen(f"{line.settings.prefix}:attempts:live") == 0
+
+
 def test_a_hanging_forward_pass_ends_the_process(line, start_worker) -> None:
     worker = start_worker({"stuck_s": 2.0})
     line.send({"hang": "HANG"})

@@ -49,7 +49,7 @@ def own_redis(settings: Settings, *flags: str) -> Iterator[Settings]:
 
 @pytest.fixture
 def token(session: Session) -> None:
-    api_tokens.add(session, "tests", hashlib.sha256(TOKEN.encode()).digest(), ["documents"])
+    api_tokens.add(session, "tests", hashlib.sha256(TOKEN.encode()).digest(), ["documents"], "tests")
     session.commit()
 
 

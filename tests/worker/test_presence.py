@@ -7,6 +7,7 @@ import redis
 
 from sortline.settings import Settings
 from worker.consumer import Consumer
+from worker.held import Held
 from worker.models import Models
 from worker.presence import Presence
 from worker.queue import DocumentQueue
@@ -17,7 +18,10 @@ def test_its_rate_is_that_of_the_last_minute(
 ) -> None:
     clock = SimpleNamespace(now=1000.0)
     monkeypatch.setattr("worker.presence.time", SimpleNamespace(monotonic=lambda: clock.now))
-    presence, queue = Presence(settings, Consumer(settings), Models(settings)), DocumentQueue(redis_client, settings)
+    presence, queue = (
+        Presence(settings, Consumer(settings), Models(settings), Held(1)),
+        DocumentQueue(redis_client, settings),
+    )
 
     rates = []
     for _ in range(70):  # every two seconds, as a worker tells: documents come for 40 s, then none

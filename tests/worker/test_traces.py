@@ -72,7 +72,7 @@ def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
 def web(
     receiver: Receiver, worker_settings: Settings, session: Session, free_port: int, tmp_path: Path
 ) -> Iterator[httpx.Client]:
-    api_tokens.add(session, "tests", hashlib.sha256(b"token").digest(), ["documents"])
+    api_tokens.add(session, "tests", hashlib.sha256(b"token").digest(), ["documents"], "tests")
     session.commit()
     settings = worker_settings.model_copy(update={"traces_url": receiver.url, "web_port": free_port})
     process = subprocess.Popen([sys.executable, "-m", "web"], env=environment(settings), cwd=tmp_path)

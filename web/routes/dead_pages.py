@@ -11,6 +11,7 @@ from db.session import session
 from sortline.errors import ServerUnreachableError
 from sortline.text import Text
 from web.forms import number
+from web.once import SENT_BEFORE, sent_before
 from web.people import Lead, Person, PostedForm, Reviewer
 from web.render import page
 from web.visible import visible
@@ -42,6 +43,8 @@ def send_again(request: Request, person: Lead, form: PostedForm) -> HTMLResponse
     state = request.app.state
     try:
         with session(state.settings.postgres_url) as opened:
+            if sent_before(request, opened, person, form):
+                return _letters(request, person, reason, said=SENT_BEFORE)
             done = requeue(opened, state.queue, person.actor, reason or None, ids, _MOST_S)
     except ServerUnreachableError:
         return _letters(request, person, reason, wrong=_AWAY)

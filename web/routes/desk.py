@@ -1,9 +1,12 @@
-"""The desk: reviewers decide documents one after the other. The page's script asks for the next and sends decisions."""
+"""The desk: reviewers decide documents one after the other. The page's script asks for the next and sends decisions.
+
+But for the page itself, every answer is JSON: what else comes back is a proxy's, and the script takes it for no answer.
+"""
 
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
@@ -15,7 +18,7 @@ from sortline.text import Text
 from web.desk_documents import WHY, desk_document
 from web.people import Person, Reviewer, Scripted
 from web.queue_policy import next_documents
-from web.render import page
+from web.render import html, page
 
 router = APIRouter(prefix="/desk", include_in_schema=False)
 
@@ -71,8 +74,8 @@ def desk(request: Request, person: Reviewer) -> HTMLResponse:
 
 
 @router.post("/next")
-def next_(request: Request, person: Scripted, asked: Have) -> Response:
-    """What comes next, as HTML: documents that the page does not have yet; empty when nothing is free."""
+def next_(request: Request, person: Scripted, asked: Have) -> JSONResponse:
+    """What comes next, as HTML in JSON: documents that the page does not have yet; empty when nothing is free."""
     settings = request.app.state.settings
     with session(settings.postgres_url) as opened:
         queue_items.leases_may_be_lost(opened)
@@ -96,8 +99,8 @@ def decide(request: Request, person: Scripted, asked: Decided) -> JSONResponse:
 
 
 @router.post("/undo")
-def undo(request: Request, person: Scripted, asked: Undo) -> Response:
-    """Take a decision back; its document comes back as HTML, unless another person has it by now."""
+def undo(request: Request, person: Scripted, asked: Undo) -> JSONResponse:
+    """Take a decision back; its document comes back as HTML in JSON, unless another person has it by now."""
     settings = request.app.state.settings
     with session(settings.postgres_url) as opened:
         document_id = decisions.undo(opened, asked.review_id, person.id, settings.lease_s)
@@ -131,12 +134,12 @@ def who(person: Scripted) -> JSONResponse:
     return JSONResponse({"id": person.id, "name": person.name, "csrf": person.csrf})
 
 
-def _documents(opened: Session, person: Person, ids: list[int]) -> HTMLResponse:
+def _documents(opened: Session, person: Person, ids: list[int]) -> JSONResponse:
     by_id = {row.id: row for row in labels.listing(opened)} if ids else {}
     blurred = sensitive_documents(opened, ids)
     leased = queue_items.leased(opened, person.id, ids)
     shown = [desk_document(each, by_id, each.document_id in blurred) for each in leased]
-    return page("desk_documents.html", person=person, script=True, documents=shown)
+    return JSONResponse({"html": html("desk_documents.html", person=person, documents=shown)})
 
 
 def _around(request: Request, opened: Session) -> dict[str, Any]:

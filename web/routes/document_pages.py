@@ -27,6 +27,7 @@ from web.download import Download
 from web.export import export
 from web.export_formats import FORMATS
 from web.links import link
+from web.once import sent_before
 from web.people import Lead, Person, PostedForm, Reviewer
 from web.render import page
 from web.visible import visible
@@ -160,6 +161,8 @@ def flag(request: Request, person: Lead, form: PostedForm, id: Id) -> RedirectRe
     with session(request.app.state.settings.postgres_url) as opened:
         if opened.get(Document, id) is None:
             raise NotFoundError("there is no such document")
+        if sent_before(request, opened, person, form):
+            return RedirectResponse(link(f"/documents/{id}"), 303)
         queue_items.flag(opened, id, f"{person.name}: {note}" if note else f"flagged by {person.name}")
         opened.add(AuditEvent(actor=person.actor, action="document flagged", subject=f"document:{id}", detail={}))
         opened.commit()

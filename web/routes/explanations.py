@@ -16,7 +16,7 @@ from sortline.errors import ConflictError, NotFoundError
 from web.explained import label_words, parts, tell_worker, told
 from web.links import link
 from web.people import Person, PostedForm, Reviewer, Scripted
-from web.render import page
+from web.render import html, page
 
 router = APIRouter(include_in_schema=False)
 
@@ -41,8 +41,8 @@ class Wanted(BaseModel):
 
 
 @router.post("/desk/explanation")
-def explain(request: Request, person: Scripted, wanted: Wanted) -> Response:
-    """The explanation as HTML, or how far it is as JSON; the first question lets a worker compute it."""
+def explain(request: Request, person: Scripted, wanted: Wanted) -> JSONResponse:
+    """The explanation as HTML in JSON, or how far it is; the first question lets a worker compute it."""
     settings = request.app.state.settings
     with session(settings.postgres_url) as opened:
         leased = _leased(opened, person, wanted)
@@ -58,10 +58,11 @@ def explain(request: Request, person: Scripted, wanted: Wanted) -> Response:
     if found.found is None:
         return JSONResponse({"state": found.state, "error": found.error})
     speaks_for, against = told(leased.text, found.found)
-    return page(
-        "explained.html", person=person, script=True, parts=parts(leased.text, found.found["words"]),
+    shown = html(
+        "explained.html", person=person, parts=parts(leased.text, found.found["words"]),
         speaks_for=speaks_for, against=against, found=found.found,
     )  # fmt: skip
+    return JSONResponse({"html": shown})
 
 
 @router.get("/labels/{id}/words")

@@ -9,6 +9,7 @@ from db.queries import drift, incidents
 from db.queries.sensitive import sensitive_documents
 from db.session import session
 from sortline.errors import ConflictError
+from web.once import SENT_BEFORE, sent_before
 from web.people import Lead, Person, PostedForm, Reviewer
 from web.render import page
 from web.visible import visible
@@ -35,6 +36,8 @@ def close(request: Request, person: Lead, form: PostedForm, id: Id) -> HTMLRespo
         return _incidents(request, person, wrong="Say why the incident is settled: the audit keeps it.")
     try:
         with session(request.app.state.settings.postgres_url) as opened:
+            if sent_before(request, opened, person, form):
+                return _incidents(request, person, said=SENT_BEFORE)
             incidents.close(opened, id, person.actor, because)
             opened.commit()
     except ConflictError as error:

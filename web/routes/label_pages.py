@@ -10,8 +10,9 @@ from db.session import session
 from sortline.errors import ConflictError, InvalidInputError, NotFoundError
 from sortline.folding import fold
 from sortline.text import Text
-from web.forms import number
+from web.forms import Form, number
 from web.label_figures import LATELY, figures
+from web.once import SENT_BEFORE, sent_before
 from web.people import Lead, Person, PostedForm, Reviewer
 from web.render import page
 
@@ -38,6 +39,8 @@ def add(request: Request, person: Lead, form: PostedForm) -> HTMLResponse:
     """Adds a label."""
     try:
         with session(request.app.state.settings.postgres_url) as opened:
+            if sent_before(request, opened, person, form):
+                return _labels(request, person, said=SENT_BEFORE)
             label = labels.add(opened, form.get("name", ""), person.actor)
             opened.commit()
     except (ConflictError, InvalidInputError) as error:
@@ -57,23 +60,25 @@ def describe(request: Request, person: Lead, form: PostedForm, id: Id) -> HTMLRe
     given = form.get("description", "")
     try:
         with session(request.app.state.settings.postgres_url) as opened:
-            labels.describe(opened, id, given, "sensitive" in form, person.actor)
+            if sent_before(request, opened, person, form):
+                return _label(request, person, id, said=SENT_BEFORE)
+            labels.describe(opened, id, given, "sensitive" in form, person.actor, form.get("seen"))
             opened.commit()
-    except InvalidInputError as error:
+    except (ConflictError, InvalidInputError) as error:
         return _label(request, person, id, wrong=error, given=given)
     return _label(request, person, id, said=_SAID["described"])
 
 
 @router.post("/{id}/archive")
-def archive(request: Request, person: Lead, _form: PostedForm, id: Id) -> HTMLResponse:
+def archive(request: Request, person: Lead, form: PostedForm, id: Id) -> HTMLResponse:
     """Takes a label out of use."""
-    return _set_archived(request, person, id, True)
+    return _set_archived(request, person, form, id, True)
 
 
 @router.post("/{id}/bring-back")
-def bring_back(request: Request, person: Lead, _form: PostedForm, id: Id) -> HTMLResponse:
+def bring_back(request: Request, person: Lead, form: PostedForm, id: Id) -> HTMLResponse:
     """Takes an archived label into use again."""
-    return _set_archived(request, person, id, False)
+    return _set_archived(request, person, form, id, False)
 
 
 @router.get("/{id}/merge")
@@ -93,6 +98,8 @@ def merge(request: Request, person: Lead, form: PostedForm, id: Id) -> HTMLRespo
     into = number(form, "into", "The form does not say which label to merge it into.")
     try:
         with session(request.app.state.settings.postgres_url) as opened:
+            if sent_before(request, opened, person, form):
+                return _label(request, person, id, said=SENT_BEFORE)
             done = merge_labels.merge(opened, id, into, person.actor)
             opened.commit()
     except (ConflictError, NotFoundError) as error:
@@ -102,10 +109,12 @@ def merge(request: Request, person: Lead, form: PostedForm, id: Id) -> HTMLRespo
 
 
 @router.post("/{id}/undo-merge")
-def undo_merge(request: Request, person: Lead, _form: PostedForm, id: Id) -> HTMLResponse:
+def undo_merge(request: Request, person: Lead, form: PostedForm, id: Id) -> HTMLResponse:
     """Brings a merged label back with its own decisions."""
     try:
         with session(request.app.state.settings.postgres_url) as opened:
+            if sent_before(request, opened, person, form):
+                return _label(request, person, id, said=SENT_BEFORE)
             done = merge_labels.undo_merge(opened, id, person.actor)
             opened.commit()
     except ConflictError as error:
@@ -114,9 +123,11 @@ def undo_merge(request: Request, person: Lead, _form: PostedForm, id: Id) -> HTM
     return _label(request, person, id, said=said)
 
 
-def _set_archived(request: Request, person: Person, id: int, archived: bool) -> HTMLResponse:
+def _set_archived(request: Request, person: Person, form: Form, id: int, archived: bool) -> HTMLResponse:
     try:
         with session(request.app.state.settings.postgres_url) as opened:
+            if sent_before(request, opened, person, form):
+                return _label(request, person, id, said=SENT_BEFORE)
             labels.set_archived(opened, id, archived, person.actor)
             opened.commit()
     except ConflictError as error:
@@ -167,6 +178,7 @@ def _label(
         person=person,
         label=label,
         description=label.description if given is None else given,
+        seen=labels.fingerprint(label),
         most=labels.MOST_DESCRIPTION,
         others=[row for row in rows if row.archived_at is None and row.id != id],
         into=next((row for row in rows if row.id == label.merged_into_id), None),

@@ -14,6 +14,7 @@ from trainer import trigger
 from trainer.report_texts import TEXT_LENGTH
 from web.forms import number
 from web.links import link
+from web.once import SENT_BEFORE, sent_before
 from web.people import Lead, Person, PostedForm, Reviewer
 from web.render import page
 from web.report import HEADERS, documents_of, filled, read_report
@@ -23,6 +24,7 @@ from web.visible import visible
 
 router = APIRouter(include_in_schema=False)
 Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
+_MOST_DIGITS = 10
 _PAIRS, _EXAMPLES, _CHARS = 20, 50, 300
 _ELSEWHERE = "Its label is sensitive: read it on the page of document {}."
 
@@ -39,6 +41,8 @@ def roll_back(request: Request, person: Lead, form: PostedForm) -> HTMLResponse:
     leave = number(form, "leave", "The form does not say which version to leave.")
     try:
         with session(request.app.state.settings.postgres_url) as opened:
+            if sent_before(request, opened, person, form):
+                return _versions(request, person, said=SENT_BEFORE)
             version = model_versions.rollback(opened, person.actor, leave)
             opened.commit()
     except ConflictError as error:
@@ -49,10 +53,12 @@ def roll_back(request: Request, person: Lead, form: PostedForm) -> HTMLResponse:
 @router.post("/model-versions/{id}/promote")
 def promote(request: Request, person: Lead, form: PostedForm, id: Id) -> HTMLResponse:
     """Makes a version the active one; what the gate refused needs a reason."""
-    reason = form.get("reason", "").strip()[:1000]
+    reason, leave = form.get("reason", "").strip()[:1000], _number(form.get("leave", ""))
     try:
         with session(request.app.state.settings.postgres_url) as opened:
-            version = model_versions.activate(opened, id, person.actor, forced_because=reason or None)
+            if sent_before(request, opened, person, form):
+                return _versions(request, person, said=SENT_BEFORE)
+            version = model_versions.activate(opened, id, person.actor, forced_because=reason or None, leave=leave)
             opened.commit()
     except (ConflictError, NotFoundError) as error:
         return _versions(request, person, wrong=str(error))
@@ -65,6 +71,8 @@ def start_shadow(request: Request, person: Lead, form: PostedForm, id: Id) -> Re
     try:
         share = float(form.get("percent", "")) / 100
         with session(request.app.state.settings.postgres_url) as opened:
+            if sent_before(request, opened, person, form):
+                return _versions(request, person, said=SENT_BEFORE)
             shadows.start(opened, id, share, person.actor)
             opened.commit()
     except ValueError:
@@ -75,10 +83,11 @@ def start_shadow(request: Request, person: Lead, form: PostedForm, id: Id) -> Re
 
 
 @router.post("/model-versions/shadow/end")
-def end_shadow(request: Request, person: Lead, _form: PostedForm) -> Response:
-    """Ends the shadow that is open; a second click changes nothing."""
+def end_shadow(request: Request, person: Lead, form: PostedForm) -> Response:
+    """Ends the shadow that the page showed; a second click changes nothing."""
     with session(request.app.state.settings.postgres_url) as opened:
-        version_id = shadows.stop(opened, person.actor, f"ended by {person.name}")
+        ended = _number(form.get("shadow", ""))
+        version_id = shadows.stop(opened, person.actor, f"ended by {person.name}", ended)
         opened.commit()
     return RedirectResponse(link(f"/model-versions/{version_id}/shadow" if version_id else "/model-versions"), 303)
 
@@ -98,12 +107,14 @@ def show_shadow(request: Request, person: Reviewer, id: Id) -> HTMLResponse:
 
 
 @router.post("/training-runs")
-def train(request: Request, person: Lead, _form: PostedForm) -> Response:
+def train(request: Request, person: Lead, form: PostedForm) -> Response:
     """Starts a training; while one runs it says so."""
     settings = request.app.state.settings
     try:
         refuse_faulty_base({}, settings)
         with session(settings.postgres_url) as opened:
+            if sent_before(request, opened, person, form):
+                return _versions(request, person, said=SENT_BEFORE)
             run = trigger.request(opened, settings, f"{person.name}, in the web", actor=person.actor)
     except (ConflictError, InvalidInputError, ServerUnreachableError) as error:
         return _versions(request, person, wrong=str(error))
@@ -121,10 +132,12 @@ def show_run(request: Request, person: Reviewer, id: Id) -> HTMLResponse:
 
 
 @router.post("/training-runs/{id}/cancel")
-def cancel(request: Request, person: Lead, _form: PostedForm, id: Id) -> Response:
+def cancel(request: Request, person: Lead, form: PostedForm, id: Id) -> Response:
     """Ends a training."""
     try:
         with session(request.app.state.settings.postgres_url) as opened:
+            if sent_before(request, opened, person, form):
+                return _versions(request, person, said=SENT_BEFORE)
             training_runs.cancel(opened, id, person.actor)
             opened.commit()
     except ConflictError as error:
@@ -143,9 +156,18 @@ def report(request: Request, _person: Reviewer, id: Id) -> Response:
     return HTMLResponse(filled(html, texts), headers=HEADERS)
 
 
+def _number(given: str) -> int | None:
+    """What a form's field says of the state that its page showed; None: it doesn't."""
+    if not given:
+        return None
+    if not (given.isascii() and given.isdecimal() and len(given) < _MOST_DIGITS):
+        raise HTTPException(422, "The form is not one of ours; load the page again.")
+    return int(given)
+
+
 def _versions(request: Request, person: Person, said: str = "", wrong: str = "") -> HTMLResponse:
     with session(request.app.state.settings.postgres_url) as opened:
-        versions = model_versions.listing(opened)
+        versions, active = model_versions.listing(opened), model_versions.active(opened)
         runs = training_runs.newest(opened, 10)
         since = training_runs.decisions_since(opened, 10_000)
         shadow = shadows.running(opened)
@@ -155,7 +177,7 @@ def _versions(request: Request, person: Person, said: str = "", wrong: str = "")
         person=person,
         versions=versions,
         lacks={version.id: shortcomings(version.metrics, version.status) for version in versions},
-        live=any(version.status == "active" for version in versions),
+        active=active.id if active else None,
         runs=runs,
         unfinished=next((run for run in runs if run.state in ("waiting", "running")), None),
         since=since,

@@ -1,6 +1,7 @@
 """Labels and model versions."""
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Path, Request
@@ -9,11 +10,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from db.queries import labels, model_versions
 from db.session import session
 from sortline.text import Text
-from web.auth import Anyone, Models
+from web.auth import Anyone, Promote, ReadModels
+from web.once import Once
 from web.reference import problems
 
 router = APIRouter(prefix="/v1", tags=["models"])
 VersionId = Annotated[int, Path(ge=1, le=2**31 - 1)]
+Leave = Annotated[int | None, Field(description="The version that is active now; 409 where another one is by then.")]
 
 
 def _told(metrics: dict[str, Any]) -> dict[str, Any]:
@@ -65,15 +68,26 @@ def list_labels(request: Request, _token: Anyone) -> Labels:
 
 
 @router.get("/model-versions", response_model=ModelVersions, responses=problems(401, 403, 503))
-def list_model_versions(request: Request, _token: Models) -> ModelVersions:
+def list_model_versions(request: Request, _token: ReadModels) -> ModelVersions:
     """The newest 100 model versions."""
     with session(request.app.state.settings.postgres_url) as opened:
         rows = model_versions.listing(opened)
     return ModelVersions(model_versions=[ModelVersion.model_validate(row) for row in rows])
 
 
+class Rollback(BaseModel):
+    """Which version to roll back from."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    leave: Leave = None
+
+
 class Promotion(BaseModel):
-    """What a promotion may say; ``force`` promotes what the gate refused, and ``reason`` goes into the audit."""
+    """What a promotion may say; ``force`` promotes what the gate refused, and ``reason`` goes into the audit.
+
+    ``leave``: the version that is active now.
+    """
 
     model_config = ConfigDict(
         extra="forbid",
@@ -87,6 +101,7 @@ class Promotion(BaseModel):
 
     force: bool = False
     reason: Text = Field("", max_length=1000)
+    leave: Leave = None
 
     @model_validator(mode="after")
     def _has_reason(self) -> Self:
@@ -95,13 +110,17 @@ class Promotion(BaseModel):
         return self
 
 
-@router.post("/model-versions/rollback", response_model=ModelVersion, responses=problems(401, 403, 409, 503))
-def rollback(request: Request, token: Models) -> ModelVersion:
-    """Go back to the version that was active before; the workers swap to it within seconds."""
+@router.post("/model-versions/rollback", response_model=ModelVersion, responses=problems(401, 403, 409, 413, 422, 503))
+def rollback(request: Request, token: Promote, once: Once, asked: Rollback | None = None) -> ModelVersion:
+    """Go back to the version that was active before; the workers swap to it within seconds.
+
+    A second rollback goes one version further back. Say which version you `leave`, or send an `Idempotency-Key`, and
+    a repeat of this one does not.
+    """
+    actor, leave = f"token:{token}", asked.leave if asked else None
     with session(request.app.state.settings.postgres_url) as opened:
-        version = model_versions.rollback(opened, f"token:{token}")
-        opened.commit()
-    return ModelVersion.model_validate(version)
+        back = partial(model_versions.rollback, opened, actor, leave)
+        return once.done(opened, actor, ModelVersion, lambda: ModelVersion.model_validate(back()))
 
 
 @router.post(
@@ -109,10 +128,12 @@ def rollback(request: Request, token: Models) -> ModelVersion:
     response_model=ModelVersion,
     responses=problems(401, 403, 404, 409, 413, 422, 503),
 )
-def promote(request: Request, token: Models, version_id: VersionId, promotion: Promotion | None = None) -> ModelVersion:
+def promote(
+    request: Request, token: Promote, once: Once, version_id: VersionId, promotion: Promotion | None = None
+) -> ModelVersion:
     """Make a model version the one that classifies; the workers swap to it within seconds."""
-    because = promotion.reason.strip() if promotion and promotion.force else None
+    actor, asked = f"token:{token}", promotion or Promotion()
+    because = asked.reason.strip() if asked.force else None
     with session(request.app.state.settings.postgres_url) as opened:
-        version = model_versions.activate(opened, version_id, f"token:{token}", forced_because=because)
-        opened.commit()
-    return ModelVersion.model_validate(version)
+        activate = partial(model_versions.activate, opened, version_id, actor, forced_because=because)
+        return once.done(opened, actor, ModelVersion, lambda: ModelVersion.model_validate(activate(leave=asked.leave)))

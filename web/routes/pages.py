@@ -41,7 +41,8 @@ def home(request: Request) -> HTMLResponse:
     except AwayError as error:
         log.warning("%s", error)  # it names the server's address, which is not for everyone
         return page("away.html", 503, script=True, alarm=error.alarm)
-    plots = line_plots.of_all(history) + (line_plots.of_people(history) if person else [])
+    enrolled = person is not None and (person.has_factor or not person.needs_factor)
+    plots = line_plots.of_all(history) + (line_plots.of_people(history) if enrolled else [])
     return page(
         "home.html", person=person, script=True, found=found, history=history, plots=plots, said_time=said_time,
         troubled={_TROUBLED.get(alarm["name"]) for alarm in found["alarms"]},

@@ -1,34 +1,35 @@
-"""People sign in and out, and choose their password."""
+"""People sign in, by name and password or by a link, and where they have one by a second factor; and out."""
 
 from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from sqlalchemy.orm import Session
 
 from db.models import User
-from db.queries import people
+from db.queries import people, second_factors, sign_in_attempts
 from db.session import session
-from sortline.errors import InvalidInputError, NotFoundError
 from sortline.text import Text
+from web import second_factor
+from web.addresses import caller_address, network_of
+from web.attempts import SHUT, SHUT_S, Attempt, begin, is_right_password, note_wrong, take_back
 from web.links import link
 from web.origin import nobody_listens
-from web.passwords import LEAST, hash_password, is_right
 from web.people import (
     AnyForm,
-    Person,
     PostedForm,
-    Reviewer,
     end_session,
+    lasting,
+    new_browser,
     own_path,
     session_token,
     start_session,
 )
 from web.render import page
-from web.team import own_figures
 
 router = APIRouter(include_in_schema=False)
 
-_OWN_DAYS = 30
 _WRONG = "That name and password do not go together."
+_WRONG_CODE = "That code is not right, or was used already."
+_LATE = "That took longer than five minutes: sign in anew."
 _USED = "That link was used already, or is older than a day. Whoever gave it to you can make a new one."
 _OPEN = "This page came by plain http over a network, where others could read along: sign in over https."
 
@@ -40,29 +41,50 @@ def sign_in_form(request: Request, next: Text = "/") -> HTMLResponse:
 
 
 @router.post("/sign-in")
-def sign_in(request: Request, form: AnyForm) -> Response:
-    """Starts a session; too many wrong passwords shut the door for a while."""
-    goal, name, address = own_path(form.get("next", "")), form.get("name", "").strip(), _address(request)
+async def sign_in(request: Request, form: AnyForm) -> Response:
+    """Starts a session, or asks for the second factor; too many wrong passwords shut the door for a while."""
+    goal = own_path(form.get("next", ""))
     if not nobody_listens(request):
         return _form(403, goal, _OPEN)
-    url = request.app.state.settings.postgres_url
-    with session(url) as opened:
-        shut = people.shut_until(opened, name, address)
-        user = _known(opened, name)
-    if shut is not None:
-        answer = _form(429, goal, "Too many wrong passwords: try again in a quarter of an hour.")
-        answer.headers["Retry-After"] = "900"
-        return answer
-    if not is_right(form.get("password", ""), user.password_hash if user else None) or user is None:
-        with session(url) as opened:
-            people.note_failure(opened, name, address)
-            opened.commit()
+    attempt = await run_in_threadpool(begin, request, form.get("name", "").strip())
+    if attempt is None:
+        return _shut(_form(429, goal, SHUT))
+    if not await is_right_password(request, attempt, form.get("password", "")) or attempt.user is None:
         return _form(401, goal, _WRONG)
-    return _start(request, user, goal)
+    return await run_in_threadpool(_after_password, request, attempt, attempt.user, goal, form.get("code", ""))
+
+
+@router.post("/sign-in/code")
+def give_code(request: Request, form: AnyForm) -> Response:
+    """Takes the second factor of somebody who gave the first one, and starts their session."""
+    goal, step = own_path(form.get("next", "")), form.get("step", "")
+    if not nobody_listens(request):
+        return _form(403, goal, _OPEN)
+    with session(request.app.state.settings.postgres_url) as opened:
+        found = second_factors.of_step(opened, step)
+    if found is None:
+        return _form(401, goal, _LATE)
+    user, by_link = found
+    attempt = begin(request, user.name)
+    if attempt is None:
+        return _shut(_code_form(429, goal, step, SHUT))
+    if not _is_right_code(request, attempt, user, form.get("code", ""), step):
+        return _code_form(401, goal, step, _WRONG_CODE)
+    return _start(request, user, goal, by_link)
 
 
 @router.get("/sign-in/{token}")
-def sign_in_by_link(request: Request, token: Text) -> Response:
+def look_at_link(request: Request, token: Text) -> Response:
+    """Asks whoever opens a link to sign in by it; a preview of the link does not use it up."""
+    with session(request.app.state.settings.postgres_url) as opened:
+        usable = people.is_link(opened, token)
+    if not nobody_listens(request):
+        return _form(403, link("/"), _OPEN)
+    return page("sign_in_link.html", token=token) if usable else _form(401, link("/"), _USED)
+
+
+@router.post("/sign-in/{token}")
+def sign_in_by_link(request: Request, token: Text, _form_: AnyForm) -> Response:
     """Signs in whose link it is, once."""
     if not nobody_listens(request):
         return _form(403, link("/"), _OPEN)
@@ -71,7 +93,8 @@ def sign_in_by_link(request: Request, token: Text) -> Response:
         opened.commit()
     if user is None or user.disabled_at is not None:
         return _form(401, link("/"), _USED)
-    return _start(request, user, link("/" if user.password_hash else "/account"))
+    goal = link("/account")
+    return _ask_for_code(request, user, goal, by_link=True) if user.totp_since else _start(request, user, goal, True)
 
 
 @router.post("/sign-out")
@@ -85,66 +108,57 @@ def sign_out(request: Request, _form: PostedForm) -> Response:
     return response
 
 
-@router.get("/account")
-def account(request: Request, person: Reviewer) -> HTMLResponse:
-    """Where a person chooses a password, and sees how they do."""
-    return _account(request, person)
+def _after_password(request: Request, attempt: Attempt, user: User, goal: str, code: str) -> Response:
+    if not user.totp_since:
+        return _start(request, user, goal)
+    if not code:
+        take_back(request, attempt)
+        return _ask_for_code(request, user, goal)
+    if not _is_right_code(request, attempt, user, code):
+        return _form(401, goal, _WRONG_CODE)
+    return _start(request, user, goal)
 
 
-@router.post("/account/password")
-def set_password(request: Request, person: Reviewer, form: PostedForm) -> HTMLResponse:
-    """Sets the password; who has one says it first. Other sessions of the person end."""
+def _is_right_code(request: Request, attempt: Attempt, user: User, code: str, step: str = "") -> bool:
+    """Take a code, and with it the half way in that led here."""
     with session(request.app.state.settings.postgres_url) as opened:
-        kept = opened.get_one(User, person.id).password_hash
-        shut = people.shut_until(opened, person.name, _address(request))
-    if kept is not None and (shut or not is_right(form.get("present", ""), kept)):
-        with session(request.app.state.settings.postgres_url) as opened:
-            people.note_failure(opened, person.name, _address(request))
+        right = second_factor.take(opened, user, code) and (not step or second_factors.end_step(opened, step))
+        if right:
             opened.commit()
-        return _account(request, person, 403, wrong="That is not your password so far.")
-    try:
-        if form.get("password", "") != form.get("again", ""):
-            raise InvalidInputError("The two new passwords differ.")
-        made = hash_password(form.get("password", ""))
-    except InvalidInputError as error:
-        return _account(request, person, 422, wrong=str(error))
+    if not right:
+        note_wrong(request, attempt)
+    return right
+
+
+def _ask_for_code(request: Request, user: User, goal: str, by_link: bool = False) -> HTMLResponse:
     with session(request.app.state.settings.postgres_url) as opened:
-        keep = people.hashed(session_token(request))
-        people.set_password_hash(opened, person.id, made, f"user:{person.name}", keep)
+        step = second_factors.half_way(opened, user.id, by_link)
         opened.commit()
-    said = "Your password is set. Wherever else you were signed in, you are not any more."
-    return _account(request, person, said=said)
+    return _code_form(200, goal, step)
 
 
-def _account(request: Request, person: Person, status: int = 200, said: str = "", wrong: str = "") -> HTMLResponse:
-    with session(request.app.state.settings.postgres_url) as opened:
-        decided, rate, same = own_figures(opened, person.id, _OWN_DAYS)
-    return page(
-        "account.html", status, person=person, least=LEAST, said=said, wrong=wrong, days=_OWN_DAYS, decided=decided,
-        rate=rate, same=same,
-    )  # fmt: skip
-
-
-def _known(opened: Session, name: str) -> User | None:
-    try:
-        user = people.by_name(opened, name)
-    except NotFoundError:
-        return None
-    return None if user.disabled_at is not None else user
-
-
-def _start(request: Request, user: User, goal: str) -> Response:
-    with session(request.app.state.settings.postgres_url) as opened:
-        token = people.sign_in(opened, user, _address(request))
+def _start(request: Request, user: User, goal: str, by_link: bool = False) -> Response:
+    settings, address = request.app.state.settings, caller_address(request)
+    cookie, browser = new_browser(request)
+    with session(settings.postgres_url) as opened:
+        agent = request.headers.get("user-agent", "")
+        token = people.sign_in(opened, user, address, agent, by_link, lasting(settings)[1])
+        sign_in_attempts.forgive(opened, user.name, network_of(address), browser)
+        sign_in_attempts.remember(opened, user.id, browser)
         opened.commit()
     response = RedirectResponse(goal, 303)
-    start_session(response, token)
+    start_session(response, token, cookie)
     return response
 
 
-def _address(request: Request) -> str:
-    return request.client.host if request.client else ""
+def _shut(answer: HTMLResponse) -> HTMLResponse:
+    answer.headers["Retry-After"] = str(SHUT_S)
+    return answer
 
 
 def _form(status: int, goal: str, wrong: str) -> HTMLResponse:
     return page("sign_in.html", status, next=goal, wrong=wrong)
+
+
+def _code_form(status: int, goal: str, step: str, wrong: str = "") -> HTMLResponse:
+    return page("sign_in_code.html", status, next=goal, step=step, wrong=wrong)

@@ -1,5 +1,6 @@
 """What upstream systems say of documents: that one needs a look, and what their own people decided."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Request
@@ -12,8 +13,9 @@ from db.queries.document_state import document_id
 from db.session import session
 from sortline.errors import NotFoundError
 from sortline.text import Text
-from web.auth import Documents
+from web.auth import Documents, Reviews
 from web.names import Id, Source, checked, names_in_path
+from web.once import Once, Repeatable
 from web.reference import problems
 from worker.queue import DEFAULT_SOURCE, MAX_ID_CHARS, MAX_SOURCE_CHARS
 
@@ -37,6 +39,12 @@ class Flagged(BaseModel):
     source: str
     id: str
     flagged: bool
+
+
+class _Noted(BaseModel):
+    """What is kept of the answer: no names, which an erasure would have to find."""
+
+    flagged: bool = True
 
 
 class UpstreamReview(BaseModel):
@@ -68,50 +76,58 @@ class Written(BaseModel):
 @router.post(
     "/documents/{source:anything}/{id:anything}/flag",
     response_model=Flagged,
-    responses=problems(401, 403, 404, 413, 422, 503),
+    responses=problems(401, 403, 404, 409, 413, 422, 503),
 )
-def flag(request: Request, token: Documents, source: Text, id: Text, flag: Flag | None = None) -> Flagged:
+def flag(request: Request, token: Documents, once: Once, source: Text, id: Text, flag: Flag | None = None) -> Flagged:
     """Let a person look at a classified document. Percent-encode source and id.
 
     Where a proxy decoded `%2F`, the document is found if the path can mean only one that there is.
     """
     with session(request.app.state.settings.postgres_url) as opened:
-        return _flag(opened, names_in_path(request, opened, "/flag"), token, flag)
+        return _flag(opened, names_in_path(request, opened, "/flag"), token, once, flag)
 
 
-@router.post("/documents/flag", response_model=Flagged, responses=problems(401, 403, 404, 413, 422, 503))
-def flag_by_query(request: Request, token: Documents, source: Source, id: Id, flag: Flag | None = None) -> Flagged:
+@router.post("/documents/flag", response_model=Flagged, responses=problems(401, 403, 404, 409, 413, 422, 503))
+def flag_by_query(
+    request: Request, token: Documents, once: Once, source: Source, id: Id, flag: Flag | None = None
+) -> Flagged:
     """Let a person look at a classified document, as `POST /v1/documents/{source}/{id}/flag` does."""
     with session(request.app.state.settings.postgres_url) as opened:
-        return _flag(opened, checked(source, id), token, flag)
+        return _flag(opened, checked(source, id), token, once, flag)
 
 
-@router.post("/reviews", status_code=201, response_model=Written, responses=problems(401, 403, 404, 413, 422, 503))
-def add_reviews(request: Request, token: Documents, asked: UpstreamReviews) -> Written:
+@router.post("/reviews", status_code=201, response_model=Written, responses=problems(401, 403, 404, 409, 413, 422, 503))
+def add_reviews(request: Request, token: Reviews, once: Once, asked: UpstreamReviews) -> Written:
     """Tell what your own people decided: the trainer learns from it, and nobody decides it here again.
 
     One that repeats what the same person said last changes nothing. Of an unknown document or label the whole
     request is refused, and named.
     """
     with session(request.app.state.settings.postgres_url) as opened:
-        given = [
-            Upstream(
-                _known(opened, each.source, each.id, i), f"{token}/{each.reviewer}" if each.reviewer else token,
-                each.label, each.note or None,
-            )
-            for i, each in enumerate(asked.reviews)
-        ]  # fmt: skip
-        accepted = decisions.add_upstream(opened, given)
-        opened.commit()
-    return Written(accepted=accepted)
+        return once.done(opened, f"token:{token}", Written, lambda: _add(opened, token, asked.reviews))
 
 
-def _flag(opened: Session, name: tuple[str, str], token: str, flag: Flag | None) -> Flagged:
+def _add(opened: Session, token: str, reviews: Sequence[UpstreamReview]) -> Written:
+    given = [
+        Upstream(
+            _known(opened, each.source, each.id, i), f"{token}/{each.reviewer}" if each.reviewer else token,
+            each.label, each.note or None,
+        )
+        for i, each in enumerate(reviews)
+    ]  # fmt: skip
+    return Written(accepted=decisions.add_upstream(opened, given))
+
+
+def _flag(opened: Session, name: tuple[str, str], token: str, once: Repeatable, flag: Flag | None) -> Flagged:
     source, id = name
     found = _known(opened, source, id)
     note = (flag.note if flag else "").strip()
-    queue_items.flag(opened, found, f"{token}: {note}" if note else f"flagged by {token}")
-    opened.commit()
+
+    def note_it() -> _Noted:
+        queue_items.flag(opened, found, f"{token}: {note}" if note else f"flagged by {token}")
+        return _Noted()
+
+    once.done(opened, f"token:{token}", _Noted, note_it)
     return Flagged(source=source, id=id, flagged=True)
 
 

@@ -1,20 +1,23 @@
 """Training runs: start one, look at one."""
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.orm import Session
 
 from classifier.base_models import refuse_faulty_folder
-from db.queries import training_runs
+from db.queries import model_versions, training_runs
 from db.session import session
-from sortline.errors import CheckpointError, InvalidInputError
+from sortline.errors import CheckpointError, InvalidInputError, ServerUnreachableError
 from sortline.meta import JsonObject
 from sortline.settings import Settings
 from trainer import trigger
 from trainer.parameters import read_parameters
-from web.auth import Models
+from web.auth import ReadModels, Train
+from web.once import Once
 from web.reference import problems
 
 router = APIRouter(tags=["training"])
@@ -58,18 +61,42 @@ class Asked(BaseModel):
 
 
 @router.post("/v1/training-runs", status_code=201, responses=problems(401, 403, 409, 413, 422, 503))
-def start(request: Request, token: Models, asked: Asked | None = None) -> TrainingRun:
+def start(request: Request, token: Train, once: Once, asked: Asked | None = None) -> TrainingRun:
     """Start a training from every labelled document; 409 while another one waits or runs.
 
-    422 too where the base model is a folder of this machine that can't be used; the trainer looks at it more closely.
+    `base_model` is that of the settings (`SORTLINE_BASE_MODEL`, `SORTLINE_BASE_MODELS`) or one that a version was made
+    of; 422 for others, and where it is a folder of this machine that can't be used.
     """
     parameters = asked.parameters if asked else {}
     read_parameters(parameters)
     settings = request.app.state.settings
-    refuse_faulty_base(parameters, settings)
+    actor = f"token:{token}"
     with session(settings.postgres_url) as opened:
-        run = trigger.request(opened, settings, f"token:{token}", parameters, actor=f"token:{token}")
-        return TrainingRun.model_validate(run)
+        _refuse_unlisted_base(opened, parameters, settings)
+        refuse_faulty_base(parameters, settings)
+        run = once.done(opened, actor, TrainingRun, lambda: _created(opened, parameters, actor))
+        if not once.replayed:
+            try:
+                trigger.tell_trainer(opened, settings, run.id)
+            except ServerUnreachableError:
+                once.undone(opened, actor)
+                raise
+    return run
+
+
+def _created(opened: Session, parameters: dict[str, Any], actor: str) -> TrainingRun:
+    return TrainingRun.model_validate(trigger.create(opened, actor, parameters, actor))
+
+
+def _refuse_unlisted_base(opened: Session, parameters: dict[str, Any], settings: Settings) -> None:
+    """Refuse a base model that nobody on the machine named: a name is a download or a folder of the trainer's."""
+    name = parameters.get("base_model")
+    listed = {settings.base_model, *(each.strip() for each in settings.base_models.split(","))}
+    if name and name not in listed and name not in model_versions.base_models(opened):
+        raise InvalidInputError(
+            "this base model can't be asked for: name it in SORTLINE_BASE_MODELS, or start the training by "
+            "`sortline train --base-model`"
+        )
 
 
 def refuse_faulty_base(parameters: dict[str, Any], settings: Settings) -> None:
@@ -87,7 +114,7 @@ def refuse_faulty_base(parameters: dict[str, Any], settings: Settings) -> None:
 
 
 @router.get("/v1/training-runs", responses=problems(401, 403, 422, 503))
-def listing(request: Request, _token: Models, limit: Annotated[int, Query(ge=1, le=100)] = 20) -> TrainingRuns:
+def listing(request: Request, _token: ReadModels, limit: Annotated[int, Query(ge=1, le=100)] = 20) -> TrainingRuns:
     """The newest training runs."""
     with session(request.app.state.settings.postgres_url) as opened:
         rows = training_runs.newest(opened, limit)
@@ -95,16 +122,15 @@ def listing(request: Request, _token: Models, limit: Annotated[int, Query(ge=1, 
 
 
 @router.get("/v1/training-runs/{id}", responses=problems(401, 403, 404, 422, 503))
-def get(request: Request, _token: Models, id: RunId) -> TrainingRun:
+def get(request: Request, _token: ReadModels, id: RunId) -> TrainingRun:
     """One training run."""
     with session(request.app.state.settings.postgres_url) as opened:
         return TrainingRun.model_validate(training_runs.get(opened, id))
 
 
-@router.post("/v1/training-runs/{id}/cancel", responses=problems(401, 403, 404, 409, 422, 503))
-def cancel(request: Request, token: Models, id: RunId) -> TrainingRun:
+@router.post("/v1/training-runs/{id}/cancel", responses=problems(401, 403, 404, 409, 413, 422, 503))
+def cancel(request: Request, token: Train, once: Once, id: RunId) -> TrainingRun:
     """End a training that waits or runs; its process stops within seconds, the active model stays."""
     with session(request.app.state.settings.postgres_url) as opened:
-        run = training_runs.cancel(opened, id, f"token:{token}")
-        opened.commit()
-        return TrainingRun.model_validate(run)
+        cancelled = partial(training_runs.cancel, opened, id, actor := f"token:{token}")
+        return once.done(opened, actor, TrainingRun, lambda: TrainingRun.model_validate(cancelled()))

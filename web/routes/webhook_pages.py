@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from db.queries import webhooks
 from db.session import session
 from sortline.errors import NotFoundError
+from web.once import SENT_BEFORE, sent_before
 from web.people import Admin, Person, PostedForm
 from web.render import page
 
@@ -48,6 +49,8 @@ def _change(
     name = form.get("name", "")
     try:
         with session(request.app.state.settings.postgres_url) as opened:
+            if sent_before(request, opened, person, form):
+                return _page(request, person, said=SENT_BEFORE)
             change(opened, name, person.actor)
             opened.commit()
     except NotFoundError as error:

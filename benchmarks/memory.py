@@ -1,0 +1,78 @@
+"""`memory`: Redis has no memory left and evicts nothing, again and again, and then it has room."""
+
+import random
+import signal
+import time
+from contextlib import ExitStack
+from typing import cast
+
+from benchmarks.load import drain, judge, until
+from benchmarks.model import register_stub
+from benchmarks.network import allow, processes, producers
+from benchmarks.stack import Stack, free_port, say, stack
+from db.queries import outbox
+from db.session import get_engine, session
+
+_ROOM = 2**20  # bytes that Redis gets beyond what it uses: the documents of a second
+_FULL_S = 3.0
+_SWEPT_S = 120.0
+
+
+def memory(faults: int = 20, module: str = "celery -A worker", name: str = "memory") -> int:
+    """Producers fill Redis up while the worker is stopped; the worker empties it, and every other time is killed on the
+    way. Returns how many documents are lost.
+
+    More fields: refused (requests that were not accepted), put_off (events that went by the outbox).
+    """
+    draw = random.Random(19)
+    with ExitStack() as opened:
+        made = opened.enter_context(
+            stack("memory", classifier="benchmarks.stub:load", claim_idle_s=2.0, watch_interval_s=0.3,
+                  web_port=free_port())
+        )  # fmt: skip
+        register_stub(made)
+        allow(made)
+        made.client.config_set("maxmemory-policy", "noeviction")
+        kept = processes(made, module)
+        for each in kept.values():
+            opened.callback(each.stop)
+        made.wait_ready()
+        loads = producers(made)
+        time.sleep(2)
+        for number in range(faults):
+            worker = kept["worker"]
+            worker.process.send_signal(signal.SIGSTOP)
+            refused = sum(load.refused for load in loads)
+            made.client.config_set("maxmemory", _used(made) + _ROOM)
+            until(lambda: sum(load.refused for load in loads) > refused + 10)  # noqa: B023 - called at once
+            worker.process.send_signal(signal.SIGCONT)
+            time.sleep(draw.uniform(0, _FULL_S))
+            if number % 2:
+                worker.kill()
+                made.wait_ready()
+            made.client.config_set("maxmemory", 0)
+            say(f"{name}: {number + 1} of {faults}, {sum(len(load.accepted) for load in loads):,} documents accepted")
+            time.sleep(1)
+        for load in loads:
+            load.stop()
+        drained = drain(made)
+        put_off = sweep(made)
+        accepted = set().union(*(load.accepted for load in loads))
+        refused = sum(load.refused for load in loads)
+        return judge(made, name, faults, accepted, drained, refused=refused, put_off=put_off)
+
+
+def _used(made: Stack) -> int:
+    return cast(int, made.client.info("memory")["used_memory"])
+
+
+def sweep(made: Stack) -> int:
+    """Wait until housekeeping has sent what waits in the outbox; returns how many events ever went that way."""
+
+    def unsent() -> int:
+        with session(made.settings.postgres_url) as opened:
+            return outbox.unsent(opened)[0]
+
+    until(lambda: not unsent(), _SWEPT_S)
+    with get_engine(made.settings.postgres_url).connect() as connection:
+        return cast(int, connection.exec_driver_sql("SELECT count(*) FROM outbox").scalar_one())

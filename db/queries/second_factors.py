@@ -1,0 +1,98 @@
+"""Queries on second factors: a secret shared with a person's device, and codes that stand in for it once."""
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from db.models import RecoveryCode, SignInStep, User, UserSession
+from db.queries import people
+
+_STEP_LASTS = timedelta(minutes=5)
+
+
+def begin(session: Session, user_id: int, secret: str) -> None:
+    """Keep a secret that is asked for from its first right code on; one that is asked for already stays."""
+    session.execute(update(User).where(User.id == user_id, User.totp_since.is_(None)).values(totp_secret=secret))
+
+
+def confirm(session: Session, user_id: int, actor: str, codes: Sequence[str]) -> None:
+    """Ask for the second factor from now on."""
+    session.execute(update(User).where(User.id == user_id, User.totp_since.is_(None)).values(totp_since=func.now()))
+    replace_codes(session, user_id, codes)
+    people.audit(session, actor, "second factor set", user_id, {})
+
+
+def remove(session: Session, user_id: int, actor: str, reset: bool = False) -> None:
+    """Ask for no second factor any more.
+
+    Args:
+        reset: for somebody who lost it: their sessions end too, for the device that is lost may hold one.
+    """
+    session.execute(update(User).where(User.id == user_id).values(totp_secret=None, totp_since=None, totp_step=None))
+    replace_codes(session, user_id, [])
+    session.execute(delete(SignInStep).where(SignInStep.user_id == user_id))
+    if reset:
+        session.execute(delete(UserSession).where(UserSession.user_id == user_id))
+    people.audit(session, actor, "second factor reset" if reset else "second factor removed", user_id, {})
+
+
+def take_step(session: Session, user_id: int, step: int) -> bool:
+    """Take the code of a step of time; False: that code, or a later one, was taken before."""
+    newer = or_(User.totp_step.is_(None), User.totp_step < step)
+    taken = session.execute(update(User).where(User.id == user_id, newer).values(totp_step=step))
+    return bool(taken.rowcount)  # type: ignore[attr-defined]
+
+
+def replace_codes(session: Session, user_id: int, codes: Sequence[str]) -> None:
+    """Keep hashes of these recovery codes, in place of those before."""
+    session.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
+    session.add_all(RecoveryCode(code_hash=_hashed(user_id, code), user_id=user_id) for code in codes)
+    session.flush()
+
+
+def take_code(session: Session, user_id: int, code: str) -> bool:
+    """Take a recovery code, once."""
+    taken = session.execute(delete(RecoveryCode).where(RecoveryCode.code_hash == _hashed(user_id, code)))
+    return bool(taken.rowcount)  # type: ignore[attr-defined]
+
+
+def codes_left(session: Session, user_id: int) -> int:
+    """How many recovery codes a person has."""
+    return session.scalar(select(func.count()).where(RecoveryCode.user_id == user_id)) or 0
+
+
+def half_way(session: Session, user_id: int, by_link: bool) -> str:
+    """What a form carries of somebody who gave the first factor: five minutes for the second one."""
+    token = secrets.token_urlsafe(32)
+    session.execute(delete(SignInStep).where(SignInStep.expires_at < func.now()))
+    expires = session.execute(select(func.now() + _STEP_LASTS)).scalar_one()
+    session.add(SignInStep(token_hash=people.hashed(token), user_id=user_id, by_link=by_link, expires_at=expires))
+    return token
+
+
+def of_step(session: Session, token: str) -> tuple[User, bool] | None:
+    """Who is half way in, and whether by a link; None: the time is over."""
+    found = session.execute(
+        select(User, SignInStep.by_link)
+        .join(SignInStep, SignInStep.user_id == User.id)
+        .where(
+            SignInStep.token_hash == people.hashed(token),
+            SignInStep.expires_at > func.now(),
+            User.disabled_at.is_(None),
+        )
+    ).one_or_none()
+    return None if found is None else (found[0], found[1])
+
+
+def end_step(session: Session, token: str) -> bool:
+    """Take a half way in away; False: it is gone."""
+    ended = session.execute(delete(SignInStep).where(SignInStep.token_hash == people.hashed(token)))
+    return bool(ended.rowcount)  # type: ignore[attr-defined]
+
+
+def _hashed(user_id: int, code: str) -> bytes:
+    return hashlib.sha256(f"{user_id}:{code}".encode()).digest()

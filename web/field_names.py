@@ -1,0 +1,17 @@
+"""Options of the command line in messages, named as the fields of the web's import."""
+
+import re
+
+_FIELDS = {
+    "--fold-labels": "“Read labels that look alike as one”",
+    "--split": "“What the new examples are for”",
+    "--delimiter": "“Delimiter”",
+    "--quoting": "“Quoting”",
+    "--encoding": "“Encoding”",
+}
+_OPTION = re.compile(r"--[a-z][a-z-]+")
+
+
+def by_field(message: str) -> str:
+    """The message, each option named as the field that the page has for it; options that it lacks stay as they are."""
+    return _OPTION.sub(lambda found: _FIELDS.get(found[0], found[0]), message)

@@ -1,0 +1,83 @@
+"""The end of entries: their events are published, then they are acknowledged and deleted, all of it or nothing.
+
+One script. Inside MULTI a command that Redis refuses, as an event for a results key of another type, does not keep
+those after it from running: the entries would be acknowledged and their events lost. A script ends at the first
+refusal, and says it. What a refusal can depend on is looked at before the first write.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from sortline.settings import LANES, Lane, Settings
+from worker.entry import Entry
+from worker.events import ResultEvent, pack_command
+from worker.queue import GROUP
+
+# Keys: the results stream, then each lane's stream, then each lane's hash of attempts.
+# Arguments: the group, the length of the results stream; how many events there are, and their values; of each lane how
+# many entries there are, and their ids; of each lane how many of them were tried before, and their ids.
+_END = """
+for place, key in ipairs(KEYS) do
+  local kind = redis.call('TYPE', key).ok
+  if kind ~= 'none' and kind ~= (place <= 3 and 'stream' or 'hash') then
+    return redis.error_reply('WRONGTYPE the key ' .. key .. ' is a ' .. kind)
+  end
+end
+local at = 3
+for _ = 1, ARGV[at] do
+  redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], '*', FIELDS)
+  at = at + WIDTH
+end
+at = at + 1
+local function each(call)
+  local last = at + ARGV[at]
+  for first = at + 1, last, 1000 do call(unpack(ARGV, first, math.min(first + 999, last))) end
+  at = last + 1
+end
+for lane = 2, 3 do
+  each(function(...)
+    redis.call('XACK', KEYS[lane], ARGV[1], ...)
+    redis.call('XDEL', KEYS[lane], ...)
+  end)
+end
+for lane = 4, 5 do each(function(...) redis.call('HDEL', KEYS[lane], ...) end) end
+return 1
+"""
+_FIELDS = ResultEvent._fields
+_SCRIPT = _END.replace("WIDTH", str(len(_FIELDS))).replace(
+    "FIELDS", ", ".join(f"'{name}', ARGV[at + {place}]" for place, name in enumerate(_FIELDS, 1))
+)
+
+
+def pack(settings: Settings, entries: Sequence[Entry], events: Sequence[ResultEvent]) -> bytes:
+    """The command that does it; Redis answers 1, or an error, and then has done nothing."""
+    ids = _by_lane(entries)
+    retried = {
+        lane: attempts_fields(entry.entry_id for entry in entries if entry.lane == lane and entry.deliveries > 1)
+        for lane in LANES
+    }
+    keys = [settings.results_stream, *map(settings.stream, LANES), *(attempts_key(settings, lane) for lane in LANES)]
+    head: list[str | int] = ["EVAL", _SCRIPT, len(keys), *keys, GROUP, settings.results_length, len(events)]
+    tail: list[str | int] = []
+    for found in (lists[lane] for lists in (ids, retried) for lane in LANES):
+        tail.append(len(found))
+        tail.extend(found)
+    return pack_command(head, events, tail)
+
+
+def attempts_key(settings: Settings, lane: Lane) -> str:
+    """Of the hash that says how often an entry has failed by itself."""
+    return f"{settings.prefix}:attempts:{lane}"
+
+
+def failed_field(entry_id: str) -> str:
+    """Of that hash: how many of those attempts ended with the document's own exception, and not with the process."""
+    return f"{entry_id}:failed"
+
+
+def attempts_fields(entry_ids: Iterable[str]) -> list[str]:
+    """All fields of that hash that entries may have."""
+    return [field for entry_id in entry_ids for field in (entry_id, failed_field(entry_id))]
+
+
+def _by_lane(entries: Sequence[Entry]) -> Mapping[Lane, list[str]]:
+    return {lane: [entry.entry_id for entry in entries if entry.lane == lane] for lane in LANES}

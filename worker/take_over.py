@@ -1,0 +1,26 @@
+"""Entries that others did not finish, or whose delivery to us was lost, into this process."""
+
+import logging
+
+from sortline.settings import Lane
+from worker import metrics
+from worker.consumer import Consumer
+from worker.held import Held
+
+log = logging.getLogger(__name__)
+
+_AT_ONCE = 256
+
+
+def take_over(consumer: Consumer, held: Held, lane: Lane) -> None:
+    """Claim and hold what has been idle in a lane for too long, as far as there is room; its reader gets it."""
+    while (count := min(held.room(lane), _AT_ONCE)) > 0:
+        claimed = consumer.take_over(lane, count)
+        taken = held.add(claimed)
+        for entry in taken:
+            held.later(entry)
+        metrics.TAKEN_OVER.labels(lane).inc(len(taken))
+        if taken:
+            log.info("took over %d entries of lane %s", len(taken), lane)
+        if len(claimed) < count or not taken:
+            return
