@@ -88,7 +88,7 @@ def test_only_base_models_that_the_machine_named_can_be_asked_for(
             answer = web.post("/v1/training-runs", content=json.dumps({"parameters": parameters}), headers=JSON)
             return answer.status_code, answer.json().get("detail", "")
 
-        for name in ("/etc", "~", "../x", "someone/else", "a/listed ", "x\0"):
+        for name in ("/etc", "~", "../x", "someone/else", "a/listed "):
             status, why = ask(base_model=name)
             assert (status, "SORTLINE_BASE_MODELS" in why) == (422, True), why
         for named in (tmp_path, used):  # looked at, for it may be asked for: and it is no base model
