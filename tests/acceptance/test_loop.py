@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from browser import chromium
+from browser import chromium, open_link
 from house import House, until
 from labelled_lines import labelled_lines
 
@@ -107,7 +107,7 @@ def test_corrections_become_a_better_model_that_goes_live_by_itself(house: House
     link = house.sortline("users", "add", "ann", "--role", "lead").strip()
     page = browser.new_page()
     page.set_default_timeout(20_000)
-    page.goto(link)
+    open_link(page, link)
     page.goto(f"{house.web_url}/desk")
     correct_at_the_desk(page, "transfer", CORRECTIONS)
 

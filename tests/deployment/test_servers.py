@@ -24,7 +24,7 @@ from sortline.doctor import examine
 from sortline.errors import ConfigurationError
 from sortline.redis_check import check_broker, check_documents
 from sortline.settings import Settings
-from tests.conftest import environment
+from tests.conftest import environment, find_free_port
 from tests.deployment.bed import POSTGRES_PASSWORD, REDIS_PASSWORD, Bed, running_tls_postgres
 from worker.queue import connect, where
 
@@ -61,7 +61,9 @@ def settings(bed: Bed, tmp_path: Path) -> Iterator[Settings]:
 
 def run_all(names: set[str], settings: Settings, folder: Path, **more: str) -> dict[str, tuple[int, str]]:
     """Run processes at the same time until each ends by itself; their exit codes, and all they print."""
-    variables = environment(settings, **more)
+    # Another program may have the ports that processes take by themselves.
+    ports = {f"SORTLINE_{name}_PORT": str(find_free_port()) for name in ("WEB", "FLOWER")}
+    variables = environment(settings, **ports, **more)
 
     def run(name: str) -> tuple[int, str]:
         done = subprocess.run(

@@ -112,7 +112,8 @@ def test_a_study_whose_every_trial_fails_says_why(
     settings: Settings, import_lines: Import, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import_lines(labelled_lines(600))
-    monkeypatch.setattr(module, "_suggest", lambda *_: {"learning_rate": 0.99, "epochs": 50, "head_factor": 1e38})
+    diverges = {"learning_rate": 0.99, "epochs": 50, "head_factor": 1000.0, "weight_decay": 10.0}
+    monkeypatch.setattr(module, "_suggest", lambda *_: diverges)
 
     with pytest.raises(TrainingError, match="every trial failed, the first because: the training diverged"):
         tune(settings, 1, "one")

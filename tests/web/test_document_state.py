@@ -100,10 +100,13 @@ def test_reviewed(web: httpx.Client, session: Session) -> None:
     assert (found["state"], found["label"], found["review"]["label"]) == ("reviewed", "card", "loan")
 
 
-@pytest.mark.parametrize(("source", "id"), [("s", "unknown"), ("s", "a\x00b"), ("s", "i" * 300), ("", "x"), ("s", "")])
-def test_unknown(web: httpx.Client, source: str, id: str) -> None:
+@pytest.mark.parametrize(
+    ("source", "id", "expected"),
+    [("s", "unknown", 404), ("s", "a\x00b", 422), ("s", "i" * 300, 404), ("", "x", 404), ("s", "", 404)],
+)
+def test_unknown(web: httpx.Client, source: str, id: str, expected: int) -> None:
     status, found = get(web, source, id)
-    assert (status, found["status"]) == (404, 404)
+    assert (status, found["status"]) == (expected, expected)
 
 
 def test_a_path_that_is_no_text(web: httpx.Client) -> None:
