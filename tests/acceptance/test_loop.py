@@ -115,9 +115,9 @@ def test_corrections_become_a_better_model_that_goes_live_by_itself(house: House
     until(lambda: house.status()["training"]["run"] == 2, 90)
     until(lambda: house.status()["training"]["state"] == "done", 180)
     run = house.status()["training"]
-    assert (run["verdict"], run["error"]) == ("passed", None)
     second = run["model_version"]
     shown = json.loads(house.sortline("models", "show", str(second)))
+    assert (run["verdict"], run["error"]) == ("passed", None), shown["metrics"]["gate"]
     assert (shown["status"], shown["metrics"]["gate"]["better"]) == ("active", True)
     until(lambda: live_version(house) == second)
 
