@@ -57,6 +57,7 @@ class Servers:
 
     database_url: str
     redis_url: str
+    folder: Path  # the data folder of those that are embedded
 
     def on(self, database: str) -> str:
         """The URL of another database of the same server."""
@@ -95,7 +96,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
         started.append(child)
         server.wait(child.is_alive)
     plain = here.postgres_url.url
-    yield Servers(database_url or plain, redis_url or here.redis.url)
+    yield Servers(database_url or plain, redis_url or here.redis.url, here.data_dir)
     for child in started:
         child.ask_to_stop()
     for child in started:

@@ -9,6 +9,7 @@ from trainer.split import HELD_OUT, LEFT_OUT, Assignment, assign, groups_of
 
 _LARGE = 0.5  # of the new documents in one near-duplicate group
 _FEW = 10  # documents that say nothing about how a file is split
+_REPEATED = 4  # documents of a near-duplicate group, on average, from which on groups are why splits stay empty
 _WHAT = {"train": "trains", "validation": "validates", "calibration": "calibrates", "test": "tests"}
 
 
@@ -83,7 +84,23 @@ def _empty_splits(assigned: Sequence[Assignment], counts: Mapping[str, int]) -> 
         return []
     what = " or ".join(_WHAT[name] for name in empty)
     have = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in sorted(counts.items()) if count)
-    return [Shortcoming("empty splits", f"No document {what} (documents: {have}).", _what_follows(empty))]
+    return [
+        Shortcoming(
+            "empty splits", f"No document {what} (documents: {have}).", _what_follows(empty) + _groups(assigned)
+        )
+    ]
+
+
+def _groups(assigned: Sequence[Assignment]) -> str:
+    """What to do where a few groups of near-duplicates are all that there is; of one alone `_one_group` says it."""
+    groups = len({each.group_id for each in assigned})
+    if groups == 1 or groups * _REPEATED > len(assigned):
+        return ""
+    return (
+        f" The {len(assigned):,} new documents are {groups:,} groups of texts that nearly repeat each other, and a "
+        "group stays in one split: where they do say different things, import them with --keep-near-duplicates (train "
+        "with it too)."
+    )
 
 
 def _what_follows(empty: Sequence[str]) -> str:

@@ -50,11 +50,16 @@ class Uploads:
         if not self._free.acquire(timeout=_WAITED_S):
             raise ImportFileError(_BUSY)
         try:
-            given = {name: _plain(getattr(self.settings, name)) for name in type(self.settings).model_fields}
             with tempfile.TemporaryDirectory(prefix="sortline-") as folder:
-                return self._answer(orjson.dumps({"what": what, "settings": given, **job}), folder)
+                return self._answer(orjson.dumps({"what": what, "settings": self._given(), **job}), folder)
         finally:
             self._free.release()
+
+    def _given(self) -> dict[str, Any]:
+        """Our settings, with the servers' addresses: embedded ones are found by the folder of temporary files."""
+        given = {name: _plain(getattr(self.settings, name)) for name in type(self.settings).model_fields}
+        addresses = {"database_url": self.settings.postgres_url.url, "redis_url": self.settings.redis.url}
+        return given | addresses | dict.fromkeys(("database_url_file", "redis_url_file"))
 
     def _answer(self, job: bytes, folder: str) -> dict[str, Any]:
         # Its files lie in a folder of ours: it may be killed before it takes them away.

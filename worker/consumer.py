@@ -197,7 +197,13 @@ class Consumer:
     def forget_dead(self) -> None:
         """Remove consumers that have not been heard of for an hour and hold nothing."""
         for lane in LANES:
-            for consumer in self.client.xinfo_consumers(self.settings.stream(lane), GROUP):
+            try:
+                consumers = self.client.xinfo_consumers(self.settings.stream(lane), GROUP)
+            except redis.exceptions.ResponseError as error:
+                if "no such key" not in str(error) and "NOGROUP" not in str(error):
+                    raise
+                continue  # nothing was ever sent to this lane
+            for consumer in consumers:
                 name = consumer["name"].decode()
                 if consumer["idle"] > _FORGET_AFTER_MS and not consumer["pending"] and name != self.name:
                     self._remove(lane, name)

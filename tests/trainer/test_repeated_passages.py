@@ -161,6 +161,17 @@ def test_a_file_in_one_split_is_told_before_and_after_the_import() -> None:
     assert all(help in found[0].do for help in ("footer", "--keep-near-duplicates", "--split", "sortline erase"))
 
 
+def test_a_file_of_a_few_templates_says_why_splits_stay_empty() -> None:
+    templates = ["where is parcel {}, it has not come yet", "invoice {} names a sum that we never owed you at all"]
+    texts = [template.format(1000 + i) for template in templates for i in range(20)]
+
+    found = foretold_doubts(texts, [sha256(text.encode()).digest() for text in texts])
+
+    empty = next(each for each in found if each.name == "empty splits")
+    assert "40 new documents are 2 groups of texts that nearly repeat each other" in empty.do
+    assert "--keep-near-duplicates" in empty.do
+
+
 def test_an_ordinary_file_raises_no_doubt() -> None:
     texts = sentences(300)
     assert foretold_doubts(texts, [sha256(text.encode()).digest() for text in texts]) == []

@@ -15,8 +15,12 @@ from sqlalchemy.orm import Session
 from db.models import AuditEvent, Document, ImportFile
 from db.queries import import_files, labels, merge_labels, people
 from db.queries.labelled import labelled_documents
+from db.session import session as open_session
+from migrations.upgrade import migrate
 from sortline.settings import Settings
+from tests.conftest import Servers
 from tests.web.conftest import Browser
+from web.uploads import Uploads
 
 SignInAs = Callable[..., Browser]
 browser = pytest.fixture(scope="module")(chromium)
@@ -234,3 +238,19 @@ def test_a_file_without_labels_is_offered_as_documents_to_classify(
     assert [(entry[b"id"], entry[b"source"]) for entry in entries] == [(b"7", b"crm"), (b"9", b"crm")]
     assert "that file is gone" in lead.send_form("/import/classify", token=token(page)).text
     assert (count(session, Document), count(session, ImportFile)) == (0, 0)
+
+
+def test_a_web_with_embedded_servers_reads_files(servers: Servers) -> None:
+    """Their sockets lie where the process that reads a file would look for files of its own."""
+    settings = Settings(_env_file=None, data_dir=servers.folder, database_url=None, redis_url=None)
+    if settings.postgres_url.url != servers.database_url:
+        pytest.skip("the servers of this run are outside ones")
+    migrate(settings.postgres_url)
+    with open_session(settings.postgres_url) as opened:
+        user = people.add(opened, "embedded", "lead", "tests")
+        token = import_files.keep(opened, user.id, "a.csv", b"text,label\na card,card\n")
+        opened.commit()
+        user_id = user.id
+
+    job = {"token": token, "user_id": user_id, "actor": "user:embedded", "form": {}, "source": "", "fold": False}
+    assert Uploads(settings).read("preview", **job)["found"]["rows"] == 1

@@ -41,6 +41,13 @@ def test_an_end_that_is_refused_in_part_is_not_done_at_all(settings: Settings, s
     assert consumer.client.xlen(settings.results_stream) == 2
 
 
+def test_lanes_that_nobody_used_have_no_dead_consumers(settings: Settings) -> None:
+    consumer = Consumer(settings)
+    consumer.forget_dead()
+    consumer.client.xadd(settings.stream("live"), {"id": "1"})
+    consumer.forget_dead()
+
+
 def test_an_entry_waits_until_its_event_is_taken(line, start_worker, eventually: Eventually, session) -> None:
     line.client.set(line.settings.results_stream, "not a stream")
     worker = start_worker()
