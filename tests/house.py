@@ -61,7 +61,7 @@ class House:
 
     def sortline(self, *arguments: str, input: str = "") -> str:
         """Run a command as a user does, and return what it prints."""
-        done = commands.run(arguments, self.folder, self.environment, input, timeout=280)
+        done = commands.run(arguments, self.folder, self.environment, input, timeout=500)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

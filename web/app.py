@@ -16,7 +16,7 @@ from web.auth import Tokens
 from web.glance import Glance
 from web.hashing import Hashing
 from web.headers import AllowedHosts, SafeHeaders
-from web.limits import BodyLimit
+from web.limits import BodyLimit, Drained
 from web.links import UnderPath, check_web_path
 from web.metrics import Line
 from web.problems import add_problems
@@ -92,6 +92,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.uploads = Uploads(settings)
     add_problems(app)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
+    app.add_middleware(Drained, limit=settings.max_body_bytes)
     app.add_middleware(CameFrom)
     for each in ROUTES:
         app.include_router(each.router)

@@ -1,12 +1,17 @@
 """Bounds on what a request may bring."""
 
+import asyncio
 from collections.abc import MutableMapping
+from contextlib import suppress
 from typing import Any
 
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from web.problems import problem
+
+_DRAINED_S = 1.0
+_DRAINED = 4  # times the limit
 
 
 class BodyLimit:
@@ -47,3 +52,44 @@ class BodyLimit:
             if name == b"content-length" and value.isdigit():
                 return int(value[:20])  # as many digits as any length needs; int() refuses absurdly many
         return 0
+
+
+class Drained:
+    """Reads on to the end of a body, and throws it away, before an answer that did not need it.
+
+    A connection that is closed over bytes nobody read is reset, and the answer is lost with it: behind a proxy a 401
+    or a 413 becomes a 502. What takes more than a second, or four times the limit, is left unread.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self.app = app
+        self.most = _DRAINED * limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not self._comes(scope):
+            await self.app(scope, receive, send)
+            return
+        left = True
+
+        async def noted() -> Message:
+            nonlocal left
+            message = await receive()
+            left = bool(message.get("more_body", False))
+            return message
+
+        async def after(message: Message) -> None:
+            taken = 0
+            if message["type"] == "http.response.start" and left:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_DRAINED_S):
+                        while left and taken <= self.most:
+                            taken += len((await noted()).get("body", b""))
+            await send(message)
+
+        await self.app(scope, noted, after)
+
+    @staticmethod
+    def _comes(scope: Scope) -> bool:
+        """Whether a body is on its way; who expects 100-continue sends it only when it is asked for."""
+        names = {name for name, _ in scope["headers"]}
+        return bool(names & {b"content-length", b"transfer-encoding"}) and b"expect" not in names

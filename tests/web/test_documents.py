@@ -1,6 +1,8 @@
 """POST /v1/documents: what is taken, what is refused and how."""
 
 import json
+import socket
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -193,3 +195,15 @@ def test_a_redis_that_refuses(web: httpx.Client, settings: Settings, redis_clien
         page = web.get("/").text
         assert "Redis refuses what was asked of it: WRONGTYPE" in page
         assert str(settings.redis.socket) not in page
+
+
+def test_an_answer_is_not_lost_where_the_body_is_not_needed(web: httpx.Client) -> None:
+    """As a proxy sends it: the body in pieces, one request a connection."""
+    body = b" " * 2**21
+    with socket.create_connection((web.base_url.host, web.base_url.port), timeout=10) as connection:
+        head = f"POST /v1/documents HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+        connection.sendall(head.encode() + body[: 2**20])
+        time.sleep(0.3)  # the answer is ready long before
+        connection.sendall(body[2**20 :])
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 401 ")
