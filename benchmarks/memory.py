@@ -7,9 +7,8 @@ from contextlib import ExitStack
 from typing import cast
 
 from benchmarks.load import drain, judge, until
-from benchmarks.model import register_stub
-from benchmarks.network import allow, processes, producers
-from benchmarks.stack import Stack, free_port, say, stack
+from benchmarks.network import processes, producers, whole_line
+from benchmarks.stack import Stack, say
 from db.queries import outbox
 from db.session import get_engine, session
 
@@ -26,12 +25,7 @@ def memory(faults: int = 20, module: str = "celery -A worker", name: str = "memo
     """
     draw = random.Random(19)
     with ExitStack() as opened:
-        made = opened.enter_context(
-            stack("memory", classifier="benchmarks.stub:load", claim_idle_s=2.0, watch_interval_s=0.3,
-                  web_port=free_port())
-        )  # fmt: skip
-        register_stub(made)
-        allow(made)
+        made = opened.enter_context(whole_line("memory"))
         made.client.config_set("maxmemory-policy", "noeviction")
         kept = processes(made, module)
         for each in kept.values():

@@ -83,12 +83,7 @@ def network_faults(faults: int = 14, module: str = "celery -A worker", name: str
     """
     draw = random.Random(13)
     with ExitStack() as opened:
-        made = opened.enter_context(
-            stack("network", classifier="benchmarks.stub:load", claim_idle_s=2.0, watch_interval_s=0.3,
-                  web_port=free_port())
-        )  # fmt: skip
-        register_stub(made)
-        allow(made)
+        made = opened.enter_context(whole_line("network"))
         way = opened.enter_context(network(made.settings))
         kept = processes(made, module, way)
         for each in kept.values():
@@ -111,11 +106,17 @@ def network_faults(faults: int = 14, module: str = "celery -A worker", name: str
         )  # fmt: skip
 
 
-def allow(made: Stack) -> None:
-    """Let the benchmark's token send documents."""
-    with session(made.settings.postgres_url) as opened:
-        api_tokens.add(opened, "benchmark", hashlib.sha256(TOKEN.encode()).digest(), ["documents"])
-        opened.commit()
+@contextmanager
+def whole_line(name: str) -> Iterator[Stack]:
+    """Servers for a line of stub classifiers whose web has a port, with a token that may send documents."""
+    with stack(
+        name, classifier="benchmarks.stub:load", claim_idle_s=2.0, watch_interval_s=0.3, web_port=free_port()
+    ) as made:
+        register_stub(made)
+        with session(made.settings.postgres_url) as opened:
+            api_tokens.add(opened, "benchmark", hashlib.sha256(TOKEN.encode()).digest(), ["documents"])
+            opened.commit()
+        yield made
 
 
 def processes(made: Stack, module: str, way: Network | None = None) -> dict[str, Kept]:

@@ -7,9 +7,8 @@ from contextlib import ExitStack, contextmanager
 
 from benchmarks.load import HttpLoad, Kept, drain, judge, told, until
 from benchmarks.memory import sweep
-from benchmarks.model import register_stub
-from benchmarks.network import TOKEN, allow, processes
-from benchmarks.stack import Stack, free_port, result, say, stack
+from benchmarks.network import TOKEN, processes, whole_line
+from benchmarks.stack import Stack, result, say
 from db.queries import outbox
 from db.session import session
 
@@ -63,12 +62,7 @@ def beat_kill(faults: int = 50) -> int:
 @contextmanager
 def _line(name: str) -> Iterator[tuple[Stack, dict[str, Kept]]]:
     with ExitStack() as opened:
-        made = opened.enter_context(
-            stack(name, classifier="benchmarks.stub:load", claim_idle_s=2.0, watch_interval_s=0.3,
-                  web_port=free_port())
-        )  # fmt: skip
-        register_stub(made)
-        allow(made)
+        made = opened.enter_context(whole_line(name))
         kept = processes(made, "celery -A worker")
         end: Callable[[Kept], None] = Kept.stop
         for each in kept.values():

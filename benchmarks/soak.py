@@ -20,9 +20,8 @@ from sqlalchemy.exc import DBAPIError
 
 from benchmarks.load import Kept, drain, held, judge
 from benchmarks.memory import sweep
-from benchmarks.model import register_stub
-from benchmarks.network import KINDS, Network, allow, network, processes, producers, strike
-from benchmarks.stack import Stack, free_port, say, stack
+from benchmarks.network import KINDS, Network, network, processes, producers, strike, whole_line
+from benchmarks.stack import Stack, say
 from db.session import get_engine
 
 _EVERY_S = 60.0
@@ -98,12 +97,7 @@ def soak(
     seconds = float(os.environ.get("DURATION", "1800")) if seconds is None else seconds
     draw = random.Random(23)
     with ExitStack() as opened:
-        made = opened.enter_context(
-            stack("soak", classifier="benchmarks.stub:load", claim_idle_s=2.0, watch_interval_s=0.3,
-                  web_port=free_port())
-        )  # fmt: skip
-        register_stub(made)
-        allow(made)
+        made = opened.enter_context(whole_line("soak"))
         way = opened.enter_context(network(made.settings))
         kept = processes(made, module, way)
         for each in kept.values():

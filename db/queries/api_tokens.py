@@ -81,7 +81,7 @@ def note_use(session: Session, token_hash: bytes) -> bool:
         )
         .values(used_at=func.now())
     )
-    return bool(written.rowcount)  # type: ignore[attr-defined]
+    return bool(written.rowcount)  # type: ignore[attr-defined]  # an UPDATE's result has it
 
 
 def listing(session: Session) -> Sequence[ApiToken]:

@@ -193,7 +193,7 @@ def end_one_session(session: Session, user_id: int, token_hash: bytes, actor: st
     ended = session.execute(
         delete(UserSession).where(UserSession.user_id == user_id, UserSession.token_hash == token_hash)
     )
-    if ended.rowcount:  # type: ignore[attr-defined]
+    if ended.rowcount:  # type: ignore[attr-defined]  # a DELETE's result has it
         audit(session, actor, "session ended", user_id, {})
     return bool(ended.rowcount)  # type: ignore[attr-defined]
 

@@ -83,7 +83,7 @@ def check_width(columns: int) -> None:
         ImportFileError: they are more than any table of texts has.
     """
     if columns > MOST_COLUMNS:
-        raise ImportFileError(f"it has more than {MOST_COLUMNS:,} columns: this is no file of texts")
+        raise ImportFileError(f"it has more than {MOST_COLUMNS:,} columns, so it is not a file of texts")
 
 
 def choose(keys: Sequence[str], columns: Columns, samples: Sequence[Mapping[str, object]] = ()) -> Chosen:

@@ -12,7 +12,7 @@ from db.session import session
 from sortline.errors import ConflictError, InvalidInputError, NotFoundError, ServerUnreachableError
 from trainer import trigger
 from trainer.report_texts import TEXT_LENGTH
-from web.forms import number
+from web.forms import Form, number
 from web.links import link
 from web.once import SENT_BEFORE, sent_before
 from web.people import Lead, Person, PostedForm, Reviewer
@@ -24,7 +24,6 @@ from web.visible import visible
 
 router = APIRouter(include_in_schema=False)
 Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
-_MOST_DIGITS = 10
 _PAIRS, _EXAMPLES, _CHARS = 20, 50, 300
 _ELSEWHERE = "Its label is sensitive: read it on the page of document {}."
 
@@ -53,7 +52,7 @@ def roll_back(request: Request, person: Lead, form: PostedForm) -> HTMLResponse:
 @router.post("/model-versions/{id}/promote")
 def promote(request: Request, person: Lead, form: PostedForm, id: Id) -> HTMLResponse:
     """Makes a version the active one; what the gate refused needs a reason."""
-    reason, leave = form.get("reason", "").strip()[:1000], _number(form.get("leave", ""))
+    reason, leave = form.get("reason", "").strip()[:1000], _shown(form, "leave")
     try:
         with session(request.app.state.settings.postgres_url) as opened:
             if sent_before(request, opened, person, form):
@@ -67,7 +66,7 @@ def promote(request: Request, person: Lead, form: PostedForm, id: Id) -> HTMLRes
 
 @router.post("/model-versions/{id}/shadow")
 def start_shadow(request: Request, person: Lead, form: PostedForm, id: Id) -> Response:
-    """Lets a version answer beside the active one."""
+    """Starts a shadow: the version also answers a share of the traffic."""
     try:
         share = float(form.get("percent", "")) / 100
         with session(request.app.state.settings.postgres_url) as opened:
@@ -86,7 +85,7 @@ def start_shadow(request: Request, person: Lead, form: PostedForm, id: Id) -> Re
 def end_shadow(request: Request, person: Lead, form: PostedForm) -> Response:
     """Ends the shadow that the page showed; a second click changes nothing."""
     with session(request.app.state.settings.postgres_url) as opened:
-        ended = _number(form.get("shadow", ""))
+        ended = _shown(form, "shadow")
         version_id = shadows.stop(opened, person.actor, f"ended by {person.name}", ended)
         opened.commit()
     return RedirectResponse(link(f"/model-versions/{version_id}/shadow" if version_id else "/model-versions"), 303)
@@ -94,7 +93,7 @@ def end_shadow(request: Request, person: Lead, form: PostedForm) -> Response:
 
 @router.get("/model-versions/{id}/shadow")
 def show_shadow(request: Request, person: Reviewer, id: Id) -> HTMLResponse:
-    """What a version answered beside the active one, and who was right."""
+    """A shadow's answers where they differ from the active version's, and which of them people found right."""
     with session(request.app.state.settings.postgres_url) as opened:
         version, shadow = model_versions.get(opened, id), shadows.of_version(opened, id)
         found = shadows.evidence(opened, id)
@@ -156,13 +155,9 @@ def report(request: Request, _person: Reviewer, id: Id) -> Response:
     return HTMLResponse(filled(html, texts), headers=HEADERS)
 
 
-def _number(given: str) -> int | None:
+def _shown(form: Form, name: str) -> int | None:
     """What a form's field says of the state that its page showed; None: it doesn't."""
-    if not given:
-        return None
-    if not (given.isascii() and given.isdecimal() and len(given) < _MOST_DIGITS):
-        raise HTTPException(422, "The form is not one of ours; load the page again.")
-    return int(given)
+    return number(form, name, "The form is not one of ours; load the page again.") if form.get(name) else None
 
 
 def _versions(request: Request, person: Person, said: str = "", wrong: str = "") -> HTMLResponse:
