@@ -114,7 +114,7 @@ def whole_line(name: str) -> Iterator[Stack]:
     ) as made:
         register_stub(made)
         with session(made.settings.postgres_url) as opened:
-            api_tokens.add(opened, "benchmark", hashlib.sha256(TOKEN.encode()).digest(), ["documents"])
+            api_tokens.add(opened, "benchmark", hashlib.sha256(TOKEN.encode()).digest(), ["documents"], "benchmark")
             opened.commit()
         yield made
 
