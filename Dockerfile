@@ -19,8 +19,9 @@ WORKDIR /source
 COPY pyproject.toml README.md LICENSE ./
 COPY classifier/ classifier/
 COPY db/ db/
-COPY keeping/ keeping/
+COPY housekeeping/ housekeeping/
 COPY migrations/ migrations/
+COPY monitoring/ monitoring/
 COPY sortline/ sortline/
 COPY trainer/ trainer/
 COPY web/ web/
@@ -116,4 +117,4 @@ ENV SORTLINE_FLOWER_HOST=0.0.0.0
 EXPOSE 5555
 HEALTHCHECK --interval=15s --timeout=5s --start-period=20s --retries=3 \
     CMD ["python", "-c", "import urllib.request; from sortline.settings import get_settings; urllib.request.urlopen(f'http://127.0.0.1:5555{get_settings().flower_path}/healthcheck', timeout=4)"]
-CMD ["python", "-m", "worker.flower"]
+CMD ["python", "-m", "monitoring.flower"]

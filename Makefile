@@ -29,7 +29,7 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/bandit --quiet --severity-level medium --configfile pyproject.toml --recursive \
-		sortline web worker classifier trainer keeping db migrations
+		sortline web housekeeping monitoring worker classifier trainer db migrations
 
 # Known faults of what is installed. It asks a public service for them, so it stays out of lint: without a network, or
 # behind an index that has no such service, it says so and ends with 1.

@@ -14,11 +14,11 @@ from classifier.classifier import load_classifier
 from classifier.decision import decide
 from db.queries.labelled import Labelled, labelled_documents
 from db.session import session
-from trainer.cross_validation import cross_validate
-from trainer.evaluate import expected_calibration_error
-from trainer.judge import fair_answers
-from trainer.thresholds import NOTHING, Held, choose_thresholds
-from trainer.training_data import select
+from trainer.data.training_data import select
+from trainer.evaluation.cross_validation import cross_validate
+from trainer.evaluation.judge import fair_answers
+from trainer.evaluation.metrics import expected_calibration_error
+from trainer.evaluation.thresholds import NOTHING, Held, choose_thresholds
 
 _TARGET, _CONFIDENCE = 0.01, 0.95
 _DIVISIONS = 200

@@ -44,7 +44,7 @@ def clock_jump(rounds: int = 2) -> int:
         with _environment(processes):
             worker = KeptWorker(made)
             opened.callback(worker.stop)
-            for process in (made.start_worker("celery -A trainer", HOUSEKEEPING), made.start_beat()):
+            for process in (made.start_worker("celery -A housekeeping", HOUSEKEEPING), made.start_beat()):
                 opened.callback(_end, process)
             made.wait_ready()
             _send_an_event(made)

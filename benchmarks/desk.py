@@ -15,7 +15,7 @@ from benchmarks.stack import ROOT, Stack, free_port, result, say, stack
 from db.models import Label, ModelVersion
 from db.queries import people
 from db.session import get_engine, session
-from web.people import COOKIE, _csrf
+from web.sessions import COOKIE, _csrf
 
 _LABELS = 77
 _REVIEWERS = 20

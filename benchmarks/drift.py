@@ -11,11 +11,11 @@ from benchmarks.stack import result, say
 from benchmarks.texts import BANKING77, labelled, training_files
 from classifier.base_models import base_model_folder
 from db.queries.drift import CHARS, Answered
+from monitoring import drift
+from monitoring.drift import Figures, Matrix
+from monitoring.drift_process import EVERY_S, REFERENCE, figures, level_of_a_look
 from sortline.settings import DEFAULT_BASE_MODEL, Settings
-from trainer import drift
-from trainer.drift import Figures, Matrix
-from trainer.drift_look import EVERY_S, REFERENCE, figures, level_of_a_look
-from trainer.sentence_embeddings import sentence_embeddings
+from trainer.fine_tuning.sentence_embeddings import sentence_embeddings
 
 _TEXTS, _NEW_TEXTS = 7500, 1500
 _DIVISIONS, _MONTHS, _SHIFTS = 6, 4, 16  # months of stable traffic and shifts: of each division

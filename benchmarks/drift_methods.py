@@ -11,14 +11,14 @@ from benchmarks.stack import result, say
 from classifier.base_models import base_model_folder
 from classifier.checkpoint import SnapshotReference
 from db.queries.labelled import Labelled
+from monitoring import drift
+from monitoring.drift import Figures, Matrix
+from monitoring.drift_process import REFERENCE, level_of_a_look
 from sortline.settings import DEFAULT_BASE_MODEL
-from trainer import drift
-from trainer.drift import Figures, Matrix
-from trainer.drift_look import REFERENCE, level_of_a_look
-from trainer.fine_tune import fine_tune
-from trainer.parameters import Parameters
-from trainer.prepare import Base, prepare_job
-from trainer.training_data import with_labels
+from trainer.data.training_data import with_labels
+from trainer.fine_tuning.fine_tune import fine_tune
+from trainer.fine_tuning.parameters import Parameters
+from trainer.fine_tuning.prepare import Base, prepare_job
 
 _DRAWS = 40
 _EPOCHS = 3

@@ -13,7 +13,7 @@ from benchmarks.texts import texts
 from db.models import ModelVersion
 from db.queries import people
 from db.session import get_engine, session
-from worker.queue import Document
+from sortline.queue import Document
 
 LABELS = 77
 TABLES = ("documents", "predictions", "queue_items", "reviews", "dead_letters")

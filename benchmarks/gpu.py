@@ -19,8 +19,8 @@ from classifier.checkpoint_folder import read_checkpoint, write_checkpoint
 from classifier.classifier import Classifier, load_classifier
 from classifier.tokens import read_tokenizer
 from sortline.logs import set_up_logging, silence_telemetry
+from sortline.queue import Document
 from sortline.settings import Settings
-from worker.queue import Document
 
 _TOKENS = 128
 _LABELS = [f"label {i}" for i in range(77)]
@@ -82,7 +82,7 @@ def _checkpoint(folder: Path) -> Path:
     import torch
     from transformers import BertConfig, BertForSequenceClassification
 
-    from trainer.tokenizer import save_tokenizer
+    from classifier.base_tokenizer import save_tokenizer
 
     def write(into: Path) -> None:
         torch.manual_seed(1)

@@ -25,8 +25,8 @@ from transformers import (
 )
 
 from benchmarks.stack import result, say
-from trainer.fine_tune import Job
-from trainer.job import Examples
+from trainer.fine_tuning.fine_tune import Job
+from trainer.fine_tuning.job import Examples
 
 EPOCHS, BATCH = 5, 32
 # The plain run's accuracy, and the command that measured it: docs/decisions/0007-training-speed.md.

@@ -25,11 +25,11 @@ from db.queries import queue_items
 from db.queries.labelled import Labelled
 from db.session import session
 from sortline.settings import Settings
-from trainer.fine_tune import fine_tune
-from trainer.parameters import Parameters
-from trainer.prepare import Base, prepare_job
-from trainer.sentence_embeddings import sentence_embeddings
-from trainer.training_data import with_labels
+from trainer.data.training_data import with_labels
+from trainer.fine_tuning.fine_tune import fine_tune
+from trainer.fine_tuning.parameters import Parameters
+from trainer.fine_tuning.prepare import Base, prepare_job
+from trainer.fine_tuning.sentence_embeddings import sentence_embeddings
 from worker.commit import margin
 
 _SEEDS = 5
@@ -74,7 +74,7 @@ def label_efficiency() -> None:
     Both orders begin with the same 100 documents, drawn at random, and go on in rounds of 100 until the goal is
     reached, five times with other draws. Each round a head is fitted on all labels so far: multinomial logistic
     regression on the mean-pooled output of the frozen encoder (the default base model). A simulated reviewer decides
-    what the desk leases them: the real queue in Postgres, the real policy (web/queue_policy.py), with the head's
+    what the desk leases them: the real queue in Postgres, the real policy (web/desk/queue_policy.py), with the head's
     margins as the scores. All documents wait as doubtful ones; audits, flags and second opinions are left out.
 
     ``labels``: how many each draw took, the whole pool where the goal was not reached. ``ratio``: the desk's sum of

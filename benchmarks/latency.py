@@ -8,8 +8,8 @@ import time
 from benchmarks.model import ensure_model, register
 from benchmarks.stack import Stack, result, run_json, say, stack
 from benchmarks.texts import documents
+from sortline.redis_client import connect
 from sortline.settings import Lane
-from worker.queue import connect
 
 _IDLE_DOCUMENTS = 300
 _HALF_S = 20.0

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from benchmarks.stack import result, say
 from classifier.audit_estimate import disagree, share_right
-from classifier.live_accuracy import LOOK_CONFIDENCE, WINDOW_DAYS
+from monitoring.live_accuracy import LOOK_CONFIDENCE, WINDOW_DAYS
 
 _REPETITIONS = 2000
 _ERROR_RATES = [percent / 100 for percent in range(1, 21)]

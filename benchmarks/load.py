@@ -16,8 +16,8 @@ from sqlalchemy import text
 from benchmarks.stack import Stack, result, stored
 from db.session import get_engine
 from sortline.errors import SortlineError
+from sortline.queue import Document, DocumentQueue
 from sortline.settings import LANES, Lane, Settings
-from worker.queue import Document, DocumentQueue
 
 DRAIN_TIMEOUT_S = 300.0
 _PAGE = 10_000

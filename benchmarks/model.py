@@ -24,7 +24,7 @@ def ensure_model() -> tuple[str, str]:
 
 def train(settings: Settings) -> None:
     """Import and train, as `sortline import` and `sortline train` do."""
-    from trainer.import_file import import_file
+    from trainer.data.import_file import import_file
     from trainer.run import train as run_training
 
     with session(settings.postgres_url) as opened:

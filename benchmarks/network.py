@@ -14,8 +14,9 @@ from benchmarks.proxy import Proxy
 from benchmarks.stack import Stack, free_port, say, stack, stored
 from db.queries import api_tokens
 from db.session import session
+from sortline.queue import DocumentQueue
+from sortline.redis_client import connect
 from sortline.settings import Settings
-from worker.queue import DocumentQueue, connect
 
 TOKEN = "a-token-of-the-benchmark"
 _HOLE_S = 60.0
@@ -126,7 +127,7 @@ def processes(made: Stack, module: str, way: Network | None = None) -> dict[str,
     return {
         "worker": KeptWorker(made, module, **urls),
         "web": Kept(lambda: made.start_web(**urls)),
-        "housekeeping": KeptWorker(made, "celery -A trainer", housekeeping, **urls),
+        "housekeeping": KeptWorker(made, "celery -A housekeeping", housekeeping, **urls),
         "beat": Kept(lambda: made.start_beat(**urls)),
     }
 

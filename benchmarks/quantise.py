@@ -16,8 +16,8 @@ from classifier.classifier import Classifier, ForwardBatch, assemble
 from classifier.store import ModelStore
 from db.queries.labelled import Labelled, labelled_documents
 from db.session import session
-from trainer.engine_gate import judge_engine
-from trainer.quantise import quantise as write_int8
+from trainer.evaluation.engine_gate import judge_engine
+from trainer.evaluation.quantise import quantise as write_int8
 
 _TIMES = 4
 _ENGINES = (

@@ -14,9 +14,9 @@ from benchmarks.trainer_kill import HOUSEKEEPING, TRAINING
 from db.models import Label, ModelVersion, User
 from db.queries import rescore, training_runs
 from db.session import session
+from sortline.queue import Document
 from trainer import trigger
-from trainer.import_file import import_file
-from worker.queue import Document
+from trainer.data.import_file import import_file
 
 # Shares of the training texts: labelled at first, and decided in each step. Steps are alike: a training starts by
 # itself once so many are decided, and would not wait for the rest of a longer one.
@@ -42,7 +42,7 @@ def retrain() -> None:
         processes = [
             made.start_worker(),
             made.start_worker("celery -A trainer", TRAINING),
-            made.start_worker("celery -A trainer", HOUSEKEEPING),
+            made.start_worker("celery -A housekeeping", HOUSEKEEPING),
             made.start_beat(),
         ]
         try:

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from db.queries import decisions, queue_items
 from db.queries.decisions import Decision, Shares
 from sortline.settings import Settings
-from web.queue_policy import next_documents
+from web.desk.queue_policy import next_documents
 
 
 def decide(

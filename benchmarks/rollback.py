@@ -15,7 +15,7 @@ from classifier.store import ModelStore
 from db.models import ModelVersion
 from db.queries import model_versions
 from db.session import session
-from worker.queue import Document
+from sortline.queue import Document
 
 _TIMES = 5
 _EVERY_S = 0.05

@@ -18,7 +18,7 @@ from benchmarks.model import register_stub
 from benchmarks.stack import ROOT, Stack, free_port, processor, result, say, stack
 from benchmarks.throughput import burst
 from db.session import get_engine, session
-from worker.status import line_status
+from monitoring.status import line_status
 
 _PARTS = (100, 10, 1)  # of the documents: a size for each point of the curve
 _ROUNDS, _FIRST = 40, 4

@@ -24,10 +24,10 @@ from benchmarks.model import register_stub
 from benchmarks.stack import result, say, stack
 from db.queries import api_tokens, people
 from db.session import session
+from sortline.queue import Document
 from web.app import ROUTES, create_app
-from web.people import COOKIE, _csrf
 from web.render import FOLDER
-from worker.queue import Document
+from web.sessions import COOKIE, _csrf
 
 _DURATION_S = 600
 # What ends the session itself is tried apart.

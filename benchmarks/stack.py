@@ -23,8 +23,9 @@ from db.session import get_engine
 from migrations.upgrade import migrate
 from sortline.child import Child
 from sortline.local import embedded_postgres, embedded_redis
+from sortline.queue import GROUP, DocumentQueue
+from sortline.redis_client import connect
 from sortline.settings import LANES, Settings
-from worker.queue import GROUP, DocumentQueue, connect
 
 ROOT = Path(__file__).resolve().parents[1]
 HOME = ROOT / ".sortline" / "bench"
@@ -107,7 +108,7 @@ class Stack:
 
     def start_beat(self, **more: str) -> subprocess.Popen[bytes]:
         """The process that sends what is done again and again."""
-        return self._start("worker.log", "celery", "-A", "trainer", "beat", "-s", "beat-schedule", **more)
+        return self._start("worker.log", "celery", "-A", "housekeeping", "beat", "-s", "beat-schedule", **more)
 
     def start_web(self, **more: str) -> subprocess.Popen[bytes]:
         """The web; its log is web.log in the stack's folder."""

@@ -4,7 +4,7 @@ import csv
 import random
 from pathlib import Path
 
-from worker.queue import Document
+from sortline.queue import Document
 
 ROOT = Path(__file__).resolve().parents[1]
 BANKING77 = ROOT.parent / "shared" / "data"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from benchmarks.model import ensure_model, register, register_stub
 from benchmarks.stack import PeakMemory, Stack, processor, result, run_json, say, stack
 from benchmarks.texts import documents
-from worker.queue import Document
+from sortline.queue import Document
 
 _ROUNDS = 3
 _BY_HAND_S = 20.0

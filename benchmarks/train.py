@@ -6,18 +6,17 @@ from pathlib import Path
 
 from benchmarks.stack import result, say, stack
 from benchmarks.texts import training_files
+from classifier.base_tokenizer import training_tokenizer
 from classifier.checkpoint import Checkpoint, SnapshotReference
 from classifier.classifier import Classifier, assemble
 from db.queries import tuned_parameters
 from db.queries.labelled import Labelled, labelled_documents
 from db.session import session
 from sortline.settings import Settings
-from trainer.fine_tune import Examples, Job, fine_tune
-from trainer.parameters import Parameters
-from trainer.prepare import Base, prepare_job
-from trainer.serving import label_indices
-from trainer.tokenizer import training_tokenizer
-from trainer.training_data import TrainingData, select
+from trainer.data.training_data import TrainingData, label_indices, select
+from trainer.fine_tuning.fine_tune import Examples, Job, fine_tune
+from trainer.fine_tuning.parameters import Parameters
+from trainer.fine_tuning.prepare import Base, prepare_job
 
 _WARM, _TIMED = 5, 60
 _PADDED = 128
@@ -82,7 +81,7 @@ def banking77() -> tuple[Job, Examples]:
 
 def _data() -> tuple[TrainingData, Settings, Base]:
     from classifier.base_models import base_model_folder
-    from trainer.import_file import import_file
+    from trainer.data.import_file import import_file
 
     with stack("train", keep=True) as made:
         with session(made.settings.postgres_url) as opened:

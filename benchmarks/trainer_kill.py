@@ -17,7 +17,7 @@ from db.models import ModelVersion, TrainingRun
 from db.queries import training_runs
 from db.session import session
 from trainer import trigger
-from trainer.import_file import import_file
+from trainer.data.import_file import import_file
 
 _CHECKPOINT_S = 2.0
 _ROWS = 500
@@ -67,7 +67,7 @@ def _run(made: Stack, name: str, faults: int, fault: Strike, urls: dict[str, str
     draw = random.Random(11)
     _import(made)
     trainer = KeptWorker(made, "celery -A trainer", TRAINING, **urls)
-    housekeeping = made.start_worker("celery -A trainer", HOUSEKEEPING, **urls)
+    housekeeping = made.start_worker("celery -A housekeeping", HOUSEKEEPING, **urls)
     beat = made.start_beat(**urls)
     try:
         _request(made)

@@ -13,7 +13,7 @@ from benchmarks.texts import documents
 from benchmarks.throughput import line_rate
 from db.queries import webhooks as queries
 from db.session import session
-from trainer.webhooks import Deliveries
+from housekeeping.webhooks import Deliveries
 
 _ROUNDS = 3
 _SERVE_S = 20.0

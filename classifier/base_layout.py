@@ -22,7 +22,7 @@ _READ = (
 _LFS = b"version https://git-lfs.github.com/"
 _ENCODER = "Take an encoder, such as a BERT or an XLM-RoBERTa"
 _DECODER_HEADS = ("ForCausalLM", "LMHeadModel", "DoubleHeadsModel")
-# Cheaply known without transformers; its own lists are asked before a training (`trainer.base_check`).
+# Cheaply known without transformers; its own lists are asked before a training (`trainer.fine_tuning.base_check`).
 _DECODERS = frozenset({
     "bloom", "codegen", "cohere", "deepseek_v3", "falcon", "gemma", "gemma2", "gemma3", "gemma3_text", "gpt2",
     "gpt_bigcode", "gpt_neo", "gpt_neox", "gpt_oss", "gptj", "granite", "llama", "mamba", "mistral", "mixtral", "mpt",

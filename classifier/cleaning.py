@@ -5,7 +5,7 @@ Every step takes time linear in the text's length: texts come from strangers.
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import Any, Literal
@@ -161,3 +161,16 @@ def _stream_safe(text: str) -> str:
             start, run = position, 1
     pieces.append(text[start:])
     return "\u034f".join(pieces)
+
+
+def chosen_cleaning(strip_html: bool, masks: Sequence[str], remove_stop_words: bool) -> Cleaning:
+    """A cleaning of the chosen options; ``masks`` are of urls, emails, users."""
+    words: tuple[str, ...] = ()
+    if remove_stop_words:
+        from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+        words = tuple(sorted(ENGLISH_STOP_WORDS))
+    return Cleaning(
+        strip_html=strip_html, mask_urls="urls" in masks, mask_emails="emails" in masks,
+        mask_users="users" in masks, stop_words=words,
+    )  # fmt: skip

@@ -13,6 +13,7 @@ from classifier.cache_folder import prune, touch
 from classifier.checkpoint import DESCRIPTION, parse_description
 from classifier.checkpoint_folder import publish, read_checkpoint
 from sortline.errors import CheckpointError, SortlineError, TransientError
+from sortline.settings import Settings
 
 
 class ModelStore:
@@ -162,3 +163,8 @@ def _get(uri: str, target: Path) -> None:
         for name in description.files:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             file_system.get_file(f"{path}/{name}", str(target / name))
+
+
+def model_store(settings: Settings) -> ModelStore:
+    """The model store of the settings."""
+    return ModelStore(settings.models, settings.data_dir / "cache" / "checkpoints")

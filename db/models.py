@@ -653,7 +653,7 @@ class DeadLetter(Table):
     external_id: Mapped[str | None]
     reason: Mapped[str]
     detail: Mapped[str]
-    raw: Mapped[bytes] = mapped_column(LargeBinary, comment="the entry's fields, as worker.queue packs them")
+    raw: Mapped[bytes] = mapped_column(LargeBinary, comment="the entry's fields, as sortline.queue packs them")
     attempts: Mapped[int] = mapped_column(SmallInteger)
     created_at: Mapped[datetime] = _now()
     requeued_at: Mapped[datetime | None]

@@ -11,9 +11,9 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import RouteContext, iter_route_contexts
 
 from sortline.settings import Settings
+from web.api.tokens import requires
 from web.app import create_app
-from web.auth import requires
-from web.people import Scripted, at_least
+from web.sessions import Scripted, at_least
 
 sys.path.insert(0, str(Path(__file__).parent))
 from sent_twice import SENT_TWICE

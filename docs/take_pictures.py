@@ -22,9 +22,9 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from db.queries import people
 from db.session import session
-from sortline import demo
+from sortline.cli import demo_run as demo
+from sortline.cli.supervisor import running
 from sortline.settings import Settings
-from sortline.supervisor import running
 from tests.browser import CHROMIUM, FLAGS
 
 FOLDER = Path(__file__).parent / "pictures"

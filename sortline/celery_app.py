@@ -26,6 +26,26 @@ def celery_app(name: str, broker: RedisAddress, **options: Any) -> Celery:
     return app
 
 
+def row_driven_app(name: str, settings: Settings, **options: Any) -> Celery:
+    """The app of a process whose work stands in the database: messages carry ids, never texts.
+
+    They are acknowledged early, because the database's row and not the broker says what is running.
+    """
+    app = celery_app(name, settings.celery_broker, **options)
+    app.conf.update(
+        broker_channel_error_retry=True,  # a Redis that is full refuses with an error that is no cut connection
+        broker_connection_retry_on_startup=True,
+        broker_transport_options={**TRANSPORT_OPTIONS, "visibility_timeout": 24 * 3600},
+        sortline_settings=settings,
+        task_acks_late=False,
+        task_ignore_result=True,
+        worker_hijack_root_logger=False,
+        worker_prefetch_multiplier=1,
+        worker_send_task_events=True,
+    )
+    return app
+
+
 def settings_or_exit(process: str) -> Settings:
     """The settings; where they can't be read, the process ends with one sentence instead of Celery's traceback."""
     try:

@@ -19,9 +19,10 @@ from sortline.errors import (
     ServerUnreachableError,
 )
 from sortline.http_door import HttpDoor
+from sortline.queue import Document, DocumentQueue
 from sortline.redis_address import RedisAddress
+from sortline.redis_client import connect, is_redis_url
 from sortline.settings import Lane, Settings
-from worker.queue import Document, DocumentQueue, connect, is_redis_url
 
 __all__ = ["Client", "Document"]
 

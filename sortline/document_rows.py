@@ -5,7 +5,7 @@ from hashlib import sha256
 from sortline.errors import InvalidDocumentError
 from sortline.files.rows import Row
 from sortline.meta import read_json
-from worker.queue import Document
+from sortline.queue import Document
 
 _ID_LENGTH = 32  # hexadecimal digits of the text's sha256 that stand for a missing id
 

@@ -18,8 +18,8 @@ from sortline.errors import (
     ServerUnreachableError,
 )
 from sortline.meta import write_meta
+from sortline.queue import Document
 from sortline.settings import Lane
-from worker.queue import Document
 
 # What proxies decode, join or cut in paths, and leave alone in queries: separators, lone dots, control characters.
 _SPOILT = re.compile(r"[/\\%;?#\x00-\x1f\x7f]|^\.*$")

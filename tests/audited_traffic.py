@@ -3,8 +3,8 @@
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from classifier.live_accuracy import today
 from db.models import User
+from monitoring.live_accuracy import today
 
 _ANSWERS = text("""
 WITH made AS (

@@ -15,7 +15,9 @@ from pathlib import Path
 from sortline.cli import _COMMANDS, main
 
 _PROCESSES = get_context("forkserver")
-_PROCESSES.set_forkserver_preload([__name__, *_COMMANDS.values(), "trainer.preview", "trainer.run", "worker.status"])
+_PROCESSES.set_forkserver_preload(
+    [__name__, *_COMMANDS.values(), "trainer.data.preview", "trainer.run", "monitoring.status"]
+)
 
 
 def run(

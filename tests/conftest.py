@@ -31,9 +31,9 @@ from migrations.upgrade import migrate
 from sortline.child import Child
 from sortline.local import embedded_postgres, embedded_redis
 from sortline.postgres_address import PostgresAddress
+from sortline.redis_client import connect
 from sortline.settings import Settings
 from tests import commands
-from worker.queue import connect
 
 ROOT = Path(__file__).resolve().parents[1]
 # Another redis-server than the one that this machine would use, and so on the path of whatever the tests start.

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from db.models import Review
 from db.queries import people
-from web.passwords import hash_password
+from web.sign_in.passwords import hash_password
 
 PASSWORD = "a few plain words"
 SHOWN = "article.document:not([hidden])"

@@ -16,11 +16,12 @@ import psutil
 from tiny_bert import build_tiny_bert
 
 from db.session import session
+from monitoring.status import line_status
+from sortline.queue import DocumentQueue
+from sortline.redis_client import connect
 from sortline.settings import Settings
 from tests import commands
 from tests.conftest import PATIENT, ROOT, find_free_port
-from worker.queue import DocumentQueue, connect
-from worker.status import line_status
 
 SORTLINE = str(Path(sys.executable).parent / "sortline")
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from classifier.checkpoint_folder import StoredCheckpoint, write_checkpoint
-from classifier.store import ModelStore
+from classifier.store import model_store
 from sortline.settings import Settings
-from trainer.judge import Judged
-from trainer.label_errors import Suspect
-from trainer.training_data import TrainingData
+from trainer.data.training_data import TrainingData
+from trainer.evaluation.judge import Judged
+from trainer.evaluation.label_errors import Suspect
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +57,12 @@ def withdraw(settings: Settings, run_id: int, tokens: range) -> None:
             store.delete(store.uri(name))
 
 
-def model_store(settings: Settings) -> ModelStore:
-    """The model store of the settings."""
-    return ModelStore(settings.models, settings.data_dir / "cache" / "checkpoints")
-
-
 def _name(run_id: int, token: int) -> str:
     return f"run-{run_id}-{token}"
 
 
 def _save(draft: Path, folder: Path, judged: Judged, now: datetime) -> None:
-    from trainer.model_card import model_card
+    from trainer.report.model_card import model_card
 
     shutil.copytree(draft, folder, dirs_exist_ok=True)
     description = judged.description
@@ -85,8 +80,8 @@ def _save(draft: Path, folder: Path, judged: Judged, now: datetime) -> None:
 def _write_report(
     folder: Path, judged: Judged, data: TrainingData, suspects: list[Suspect], run_id: int, now: datetime
 ) -> None:
-    from trainer.report import ReportContent, write_report, write_texts
-    from trainer.serving import label_indices
+    from trainer.data.training_data import label_indices
+    from trainer.report.report import ReportContent, write_report, write_texts
 
     place = slice(len(data.validation) + len(data.calibration), None)
     content = ReportContent(

@@ -16,24 +16,24 @@ from db.queries.labelled import labelled_documents, newest_review_id, unlabelled
 from db.session import session
 from sortline.errors import ConflictError, SortlineError, TrainingError, TransientError
 from sortline.settings import Settings
-from trainer.base_texts import readability_of
-from trainer.baseline import baseline_answers
-from trainer.compare import compare
-from trainer.cross_validation import Unseen, cross_validate
-from trainer.drift_reference import freeze
-from trainer.fine_tune import Epoch, Job, Progress, fine_tune
-from trainer.judge import Judged, judge
-from trainer.label_errors import Suspect, find_label_errors
+from trainer.data.base_texts import readability_of
+from trainer.data.snapshot import read_snapshot, store_snapshot
+from trainer.data.split import assign_new
+from trainer.data.training_data import TrainingData, select
+from trainer.evaluation.baseline import baseline_answers
+from trainer.evaluation.compare import compare
+from trainer.evaluation.cross_validation import Unseen, cross_validate
+from trainer.evaluation.drift_reference import freeze
+from trainer.evaluation.judge import Judged, judge
+from trainer.evaluation.label_errors import Suspect, find_label_errors
+from trainer.evaluation.serving import AGREEMENT_DOCUMENTS, Serving, choose_serving
+from trainer.fine_tuning.fine_tune import Epoch, Job, Progress, fine_tune
+from trainer.fine_tuning.parameters import Parameters
+from trainer.fine_tuning.prepare import Base, effective_parameters, find_base, prepare_job
+from trainer.fine_tuning.work_folder import work_folder
 from trainer.lease import Lease, Report
-from trainer.parameters import Parameters
-from trainer.prepare import Base, effective_parameters, find_base, prepare_job
 from trainer.publish import Published, publish, withdraw
-from trainer.report_texts import TEXTS, forget_erased
-from trainer.serving import AGREEMENT_DOCUMENTS, Serving, choose_serving
-from trainer.snapshot import read_snapshot, store_snapshot
-from trainer.split import assign_new
-from trainer.training_data import TrainingData, select
-from trainer.work import work_folder
+from trainer.report.texts import TEXTS, forget_erased
 
 log = logging.getLogger(__name__)
 

@@ -25,17 +25,17 @@ from db.queries.labelled import labelled_documents, lock_splits
 from db.session import engine_arguments, session
 from sortline.errors import SortlineError, TrainingError
 from sortline.settings import Settings
-from trainer.base_check import usable_base
-from trainer.fine_tune import Epoch, Progress, fine_tune
-from trainer.gate import macro_f1_difference
+from trainer.data.snapshot import read_snapshot, store_snapshot
+from trainer.data.split import assign_new
+from trainer.data.training_data import TrainingData, label_indices, select
+from trainer.evaluation.gate import macro_f1_difference
+from trainer.fine_tuning.base_check import usable_base
+from trainer.fine_tuning.fine_tune import Epoch, Progress, fine_tune
+from trainer.fine_tuning.parameters import Parameters, read_parameters
+from trainer.fine_tuning.pooling import pools_by_mean
+from trainer.fine_tuning.prepare import find_base, prepare_job
 from trainer.macro_f1 import macro_f1
-from trainer.parameters import Parameters, read_parameters
-from trainer.pooling import pools_by_mean
-from trainer.prepare import find_base, prepare_job
-from trainer.serving import label_indices
-from trainer.snapshot import read_snapshot, store_snapshot
-from trainer.split import assign_new
-from trainer.training_data import TrainingData, select
+from trainer.report.tuning import Outcome
 
 log = logging.getLogger(__name__)
 
@@ -58,27 +58,6 @@ class Told:
     trials: int
     stage: str
     best: float | None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a study found.
-
-    ``gain``: macro-F1 on validation of the best parameters less that of what was used before, each trained anew
-    with another seed; ``used``: whether they are stored for later trainings; ``report``: its URI.
-    """
-
-    study: str
-    trials: int
-    pruned: int
-    failed: int
-    best: dict[str, Any]
-    macro_f1: float
-    untuned_macro_f1: float
-    gain: float
-    gain_interval: list[float]
-    used: bool
-    report: str
 
 
 def tune(
@@ -309,8 +288,8 @@ def _conclude(
 
 
 def _store(settings: Settings, study: optuna.Study, outcome: Outcome, documents: int) -> Outcome:
-    from trainer.publish import model_store
-    from trainer.tuning_report import write_tuning_report
+    from classifier.store import model_store
+    from trainer.report.tuning import write_tuning_report
 
     folder = settings.data_dir.resolve() / "trainer" / f"tuning-{outcome.study}-report"
     shutil.rmtree(folder, ignore_errors=True)

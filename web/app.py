@@ -10,43 +10,38 @@ from starlette.routing import Route
 from db.session import get_engine
 from sortline import __version__, traces
 from sortline.metrics import Publisher
+from sortline.queue import DocumentQueue
+from sortline.redis_client import connect
 from sortline.settings import Settings, get_settings
+from web.accuracy import routes as accuracy
 from web.addresses import CameFrom
-from web.auth import Tokens
-from web.glance import Glance
-from web.hashing import Hashing
+from web.api import documents, health, reviews, training
+from web.api import model_versions as models
+from web.api.metrics import Line
+from web.api.tokens import Tokens
+from web.api.waiting import Waiting
+from web.desk import routes as desk
+from web.documents import routes as document_pages
+from web.explanations import routes as explanations
 from web.headers import AllowedHosts, SafeHeaders
+from web.imports import routes as import_pages
+from web.imports.uploads import Uploads
+from web.labels import routes as label_pages
 from web.limits import BodyLimit, Drained
+from web.line import audit as audit_pages
+from web.line import dead_letters as dead_pages
+from web.line import incidents
+from web.line import routes as pages
+from web.line import webhooks as webhook_pages
+from web.line.glance import Glance
 from web.links import UnderPath, check_web_path
-from web.metrics import Line
+from web.model_versions import routes as model_pages
 from web.problems import add_problems
 from web.refusals import Refusals
-from web.routes import (
-    account,
-    accuracy,
-    audit_pages,
-    dead_pages,
-    desk,
-    document_pages,
-    documents,
-    explanations,
-    health,
-    import_pages,
-    incidents,
-    label_pages,
-    model_pages,
-    models,
-    pages,
-    people,
-    reviews,
-    second_factor_pages,
-    team,
-    training,
-    webhook_pages,
-)
-from web.uploads import Uploads
-from web.waiting import Waiting
-from worker.queue import DocumentQueue, connect
+from web.sign_in import account, second_factor_pages
+from web.sign_in import routes as people
+from web.sign_in.hashing import Hashing
+from web.team import routes as team
 
 ROUTES = (
     reviews, documents, models, training, health, pages, people, account, second_factor_pages, model_pages, desk,
@@ -73,7 +68,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         title="Sortline",
         version=__version__,
         summary="Documents in, labels with honest confidences out, nothing lost.",
-        docs_url=None,  # the stock page loads scripts from another host; ours is web/routes/pages.py
+        docs_url=None,  # the stock page loads scripts from another host; ours is web/line/routes.py
         redoc_url=None,
         redirect_slashes=False,  # ids may end in one
         servers=[{"url": settings.web_path}] if settings.web_path else None,

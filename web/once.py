@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from db.queries import idempotency
 from web.forms import Form
 from web.links import route_path
-from web.people import Person
+from web.sessions import Person
 
 SENT_BEFORE = "This form was sent before, and carried out once. Here is how things stand now."
 REPLAYED = "Idempotent-Replayed"

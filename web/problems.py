@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 
 from db.session import is_disk_full
+from sortline import disk
 from sortline.errors import (
     ConflictError,
     DiskFullError,
@@ -32,10 +33,9 @@ from sortline.errors import (
 )
 from web.addresses import caller_address, route_name
 from web.links import route_path
-from web.people import FormRefused
 from web.refusals import Refusals
 from web.render import page
-from worker import disk
+from web.sessions import FormRefused
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from web.field_names import by_field
 from web.links import root
-from web.people import Person
+from web.sessions import Person
 
 FOLDER = Path(__file__).resolve().parent
 HEADERS = {

@@ -1,1 +1,1 @@
-"""The document queue, and the process that empties it."""
+"""The pipeline: documents from the queue, classified, into Postgres."""

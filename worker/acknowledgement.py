@@ -7,10 +7,10 @@ refusal, and says it. What a refusal can depend on is looked at before the first
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from sortline.events import ResultEvent, pack_command
+from sortline.queue import GROUP
 from sortline.settings import LANES, Lane, Settings
 from worker.entry import Entry
-from worker.events import ResultEvent, pack_command
-from worker.queue import GROUP
 
 # Keys: the results stream, then each lane's stream, then each lane's hash of attempts.
 # Arguments: the group, the length of the results stream; how many events there are, and their values; of each lane how

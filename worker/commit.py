@@ -13,8 +13,8 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
 from db.queries.intake import Key, StoredPrediction, bury, store_batch
+from sortline.events import ResultEvent
 from worker.entry import Entry
-from worker.events import ResultEvent
 from worker.micro_batch import MicroBatch
 from worker.subscriptions import Subscriptions
 

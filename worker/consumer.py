@@ -13,11 +13,12 @@ from typing import Any
 
 import redis
 
+from sortline.events import ResultEvent
+from sortline.queue import GROUP
+from sortline.redis_client import connect
 from sortline.settings import LANES, Lane, Settings
 from worker.acknowledgement import attempts_fields, attempts_key, failed_field, pack
 from worker.entry import Entry
-from worker.events import ResultEvent
-from worker.queue import GROUP, connect
 
 # Deletes a consumer only if it holds nothing: XGROUP DELCONSUMER would drop what it holds.
 _REMOVE_CONSUMER = """

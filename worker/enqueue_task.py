@@ -8,8 +8,9 @@ from typing import Any
 from celery import Celery
 
 from sortline.errors import TransientError
+from sortline.queue import Document, DocumentQueue, check_lane
+from sortline.redis_client import connect
 from sortline.settings import Settings
-from worker.queue import Document, DocumentQueue, check_lane, connect
 
 QUEUE = "enqueue"
 

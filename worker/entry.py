@@ -6,9 +6,7 @@ from hashlib import sha256
 
 from sortline.errors import InvalidDocumentError
 from sortline.meta import check_meta
-from sortline.settings import Lane
-from sortline.text import repair
-from worker.queue import (
+from sortline.queue import (
     DEFAULT_SOURCE,
     MAX_ID_CHARS,
     MAX_SOURCE_CHARS,
@@ -16,6 +14,8 @@ from worker.queue import (
     check_text,
     pack_entry,
 )
+from sortline.settings import Lane
+from sortline.text import repair
 
 
 @dataclass(slots=True)

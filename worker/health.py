@@ -7,8 +7,9 @@ import socket
 import sys
 
 from sortline.errors import SortlineError
+from sortline.queue import DocumentQueue
+from sortline.redis_client import connect
 from sortline.settings import Settings, get_settings
-from worker.queue import DocumentQueue, connect
 
 
 def is_alive(settings: Settings, host: str) -> bool:

@@ -16,14 +16,15 @@ from typing import Any
 
 from celery import Celery, bootsteps
 
+from sortline import disk
 from sortline.metrics import Publisher
 from sortline.settings import LANES, Lane, Settings
-from worker import disk, metrics, traces
+from worker import metrics, traces
+from worker.active_model import Models
 from worker.compute import Compute
 from worker.consumer import Consumer
 from worker.failures import Failures
 from worker.held import Held
-from worker.models import Models
 from worker.outage import REFUSED, Unanswered
 from worker.presence import Presence, TaskEvents
 from worker.reader import Reader

@@ -15,9 +15,9 @@ from celery.events import EventDispatcher
 from kombu.exceptions import OperationalError
 
 from sortline.settings import Settings
+from worker.active_model import Models
 from worker.consumer import Consumer
 from worker.held import Held
-from worker.models import Models
 from worker.outage import REFUSED, Unanswered
 from worker.writer import Committed
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from sortline.errors import InvalidDocumentError
 from sortline.settings import Lane, Settings
+from worker.active_model import Models
 from worker.commit import DeadEntry
 from worker.consumer import Consumer
 from worker.entry import Entry
@@ -15,7 +16,6 @@ from worker.failures import Failures
 from worker.held import Held
 from worker.metrics import READ
 from worker.micro_batch import ActiveModel, MicroBatch
-from worker.models import Models
 from worker.outage import REFUSED, Unanswered
 from worker.schedule import Schedule
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from sqlalchemy.orm import Session
 
 from db.queries import dead_letters
-from worker.queue import DocumentQueue, check_lane, unpack_entry
+from sortline.queue import DocumentQueue, check_lane, unpack_entry
 
 _AT_ONCE = 20  # a letter can hold a mebibyte
 

@@ -9,11 +9,11 @@ from celery import Celery
 
 from db.queries import model_versions, outbox, rescore
 from db.session import session
+from sortline.events import ResultEvent
 from sortline.settings import Settings
+from worker.active_model import LoadedModel
 from worker.commit import now
-from worker.events import ResultEvent
 from worker.intake import Intake
-from worker.models import LoadedModel
 from worker.scoring import prediction_rows, score
 
 log = logging.getLogger(__name__)

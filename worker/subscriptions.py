@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from db.queries import webhooks
 from db.queries.webhooks import Told, Wanted
-from worker.events import ResultEvent
+from sortline.events import ResultEvent
 
 _KEPT_S = 1.0
 

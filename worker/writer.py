@@ -14,11 +14,11 @@ from sqlalchemy.exc import DBAPIError
 from db.queries import outbox
 from db.session import is_disk_full, session
 from sortline.errors import TransientError
+from sortline.events import ResultEvent
 from sortline.settings import LANES, Lane, Settings
 from worker.commit import DeadEntry, commit_batches, commit_dead, is_the_documents_fault
 from worker.consumer import Consumer
 from worker.entry import Entry
-from worker.events import ResultEvent
 from worker.failures import Failures
 from worker.held import Held
 from worker.micro_batch import MicroBatch

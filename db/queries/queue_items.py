@@ -1,6 +1,6 @@
 """Queries on queue_items: what waits for a person, why, and who has it before them.
 
-The policy of what comes next is in web/queue_policy.py; here is what it asks of the database.
+The policy of what comes next is in web/desk/queue_policy.py; here is what it asks of the database.
 """
 
 from collections.abc import Mapping, Sequence

@@ -21,7 +21,7 @@ def command(folder: Path, as_json: bool) -> None:
 
     It holds texts in the clear: keep it where they may lie. Settings and secrets are not in it.
     """
-    from keeping.backup import backup
+    from housekeeping.backup import backup
 
     settings = get_settings()
     with _servers(settings):
@@ -42,6 +42,6 @@ def command(folder: Path, as_json: bool) -> None:
 def _servers(settings: Settings) -> AbstractContextManager[None]:
     if not settings.embedded:
         return nullcontext()
-    from sortline.supervisor import servers
+    from sortline.cli.supervisor import servers
 
     return servers(settings)

@@ -12,8 +12,9 @@ from db.queries import dead_letters
 from db.session import session
 from sortline.errors import NotFoundError
 from sortline.home import account
+from sortline.queue import DocumentQueue
+from sortline.redis_client import connect
 from sortline.settings import get_settings
-from worker.queue import DocumentQueue, connect
 from worker.requeue import requeue as send_again
 
 

@@ -17,11 +17,11 @@ from sortline.settings import Settings, get_settings
 @click.option("--documents", default=2000, show_default=True, help="How many documents to send.")
 def command(once: bool, documents: int) -> None:
     """Train a first model on the sample data and send documents through the line."""
-    from sortline import demo
+    from sortline.cli import demo_run as demo
     from sortline.cli.ends import Ends
     from sortline.cli.progress import bar
+    from sortline.cli.supervisor import running, wait_for_signal
     from sortline.log_files import LogFiles
-    from sortline.supervisor import running, wait_for_signal
 
     settings, console = get_settings(), Console()
     logs = LogFiles(settings.data_dir / "logs")
@@ -52,7 +52,7 @@ def _show(update: Any, said: dict[str, Any]) -> None:
 
 
 def _summary(console: Console, settings: Settings, outcome: Any, once: bool) -> None:
-    from sortline import demo
+    from sortline.cli import demo_run as demo
 
     top = Table(show_header=False, box=None, padding=(0, 2))
     waiting = outcome.documents - outcome.accepted

@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from sortline.doctor import Finding, examine
+from sortline.cli.examine import Finding, examine
 from sortline.settings import get_settings
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}

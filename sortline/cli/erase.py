@@ -43,8 +43,8 @@ def command(
 
     The line goes on meanwhile; while a table is written anew it waits.
     """
-    from keeping.prove import find_bytes
-    from worker.queue import connect
+    from housekeeping.prove import find_bytes
+    from sortline.redis_client import connect
 
     settings = get_settings()
     if list_:
@@ -71,7 +71,7 @@ def _erase(
     settings: Settings, client: redis.Redis, source: str | None, ids: tuple[str, ...], meta: str | None,
     letters: tuple[int, ...], yes: bool,
 ) -> dict[str, object]:  # fmt: skip
-    from keeping.erase import Chosen, choose_by_meta, erase, look, sweep
+    from housekeeping.erase import Chosen, choose_by_meta, erase, look, sweep
 
     chosen, how = Chosen([(source or "", each) for each in ids], letters), "source and id"
     if meta:
@@ -92,7 +92,7 @@ def _erase(
 
 
 def _rewrite(settings: Settings, client: redis.Redis) -> list[str]:
-    from keeping.rewrite import rewrite_postgres, rewrite_redis
+    from housekeeping.rewrite import rewrite_postgres, rewrite_redis
 
     return [*rewrite_postgres(settings), *rewrite_redis(client)]
 

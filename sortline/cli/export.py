@@ -16,10 +16,10 @@ from sortline.cli.progress import bar
 from sortline.errors import ConfigurationError, InvalidInputError
 from sortline.home import account
 from sortline.settings import get_settings
-from trainer.work import whole_file
-from web.document_filters import DECISION_REASONS, parse_filters
-from web.export import export, what_leaves
-from web.export_formats import FORMATS
+from sortline.whole_file import whole_file
+from web.documents.export import export, what_leaves
+from web.documents.export_formats import FORMATS
+from web.documents.filters import DECISION_REASONS, parse_filters
 
 _TELL_EVERY = 500
 _FILTERS: dict[str, tuple[str, Any]] = {

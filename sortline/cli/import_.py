@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sortline.files.survey import Survey
-    from trainer.import_file import ImportReport
-    from trainer.preview import Preview
+    from trainer.data.import_file import ImportReport
+    from trainer.data.preview import Preview
 
 _SHOWN = 20
 _REFUSED = 3  # the exit code that says: done, but not all came in
@@ -49,7 +49,7 @@ def command(
         _dry_run(file, asked, source, fold, as_json)
         return
     from sortline.cli.progress import bar
-    from trainer.import_file import import_file
+    from trainer.data.import_file import import_file
 
     settings = get_settings()
     said: list[str] = []
@@ -102,7 +102,7 @@ def _summary(report: "ImportReport") -> str:
 
 def _dry_run(file: Path, asked: Asked, source: str, fold: bool, as_json: bool) -> None:
     from sortline.cli.progress import bar
-    from trainer.preview import preview
+    from trainer.data.preview import preview
 
     settings = get_settings()
     with bar(f"reading {file.name}") as update:

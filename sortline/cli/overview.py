@@ -15,13 +15,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from db.queries import people
 from db.session import session
 from sortline.cli.ends import Ends
+from sortline.cli.supervisor import Supervisor
 from sortline.errors import SortlineError
 from sortline.home import account
 from sortline.listening import is_loopback, url_of
+from sortline.queue import DocumentQueue
+from sortline.redis_client import connect
 from sortline.settings import Settings
-from sortline.supervisor import Supervisor
-from web.glance import AwayError, Glance
-from worker.queue import DocumentQueue, connect
+from web.line.glance import AwayError, Glance
 
 _LOOK_EVERY_S = 5.0
 _AGAIN_S = 600.0  # after which an alarm whose figures have changed is told again

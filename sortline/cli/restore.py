@@ -17,7 +17,7 @@ from sortline.settings import Settings, get_settings
 )  # fmt: skip
 def command(folder: Path, force: bool, erased: Path | None) -> None:
     """Fill the settings' servers and model store from FOLDER; no process of Sortline may run meanwhile."""
-    from keeping.restore import restore
+    from housekeeping.restore import restore
 
     settings = get_settings()
     lines = erased.read_text(encoding="utf-8").splitlines() if erased else []
@@ -29,6 +29,6 @@ def command(folder: Path, force: bool, erased: Path | None) -> None:
 def _servers(settings: Settings) -> AbstractContextManager[None]:
     if not settings.embedded:
         return nullcontext()
-    from sortline.supervisor import servers
+    from sortline.cli.supervisor import servers
 
     return servers(settings, alone=True)

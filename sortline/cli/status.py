@@ -18,8 +18,9 @@ from sortline.settings import Settings, get_settings
 @click.option("--show-secrets", is_flag=True, help="Keep passwords in the URLs.")
 def command(as_json: bool, show_secrets: bool) -> None:
     """Show backlog, workers, the active model, and what is dead."""
-    from worker.queue import DocumentQueue, connect
-    from worker.status import line_status
+    from monitoring.status import line_status
+    from sortline.queue import DocumentQueue
+    from sortline.redis_client import connect
 
     settings = get_settings()
     with session(settings.postgres_url) as opened:

@@ -52,10 +52,10 @@ def command(
     if cancel:
         click.echo(_cancel(settings))
         return
+    from classifier.cleaning import chosen_cleaning
     from sortline.cli.outcome import print_outcome
-    from trainer.base_check import usable_base
-    from trainer.cleaning import chosen_cleaning
-    from trainer.parameters import read_parameters
+    from trainer.fine_tuning.base_check import usable_base
+    from trainer.fine_tuning.parameters import read_parameters
 
     cleaning = chosen_cleaning(strip_html, mask, remove_stop_words)
     parameters = {name: value for name, value in asked.items() if value is not None and value is not False}

@@ -9,7 +9,8 @@ import click
 from sortline.settings import get_settings
 
 if TYPE_CHECKING:
-    from trainer.tune import Outcome, Told
+    from trainer.report.tuning import Outcome
+    from trainer.tune import Told
 
 
 @click.command()

@@ -12,9 +12,9 @@ from honcho.printer import Message, Printer
 
 from sortline.child import Sink
 from sortline.cli.ends import Ends
+from sortline.cli.supervisor import PROCFILE, Supervisor, wait_for_signal
 from sortline.log_files import LogFiles
 from sortline.settings import get_settings
-from sortline.supervisor import PROCFILE, Supervisor, wait_for_signal
 
 _COLOURS = ("cyan", "yellow", "green", "magenta", "red", "blue")
 

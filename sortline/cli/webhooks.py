@@ -30,7 +30,7 @@ def command() -> None:
 )
 def add(name: str, url: str, sources: tuple[str, ...], events: tuple[str, ...]) -> None:
     """Make a webhook and print its secret, once: what it receives is signed with it."""
-    from trainer.webhook_address import check_url, read_allowed
+    from housekeeping.webhook_address import check_url, read_allowed
 
     settings = get_settings()
     check_url(url, read_allowed(settings.webhook_allowed))
@@ -101,7 +101,7 @@ def rotate(name: str, keep_hours: int) -> None:
 @click.argument("name")
 def test(name: str) -> None:
     """Send a signed `sortline.ping` now, from this machine; exit 1 where it does not arrive."""
-    from trainer.webhooks import ping
+    from housekeeping.webhooks import ping
 
     settings = get_settings()
     with session(settings.postgres_url) as opened:

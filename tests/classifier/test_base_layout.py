@@ -186,7 +186,7 @@ def test_a_file_instead_of_a_folder(kind: str, folder: Path, tmp_path: Path) -> 
 
 
 def test_an_old_sentence_transformer_is_used(folder: Path) -> None:
-    from trainer.pooling import pools_by_mean
+    from trainer.fine_tuning.pooling import pools_by_mean
 
     as_old_sentence_transformer(folder)
     encoder = base_model_folder(str(folder))

@@ -15,8 +15,8 @@ from tests.conftest import ROOT, environment, find_free_port, until
 
 WORKER = "celery -A worker worker --without-gossip --without-mingle"
 TRAINER = "celery -A trainer worker --without-gossip --without-mingle -Q training --pool=threads -c 1 -n trainer@%h"
-HOUSEKEEPING = TRAINER.replace("training", "housekeeping").replace("trainer@", "housekeeping@")
-BEAT = "celery -A trainer beat -s beat-schedule"
+HOUSEKEEPING = TRAINER.replace("training", "housekeeping").replace("trainer", "housekeeping")
+BEAT = "celery -A housekeeping beat -s beat-schedule"
 DEAF_TRAINER = TRAINER.replace("-A trainer", "-A deaf")  # tests/worker/deaf.py
 
 Start = Callable[..., Child]

@@ -18,16 +18,16 @@ from labelled_lines import labelled_lines
 from tiny_bert import build_tiny_bert
 
 from sortline.child import Child
+from sortline.cli.supervisor import PROCFILE
 from sortline.errors import ConfigurationError
 from sortline.home import make_home
 from sortline.local import embedded_postgres
 from sortline.metrics import figure, of_others
+from sortline.queue import DocumentQueue
 from sortline.settings import Settings
-from sortline.supervisor import PROCFILE
 from tests.conftest import PATIENT, ROOT, find_free_port, until
 from tests.deployment.bare import USER_ID, bare, missing
 from tests.deployment.own_redis import own_redis
-from worker.queue import DocumentQueue
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -130,7 +130,7 @@ def test_every_process_runs(trained: dict[str, Any], variables: dict[str, str], 
             until(lambda: [worker["model_version"] for worker in queue.workers()] == [1], 120)
             roles = {"web", "worker", "trainer", "housekeeping", "beat"}
             until(lambda: {name.partition("@")[0] for name in of_others(client, here, "")} == roles, 60)
-            sweep = {"task": "trainer.sweep_outbox", "state": "success"}
+            sweep = {"task": "housekeeping.publish_outbox", "state": "success"}
             until(lambda: figure(of_others(client, here, ""), "sortline_tasks_total", **sweep), 60)
     finally:
         for child in processes:

@@ -20,15 +20,15 @@ from starlette.routing import compile_path
 from db.models import DeadLetter, Document, ImportFile, ModelVersion, Review, TrainingRun
 from db.queries import bulk_decisions, incidents, people, shadows, webhooks
 from db.queries.document_search import Filters
-from sortline.doctor import _web
+from sortline.cli.examine import _web
+from sortline.queue import pack_entry
 from sortline.settings import Settings
 from tests.conftest import ROOT as REPOSITORY
 from tests.conftest import find_free_port
 from tests.nginx import HOST, nginx, visitor
 from tests.web.conftest import serving
 from web.app import create_app
-from web.passwords import hash_password
-from worker.queue import pack_entry
+from web.sign_in.passwords import hash_password
 
 KEPT = (
     "sortline.desk.sortline/{}"  # by the desk, in the browser: not where a neighbour under another path keeps its own

@@ -21,7 +21,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = sorted(name for name, service in SERVICES.items() if "build" in service)
 LONG_RUNNING = sorted(set(SERVICES) - {"migrate"})
-PROCFILE = ROOT / "sortline/Procfile"
+PROCFILE = ROOT / "sortline/cli/Procfile"
 
 TOP_LEVEL = {"name", "services", "networks", "volumes", "configs", "secrets"}
 SERVICE_KEYS = {

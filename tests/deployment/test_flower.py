@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from sortline.doctor import _flower
+from monitoring.flower import environment
+from sortline.cli.examine import _flower
 from sortline.errors import ConfigurationError
 from sortline.settings import Settings
-from worker.flower import environment
 
 pytestmark = pytest.mark.slow
 
@@ -58,7 +58,7 @@ def flower(settings: Settings, secrets: Path) -> Iterator["subprocess.Popen[byte
         "SORTLINE_FLOWER_PORT": str(settings.flower_port),
         "SORTLINE_FLOWER_BASIC_AUTH_FILE": str(secrets / "flower_basic_auth"),
     }
-    with subprocess.Popen([sys.executable, "-m", "worker.flower"], env=variables) as process:
+    with subprocess.Popen([sys.executable, "-m", "monitoring.flower"], env=variables) as process:
         yield process
         process.terminate()
 
@@ -92,7 +92,7 @@ def test_the_doctor_warns_of_a_flower_that_asks_for_no_password(settings: Settin
         "SORTLINE_FLOWER_HOST": host,
         "SORTLINE_FLOWER_PORT": str(settings.flower_port),
     }
-    with subprocess.Popen([sys.executable, "-m", "worker.flower"], env=variables) as process:
+    with subprocess.Popen([sys.executable, "-m", "monitoring.flower"], env=variables) as process:
         _until(lambda: _get(settings, "/healthcheck") == b"OK")
         (finding,) = _flower(settings)
         process.terminate()

@@ -12,11 +12,11 @@ import httpx
 import pytest
 from browser import CHROMIUM, FLAGS
 
+from monitoring.flower import environment as started_with
 from sortline.cli.status import _urls
 from sortline.settings import Settings
 from tests.conftest import environment, find_free_port
 from tests.nginx import nginx
-from worker.flower import environment as started_with
 
 
 @contextmanager
@@ -25,7 +25,10 @@ def flower(settings: Settings, location: str, **more: str) -> Iterator[httpx.Cli
     port = find_free_port()
     variables = environment(settings.model_copy(update={"flower_port": (inner := find_free_port())}), **more)
     servers = {port: f"location {location} {{ proxy_pass http://127.0.0.1:{inner}; }}"}
-    with nginx(servers, tls=False), subprocess.Popen([sys.executable, "-m", "worker.flower"], env=variables) as process:
+    with (
+        nginx(servers, tls=False),
+        subprocess.Popen([sys.executable, "-m", "monitoring.flower"], env=variables) as process,
+    ):
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
                 yield client

@@ -10,10 +10,10 @@ import pytest
 
 from sortline.celery_app import celery_app
 from sortline.metrics import figure, of_others
+from sortline.redis_client import connect
 from sortline.settings import Settings
 from tests.conftest import until
 from tests.deployment.own_redis import BEAT, DEAF_TRAINER, HOUSEKEEPING, OwnRedis, own_redis, supervised
-from worker.queue import connect
 
 pytestmark = pytest.mark.slow
 
@@ -44,10 +44,10 @@ def test_a_training_is_seen_and_two_second_looks_are_not(
 
     def sweeps() -> float:
         told = of_others(connect(here), here, "")
-        return sum(figure(told, "sortline_tasks_total", task="trainer.sweep_outbox", state="success").values())
+        return sum(figure(told, "sortline_tasks_total", task="housekeeping.publish_outbox", state="success").values())
 
     with client, supervised(here, tmp_path) as start, celery_app("test", here.celery_broker) as app:
-        for command in (DEAF_TRAINER, HOUSEKEEPING, BEAT, "worker.flower"):
+        for command in (DEAF_TRAINER, HOUSEKEEPING, BEAT, "monitoring.flower"):
             start(command)
         until(lambda: online() == {"trainer", "housekeeping"}, 90)
         task = app.send_task("deaf.sleep", [12], queue="training").id
@@ -59,4 +59,4 @@ def test_a_training_is_seen_and_two_second_looks_are_not(
         assert online() == {"trainer", "housekeeping"}
         shown = {each["name"] for each in asked("/api/tasks").values()}
     assert "deaf.sleep" in shown
-    assert not {"trainer.sweep_outbox", "trainer.sweep_webhooks"} & shown
+    assert not {"housekeeping.publish_outbox", "housekeeping.deliver_webhooks"} & shown

@@ -14,8 +14,11 @@ from tiny_versions import TEXTS, add_version, promote
 
 from db.models import Document as DocumentRow
 from db.models import Explanation, TrainingRun
+from monitoring.status import line_status
 from sortline.celery_app import celery_app
-from sortline.doctor import examine
+from sortline.cli.examine import examine
+from sortline.queue import Document, DocumentQueue
+from sortline.redis_client import connect
 from sortline.settings import Settings
 from tests.conftest import until
 from tests.deployment.own_redis import (
@@ -30,9 +33,7 @@ from tests.deployment.own_redis import (
     supervised,
 )
 from trainer.trigger import send
-from web.explained import tell_worker
-from worker.queue import Document, DocumentQueue, connect
-from worker.status import line_status
+from web.explanations.explained import tell_worker
 
 pytestmark = pytest.mark.slow
 

@@ -11,12 +11,13 @@ import redis
 from celery import Celery
 from celery.contrib.testing.worker import start_worker
 
-from keeping.rewrite import rewrite_redis
+from housekeeping.rewrite import rewrite_redis
+from sortline.events import ResultEvent
+from sortline.queue import Document, DocumentQueue
+from sortline.redis_client import connect
 from sortline.settings import LANES, Settings
 from worker.consumer import Consumer
-from worker.events import ResultEvent
 from worker.health import is_alive
-from worker.queue import Document, DocumentQueue, connect
 
 pytestmark = pytest.mark.redis_server
 

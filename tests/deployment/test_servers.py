@@ -16,17 +16,17 @@ from sqlalchemy import text
 
 from db.queries import model_versions
 from db.session import get_engine, is_encrypted, is_pooled, session
-from keeping.backup import backup
-from keeping.restore import restore
+from housekeeping.backup import backup
+from housekeeping.restore import restore
 from migrations.upgrade import migrate
 from sortline.celery_app import celery_app
-from sortline.doctor import examine
+from sortline.cli.examine import examine
 from sortline.errors import ConfigurationError
 from sortline.redis_check import check_broker, check_documents
+from sortline.redis_client import connect, where
 from sortline.settings import Settings
 from tests.conftest import environment, find_free_port
 from tests.deployment.bed import POSTGRES_PASSWORD, REDIS_PASSWORD, Bed, running_tls_postgres
-from worker.queue import connect, where
 
 PYTHON = sys.executable
 SORTLINE = str(Path(sys.executable).parent / "sortline")
@@ -37,7 +37,7 @@ PROCESSES = {
     "worker": [*CELERY, "worker", *WORKER],
     "trainer": [*CELERY, "trainer", *WORKER, "-Q", "training", "--pool=solo"],
     "beat": [*CELERY, "trainer", "beat"],
-    "flower": [PYTHON, "-m", "worker.flower"],
+    "flower": [PYTHON, "-m", "monitoring.flower"],
     "status": [SORTLINE, "status", "--json"],
     "doctor": [SORTLINE, "doctor"],
     "migrate": [SORTLINE, "migrate"],

@@ -18,9 +18,10 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from db.models import Label, ModelVersion
+from sortline.queue import Document, DocumentQueue
+from sortline.redis_client import connect
 from sortline.settings import Settings
 from tests.conftest import environment
-from worker.queue import Document, DocumentQueue, connect
 
 ROOT = Path(__file__).parents[2]
 RULES = [rule for group in yaml.safe_load((ROOT / "deploy/prometheus/rules.yml").read_text())["groups"]
@@ -36,8 +37,8 @@ PAGE = (ROOT / "docs/operators.md").read_text(encoding="utf-8")
 PROCESSES = {
     "web": "web",
     "worker": "celery -A worker worker --without-gossip --without-mingle",
-    "housekeeping": "celery -A trainer worker -Q housekeeping --pool=threads -c 1 -n housekeeping@%h",
-    "beat": "celery -A trainer beat -s beat-schedule",
+    "housekeeping": "celery -A housekeeping worker -Q housekeeping --pool=threads -c 1 -n housekeeping@%h",
+    "beat": "celery -A housekeeping beat -s beat-schedule",
 }
 
 

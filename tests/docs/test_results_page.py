@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 
 from db.models import DeadLetter, Document, Label, Prediction, Review, User
 from db.queries.document_state import document_state
+from housekeeping.webhook_request import message
 from sortline.settings import Settings
 from tests.conftest import ROOT
-from trainer.webhook_request import message
 
 PAGE = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
 

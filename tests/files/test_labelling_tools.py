@@ -23,7 +23,7 @@ from sortline.files.labelling_tools import (
     read_fasttext,
     recognise,
 )
-from web.export_formats import FORMATS
+from web.documents.export_formats import FORMATS
 
 
 def read(records: Sequence[dict[str, Any]], title: str, chosen: Chosen | None = None) -> list[Any]:

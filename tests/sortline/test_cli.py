@@ -15,9 +15,9 @@ from db.models import ApiToken, AuditEvent, DeadLetter
 from db.models import Document as StoredDocument
 from db.queries import people
 from sortline.cli import _COMMANDS
+from sortline.queue import Document, DocumentQueue, pack_entry
 from sortline.settings import Settings
 from tests.conftest import ROOT, environment
-from worker.queue import Document, DocumentQueue, pack_entry
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 CREATED = [name for name, module in _COMMANDS.items() if (ROOT / f"{module.replace('.', '/')}.py").exists()]
@@ -247,7 +247,7 @@ def test_doctor(sortline: Run) -> None:
 
 
 def test_doctor_says_what_to_do_about_servers_that_are_away(tmp_path: Path) -> None:
-    from sortline.doctor import examine
+    from sortline.cli.examine import examine
 
     away = Settings(_env_file=None, database_url="postgresql://127.0.0.1:9/x", redis_url="redis://127.0.0.1:9/0",
                     data_dir=tmp_path)  # fmt: skip

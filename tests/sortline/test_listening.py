@@ -5,10 +5,10 @@ from contextlib import closing
 
 import pytest
 
+from sortline.cli.supervisor import check_ports
 from sortline.errors import ConfigurationError, PortTakenError
 from sortline.listening import bind, is_loopback, listen, url_of
 from sortline.settings import Settings
-from sortline.supervisor import check_ports
 from tests.conftest import find_free_port
 
 

@@ -143,7 +143,7 @@ def test_a_taken_port_is_found_before_anything_starts(tmp_path: Path, host: str,
     assert not (tmp_path / "data" / "postgres").exists()
 
 
-@pytest.mark.parametrize(("module", "name"), [("web", "web"), ("worker.flower", "flower")])
+@pytest.mark.parametrize(("module", "name"), [("web", "web"), ("monitoring.flower", "flower")])
 def test_a_process_that_can_not_have_its_port_ends_with_one_sentence(
     settings: Settings, module: str, name: str
 ) -> None:

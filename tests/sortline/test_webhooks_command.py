@@ -9,8 +9,8 @@ from receiver import Receiver
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from sortline.cli.examine import examine
 from sortline.cli.webhooks import command
-from sortline.doctor import examine
 from sortline.errors import SortlineError
 from sortline.settings import Settings, get_settings
 from tests.conftest import environment

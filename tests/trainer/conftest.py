@@ -10,7 +10,7 @@ from tiny_bert import build_tiny_bert
 
 from db.queries import training_runs
 from sortline.settings import Settings
-from trainer.import_file import ImportReport, import_file
+from trainer.data.import_file import ImportReport, import_file
 from trainer.run import train
 
 

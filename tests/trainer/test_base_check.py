@@ -21,16 +21,16 @@ from base_folders import (
 from sqlalchemy.orm import Session
 from tiny_bert import LABELS, build_tiny_bert, build_tiny_checkpoint
 
+from classifier.base_tokenizer import save_tokenizer, training_tokenizer
 from classifier.cleaning import Cleaning
 from classifier.weights import conversion
 from db.queries import training_runs
 from sortline.errors import CheckpointError, TrainingError
 from sortline.settings import Settings
 from tests.conftest import environment
-from trainer.base_check import usable_base
-from trainer.job import Examples, Job
-from trainer.parameters import Parameters
-from trainer.tokenizer import save_tokenizer, training_tokenizer
+from trainer.fine_tuning.base_check import usable_base
+from trainer.fine_tuning.job import Examples, Job
+from trainer.fine_tuning.parameters import Parameters
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def job_of(folder: Path, base: Path) -> Job:
 def logits_of(job: Job) -> np.ndarray:
     import torch
 
-    from trainer.trainee import load_trainee, pad
+    from trainer.fine_tuning.trainee import load_trainee, pad
 
     ids, mask = pad([np.array(each) for each in job.train.documents], job.pad_id)
     with torch.inference_mode():
@@ -185,7 +185,7 @@ def test_a_checkpoint_of_our_own_starts_with_a_new_head(tmp_path: Path) -> None:
     """Its labels were others, even where there are as many of them."""
     from safetensors.torch import load_file
 
-    from trainer.trainee import load_trainee
+    from trainer.fine_tuning.trainee import load_trainee
 
     build_tiny_checkpoint(tmp_path / "checkpoint")
     base = usable_base(str(tmp_path / "checkpoint"))

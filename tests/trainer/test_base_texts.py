@@ -11,10 +11,10 @@ from sqlalchemy.orm import Session
 from classifier.checkpoint_folder import read_checkpoint
 from classifier.readable import MULTILINGUAL
 from db.queries import model_versions
+from sortline.cli.examine import Finding, _base_model, _texts
 from sortline.cli.outcome import print_outcome
-from sortline.doctor import Finding, _base_model, _texts
 from sortline.settings import Settings
-from trainer.base_texts import base_readability
+from trainer.data.base_texts import base_readability
 
 # Each letter becomes one of another script, so that texts stay as different as they are.
 _TO_DEVANAGARI = {ord("a") + i: chr(0x915 + i) for i in range(26)}

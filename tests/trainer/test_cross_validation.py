@@ -8,8 +8,8 @@ import pytest
 from classifier.cleaning import Cleaning
 from sortline.settings import Settings
 from tests.trainer.test_label_errors import LABELS, data_of, document, examples
-from trainer.cross_validation import cross_validate
-from trainer.judge import fair_answers
+from trainer.evaluation.cross_validation import cross_validate
+from trainer.evaluation.judge import fair_answers
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ from tiny_bert import LABELS
 from classifier.checkpoint import Checkpoint
 from classifier.classifier import assemble
 from sortline.settings import Settings
-from trainer.engine_gate import judge_engine
-from trainer.gate import paired_interval
-from trainer.quantise import quantise
+from trainer.evaluation.engine_gate import judge_engine
+from trainer.evaluation.gate import paired_interval
+from trainer.evaluation.quantise import quantise
 
 MARGIN = 0.005
 Logits = NDArray[np.float32]
@@ -47,9 +47,9 @@ def _examples(count: int) -> tuple[list[str], list[int]]:
 
 @pytest.fixture(scope="module")
 def trained(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    from trainer.fine_tune import Examples, Job, fine_tune
-    from trainer.parameters import Parameters
-    from trainer.tokenizer import save_tokenizer, training_tokenizer
+    from classifier.base_tokenizer import save_tokenizer, training_tokenizer
+    from trainer.fine_tuning.fine_tune import Examples, Job, fine_tune
+    from trainer.fine_tuning.parameters import Parameters
 
     work = tmp_path_factory.mktemp("trained")
     folder = work / "model"

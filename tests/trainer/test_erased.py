@@ -10,12 +10,12 @@ from sqlalchemy.orm import Session
 
 from db.models import ModelVersion
 from db.queries import training_runs
-from keeping.erase import Chosen, erase
+from housekeeping.erase import Chosen, erase
+from sortline.redis_client import connect
 from sortline.settings import Settings
-from trainer.import_file import ImportReport
-from trainer.report_texts import TEXTS, unpack_texts
+from trainer.data.import_file import ImportReport
+from trainer.report.texts import TEXTS, unpack_texts
 from trainer.run import train
-from worker.queue import connect
 
 
 def test_erased_while_it_trains(

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, brier_score_loss, f1_score, log_loss
 
-from trainer.evaluate import clopper_pearson, evaluate, expected_calibration_error, risk_coverage
+from trainer.evaluation.metrics import clopper_pearson, evaluate, expected_calibration_error, risk_coverage
 
 LABELS = ["a", "b", "c", "d"]
 Answers = tuple[NDArray[np.float32], NDArray[np.int64]]

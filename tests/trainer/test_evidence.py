@@ -11,12 +11,12 @@ from sqlalchemy.orm import Session
 from classifier.checkpoint_folder import read_checkpoint
 from classifier.shortcomings import shortcomings
 from db.queries import model_versions
-from trainer.compare import _first
-from trainer.evaluate import evaluate
-from trainer.evidence import evidence_of_test
-from trainer.gate import Answers
-from trainer.import_file import ImportReport
-from trainer.thresholds import NOTHING, Held, choose_thresholds
+from trainer.data.import_file import ImportReport
+from trainer.evaluation.compare import _first
+from trainer.evaluation.evidence import evidence_of_test
+from trainer.evaluation.gate import Answers
+from trainer.evaluation.metrics import evaluate
+from trainer.evaluation.thresholds import NOTHING, Held, choose_thresholds
 
 Import = Callable[..., ImportReport]
 TrainNow = Callable[..., int]

@@ -21,11 +21,11 @@ from transformers import AutoModelForSequenceClassification
 from sortline.errors import TrainingError
 from sortline.settings import Settings
 from tests.conftest import ROOT, environment
-from trainer.fine_tune import Epoch, Examples, Job, Progress, fine_tune
-from trainer.fine_tune_process import FineTuning, _as_line
-from trainer.job import open_job
-from trainer.parameters import Parameters
-from trainer.trainee import label_weights, load_trainee, pad, parameter_groups, suit_attention
+from trainer.fine_tuning.fine_tune import Epoch, Examples, Job, Progress, fine_tune
+from trainer.fine_tuning.job import open_job
+from trainer.fine_tuning.parameters import Parameters
+from trainer.fine_tuning.process import FineTuning, _as_line
+from trainer.fine_tuning.trainee import label_weights, load_trainee, pad, parameter_groups, suit_attention
 
 LABELS = ["a", "b", "c"]
 
@@ -120,7 +120,7 @@ def test_a_killed_parent_leaves_no_child_and_the_next_one_goes_on(
     chosen = settings.model_copy(update={"training_checkpoint_s": 0.0})
     program = (
         "import sys; from pathlib import Path; from tests.trainer.test_fine_tune import job\n"
-        "from sortline.settings import Settings; from trainer.fine_tune import fine_tune\n"
+        "from sortline.settings import Settings; from trainer.fine_tuning.fine_tune import fine_tune\n"
         f"fine_tune(job(Path({str(tiny_base)!r}), epochs=20, patience=20), Path({str(tmp_path / 'work')!r}), "
         "Settings(_env_file=None), lambda p: print(p.step, flush=True))"
     )

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
-from trainer.gate import Answers, judge_candidate, missing_documents, paired_interval, score
+from trainer.evaluation.gate import Answers, judge_candidate, missing_documents, paired_interval, score
 from trainer.macro_f1 import macro_f1
 
 NAMES = {i: f"label {i}" for i in range(10)}

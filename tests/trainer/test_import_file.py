@@ -19,9 +19,9 @@ from db.session import session as open_session
 from sortline.errors import ConflictError, ImportFileError
 from sortline.files.reading import Asked
 from sortline.settings import Settings
-from trainer.import_file import ImportReport, import_file
-from trainer.preview import preview
-from trainer.split import leaks
+from trainer.data.import_file import ImportReport, import_file
+from trainer.data.preview import preview
+from trainer.data.split import leaks
 
 Import = Callable[..., ImportReport]
 

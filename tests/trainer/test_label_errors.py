@@ -14,10 +14,10 @@ from classifier.cleaning import Cleaning
 from db.queries.labelled import Labelled
 from sortline.errors import TrainingError
 from sortline.settings import Settings
-from trainer import cross_validation
-from trainer.cross_validation import Unseen, cross_validate
-from trainer.label_errors import Suspect, find_label_errors
-from trainer.training_data import TrainingData
+from trainer.data.training_data import TrainingData
+from trainer.evaluation import cross_validation
+from trainer.evaluation.cross_validation import Unseen, cross_validate
+from trainer.evaluation.label_errors import Suspect, find_label_errors
 
 LABELS = [(7, "card"), (8, "cash"), (9, "transfer")]
 IDS = {name: label_id for label_id, name in LABELS}

@@ -18,8 +18,8 @@ from sortline.errors import ConflictError, NotFoundError
 from sortline.settings import Settings
 from tests.conftest import environment
 from trainer import lease as lease_module
+from trainer.fine_tuning.work_folder import work_folder
 from trainer.lease import Lease
-from trainer.work import work_folder
 
 Sortline = Callable[..., subprocess.CompletedProcess[str]]
 

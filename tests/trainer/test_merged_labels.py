@@ -15,10 +15,10 @@ from db.models import Label
 from db.queries import merge_labels
 from db.queries.labelled import labelled_documents
 from sortline.settings import Settings
-from trainer import training_data
-from trainer.compare import _answers
-from trainer.import_file import ImportReport
-from trainer.snapshot import read_snapshot, store_snapshot
+from trainer.data import training_data
+from trainer.data.import_file import ImportReport
+from trainer.data.snapshot import read_snapshot, store_snapshot
+from trainer.evaluation.compare import _answers
 
 Import = Callable[..., ImportReport]
 

@@ -8,7 +8,7 @@ import pytest
 from huggingface_hub import ModelCard
 from markdown_it import MarkdownIt
 
-from trainer.model_card import model_card
+from trainer.report.model_card import model_card
 
 HOSTILE = ["<script>alert(1)</script>", "a`b``c", "`", "two\nlines", "| pipe", "![x](http://example.org)", "\u202erevo"]
 METRICS: dict[str, Any] = {

@@ -12,7 +12,7 @@ from classifier.checkpoint_folder import StoredCheckpoint, write_checkpoint
 from classifier.classifier import assemble, load_classifier
 from sortline.errors import TrainingError
 from sortline.settings import Settings
-from trainer.quantise import quantise
+from trainer.evaluation.quantise import quantise
 
 _WORDS = "where is my card the cash machine ate it transfer has not arrived please help".split()  # noqa: SIM905
 _draw = random.Random(5)

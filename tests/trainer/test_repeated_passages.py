@@ -10,10 +10,10 @@ import pytest
 
 from db.queries.labelled import Labelled
 from sortline.errors import TrainingError
-from trainer.near_duplicates import near_duplicate_groups
-from trainer.split import Assignment, assign, groups_of
-from trainer.split_doubts import foretold_doubts, split_doubts
-from trainer.training_data import select
+from trainer.data.near_duplicates import near_duplicate_groups
+from trainer.data.split import Assignment, assign, groups_of
+from trainer.data.split_doubts import foretold_doubts, split_doubts
+from trainer.data.training_data import select
 
 _FOOTER = (
     " -- Northwind Cycles, 12 Harbour Road. Our shops are open from Monday to Saturday. This letter is meant for its "

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from classifier.calibration import softmax
-from trainer.evaluate import evaluate
-from trainer.report import (
+from trainer.evaluation.metrics import evaluate
+from trainer.report.report import (
     WORST_ERRORS,
     ReportContent,
     flips,

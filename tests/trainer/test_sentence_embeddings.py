@@ -7,7 +7,7 @@ import pytest
 from tiny_bert import build_tiny_bert
 
 from sortline.settings import Settings
-from trainer.sentence_embeddings import sentence_embeddings
+from trainer.fine_tuning.sentence_embeddings import sentence_embeddings
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from transformers import AutoModel, AutoModelForSequenceClassification, RobertaC
 
 from sortline.settings import Settings
 from tests.trainer.test_fine_tune import examples, job
-from trainer.fine_tune import fine_tune
-from trainer.parameters import Parameters
-from trainer.pooling import pools_by_mean
-from trainer.sentence_encoder import add_mean, probed
-from trainer.trainee import last_linear, load_trainee, pad
+from trainer.fine_tuning.fine_tune import fine_tune
+from trainer.fine_tuning.parameters import Parameters
+from trainer.fine_tuning.pooling import pools_by_mean
+from trainer.fine_tuning.sentence_encoder import add_mean, probed
+from trainer.fine_tuning.trainee import last_linear, load_trainee, pad
 
 
 def says_pooling(base: Path, **modes: bool) -> Path:

@@ -10,10 +10,10 @@ from classifier.checkpoint import Checkpoint
 from classifier.classifier import assemble
 from db.queries.labelled import Labelled
 from sortline.settings import Settings
-from trainer import serving
-from trainer.quantise import quantise
-from trainer.serving import choose_serving
-from trainer.training_data import TrainingData
+from trainer.data.training_data import TrainingData
+from trainer.evaluation import serving
+from trainer.evaluation.quantise import quantise
+from trainer.evaluation.serving import choose_serving
 
 pytest.importorskip("nncf")
 pytest.importorskip("openvino")

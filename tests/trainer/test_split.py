@@ -4,8 +4,8 @@ import random
 import time
 
 from db.queries.labelled import Labelled
-from trainer.near_duplicates import near_duplicate_groups, shingles
-from trainer.split import HELD_OUT, Assignment, assign, by_hash, groups_of, leaks
+from trainer.data.near_duplicates import near_duplicate_groups, shingles
+from trainer.data.split import HELD_OUT, Assignment, assign, by_hash, groups_of, leaks
 
 _TEXT = "please tell me when the parcel that i ordered last week will arrive at my door"
 _NEAR = "please tell me when the parcel that i ordered last week will arrive at my house door"

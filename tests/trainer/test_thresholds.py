@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import binom
 
-from trainer.threshold_plan import smallest_sample
-from trainer.thresholds import NOTHING, Held, Thresholds, choose_thresholds
+from trainer.evaluation.threshold_plan import smallest_sample
+from trainer.evaluation.thresholds import NOTHING, Held, Thresholds, choose_thresholds
 
 TARGET, CONFIDENCE = 0.05, 0.9  # a looser promise than the usual needs fewer documents and shows a breach sooner
 REPETITIONS = 120

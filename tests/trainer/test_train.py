@@ -20,10 +20,10 @@ from db.queries.labelled import labelled_documents
 from sortline.errors import CheckpointError, ConflictError, SortlineError
 from sortline.settings import Settings
 from trainer import lease as lease_module
-from trainer.import_file import ImportReport
+from trainer.data.import_file import ImportReport
+from trainer.data.training_data import select as choose
 from trainer.run import train
-from trainer.training_data import select as choose
-from web.report import documents_of, filled, read_report
+from web.model_versions.report import documents_of, filled, read_report
 
 Import = Callable[..., ImportReport]
 TrainNow = Callable[..., int]

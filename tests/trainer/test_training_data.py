@@ -8,7 +8,7 @@ import pytest
 
 from db.queries.labelled import Labelled
 from sortline.errors import TrainingError
-from trainer.training_data import TrainingData, select
+from trainer.data.training_data import TrainingData, select
 
 _NAMES = {1: "card", 2: "cash", 3: "transfer"}
 

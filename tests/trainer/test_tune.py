@@ -15,10 +15,10 @@ from db.queries import tuned_parameters
 from sortline.errors import TrainingError
 from sortline.settings import Settings
 from trainer import tune as module
-from trainer.import_file import ImportReport
-from trainer.parameters import Parameters
-from trainer.prepare import effective_parameters
-from trainer.training_data import TrainingData
+from trainer.data.import_file import ImportReport
+from trainer.data.training_data import TrainingData
+from trainer.fine_tuning.parameters import Parameters
+from trainer.fine_tuning.prepare import effective_parameters
 from trainer.tune import Told, tune
 
 Import = Callable[..., ImportReport]

@@ -15,7 +15,7 @@ from db.models import ApiToken
 from db.queries import people
 from sortline.settings import Settings
 from web.app import create_app
-from web.people import COOKIE, _csrf
+from web.sessions import COOKIE, _csrf
 
 TOKEN = "a-token-of-the-tests"
 

@@ -9,9 +9,9 @@ from audited_traffic import add_answers
 from filled_queue import NAMES, add_labels
 from sqlalchemy.orm import Session
 
-from classifier.live_accuracy import look
 from db.models import ModelVersion
 from db.queries.live_accuracy import count_answers
+from monitoring.live_accuracy import look
 
 HOSTILE = '<b>"label" \u202e'
 

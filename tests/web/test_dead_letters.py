@@ -14,9 +14,10 @@ from sqlalchemy.orm import Session
 from db.models import AuditEvent, DeadLetter
 from db.queries import dead_letters, people
 from db.session import session as open_session
+from sortline.queue import DocumentQueue, pack_entry
+from sortline.redis_client import connect
 from sortline.settings import Settings
 from tests.web.conftest import Browser, serving
-from worker.queue import DocumentQueue, connect, pack_entry
 from worker.requeue import requeue
 
 SignInAs = Callable[..., Browser]

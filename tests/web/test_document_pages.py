@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from db.models import AuditEvent, DeadLetter, Prediction, QueueItem, Review
 from db.queries import decisions, outbox, people
 from tests.web.conftest import Browser
-from web.routes import document_pages
+from web.documents import routes as document_pages
 
 SignInAs = Callable[..., Browser]
 

@@ -11,7 +11,7 @@ from db.models import Document, ModelVersion, Prediction, Review, User
 from db.queries import document_search, people
 from db.queries.document_search import Cursor, Filters
 from sortline.errors import InvalidInputError
-from web.document_filters import cursor_text, parse_cursor, parse_filters
+from web.documents.filters import cursor_text, parse_cursor, parse_filters
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ from db.models import Explanation, ModelVersion
 from db.queries import explanations, people
 from db.queries.explanations import Explained, Key
 from sortline.settings import Settings
-from web.explained import label_words, parts, told
+from web.explanations.explained import label_words, parts, told
 from worker.explain_task import explain_document
 from worker.explainer import ExplainerProcess
 

@@ -21,10 +21,10 @@ from db.queries import document_search, people
 from db.queries.document_search import Filters
 from sortline.cli.export import _kind_of, command
 from tests.web.conftest import Browser
-from trainer.import_file import import_file
-from web.document_filters import parse_filters
-from web.export import export
-from web.export_formats import FORMATS
+from trainer.data.import_file import import_file
+from web.documents.export import export
+from web.documents.export_formats import FORMATS
+from web.documents.filters import parse_filters
 
 SignInAs = Callable[..., Browser]
 

@@ -15,7 +15,7 @@ import pytest
 
 from db.queries.document_search import Found
 from sortline.errors import ConfigurationError
-from web.export_formats import COLUMNS, FORMATS, argilla_user
+from web.documents.export_formats import COLUMNS, FORMATS, argilla_user
 
 AT = datetime(2026, 3, 1, 13, 30, tzinfo=timezone(timedelta(hours=1)))
 HOSTILE = [
@@ -92,7 +92,7 @@ def test_parquet_has_types_and_holds_every_text_as_it_is() -> None:
 
 def test_parquet_of_nothing_is_a_file_without_rows_and_many_rows_are_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pyarrow.parquet.read_table(io.BytesIO(written("parquet"))).num_rows == 0
-    monkeypatch.setattr("web.export_formats._GROUP_ROWS", 4)
+    monkeypatch.setattr("web.documents.export_formats._GROUP_ROWS", 4)
     file = pyarrow.parquet.ParquetFile(io.BytesIO(written("parquet", *[found(i) for i in range(10)])))
     assert (file.num_row_groups, file.read()["id"].to_pylist()) == (3, [f"m-{i}" for i in range(10)])
 

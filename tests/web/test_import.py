@@ -20,7 +20,7 @@ from migrations.upgrade import migrate
 from sortline.settings import Settings
 from tests.conftest import Servers
 from tests.web.conftest import Browser
-from web.uploads import Uploads
+from web.imports.uploads import Uploads
 
 SignInAs = Callable[..., Browser]
 browser = pytest.fixture(scope="module")(chromium)

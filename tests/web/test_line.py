@@ -13,9 +13,9 @@ from filled_queue import add_document, add_labels, add_many
 from sqlalchemy.orm import Session
 
 from db.models import Prediction
+from monitoring.alarms import REDIS_AWAY
 from sortline.settings import Settings
-from web.glance import AwayError, Counts, Recent
-from worker.alarms import REDIS_AWAY
+from web.line.glance import AwayError, Counts, Recent
 
 
 def test_strangers_see_figures_and_no_hosts_or_links_to_what_is_not_theirs(

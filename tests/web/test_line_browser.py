@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from db.models import ModelVersion, TrainingRun
 from db.queries import people
+from sortline.queue import Document, DocumentQueue
 from sortline.settings import Settings
-from worker.queue import Document, DocumentQueue
 
 browser = pytest.fixture(scope="module")(chromium)
 

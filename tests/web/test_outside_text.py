@@ -15,7 +15,7 @@ from benchmarks.schema import attack, doors_of
 from sortline.settings import Settings
 from tests.web.conftest import TOKEN
 from web.app import ROUTES, create_app
-from web.people import COOKIE
+from web.sessions import COOKIE
 
 UNKEPT = ("a\x00b", "a\ud800b")
 Browse = Callable[..., Any]

@@ -18,9 +18,9 @@ from sortline.settings import Settings
 from tests.web.conftest import Browser
 from web.addresses import network_of
 from web.app import create_app
-from web.hashing import Hashing
-from web.passwords import hash_password, is_right
-from web.people import COOKIE
+from web.sessions import COOKIE
+from web.sign_in.hashing import Hashing
+from web.sign_in.passwords import hash_password, is_right
 
 PASSWORD = "correct horse battery"
 SignInAs = Callable[..., Browser]

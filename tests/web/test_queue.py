@@ -14,7 +14,7 @@ from db.queries.decisions import Decision, Shares
 from db.session import session as open_session
 from sortline.errors import ConflictError, InvalidInputError, NotFoundError
 from sortline.settings import Settings
-from web.queue_policy import WEIGHTS, next_documents
+from web.desk.queue_policy import WEIGHTS, next_documents
 
 
 @pytest.fixture

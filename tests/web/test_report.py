@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from db.models import ModelVersion
 from db.queries import model_versions
 from tests.web.conftest import Browser
-from web.people import COOKIE
+from web.sessions import COOKIE
 
 browser = pytest.fixture(scope="module")(chromium)
 

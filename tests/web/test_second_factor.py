@@ -15,8 +15,8 @@ from db.models import AuditEvent, RecoveryCode, SignInFailure, User, UserSession
 from db.queries import people
 from tests.web.conftest import Browser
 from tests.web.test_people import PASSWORD, token_of
-from web.passwords import hash_password
-from web.second_factor import step_of
+from web.sign_in.passwords import hash_password
+from web.sign_in.second_factor import step_of
 
 browser = pytest.fixture(scope="module")(chromium)
 SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"

@@ -12,7 +12,7 @@ from db.models import QueueItem, Review, User
 from db.queries import decisions, people, queue_items, team
 from db.queries.decisions import Decision, Shares
 from db.queries.team import Compared, Flow, Pace, Repeated, Vote, Waiting
-from web.team import anchoring, clearing, how_people_do, own_figures
+from web.team.figures import anchoring, clearing, how_people_do, own_figures
 
 HOSTILE = '<b>"label" \u202e🎉'
 

@@ -15,7 +15,7 @@ from tests.web.conftest import serving
 from web.app import create_app
 from web.links import UnderPath, link, route_path
 from web.origin import check_origin, nobody_listens
-from web.people import own_path
+from web.sessions import own_path
 
 
 def seen_by_routes(path: str, raw: str) -> tuple[str, str, str]:

@@ -124,7 +124,7 @@ def test_many_may_wait_while_others_are_served(web, worker: Worker, later, event
 
 
 def test_where_too_many_wait_the_next_does_not(web, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("web.waiting._MOST_REQUESTS", 0)
+    monkeypatch.setattr("web.api.waiting._MOST_REQUESTS", 0)
     web.timeout = 10
     assert post(web, 30, {"id": "a", "text": "one"}).status_code == 202
     assert len(worker.entries()) == 1

@@ -13,9 +13,10 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from db.models import Label, ModelVersion
+from sortline.queue import Document, DocumentQueue
+from sortline.redis_client import connect
 from sortline.settings import Settings
 from tests.conftest import ROOT, environment
-from worker.queue import Document, DocumentQueue, connect
 
 HERE = Path(__file__).resolve().parent
 

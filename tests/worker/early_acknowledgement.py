@@ -10,8 +10,8 @@ from celery.bin.celery import main
 from sqlalchemy.exc import DBAPIError
 
 from sortline.errors import TransientError
+from sortline.events import ResultEvent
 from worker.entry import Entry
-from worker.events import ResultEvent
 from worker.micro_batch import ActiveModel
 from worker.reader import Reader
 from worker.writer import Writer

@@ -98,7 +98,7 @@ def test_what_a_dead_worker_held_when_redis_clock_was_set_back(
 @pytest.fixture
 def beat(settings, clock: ShiftedClock, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "celery", "-A", "trainer", "beat", "-s", str(tmp_path / "schedule")],
+        [sys.executable, "-m", "celery", "-A", "housekeeping", "beat", "-s", str(tmp_path / "schedule")],
         env=environment(settings, **clock.environment, SORTLINE_BROKER_URL=settings.celery_broker.url), cwd=tmp_path,
     )  # fmt: skip
     yield process
@@ -117,7 +117,7 @@ def test_beat_goes_on_when_its_clock_is_set_back(
         clock.set(-HOUR)
         broker.delete("housekeeping")
 
-        eventually(lambda: b"sweep_outbox" in b"".join(broker.lrange("housekeeping", 0, -1)))
+        eventually(lambda: b"publish_outbox" in b"".join(broker.lrange("housekeeping", 0, -1)))
         broker.delete("housekeeping")
 
 
@@ -125,11 +125,11 @@ def test_beat_begins_anew_with_times_to_come(settings, tmp_path: Path) -> None:
     """Started after its clock was set back, it finds in its file when it sent each task last: in an hour."""
     code = (
         "from datetime import timedelta\n"
-        "from trainer.celery import app\n"
-        "from trainer.scheduler import SteadyScheduler\n"
+        "from housekeeping.celery import app\n"
+        "from housekeeping.scheduler import SteadyScheduler\n"
         f"made = SteadyScheduler(app, schedule_filename={str(tmp_path / 'schedule')!r})\n"
         "for entry in made.schedule.values(): entry.last_run_at += timedelta(hours=AHEAD)\n"
-        "print(max(entry.is_due()[1] for entry in made.schedule.values() if entry.name == 'look'))\n"
+        "print(max(entry.is_due()[1] for entry in made.schedule.values() if entry.name == 'start_due_training'))\n"
         "made.close()\n"
     )
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy.orm import Session
 
-from keeping.erase import Chosen, erase, sweep
-from worker.queue import Document
+from housekeeping.erase import Chosen, erase, sweep
+from sortline.queue import Document
 
 pytestmark = pytest.mark.usefixtures("model")
 
@@ -64,7 +64,7 @@ def test_events_of_before_are_swept_out_and_those_of_a_new_document_stay(
 
 
 def test_by_a_value_of_meta_wherever_it_is(line, start_worker, eventually: Callable[..., None]) -> None:
-    from keeping.erase import choose_by_meta, look
+    from housekeeping.erase import choose_by_meta, look
 
     start = start_worker()
     line.queue.append([Document("a", "x", meta={"customer": 42}), Document("b", "x", meta={"customer": 43})])
@@ -90,7 +90,7 @@ def test_nothing_is_erased_while_redis_is_away(line, session: Session) -> None:
     from sqlalchemy import text
 
     from sortline.errors import ServerUnreachableError
-    from worker.queue import connect
+    from sortline.redis_client import connect
 
     session.execute(text("INSERT INTO documents (source, external_id, content_hash, text, lane) "
                          "VALUES ('default', 'me', '', 'x', 'live')"))  # fmt: skip

@@ -14,7 +14,7 @@ from db.models import Explanation, Label, ModelVersion
 from db.queries import explanations
 from db.queries.explanations import Key
 from sortline.settings import Settings
-from web.explained import tell_worker
+from web.explanations.explained import tell_worker
 from worker.explain_task import explain_document
 from worker.explainer import ExplainerProcess
 

@@ -9,8 +9,8 @@ import pytest
 import redis
 from sqlalchemy import text
 
+from sortline.queue import GROUP
 from worker.consumer import Consumer
-from worker.queue import GROUP
 
 pytestmark = [pytest.mark.usefixtures("model"), pytest.mark.redis_server]
 Eventually = Callable[..., None]

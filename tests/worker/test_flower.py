@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("model")
 def flower(worker_settings: Settings, free_port: int) -> Iterator[httpx.Client]:
     """An HTTP client of a running Flower."""
     settings = worker_settings.model_copy(update={"flower_port": free_port, "flower_basic_auth": ":".join(AUTH)})
-    process = subprocess.Popen([sys.executable, "-m", "worker.flower"], env=environment(settings))
+    process = subprocess.Popen([sys.executable, "-m", "monitoring.flower"], env=environment(settings))
     with httpx.Client(base_url=f"http://127.0.0.1:{free_port}", auth=AUTH, timeout=10) as client:
         yield client
     process.terminate()

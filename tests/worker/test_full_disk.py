@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from db.models import Document
 from db.queries import api_tokens
+from housekeeping.outbox import sweep
 from sortline.child import Child
 from sortline.errors import QueueFullError
 from sortline.local import embedded_redis
@@ -22,7 +23,6 @@ from sortline.redis_server import redis_server
 from sortline.settings import Settings
 from tests.web.conftest import TOKEN, serving
 from tests.worker.conftest import Line
-from trainer.outbox import sweep
 from worker.consumer import Consumer
 
 pytestmark = [pytest.mark.usefixtures("model"), pytest.mark.redis_server]

@@ -16,17 +16,17 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 import worker.reader
+from sortline.events import ResultEvent
+from sortline.queue import GROUP, Document, DocumentQueue
 from sortline.settings import LANES, Lane, Settings
 from tests.worker import faulty
 from worker.commit import DeadEntry
 from worker.compute import Compute
 from worker.consumer import Consumer
 from worker.entry import Entry
-from worker.events import ResultEvent
 from worker.failures import Failures
 from worker.held import Held, HeldError
 from worker.micro_batch import MicroBatch
-from worker.queue import GROUP, Document, DocumentQueue
 from worker.reader import Reader
 from worker.schedule import Schedule
 from worker.take_over import take_over

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from db.models import ModelVersion
-from worker.status import line_status
+from monitoring.status import line_status
 
 pytestmark = [pytest.mark.usefixtures("model"), pytest.mark.redis_server]
 

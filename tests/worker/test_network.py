@@ -8,8 +8,9 @@ import pytest
 from benchmarks.load import Load, held
 from benchmarks.network import KINDS, Network, network, strike
 from benchmarks.poison import send
+from sortline.queue import DocumentQueue
+from sortline.redis_client import connect
 from tests.worker.conftest import Line
-from worker.queue import DocumentQueue, connect
 
 pytestmark = [pytest.mark.usefixtures("model"), pytest.mark.redis_server]
 Eventually = Callable[..., None]

@@ -5,12 +5,12 @@ from types import SimpleNamespace
 import pytest
 import redis
 
+from sortline.queue import DocumentQueue
 from sortline.settings import Settings
+from worker.active_model import Models
 from worker.consumer import Consumer
 from worker.held import Held
-from worker.models import Models
 from worker.presence import Presence
-from worker.queue import DocumentQueue
 
 
 def test_its_rate_is_that_of_the_last_minute(

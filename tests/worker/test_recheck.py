@@ -10,7 +10,7 @@ from classifier.classifier import load_classifier
 from db.models import Document, Label, Prediction
 from db.queries import model_versions
 from sortline.settings import Settings
-from worker.models import Models
+from worker.active_model import Models
 
 TEXTS = [f"{'where is my card ' * (i % 4 + 1)}{'cash transfer ' * (i % 3)}please help {i}" for i in range(40)]
 

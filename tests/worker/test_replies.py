@@ -6,13 +6,13 @@ import pytest
 import redis
 from sqlalchemy.orm import Session
 
+from housekeeping.outbox import sweep
+from monitoring.status import line_status
 from sortline.errors import ServerUnreachableError
+from sortline.events import ResultEvent
+from sortline.queue import Document, DocumentQueue
 from sortline.settings import Settings
-from trainer.outbox import sweep
 from worker.consumer import Consumer
-from worker.events import ResultEvent
-from worker.queue import Document, DocumentQueue
-from worker.status import line_status
 
 pytestmark = [pytest.mark.usefixtures("model"), pytest.mark.redis_server]
 Eventually = Callable[..., None]

@@ -13,8 +13,8 @@ from db.models import OutboxEvent, QueueItem
 from db.queries import model_versions, queue_items, rescore
 from db.queries.counts import Count
 from db.queries.document_state import document_state
+from housekeeping.outbox import sweep
 from sortline.settings import Settings
-from trainer.outbox import sweep
 from worker.celery import app as worker_app
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import redis
 
+from sortline.queue import Document, DocumentQueue
 from sortline.settings import Settings
 from worker.consumer import Consumer
 from worker.entry import Entry
 from worker.held import Held
-from worker.queue import Document, DocumentQueue
 from worker.stall import LOOKS, STALLED, StallWatch
 
 Eventually = Callable[..., None]

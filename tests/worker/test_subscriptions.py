@@ -8,8 +8,8 @@ from sqlalchemy import text
 
 from db.models import ModelVersion
 from db.queries import webhooks
-from trainer.webhooks import Deliveries
-from worker.queue import Document
+from housekeeping.webhooks import Deliveries
+from sortline.queue import Document
 
 pytestmark = pytest.mark.usefixtures("model")
 

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from db.session import get_engine
-from worker.queue import Document
+from sortline.queue import Document
 
 pytestmark = pytest.mark.usefixtures("model")
 

@@ -1,0 +1,95 @@
+"""A backup: everything that must not be lost, while the line goes on.
+
+The order is what makes it whole. A worker commits a document to Postgres before it takes it off its lane, so the lanes
+are copied first: what is off its lane by then is in Postgres, which is copied next. Events reach the results stream
+after their commit, so that stream is copied after Postgres: what Postgres calls sent is in it. A checkpoint is in the
+model store before the database names it, so the store is copied last.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from classifier.checkpoint_folder import read_checkpoint
+from db.queries import model_versions, server
+from db.session import session
+from housekeeping.manifest import Manifest, digest, write_manifest
+from housekeeping.postgres_tools import dump
+from housekeeping.store_files import fetch_store
+from housekeeping.stream_files import write_stream
+from housekeeping.streams import all_streams
+from sortline import __version__
+from sortline.errors import BackupError, CheckpointError
+from sortline.redis_client import connect, reaching
+from sortline.settings import LANES, Settings
+
+DATABASE = "postgres.dump"
+MODELS = "models"
+_MOST_VERSIONS = 1_000_000
+
+
+def stream_file(name: str) -> str:
+    """A stream's file in the backup, by `live`, `bulk` and `results`."""
+    return f"redis-{name}.entries"
+
+
+def backup(settings: Settings, folder: Path, tell: Callable[[str], None] = lambda _: None) -> Manifest:
+    """Write a backup into an empty or new folder, which only its owner may open: it holds texts.
+
+    Args:
+        tell: called with what is being copied.
+
+    Raises:
+        BackupError: the folder is not empty, the schema is none, or a program is missing or fails.
+        ServerUnreachableError: a server is away.
+    """
+    _prepare(folder)
+    made_at = datetime.now(UTC).isoformat(timespec="seconds")
+    counts: dict[str, int] = {}
+    with connect(settings, socket_timeout=60) as client, reaching(client):
+        streams = all_streams(settings)
+        for lane in LANES:
+            tell(f"lane {lane}")
+            counts[str(lane)] = write_stream(client, streams[lane], folder / stream_file(lane))
+        tell("Postgres")
+        with session(settings.postgres_url) as opened:
+            schema, (major, _) = server.revision(opened), server.version(opened)
+        if schema is None:
+            raise BackupError("the database has no tables of Sortline: there is nothing to back up")
+        pg_dump = dump(settings, major, folder / DATABASE)
+        tell("results")
+        counts["results"] = write_stream(client, streams["results"], folder / stream_file("results"))
+        redis_version = str(client.info("server")["redis_version"])
+    tell("model store")
+    (folder / MODELS).mkdir()
+    counts["files"] = fetch_store(settings.models, folder / MODELS)
+    manifest = Manifest(
+        __version__, schema, made_at, major, pg_dump, redis_version, settings.models, counts,
+        _damaged(settings, folder / MODELS),
+        {path.relative_to(folder).as_posix(): digest(path) for path in sorted(folder.rglob("*")) if path.is_file()},
+    )  # fmt: skip
+    write_manifest(folder, manifest)
+    return manifest
+
+
+def _prepare(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise BackupError(f"{folder} is not empty")
+        folder.chmod(0o700)
+    except OSError as error:
+        raise BackupError(f"{folder} can't be used: {error.strerror}") from None
+
+
+def _damaged(settings: Settings, models: Path) -> list[int]:
+    """Ids of the versions whose checkpoint is not in the copy, or not as its row says."""
+    found = []
+    with session(settings.postgres_url) as opened:
+        versions = model_versions.listing(opened, _MOST_VERSIONS)
+    for version in versions:
+        try:
+            read_checkpoint(models / version.checkpoint_uri.rstrip("/").rpartition("/")[2], version.sha256)
+        except CheckpointError:
+            found.append(version.id)
+    return sorted(found)

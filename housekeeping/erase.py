@@ -1,0 +1,165 @@
+"""Erasing documents: by name, from every store.
+
+First the database, in one transaction for some names: their rows go, and a hash keeps what is on its way from coming
+back. From then on nobody gets to see them. Then the sweep takes them out of Redis' streams and the reports' texts;
+housekeeping repeats it until nothing is left. housekeeping/rewrite.py removes the bytes that deleted rows leave in
+files.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+from sqlalchemy.exc import OperationalError
+
+from db.queries import erasure
+from db.queries.erasure import Name
+from db.session import session
+from housekeeping import streams
+from sortline.errors import TransientError
+from sortline.queue import unpack_entry
+from sortline.redis_client import reaching
+from sortline.settings import Settings
+from trainer.report.texts import forget_erased, text_files
+
+_CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What is to be erased: documents by name, and dead letters by id where they have none."""
+
+    names: Sequence[Name]
+    letters: Sequence[int] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """How much there is of what was chosen; ``held_out``: documents that models are judged by."""
+
+    names: int = 0
+    documents: int = 0
+    predictions: int = 0
+    reviews: int = 0
+    held_out: int = 0
+    dead_letters: int = 0
+    waiting: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a sweep removed: entries and events in Redis, texts in reports.
+
+    ``held``: entries that workers hold and that are older than an erasure; while there are any it is not over.
+    """
+
+    entries: int = 0
+    events: int = 0
+    texts: int = 0
+    held: int = 0
+
+
+def choose_by_meta(settings: Settings, client: redis.Redis, key: str, value: str) -> Chosen:
+    """All whose meta has that value: of documents, dead letters and what waits in the lanes.
+
+    A document of which one version has it is chosen with all its versions.
+    """
+
+    def wanted(fields: streams.Fields) -> bool:
+        return streams.has_meta(fields, key, value)
+
+    letters: list[int] = []
+    with reaching(client):
+        names = set(streams.waiting(client, settings, wanted))
+    with session(settings.postgres_url) as opened:
+        names |= set(erasure.names_by_meta(opened, key, value))
+        for letter in erasure.letters(opened):
+            if not wanted(dict(unpack_entry(letter.raw))):
+                continue
+            if letter.source is None or letter.external_id is None:
+                letters.append(letter.id)
+            else:
+                names.add((letter.source, letter.external_id))
+    return Chosen(sorted(names), letters)
+
+
+def look(settings: Settings, client: redis.Redis, chosen: Chosen) -> Found:
+    """How much there is of it; nothing is changed."""
+    names = set(chosen.names)
+    with reaching(client):
+        waiting = len(streams.waiting(client, settings, lambda fields: streams.name_of(fields) in names))
+    with session(settings.postgres_url) as opened:
+        facts = erasure.facts(opened, erasure.find(opened, chosen.names))
+        letters = erasure.count_letters(opened, chosen.names, chosen.letters)
+    return Found(len(names), *facts, letters, waiting)
+
+
+def erase(
+    settings: Settings, client: redis.Redis, chosen: Chosen, actor: str, how: str,
+    on_done: Callable[[int], None] = lambda _: None,
+) -> Found:  # fmt: skip
+    """Erase from the database, some names at a time, each time whole; commits. The sweep does the rest.
+
+    Args:
+        actor: as the audit names who asks.
+        how: by what it was chosen, for the audit; no values.
+        on_done: called with how many names are done.
+
+    Raises:
+        TransientError: a server is away, or somebody holds one of the documents for over 10 s; asked again, it goes on.
+    """
+    found = Found()
+    names = sorted(set(chosen.names))
+    for start in range(0, max(len(names), 1), _CHUNK):
+        chunk = names[start : start + _CHUNK]
+        found = _sum(found, _erase(settings, client, chunk, () if start else chosen.letters, actor, how))
+        on_done(start + len(chunk))
+    return found
+
+
+def _erase(
+    settings: Settings, client: redis.Redis, names: list[Name], letters: Sequence[int], actor: str, how: str
+) -> Found:
+    try:
+        with session(settings.postgres_url) as opened, reaching(client):
+            erasure.begin(opened)
+            dead = erasure.delete_letters(opened, names, letters)
+            # Only now: a letter that was being requeued is on its lane by now.
+            erasure.remember(opened, names, streams.last_ids(client, settings))
+            facts = erasure.delete_documents(opened, erasure.find(opened, names), "request")
+            found = Found(len(names), *facts, dead)
+            erasure.note(opened, actor, "erase", {"how": how, **_counts(found)})
+            opened.commit()
+    except OperationalError as error:
+        first = str(error.orig).strip().partition("\n")[0]
+        raise TransientError(f"not everything is erased ({first}); the same command goes on") from None
+    return found
+
+
+def sweep(settings: Settings, client: redis.Redis) -> Swept:
+    """Take what was erased out of the streams and the reports; note what is clear of it. Commits.
+
+    Raises:
+        TransientError: a server or the model store is away; the next sweep does it.
+    """
+    with session(settings.postgres_url) as opened, reaching(client):
+        erasures = erasure.unswept(opened)
+        if not erasures:
+            return Swept()
+        held = streams.held(client, settings, erasures)  # first: what is not held now has sent its events
+        entries = streams.clear_lanes(client, settings, erasures)
+        events = streams.clear_results(client, settings, erasures, lambda names: erasure.known(opened, names))
+        texts = forget_erased(opened, text_files(opened, settings.models))
+        if not held:
+            erasure.mark_swept(opened, erasures)
+        opened.commit()
+    return Swept(entries, events, texts, held)
+
+
+def _sum(one: Found, other: Found) -> Found:
+    return Found(*(getattr(one, name) + getattr(other, name) for name in Found.__dataclass_fields__))
+
+
+def _counts(found: Found) -> dict[str, Any]:
+    return {name: getattr(found, name) for name in ("names", "documents", "predictions", "reviews", "dead_letters")}

@@ -1,0 +1,71 @@
+"""The manifest of a backup: what it is of, and the sha256 of each part. Written last: without it there is none."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sortline.errors import BackupError
+from sortline.whole_file import write_whole
+
+_NAME = "manifest.json"
+_FORM = 1
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a backup is of.
+
+    ``schema``: revision of the database; ``postgres``, ``pg_dump``: major versions; ``models``: where the model store
+    was; ``counts``: of what is in it; ``damaged``: model versions whose checkpoint was not intact; ``parts``: sha256
+    of each file, by its path.
+    """
+
+    sortline: str
+    schema: str
+    made_at: str
+    postgres: int
+    pg_dump: int
+    redis: str
+    models: str
+    counts: dict[str, int]
+    damaged: list[int] = field(default_factory=list)
+    parts: dict[str, str] = field(default_factory=dict)
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Seal a backup."""
+    raw = json.dumps({"form": _FORM, **asdict(manifest)}, indent=1).encode()
+    write_whole(folder / _NAME, raw)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a backup whose parts are all there, byte by byte as they were written.
+
+    Raises:
+        BackupError: it is none, it is not complete, or a part was changed.
+    """
+    try:
+        told: dict[str, Any] = json.loads((folder / _NAME).read_bytes())
+        if told.pop("form") != _FORM:
+            raise BackupError(f"{folder} was written by a newer Sortline")
+        manifest = Manifest(**told)
+    except FileNotFoundError:
+        raise BackupError(f"{folder} is no complete backup: it has no {_NAME}") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BackupError(f"{folder / _NAME} can't be read: {error}") from None
+    for name, sha256 in manifest.parts.items():
+        try:
+            found = digest(folder / name)
+        except OSError as error:
+            raise BackupError(f"the backup is not complete: {name}: {error.strerror}") from None
+        if found != sha256:
+            raise BackupError(f"the backup is damaged: {name} is not as it was written")
+    return manifest
+
+
+def digest(path: Path) -> str:
+    """The sha256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,120 @@
+"""pg_dump and pg_restore: the programs that fit the server, and how they are run."""
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from psycopg import Connection
+from psycopg.conninfo import make_conninfo
+
+from db.session import is_encrypted, is_pooled, session
+from housekeeping.postgres_relay import Target, relayed, tls_context
+from sortline.errors import BackupError, ConfigurationError
+from sortline.local import postgres_binaries
+from sortline.settings import Settings
+
+_TIMEOUT_SINCE = 17
+
+
+def dump(settings: Settings, server: int, file: Path) -> int:
+    """Write the whole database, at one moment, into a file of Postgres' custom format.
+
+    Args:
+        server: major version of the server.
+
+    Returns:
+        Major version of the program.
+
+    Raises:
+        BackupError: no pg_dump fits, or it fails; the message says why.
+    """
+    program, version = _program("pg_dump", server)
+    command = [program, "--format=custom", "--no-owner", "--no-privileges", f"--file={file}"]
+    _run(command, settings, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    return version
+
+
+def load(settings: Settings, server: int, made_by: int, file: Path) -> None:
+    """Fill an empty database from such a file, wholly or not at all.
+
+    Args:
+        made_by: major version of the program that wrote it.
+
+    Raises:
+        BackupError: no pg_restore fits, or it fails; the message says why.
+    """
+    program, version = _program("pg_restore", max(server, made_by))
+    options = ["--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction"]
+    # From 17 on it sets this, and an older Postgres refuses it.
+    unheard = "SET transaction_timeout" if server < _TIMEOUT_SINCE <= version else None
+    _run([program, *options, str(file)], settings, "BEGIN", unheard)
+
+
+def _program(name: str, least: int) -> tuple[str, int]:
+    """The oldest of those at hand that is new enough: a newer one may say what an older server does not know."""
+    found = [(version, path) for path in _candidates(name) if (version := _version(path)) is not None]
+    fitting = sorted((version, path) for version, path in found if version >= least)
+    if fitting:
+        return fitting[0][1], fitting[0][0]
+    have = ", ".join(f"{path} is {version}" for version, path in found) or "there is none"
+    raise BackupError(f"{name} {least} or newer is needed ({have}): install Postgres' client programs of that version")
+
+
+def _candidates(name: str) -> list[str]:
+    found = [path] if (path := shutil.which(name)) else []
+    with contextlib.suppress(ConfigurationError):
+        found.append(str(postgres_binaries() / name))
+    return found
+
+
+def _version(path: str) -> int | None:
+    try:
+        said = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    found = re.search(r"\) (\d+)", said)
+    return int(found[1]) if found else None
+
+
+def _run(command: list[str], settings: Settings, begin: str, unheard: str | None = None) -> None:
+    """Run a program on the database.
+
+    Args:
+        begin: begins the transaction that it runs in where a pooler stands before Postgres.
+        unheard: how a statement of the program begins that the server does not know.
+    """
+    with session(settings.postgres_url) as opened:
+        driver = opened.connection().connection.driver_connection
+        assert isinstance(driver, Connection)
+        pooled, encrypted, info = is_pooled(opened), is_encrypted(opened), driver.info
+        place = Target(info.host, info.port, info.hostaddr or None, begin=begin if pooled else None, unheard=unheard)
+        user, database, password = info.user, info.dbname, info.password
+    given = settings.postgres_url.parameters
+    if not (pooled or encrypted or unheard):
+        given.pop("password", None)
+        _execute(command, given, password, dict(os.environ))
+        return
+    if encrypted:
+        place.tls, place.direct_tls = tls_context(given), given.get("sslnegotiation") == "direct"
+    # What the environment says of the server was for the connection that stands already.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    with relayed(place) as way:
+        try:
+            _execute(command, {**way, "user": user, "dbname": database}, password, environment)
+        except BackupError as error:
+            raise BackupError(f"{error} ({place.errors[0]})" if place.errors else str(error)) from None
+
+
+def _execute(command: list[str], parameters: dict[str, str], password: str, environment: dict[str, str]) -> None:
+    # The password goes by the environment: everybody can read a command line.
+    secret = {"PGPASSWORD": password} if password else {}
+    where = make_conninfo("", **parameters)
+    done = subprocess.run(
+        [*command, f"--dbname={where}"], env=environment | secret, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        lines = (done.stderr or done.stdout).strip().splitlines()
+        raise BackupError(f"{Path(command[0]).name} failed: {lines[0] if lines else f'exit status {done.returncode}'}")

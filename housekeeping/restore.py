@@ -1,0 +1,124 @@
+"""Restoring a backup into empty servers; what was erased since does not come back."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import redis
+
+from db.queries import erasure, server
+from db.queries.erasure import Erasure, name_hash
+from db.session import session
+from housekeeping.backup import DATABASE, MODELS, stream_file
+from housekeeping.manifest import Manifest, read_manifest
+from housekeeping.postgres_tools import load
+from housekeeping.store_files import fill_store, holds_anything
+from housekeeping.stream_files import load_stream
+from housekeeping.streams import all_streams, name_of, order
+from migrations.upgrade import is_known, migrate
+from sortline import __version__
+from sortline.errors import BackupError, ConflictError
+from sortline.queue import DocumentQueue
+from sortline.redis_client import connect, reaching
+from sortline.settings import Settings
+from trainer.report.texts import forget_erased, text_files
+
+
+def restore(
+    settings: Settings, folder: Path, force: bool = False, erased: Iterable[str] = (),
+    tell: Callable[[str], None] = lambda _: None,
+) -> Manifest:  # fmt: skip
+    """Fill servers and model store from a backup, and bring the schema up. No process of Sortline may run.
+
+    Args:
+        force: replace what is there.
+        erased: erasures since the backup, lines as `sortline erase --list` prints them. Those that the servers know
+            themselves are kept too.
+        tell: called with what is being restored.
+
+    Raises:
+        BackupError: the backup is damaged, not complete, or not for this server; nothing was changed.
+        ConflictError: something is there, or workers run; nothing was changed.
+    """
+    tell("checking the backup")
+    manifest, since = read_manifest(folder), _parse(erased)
+    with connect(settings, socket_timeout=60) as client, reaching(client):
+        since += _check_target(settings, client, manifest, force)
+        tell("Postgres")
+        major = _clear(settings, client)
+        load(settings, major, manifest.pg_dump, folder / DATABASE)
+        migrate(settings.postgres_url)
+        tell("model store")
+        fill_store(folder / MODELS, settings.models)
+        gone = _apply(settings, manifest, since)
+        for name, stream in all_streams(settings).items():
+            tell(f"Redis, {name}")
+            load_stream(client, stream, folder / stream_file(name), _not_in(gone, name))
+    return manifest
+
+
+def _parse(lines: Iterable[str]) -> list[Erasure]:
+    try:
+        rows = [json.loads(line) for line in lines if line.strip()]
+        return [
+            Erasure(bytes.fromhex(row["name_hash"]), dict(row["before"]), datetime.fromisoformat(row["erased_at"]))
+            for row in rows
+        ]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BackupError(f"the list of erasures can't be read: {error}") from None
+
+
+def _check_target(settings: Settings, client: redis.Redis, manifest: Manifest, force: bool) -> list[Erasure]:
+    """Refuse what must not be overwritten, or does not fit; returns the erasures that are known here."""
+    if not is_known(manifest.schema):
+        raise BackupError(f"the backup's schema {manifest.schema} is of a newer Sortline than {__version__}")
+    if DocumentQueue(client, settings).workers():
+        raise ConflictError("workers run; stop every process of Sortline first")
+    with session(settings.postgres_url) as opened:
+        major, _ = server.version(opened)
+        if major < manifest.postgres:
+            raise BackupError(f"the backup is of Postgres {manifest.postgres}; this server is {major}, an older one")
+        used = server.used_tables(opened)
+        known = erasure.listing(opened) if "erasures" in used else []
+    streams = [stream for stream in all_streams(settings).values() if client.xlen(stream)]
+    found = [f"the database ({', '.join(used[:3])})"] if used else []
+    found += [f"Redis ({', '.join(streams)})"] if streams else []
+    found += [f"the model store {settings.models}"] if holds_anything(settings.models) else []
+    if found and not force:
+        raise ConflictError(f"something is there already: {'; '.join(found)}. --force replaces it")
+    return known
+
+
+def _clear(settings: Settings, client: redis.Redis) -> int:
+    """Empty the database and Redis' keys; returns the server's major version."""
+    with session(settings.postgres_url) as opened:
+        server.clear(opened)
+        opened.commit()
+        major, _ = server.version(opened)
+    for key in client.scan_iter(match=f"{settings.prefix}:*", count=1000):
+        client.delete(key)
+    return major
+
+
+def _apply(settings: Settings, manifest: Manifest, since: Sequence[Erasure]) -> dict[bytes, Erasure]:
+    """Erase again what the backup brought back, and find the model store at its place; returns all erasures."""
+    with session(settings.postgres_url) as opened:
+        server.move_store(opened, manifest.models, settings.models)
+        erasure.add(opened, since)
+        names = erasure.returned(opened)
+        erasure.delete_letters(opened, names)
+        gone = erasure.delete_documents(opened, erasure.find(opened, names), "request")
+        forget_erased(opened, text_files(opened, settings.models))
+        erasure.note(opened, "restore", "restore", {"made_at": manifest.made_at, "erased_again": gone.documents})
+        opened.commit()
+        return {each.name_hash: each for each in erasure.listing(opened)}
+
+
+def _not_in(gone: dict[bytes, Erasure], stream: str) -> Callable[[str, dict[bytes, bytes]], bool]:
+    def wanted(entry_id: str, fields: dict[bytes, bytes]) -> bool:
+        name = name_of(fields)
+        found = None if name is None else gone.get(name_hash(*name))
+        return found is None or order(entry_id) > order(found.before[stream])
+
+    return wanted

@@ -1,0 +1,220 @@
+"""Housekeeping's Celery tasks: thin, each calls a plain function."""
+
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+from celery import signals
+from kombu.exceptions import OperationalError
+from sqlalchemy.exc import DBAPIError
+
+from db.queries import (
+    explanations,
+    idempotency,
+    import_files,
+    live_accuracy,
+    outbox,
+    rescore,
+    shadows,
+    training_runs,
+    webhooks,
+)
+from db.session import session
+from housekeeping import erase, retention
+from housekeeping.celery import app, settings
+from housekeeping.rewrite import start_redis_rewrite
+from housekeeping.webhooks import Deliveries
+from sortline.errors import ConflictError, SortlineError, TransientError
+from sortline.redis_client import connect
+from trainer import trigger
+from trainer.fine_tuning.work_folder import remove_work
+
+log = logging.getLogger(__name__)
+
+_UNDELIVERED_S = 30.0  # what waits for so long is sent again: its message may be lost
+_SENT_DAYS = 7
+_deliveries = Deliveries(settings)
+_asked: dict[tuple[str, int], float] = {}  # when something was last asked for
+_drift_checks: list[subprocess.Popen[bytes]] = []  # the check for drift that runs, or ran last
+_walk = {"after": 0}  # where retention left off
+
+
+def _task(old_name: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
+    """A task `housekeeping.NAME`; for one release, messages that an older beat sent as ``old_name`` run it too."""
+
+    def register(function: Callable[[], None]) -> Callable[[], None]:
+        app.task(name=old_name, send_events=False)(function)
+        task: Callable[[], None] = app.task(name=f"housekeeping.{function.__name__}")(function)
+        return task
+
+    return register
+
+
+@_task("trainer.look")
+def start_due_training() -> None:
+    """Start a training when one is due."""
+    with session(settings.postgres_url) as opened:
+        reason = trigger.due(opened, settings)
+        if reason is None:
+            return
+        try:
+            run = trigger.request(opened, settings, reason)
+        except ConflictError:
+            return  # somebody was quicker
+        except TransientError as error:
+            log.warning("a training is due (%s), but can't be started: %s", reason, error)
+            return
+    log.info("training run %d starts: %s", run.id, reason)
+
+
+@_task("trainer.expire_leases")
+def expire_leases() -> None:
+    """Hand on the runs whose process died; send again what waits in vain; clear up after what has ended."""
+    with session(settings.postgres_url) as opened:
+        lost = training_runs.expire(opened, settings.training_silent_s, settings.training_attempts)
+        waiting = training_runs.waiting(opened, _UNDELIVERED_S)
+        import_files.prune(opened)
+        idempotency.prune(opened)
+        opened.commit()
+        newest, unfinished = training_runs.newest(opened), training_runs.unfinished(opened)
+    for run in lost:
+        log.warning("training run %d was taken from a silent process: it is %s now", run.id, run.state)
+    # While another message of the run is on its way, the claim lets only one begin.
+    for run_id in {*waiting, *(run.id for run in lost if run.state == "waiting")}:
+        if _is_time("train", run_id):
+            trigger.send(settings, run_id, expires_s=_UNDELIVERED_S)
+    if newest:
+        remove_work(settings, newest[0].id, unfinished.id if unfinished else None)
+
+
+@_task("trainer.sweep_outbox")
+def publish_outbox() -> None:
+    """Send the events that committed transactions left."""
+    from housekeeping.outbox import sweep
+
+    try:
+        sweep(settings)
+    except (TransientError, DBAPIError) as error:
+        log.warning("the outbox waits: %s", error)
+
+
+@_task("trainer.sweep_webhooks")
+def deliver_webhooks() -> None:
+    """Begin to send what is due for webhooks; it does not wait, for they may hang."""
+    try:
+        _deliveries.sweep()
+    except (TransientError, DBAPIError) as error:
+        log.warning("webhooks wait: %s", error)
+
+
+@signals.worker_shutdown.connect
+def _finish_webhooks(**_options: object) -> None:
+    _deliveries.close()
+
+
+@_task("trainer.ask_for_rescoring")
+def request_rescoring() -> None:
+    """Let a worker score again what waits for a person and has no prediction of the active version."""
+    with session(settings.postgres_url) as opened:
+        version_id = rescore.stale(opened)
+    if version_id is not None and _is_time("rescore", version_id):
+        _ask_worker("worker.rescore", version_id)
+
+
+@_task("trainer.ask_for_shadow")
+def request_shadow() -> None:
+    """Let a worker go on with the shadow that is open."""
+    with session(settings.postgres_url) as opened:
+        shadow = shadows.running(opened)
+    if shadow is not None and _is_time("shadow", shadow.id):
+        _ask_worker("worker.shadow", shadow.id)
+
+
+@_task("trainer.ask_for_explaining")
+def request_explanations() -> None:
+    """Let a worker explain what was asked for and not taken: its message, or the one that went on, was lost."""
+    with session(settings.postgres_url) as opened:
+        untaken = explanations.untaken(opened, _UNDELIVERED_S)
+    if untaken and _is_time("explain", 0):
+        _ask_worker("worker.explain_waiting")
+
+
+@_task("trainer.look_for_drift")
+def check_drift() -> None:
+    """Start a look for drift in a process of its own, which ends itself; nothing here waits for it."""
+    if not settings.drift_false_alarms or any(each.poll() is None for each in _drift_checks):
+        return
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-m", "monitoring.drift_process"]
+    _drift_checks[:] = [subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment)]
+
+
+@_task("trainer.count_answers")
+def check_live_accuracy() -> None:
+    """Count what was answered, so that nobody who looks at live accuracy has to; once a day, look at it."""
+    from monitoring.live_accuracy import look as look_at_accuracy
+
+    with session(settings.postgres_url) as opened:
+        live_accuracy.count_answers(opened)
+        opened.commit()
+        made = look_at_accuracy(opened, settings.accuracy_margin)
+        opened.commit()
+    if made is not None and made.alarm:
+        log.warning("model version %d: live accuracy is not what its confidences promise", made.model_version_id)
+
+
+@_task("trainer.prune_outbox")
+def prune_outbox() -> None:
+    """Remove events that were sent long ago, to the results stream and to webhooks."""
+    with session(settings.postgres_url) as opened:
+        removed = outbox.prune(opened, _SENT_DAYS) + webhooks.prune(opened, _SENT_DAYS)
+        opened.commit()
+    if removed:
+        log.info("%d events that were sent over %d days ago are removed", removed, _SENT_DAYS)
+
+
+@_task("keeping.sweep")
+def remove_erased() -> None:
+    """Take what was erased out of streams and reports."""
+    try:
+        with connect(settings) as client:
+            swept = erase.sweep(settings, client)
+            if swept.entries or swept.events:
+                start_redis_rewrite(client)
+    except (SortlineError, DBAPIError) as error:
+        log.warning("erased documents wait to be swept out: %s", error)
+        return
+    if swept.entries or swept.events or swept.texts:
+        log.info("swept out: %d entries, %d events, %d texts of reports", swept.entries, swept.events, swept.texts)
+
+
+@_task("keeping.retain")
+def apply_retention() -> None:
+    """Erase what is older than it may be, some at a time."""
+    try:
+        gone = retention.retain(settings, _walk["after"])
+    except (SortlineError, DBAPIError) as error:
+        log.warning("retention waits: %s", error)
+        return
+    _walk["after"] = gone.after
+    if gone.documents or gone.dead_letters:
+        log.info("retention erased %d documents and %d dead letters", gone.documents, gone.dead_letters)
+
+
+def _ask_worker(task: str, *arguments: int) -> None:
+    try:
+        app.send_task(task, list(arguments), queue="worker", expires=_UNDELIVERED_S, retry=False)
+    except OperationalError as error:
+        log.warning("a worker can't be asked for %s: %s", task, error)
+
+
+def _is_time(what: str, id_: int) -> bool:
+    """Whether it was not asked for a while ago; it is now."""
+    now = time.monotonic()
+    if now - _asked.get((what, id_), float("-inf")) < _UNDELIVERED_S:
+        return False
+    _asked[what, id_] = now
+    return True

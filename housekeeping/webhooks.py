@@ -1,0 +1,131 @@
+"""Events out to webhooks: each at least once after the commit, and in order for each document.
+
+Beat asks again and again what is due; each webhook is served by a thread of its own, so that one that hangs delays
+no other. Who serves one holds it for a minute: what a killed process leaves, another takes up then.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+import uuid
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import orjson
+from sqlalchemy.exc import DBAPIError
+
+from db.models import Webhook
+from db.queries import webhooks
+from db.session import session
+from housekeeping.webhook_address import read_allowed
+from housekeeping.webhook_request import Sender, message
+from sortline.errors import TransientError
+from sortline.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_AT_ONCE = 8  # requests to one webhook, each of another document
+_ROUNDS_S = 10.0
+
+
+class Deliveries:
+    """Serves webhooks, at most ``most`` at the same time."""
+
+    def __init__(self, settings: Settings, most: int = 8) -> None:
+        self.settings = settings
+        self.most = most
+        self._pool = ThreadPoolExecutor(most, thread_name_prefix="webhook")
+        self._busy: set[Future[int]] = set()
+        self._stopping = threading.Event()
+
+    def sweep(self) -> list[Future[int]]:
+        """Begin to serve the webhooks that something is due for; does not wait for them.
+
+        Raises:
+            ServerUnreachableError: Postgres is away.
+        """
+        self._busy = {each for each in self._busy if not each.done()}
+        if len(self._busy) >= self.most:
+            return []
+        with session(self.settings.postgres_url) as opened:
+            claimed = webhooks.claim(opened, self.most - len(self._busy))
+            opened.commit()
+        begun = [self._pool.submit(_serve_safely, self.settings, webhook_id, self._stopping) for webhook_id in claimed]
+        self._busy.update(begun)
+        return begun
+
+    def close(self) -> None:
+        """Begin nothing more, and wait for the requests that are under way."""
+        self._stopping.set()
+        self._pool.shutdown()
+
+
+def ping(settings: Settings, webhook: Webhook) -> str | None:
+    """Send a webhook a signed `sortline.ping`; returns why it did not arrive, None: it did."""
+    now = datetime.now(UTC)
+    body = orjson.dumps({"type": "sortline.ping", "timestamp": now.isoformat(timespec="milliseconds"), "data": {}})
+
+    async def send() -> str | None:
+        async with _sender(settings, webhook) as sender:
+            return await sender.send(f"ping_{uuid.uuid4().hex}", body)
+
+    return asyncio.run(send())
+
+
+def _sender(settings: Settings, webhook: Webhook) -> Sender:
+    secrets = [webhook.secret]
+    if webhook.previous_secret and webhook.previous_until and webhook.previous_until > datetime.now(UTC):
+        secrets.append(webhook.previous_secret)
+    return Sender(webhook.url, secrets, read_allowed(settings.webhook_allowed), settings.webhook_timeout_s)
+
+
+async def _serve(settings: Settings, webhook_id: int, stopping: threading.Event) -> int:
+    """Send what is due for a webhook that this process holds, then let go of it; returns how many arrived."""
+    began, delivered = time.monotonic(), 0
+    with session(settings.postgres_url) as opened:
+        webhook = opened.get(Webhook, webhook_id)
+    if webhook is None:
+        return 0
+    async with _sender(settings, webhook) as sender:
+        while time.monotonic() - began < _ROUNDS_S and not stopping.is_set():
+            arrived = await _round(settings, webhook_id, sender)
+            delivered += arrived
+            if not arrived:
+                break
+    with session(settings.postgres_url) as opened:
+        webhooks.let_go(opened, webhook_id)
+        opened.commit()
+    return delivered
+
+
+async def _round(settings: Settings, webhook_id: int, sender: Sender) -> int:
+    """A few requests at a time, one where the last round failed; returns how many arrived."""
+    with session(settings.postgres_url) as opened:
+        webhook = opened.get(Webhook, webhook_id)
+        if webhook is None or webhook.paused_at is not None:
+            return 0
+        due = webhooks.heads(opened, webhook_id, 1 if webhook.failures else _AT_ONCE)
+    if not due:
+        return 0
+    errors = await asyncio.gather(*(sender.send(f"msg_{id_}", message(event)) for id_, event in due))
+    failed = {id_: error for (id_, _), error in zip(due, errors, strict=True) if error is not None}
+    delivered = [id_ for id_, _ in due if id_ not in failed]
+    with session(settings.postgres_url) as opened:
+        paused = webhooks.note_round(opened, webhook, delivered, failed)
+        opened.commit()
+    for error in dict.fromkeys(failed.values()):
+        log.warning("webhook %s: %s", webhook.name, error)
+    if paused:
+        log.error("webhook %s is paused: %s", webhook.name, paused)
+    return len(delivered)
+
+
+def _serve_safely(settings: Settings, webhook_id: int, stopping: threading.Event) -> int:
+    try:
+        return asyncio.run(_serve(settings, webhook_id, stopping))
+    except (TransientError, DBAPIError) as error:
+        log.warning("webhook %d waits, what it was told of may be sent again: %s", webhook_id, error)
+    except Exception:
+        log.exception("webhook %d could not be served", webhook_id)
+    return 0

@@ -1,0 +1,1 @@
+"""What watches the line: its status, its alarms, live accuracy and drift."""

@@ -1,0 +1,255 @@
+"""One look for drift, in a process of its own: `python -m monitoring.drift_process`.
+
+Housekeeping starts it and goes on at once. It reads samples of bounded size, computes on one thread at a low
+priority, and ends itself when it takes too long.
+"""
+
+import logging
+import os
+import signal
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from classifier.base_models import base_model_folder
+from classifier.store import model_store
+from db.models import Incident, ModelVersion
+from db.queries import drift as queries
+from db.queries import incidents, labels, model_versions, queue_items
+from db.queries.drift import Answered
+from db.session import session
+from monitoring import drift, live_accuracy
+from monitoring.drift import Figures, Matrix
+from sortline.errors import CheckpointError, SortlineError
+from sortline.logs import set_up_logging, silence_telemetry
+from sortline.settings import Settings, get_settings
+
+log = logging.getLogger(__name__)
+
+EVERY_S = 3600.0
+_MONTH_S = 30 * 24 * 3600.0
+REFERENCE = 2000  # documents of each reference, and training texts
+_LEAST_REFERENCE = 300
+_WEEKS = (timedelta(days=28), timedelta(days=1))  # last weeks: from, to
+_EVIDENCE = 50
+# Measured accuracy is good when it is shown to be at most so much under that on test documents.
+_ACCURACY_MARGIN = 0.05
+_DOUBT = 0.05
+_LEAST_AUDITS = 100  # the interval is an approximation
+
+
+class Outcome(NamedTuple):
+    """What came of a look, in words; ``incident_id``: of the one that it opened."""
+
+    said: str
+    incident_id: int | None = None
+
+
+def look(settings: Settings) -> Outcome:
+    """Look once, and keep what came of it: open an incident, or see whether the open one may be closed.
+
+    Raises:
+        CheckpointError, TrainingError: the encoder can't be had.
+        TransientError: Postgres can't be reached.
+    """
+    with session(settings.postgres_url) as opened:
+        look_id = queries.begin_look(opened)
+        opened.commit()
+        try:
+            outcome = _outcome(opened, settings)
+        except SortlineError as error:
+            opened.rollback()
+            queries.end_look(opened, look_id, str(error), failed=True)
+            opened.commit()
+            raise
+        queries.end_look(opened, look_id, outcome.said)
+        opened.commit()
+        return outcome
+
+
+def _outcome(opened: Session, settings: Settings) -> Outcome:
+    version = model_versions.active(opened)
+    if version is None:
+        return Outcome("No model version is active.")
+    now = next((each for each in incidents.open(opened) if each.kind == incidents.DRIFT), None)
+    return _look(opened, settings, version) if now is None else _follow(opened, now, version)
+
+
+def level_of_a_look(settings: Settings) -> float:
+    """Level of each test of a look; see `monitoring.drift`."""
+    return drift.level(settings.drift_false_alarms, _MONTH_S / EVERY_S)
+
+
+def figures(answered: Sequence[Answered], known: frozenset[str], embeddings: Matrix, anchors: Matrix) -> Figures:
+    """What is looked at of documents; ``embeddings`` (n, width) are theirs, ``anchors`` those of training texts."""
+    return Figures(
+        np.array([each.confidence for each in answered], np.float64),
+        np.array([each.label_id for each in answered], np.int64),
+        np.array([each.length for each in answered], np.float64),
+        np.array([drift.unknown_share(each.text, known) for each in answered], np.float64),
+        drift.distance_to_nearest(embeddings, anchors),
+    )
+
+
+def _look(opened: Session, settings: Settings, version: ModelVersion) -> Outcome:
+    before = [each for each in incidents.of_version(opened, incidents.DRIFT, version.id) if each.closed_at]
+    traffic = _traffic(opened, version)
+    if len(traffic) < drift.LEAST:
+        return Outcome(f"Nothing new, or fewer than {drift.LEAST} documents of model version {version.id} yet.")
+    training, held_out = queries.frozen(opened, version.id)
+    weeks = _weeks(opened, version, before, traffic[-1].document_id)
+    references = {
+        name: each
+        for name, each in (("training", held_out if training else []), ("weeks", weeks))
+        if len(each) >= _LEAST_REFERENCE
+    }  # fmt: skip
+    if not references:
+        return Outcome("Neither held-out documents nor enough traffic of the last weeks to compare with yet.")
+    names = {label.id: label.name for label in labels.listing(opened)}
+    opened.commit()  # nothing is held while embeddings are computed
+    now, then = _all_figures(settings, version, training, traffic, references)
+    accepted = frozenset(
+        (each["stream"], "training")
+        for incident in before
+        for each in incident.evidence.get("moved", [])
+        if each["reference"] == "training"
+    )
+    moved = drift.moved(then, now, version.label_ids, level_of_a_look(settings), settings.drift_margin, accepted)
+    if not moved:
+        return Outcome(f"{len(traffic):,} documents were compared with {_named(references)}: nothing has moved.")
+    chosen = [traffic[i] for i in drift.evidence(moved, now, len(traffic))]
+    return _open(opened, version, moved, chosen, names)
+
+
+def _named(references: Iterable[str]) -> str:
+    return " and ".join({"training": "the training snapshot", "weeks": "the weeks before"}[each] for each in references)
+
+
+def _traffic(opened: Session, version: ModelVersion) -> list[Answered]:
+    """The newest documents, or a sample of the last hour's where those are more; none when nothing is new."""
+    most = drift.WINDOWS[-1]
+    first = queries.first_since(opened, datetime.now(UTC) - timedelta(seconds=EVERY_S))
+    found = queries.newest(opened, version.id, most)
+    if not found or found[0].document_id < first:
+        return []
+    if found[-1].document_id > first:
+        return queries.drawn(opened, version.id, first, found[0].document_id, most, seed=first)
+    return found
+
+
+def _weeks(opened: Session, version: ModelVersion, before: Sequence[Incident], oldest: int) -> list[Answered]:
+    """Documents of the last weeks, since the last alarm was closed: by that the traffic was taken as it is."""
+    from_, to = (datetime.now(UTC) - each for each in _WEEKS)
+    since = max([from_, *(each.closed_at for each in before if each.closed_at)])
+    last = min(oldest, queries.first_since(opened, to)) - 1
+    first = queries.first_since(opened, since)
+    return queries.drawn(opened, version.id, first, last, REFERENCE, seed=last) if first <= last else []
+
+
+def _all_figures(
+    settings: Settings,
+    version: ModelVersion,
+    training: list[str],
+    traffic: list[Answered],
+    references: dict[str, list[Answered]],
+) -> tuple[Figures, dict[str, Figures]]:
+    from trainer.fine_tuning.sentence_embeddings import sentence_embeddings
+
+    if not training:  # a version without a frozen reference: half of the weeks' documents stand for training texts
+        half = len(references["weeks"]) // 2
+        training = [each.text for each in references["weeks"][half:]]
+        references = {**references, "weeks": references["weeks"][:half]}
+    quiet = settings.model_copy(update={"threads": 1, "device": "cpu"})
+    parts = [traffic, *references.values()]
+    texts = [*training[:REFERENCE], *(each.text for part in parts for each in part)]
+    embeddings = sentence_embeddings(texts, _encoder(settings, version), quiet)
+    anchors = embeddings[: len(training[:REFERENCE])]
+    known = drift.known_words(training)
+    at, made = len(anchors), []
+    for part in parts:
+        made.append(figures(part, known, embeddings[at : at + len(part)], anchors))
+        at += len(part)
+    return made[0], dict(zip(references, made[1:], strict=True))
+
+
+def _encoder(settings: Settings, version: ModelVersion) -> Path:
+    """The pretrained encoder, which new topics are far from; the fine-tuned one where that can't be had here."""
+    try:
+        return base_model_folder(version.base_model)
+    except CheckpointError:
+        return model_store(settings).fetch(version.checkpoint_uri, version.sha256)
+
+
+def _open(
+    opened: Session, version: ModelVersion, moved: list[drift.Moved], chosen: list[Answered], names: dict[int, str]
+) -> Outcome:
+    """Open the incident, with its evidence in the desk's queue; the caller commits."""
+    wanted = queries.undecided(opened, [each.document_id for each in chosen])[:_EVIDENCE]
+    words = [drift.in_words(each, names) for each in moved]
+    evidence = {
+        "moved": [{"stream": each.stream, "reference": each.reference} for each in moved],
+        "words": words,
+        "document_ids": wanted,
+        "newest_document_id": queries.newest_id(opened),
+    }
+    incident_id = incidents.begin(opened, incidents.DRIFT, version.id, max(each.by for each in moved), evidence)
+    if incident_id is None:
+        return Outcome("Another look opened an incident meanwhile.")
+    said, note = {each.document_id: each.label_id for each in chosen}, f"Evidence of incident {incident_id}."
+    items = [
+        {"document_id": id_, "score": float(place), "label_id": said[id_], "note": note}
+        for place, id_ in enumerate(wanted)
+    ]
+    queue_items.add(opened, items, "drift")
+    log.warning("incident %d: the traffic has moved: %s", incident_id, " ".join(words))
+    return Outcome(f"Incident {incident_id} was opened.", incident_id)
+
+
+def _follow(opened: Session, incident: Incident, version: ModelVersion) -> Outcome:
+    """Close an incident when audits since the midnight after it show that the answers are good.
+
+    It is one look a day, at what was decided by midnight. All of them together are wrong in at most one of twenty
+    incidents: the doubt allowed on the k-th day is a part 1 / (k (k + 1)) of that, and these add up to 1.
+    """
+    until = live_accuracy.today()
+    since = incident.opened_at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    days = max(1, (until - since).days)
+    found = live_accuracy.of_version(opened, version.id, since, until, 1 - 2 * _DOUBT / (days * (days + 1)))
+    wanted = version.metrics.get("test", {}).get("accuracy", 1.0) - _ACCURACY_MARGIN
+    if found.value is None:
+        return Outcome(f"Incident {incident.id} is open, so no look is taken. No audit of later days is decided yet.")
+    measured = (
+        f"{_percent(found.value)} of the answers since are right, at least {_percent(found.low)}, by {found.decided:,} "
+        f"audits; {_percent(wanted)} is enough for model version {version.id}"
+    )
+    if found.decided < _LEAST_AUDITS or found.low < wanted:
+        return Outcome(f"Incident {incident.id} is open, so no look is taken. {measured}.")
+    incidents.close(opened, incident.id, "beat", measured)
+    log.warning("incident %d is closed: %s", incident.id, measured)
+    return Outcome(f"Incident {incident.id} was closed.")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def main() -> None:
+    """A look of this process; it ends itself after half an hour."""
+    signal.alarm(queries.MOST_LOOK_S)
+    os.nice(10)
+    settings = get_settings()
+    silence_telemetry()
+    set_up_logging(settings.log_level)
+    try:
+        look(settings)
+    except (SortlineError, DBAPIError) as error:
+        log.warning("no look for drift: %s", error)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""`python -m monitoring.flower`: Flower on Celery's broker, with the settings' address, port and password.
+
+Flower becomes this very process, with a Celery app that knows the broker and loads no model library
+(monitoring/flower_app.py). The password goes to it by its environment, because every user of the machine can read a
+command line.
+"""
+
+import logging
+import os
+import sys
+
+from sortline.errors import ConfigurationError, ServerUnreachableError, SortlineError
+from sortline.home import make_home
+from sortline.listening import check, is_loopback
+from sortline.logs import set_up_logging
+from sortline.redis_check import check_broker
+from sortline.settings import Settings, get_settings
+
+log = logging.getLogger(__name__)
+
+_MAX_TASKS = 10_000  # micro-batches kept in memory; Flower's own 100,000 take hundreds of megabytes
+
+
+def command(settings: Settings) -> list[str]:
+    """The command line of Flower."""
+    # Its `::` is IPv6 alone; without an address it listens on all of both.
+    host = "" if settings.flower_host == "::" else settings.flower_host
+    return [
+        sys.executable, "-m", "celery", "-A", "monitoring.flower_app", "flower", f"--address={host}",
+        f"--port={settings.flower_port}", f"--max-tasks={_MAX_TASKS}",
+    ]  # fmt: skip
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The environment of Flower: this process's own, and the password.
+
+    Raises:
+        ConfigurationError: it would be open to other machines without a password, though it can stop workers.
+    """
+    # Flower reads FLOWER_* of its own; the path goes to it in the settings' spelling, under which FLOWER_URL has it.
+    added = {"FLOWER_URL_PREFIX": settings.flower_path.strip("/")}
+    password = settings.flower_password
+    if password:
+        if not all(":" in pair for pair in password.split(",")):
+            raise ConfigurationError("SORTLINE_FLOWER_BASIC_AUTH must be user:password")
+        added["FLOWER_BASIC_AUTH"] = password
+    elif not is_loopback(settings.flower_host):
+        raise ConfigurationError(
+            f"Flower on {settings.flower_host} needs a password: set SORTLINE_FLOWER_BASIC_AUTH to user:password"
+        )
+    return {**os.environ, **added}
+
+
+def main() -> None:
+    """Become Flower; exit 1 where the settings forbid it."""
+    try:
+        settings = get_settings()
+        make_home(settings)
+        arguments, variables = command(settings), environment(settings)
+        set_up_logging(settings.log_level, settings.log_format)
+        check(settings.flower_host, settings.flower_port, "FLOWER")
+        check_broker(settings)
+    except ServerUnreachableError as error:
+        log.error("%s", error)  # Flower goes on trying
+    except SortlineError as error:
+        sys.exit(f"flower: {error}")
+    os.execve(arguments[0], arguments, variables)  # noqa: S606 - no shell is wanted
+
+
+if __name__ == "__main__":
+    main()

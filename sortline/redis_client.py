@@ -1,0 +1,71 @@
+"""How Sortline reaches its Redis: a client of the settings' address, and errors that say where and what to do."""
+
+import re
+from typing import Any
+
+import redis
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+
+from sortline import disk
+from sortline.errors import ConfigurationError, QueueFullError, RedisRefusesError, ServerUnreachableError
+from sortline.server_url import write_host
+from sortline.settings import Settings
+
+# What Redis says while it may not or can't write: a replica, a full disk, a fail-over.
+_CANNOT_WRITE = re.compile("MISCONF|ReadOnly|MasterDown|ClusterDown|NOREPLICAS|READONLY")
+# Before it redis-py puts the beginning of a pipeline's command, and so of a document.
+_BLAMED = "of pipeline caused error: "
+
+
+def connect(settings: Settings, **options: Any) -> redis.Redis:
+    """A pooled client of the settings' Redis; it connects on first use and retries a cut connection."""
+    merged: dict[str, Any] = {
+        "socket_timeout": 10,
+        "socket_connect_timeout": 5,
+        "retry": Retry(ExponentialBackoff(cap=1, base=0.05), 3),
+        **options,
+    }
+    address = settings.redis
+    if address.socket is not None:
+        merged.pop("socket_connect_timeout")
+    return redis.Redis.from_url(address.url, **merged)
+
+
+class reaching:  # noqa: N801 - reads as a word: with reaching(client): ...
+    """Turns redis-py's errors into one line that says where: Redis away, full, or refusing a command."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.client = client
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, redis.exceptions.OutOfMemoryError):
+            raise QueueFullError("Redis is out of memory and takes no documents", 10.0) from None
+        if isinstance(error, redis.exceptions.AuthenticationError | redis.exceptions.NoPermissionError):
+            raise ConfigurationError(f"Redis at {where(self.client)} refuses this user: {error}") from None
+        if isinstance(error, redis.exceptions.ResponseError) and _CANNOT_WRITE.search(
+            f"{type(error).__name__} {error}"
+        ):
+            if "No space left" in str(error):
+                raise disk.full("redis") from None
+            why = str(error).rpartition(_BLAMED)[2]
+            raise ServerUnreachableError(f"Redis at {where(self.client)} takes no writes now: {why}") from None
+        if isinstance(error, redis.exceptions.ResponseError):
+            why = str(error).rpartition(_BLAMED)[2]
+            raise RedisRefusesError(f"Redis at {where(self.client)} refuses: {why}", why) from None
+        if isinstance(error, redis.exceptions.ConnectionError | redis.exceptions.TimeoutError | OSError):
+            raise ServerUnreachableError(f"Redis at {where(self.client)} can't be reached: {error}") from None
+
+
+def where(client: redis.Redis) -> str:
+    """The server's address, without a password."""
+    options = client.connection_pool.connection_kwargs
+    return str(options.get("path") or write_host(str(options.get("host")), options.get("port")))
+
+
+def is_redis_url(url: str) -> bool:
+    """Whether the URL names a Redis server, of whatever kind."""
+    scheme, separator, _ = url.partition("://")
+    return bool(separator) and (scheme == "unix" or "redis" in scheme or "sentinel" in scheme)

@@ -1,0 +1,202 @@
+"""Housekeeping as beat calls it: tasks in a process of their own, on the test's servers and broker."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import redis
+from audited_traffic import add_answers
+from sqlalchemy.orm import Session
+
+from db.models import AccuracyLook, AuditEvent, Document, Explanation, Label, QueueItem, Review, TrainingRun, User
+from db.queries import model_versions, training_runs
+from sortline.settings import Settings
+from tests.conftest import environment
+from trainer.fine_tuning.work_folder import work_folder
+
+Housekeep = Callable[..., None]
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return settings.model_copy(update={"retrain_after": 1})
+
+
+@pytest.fixture
+def broker(settings: Settings) -> Iterator[redis.Redis]:
+    """The broker, with empty queues."""
+    url = settings.celery_broker.url
+    with redis.Redis.from_url(url) as client:
+        client.delete("training", "worker")
+        yield client
+        client.delete("training", "worker")
+
+
+@pytest.fixture
+def housekeep(settings: Settings) -> Housekeep:
+    """Calls tasks one after the other in one new process: ``housekeep("start_due_training", "start_due_training")``."""
+
+    def call(*tasks: str) -> None:
+        code = "from housekeeping import tasks\n" + "\n".join(f"tasks.{name}()" for name in tasks)
+        subprocess.run([sys.executable, "-c", code], env=environment(settings), check=True, timeout=120)
+
+    return call
+
+
+def messages(broker: redis.Redis, queue: str) -> list[tuple[str, str]]:
+    """Task and arguments of what a queue holds; all of it expires."""
+    found = [json.loads(raw)["headers"] for raw in broker.lrange(queue, 0, -1)]
+    assert all(headers["expires"] for headers in found)
+    return [(headers["task"], headers["argsrepr"]) for headers in found]
+
+
+def add_run(session: Session, age: timedelta = timedelta(), **columns: Any) -> int:
+    then = datetime.now(UTC) - age
+    run = TrainingRun(reason="test", created_at=then, **columns)
+    session.add(run)
+    session.commit()
+    return run.id
+
+
+def add_live_version(session: Session) -> int:
+    version = model_versions.create(session, checkpoint_uri="x", sha256="0", base_model="tiny", label_ids=[1])
+    model_versions.activate(session, version.id, "me")
+    session.commit()
+    return version.id
+
+
+def add_document(session: Session) -> int:
+    row = Document(source="s", external_id="a", content_hash=b"0" * 32, text="a text", lane="live")
+    session.add_all([row, Label(id=1, name="card"), User(id=50, name="ann", role="reviewer")])
+    session.commit()
+    return row.id
+
+
+def test_a_run_of_a_silent_process_is_sent_again_once_and_ended_runs_are_cleared_up(
+    housekeep: Housekeep, broker: redis.Redis, session: Session, settings: Settings
+) -> None:
+    ended = add_run(session, state="failed")
+    silent = datetime.now(UTC) - timedelta(seconds=settings.training_silent_s + 60)
+    lost = add_run(session, state="running", attempts=1, heartbeat_at=silent)
+    for run_id in (ended, lost):
+        work_folder(settings, run_id).mkdir(parents=True)
+
+    housekeep("expire_leases", "expire_leases")
+
+    session.expire_all()
+    assert training_runs.get(session, lost).state == "waiting"
+    assert messages(broker, "training") == [("trainer.train", f"[{lost}]")]
+    assert not work_folder(settings, ended).exists()
+    assert work_folder(settings, lost).exists()
+
+
+@pytest.mark.parametrize(("waits_s", "sent"), [(0, False), (35, True)])
+def test_only_what_waits_for_long_is_sent_again(
+    housekeep: Housekeep, broker: redis.Redis, session: Session, waits_s: int, sent: bool
+) -> None:
+    run_id = add_run(session, timedelta(seconds=waits_s))
+
+    housekeep("expire_leases")
+
+    assert messages(broker, "training") == ([("trainer.train", f"[{run_id}]")] if sent else [])
+
+
+def test_new_decisions_start_one_training(housekeep: Housekeep, broker: redis.Redis, session: Session) -> None:
+    document_id = add_document(session)
+    add_live_version(session)
+    housekeep("start_due_training")
+    assert session.query(TrainingRun).count() == 0
+    session.add(Review(document_id=document_id, reviewer_id=50, action="correct", label_id=1, reason="doubtful"))
+    session.commit()
+
+    housekeep("start_due_training", "start_due_training")
+
+    run = session.query(TrainingRun).one()
+    assert (run.state, run.reason) == ("waiting", "1 new decisions")
+    assert broker.llen("training") == 1
+    event = session.query(AuditEvent).filter_by(action="train").one()
+    assert (event.actor, event.subject) == ("beat", f"training_run:{run.id}")
+
+
+def test_a_worker_is_asked_once_to_score_again_what_waits(
+    housekeep: Housekeep, broker: redis.Redis, session: Session
+) -> None:
+    before, now = add_live_version(session), add_live_version(session)
+    document_id = add_document(session)
+    session.add(QueueItem(document_id=document_id, reason="doubtful", score=0.1, model_version_id=before))
+    session.commit()
+
+    housekeep("request_rescoring", "request_rescoring")
+
+    assert messages(broker, "worker") == [("worker.rescore", f"[{now}]")]
+    session.query(QueueItem).update({"model_version_id": now})
+    session.commit()
+    broker.delete("worker")
+    housekeep("request_rescoring")
+    assert messages(broker, "worker") == []
+
+
+@pytest.mark.parametrize(
+    ("state", "waits_s", "sent"), [("waiting", 40, True), ("waiting", 5, False), ("done", 40, False)]
+)
+def test_explanations_that_no_worker_took_are_asked_for_again_once(
+    housekeep: Housekeep, broker: redis.Redis, session: Session, state: str, waits_s: int, sent: bool
+) -> None:
+    asked_at = datetime.now(UTC) - timedelta(seconds=waits_s)
+    explanation = Explanation(
+        document_id=add_document(session), model_version_id=add_live_version(session), label_id=1, state=state,
+        asked_at=asked_at,
+    )  # fmt: skip
+    session.add(explanation)
+    session.commit()
+
+    housekeep("request_explanations", "request_explanations")
+
+    assert messages(broker, "worker") == ([("worker.explain_waiting", "()")] if sent else [])
+
+
+def test_looks_that_come_more_often_than_once_a_minute_are_no_events_for_flower() -> None:
+    from housekeeping.celery import app
+
+    app.loader.import_default_modules()
+    shown = {task.name for task in app.tasks.values() if task.send_events and task.name.startswith("housekeeping")}
+    often = {entry["task"] for entry in app.conf.beat_schedule.values() if entry["schedule"] < 60}
+    assert not shown & often
+    assert {
+        "trainer.train",
+        "housekeeping.start_due_training",
+        "housekeeping.check_live_accuracy",
+        "housekeeping.apply_retention",
+    } <= shown
+
+
+def test_answers_are_counted_and_looked_at_once_a_day(housekeep: Housekeep, session: Session) -> None:
+    version_id = add_live_version(session)
+    session.add(Label(id=1, name="card"))
+    session.commit()
+    add_answers(session, 100, 1, version_id=version_id)
+    add_answers(session, 40, 1, probability=0.2, confidence=0.95, version_id=version_id)  # none fits
+
+    housekeep("check_live_accuracy", "check_live_accuracy")
+
+    look = session.query(AccuracyLook).one()
+    assert (look.model_version_id, look.answers, look.decided, look.accuracy, look.alarm) == (
+        version_id,
+        140,
+        40,
+        0,
+        True,
+    )
+
+
+def test_beat_sends_tasks_that_exist_and_lets_late_ones_expire() -> None:
+    from housekeeping.celery import app
+
+    app.loader.import_default_modules()
+    schedule = app.conf.beat_schedule
+    assert {entry["task"] for entry in schedule.values()} < set(app.tasks)
+    assert all(entry["options"]["expires"] == entry["schedule"] for entry in schedule.values())

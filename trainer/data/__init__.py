@@ -1,0 +1,1 @@
+"""Labelled documents: imported, split, frozen for a training."""

@@ -1,0 +1,56 @@
+"""Whether a base model can read the texts that it is to learn from."""
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from classifier.base_models import base_model_here
+from classifier.cleaning import Cleaning
+from sortline.errors import SortlineError
+
+T = TypeVar("T")
+
+if TYPE_CHECKING:
+    from classifier.readable import Readability
+    from trainer.data.training_data import TrainingData
+
+MOST_TEXTS = 2_000  # seconds, whatever the tokenizer
+_MOST_DOCUMENTS = 20_000
+
+
+def readability_of(data: "TrainingData", cleaning: Cleaning, tokenizer_folder: Path) -> "Readability":
+    """What the tokenizer of a training makes of its documents; of more than 20,000 as many are looked at."""
+    from classifier.readable import readability
+    from classifier.tokens import read_tokenizer
+
+    documents = _spread([*data.train, *data.held_out], _MOST_DOCUMENTS)
+    return readability([cleaning(document.text) for document in documents], read_tokenizer(tokenizer_folder))
+
+
+def base_readability(texts: Sequence[str], base_model: str) -> "Readability | None":
+    """What the base model that trainings start from makes of texts; of more than 2,000 as many are looked at.
+
+    None where that can't be told here: the model or its libraries are on another machine, or it can't be used, which
+    is for the training to say. Nothing is downloaded, and torch is not loaded.
+
+    Args:
+        base_model: as the setting names it.
+    """
+    if not texts or find_spec("tokenizers") is None:
+        return None
+    from classifier.base_tokenizer import fast_tokenizer
+    from classifier.readable import readability
+
+    try:
+        folder = base_model_here(base_model)
+        if folder is None:
+            return None
+        return readability([Cleaning()(text) for text in _spread(texts, MOST_TEXTS)], fast_tokenizer(folder))
+    except SortlineError:
+        return None
+
+
+def _spread(items: "Sequence[T]", most: int) -> "Sequence[T]":
+    """At most so many, evenly spread."""
+    return items if len(items) <= most else [items[i * len(items) // most] for i in range(most)]

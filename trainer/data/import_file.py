@@ -1,0 +1,217 @@
+"""Labelled files into the database: documents, with reviews by the reviewer `import`."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import orjson
+from sqlalchemy.orm import Session
+
+from db.queries import labels
+from db.queries.labelled import import_examples, split_counts
+from sortline.errors import ImportFileError
+from sortline.files.budget import AMPLE, Budget
+from sortline.files.encodings import refused_guess
+from sortline.files.reading import NOTHING_ASKED, Asked, opened
+from sortline.files.rows import Row
+from sortline.files.survey import KEPT_REFUSALS, Survey, look_over
+from trainer.data.base_texts import base_readability
+from trainer.data.repeats import Repeats
+from trainer.data.sample import Sample
+from trainer.data.split import assign_new
+from trainer.data.split_doubts import split_doubts
+
+OnProgress = Callable[[int, int | None, str], None]
+
+DEFAULT_SOURCE = "import"
+_CHUNK = 2000
+_ID_LENGTH = 32  # hexadecimal digits of the text's sha256 that stand for a missing id
+_NO_LABEL = "has no label"
+
+
+@dataclass
+class ImportReport:
+    """What an import did.
+
+    ``rows``: in the file; ``documents``, ``reviews``: new in the database; ``repeated``: rows whose text (and id)
+    stand in the file again; ``contradictions``: those among them that have another label than the last one, which
+    counts; ``splits``: of the new documents; ``refused``: rows that did not come in, of which the first 1,000 are in
+    ``bad`` as (line, reason); ``unlabelled``: those among them that have no label. ``shape``: what kind of file it is;
+    ``notes``: how it was read; ``doubts``: what looks wrong with it.
+    """
+
+    rows: int = 0
+    documents: int = 0
+    reviews: int = 0
+    repeated: int = 0
+    contradictions: int = 0
+    splits: dict[str, int] = field(default_factory=dict)
+    refused: int = 0
+    unlabelled: int = 0
+    bad: list[tuple[int, str]] = field(default_factory=list)
+    shape: str = ""
+    notes: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON shows it."""
+        return asdict(self)
+
+    def refuse(self, line: int, reason: str) -> None:
+        """Count a row that does not come in."""
+        self.refused += 1
+        if len(self.bad) < KEPT_REFUSALS:
+            self.bad.append((line, reason))
+
+
+def import_file(
+    session: Session,
+    path: Path,
+    asked: Asked = NOTHING_ASKED,
+    source: str = "",
+    split: str | None = None,
+    keep_near_duplicates: bool = False,
+    strict: bool = False,
+    fold: bool = False,
+    base_model: str = "",
+    on_progress: OnProgress = lambda _done, _total, _stage: None,
+    on_survey: Callable[[Survey], None] = lambda _survey: None,
+    budget: Budget = AMPLE,
+) -> ImportReport:
+    """Import a file's examples; the same file again adds nothing. The caller commits.
+
+    The file is gone over twice: once to tell what is in it, once to store it; memory stays small with any size.
+
+    Args:
+        source: of the documents; empty: what Sortline's own export says, else `import`.
+        split: gives all new examples this split, instead of one by hash.
+        keep_near_duplicates: see `trainer.data.split.assign`.
+        strict: refuse the file when any of its rows is refused.
+        fold: read labels that look alike as one.
+        base_model: that trainings start from; whether it can read the texts is said. Empty: not looked at.
+        on_progress: called with how much is done, of how much (None: not known yet), and with what.
+        on_survey: called with what is in the file, before anything is stored.
+        budget: what reading it may take.
+
+    Raises:
+        ImportFileError: the file can't be read, its encoding is only a guess, none of its rows is an example, or a
+            row is refused and ``strict``.
+    """
+    began = time.monotonic()
+    with opened(path, asked, on_progress, budget) as reading:
+        repeats, sample = Repeats(), Sample()
+
+        def observe(row: Row) -> None:
+            repeats.add(row)
+            sample.add(row.text)
+
+        known = [label.name for label in labels.listing(session)]
+        survey = look_over(reading, known, fold, observe)
+        survey.doubts += unreadable(sample.texts, base_model)
+        _check(path, survey, strict)
+        if many := too_many_labels(known, survey):
+            raise ImportFileError(f"{path}: {many}")
+        on_survey(survey)
+        report = ImportReport(shape=reading.shape, notes=[*_why(survey), *reading.notes], doubts=survey.doubts)
+        _store(session, survey, repeats, source, report)
+    on_progress(survey.labelled, survey.labelled, "looking for near-duplicates")
+    assigned = assign_new(session, split, keep_near_duplicates)
+    report.splits = dict(Counter(each.split for each in assigned))
+    report.doubts += [f"{each.said} {each.do}" for each in split_doubts(assigned, split_counts(session))]
+    report.seconds = round(time.monotonic() - began, 2)
+    return report
+
+
+def unreadable(texts: Sequence[str], base_model: str) -> list[str]:
+    """What is said where the base model can't read much of the texts."""
+    found = base_readability(texts, base_model) if base_model else None
+    return [found.sentence()] if found is not None and found.over else []
+
+
+def _check(path: Path, survey: Survey, strict: bool) -> None:
+    """Refuse a file that would bring nothing, or whose encoding nobody has confirmed."""
+    if survey.guess:
+        raise ImportFileError(refused_guess(path, survey.reading.encoding))
+    line, reason = min(survey.refusals, default=(0, ""))
+    if not survey.rows:
+        raise ImportFileError(f"{path} holds no examples")
+    if not survey.labelled and survey.unlabelled:
+        raise ImportFileError(unlabelled(path, survey))
+    if reason and (strict or not survey.labelled):
+        raise ImportFileError(f"{path}: line {line:,}: {reason}; nothing was imported")
+    if strict and survey.unlabelled:
+        texts = "1 row has" if survey.unlabelled == 1 else f"{survey.unlabelled:,} rows have"
+        raise ImportFileError(f"{path}: {texts} no label; nothing was imported")
+
+
+def too_many_labels(known: Collection[str], survey: Survey) -> str:
+    """Why a file brings more labels than there may be; empty where it does not."""
+    count = len(survey.labels.keys() | set(known))
+    if count <= labels.MOST_LABELS:
+        return ""
+    return f"with it there would be {count:,} labels, and at most {labels.MOST_LABELS:,} can be: is its column right?"
+
+
+def unlabelled(path: Path, survey: Survey) -> str:
+    """What is said of a file that holds texts and no labels."""
+    reading = survey.reading
+    columns = f" (columns: {', '.join(reading.keys[:20])})" if reading.keys else ""
+    which = "name their column with --label-column" if reading.keys else "it has none"
+    texts = "1 text" if survey.unlabelled == 1 else f"{survey.unlabelled:,} texts"
+    if reading.has_labels:
+        return f"{path} holds {texts}, none with a label{columns}; to have them classified: sortline enqueue {path}"
+    return (
+        f"{path} holds {texts} and no labels that can be found{columns}: {which}; to have them classified: "
+        f"sortline enqueue {path}"
+    )
+
+
+def _why(survey: Survey) -> Sequence[str]:
+    return survey.reading.chosen.why if survey.reading.chosen else ()
+
+
+def _store(session: Session, survey: Survey, repeats: Repeats, source: str, report: ImportReport) -> None:
+    superseded = repeats.superseded()
+    examples = _examples(survey, superseded, source, report)
+    own = survey.reading.is_own_export
+    while chunk := list(islice(examples, _CHUNK)):
+        names = sorted({example["label"] for example in chunk})
+        documents, reviews = import_examples(session, orjson.dumps(chunk).decode(), names, own)
+        report.documents += documents
+        report.reviews += reviews
+
+
+def _examples(
+    survey: Survey, superseded: frozenset[int], source: str, report: ImportReport
+) -> Iterator[dict[str, Any]]:
+    """What is stored of a file's rows; the others are counted."""
+    replaced: dict[tuple[str, str], set[str]] = {}
+    for row in map(survey.settle, survey.reading.rows("storing")):
+        report.rows += 1
+        if row.error:
+            report.refuse(row.line, row.error)
+        elif not row.label:
+            report.unlabelled += 1
+            report.refuse(row.line, _NO_LABEL)
+        elif row.line in superseded:
+            report.repeated += 1
+            replaced.setdefault((row.id, row.text), set()).add(row.label)
+        else:
+            if replaced and (labels_before := replaced.pop((row.id, row.text), None)):
+                report.contradictions += len(labels_before - {row.label})
+            yield example(row, source)
+
+
+def example(row: Row, source: str) -> dict[str, Any]:
+    """A row as it is stored."""
+    digest = sha256(row.text.encode()).hexdigest()
+    return {
+        "source": source or row.source or DEFAULT_SOURCE, "id": row.id or digest[:_ID_LENGTH], "hash": digest,
+        "text": row.text, "repaired": False, "label": row.label,
+    }  # fmt: skip

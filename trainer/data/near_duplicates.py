@@ -1,0 +1,122 @@
+"""Near-duplicates: texts whose 4-character shingles overlap by 0.8 and more (Jaccard).
+
+Candidates come from MinHash with locality-sensitive hashing (Broder 1997; Leskovec, Rajaraman and Ullman,
+"Mining of Massive Datasets", chapter 3) and are verified exactly.
+
+A long footer or template that many different texts share makes them alike. It shows where ten candidates and more share
+long passages and most of them have something of their own (`trainer.data.passages`): then they are compared by that
+alone (docs/decisions/0028-repeated-passages.md).
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+from datasketch import MinHash
+from numpy.typing import NDArray
+from scipy.cluster.hierarchy import DisjointSet
+
+from classifier.shingles import NEAR, jaccard, normal, shingles
+from trainer.data.passages import Hashes, own_passages, shared_passages
+
+Indices = NDArray[np.int64]
+
+# 16 bands of 4: a pair at 0.8 shares a band with probability 1 - (1 - 0.8^4)^16 = 99.98 %.
+_BANDS, _ROWS = 16, 4
+_MANY = 10  # different texts that share a passage
+_ROUNDS = 5  # a footer in a footer: what is left is looked at again
+
+
+def near_duplicate_groups(texts: Sequence[str]) -> Indices:
+    """Groups of texts that are tied by near-duplicates: the index of each one's first member, (n,).
+
+    Two texts that are no near-duplicates share a group when a chain of them leads from one to the other.
+    """
+    return NearDuplicates(texts).groups()
+
+
+class NearDuplicates:
+    """Texts, ready to be held against each other; what many share is looked for among all of them."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._place_of: dict[frozenset[str], int] = {}  # equal texts are frequent, and need no comparing
+        self._sets: list[frozenset[str]] = []
+        self._signatures = np.empty((0, _BANDS * _ROWS), np.uint64)
+        forms = [normal(text) for text in texts]
+        self._places = self._add(forms)
+        for _ in range(_ROUNDS):
+            shared = self._shared(forms)
+            if not len(shared):
+                break
+            own = [own_passages(form, shared) or form for form in forms]
+            changed = [i for i, form in enumerate(own) if form != forms[i]]
+            self._places[changed] = self._add([own[i] for i in changed])
+            forms = own
+
+    def groups(self, chosen: Sequence[int] | None = None) -> Indices:
+        """Groups as `near_duplicate_groups` gives them, of all texts or of those at the chosen places alone.
+
+        What is not chosen ties nothing, but counts for what texts share.
+        """
+        places = self._places if chosen is None else self._places[np.array(chosen, np.int64)]
+        tied = DisjointSet(np.unique(places).tolist())
+        for bucket in self._buckets(places):
+            _tie(bucket, self._sets, tied)
+        first: dict[int, int] = {}
+        return np.array([first.setdefault(tied[each], i) for i, each in enumerate(places.tolist())], dtype=np.int64)
+
+    def _shared(self, forms: Sequence[str]) -> Hashes:
+        """Hashes of the passages that ten and more candidates share, wherever that explains why they are alike."""
+        form_at = dict(zip(self._places.tolist(), forms, strict=True))
+        found, explained = [np.empty(0, np.uint64)], set[int]()
+        large = [bucket for bucket in self._buckets(self._places) if len(bucket) >= _MANY]
+        # The largest first: what fewer texts share among others may be what they are about.
+        for bucket in sorted(large, key=len, reverse=True):
+            if len(bucket) - len(explained.intersection(bucket)) < _MANY:
+                continue
+            shared = shared_passages([form_at[each] for each in bucket])
+            if len(shared):
+                found.append(shared)
+                explained.update(bucket)
+        return np.unique(np.concatenate(found))
+
+    def _add(self, forms: Sequence[str]) -> Indices:
+        """Where the shingles of each form stand among the different sets, (n,); new ones are added."""
+        known = len(self._sets)
+        found = []
+        for each in map(shingles, forms):
+            place = self._place_of.setdefault(each, len(self._sets))
+            if place == len(self._sets):
+                self._sets.append(each)
+            found.append(place)
+        self._signatures = np.concatenate([self._signatures, _signatures(self._sets[known:])])
+        return np.array(found, dtype=np.int64)
+
+    def _buckets(self, places: Indices) -> Iterator[list[int]]:
+        """Different sets that agree in one band of their signatures."""
+        used = np.unique(places)
+        for band in np.split(self._signatures[used], _BANDS, axis=1):
+            members: dict[bytes, list[int]] = {}
+            for place, key in zip(used.tolist(), band, strict=True):
+                members.setdefault(key.tobytes(), []).append(place)
+            yield from (bucket for bucket in members.values() if len(bucket) > 1)
+
+
+def _signatures(sets: Sequence[frozenset[str]]) -> NDArray[np.uint64]:
+    """MinHash signatures, (n, 64)."""
+    if not sets:
+        return np.empty((0, _BANDS * _ROWS), np.uint64)
+    encoded = ([shingle.encode("utf-8", "replace") for shingle in found] for found in sets)
+    sketches = MinHash.generator(encoded, num_perm=_BANDS * _ROWS, seed=1)
+    return np.array([sketch.hashvalues for sketch in sketches], dtype=np.uint64)
+
+
+def _tie(bucket: Iterable[int], sets: Sequence[frozenset[str]], tied: "DisjointSet[int]") -> None:
+    """Join what is near: each set is held against one member after the other of the groups it is not in."""
+    seen: dict[int, list[int]] = {}
+    for i in bucket:
+        for root in list(seen):
+            if tied[root] == tied[i]:
+                continue
+            if any(jaccard(sets[i], sets[j]) >= NEAR for j in seen[root]):
+                tied.merge(root, i)
+        seen.setdefault(tied[i], []).append(i)

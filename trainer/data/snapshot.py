@@ -1,0 +1,105 @@
+"""The labelled documents of one training run, frozen: ids, labels, splits and text hashes, no texts."""
+
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pyarrow
+import pyarrow.parquet
+from sqlalchemy.orm import Session
+
+from db.models import Snapshot
+from db.queries import labels, snapshots
+from db.queries.labelled import Labelled, texts
+from sortline.errors import TrainingError
+from sortline.whole_file import write_whole
+from trainer.data.training_data import PARTS, TrainingData, with_labels
+
+_SCHEMA = pyarrow.schema(
+    [
+        ("document_id", pyarrow.int64()),
+        ("label_id", pyarrow.int32()),
+        ("split", pyarrow.string()),
+        ("content_hash", pyarrow.binary(32)),
+        ("origin", pyarrow.string()),
+        ("group_id", pyarrow.int64()),
+    ]
+)
+
+
+def store_snapshot(session: Session, data: TrainingData, store: str, name: str) -> Snapshot:
+    """Write the snapshot's file into the model store, its row, and the rows of its decisions; the caller commits.
+
+    Args:
+        store: folder or fsspec URL of the model store.
+        name: start of the file's name.
+    """
+    raw = _parquet(data)
+    digest = sha256(raw).hexdigest()
+    uri = f"{store.rstrip('/')}/snapshots/{name}-{digest[:12]}.parquet"
+    _write(uri, raw)
+    row = snapshots.create(session, uri, digest, data.counts)
+    snapshots.add_reviews(
+        session,
+        row.id,
+        [(review, name) for name in PARTS for document in getattr(data, name) for review in document.review_ids],
+    )
+    return row
+
+
+def read_snapshot(session: Session, row: Snapshot) -> TrainingData:
+    """The documents of a stored snapshot, with their texts; what was erased since is missing.
+
+    Raises:
+        TrainingError: the file is not what its row says.
+    """
+    raw = _read(row.uri)
+    if sha256(raw).hexdigest() != row.sha256:
+        raise TrainingError(f"snapshot {row.id} was changed: its sha256 is not that of its row")
+    rows: list[dict[str, Any]] = pyarrow.parquet.read_table(pyarrow.BufferReader(raw)).to_pylist()
+    found = texts(session, [each["document_id"] for each in rows])
+    names = {label.id: label.name for label in labels.listing(session)}
+    parts: dict[str, list[Labelled]] = {part: [] for part in PARTS}
+    for each in rows:
+        if each["document_id"] in found:
+            parts[each["split"]].append(_document(each, found, names))
+    return with_labels(parts, dict(row.counts))
+
+
+def _document(row: dict[str, Any], found: dict[int, str], names: dict[int, str]) -> Labelled:
+    return Labelled(
+        row["document_id"], found[row["document_id"]], row["content_hash"], row["label_id"], names[row["label_id"]],
+        row["origin"] != "review", row["group_id"], row["split"], row["origin"],
+    )  # fmt: skip
+
+
+def _parquet(data: TrainingData) -> bytes:
+    rows = [
+        (each.id, each.label_id, name, each.content_hash, each.origin, each.group_id)
+        for name in PARTS
+        for each in getattr(data, name)
+    ]
+    columns = list(zip(*rows, strict=True)) or [()] * len(_SCHEMA)
+    table = pyarrow.table([pyarrow.array(c, f.type) for c, f in zip(columns, _SCHEMA, strict=True)], schema=_SCHEMA)
+    sink = pyarrow.BufferOutputStream()
+    pyarrow.parquet.write_table(table, sink, use_dictionary=["split", "origin"])
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def _read(uri: str) -> bytes:
+    try:
+        with fsspec.open(uri, "rb") as file:
+            return bytes(file.read())
+    except OSError as error:
+        raise TrainingError(f"snapshot {uri} can't be read: {error.strerror or error}") from None
+
+
+def _write(uri: str, raw: bytes) -> None:
+    if "://" in uri:
+        with fsspec.open(uri, "wb") as remote:
+            remote.write(raw)
+        return
+    path = Path(uri)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, raw)

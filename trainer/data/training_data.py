@@ -1,0 +1,199 @@
+"""What one training run trains on and is judged by."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from db.queries.labelled import Labelled
+from sortline.errors import TrainingError
+from trainer.data.near_duplicates import NearDuplicates
+from trainer.data.split import HELD_OUT, LEFT_OUT, Groups, leaks, repeats_held_out, share
+
+PARTS = ("train", *HELD_OUT, LEFT_OUT)
+MOST_LABELS = 2_000  # a prediction stores each one's probability
+_BORROWED = 0.05
+_LEAST_CALIBRATION = 300  # with fewer, no threshold can be proved to err on at most 1 %
+_LEAST_EXAMPLES = 2
+_FEW_EXAMPLES = 8
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Documents by their part in the run; ``labels`` are (id, name) by name; ``counts`` say how it came about."""
+
+    train: list[Labelled]
+    validation: list[Labelled]
+    calibration: list[Labelled]
+    test: list[Labelled]
+    left_out: list[Labelled]
+    labels: list[tuple[int, str]]
+    counts: dict[str, Any]
+
+    @property
+    def held_out(self) -> list[Labelled]:
+        """Validation, calibration and test, in this order."""
+        return [*self.validation, *self.calibration, *self.test]
+
+
+def select(
+    documents: Sequence[Labelled],
+    keep_near_duplicates: bool = False,
+    drop_rare_labels: bool = False,
+    known_labels: Collection[int] | None = None,
+    min_examples: int = _FEW_EXAMPLES,
+) -> TrainingData:
+    """Choose what trains, validates, calibrates and tests.
+
+    Training texts that nearly repeat held-out ones are left out, whichever came first; of exact duplicates one
+    stays, with the label of their majority, or the latest where they are even. Where fewer documents validate than a
+    twentieth of the training groups has (imports with `--split train` or `test` leave the first audits alone), that
+    twentieth, drawn by hash, validates too, and another calibrates where that makes enough to prove a threshold.
+
+    Args:
+        documents: all labelled documents; those without a split train.
+        keep_near_duplicates: train on texts that repeat held-out ones, to compare with published figures.
+        drop_rare_labels: go on without the labels that have one example only.
+        known_labels: ids of the active version's labels; other labels wait for ``min_examples``. None: a first
+            training, which takes every label.
+
+    Raises:
+        TrainingError: there are no examples, they have one label only or more than 2,000, or a label of a first
+            training has one example only.
+    """
+    documents, dropped = _without_rare_labels(documents, drop_rare_labels, known_labels, min_examples)
+    splits = {document.id: document.split or "train" for document in documents}
+    alike = NearDuplicates([document.text for document in documents])
+    places = [i for i, document in enumerate(documents) if splits[document.id] != LEFT_OUT]
+    used, groups = [documents[i] for i in places], alike.groups(places)
+    if not keep_near_duplicates:
+        splits |= dict.fromkeys(repeats_held_out(used, groups, splits), LEFT_OUT)
+    borrowed = [name for name in ("validation", "calibration") if _borrow(name, used, groups, splits)]
+    if not keep_near_duplicates:  # decisions that may not be held out can repeat what was borrowed
+        splits |= dict.fromkeys(repeats_held_out(used, groups, splits), LEFT_OUT)
+    counts = {"borrowed": borrowed, "dropped_labels": dropped, "min_examples": min_examples}
+    return _data(documents, splits, alike, counts)
+
+
+def with_labels(parts: dict[str, list[Labelled]], counts: dict[str, Any]) -> TrainingData:
+    """Training data of documents by part, with the labels that train.
+
+    Raises:
+        TrainingError: fewer than two labels train.
+    """
+    labels = sorted({(d.label_id, d.label) for d in parts["train"]}, key=lambda pair: pair[1])
+    if len(labels) < 2:
+        raise TrainingError(_too_few_labels(parts, [name for _, name in labels]))
+    return TrainingData(**parts, labels=labels, counts=counts)
+
+
+def _too_few_labels(parts: dict[str, list[Labelled]], labels: Sequence[str]) -> str:
+    """Why nothing can be told apart, with where the documents are and what brings some to training."""
+    where = ", ".join(f"{name.replace('_', ' ')} {len(found):,}" for name, found in parts.items() if found)
+    have = f"only the label {labels[0]!r} has" if labels else "no label has"
+    return (
+        f"{have} documents to train on, and two labels are the least that can be told apart "
+        f"(documents: {where or 'none'}); `sortline import FILE --split train` brings some. Texts that nearly repeat "
+        "each other share a split: where that is a footer or a template, cut it, or import and train with "
+        "--keep-near-duplicates"
+    )
+
+
+def _data(
+    documents: Sequence[Labelled], splits: dict[int, str], alike: NearDuplicates, counts: dict[str, Any]
+) -> TrainingData:
+    counts["conflicts"] = sum(document.conflict for document in documents)
+    counts["leaks"] = leaks(documents, splits, alike)
+    parts: dict[str, list[Labelled]] = {}
+    for name in PARTS:
+        parts[name], merged = _merged([document for document in documents if splits[document.id] == name])
+        counts["duplicates"] = counts.get("duplicates", 0) + (merged if name != LEFT_OUT else 0)
+    examples = Counter(document.label for document in parts["train"])
+    if len(examples) < 2:
+        raise TrainingError(_too_few_labels(parts, list(examples)))
+    for name in HELD_OUT:
+        parts[name] = [document for document in parts[name] if document.label in examples]
+    counts |= {name: len(found) for name, found in parts.items()}
+    counts["origins"] = {name: dict(Counter(document.origin for document in parts[name])) for name in PARTS}
+    counts["few_examples"] = sorted(label for label, count in examples.items() if count < counts["min_examples"])
+    counts["untrained_labels"] = sorted({document.label for document in documents} - examples.keys())
+    counts["labels"] = len(examples)
+    counts["missing_labels"] = {
+        name: sorted(examples.keys() - {document.label for document in parts[name]}) for name in HELD_OUT
+    }
+    return with_labels(parts, counts)
+
+
+def _merged(documents: Iterable[Labelled]) -> tuple[list[Labelled], int]:
+    """One document of each text, and how many were merged into others."""
+    copies: dict[bytes, list[Labelled]] = {}
+    for document in documents:
+        copies.setdefault(document.content_hash, []).append(document)
+    kept = [found[0] if len(found) == 1 else _majority(found) for found in copies.values()]
+    return kept, sum(map(len, copies.values())) - len(kept)
+
+
+def _majority(copies: Sequence[Labelled]) -> Labelled:
+    votes = Counter(document.label_id for document in copies)
+    label_id = max(votes, key=lambda each: (votes[each], max(_newest(d) for d in copies if d.label_id == each)))
+    return next(document for document in copies if document.label_id == label_id)
+
+
+def _newest(document: Labelled) -> int:
+    return max(document.review_ids, default=document.id)
+
+
+def _borrow(name: str, documents: Sequence[Labelled], groups: Groups, splits: dict[int, str]) -> bool:
+    """Move training groups to a part that has fewer documents than they; says whether any were."""
+    own = sum(splits[document.id] == name for document in documents)
+    taken = [
+        document.id
+        for document, group in zip(documents, groups, strict=True)
+        if splits[document.id] == "train"
+        and document.may_be_held_out
+        and share(documents[int(group)].content_hash, f"borrowed {name}") < _BORROWED
+    ]
+    if own >= len(taken) or (name == "calibration" and own + len(taken) < _LEAST_CALIBRATION):
+        return False
+    splits |= dict.fromkeys(taken, name)
+    return True
+
+
+def _without_rare_labels(
+    documents: Sequence[Labelled], drop: bool, known: Collection[int] | None, min_examples: int
+) -> tuple[list[Labelled], list[str]]:
+    """Documents of labels with examples enough, and the names of the other labels."""
+    examples = Counter((document.label_id, document.label) for document in documents)
+    if not examples:
+        raise TrainingError("there are no labelled documents to train on; `sortline import FILE` brings some")
+    if len(examples) == 1:
+        raise TrainingError(f"all labelled documents have the same label, {next(iter(examples))[1]!r}")
+    if len(examples) > MOST_LABELS:
+        raise TrainingError(
+            f"{len(examples):,} labels are too many, {MOST_LABELS:,} are the most: merge labels, or archive some"
+        )
+    if known is None:
+        rare = sorted(name for (_, name), count in examples.items() if count < _LEAST_EXAMPLES)
+        _refuse_rare(rare, drop)
+    else:
+        rare = sorted(name for (id_, name), count in examples.items() if count < min_examples and id_ not in known)
+    return [document for document in documents if document.label not in rare], rare
+
+
+def _refuse_rare(names: Sequence[str], drop: bool) -> None:
+    if names and not drop:
+        named = ", ".join(map(repr, names[:_NAMED]))
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        raise TrainingError(
+            f"one example only has: {named}{more}; import more of it, or train without (--drop-rare-labels)"
+        )
+
+
+def label_indices(documents: Sequence[Labelled], labels: Sequence[tuple[int, str]]) -> NDArray[np.int64]:
+    """Index of each document's label among ``labels``, (id, name) each; (n,)."""
+    index = {label_id: i for i, (label_id, _) in enumerate(labels)}
+    return np.array([index[document.label_id] for document in documents], np.int64)

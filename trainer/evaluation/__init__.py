@@ -1,0 +1,1 @@
+"""How good a model is, what it may accept, and whether it may be promoted."""

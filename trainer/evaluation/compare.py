@@ -1,0 +1,149 @@
+"""A candidate beside the active version: both answer the same test documents, the gate decides."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from classifier.calibration import softmax
+from classifier.classifier import Classifier, load_classifier
+from db.models import ModelVersion
+from db.queries import labels, model_versions
+from db.queries.labelled import Labelled
+from db.session import session
+from sortline.errors import CheckpointError, TransientError
+from sortline.settings import Settings
+from trainer.data.training_data import TrainingData
+from trainer.evaluation.baseline import LabelIds
+from trainer.evaluation.evidence import Evidence, evidence_of_test
+from trainer.evaluation.gate import Answers, Criterion, Outcome, Verdict, flips, judge_candidate, paired_interval
+from trainer.evaluation.metrics import expected_calibration_error
+from trainer.evaluation.timing import milliseconds
+
+log = logging.getLogger(__name__)
+
+_CANDIDATE = 0  # it has no id yet
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """A version that a candidate is compared with."""
+
+    version_id: int
+    checkpoint_uri: str
+    sha256: str
+
+
+def compare(
+    settings: Settings, candidate: Classifier, data: TrainingData, baselines: dict[str, LabelIds]
+) -> dict[str, Any]:
+    """The verdict on a candidate, with the documents that flip, as its model version keeps it.
+
+    Args:
+        baselines: answers of `baseline_answers`, for a candidate that has no active version to beat.
+    """
+    with session(settings.postgres_url) as opened:
+        active = _rival(model_versions.active(opened))
+        best = _rival(model_versions.best_ever(opened))
+        merged = labels.merged(opened)
+    mine = _answers(_CANDIDATE, candidate, data.test, {})
+    truth = _truth(data.test)
+    if active is None:
+        return _first(mine, truth, baselines, settings.gate_margin).to_dict()
+    try:
+        present = _load(settings, active)
+        theirs = _answers(active.version_id, present, data.test, merged)
+        others = None if best in (None, active) else _answers_if_there(settings, best, data.test, merged)
+    except (CheckpointError, TransientError) as error:
+        sentence = f"the active version can't be loaded: {error}; a person decides"
+        unknown = Criterion("accuracy against the active version", "undecided", sentence, {})
+        return Verdict("undecided", active.version_id, False, [unknown]).to_dict()
+    if data.test:
+        ms = milliseconds([candidate, present], [document.text for document in data.test])
+        mine, theirs = (replace(each, ms=found) for each, found in zip((mine, theirs), ms, strict=True))
+    verdict = judge_candidate(truth, mine, theirs, others, dict(data.labels), settings.gate_margin)
+    return {**verdict.to_dict(), "flips": flips(truth, mine, theirs, [document.id for document in data.test])}
+
+
+def _first(mine: Answers, truth: LabelIds, baselines: dict[str, LabelIds], margin: float) -> Verdict:
+    """With nothing live, a model that is not shown to be worse than a simple classifier goes live.
+
+    It has passed where test documents show that it has learnt something. Without that evidence it goes live too, and
+    accepts nothing (`trainer.evaluation.judge`).
+    """
+    majority, tfidf = (baselines.get(name, truth[:0]) for name in ("majority", "tfidf"))
+    evidence = evidence_of_test(truth, mine.predicted, majority)
+    if not len(truth):
+        return Verdict("no evidence", None, False, [Criterion("evidence", "no evidence", evidence.sentence, {})])
+    criteria = [
+        _learnt(mine, truth, majority, evidence),
+        _against(mine, truth, tfidf, "TF-IDF with logistic regression", margin),
+    ]
+    refused = any(each.outcome == "refused" for each in criteria)
+    outcome: Outcome = "refused" if refused else "passed" if evidence.enough else "no evidence"
+    return Verdict(outcome, None, all(each.figures["low"] > 0 for each in criteria), criteria)
+
+
+def _learnt(mine: Answers, truth: LabelIds, majority: LabelIds, evidence: Evidence) -> Criterion:
+    called = "the most frequent label alone"
+    found = _against(mine, truth, majority, called, 0.0)
+    if found.outcome == "refused":
+        return found
+    sentence = f"{found.sentence} ({evidence.sentence})"
+    return replace(found, outcome="passed" if evidence.enough else "no evidence", sentence=sentence)
+
+
+def _against(mine: Answers, truth: LabelIds, simple: LabelIds, called: str, margin: float) -> Criterion:
+    """Refused where it is shown to be worse, passed where it is shown not to be."""
+    right, theirs = mine.predicted == truth, simple == truth
+    gained, lost = int((right & ~theirs).sum()), int((theirs & ~right).sum())
+    low, high = paired_interval(gained, lost, len(truth))
+    point = (gained - lost) / max(1, len(truth))
+    figures = {"difference": point, "low": low, "high": high, "documents": len(truth), "margin": margin}
+    sentence = f"accuracy {point * 100:+.2f} points against {called}"
+    outcome: Outcome = "refused" if high < -margin else "passed" if low >= -margin else "no evidence"
+    if outcome == "no evidence":
+        sentence += f" (95 % sure: {low * 100:+.2f} to {high * 100:+.2f}): neither worse nor as good is shown"
+    return Criterion(f"accuracy against {called}", outcome, sentence, figures)
+
+
+def _rival(version: ModelVersion | None) -> Rival | None:
+    return None if version is None else Rival(version.id, version.checkpoint_uri, version.sha256)
+
+
+def _load(settings: Settings, rival: Rival) -> Classifier:
+    return load_classifier(rival.checkpoint_uri, rival.sha256, settings)
+
+
+def _answers_if_there(
+    settings: Settings, rival: Rival | None, documents: Sequence[Labelled], merged: Mapping[int, int]
+) -> Answers | None:
+    """The best version's answers; an old checkpoint may have been removed."""
+    assert rival is not None
+    try:
+        return _answers(rival.version_id, _load(settings, rival), documents, merged)
+    except (CheckpointError, TransientError) as error:
+        log.warning("model version %d, the best so far, can't be loaded: %s", rival.version_id, error)
+        return None
+
+
+def _answers(
+    version_id: int, classifier: Classifier, documents: Sequence[Labelled], merged: Mapping[int, int]
+) -> Answers:
+    """What a version says; a label that was merged since it was trained counts as the one it was merged into."""
+    texts = [document.text for document in documents]
+    if not texts:
+        return Answers(version_id, np.empty(0, np.int64), 0.0, 0.0)
+    classifier.warm()
+    logits = classifier.logits(texts)
+    probabilities = softmax(logits, classifier.calibration.temperature)
+    label_ids = [merged.get(id_, id_) for id_ in classifier.checkpoint.label_ids]
+    predicted = np.array(label_ids, np.int64)[probabilities.argmax(axis=1)]
+    ece = expected_calibration_error(probabilities.max(axis=1), predicted == _truth(documents))
+    return Answers(version_id, predicted, ece, 0.0)
+
+
+def _truth(documents: Sequence[Labelled]) -> LabelIds:
+    return np.array([document.label_id for document in documents], np.int64)

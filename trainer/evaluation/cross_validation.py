@@ -1,0 +1,93 @@
+"""What can be known of training documents by models that never saw them: where labels are doubtful, how errors lie.
+
+Five folds of a multinomial logistic regression on sentence embeddings of the pretrained encoder: fine-tuning five
+times would take hours.
+"""
+
+from collections.abc import Sequence
+from operator import attrgetter
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifier.cleaning import Cleaning
+from db.queries.labelled import Labelled
+from sortline.settings import Settings
+from trainer.data.training_data import TrainingData, label_indices
+from trainer.fine_tuning.sentence_embeddings import Matrix, sentence_embeddings
+
+Indices = NDArray[np.int64]
+
+MOST_LABELS = 1_000  # what is made of it holds tables of labels by labels
+_MOST_DOCUMENTS = 20_000
+_FOLDS = 5
+_INVERSE_PENALTY = 10.0  # scikit-learn's C
+
+
+class Unseen(NamedTuple):
+    """Documents, and probabilities (n, labels) that models gave them which never saw them."""
+
+    documents: list[Labelled]
+    probabilities: Matrix
+
+
+def cross_validate(data: TrainingData, base: Path, cleaning: Cleaning, settings: Settings) -> Unseen:
+    """The training documents, judged by 5-fold cross-validation, near-duplicates in one fold.
+
+    Of more than 20,000 only the newest 20,000 (greatest ids) are looked at, and with more than 1,000 labels none. A
+    document whose label no other fold has is left out: nothing could have spoken for that label.
+
+    Args:
+        data: its ``labels`` give the order of the columns.
+        base: folder of the pretrained encoder, in Hugging Face format.
+        cleaning: of the texts, as the encoder is trained with.
+        settings: say which device and how many threads.
+
+    Raises:
+        TrainingError: the encoder or its tokenizer can't be loaded.
+        CheckpointError: the encoder's config or tokenizer can't be read.
+    """
+    if len(data.labels) > MOST_LABELS:
+        return Unseen([], np.empty((0, len(data.labels)), np.float32))
+    newest = sorted(data.train, key=attrgetter("id"))[-_MOST_DOCUMENTS:]
+    given = label_indices(newest, data.labels)
+    embeddings = sentence_embeddings([cleaning(document.text) for document in newest], base, settings)
+    probabilities, judged = _out_of_fold(embeddings, given, _folds(newest), len(data.labels))
+    return Unseen([newest[i] for i in np.flatnonzero(judged).tolist()], probabilities[judged])
+
+
+def _folds(documents: Sequence[Labelled]) -> Indices:
+    """Fold of each document, (n,): near-duplicates share one, and each label is spread as evenly as that allows.
+
+    Groups are dealt to the folds in turn, ordered by label, which works for any number of documents, where
+    scikit-learn's StratifiedGroupKFold asks for as many examples of some label as there are folds.
+    """
+    labels: dict[int, int] = {}
+    for document in documents:
+        labels.setdefault(_group(document), document.label_id)
+    dealt = {group: rank % _FOLDS for rank, group in enumerate(sorted(labels, key=lambda each: (labels[each], each)))}
+    return np.array([dealt[_group(document)] for document in documents], np.int64)
+
+
+def _group(document: Labelled) -> int:
+    return document.id if document.group_id is None else document.group_id
+
+
+def _out_of_fold(embeddings: Matrix, given: Indices, folds: Indices, labels: int) -> tuple[Matrix, NDArray[np.bool_]]:
+    """Probabilities (n, labels) of other folds' models, and for which documents (n,) another fold has their label."""
+    from sklearn.linear_model import LogisticRegression
+
+    probabilities = np.zeros((len(given), labels), np.float32)
+    judged = np.zeros(len(given), np.bool_)
+    for fold in np.unique(folds):
+        inside, others = folds == fold, folds != fold
+        known = np.unique(given[others])
+        if len(known) < 2:  # nothing to tell apart
+            continue
+        model = LogisticRegression(C=_INVERSE_PENALTY, max_iter=200, tol=1e-3)
+        model.fit(embeddings[others], given[others])
+        probabilities[np.ix_(inside, known)] = model.predict_proba(embeddings[inside])
+        judged[inside] = np.isin(given[inside], known)
+    return probabilities, judged

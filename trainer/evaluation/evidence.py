@@ -1,0 +1,90 @@
+"""What a model must have shown on test documents before it accepts anything: the least evidence there can be.
+
+"Not shown to be bad" is not "good": docs/decisions/0029-evidence.md.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binom
+
+from trainer.evaluation.metrics import exact_interval
+
+LEAST_TEST_DOCUMENTS = 20  # if all are right, that is 83 % at least (exact, 95 % two-sided)
+_ALPHA = 0.05  # one-sided
+_MOST_DOCUMENTS = 10_000
+_NOTHING = "there are no test documents, so nothing shows how good it is"
+
+_LabelIds = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Whether test documents show that a model has learnt something.
+
+    ``missing``: about how many more could show it; None where it is shown, or does not look so.
+    """
+
+    enough: bool
+    documents: int
+    right: int
+    missing: int | None
+    sentence: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As the model version keeps it."""
+        return {
+            "enough": self.enough, "documents": self.documents, "right": self.right, "missing": self.missing,
+            "sentence": self.sentence,
+        }  # fmt: skip
+
+
+def evidence_of_test(truth: _LabelIds, predicted: _LabelIds, majority: _LabelIds) -> Evidence:
+    """Whether 20 documents and more show a model to be right more often than the most frequent label alone.
+
+    By the exact test of McNemar (Psychometrika 12, 1947), one-sided, 95 %.
+
+    Args:
+        truth: label ids (n,) of the test documents.
+        predicted: the model's answers, (n,).
+        majority: the answers of the most frequent label, (n,).
+    """
+    count = len(truth)
+    right, simple = predicted == truth, majority == truth
+    gained, lost = int((right & ~simple).sum()), int((simple & ~right).sum())
+    correct = int(right.sum())
+    if not count:
+        return Evidence(
+            False, 0, 0, LEAST_TEST_DOCUMENTS, "there are no test documents, so nothing shows how good it is"
+        )
+    low, high = exact_interval(correct, count)
+    said = (
+        f"{correct:,} of {count:,} test document{'s' if count != 1 else ''} {'are' if correct != 1 else 'is'} right "
+        f"(95 %: {100 * low:.0f} to {100 * high:.0f} %)"
+    )
+    if count < LEAST_TEST_DOCUMENTS:
+        sentence = f"{said}, and fewer than {LEAST_TEST_DOCUMENTS} show too little"
+        return Evidence(False, count, correct, LEAST_TEST_DOCUMENTS - count, sentence)
+    if _is_better(gained, lost):
+        return Evidence(True, count, correct, None, f"{said}: more than the most frequent label alone gets right")
+    sentence = (
+        f"{said}, where the most frequent label alone gets {int(simple.sum()):,} right: it is not shown to have learnt "
+        "anything"
+    )
+    return Evidence(False, count, correct, _missing(gained, lost, count), sentence)
+
+
+def _is_better(gained: int, lost: int) -> bool:
+    return bool(binom.sf(gained - 1, gained + lost, 0.5) <= _ALPHA)
+
+
+def _missing(gained: int, lost: int, count: int) -> int | None:
+    """How many more test documents would show it, if what is gained and lost keeps its share."""
+    if gained <= lost:
+        return None
+    grown = np.arange(count + 1, _MOST_DOCUMENTS)
+    more, less = np.floor(gained * grown / count), np.ceil(lost * grown / count)
+    shown = np.flatnonzero(binom.sf(more - 1, more + less, 0.5) <= _ALPHA)
+    return int(grown[shown[0]]) - count if len(shown) else None

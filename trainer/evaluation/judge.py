@@ -1,0 +1,164 @@
+"""A fine-tuned model, calibrated for each engine that it ran on, and measured on test with the one that will serve."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifier.calibration import fit_temperature, softmax
+from classifier.checkpoint import Calibration, Checkpoint
+from classifier.checkpoint_folder import INT8
+from classifier.classifier import Classifier
+from sortline.settings import Settings
+from trainer.data.training_data import TrainingData, label_indices
+from trainer.evaluation.baseline import LabelIds
+from trainer.evaluation.cross_validation import Unseen
+from trainer.evaluation.evidence import Evidence, evidence_of_test
+from trainer.evaluation.metrics import evaluate
+from trainer.evaluation.serving import Logits, Serving
+from trainer.evaluation.thresholds import Held, Thresholds, accepting_nothing, choose_thresholds
+from trainer.evaluation.timing import milliseconds, milliseconds_alone
+
+_RECHECKED = 256
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A model with its calibrations and metrics.
+
+    Of the held-out documents, in the order of `TrainingData.held_out`: ``probabilities`` and ``uncalibrated`` ones
+    (n, labels) of the serving engine, and what it would accept, ``accepted`` (n,).
+    """
+
+    classifier: Classifier
+    probabilities: NDArray[np.float32]
+    uncalibrated: NDArray[np.float32]
+    accepted: NDArray[np.bool_]
+
+    @property
+    def description(self) -> Checkpoint:
+        return self.classifier.checkpoint
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        return self.description.metrics
+
+    def with_metrics(self, more: dict[str, Any]) -> "Judged":
+        """The same with further metrics."""
+        description = self.description.model_copy(update={"metrics": {**self.metrics, **more}})
+        return replace(self, classifier=self.classifier.calibrated_by(description))
+
+
+def judge(
+    serving: Serving, data: TrainingData, baselines: dict[str, LabelIds], cross_validated: Unseen, settings: Settings
+) -> Judged:
+    """Fit temperature and thresholds of every engine, then measure.
+
+    Temperatures are fitted on validation, thresholds planned on it and on what other models said of training documents,
+    and proved on calibration. Test is looked at once, after that; nothing is chosen by it, but that a model which has
+    shown nothing there accepts nothing.
+    """
+    others = fair_answers(cross_validated, data)
+    engine = serving.classifier.engine.name
+    evidence = _evidence(serving.logits[engine], data, baselines)
+    found = {name: _calibrated(logits, data, others, settings) for name, logits in serving.logits.items()}
+    if not evidence.enough:
+        found = {name: _accepting_nothing(*each, evidence.sentence) for name, each in found.items()}
+    calibrations = {name: calibration for name, (calibration, _) in found.items()}
+    # An engine that was not at hand is nearest to the model itself.
+    calibrations["default"] = calibrations["torch-f32"]
+    chosen, thresholds = found[engine]
+    description = serving.classifier.checkpoint.model_copy(
+        update={"calibrations": calibrations, "engine": INT8 if engine == INT8 else None}
+    )
+    classifier = serving.classifier.calibrated_by(description)
+    logits = serving.logits[engine]
+    probabilities, uncalibrated = softmax(logits, chosen.temperature), softmax(logits)
+    accepted = classifier.decide(probabilities).accept
+    metrics: dict[str, Any] = {
+        "engine": engine,
+        "temperature": chosen.temperature,
+        "threshold": chosen.threshold,
+        "snapshot": data.counts,
+        "baselines": _accuracies(baselines, data),
+        "evidence": evidence.to_dict(),
+        "guarantee": thresholds.guarantee,
+        "engines": serving.engines,
+        "latency": _latency(classifier, data),
+        "recheck": _recheck(probabilities, data),
+    }
+    if data.test:
+        place = slice(len(data.validation) + len(data.calibration), None)
+        metrics["test"] = evaluate(
+            probabilities[place],
+            label_indices(data.test, data.labels),
+            [name for _, name in data.labels],
+            accepted[place],
+            uncalibrated[place],
+        )
+    judged = classifier.calibrated_by(description.model_copy(update={"metrics": metrics}))
+    return Judged(judged, probabilities, uncalibrated, accepted)
+
+
+def fair_answers(cross_validated: Unseen, data: TrainingData) -> Held:
+    """Of training documents, those that are as fair a sample as held-out ones: nobody was shown them for a doubt."""
+    fair = np.array([document.may_be_held_out for document in cross_validated.documents], np.bool_)
+    targets = label_indices(cross_validated.documents, data.labels)
+    return Held(cross_validated.probabilities[fair], targets[fair])
+
+
+def _evidence(logits: Logits, data: TrainingData, baselines: dict[str, LabelIds]) -> Evidence:
+    truth = np.array([document.label_id for document in data.test], np.int64)
+    label_ids = np.array([label_id for label_id, _ in data.labels], np.int64)
+    said = label_ids[logits[len(data.validation) + len(data.calibration) :].argmax(axis=1)]
+    return evidence_of_test(truth, said, baselines.get("majority", truth[:0]))
+
+
+def _accepting_nothing(calibration: Calibration, thresholds: Thresholds, why: str) -> tuple[Calibration, Thresholds]:
+    nothing = accepting_nothing(thresholds, why)
+    update = {"threshold": nothing.threshold, "label_thresholds": nothing.label_thresholds}
+    return calibration.model_copy(update=update), nothing
+
+
+def _calibrated(logits: Logits, data: TrainingData, others: Held, settings: Settings) -> tuple[Calibration, Thresholds]:
+    first, second = len(data.validation), len(data.validation) + len(data.calibration)
+    targets = label_indices([*data.validation, *data.calibration], data.labels)
+    temperature = fit_temperature(logits[:first], targets[:first])
+    probabilities = softmax(logits[:second], temperature)
+    thresholds = choose_thresholds(
+        Held(probabilities[:first], targets[:first]),
+        Held(probabilities[first:], targets[first:]),
+        [label_id for label_id, _ in data.labels],
+        settings.risk_target,
+        settings.risk_confidence,
+        settings.accept_threshold,
+        cross_validated=others,
+    )
+    calibration = Calibration(
+        temperature=temperature, threshold=thresholds.threshold, label_thresholds=thresholds.label_thresholds
+    )
+    return calibration, thresholds
+
+
+def _accuracies(baselines: dict[str, LabelIds], data: TrainingData) -> dict[str, float]:
+    truth = np.array([document.label_id for document in data.test], np.int64)
+    return {name: float((predicted == truth).mean()) for name, predicted in baselines.items()}
+
+
+def _latency(classifier: Classifier, data: TrainingData) -> dict[str, float]:
+    texts = [document.text for document in data.held_out or data.train]
+    return {
+        "ms_per_document": milliseconds([classifier], texts)[0],
+        "ms_single_p50": milliseconds_alone(classifier, texts),
+    }
+
+
+def _recheck(probabilities: NDArray[np.float32], data: TrainingData) -> dict[str, list[Any]]:
+    """Answers that a worker repeats when it loads this model."""
+    documents, likeliest = data.held_out[:_RECHECKED], probabilities[:_RECHECKED].argmax(axis=1)
+    return {
+        "document_ids": [document.id for document in documents],
+        "labels": [data.labels[int(each)][0] for each in likeliest],
+        "confidences": [round(float(each), 6) for each in probabilities[:_RECHECKED].max(axis=1)],
+    }

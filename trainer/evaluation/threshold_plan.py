@@ -1,0 +1,148 @@
+"""From which threshold on is tested: planned before, by rehearsing the tests of `trainer.evaluation.thresholds`."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import nbinom
+
+Flags = NDArray[np.bool_]
+
+COVERAGES = np.arange(1, 51) / 50  # steps of 2 %
+_NEARLY = 0.9  # of the most documents that may be accepted (docs/decisions/0009-calibration-documents.md)
+_REHEARSALS = 200  # of the tests, when they are planned
+_DRAWN_AT_ONCE = 2_000_000
+
+
+class Answers(NamedTuple):
+    """Of n documents: index of the likeliest label, its confidence, and whether it is wrong; each (n,)."""
+
+    label_index: NDArray[np.int64]
+    confidence: NDArray[np.float32]
+    wrong: Flags
+
+    def only(self, chosen: Flags) -> "Answers":
+        return Answers(self.label_index[chosen], self.confidence[chosen], self.wrong[chosen])
+
+    def of_labels(self, labels: Flags) -> "Answers":
+        return self.only(labels[self.label_index])
+
+
+class Plan(NamedTuple):
+    """How many of the surest documents are tested, in this order, and the chance that the first so many are proved."""
+
+    counts: list[int]
+    power: float
+
+
+def plan(sources: Sequence[Answers], calibration: int, risk: float, level: float) -> Plan:
+    """Counts to test, from that one on from which most documents would be accepted, or nearly so.
+
+    Among nearly as good ones the tests begin with the most documents: there one unexpected error costs the least. Where
+    nothing can be expected, they begin with the fewest.
+    All tests are rehearsed on made calibration parts, each drawn with replacement from a pool that is itself drawn so:
+    what was seen is a sample too.
+
+    Args:
+        sources: answers that this is about, by the model and by others.
+        calibration: how many calibration documents this is about.
+    """
+    allowed, counts = _steps(calibration, risk, level)
+    seen = [each for each in sources if len(each.wrong)]
+    if not len(counts) or not seen:
+        return Plan(counts.tolist(), 0.0)
+    passed = _rehearse(_pool(seen, risk), allowed, counts, calibration)
+    reached, further = np.zeros(passed.shape), np.zeros(_REHEARSALS)
+    for step in reversed(range(len(counts))):
+        further = np.where(passed[:, step], np.maximum(further, counts[step]), 0)
+        reached[:, step] = further
+    expected = reached.mean(axis=0)
+    start = int(np.flatnonzero(expected >= _NEARLY * expected.max())[-1]) if expected.any() else 0
+    return Plan(counts[start:].tolist(), float(passed[:, start].mean()))
+
+
+class _Pool(NamedTuple):
+    """Answers: place among their own kind, 0 is the surest; chance to be wrong; how many documents each stands for."""
+
+    place: NDArray[np.float64]
+    chance: NDArray[np.float64]
+    weight: NDArray[np.float64]
+
+
+def _pool(seen: Sequence[Answers], risk: float) -> _Pool:
+    """What calibration parts are made of, the surest first.
+
+    Answers of other models count as if no more of them were wrong than of the first kind, the model's own. What
+    ``_smoothed_errors`` says of those counts as 1 / risk more documents: a few without an error promise nothing.
+    """
+    first = seen[0]
+    error = first.wrong.mean() + 1 / len(first.wrong)
+    parts = [_Pool(_places(first), _smoothed_errors(first), np.full(len(first.wrong), 1 / risk / len(first.wrong)))]
+    for each in seen:
+        as_many = min(1.0, error / max(each.wrong.mean(), error))
+        parts.append(_Pool(_places(each), as_many * each.wrong, np.ones(len(each.wrong))))
+    place, chance, weight = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.argsort(place, kind="stable")
+    return _Pool(place[order], chance[order], weight[order])
+
+
+def _rehearse(
+    pool: _Pool, allowed: NDArray[np.int64], counts: NDArray[np.int64], calibration: int
+) -> NDArray[np.bool_]:
+    """Which tests are passed (rehearsals, steps)."""
+    draw = np.random.default_rng(0)
+    ends = np.cumsum(pool.weight)
+    size = int(ends[-1])
+    passed = []
+    at_once = max(1, _DRAWN_AT_ONCE // (size + calibration))
+    for begun in range(0, _REHEARSALS, at_once):
+        rows = min(at_once, _REHEARSALS - begun)
+        drawn = np.searchsorted(ends, np.sort(draw.random((rows, size)), axis=1) * ends[-1], side="right")
+        wrong = draw.random(drawn.shape) < pool.chance[np.minimum(drawn, len(ends) - 1)]
+        part = np.sort(draw.integers(size, size=(rows, calibration)), axis=1)
+        errors = np.cumsum(np.take_along_axis(wrong, part, axis=1), axis=1)
+        passed.append(errors[:, counts - 1] <= allowed)
+    return np.concatenate(passed)
+
+
+def _places(answers: Answers) -> NDArray[np.float64]:
+    count = len(answers.wrong)
+    places = np.empty(count)
+    places[np.argsort(-answers.confidence, kind="stable")] = (np.arange(count) + 0.5) / count
+    return places
+
+
+def smallest_sample(errors: int | NDArray[np.int64], risk: float, level: float) -> NDArray[np.int64]:
+    """How many documents must be accepted for so many errors to prove, at the level, an error of at most ``risk``.
+
+    The smallest n with P(Binomial(n, risk) <= errors) <= level: the (errors + 1)th error comes later than n.
+    299 for no error, 1 % and 0.05.
+    """
+    after = np.asarray(errors) + 1
+    return np.asarray(after + nbinom.ppf(1 - level, after, risk), np.int64)
+
+
+def _steps(documents: int, risk: float, level: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Errors that are allowed, and among how many accepted documents: a step for each 2 % at most, and all of them."""
+    samples = smallest_sample(np.arange(int(documents * risk) + 1), risk, level)
+    allowed = np.unique(np.searchsorted(samples, documents * COVERAGES, side="right") - 1)
+    allowed = allowed[allowed >= 0]
+    return np.append(allowed, allowed[-1:]), np.append(samples[allowed], [documents] * len(allowed[-1:]))
+
+
+def _smoothed_errors(answers: Answers) -> NDArray[np.float64]:
+    """Chance (n,) that each answer is wrong, by a logistic regression on its confidence's logit.
+
+    With the targets of Platt, "Probabilistic Outputs for Support Vector Machines", 1999: never quite 0 or 1.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    wrong = answers.wrong
+    sure = np.clip(answers.confidence.astype(np.float64), 1e-6, 1 - 1e-6)
+    feature = np.log(sure / (1 - sure))[:, None]
+    share = np.where(wrong, (wrong.sum() + 1) / (wrong.sum() + 2), 1 / ((~wrong).sum() + 2))
+    twice = np.concatenate([feature, feature])
+    outcome = np.repeat([True, False], len(wrong))
+    fitted = LogisticRegression(C=1e6).fit(twice, outcome, sample_weight=np.concatenate([share, 1 - share]))
+    return np.asarray(fitted.predict_proba(feature)[:, 1], np.float64)

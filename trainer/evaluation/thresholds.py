@@ -1,0 +1,328 @@
+"""The threshold of automatic acceptance, with a promise: the error among accepted documents is at most so much.
+
+Fixed-sequence testing, as in "Learn then Test" (Angelopoulos, Bates, Candès, Jordan and Lei 2021,
+arXiv:2110.01052). The hypothesis at a threshold is that the error among the documents it accepts exceeds the
+target; its p-value is exact, P(Binomial(accepted, target) <= errors), given how many the threshold accepts (the
+bound of Clopper and Pearson, Biometrika 26, 1934). From a start on, ever looser thresholds are tested at the full
+level until one is not rejected: the last rejected one is the answer, and the chance that its error exceeds the
+target is at most the level, whatever the model's confidence is worth.
+
+Thresholds are told by how many calibration documents they accept: 299, 473, 628, ... (`smallest_sample`), where one
+more error becomes allowed; at any other count the same errors are allowed among more documents, or fewer among as many.
+Each lies just over the confidence of the next document. Given that document, the surer ones are a random sample of
+all that are surer than it, so the p-value stays exact though the threshold comes from the calibration part. In the
+sequence it does where the error among the accepted, once over the target, does not come back under it at looser
+thresholds (docs/decisions/0009-calibration-documents.md).
+
+That holds because what people said of the calibration documents decides nothing but the tests. From which count on
+is tested is planned on validation documents, and on what other models said of training documents that they never saw
+(`trainer.evaluation.threshold_plan`).
+
+One label may be right at confidences at which another is wrong, so two schemes are tested, each at half the level:
+(a) one threshold for all labels; (b) one for each label with evidence enough, by the plan, and one for the rest,
+each at an equal share of (b)'s level, where what is not proved accepts nothing. By the union bound all that is
+proved holds together with the stated confidence, and so does (b)'s error over all its parts, as each part's is at
+most the target. The one that accepts more calibration documents is taken. Where no label has evidence enough,
+(a) has the full level.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binom
+
+from classifier.decision import decide
+from trainer.evaluation.threshold_plan import COVERAGES, Answers, Flags, Plan, plan, smallest_sample
+
+NOTHING = 2.0  # the threshold that accepts nothing
+_FALLBACK_RISK = 0.1
+_METHOD = "fixed-sequence testing of thresholds, exact binomial p-values"
+_ELIGIBLE = 0.8  # predicted power from which a label is tested alone
+_LIKELY = 0.8  # chance that the documents said to be missing are enough
+_MOST_ERRORS = 500  # how far ahead the missing documents are looked for
+
+
+class Held(NamedTuple):
+    """Held-out documents: calibrated ``probabilities`` (n, labels) and ``targets`` (n,), indices of labels."""
+
+    probabilities: NDArray[np.float32]
+    targets: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """What is accepted: from ``threshold`` on, but for labels (ids) that have their own; 2 accepts nothing.
+
+    ``guarantee`` is plain data: risk_target, confidence, proved, method, documents (of the calibration part),
+    accepted, errors and coverage (share accepted) there with these thresholds, proved or not, missing (further
+    reviewed documents that a proof may need; None when it is proved, or when the errors seen leave no hope),
+    labels (threshold, accepted and errors by label id as text), a sentence for people and, where nothing is proved,
+    unproved: whether the fallback is used all the same, and why.
+    """
+
+    threshold: float
+    label_thresholds: dict[int, float]
+    guarantee: dict[str, Any]
+
+
+_NONE = Answers(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.bool_))
+
+
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    """What is planned on, what is tested on, and the risk that is tested for."""
+
+    validation: Answers
+    cross_validated: Answers
+    calibration: Answers
+    risk: float
+
+    def plan(self, labels: Flags, level: float) -> Plan:
+        sources = [each.of_labels(labels) for each in (self.validation, self.cross_validated)]
+        return plan(sources, len(self.calibration.of_labels(labels).wrong), self.risk, level)
+
+    def prove(self, labels: Flags, level: float) -> float:
+        """The loosest proved threshold of documents with these likeliest labels (mask over all labels)."""
+        tested = self.calibration.of_labels(labels)
+        proved = NOTHING
+        for count in self.plan(labels, level).counts:
+            threshold = _threshold(tested, count)
+            errors = tested.wrong[tested.confidence >= np.float32(threshold)]
+            if not len(errors):  # more documents than these are equally sure
+                continue
+            if binom.cdf(errors.sum(), len(errors), self.risk) > level:
+                break
+            proved = threshold
+        return proved
+
+
+def choose_thresholds(
+    validation: Held,
+    calibration: Held,
+    label_ids: Sequence[int],
+    risk_target: float,
+    confidence: float,
+    fallback: float,
+    cross_validated: Held | None = None,
+) -> Thresholds:
+    """The loosest thresholds that are proved to keep the error among accepted documents at most ``risk_target``.
+
+    The proof needs calibration documents that are a random sample of the traffic, and that neither the model,
+    the temperature nor anything else was fitted on.
+
+    Args:
+        validation: what the tests are planned on; where it is empty, they begin with the fewest documents.
+        calibration: what they are carried out on.
+        label_ids: id of each label, in the order of the probabilities.
+        risk_target: the greatest error among accepted documents, over 0 and under 1.
+        confidence: of the promise, over 0 and under 1.
+        fallback: the threshold, without a promise, where nothing is proved. It is used where what it accepts of
+            validation and calibration documents shows with that confidence that it is right nine times in ten (or as
+            often as it says, where that is less); else nothing is accepted (docs/decisions/0029-evidence.md).
+        cross_validated: more to plan on, answers to training documents of models that never saw them. What counts of
+            each is whether it is wrong, and its place in the order of confidence.
+    """
+    others = _NONE if cross_validated is None else _answers(cross_validated)
+    evidence = _Evidence(_answers(validation), others, _answers(calibration), risk_target)
+    labels, level = len(label_ids), 1 - confidence
+    alone = _labels_alone(evidence, labels, level / 2)
+    vector = np.full(labels, evidence.prove(np.ones(labels, np.bool_), level / 2 if alone else level))
+    if alone:
+        by_label = _by_label(evidence, alone, labels, level / 2)
+        if _accepted(evidence.calibration, by_label).sum() > _accepted(evidence.calibration, vector).sum():
+            vector = by_label
+        else:
+            alone = []
+    proved = bool((vector < NOTHING).any())
+    unproved = None
+    if not proved:
+        unproved = _unproved(evidence, fallback, level)
+        vector = np.full(labels, fallback if unproved["used"] else NOTHING)
+    rest = [each for each in range(labels) if each not in alone]
+    return Thresholds(
+        threshold=float(vector[rest[0]]) if rest else NOTHING,
+        label_thresholds={label_ids[each]: float(vector[each]) for each in alone},
+        guarantee=_guarantee(evidence, vector, {label_ids[each]: each for each in alone}, confidence, unproved),
+    )
+
+
+def accepting_nothing(found: Thresholds, why: str) -> Thresholds:
+    """The same for a model that has not shown to be good for anything yet: whatever is proved, nothing is accepted."""
+    guarantee = {**found.guarantee, "used": False, "accepted": 0, "errors": 0, "coverage": 0.0, "labels": {}}
+    guarantee["sentence"] = f"Nothing is accepted automatically: {why}."
+    return Thresholds(NOTHING, {}, guarantee)
+
+
+def _unproved(evidence: _Evidence, fallback: float, level: float) -> dict[str, Any]:
+    """Whether the fallback is used without the promise, on which evidence, and how much more would do."""
+    risk = max(_FALLBACK_RISK, 1 - fallback)
+    confidence = np.concatenate([evidence.validation.confidence, evidence.calibration.confidence])
+    wrong = np.concatenate([evidence.validation.wrong, evidence.calibration.wrong])
+    taken = confidence >= np.float32(fallback)
+    accepted, errors = int(taken.sum()), int(wrong[taken].sum())
+    used = bool(accepted and binom.cdf(errors, accepted, risk) <= level)
+    needed = int(smallest_sample(errors, risk, level)) - accepted
+    share = max(taken.mean(), 1 / len(taken)) if len(taken) else 1.0
+    sentence = (
+        f"from confidence {fallback:g} on, {accepted:,} of {len(taken):,} validation and calibration documents would "
+        f"be accepted, {errors:,} of them wrong, which does not show that {1 - risk:.0%} are right"
+        if len(taken)
+        else "there are no validation and no calibration documents"
+    )
+    return {
+        "used": used, "threshold": fallback, "accepted": accepted, "errors": errors,
+        "missing": None if used or fallback > 1 else int(np.ceil(needed / share)), "sentence": "" if used else sentence,
+    }  # fmt: skip
+
+
+def _answers(held: Held) -> Answers:
+    label_index, confidence, _ = decide(held.probabilities, NOTHING)
+    return Answers(label_index, confidence, label_index != held.targets)
+
+
+def _threshold(answers: Answers, count: int) -> float:
+    """Accepts so many of these answers, or fewer where more are equally sure."""
+    rising = np.append(np.float32(0), np.sort(answers.confidence))
+    return float(np.nextafter(rising[-count - 1], np.float32(NOTHING)))
+
+
+def _quantiles(confidence: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Distinct thresholds that accept 2 %, 4 %, ... of documents, falling."""
+    return np.unique(np.quantile(confidence, 1 - COVERAGES, method="lower"))[::-1]
+
+
+def _labels_alone(evidence: _Evidence, labels: int, level: float) -> list[int]:
+    """Indices of the labels that are tested alone: planned to be proved at an equal share of the level."""
+    validation, calibration = len(evidence.validation.wrong), len(evidence.calibration.wrong)
+    if not validation:
+        return []
+    expected = np.bincount(evidence.validation.label_index, minlength=labels) * calibration / validation
+    alone = np.flatnonzero(expected >= smallest_sample(0, evidence.risk, level / 2)).tolist()
+    while alone:
+        share = level / (len(alone) + 1)
+        kept = [each for each in alone if evidence.plan(_only(each, labels), share).power >= _ELIGIBLE]
+        if kept == alone:
+            break
+        alone = kept
+    return alone
+
+
+def _by_label(evidence: _Evidence, alone: Sequence[int], labels: int, level: float) -> NDArray[np.float64]:
+    """Thresholds (labels,) of scheme (b)."""
+    share = level / (len(alone) + 1)
+    rest = np.ones(labels, np.bool_)
+    rest[list(alone)] = False
+    vector = np.full(labels, evidence.prove(rest, share) if alone else NOTHING)
+    for each in alone:
+        vector[each] = evidence.prove(_only(each, labels), share)
+    return vector
+
+
+def _only(label: int, labels: int) -> Flags:
+    mask = np.zeros(labels, np.bool_)
+    mask[label] = True
+    return mask
+
+
+def _accepted(answers: Answers, vector: NDArray[np.float64]) -> Flags:
+    accepted: Flags = answers.confidence >= vector.astype(np.float32)[answers.label_index]
+    return accepted
+
+
+def _guarantee(
+    evidence: _Evidence,
+    vector: NDArray[np.float64],
+    alone: dict[int, int],
+    confidence: float,
+    unproved: dict[str, Any] | None,
+) -> dict[str, Any]:
+    tested, proved = evidence.calibration, unproved is None
+    accepted = _accepted(tested, vector)
+    documents, count = len(tested.wrong), int(accepted.sum())
+    found: dict[str, Any] = {
+        "risk_target": evidence.risk,
+        "confidence": confidence,
+        "proved": proved,
+        "method": _METHOD,
+        "documents": documents,
+        "accepted": count,
+        "errors": int(tested.wrong[accepted].sum()),
+        "coverage": count / documents if documents else 0.0,
+        "missing": None if proved else _missing(evidence, len(vector), 1 - confidence),
+        "labels": {},
+    }
+    for label_id, index in alone.items():
+        own = tested.only(accepted & (tested.label_index == index))
+        found["labels"][str(label_id)] = {
+            "threshold": float(vector[index]), "accepted": len(own.wrong), "errors": int(own.wrong.sum()),
+        }  # fmt: skip
+    if unproved is not None:
+        found["unproved"] = unproved
+    return {**found, "sentence": _sentence(found)}
+
+
+def _missing(evidence: _Evidence, labels: int, level: float) -> int | None:
+    """How many more calibration documents would probably prove a threshold, if errors go on as they were seen.
+
+    The fewest that would do at any coverage. Where there are as many already, chance was against them, and those
+    count that the planned start needs on top of what it accepted.
+    """
+    tested = evidence.calibration
+    confidence = np.concatenate([evidence.validation.confidence, tested.confidence])
+    wrong = np.concatenate([evidence.validation.wrong, tested.wrong])
+    samples = smallest_sample(np.arange(_MOST_ERRORS), evidence.risk, level)
+    if not len(wrong):
+        return int(samples[0])
+
+    def documents(threshold: float, seen: Flags) -> int | None:
+        taken = confidence >= threshold
+        accepted = _more_accepted(wrong[taken], seen, evidence.risk, samples)
+        return None if accepted is None else int(np.ceil(accepted / max(taken.mean(), 1 / len(taken))))
+
+    needed = [documents(each, np.empty(0, np.bool_)) for each in _quantiles(confidence)]
+    least = min((each for each in needed if each is not None), default=None)
+    if least is None or least > len(tested.wrong):
+        return None if least is None else least - len(tested.wrong)
+    start = [_threshold(tested, each) for each in evidence.plan(np.ones(labels, np.bool_), level).counts[:1]]
+    found = [documents(each, tested.wrong[tested.confidence >= np.float32(each)]) for each in start]
+    return found[0] if found else None
+
+
+def _more_accepted(held: Flags, seen: Flags, risk: float, samples: NDArray[np.int64]) -> int | None:
+    """How many more must be accepted for the test to be passed with a chance of four in five.
+
+    Args:
+        held: whether answers are wrong (n,): as often as these, more will be. A few answers without an error are
+            no evidence that none will ever be wrong: half an error in 1 / risk answers is added.
+        seen: whether those are that were tested already.
+        samples: `smallest_sample` of 0, 1, ... errors.
+    """
+    error = (held.sum() + 0.5) / (len(held) + 1 / risk)
+    may = np.arange(len(samples))
+    more = samples - len(seen)
+    enough = (more > 0) & (binom.cdf(may - seen.sum(), np.maximum(more, 1), error) >= _LIKELY)
+    return int(more[enough][0]) if enough.any() and error < risk else None
+
+
+def _sentence(found: dict[str, Any]) -> str:
+    target, sure = f"{100 * found['risk_target']:g} %", f"{100 * found['confidence']:g} %"
+    if found["proved"]:
+        return (
+            f"With {sure} confidence, at most {target} of the documents accepted automatically are wrong: of "
+            f"{found['documents']:,} calibration documents {found['accepted']:,} were accepted "
+            f"({100 * found['coverage']:.0f} %), {found['errors']:,} of them wrong."
+        )
+    unproved = (
+        f"It is not proved that at most {target} of the documents accepted automatically are wrong: "
+        f"{found['documents']:,} calibration documents are too few or hold too many errors"
+    )
+    if found["missing"] is None:
+        unproved += ", and with errors as frequent as these no number of further reviews would prove it."
+    else:
+        unproved += f"; about {found['missing']:,} more reviewed documents could prove it."
+    if found["unproved"]["used"]:
+        return f"{unproved} Documents are accepted from confidence {found['unproved']['threshold']:g} on without it."
+    return f"{unproved} Nothing is accepted automatically: {found['unproved']['sentence']}."

@@ -1,0 +1,1 @@
+"""A pretrained encoder, fine-tuned in a process of its own."""

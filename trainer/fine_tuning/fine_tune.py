@@ -1,0 +1,179 @@
+"""Fine-tuning in a process of its own, which may run out of memory, be killed, or be several processes.
+
+The parent keeps light: it hands over the job, reads progress, and starts the child again where a smaller
+micro-batch helps. What it takes to go on after a crash lies in the work folder.
+"""
+
+import fcntl
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from classifier.engines.choose import cores
+from sortline.errors import TrainingError
+from sortline.settings import Settings
+from trainer.fine_tuning.job import Examples, Job, open_job
+
+__all__ = ["Epoch", "Examples", "Job", "Progress", "fine_tune"]
+
+_PROCESS = "trainer.fine_tuning.process"
+_GRACE_S = 5.0
+# What the kernel's killer leaves behind, and what a launcher says of it.
+_KILLED = {-signal.SIGKILL, 128 + signal.SIGKILL}
+_KILLED_RANK = re.compile(r"exitcode\s*:\s*-9")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a fine-tuning is; ``loss`` is a moving average, ``left_s`` an estimate in seconds."""
+
+    step: int
+    steps: int
+    loss: float
+    left_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What validation says at the end of an epoch, counted from 1."""
+
+    epoch: int
+    loss: float
+    accuracy: float
+    macro_f1: float
+
+
+def fine_tune(
+    job: Job,
+    work: Path,
+    settings: Settings,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+    on_epoch: Callable[[Epoch], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Train a sequence classifier; afterwards ``work/model`` holds config.json and model.safetensors.
+
+    A second call with the same job goes on from the last state in ``work``, or returns at once when it was
+    finished. Whatever a callback raises ends the fine-tuning and is raised on.
+
+    Args:
+        settings: device, threads, launcher of several processes, seconds between two states.
+        on_progress: called after steps, at most ten times a second.
+        on_epoch: called after each epoch that has documents to validate on.
+
+    Returns:
+        How it learned: steps ([step, loss], at most 500), epochs (dicts of `Epoch`), best_epoch, predicted (index
+        of each validation document's label then, where there are 50 or more), micro_batch, processes,
+        resumed_from (step), redone (most steps that a crash cost), seconds.
+
+    Raises:
+        TrainingError: the base model can't be loaded, the training diverges, or memory or disk are too small.
+    """
+    description = {
+        "device": settings.device,
+        "threads": cores(settings),
+        "checkpoint_s": settings.training_checkpoint_s,
+    }
+    open_job(job, work, description)
+    finished = work / "learning.json"
+    micro_batch = job.parameters.micro_batch or job.parameters.batch_size
+    while not ((work / "model").is_dir() and finished.is_file()):
+        if _run(_command(settings, work, micro_batch), work, on_progress, on_epoch):
+            continue
+        if micro_batch == 1:
+            raise TrainingError("out of memory even with one document at a time; a smaller base model needs less")
+        micro_batch = (micro_batch + 1) // 2
+    found: dict[str, Any] = json.loads(finished.read_text())
+    return found
+
+
+def _command(settings: Settings, work: Path, micro_batch: int) -> list[str]:
+    """A launcher such as torchrun takes a module after -m; without one it is this interpreter."""
+    launcher = shlex.split(settings.training_launcher)
+    if launcher and (Path(sys.executable).parent / launcher[0]).is_file():
+        launcher[0] = str(Path(sys.executable).parent / launcher[0])
+    return [*(launcher or [sys.executable]), "-m", _PROCESS, str(work), str(micro_batch)]
+
+
+def _run(
+    command: list[str], work: Path, on_progress: Callable[[Progress], None], on_epoch: Callable[[Epoch], None]
+) -> bool:
+    """Run the child to its end; False when it ran out of memory."""
+    with _child(command, work) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            said = _parse(line)
+            if "progress" in said:
+                on_progress(Progress(**said["progress"]))
+            elif "epoch" in said:
+                on_epoch(Epoch(**said["epoch"]))
+            elif "error" in said:
+                raise TrainingError(said["error"])
+            elif "out_of_memory" in said:
+                return False
+        status = child.wait()
+    errors = (work / "errors.txt").read_text("utf-8", "replace")
+    if status in _KILLED or (status and _KILLED_RANK.search(errors)):
+        return False
+    if status:
+        last = [line.strip() for line in errors.splitlines() if line.strip()][-1:]
+        raise TrainingError(f"the fine-tuning ended with exit status {status}: {''.join(last) or 'it said nothing'}")
+    return True
+
+
+@contextmanager
+def _child(command: list[str], work: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """A child in a process group of its own. It waits for our lock to end itself when we are gone, even if killed."""
+    with (work / "lock").open("wb") as lock, (work / "errors.txt").open("wb") as stderr:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                start_new_session=True,
+                env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            )
+        except OSError as error:
+            raise TrainingError(f"the fine-tuning can't be started: {command[0]}: {error.strerror}") from None
+        try:
+            yield child
+        finally:
+            _end(child)
+
+
+def _end(child: "subprocess.Popen[bytes]") -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if child.poll() is None:
+            _signal(child, number)
+        try:
+            child.wait(_GRACE_S)
+        except subprocess.TimeoutExpired:
+            continue
+        break
+    _signal(child, signal.SIGKILL)  # what a launcher may have left of its group
+    if child.stdout is not None:
+        child.stdout.close()
+
+
+def _signal(child: "subprocess.Popen[bytes]", number: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, number)
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    """A line of ours; what a library prints there is passed over."""
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}

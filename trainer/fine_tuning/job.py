@@ -1,0 +1,109 @@
+"""What a fine-tuning is to do, as it is handed to its process: plain files, no pickle."""
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from itertools import chain, pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sortline.whole_file import write_whole
+from trainer.fine_tuning.parameters import Parameters, read_parameters
+from trainer.fine_tuning.pooling import pools_by_mean
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Token ids, special tokens included, one list a document; ``targets`` are indices into the job's labels."""
+
+    documents: list[list[int]]
+    targets: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A fine-tuning.
+
+    ``base``: folder of the encoder, or of the parent's checkpoint where ``rows`` says for each label which row of
+    the parent's head it starts from, -1 for a new label; ``pad_id``: token id of the padding; ``parameters``:
+    settled ones. With an empty ``validation`` every epoch is run, and the last one counts.
+    """
+
+    base: Path
+    labels: list[str]
+    train: Examples
+    validation: Examples
+    pad_id: int
+    parameters: Parameters
+    rows: list[int] | None = None
+
+    @property
+    def begins_fitted(self) -> bool:
+        """Whether a new head is fitted on sentence embeddings before all learns."""
+        return self.rows is None and pools_by_mean(self.base)
+
+
+def open_job(job: Job, work: Path, description: dict[str, Any]) -> None:
+    """Write the job into its work folder; what another job left there is removed.
+
+    Args:
+        description: how it is run, which may change from one attempt to the next.
+    """
+    tokens = {
+        f"{name}_{part}": array
+        for name, examples in (("train", job.train), ("validation", job.validation))
+        for part, array in _arrays(examples).items()
+    }
+    told = {
+        "base": str(job.base),
+        "labels": job.labels,
+        "pad_id": job.pad_id,
+        "rows": job.rows,
+        "parameters": job.parameters.model_dump(mode="json", exclude={"cleaning"}),
+    }
+    digest = hashlib.sha256(json.dumps(told).encode())
+    for array in tokens.values():
+        digest.update(array.tobytes())
+    told |= {"sha256": digest.hexdigest(), **description}
+    known = work / "job.json"
+    if not known.is_file() or json.loads(known.read_text())["sha256"] != told["sha256"]:
+        for name in ("model", "state.pt", "best.pt", "step", "learning.json", "job.json"):
+            _remove(work / name)
+        work.mkdir(parents=True, exist_ok=True)
+        with (work / "tokens.npz").open("wb") as file:
+            np.savez(file, **tokens)  # type: ignore[arg-type]
+    write_whole(known, json.dumps(told).encode())
+
+
+def read_job(work: Path) -> tuple[Job, dict[str, Any]]:
+    """The job of a work folder, and how it is run."""
+    told = json.loads((work / "job.json").read_text())
+    with np.load(work / "tokens.npz", allow_pickle=False) as tokens:
+        train, validation = (_examples(tokens, name) for name in ("train", "validation"))
+    parameters = read_parameters(told["parameters"])
+    job = Job(Path(told["base"]), told["labels"], train, validation, told["pad_id"], parameters, told["rows"])
+    return job, told
+
+
+def _arrays(examples: Examples) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
+    lengths = np.fromiter(map(len, examples.documents), np.int64, len(examples.documents))
+    return {
+        "ids": np.fromiter(chain.from_iterable(examples.documents), np.int32, int(lengths.sum())),
+        "bounds": np.concatenate([[0], lengths.cumsum()]),
+        "targets": np.array(examples.targets, np.int64),
+    }
+
+
+def _examples(tokens: Any, name: str) -> Examples:
+    ids, bounds = tokens[f"{name}_ids"].tolist(), tokens[f"{name}_bounds"].tolist()
+    return Examples([ids[start:end] for start, end in pairwise(bounds)], tokens[f"{name}_targets"].tolist())
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,382 @@
+"""The process that fine-tunes: ``python -m trainer.fine_tuning.process WORK MICRO_BATCH``.
+
+`trainer.fine_tuning.fine_tune` starts it, alone or as one of several ranks by a launcher such as torchrun. It writes
+JSON lines on standard output, ends itself when the parent does, and keeps in WORK what it takes to go on.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sortline.errors import SortlineError
+from sortline.logs import silence_telemetry
+from sortline.whole_file import whole_file, write_whole
+from trainer.fine_tuning.job import read_job
+from trainer.fine_tuning.sentence_encoder import probed
+from trainer.fine_tuning.trainee import (
+    TrimmedVocabulary,
+    batches,
+    label_weights,
+    last_linear,
+    load_trainee,
+    pad,
+    parameter_groups,
+    suit_attention,
+)
+from trainer.macro_f1 import macro_f1
+
+silence_telemetry()
+
+import torch  # noqa: E402
+from accelerate import Accelerator  # noqa: E402
+from accelerate.utils import broadcast  # noqa: E402
+
+_TOLD_EVERY_S = 0.1
+_MOST_POINTS = 500
+_STOPS_EARLY_FROM = 50  # validation documents: with fewer an epoch's macro-F1 is chance
+_EVALUATED_TOKENS = 8192
+_MOST_PROBED = 100_000  # documents that a new head is fitted on before all learns
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
+
+
+class FineTuning:
+    """One fine-tuning, from its last state on."""
+
+    def __init__(self, work: Path, micro_batch: int) -> None:
+        self.work = work
+        self.job, how = read_job(work)
+        self.checkpoint_s = float(how["checkpoint_s"])
+        parameters = self.job.parameters
+        device = _device(how)
+        self.accelerator = Accelerator(
+            cpu=device == "cpu", mixed_precision="bf16" if _has_bf16(device) else "no", rng_types=[]
+        )
+        self.ranks, self.rank = self.accelerator.num_processes, self.accelerator.process_index
+        torch.set_num_threads(max(1, int(how["threads"]) // self.ranks))
+        torch.manual_seed(parameters.seed)
+        self.micro_batch = micro_batch
+        model = load_trainee(self.job)
+        suit_attention(model, self.job, device)
+        self.vocabulary = TrimmedVocabulary(model, self.job)
+        self.train = self.vocabulary.encode(self.job.train)
+        self.validation = self.vocabulary.encode(self.job.validation)
+        self.bare = model.to(self.accelerator.device)
+        self.optimizer = torch.optim.AdamW(parameter_groups(self.bare, parameters), fused=True)
+        self.model = self.accelerator.prepare(self.bare)
+        self.targets = np.array(self.job.train.targets, np.int64)
+        weights = label_weights(self.job.train.targets, len(self.job.labels), parameters)
+        self.loss = torch.nn.CrossEntropyLoss(label_smoothing=parameters.label_smoothing, reduction="none")
+        self.weights = weights.to(self.accelerator.device)
+        self.steps = parameters.epochs * -(-len(self.train) // parameters.batch_size)
+        self.state: dict[str, Any] = {
+            "epoch": 0, "batch": 0, "step": 0, "mean_loss": 0.0, "losses": [], "epochs": [], "best": None,
+            "seconds": 0.0, "redone": 0,
+        }  # fmt: skip
+        self.resumed_from = 0
+        # How far any process of this job came: what is after the last state was done in vain.
+        self._marker = os.open(work / "step", os.O_RDWR | os.O_CREAT)
+        self._began = self._saved = self._told = time.monotonic()
+
+    def run(self) -> None:
+        """Train to the end, and write the model."""
+        self._resume()
+        self._first_step, self._began = self.state["step"], time.monotonic()
+        self._seconds_before = self.state["seconds"]
+        while self.state["epoch"] < self.job.parameters.epochs and not self._has_settled():
+            self._run_epoch()
+        self._finish()
+
+    def _run_epoch(self) -> None:
+        state, parameters = self.state, self.job.parameters
+        draw = random.Random(f"{parameters.seed}-{state['epoch']}")  # noqa: S311 - an order, not a secret
+        lengths = [len(document) for document in self.train]
+        self.model.train()
+        for number, batch in enumerate(batches(lengths, parameters.batch_size, draw)):
+            if number < state["batch"]:
+                continue
+            self._step(batch)
+            state["batch"] = number + 1
+            if time.monotonic() - self._saved >= self.checkpoint_s:
+                self._save()
+        state["epoch"], state["batch"] = state["epoch"] + 1, 0
+        self._validate()
+        self._save()
+
+    def _step(self, batch: list[int]) -> None:
+        state = self.state
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["rate"] * self._warmth(state["step"])
+        mine = batch[self.rank :: self.ranks]
+        share = 1.0 if mine else 0.0  # a rank without documents still takes part in the sum of gradients
+        mine = mine or batch[:1]
+        total = torch.zeros((), device=self.accelerator.device)
+        for start in range(0, len(mine), self.micro_batch):
+            part = mine[start : start + self.micro_batch]
+            if start + self.micro_batch < len(mine):
+                with self.accelerator.no_sync(self.model):
+                    total += self._backward(part, len(batch), share)
+            else:
+                total += self._backward(part, len(batch), share)
+        self.accelerator.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        state["step"] += 1
+        os.pwrite(self._marker, state["step"].to_bytes(8), 0)
+        self._note(float(self.accelerator.reduce(total, "mean") if self.ranks > 1 else total))
+
+    def _backward(self, part: list[int], whole: int, share: float) -> torch.Tensor:
+        """Add the gradients of some documents of a batch; returns their share of its loss.
+
+        Ranks' gradients are averaged, so each one's loss counts as many times as there are ranks.
+        """
+        ids, mask = pad([self.train[i] for i in part], self.job.pad_id)
+        targets = torch.from_numpy(self.targets[part]).to(self.accelerator.device)
+        logits = self.model(input_ids=ids.to(targets.device), attention_mask=mask.to(targets.device)).logits
+        losses = self.loss(logits.float(), targets) * self.weights[targets]
+        loss: torch.Tensor = losses.sum() * (share * self.ranks / whole)
+        self.accelerator.backward(loss)
+        return loss.detach()
+
+    def _warmth(self, step: int) -> float:
+        """Linear warm-up, then linear decay to nothing."""
+        warm = max(1, int(self.steps * self.job.parameters.warmup))
+        return min((step + 1) / warm, max(0.0, (self.steps - step) / max(1, self.steps - warm)))
+
+    def _note(self, loss: float) -> None:
+        state, now = self.state, time.monotonic()
+        if not np.isfinite(loss):
+            raise SortlineError(f"the training diverged at step {state['step']}: the loss is {loss}; learn more slowly")
+        state["mean_loss"] += (loss - state["mean_loss"]) / min(state["step"], 50)
+        state["losses"].append(loss)
+        done = state["step"] - self._first_step
+        if now - self._told >= _TOLD_EVERY_S or state["step"] in (1, self.steps):
+            self._told = now
+            left = (now - self._began) / done * (self.steps - state["step"])
+            self._tell(
+                progress={"step": state["step"], "steps": self.steps, "loss": state["mean_loss"], "left_s": left}
+            )
+
+    def _validate(self) -> None:
+        if not self.validation:
+            return
+        truth = np.array(self.job.validation.targets, np.int64)
+        loss, predicted = self._evaluate(truth)
+        score = macro_f1(truth, predicted)
+        said = {
+            "epoch": self.state["epoch"], "loss": loss, "accuracy": float((predicted == truth).mean()),
+            "macro_f1": score,
+        }  # fmt: skip
+        self.state["epochs"].append(said)
+        best = self.state["best"]
+        if len(truth) >= _STOPS_EARLY_FROM and (best is None or score >= best["macro_f1"]):
+            self.state["best"] = {"epoch": self.state["epoch"], "macro_f1": score}
+            self.state["predicted"] = predicted.tolist()
+            if self.accelerator.is_main_process:
+                _save(self.bare.state_dict(), self.work / "best.pt")
+        self._tell(epoch=said)
+
+    def _evaluate(self, truth: NDArray[np.int64]) -> tuple[float, NDArray[np.int64]]:
+        """Mean loss and predicted labels (n,) of the validation documents."""
+        self.bare.eval()
+        device = self.accelerator.device
+        predicted = torch.zeros(len(truth), dtype=torch.long, device=device)
+        total = torch.zeros((), device=device)
+        for number, (part, ids, mask) in enumerate(self._by_length(self.validation)):
+            if number % self.ranks != self.rank:
+                continue
+            with torch.inference_mode():
+                # Not the wrapped model: it waits for all ranks at each pass, and they have different numbers.
+                logits = self.bare(input_ids=ids, attention_mask=mask).logits.float()
+            targets = torch.from_numpy(truth[part]).to(device)
+            total += torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
+            predicted[part] = logits.argmax(dim=1)
+        if self.ranks > 1:
+            predicted, total = self.accelerator.reduce(predicted, "sum"), self.accelerator.reduce(total, "sum")
+        return float(total) / len(truth), predicted.cpu().numpy()
+
+    def _has_settled(self) -> bool:
+        """Whether validation hasn't been better for as many epochs as patience goes."""
+        best = self.state["best"]
+        return best is not None and self.state["epoch"] - best["epoch"] >= self.job.parameters.patience
+
+    def _save(self) -> None:
+        """Keep what it takes to go on from here."""
+        self._saved = time.monotonic()
+        if not self.accelerator.is_main_process:
+            return
+        self.state["seconds"] = self._seconds_before + self._saved - self._began
+        _save(
+            {
+                "progress": json.dumps(self.state),
+                "model": self.bare.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "random": torch.get_rng_state(),
+            },
+            self.work / "state.pt",
+        )
+
+    def _resume(self) -> None:
+        path, came = self.work / "state.pt", int.from_bytes(os.pread(self._marker, 8, 0))
+        if not path.is_file():
+            self.state["redone"] = came
+            if self.job.begins_fitted:
+                self._fit_head()
+            return
+        kept = torch.load(path, map_location=self.accelerator.device, weights_only=True)
+        self.bare.load_state_dict(kept["model"])
+        self.optimizer.load_state_dict(kept["optimizer"])
+        self.state = json.loads(kept["progress"])
+        self.resumed_from = self.state["step"]
+        self.state["redone"] = max(self.state["redone"], came - self.resumed_from)
+        if self.rank == 0:
+            torch.set_rng_state(kept["random"].cpu())
+        else:
+            torch.manual_seed(self.job.parameters.seed + self.resumed_from * self.ranks + self.rank)
+
+    def _fit_head(self) -> None:
+        """Let the head begin as a logistic regression on what the encoder says before it learns."""
+        chosen = np.random.default_rng(self.job.parameters.seed).permutation(len(self.train))[:_MOST_PROBED]
+        documents = [self.train[i] for i in chosen]
+        head = last_linear(self.bare, len(self.job.labels))
+        features = np.zeros((len(documents), head.in_features), np.float32)
+        seen: list[torch.Tensor] = []
+        hook = head.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+        self.bare.eval()
+        for part, ids, mask in self._by_length(documents):
+            with torch.inference_mode(), self.accelerator.autocast():
+                self.bare(input_ids=ids, attention_mask=mask)
+            features[part] = seen.pop().float().cpu().numpy()
+        hook.remove()
+        fitted = probed(features, self.targets[chosen], self.weights.cpu())
+        head.load_state_dict(fitted.state_dict())
+        for weight in head.parameters():
+            broadcast(weight.data)
+
+    def _by_length(
+        self, documents: Sequence[NDArray[np.int64]]
+    ) -> Iterator[tuple[list[int], torch.Tensor, torch.Tensor]]:
+        """Batches of documents of like length: their places, token ids and mask on the device."""
+        order = sorted(range(len(documents)), key=lambda i: len(documents[i]))
+        size = max(1, _EVALUATED_TOKENS // len(documents[order[-1]]))
+        for start in range(0, len(order), size):
+            part = order[start : start + size]
+            ids, mask = pad([documents[i] for i in part], self.job.pad_id)
+            yield part, ids.to(self.accelerator.device), mask.to(self.accelerator.device)
+
+    def _finish(self) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        best = self.state["best"]
+        if best is not None and best["epoch"] != self.state["epoch"]:
+            self.bare.load_state_dict(torch.load(self.work / "best.pt", weights_only=True))
+        self.bare.to("cpu")
+        self.vocabulary.restore()
+        draft = self.work / ".model.tmp"
+        self.bare.save_pretrained(draft)
+        for path in draft.iterdir():
+            _flush(path)
+        learning = {
+            "steps": _points(self.state["losses"]),
+            "epochs": self.state["epochs"],
+            "best_epoch": best["epoch"] if best else self.state["epoch"],
+            "predicted": self.state.get("predicted", []),
+            "micro_batch": self.micro_batch,
+            "processes": self.ranks,
+            "resumed_from": self.resumed_from,
+            "redone": self.state["redone"],
+            "seconds": round(self._seconds_before + time.monotonic() - self._began, 1),
+        }
+        write_whole(self.work / "learning.json", json.dumps(learning).encode())
+        draft.rename(self.work / "model")
+        (self.work / "state.pt").unlink(missing_ok=True)
+        (self.work / "best.pt").unlink(missing_ok=True)
+
+    def _tell(self, **said: Any) -> None:
+        if self.accelerator.is_main_process:
+            tell(**said)
+
+
+def tell(**said: Any) -> None:
+    """A line for the parent."""
+    print(json.dumps(said), flush=True)  # noqa: T201
+
+
+def _points(losses: list[float]) -> list[list[float]]:
+    """Step and mean loss of at most 500 spans."""
+    spans = np.array_split(np.array(losses), min(_MOST_POINTS, max(1, len(losses))))
+    ends = np.cumsum([len(span) for span in spans])
+    return [[int(end), round(float(span.mean()), 5)] for end, span in zip(ends, spans, strict=True) if len(span)]
+
+
+def _save(what: dict[str, Any], path: Path) -> None:
+    with whole_file(path) as file:
+        torch.save(what, file)
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _device(how: dict[str, Any]) -> str:
+    if how["device"] != "cpu" and torch.cuda.is_available():
+        return "cuda"
+    if how["device"] == "cuda":
+        raise SortlineError("device cuda was asked for, but torch finds none")
+    return "cpu"
+
+
+def _has_bf16(device: str) -> bool:
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def _end_with_parent(work: Path) -> None:
+    """The parent holds a lock for as long as it lives and wants us."""
+    with (work / "lock").open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        os.killpg(os.getpgid(0), signal.SIGKILL)
+
+
+def _as_line(error: BaseException) -> dict[str, Any] | None:
+    """What the parent is told of an error; None: it is to see the traceback."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return {"out_of_memory": True}
+    if isinstance(error, RuntimeError) and any(each in str(error) for each in _NO_MEMORY):
+        return {"out_of_memory": True}
+    if isinstance(error, OSError) and error.errno in _DISK_FULL:
+        return {"error": "the disk is full: the state of the fine-tuning can't be written"}
+    if isinstance(error, SortlineError):
+        return {"error": str(error)}
+    return None
+
+
+def main(work: str, micro_batch: str) -> None:
+    """Fine-tune what the work folder asks for."""
+    threading.Thread(target=_end_with_parent, args=(Path(work),), daemon=True).start()
+    try:
+        FineTuning(Path(work), int(micro_batch)).run()
+    except Exception as error:
+        line = _as_line(error)
+        if line is None:
+            raise
+        tell(**line)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

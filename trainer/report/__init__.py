@@ -1,0 +1,1 @@
+"""What people read about a training: its report and its model card."""

@@ -1,0 +1,454 @@
+"""The pictures of a training report: inline SVG that takes its colours from the page, text kept as text.
+
+Blue is right and orange is wrong throughout (Okabe and Ito's palette, which colour-blind people can tell apart).
+Where there is nothing to draw, a function gives None.
+"""
+
+import io
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+from markupsafe import Markup
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from sortline.label_names import blot_unseen
+from trainer.evaluation.metrics import clopper_pearson
+
+Probabilities = NDArray[np.float32]
+Indices = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+MATRIX_LABELS = 30
+WEAKEST_LABELS = 40
+
+_INK, _SOFT, _LINE, _BLUE, _ORANGE = "#1d2329", "#5b6670", "#d9dee3", "#0072b2", "#d55e00"
+_VARIABLES = {_INK: "ink", _SOFT: "soft", _LINE: "line", _BLUE: "right", _ORANGE: "wrong"}
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "sortline",
+    "text.parse_math": False,
+    "font.size": 8.5,
+    "axes.edgecolor": _LINE,
+    "axes.labelcolor": _SOFT,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": _LINE,
+    "grid.linewidth": 0.5,
+    "axes.axisbelow": True,
+    "text.color": _INK,
+    "xtick.color": _LINE,
+    "ytick.color": _LINE,
+    "xtick.labelcolor": _SOFT,
+    "ytick.labelcolor": _SOFT,
+    "legend.frameon": False,
+    "lines.linewidth": 1.5,
+}
+_WIDTH, _HEIGHT = 4.2, 2.7  # inches: at a phone's width the text keeps its size
+_BINS = 15
+_LOSS_POINTS = 250
+_NAME_LENGTH = 30
+_SVG, _LINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A picture, the sentence that says what one sees on it, and how it is to be read.
+
+    ``wide``: it needs the page's whole width, and is scrolled where that is not there.
+    """
+
+    title: str
+    caption: str
+    svg: Markup
+    wide: bool = False
+
+
+def accuracies(test: Mapping[str, Any], baselines: Mapping[str, float]) -> Plot | None:
+    """Accuracy on test with its interval, above the baselines."""
+    if test.get("accuracy") is None:
+        return None
+    named = {"this model": test["accuracy"], "TF-IDF": baselines.get("tfidf"), "majority": baselines.get("majority")}
+    found = {name: 100 * share for name, share in named.items() if share is not None}
+    with _drawing(_WIDTH, 0.45 + 0.35 * len(found)) as figure:
+        axes = _axes(figure, "% of the test documents right", "", grid=False)
+        axes.barh(list(found), list(found.values()), color=[_BLUE, _SOFT, _SOFT][: len(found)], height=0.6, alpha=0.75)
+        interval = (test.get("intervals") or {}).get("accuracy")
+        if interval:
+            low, high = (100 * each for each in interval)
+            axes.plot([low, high], [0, 0], color=_INK, linewidth=2)
+        for place, value in enumerate(found.values()):
+            axes.text(
+                max(value, 100 * interval[1] if interval and not place else 0) + 1.5, place, f"{value:.1f}", va="center"
+            )
+        axes.set(xlim=(0, 112), ylim=(len(found) - 0.5, -0.5), xticks=range(0, 101, 25))
+        title = f"{found['this model']:.1f} % of {test.get('documents') or 0:,} test documents are right"
+        if "TF-IDF" in found:
+            title += f", {found['this model'] - found['TF-IDF']:+.1f} points against TF-IDF"
+        caption = "The dark stroke is the 95 % interval. TF-IDF is logistic regression on words and pairs of words."
+        return _plot(figure, "accuracies", title, caption)
+
+
+def differences(criteria: Sequence[Mapping[str, Any]]) -> Plot | None:
+    """What the gate compared: each difference with its bounds, against zero and the margin."""
+    shown = [each for each in criteria if {"difference", "low", "high"} <= (each.get("figures") or {}).keys()]
+    if not shown:
+        return None
+    with _drawing(_WIDTH, 0.7 + 0.35 * len(shown)) as figure:
+        axes = _axes(figure, "points, candidate less the other", "")
+        axes.axvline(0, color=_SOFT, linewidth=1)
+        for place, each in enumerate(shown):
+            figures, colour = each["figures"], _outcome_colour(each.get("outcome"))
+            axes.plot([100 * figures["low"], 100 * figures["high"]], [place, place], color=colour, linewidth=2.5)
+            axes.plot([100 * figures["difference"]], [place], "o", color=colour)
+            if figures.get("margin") is not None:
+                at = -100 * figures["margin"]
+                axes.plot([at, at], [place - 0.4, place + 0.4], color=_ORANGE, linestyle=":")
+        axes.set_yticks(
+            range(len(shown)), [_plain(each.get("name", ""), 60).replace(" against ", "\nagainst ") for each in shown]
+        )
+        axes.set_ylim(len(shown) - 0.4, -0.6)
+        first = shown[0]["figures"]
+        title = f"Accuracy changes by {100 * first['difference']:+.2f} points"
+        title += f" (bounds {100 * first['low']:+.2f} and {100 * first['high']:+.2f})"
+        caption = "Dot: the difference measured. Line: its one-sided 95 % bounds. Dotted: the most that may be lost."
+        return _plot(figure, "differences", title, caption)
+
+
+def training_loss(learning: Mapping[str, Any]) -> Plot | None:
+    """Loss by step on training batches, and by epoch on validation."""
+    steps = learning.get("steps") or []
+    epochs = [each for each in learning.get("epochs") or [] if each.get("loss") is not None]
+    if not steps and not epochs:
+        return None
+    per_epoch = steps[-1][0] / max(each["epoch"] for each in epochs) if steps and epochs else 1
+    with _drawing(_WIDTH, _HEIGHT) as figure:
+        axes = _axes(figure, "step" if steps else "epoch", "loss")
+        if steps:
+            axes.plot(*_thinned(np.array(steps, np.float64)), color=_BLUE, label="training", linewidth=1.2)
+        if epochs:
+            ends = [each["epoch"] * per_epoch for each in epochs]
+            axes.plot(ends, [each["loss"] for each in epochs], "o-", color=_ORANGE, label="validation", markersize=4)
+        axes.set_ylim(bottom=0)
+        axes.legend(loc="upper right")
+        title = (
+            _fall("Training", [loss for _, loss in steps])
+            if steps
+            else _fall("Validation", [e["loss"] for e in epochs])
+        )
+        caption = (
+            "Validation that rises while training falls asks for fewer epochs. Training: means over spans of steps."
+        )
+        return _plot(figure, "loss", title, caption)
+
+
+def validation_scores(learning: Mapping[str, Any]) -> Plot | None:
+    """Accuracy and macro-F1 on validation by epoch."""
+    epochs = [each for each in learning.get("epochs") or [] if each.get("accuracy") is not None]
+    if not epochs:
+        return None
+    with _drawing(_WIDTH, _HEIGHT) as figure:
+        axes = _axes(figure, "epoch", "%")
+        for key, called, colour in (("accuracy", "accuracy", _BLUE), ("macro_f1", "macro-F1", _ORANGE)):
+            at = [each["epoch"] for each in epochs if each.get(key) is not None]
+            axes.plot(
+                at,
+                [100 * each[key] for each in epochs if each.get(key) is not None],
+                "o-",
+                color=colour,
+                label=called,
+                markersize=4,
+            )
+        axes.set_xticks([each["epoch"] for each in epochs][:: max(1, len(epochs) // 10)])
+        axes.legend(loc="lower right")
+        first, last = 100 * epochs[0]["accuracy"], 100 * epochs[-1]["accuracy"]
+        after = f"after {len(epochs)} epochs, {first:.1f} % after the first" if len(epochs) > 1 else "after one epoch"
+        return _plot(
+            figure,
+            "scores",
+            f"Validation accuracy is {last:.1f} % {after}",
+            "Measured on validation at the end of each epoch.",
+        )
+
+
+def confusion_matrix(targets: Indices, predicted: Indices, labels: Sequence[str]) -> Plot | None:
+    """Documents by true and predicted label; of more than 30 labels those with most confusions.
+
+    Args:
+        targets: (n,) index of each document's label.
+        predicted: (n,) index of its likeliest label.
+        labels: names, in the order of the indices.
+    """
+    if not len(targets):
+        return None
+    counts = np.zeros((len(labels), len(labels)), np.int64)
+    np.add.at(counts, (targets, predicted), 1)
+    wrong = counts - np.diag(np.diag(counts))
+    confused = wrong.sum(axis=0) + wrong.sum(axis=1)
+    chosen = np.sort(np.argsort(-confused, kind="stable")[:MATRIX_LABELS])
+    errors, shown = int(wrong.sum()), int(wrong[np.ix_(chosen, chosen)].sum())
+    names = [_plain(labels[i]) for i in chosen]
+    share = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
+    side = max(3.0, 0.205 * len(chosen) + 1.9)
+    with _drawing(side + 0.3, side, font=8.5 if len(chosen) < 12 else 6.8) as figure:
+        axes = _axes(figure, "predicted", "true", grid=False)
+        _cells(axes, counts[np.ix_(chosen, chosen)], share[np.ix_(chosen, chosen)])
+        axes.set_xticks(range(len(chosen)), names, rotation=60, ha="right", va="center", rotation_mode="anchor")
+        axes.set_yticks(range(len(chosen)), names)
+        axes.tick_params(length=0)
+        axes.set(xlim=(-0.5, len(chosen) - 0.5), ylim=(len(chosen) - 0.5, -0.5), aspect="equal")
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+        title = f"The model errs on {errors:,} of {len(targets):,} test documents"
+        if len(labels) > len(chosen):
+            title += f"; {shown:,} of these confusions are among the {len(chosen)} labels shown, of {len(labels)}"
+        caption = "A row is a true label. Blue: right, orange: wrong; the stronger, the larger the share of the row."
+        return _plot(figure, "confusions", title, caption, wide=len(chosen) > 12)
+
+
+def reliability(
+    targets: Indices, probabilities: Probabilities, uncalibrated: Probabilities, test: Mapping[str, Any]
+) -> Plot | None:
+    """Share right by confidence in 15 bins of equal width, before and after temperature.
+
+    The diagram of Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks", ICML 2017, with
+    exact 95 % intervals (Clopper and Pearson 1934).
+
+    Args:
+        targets: (n,).
+        probabilities: (n, labels), calibrated.
+        uncalibrated: (n, labels), at temperature 1, or none.
+        test: metrics that give ece and ece_before.
+    """
+    if not len(targets):
+        return None
+    with _drawing(_WIDTH, 3.2) as figure:
+        axes = _axes(figure, "mean confidence, %", "right, %")
+        axes.plot([0, 100], [0, 100], color=_SOFT, linewidth=0.8, linestyle=":")
+        if len(uncalibrated) == len(targets):
+            confidence, share, _, _ = _binned(targets, uncalibrated)
+            axes.plot(
+                confidence,
+                share,
+                "s--",
+                color=_ORANGE,
+                markerfacecolor="none",
+                markersize=4,
+                linewidth=1,
+                label="before",
+            )
+        confidence, share, low, high = _binned(targets, probabilities)
+        axes.vlines(confidence, low, high, color=_BLUE, alpha=0.35, linewidth=3)
+        axes.plot(confidence, share, "o-", color=_BLUE, markersize=4, label="after temperature")
+        axes.set(xlim=(0, 102), ylim=(0, 102), xticks=range(0, 101, 20), yticks=range(0, 101, 20))
+        axes.legend(loc="lower right")
+        after, before = test.get("ece"), test.get("ece_before")
+        title = "How often the model is right, by how sure it says it is"
+        if after is not None:
+            title = f"Confidence is off by {100 * after:.1f} points on average"
+            title += "" if before is None else f"; before temperature by {100 * before:.1f}"
+        caption = "Dotted: confidence is the share that is right; below it the model is too sure. Bars: 95 % intervals."
+        return _plot(figure, "reliability", title, caption)
+
+
+def risk_coverage(test: Mapping[str, Any], target: float | None) -> Plot | None:
+    """Error among accepted documents by the share that is accepted, with its 95 % band.
+
+    El-Yaniv and Wiener, "On the Foundations of Noise-free Selective Classification", JMLR 11, 2010.
+
+    Args:
+        test: metrics with risk_coverage, coverage and risk.
+        target: the greatest risk that is wanted, 0 to 1.
+    """
+    curve = test.get("risk_coverage") or {}
+    if not curve.get("coverage"):
+        return None
+    coverage, risk, low, high = (100 * np.array(curve[key]) for key in ("coverage", "risk", "low", "high"))
+    chosen = test.get("coverage"), test.get("risk")
+    with _drawing(_WIDTH, 3.2) as figure:
+        axes = _axes(figure, "documents accepted, %", "wrong among them, %")
+        axes.fill_between(coverage, low, high, color=_BLUE, alpha=0.18, linewidth=0)
+        axes.plot(coverage, risk, color=_BLUE)
+        top = max(high[-1], 1.5 * 100 * (target or 0), 0.5)
+        if target is not None:
+            axes.axhline(100 * target, color=_ORANGE, linestyle=":")
+            axes.text(100, 96 * target, f"target {100 * target:g} %", color=_ORANGE, ha="right", va="top")
+        title = f"Accepting everything would let {risk[-1]:.1f} % errors through"
+        if chosen[0] and chosen[1] is not None:
+            axes.plot([100 * chosen[0]], [100 * chosen[1]], "o", color=_INK, markersize=6, zorder=5)
+            top = max(top, 130 * chosen[1])
+            title += f"; the threshold accepts {100 * chosen[0]:.1f} % with {100 * chosen[1]:.2f} % errors"
+        axes.set(xlim=(0, 102), ylim=(0, 1.1 * top))
+        caption = (
+            "The most confident documents come first. Band: 95 % at each point for itself. Dot: the threshold in use."
+        )
+        return _plot(figure, "risk", title, caption)
+
+
+def confidences(confidence: Probabilities, right: Flags, accepted: Flags, threshold: float | None) -> Plot | None:
+    """Histograms of the confidence of right and of wrong answers.
+
+    Args:
+        confidence: (n,).
+        right: (n,) whether the likeliest label is the true one.
+        accepted: (n,) whether the document was accepted automatically.
+        threshold: the least confidence accepted; over 1 accepts nothing.
+    """
+    if not len(right):
+        return None
+    with _drawing(_WIDTH, 3.0) as figure:
+        upper, lower = figure.subplots(2, 1, sharex=True)
+        for axes, chosen, colour, called in ((upper, right, _BLUE, "right"), (lower, ~right, _ORANGE, "wrong")):
+            _dress(axes, "confidence, %" if axes is lower else "", f"{called} answers")
+            axes.hist(100 * confidence[chosen], bins=25, range=(0, 100), color=colour, alpha=0.8)
+            axes.yaxis.get_major_locator().set_params(integer=True, nbins=4)
+            if not chosen.any():
+                axes.set(ylim=(0, 1), yticks=[0])
+            if threshold is not None and threshold <= 1:
+                axes.axvline(100 * threshold, color=_INK, linewidth=1, linestyle=":")
+        lower.set(xlim=(0, 100))
+        wrong, passed, asked = (int(each.sum()) for each in (~right, accepted & ~right, right & ~accepted))
+        title = f"{passed:,} of {wrong:,} wrong answers would be accepted, {asked:,} right ones go to a person"
+        caption = "Two scales: right answers above, wrong ones below. Dotted: the threshold for all labels."
+        return _plot(figure, "histograms", title, caption)
+
+
+def f1_by_label(per_label: Mapping[str, Mapping[str, Any]]) -> Plot | None:
+    """F1 of each label that test has, the weakest 40, with interval and number of test documents."""
+    known = sorted(
+        ((each["f1"], name, each) for name, each in per_label.items() if each.get("support")), key=lambda it: it[:2]
+    )
+    if not known:
+        return None
+    shown = known[:WEAKEST_LABELS]
+    with _drawing(_WIDTH, 0.7 + 0.19 * len(shown), font=7.5) as figure:
+        axes = _axes(figure, "F1, %", "")
+        axes.barh(range(len(shown)), [100 * f1 for f1, _, _ in shown], color=_BLUE, alpha=0.55, height=0.7)
+        for place, (_, _, each) in enumerate(shown):
+            low, high = (100 * edge for edge in each.get("f1_interval") or (each["f1"], each["f1"]))
+            axes.plot([low, high], [place, place], color=_INK, linewidth=1)
+            axes.text(102, place, f"{each['support']:,}", va="center", color=_SOFT)
+        axes.text(102, -1, "n", va="center", color=_SOFT)
+        axes.set_yticks(range(len(shown)), [_plain(name) for _, name, _ in shown])
+        axes.tick_params(axis="y", length=0)
+        axes.set(xlim=(0, 110), ylim=(len(shown) - 0.4, -1.5), xticks=range(0, 101, 25))
+        title = f"{_plain(shown[0][1])} is the weakest label, with F1 {100 * shown[0][0]:.0f} %"
+        title += f"; the weakest {len(shown)} of {len(known)} labels" if len(known) > len(shown) else ""
+        caption = "Stroke: 95 % interval. n: test documents of the label; with few of them the interval is wide."
+        return _plot(figure, "labels", title, caption)
+
+
+@contextmanager
+def _drawing(width: float, height: float, font: float = 8.5) -> Iterator[Figure]:
+    with rc_context({**_STYLE, "font.size": font}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # the reader's browser has the fonts, not this machine
+        yield Figure(figsize=(width, height), layout="constrained")
+
+
+def _axes(figure: Figure, x: str, y: str, grid: bool = True) -> Axes:
+    axes = figure.subplots()
+    assert isinstance(axes, Axes)
+    _dress(axes, x, y, grid)
+    return axes
+
+
+def _dress(axes: Axes, x: str, y: str, grid: bool = True) -> None:
+    axes.set(xlabel=x, ylabel=y)
+    axes.grid(grid)
+
+
+def _cells(axes: Axes, counts: Indices, share: NDArray[np.float64]) -> None:
+    for row, column in np.argwhere(counts).tolist():
+        colour = _BLUE if row == column else _ORANGE
+        alpha = 0.15 + 0.5 * float(np.sqrt(share[row, column]))  # ink stays readable on it
+        axes.add_patch(Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, color=colour, alpha=alpha, linewidth=0))
+        axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", fontsize="small")
+    axes.set_xticks(np.arange(len(counts) + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(len(counts) + 1) - 0.5, minor=True)
+    axes.tick_params(which="minor", length=0)
+    axes.grid(True, which="minor")
+
+
+def _binned(targets: Indices, probabilities: Probabilities) -> tuple[NDArray[np.float64], ...]:
+    """Mean confidence, share right, low and high of each bin that has documents, in per cent."""
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    right = probabilities.argmax(axis=1) == targets
+    bins = np.minimum((confidence * _BINS).astype(np.int64), _BINS - 1)
+    count = np.bincount(bins, minlength=_BINS)
+    used = count > 0
+    errors = np.bincount(bins, weights=~right, minlength=_BINS)[used].astype(np.int64)
+    low, high = clopper_pearson(errors, count[used])
+    mean = np.bincount(bins, weights=confidence, minlength=_BINS)[used] / count[used]
+    return 100 * mean, 100 * (1 - errors / count[used]), 100 * (1 - high), 100 * (1 - low)
+
+
+def _thinned(steps: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Step and mean loss of at most 250 spans."""
+    spans = np.array_split(steps, min(len(steps), _LOSS_POINTS))
+    means = np.array([span.mean(axis=0) for span in spans])
+    return means[:, 0], means[:, 1]
+
+
+def _fall(called: str, losses: Sequence[float]) -> str:
+    return f"{called} loss went from {losses[0]:.2f} to {losses[-1]:.2f}"
+
+
+def _outcome_colour(outcome: str | None) -> str:
+    return {"passed": _BLUE, "refused": _ORANGE}.get(outcome or "", _SOFT)
+
+
+def _plain(name: str, length: int = _NAME_LENGTH) -> str:
+    """A label's name on one line, without what can't be seen, and cut."""
+    seen = " ".join(blot_unseen(name, " ").split())
+    return seen if len(seen) <= length else seen[: length - 1] + "…"
+
+
+def _plot(figure: Figure, name: str, title: str, caption: str, wide: bool = False) -> Plot:
+    written = io.StringIO()
+    figure.savefig(
+        written, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    )
+    return Plot(title, caption, _for_page(written.getvalue(), name, title), wide)
+
+
+def _for_page(drawn: str, name: str, title: str) -> Markup:
+    """The drawing with the page's colours and fonts, without a size, its ids its own."""
+    ElementTree.register_namespace("", _SVG)
+    ElementTree.register_namespace("xlink", _LINK)
+    root = ElementTree.fromstring(drawn)  # nosec B314  # noqa: S314 - matplotlib's own, no one else's
+    for parent in list(root.iter()):
+        for style in parent.findall(f"{{{_SVG}}}style"):  # it would style the whole page
+            parent.remove(style)
+    for element in root.iter():
+        _settle(element, name)
+    _, _, width, _ = root.attrib["viewBox"].split()
+    for key in ("width", "height"):
+        del root.attrib[key]
+    root.attrib |= {"role": "img", "aria-label": title, "style": f"max-width: {float(width) / 8.5:.1f}rem"}
+    return Markup(ElementTree.tostring(root, encoding="unicode"))  # noqa: S704 - text in it is escaped by ElementTree
+
+
+def _settle(element: ElementTree.Element, name: str) -> None:
+    for key, value in element.attrib.items():
+        if key == "id":
+            element.attrib[key] = f"{name}-{value}"
+        elif key.endswith("href"):
+            element.attrib[key] = f"#{name}-{value.removeprefix('#')}"
+        elif key == "clip-path":
+            element.attrib[key] = value.replace("#", f"#{name}-")
+        elif key == "style":
+            fontless = re.sub(r"font-family:[^;]*;?", "", value)
+            element.attrib[key] = re.sub(r"#[0-9a-f]{6}", lambda found: _themed(found[0]), fontless)
+
+
+def _themed(colour: str) -> str:
+    return f"var(--{_VARIABLES[colour]}, {colour})" if colour in _VARIABLES else colour

@@ -1,0 +1,74 @@
+"""The texts that reports show: one small file beside each report, which erasure rewrites."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import fsspec
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db.models import ModelVersion
+from db.queries import erasure
+from sortline.errors import TransientError
+from sortline.whole_file import write_whole
+
+TEXTS = "texts.js"
+TEXT_LENGTH = 2_000  # characters of each
+_HEAD = "window.sortlineTexts = "
+
+
+def pack_texts(texts: dict[str, str]) -> str:
+    """The file: a script of one JSON object, by document id."""
+    # ASCII without "<" means the same in JSON, in JavaScript and inside a page.
+    written = json.dumps(texts, indent=0).replace("<", "\\u003c")
+    return f"{_HEAD}{written}\n"
+
+
+def unpack_texts(raw: bytes) -> dict[str, str]:
+    """The texts of a file, by document id."""
+    found: dict[str, str] = json.loads(raw.decode().removeprefix(_HEAD))
+    return found
+
+
+def forget_erased(session: Session, files: Iterable[str]) -> int:
+    """Take the texts of documents that are no more out of these files; returns how many.
+
+    Nobody else rewrites them until the transaction ends.
+
+    Raises:
+        TransientError: the model store can't be used.
+    """
+    erasure.lock_reports(session)
+    return sum(_forget(session, file) for file in files)
+
+
+def text_files(session: Session, store: str) -> list[str]:
+    """Where the texts of reports lie: of all in the model store, and of versions whose report lies elsewhere."""
+    named = session.scalars(select(ModelVersion.metrics["report"].as_string()))
+    known = {f"{uri.rstrip('/')}/{TEXTS}" for uri in named if uri}
+    try:
+        file_system, root = fsspec.url_to_fs(store)
+        here = {str(file_system.unstrip_protocol(path)) for path in file_system.glob(f"{root.rstrip('/')}/*/{TEXTS}")}
+    except Exception as error:  # each driver raises its own service's errors
+        raise TransientError(f"model store {store} can't be used: {type(error).__name__}: {error}") from None
+    return sorted({each.removeprefix("file://") for each in known | here})
+
+
+def _forget(session: Session, file: str) -> int:
+    try:
+        with fsspec.open(file, "rb") as opened:
+            texts = unpack_texts(opened.read())
+    except FileNotFoundError:
+        return 0
+    except (OSError, ImportError) as error:
+        raise TransientError(f"{file} can't be read: {error}") from None
+    gone = erasure.missing(session, [int(id_) for id_ in texts])
+    if gone:
+        left = pack_texts({id_: text for id_, text in texts.items() if int(id_) not in gone}).encode()
+        if "://" in file:
+            with fsspec.open(file, "wb") as opened:
+                opened.write(left)
+        else:
+            write_whole(Path(file), left)
+    return len(gone)

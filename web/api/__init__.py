@@ -1,0 +1,1 @@
+"""The HTTP API, for programs: documents, reviews, model versions, trainings, health and metrics."""

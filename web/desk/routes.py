@@ -1,0 +1,160 @@
+"""The desk: reviewers decide documents one after the other. The page's script asks for the next and sends decisions.
+
+But for the page itself, every answer is JSON: what else comes back is a proxy's, and the script takes it for no answer.
+"""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse, JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.orm import Session
+
+from db.queries import decisions, labels, queue_items, training_runs
+from db.queries.decisions import Decision, Shares
+from db.queries.sensitive import sensitive_documents
+from db.session import session
+from sortline.text import Text
+from web.desk.documents import WHY, desk_document
+from web.desk.queue_policy import next_documents
+from web.render import html, page
+from web.sessions import Person, Reviewer, Scripted
+
+router = APIRouter(prefix="/desk", include_in_schema=False)
+
+_AT_ONCE = 3
+_COUNTED = 10_000
+_MOST_TYPED = 10_000  # characters; what is shorter and still too long is refused by name
+_BigId = Annotated[int, Field(ge=0, le=2**63 - 1)]
+
+
+class _Asked(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Have(_Asked):
+    """Documents that are on the page, and those that it should not get: in the person's other tabs, or decided."""
+
+    have: Annotated[list[_BigId], Field(max_length=50)] = []
+    elsewhere: Annotated[list[_BigId], Field(max_length=200)] = []
+
+
+class Tokens(_Asked):
+    """Leases of the page."""
+
+    tokens: Annotated[list[_BigId], Field(max_length=50)]
+
+
+class Decided(_Asked):
+    """A decision as the page sends it."""
+
+    document_id: _BigId
+    token: _BigId
+    action: Literal["label", "none_fits", "skip", "flag"]
+    label_id: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    seconds: Annotated[float, Field(ge=0, le=86_400)] | None = None
+    note: Annotated[Text, Field(max_length=_MOST_TYPED)] | None = None
+    proposed_label: Annotated[Text, Field(max_length=_MOST_TYPED)] | None = None
+
+
+class Undo(_Asked):
+    """Which decision to take back."""
+
+    review_id: _BigId
+
+
+@router.get("")
+def desk(request: Request, person: Reviewer) -> HTMLResponse:
+    """The desk: what waits for a person, one document after the other."""
+    with session(request.app.state.settings.postgres_url) as opened:
+        last = decisions.last(opened, person.id)
+        blurred = sensitive_documents(opened, [each.document_id for each in last])
+        around = _around(request, opened)
+    return page("desk.html", person=person, script=True, last=last, sensitive=blurred, around=around, why=WHY)
+
+
+@router.post("/next")
+def next_(request: Request, person: Scripted, asked: Have) -> JSONResponse:
+    """What comes next, as HTML in JSON: documents that the page does not have yet; empty when nothing is free."""
+    settings = request.app.state.settings
+    with session(settings.postgres_url) as opened:
+        queue_items.leases_may_be_lost(opened)
+        wanted = max(0, _AT_ONCE - len(asked.have))
+        ids = next_documents(opened, settings, person.id, [*asked.have, *asked.elsewhere], wanted)
+        opened.commit()
+        return _documents(opened, person, ids)
+
+
+@router.post("/decisions")
+def decide(request: Request, person: Scripted, asked: Decided) -> JSONResponse:
+    """Write a decision; the same one sent twice is written once."""
+    settings = request.app.state.settings
+    said = {name: (value or "").strip() or None for name, value in
+            (("note", asked.note), ("proposed_label", asked.proposed_label))}  # fmt: skip
+    decision = Decision(asked.document_id, asked.token, asked.action, asked.label_id, asked.seconds, **said)
+    with session(settings.postgres_url) as opened:
+        done = decisions.decide(opened, decision, person.id, Shares(settings.overlap_share, settings.repeat_share))
+        opened.commit()
+    return JSONResponse(done._asdict())
+
+
+@router.post("/undo")
+def undo(request: Request, person: Scripted, asked: Undo) -> JSONResponse:
+    """Take a decision back; its document comes back as HTML in JSON, unless another person has it by now."""
+    settings = request.app.state.settings
+    with session(settings.postgres_url) as opened:
+        document_id = decisions.undo(opened, asked.review_id, person.id, settings.lease_s)
+        opened.commit()
+        return _documents(opened, person, [] if document_id is None else [document_id])
+
+
+@router.post("/renew")
+def renew(request: Request, person: Scripted, asked: Tokens) -> JSONResponse:
+    """Let the page's leases last longer; says which of them are the reviewer's still, and how things are around."""
+    settings = request.app.state.settings
+    with session(settings.postgres_url) as opened:
+        tokens = queue_items.renew(opened, person.id, asked.tokens, settings.lease_s)
+        opened.commit()
+        return JSONResponse({"tokens": tokens, "around": _around(request, opened)})
+
+
+@router.get("/labels")
+def list_labels(request: Request, _person: Scripted) -> JSONResponse:
+    """Labels in use, with their guidelines."""
+    with session(request.app.state.settings.postgres_url) as opened:
+        rows = [row for row in labels.listing(opened) if row.archived_at is None]
+    return JSONResponse([
+        {"id": row.id, "name": row.name, "description": row.description, "sensitive": row.sensitive} for row in rows
+    ])  # fmt: skip
+
+
+@router.get("/session")
+def who(person: Scripted) -> JSONResponse:
+    """Who is signed in: a page whose session ended goes on with the next one of the same person."""
+    return JSONResponse({"id": person.id, "name": person.name, "csrf": person.csrf})
+
+
+def _documents(opened: Session, person: Person, ids: list[int]) -> JSONResponse:
+    by_id = {row.id: row for row in labels.listing(opened)} if ids else {}
+    blurred = sensitive_documents(opened, ids)
+    leased = queue_items.leased(opened, person.id, ids)
+    shown = [desk_document(each, by_id, each.document_id in blurred) for each in leased]
+    return JSONResponse({"html": html("desk_documents.html", person=person, documents=shown)})
+
+
+def _around(request: Request, opened: Session) -> dict[str, Any]:
+    """How much waits, and when the next training comes, in words."""
+    settings = request.app.state.settings
+    counts = queue_items.waiting_up_to(opened, _COUNTED)
+    waiting = sum(counts.values())
+    enough = settings.retrain_after
+    since = training_runs.decisions_since(opened, max(1, enough))
+    run = training_runs.unfinished(opened)
+    if run is not None:
+        training = f"Training run {run.id} is {run.state}."
+    elif enough:
+        training = f"{since:,} of {enough:,} new decisions until the next training."
+    else:
+        training = "Trainings are started by hand."
+    more = "more than " if any(count >= _COUNTED for count in counts.values()) else ""
+    return {"waiting": f"{more}{waiting:,}", "training": training}

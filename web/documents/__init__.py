@@ -1,0 +1,1 @@
+"""Pages on documents: search, history, decisions on many, export."""

@@ -1,0 +1,246 @@
+"""Pages on documents: reviewers find them and read what happened to each; leads decide many at once."""
+
+import json
+import threading
+from collections.abc import Generator, Mapping
+from datetime import UTC, datetime
+from typing import Annotated
+from urllib.parse import parse_qsl, urlencode
+
+from fastapi import APIRouter, HTTPException, Path, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from sqlalchemy.orm import Session
+
+from db.models import AuditEvent, Document
+from db.queries import bulk_decisions, decisions, document_search, labels, people, queue_items
+from db.queries.document_history import history
+from db.queries.document_search import Filters
+from db.queries.document_state import document_id, document_state
+from db.queries.sensitive import sensitive_documents
+from db.session import session
+from sortline.errors import ConfigurationError, ConflictError, InvalidInputError, NotFoundError
+from sortline.settings import Settings
+from sortline.text import Text, whole_number
+from web.documents.download import Download
+from web.documents.export import export
+from web.documents.export_formats import FORMATS
+from web.documents.filters import DECISION_REASONS, cursor_text, parse_cursor, parse_filters
+from web.documents.timeline import DECISIONS_WHY, is_hidden, timeline, why
+from web.links import link
+from web.once import sent_before
+from web.render import page
+from web.sessions import Lead, Person, PostedForm, Reviewer
+from web.visible import visible
+
+router = APIRouter(prefix="/documents", include_in_schema=False)
+Id = Annotated[int, Path(ge=1, le=2**63 - 1)]
+BulkId = Annotated[int, Path(ge=1, le=2**31 - 1)]
+
+_A_PAGE = 50
+_COUNTED = 10_000
+_CHARS = 300  # of a text in a list
+_SAMPLE = 20
+_SEARCH_S, _COUNT_S = 5.0, 1.0
+_WAITS_S = 30.0  # of many documents, that others may be deciding
+_EXPORTS = threading.BoundedSemaphore(2)  # each holds a connection for as long as it is read
+
+
+@router.get("")
+def find(request: Request, person: Reviewer) -> HTMLResponse:
+    """A form of filters, and what they find."""
+    return _found(request, person, dict(request.query_params))
+
+
+@router.get("/of")
+def find_by_name(request: Request, _person: Reviewer, source: Text = "", id: Text = "") -> Response:
+    """To the newest text of a source's document."""
+    with session(request.app.state.settings.postgres_url) as opened:
+        found = document_id(opened, source, id)
+        dead = document_state(opened, source, id) if found is None else None
+    if found is None:
+        said = f": it is a dead letter, {dead.decision}" if dead else ", or it waits to be classified"
+        raise HTTPException(404, f"There is no such document{said}.")
+    return RedirectResponse(link(f"/documents/{found}"), 303)
+
+
+@router.post("/export")
+def export_(request: Request, person: Lead, form: PostedForm) -> Response:
+    """All that is found, as a file that is sent while it is read."""
+    asked, kind = dict(parse_qsl(form.get("query", ""))), form.get("format", "")
+    pieces = _exported(request.app.state.settings, person, asked, kind)
+    made = FORMATS.get(kind)
+    try:
+        if made is None:
+            raise InvalidInputError(f"The format is one of {', '.join(FORMATS)}.")
+        name = f"sortline-{datetime.now(UTC):%Y-%m-%d-%H%M}{made.ending}"
+        return Download(pieces, name, made.media_type)
+    except (ConfigurationError, ConflictError, InvalidInputError) as error:
+        return _found(request, person, asked, str(error))
+
+
+@router.post("/bulk")
+def look(request: Request, person: Lead, form: PostedForm) -> Response:
+    """Shows what would be decided; nothing is decided yet."""
+    asked = dict(parse_qsl(form.get("query", "")))
+    try:
+        filters = parse_filters(asked)
+        label_id = _label_id(form.get("label", ""))
+        with session(request.app.state.settings.postgres_url) as opened:
+            with document_search.within(opened, _WAITS_S):
+                bulk = bulk_decisions.look(opened, filters, label_id, person.id, asked)
+            opened.commit()
+    except (ConflictError, InvalidInputError) as error:
+        return _found(request, person, asked, str(error))
+    return RedirectResponse(link(f"/documents/bulk/{bulk.id}"), 303)
+
+
+@router.get("/bulk")
+def list_bulks(request: Request, person: Lead) -> HTMLResponse:
+    """What was decided at once, the newest first."""
+    with session(request.app.state.settings.postgres_url) as opened:
+        made = bulk_decisions.newest(opened, 100)
+        names = {label.id: label.name for label in labels.listing(opened)}
+    return page("bulk_decisions.html", person=person, made=made, labels=names)
+
+
+@router.get("/bulk/{id}")
+def show_bulk(request: Request, person: Lead, id: BulkId) -> HTMLResponse:
+    """Documents to decide at once, or what became of them."""
+    return _bulk(request, person, id)
+
+
+@router.post("/bulk/{id}/decide")
+def decide(request: Request, person: Lead, _form: PostedForm, id: BulkId) -> Response:
+    """Decides what was looked at; a second click changes nothing."""
+    try:
+        with session(request.app.state.settings.postgres_url) as opened:
+            with document_search.within(opened, _WAITS_S):
+                bulk_decisions.decide(opened, id, person.id, person.actor)
+            opened.commit()
+    except (ConflictError, InvalidInputError) as error:
+        return _bulk(request, person, id, str(error))
+    return RedirectResponse(link(f"/documents/bulk/{id}"), 303)
+
+
+@router.post("/bulk/{id}/undo")
+def undo(request: Request, person: Lead, _form: PostedForm, id: BulkId) -> Response:
+    """Takes all its decisions back; a second click changes nothing."""
+    try:
+        with session(request.app.state.settings.postgres_url) as opened:
+            with document_search.within(opened, _WAITS_S):
+                bulk_decisions.undo(opened, id, person.id, person.actor)
+            opened.commit()
+    except (ConflictError, InvalidInputError) as error:
+        return _bulk(request, person, id, str(error))
+    return RedirectResponse(link(f"/documents/bulk/{id}"), 303)
+
+
+@router.get("/{id}")
+def show(request: Request, person: Reviewer, id: Id) -> HTMLResponse:
+    """One document, and all that happened to it."""
+    with session(request.app.state.settings.postgres_url) as opened:
+        found = history(opened, id)
+        known = {label.id: label for label in labels.listing(opened)}
+        sensitive = sensitive_documents(opened, [row.id for row in found.texts] + [id])
+    lead = person.may("lead")
+    hidden = is_hidden(found.item.reason if found.item else None, lead)
+    names = {id_: label.name for id_, label in known.items()}
+    meta = json.dumps(found.document.meta, indent=2, ensure_ascii=False) if found.document.meta else ""
+    return page(
+        "document.html", person=person, document=found.document, text=visible(found.document.text), meta=visible(meta),
+        moments=timeline(found, names, hidden), hidden=hidden, labels=names, visible=visible, item=found.item,
+        sensitive=sensitive,
+        is_newest=found.texts[0].id == id, why=lambda reason: why(reason, lead), most=decisions.MOST_NOTE,
+    )  # fmt: skip
+
+
+@router.post("/{id}/flag")
+def flag(request: Request, person: Lead, form: PostedForm, id: Id) -> RedirectResponse:
+    """Lets somebody look at the document at the desk."""
+    note = form.get("note", "").strip()[: decisions.MOST_NOTE]
+    with session(request.app.state.settings.postgres_url) as opened:
+        if opened.get(Document, id) is None:
+            raise NotFoundError("there is no such document")
+        if sent_before(request, opened, person, form):
+            return RedirectResponse(link(f"/documents/{id}"), 303)
+        queue_items.flag(opened, id, f"{person.name}: {note}" if note else f"flagged by {person.name}")
+        opened.add(AuditEvent(actor=person.actor, action="document flagged", subject=f"document:{id}", detail={}))
+        opened.commit()
+    return RedirectResponse(link(f"/documents/{id}"), 303)
+
+
+def _found(request: Request, person: Person, given: dict[str, str], wrong: str = "") -> HTMLResponse:
+    """The page of a search; what can't be read or takes too long is said, and the form keeps what was asked."""
+    after = given.pop("after", "")
+    asked = {name: value for name, value in given.items() if value.strip()}
+    lead = person.may("lead")
+    found, counted = document_search.Page([], None), None
+    with session(request.app.state.settings.postgres_url) as opened:
+        if not wrong:
+            try:
+                filters = parse_filters(given, blind=not lead)
+                with document_search.within(opened, _SEARCH_S):
+                    found = document_search.search(opened, filters, parse_cursor(after), _A_PAGE, _CHARS)
+                counted = _count(opened, filters)
+            except InvalidInputError as error:
+                wrong = str(error)
+        known = labels.listing(opened)
+        reviewers = [user.name for user in people.listing(opened)]
+        sensitive = sensitive_documents(opened, [row.id for row in found.rows])
+    following = urlencode({**asked, "after": cursor_text(found.after)}) if found.after else ""
+    return page(
+        "documents.html", 422 if wrong else 200, person=person, asked=asked, query=urlencode(asked), rows=found.rows,
+        following=following, counted=counted, most=_COUNTED, wrong=wrong, first=not after, labels=known,
+        reviewers=[*reviewers, "import"], reasons=_reasons(lead), visible=visible, states=document_search.STATES,
+        hidden=lambda row: is_hidden(row.waits_because, lead), why=lambda reason: why(reason, lead),
+        most_at_once=bulk_decisions.MOST, formats=FORMATS, sensitive=sensitive,
+    )  # fmt: skip
+
+
+def _exported(settings: Settings, person: Person, asked: Mapping[str, str], kind: str) -> Generator[bytes]:
+    filters = parse_filters(asked)
+    if not _EXPORTS.acquire(blocking=False):
+        raise ConflictError("Two exports are under way already; try again when one of them has ended.")
+    try:
+        with session(settings.postgres_url) as opened:
+            yield from export(opened, filters, kind, asked, person.actor)
+    finally:
+        _EXPORTS.release()
+
+
+def _count(opened: Session, filters: Filters) -> int | None:
+    """How many are found, up to a bound; None where counting takes long: the page comes all the same."""
+    try:
+        with document_search.within(opened, _COUNT_S):
+            return document_search.count(opened, filters, _COUNTED + 1)
+    except InvalidInputError:
+        return None
+
+
+def _reasons(lead: bool) -> Mapping[str, str]:
+    return {reason: DECISIONS_WHY[reason] for reason in DECISION_REASONS if lead or reason not in document_search.BLIND}
+
+
+def _label_id(given: str) -> int | None:
+    if not given:
+        return None
+    found = whole_number(given, 2**31 - 1)
+    if found is None:
+        raise InvalidInputError("There is no such label.")
+    return found
+
+
+def _bulk(request: Request, person: Person, bulk_id: int, wrong: str = "") -> HTMLResponse:
+    with session(request.app.state.settings.postgres_url) as opened:
+        bulk = bulk_decisions.get(opened, bulk_id)
+        every = max(1, len(bulk.document_ids) // _SAMPLE)
+        sample = document_search.rows(opened, bulk.document_ids[::every][:_SAMPLE], _CHARS)
+        sensitive = sensitive_documents(opened, [row.id for row in sample])
+        known = labels.listing(opened)
+        users = {user.id: user.name for user in people.listing(opened)}
+    names = {label.id: label.name for label in known}
+    return page(
+        "bulk.html", 409 if wrong else 200, person=person, bulk=bulk, sample=sample, users=users,
+        query=urlencode(bulk.filters), wrong=wrong, visible=visible, most=bulk_decisions.MOST,
+        label=names.get(bulk.label_id or 0), sensitive=sensitive,
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Pages that say why a document got its label."""

@@ -1,0 +1,190 @@
+"""Pages on labels: everyone reads guidelines and figures; leads add, describe, archive and merge."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Path, Query, Request
+from fastapi.responses import HTMLResponse
+
+from db.queries import labels, merge_labels
+from db.session import session
+from sortline.errors import ConflictError, InvalidInputError, NotFoundError
+from sortline.folding import fold
+from sortline.text import Text
+from web.forms import Form, number
+from web.labels.figures import LATELY, figures
+from web.once import SENT_BEFORE, sent_before
+from web.render import page
+from web.sessions import Lead, Person, PostedForm, Reviewer
+
+router = APIRouter(prefix="/labels", include_in_schema=False)
+Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
+_IntoId = Annotated[int, Query(ge=1, le=2**31 - 1)]
+
+_A_GLANCE = 10  # of so many labels nobody has to search for one
+_SAID = {
+    "described": "The guideline is kept; the desk shows it from the next page on.",
+    "archived": "It is archived: nobody can choose it, and its decisions don't train.",
+    "back": "It is in use again.",
+}
+
+
+@router.get("")
+def list_labels(request: Request, person: Reviewer, find: Text = "") -> HTMLResponse:
+    """All labels with their figures, or those that are found, and those that reviewers proposed."""
+    return _labels(request, person, find=find)
+
+
+@router.post("")
+def add(request: Request, person: Lead, form: PostedForm) -> HTMLResponse:
+    """Adds a label."""
+    try:
+        with session(request.app.state.settings.postgres_url) as opened:
+            if sent_before(request, opened, person, form):
+                return _labels(request, person, said=SENT_BEFORE)
+            label = labels.add(opened, form.get("name", ""), person.actor)
+            opened.commit()
+    except (ConflictError, InvalidInputError) as error:
+        return _labels(request, person, wrong=error, name=form.get("name", ""))
+    return _labels(request, person, said=f"The label {label.name} is there: the desk offers it from its next page on.")
+
+
+@router.get("/{id}")
+def show(request: Request, person: Reviewer, id: Id) -> HTMLResponse:
+    """One label: its guideline, and what a lead may change."""
+    return _label(request, person, id)
+
+
+@router.post("/{id}")
+def describe(request: Request, person: Lead, form: PostedForm, id: Id) -> HTMLResponse:
+    """Sets the guideline, and whether texts are blurred."""
+    given = form.get("description", "")
+    try:
+        with session(request.app.state.settings.postgres_url) as opened:
+            if sent_before(request, opened, person, form):
+                return _label(request, person, id, said=SENT_BEFORE)
+            labels.describe(opened, id, given, "sensitive" in form, person.actor, form.get("seen"))
+            opened.commit()
+    except (ConflictError, InvalidInputError) as error:
+        return _label(request, person, id, wrong=error, given=given)
+    return _label(request, person, id, said=_SAID["described"])
+
+
+@router.post("/{id}/archive")
+def archive(request: Request, person: Lead, form: PostedForm, id: Id) -> HTMLResponse:
+    """Takes a label out of use."""
+    return _set_archived(request, person, form, id, True)
+
+
+@router.post("/{id}/bring-back")
+def bring_back(request: Request, person: Lead, form: PostedForm, id: Id) -> HTMLResponse:
+    """Takes an archived label into use again."""
+    return _set_archived(request, person, form, id, False)
+
+
+@router.get("/{id}/merge")
+def look_at_merge(request: Request, person: Lead, id: Id, into: _IntoId) -> HTMLResponse:
+    """What a merge would do, before it is done."""
+    with session(request.app.state.settings.postgres_url) as opened:
+        label, target = labels.get(opened, id), labels.get(opened, into)
+        if label is target or label.archived_at or target.archived_at:
+            raise HTTPException(409, "Two labels that are in use can be merged.")
+        found = figures(opened)
+    return page("merge_label.html", person=person, label=label, target=target, use=found[id])
+
+
+@router.post("/{id}/merge")
+def merge(request: Request, person: Lead, form: PostedForm, id: Id) -> HTMLResponse:
+    """Lets a label's decisions count as another's; a second click changes nothing."""
+    into = number(form, "into", "The form does not say which label to merge it into.")
+    try:
+        with session(request.app.state.settings.postgres_url) as opened:
+            if sent_before(request, opened, person, form):
+                return _label(request, person, id, said=SENT_BEFORE)
+            done = merge_labels.merge(opened, id, into, person.actor)
+            opened.commit()
+    except (ConflictError, NotFoundError) as error:
+        return _label(request, person, id, wrong=error)
+    said = f"Decisions for {done.label} count as {done.into} from now on; upstream is told of {done.told:,} documents."
+    return _label(request, person, id, said=said)
+
+
+@router.post("/{id}/undo-merge")
+def undo_merge(request: Request, person: Lead, form: PostedForm, id: Id) -> HTMLResponse:
+    """Brings a merged label back with its own decisions."""
+    try:
+        with session(request.app.state.settings.postgres_url) as opened:
+            if sent_before(request, opened, person, form):
+                return _label(request, person, id, said=SENT_BEFORE)
+            done = merge_labels.undo_merge(opened, id, person.actor)
+            opened.commit()
+    except ConflictError as error:
+        return _label(request, person, id, wrong=error)
+    said = f"It is in use again, with the decisions made for it; upstream is told of {done.told:,} documents."
+    return _label(request, person, id, said=said)
+
+
+def _set_archived(request: Request, person: Person, form: Form, id: int, archived: bool) -> HTMLResponse:
+    try:
+        with session(request.app.state.settings.postgres_url) as opened:
+            if sent_before(request, opened, person, form):
+                return _label(request, person, id, said=SENT_BEFORE)
+            labels.set_archived(opened, id, archived, person.actor)
+            opened.commit()
+    except ConflictError as error:
+        return _label(request, person, id, wrong=error)
+    return _label(request, person, id, said=_SAID["archived" if archived else "back"])
+
+
+def _status(wrong: Exception | None) -> int:
+    return 200 if wrong is None else 422 if isinstance(wrong, InvalidInputError) else 409
+
+
+def _labels(
+    request: Request, person: Person, said: str = "", wrong: Exception | None = None, name: str = "", find: str = ""
+) -> HTMLResponse:
+    words = fold(find).split()
+    with session(request.app.state.settings.postgres_url) as opened:
+        rows = labels.listing(opened)
+        shown = [row for row in rows if all(word in fold(row.name) for word in words)]
+        found, proposed = figures(opened), labels.proposed(opened)
+    return page(
+        "labels.html",
+        _status(wrong),
+        person=person,
+        in_use=[row for row in shown if row.archived_at is None],
+        archived=[row for row in shown if row.archived_at is not None],
+        find=find,
+        many=len(rows) > _A_GLANCE,
+        names={row.id: row.name for row in rows},
+        figures=found,
+        proposed=proposed,
+        lately=LATELY,
+        said=said,
+        wrong=wrong,
+        new_name=name,
+    )
+
+
+def _label(
+    request: Request, person: Person, id: int, said: str = "", wrong: Exception | None = None, given: str | None = None
+) -> HTMLResponse:
+    with session(request.app.state.settings.postgres_url) as opened:
+        label = labels.get(opened, id)
+        rows = labels.listing(opened)
+        use = figures(opened)[id]
+    return page(
+        "label.html",
+        _status(wrong),
+        person=person,
+        label=label,
+        description=label.description if given is None else given,
+        seen=labels.fingerprint(label),
+        most=labels.MOST_DESCRIPTION,
+        others=[row for row in rows if row.archived_at is None and row.id != id],
+        into=next((row for row in rows if row.id == label.merged_into_id), None),
+        merged=[row for row in rows if row.merged_into_id == id],
+        use=use,
+        lately=LATELY,
+        said=said,
+        wrong=wrong,
+    )

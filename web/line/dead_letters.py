@@ -1,0 +1,96 @@
+"""Pages on dead letters: everyone looks, leads send them again."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.responses import HTMLResponse
+
+from db.queries import dead_letters
+from db.queries.sensitive import is_sensitive_letter
+from db.session import session
+from sortline.errors import ServerUnreachableError
+from sortline.queue import unpack_entry
+from sortline.text import Text
+from web.forms import number
+from web.once import SENT_BEFORE, sent_before
+from web.render import page
+from web.sessions import Lead, Person, PostedForm, Reviewer
+from web.visible import visible
+from worker.requeue import requeue
+
+router = APIRouter(prefix="/dead-letters", include_in_schema=False)
+_Id = Annotated[int, Path(ge=1, le=2**63 - 1)]
+_Before = Annotated[int, Query(ge=1, le=2**63 - 1)]
+
+_PAGE = 50
+_SHOWN = 20_000  # characters of a field
+_MOST_S = 10.0  # of requeuing, before the page answers
+_WHICH = "The form does not say which dead letter to requeue."
+_AWAY = "Redis can't be reached: what is listed here was not sent. Try again when it is back."
+
+
+@router.get("")
+def list_letters(request: Request, person: Reviewer, reason: Text = "", before: _Before | None = None) -> HTMLResponse:
+    """Dead letters that were not requeued, newest first."""
+    return _letters(request, person, reason, before)
+
+
+@router.post("/requeue")
+def send_again(request: Request, person: Lead, form: PostedForm) -> HTMLResponse:
+    """Sends one again, or all of a reason (an empty one: all); a second click sends nothing twice."""
+    reason = form.get("reason", "")
+    ids = [number(form, "id", _WHICH, most=2**63 - 1)] if form.get("id") else None
+    state = request.app.state
+    try:
+        with session(state.settings.postgres_url) as opened:
+            if sent_before(request, opened, person, form):
+                return _letters(request, person, reason, said=SENT_BEFORE)
+            done = requeue(opened, state.queue, person.actor, reason or None, ids, _MOST_S)
+    except ServerUnreachableError:
+        return _letters(request, person, reason, wrong=_AWAY)
+    if ids:
+        said = f"Dead letter {ids[0]} is on its way again." if done else f"Dead letter {ids[0]} was sent before."
+    else:
+        said = f"{done:,} are on their way again."
+    return _letters(request, person, reason, said=said)
+
+
+@router.get("/{id}")
+def show(request: Request, person: Reviewer, id: _Id) -> HTMLResponse:
+    """One dead letter, as it was sent."""
+    with session(request.app.state.settings.postgres_url) as opened:
+        letter = dead_letters.get(opened, id)
+        blurred = is_sensitive_letter(opened, id)
+    fields = [_field(name, value) for name, value in unpack_entry(letter.raw)]
+    return page("dead_letter.html", person=person, letter=letter, fields=fields, shown=_SHOWN, blurred=blurred)
+
+
+def _field(name: bytes, value: bytes) -> dict[str, object]:
+    """A field as text; bytes that are no UTF-8 are replaced, and said to be."""
+    text = value.decode("utf-8", "replace")
+    return {
+        "name": visible(name.decode("utf-8", "replace")[:200]), "text": visible(text[:_SHOWN]), "bytes": len(value),
+        "cut": len(text) > _SHOWN, "broken": "\ufffd" in text,
+    }  # fmt: skip
+
+
+def _letters(
+    request: Request, person: Person, reason: str = "", before: int | None = None, said: str = "", wrong: str = ""
+) -> HTMLResponse:
+    with session(request.app.state.settings.postgres_url) as opened:
+        found = dead_letters.listing(opened, reason or None, _PAGE + 1, before)
+        counts = dead_letters.reasons(opened)
+    return page(
+        "dead_letters.html",
+        503 if wrong else 200,
+        person=person,
+        letters=found[:_PAGE],
+        following=found[_PAGE - 1].id if len(found) > _PAGE else None,
+        counts=counts,
+        reason=reason,
+        waiting=counts.get(reason, 0) if reason else sum(counts.values()),
+        first=before is None,
+        visible=visible,
+        said=said,
+        wrong=wrong,
+    )

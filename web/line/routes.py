@@ -1,0 +1,70 @@
+"""For people: how the line is doing, and a reference of the routes. Nothing is loaded from another host."""
+
+import logging
+
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import HTMLResponse, Response
+
+from monitoring.alarms import said_time
+from sortline import folding
+from sortline.text import Text
+from web.api.reference import operations
+from web.line import plots as line_plots
+from web.line.glance import AwayError
+from web.render import FOLDER, page
+from web.sessions import signed_in
+
+log = logging.getLogger(__name__)
+router = APIRouter(include_in_schema=False)
+_STYLE = (FOLDER / "sortline.css").read_text(encoding="utf-8")
+_SCRIPTS = {path.stem: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.js")} | {"letters": folding.script()}
+_ASKED_AGAIN = {"Cache-Control": "no-cache"}  # so that all are of one version
+# In the picture of the line: where an alarm belongs.
+_TROUBLED = {
+    "SortlineNoWorker": "workers", "SortlineModelRefused": "workers", "SortlineOldModel": "workers",
+    "SortlineDiskFull": "lanes", "SortlineNoModel": "model", "SortlineLiveLate": "lanes",
+    "SortlineBacklogFills": "lanes",
+    "SortlineRedisFills": "lanes", "SortlineRedisForgets": "lanes", "SortlineDeadLetters": "dead",
+    "SortlineHousekeepingStopped": "trainer", "SortlineTrainingFailed": "trainer",
+    "SortlineTrainingSilent": "trainer", "SortlineAccuracyDisagrees": "model", "SortlineDrift": "model",
+    "SortlineDriftUnseen": "trainer",
+}  # fmt: skip
+
+
+@router.get("/")
+def home(request: Request) -> HTMLResponse:
+    """How the line is doing."""
+    glance, settings = request.app.state.glance, request.app.state.settings
+    try:
+        found, history = glance.figures.get(), glance.history.get()
+        person = signed_in(request, seen=False)
+    except AwayError as error:
+        log.warning("%s", error)  # it names the server's address, which is not for everyone
+        return page("away.html", 503, script=True, alarm=error.alarm)
+    enrolled = person is not None and (person.has_factor or not person.needs_factor)
+    plots = line_plots.of_all(history) + (line_plots.of_people(history) if enrolled else [])
+    return page(
+        "home.html", person=person, script=True, found=found, history=history, plots=plots, said_time=said_time,
+        troubled={_TROUBLED.get(alarm["name"]) for alarm in found["alarms"]},
+        flower_port=settings.flower_port, flower_url=settings.flower_address if settings.flower_url else "",
+    )  # fmt: skip
+
+
+@router.get("/docs")
+def reference(request: Request) -> HTMLResponse:
+    """The routes, from the OpenAPI description."""
+    return page("reference.html", person=signed_in(request), routes=operations(request.app.openapi()))
+
+
+@router.get("/sortline.css")
+def style() -> Response:
+    """The pages' style."""
+    return Response(_STYLE, media_type="text/css", headers=_ASKED_AGAIN)
+
+
+@router.get("/{name}.js")
+def script(name: Text) -> Response:
+    """A script of ours: desk.js, line.js, and what they import."""
+    if name not in _SCRIPTS:
+        raise HTTPException(404, "There is no such script.")
+    return Response(_SCRIPTS[name], media_type="text/javascript", headers=_ASKED_AGAIN)

@@ -1,0 +1,1 @@
+"""Pages on model versions and trainings."""

@@ -1,0 +1,183 @@
+"""Pages on model versions and trainings: everyone may look; leads promote, roll back, start and cancel."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Path, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from classifier.shortcomings import shortcomings
+from db.queries import labelled, model_versions, shadows, training_runs
+from db.queries.sensitive import sensitive_documents
+from db.session import session
+from sortline.errors import ConflictError, InvalidInputError, NotFoundError, ServerUnreachableError
+from trainer import trigger
+from trainer.report.texts import TEXT_LENGTH
+from web.api.training import refuse_faulty_base
+from web.forms import Form, number
+from web.links import link
+from web.model_versions.report import HEADERS, documents_of, filled, read_report
+from web.model_versions.shadow_plot import plot
+from web.once import SENT_BEFORE, sent_before
+from web.render import page
+from web.sessions import Lead, Person, PostedForm, Reviewer
+from web.visible import visible
+
+router = APIRouter(include_in_schema=False)
+Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
+_PAIRS, _EXAMPLES, _CHARS = 20, 50, 300
+_ELSEWHERE = "Its label is sensitive: read it on the page of document {}."
+
+
+@router.get("/model-versions")
+def list_versions(request: Request, person: Reviewer) -> HTMLResponse:
+    """All versions, and the newest trainings."""
+    return _versions(request, person)
+
+
+@router.post("/model-versions/rollback")
+def roll_back(request: Request, person: Lead, form: PostedForm) -> HTMLResponse:
+    """Goes back from the version that the page showed as active; a second click changes nothing."""
+    leave = number(form, "leave", "The form does not say which version to leave.")
+    try:
+        with session(request.app.state.settings.postgres_url) as opened:
+            if sent_before(request, opened, person, form):
+                return _versions(request, person, said=SENT_BEFORE)
+            version = model_versions.rollback(opened, person.actor, leave)
+            opened.commit()
+    except ConflictError as error:
+        return _versions(request, person, wrong=str(error))
+    return _versions(request, person, said=f"Version {version.id} is active again; workers swap to it within seconds.")
+
+
+@router.post("/model-versions/{id}/promote")
+def promote(request: Request, person: Lead, form: PostedForm, id: Id) -> HTMLResponse:
+    """Makes a version the active one; what the gate refused needs a reason."""
+    reason, leave = form.get("reason", "").strip()[:1000], _shown(form, "leave")
+    try:
+        with session(request.app.state.settings.postgres_url) as opened:
+            if sent_before(request, opened, person, form):
+                return _versions(request, person, said=SENT_BEFORE)
+            version = model_versions.activate(opened, id, person.actor, forced_because=reason or None, leave=leave)
+            opened.commit()
+    except (ConflictError, NotFoundError) as error:
+        return _versions(request, person, wrong=str(error))
+    return _versions(request, person, said=f"Version {version.id} is active; workers swap to it within seconds.")
+
+
+@router.post("/model-versions/{id}/shadow")
+def start_shadow(request: Request, person: Lead, form: PostedForm, id: Id) -> Response:
+    """Starts a shadow: the version also answers a share of the traffic."""
+    try:
+        share = float(form.get("percent", "")) / 100
+        with session(request.app.state.settings.postgres_url) as opened:
+            if sent_before(request, opened, person, form):
+                return _versions(request, person, said=SENT_BEFORE)
+            shadows.start(opened, id, share, person.actor)
+            opened.commit()
+    except ValueError:
+        raise HTTPException(422, "The share is a number of percent.") from None
+    except (ConflictError, NotFoundError, InvalidInputError) as error:
+        return _versions(request, person, wrong=str(error))
+    return RedirectResponse(link(f"/model-versions/{id}/shadow"), 303)
+
+
+@router.post("/model-versions/shadow/end")
+def end_shadow(request: Request, person: Lead, form: PostedForm) -> Response:
+    """Ends the shadow that the page showed; a second click changes nothing."""
+    with session(request.app.state.settings.postgres_url) as opened:
+        ended = _shown(form, "shadow")
+        version_id = shadows.stop(opened, person.actor, f"ended by {person.name}", ended)
+        opened.commit()
+    return RedirectResponse(link(f"/model-versions/{version_id}/shadow" if version_id else "/model-versions"), 303)
+
+
+@router.get("/model-versions/{id}/shadow")
+def show_shadow(request: Request, person: Reviewer, id: Id) -> HTMLResponse:
+    """A shadow's answers where they differ from the active version's, and which of them people found right."""
+    with session(request.app.state.settings.postgres_url) as opened:
+        version, shadow = model_versions.get(opened, id), shadows.of_version(opened, id)
+        found = shadows.evidence(opened, id)
+        pairs, examples = shadows.pairs(opened, id, _PAIRS), shadows.examples(opened, id, _EXAMPLES, _CHARS)
+        blurred = sensitive_documents(opened, [each.document_id for each in examples])
+    return page(
+        "shadow.html", person=person, version=version, shadow=shadow, found=found, pairs=pairs, examples=examples,
+        plot=plot(found), visible=visible, most=shadows.MOST_WAITING, sensitive=blurred,
+    )  # fmt: skip
+
+
+@router.post("/training-runs")
+def train(request: Request, person: Lead, form: PostedForm) -> Response:
+    """Starts a training; while one runs it says so."""
+    settings = request.app.state.settings
+    try:
+        refuse_faulty_base({}, settings)
+        with session(settings.postgres_url) as opened:
+            if sent_before(request, opened, person, form):
+                return _versions(request, person, said=SENT_BEFORE)
+            run = trigger.request(opened, settings, f"{person.name}, in the web", actor=person.actor)
+    except (ConflictError, InvalidInputError, ServerUnreachableError) as error:
+        return _versions(request, person, wrong=str(error))
+    return RedirectResponse(link(f"/training-runs/{run.id}"), 303)
+
+
+@router.get("/training-runs/{id}")
+def show_run(request: Request, person: Reviewer, id: Id) -> HTMLResponse:
+    """One training, with how far it is."""
+    with session(request.app.state.settings.postgres_url) as opened:
+        run = training_runs.get(opened, id)
+        version = model_versions.get(opened, run.model_version_id) if run.model_version_id else None
+    lacks = shortcomings(version.metrics, version.status) if version else []
+    return page("training_run.html", person=person, run=run, version=version, lacks=lacks)
+
+
+@router.post("/training-runs/{id}/cancel")
+def cancel(request: Request, person: Lead, form: PostedForm, id: Id) -> Response:
+    """Ends a training."""
+    try:
+        with session(request.app.state.settings.postgres_url) as opened:
+            if sent_before(request, opened, person, form):
+                return _versions(request, person, said=SENT_BEFORE)
+            training_runs.cancel(opened, id, person.actor)
+            opened.commit()
+    except ConflictError as error:
+        return _versions(request, person, wrong=str(error))
+    return RedirectResponse(link(f"/training-runs/{id}"), 303)
+
+
+@router.get("/model-versions/{id}/report")
+def report(request: Request, _person: Reviewer, id: Id) -> Response:
+    """The report of the training that made a version; in place of a sensitive text, where it can be read."""
+    with session(request.app.state.settings.postgres_url) as opened:
+        html = read_report(model_versions.get(opened, id))
+        ids = documents_of(html)
+        texts = labelled.beginnings(opened, ids, TEXT_LENGTH)
+        texts |= {each: _ELSEWHERE.format(each) for each in sensitive_documents(opened, ids)}
+    return HTMLResponse(filled(html, texts), headers=HEADERS)
+
+
+def _shown(form: Form, name: str) -> int | None:
+    """What a form's field says of the state that its page showed; None: it doesn't."""
+    return number(form, name, "The form is not one of ours; load the page again.") if form.get(name) else None
+
+
+def _versions(request: Request, person: Person, said: str = "", wrong: str = "") -> HTMLResponse:
+    with session(request.app.state.settings.postgres_url) as opened:
+        versions, active = model_versions.listing(opened), model_versions.active(opened)
+        runs = training_runs.newest(opened, 10)
+        since = training_runs.decisions_since(opened, 10_000)
+        shadow = shadows.running(opened)
+    return page(
+        "model_versions.html",
+        409 if wrong else 200,
+        person=person,
+        versions=versions,
+        lacks={version.id: shortcomings(version.metrics, version.status) for version in versions},
+        active=active.id if active else None,
+        runs=runs,
+        unfinished=next((run for run in runs if run.state in ("waiting", "running")), None),
+        since=since,
+        shadow=shadow,
+        enough=request.app.state.settings.retrain_after,
+        said=said,
+        wrong=wrong,
+    )
