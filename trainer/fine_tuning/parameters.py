@@ -21,14 +21,14 @@ class Parameters(BaseModel):
 
     A sentence encoder's head is fitted before all learns (`trainer.fine_tuning.sentence_encoder`), so it wants fewer
     epochs and slower steps. ``base_model``: None is the setting's; ``from_parent``: start from the active version
-    instead; ``epochs``: most of them, 0: as the documents ask for; ``learning_rate``: at its height, 0: 5e-5 for a fitted head,
-    else 1e-4; ``patience``: epochs without a better macro-F1 on validation after which it stops, and the best epoch's
-    weights are taken, 0: two fifths of the epochs; ``head_factor``: how many times faster the new head learns than the
-    pretrained layers, 0: 1 for a fitted head, else 10; ``layer_decay``: how much slower each layer learns than the one
-    above it; ``warmup``: share of the steps; ``dropout``: of all layers that have one, None: none for a fitted head
-    with 5,000 documents or more, else the base model's own; ``micro_batch``: documents that are computed at once,
-    gradients of a batch are added up, 0: the whole batch; ``class_weighting``: ``balanced`` lets each label count
-    alike; ``max_length``: longest window, in tokens; ``min_examples``: that a label new to the model needs.
+    instead; ``epochs``: most of them, 0: as the documents ask for; ``learning_rate``: at its height, 0: 5e-5 for a
+    fitted head, else 1e-4; ``patience``: epochs without a better macro-F1 on validation after which it stops, and the
+    best epoch's weights are taken, 0: two fifths of the epochs; ``head_factor``: how many times faster the new head
+    learns than the pretrained layers, 0: 1 for a fitted head, else 10; ``layer_decay``: how much slower each layer
+    learns than the one above it; ``warmup``: share of the steps; ``dropout``: of all layers that have one, None: none
+    for a fitted head with 5,000 documents or more, else the base model's own; ``micro_batch``: documents that are
+    computed at once, gradients of a batch are added up, 0: the whole batch; ``class_weighting``: ``balanced`` lets each
+    label count alike; ``max_length``: longest window, in tokens; ``min_examples``: that a label new to the model needs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
