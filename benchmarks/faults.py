@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks.load import Fault, Kept, KeptWorker, Load, drain, judge, predicted, until
+from benchmarks.load import Fault, Kept, KeptWorker, Load, committed, drain, judge, until
 from benchmarks.model import register_stub
 from benchmarks.stack import ROOT, Stack, say, stack
 from sortline.logs import set_up_logging
@@ -26,8 +26,7 @@ def worker_kill(faults: int = 300, module: str = "celery -A worker", name: str =
     """`kill -9` of the worker, again and again; returns how many documents were lost."""
 
     def kill(made: Stack, worker: Kept, draw: random.Random) -> None:
-        before = predicted(made)
-        until(lambda: predicted(made) > before or not made.backlog())
+        until(lambda: committed(made, worker) or not made.backlog(), 300)
         time.sleep(draw.uniform(0, 0.8))
         worker.kill()
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +15,10 @@ from sqlalchemy.orm import Session
 
 from db.models import AccuracyLook, AuditEvent, Document, Explanation, Label, QueueItem, Review, TrainingRun, User
 from db.queries import model_versions, training_runs
+from sortline.celery_app import celery_app
+from sortline.metrics import figure, of_others
 from sortline.settings import Settings
-from tests.conftest import environment
+from tests.conftest import environment, until
 from trainer.fine_tuning.work_folder import work_folder
 
 Housekeep = Callable[..., None]
@@ -200,3 +203,49 @@ def test_beat_sends_tasks_that_exist_and_lets_late_ones_expire() -> None:
     schedule = app.conf.beat_schedule
     assert {entry["task"] for entry in schedule.values()} < set(app.tasks)
     assert all(entry["options"]["expires"] == entry["schedule"] for entry in schedule.values())
+
+
+OLD_NAMES = (
+    "keeping.retain", "keeping.sweep", "trainer.ask_for_explaining", "trainer.ask_for_rescoring",
+    "trainer.ask_for_shadow", "trainer.count_answers", "trainer.expire_leases", "trainer.look",
+    "trainer.look_for_drift", "trainer.prune_outbox", "trainer.sweep_outbox", "trainer.sweep_webhooks",
+)  # fmt: skip
+
+
+def test_messages_that_an_older_beat_sent_are_carried_out(
+    settings: Settings, redis_client: redis.Redis, broker: redis.Redis, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "celery", "-A", "housekeeping", "worker", "-Q", "housekeeping", "--pool=threads"]
+
+    def done() -> set[str]:
+        told = of_others(redis_client, settings, "")
+        counts = {name: figure(told, "sortline_tasks_total", task=name, state="success") for name in OLD_NAMES}
+        return {name for name, count in counts.items() if count}
+
+    with celery_app("older", settings.celery_broker) as app:
+        for name in OLD_NAMES:
+            app.send_task(name, queue="housekeeping", expires=60)
+    with subprocess.Popen(command, env=environment(settings), cwd=tmp_path) as process:
+        try:
+            until(lambda: done() == set(OLD_NAMES), 60)
+        finally:
+            process.terminate()
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["worker", "-Q", "housekeeping"], "queue 'housekeeping' isn't defined"),
+        (["beat"], "start it with `celery -A housekeeping beat`"),
+    ],
+)
+def test_the_trainers_app_refuses_to_be_housekeeping_or_beat(
+    settings: Settings, tmp_path: Path, command: list[str], said: str
+) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "celery", "-A", "trainer", *command], env=environment(settings), cwd=tmp_path,
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+    assert run.returncode != 0
+    assert said in run.stdout + run.stderr
