@@ -183,7 +183,7 @@ def committed(made: Stack, worker: Kept) -> int:
     return sum(int(each["documents"]) for each in made.queue.workers() if each["pid"] == worker.process.pid)
 
 
-def until(what: Callable[[], object], timeout: float = 60.0) -> None:
+def until(what: Callable[[], object], timeout: float = 300.0) -> None:
     """Wait until it is so."""
     deadline = time.monotonic() + timeout
     while not what():
