@@ -22,7 +22,7 @@ class Arrivals:
 
     def __init__(self, made: Stack) -> None:
         self.at: dict[bytes, float] = {}
-        self._client = connect(made.settings)
+        self._client = connect(made.settings.redis)
         self._stream = made.settings.results_stream
         self._last = b"$"
         self._stop = threading.Event()

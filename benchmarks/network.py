@@ -135,7 +135,7 @@ def processes(made: Stack, module: str, way: Network | None = None) -> dict[str,
 def producers(made: Stack, way: Network | None = None, slower: float = 1) -> list[Load]:
     """A producer by XADD, and one over HTTP; both send already."""
     settings = way.settings(made.settings) if way else made.settings
-    queue = DocumentQueue(connect(settings), settings)
+    queue = DocumentQueue(connect(settings.redis), settings)
     url = f"http://127.0.0.1:{made.settings.web_port}"
     loads: list[Load] = [Load(queue, 500 / slower), HttpLoad(queue, url=url, token=TOKEN, per_s=300 / slower)]
     for load in loads:

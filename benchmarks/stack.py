@@ -47,7 +47,7 @@ class Stack:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.servers: dict[str, Child] = {}
-        self.client = connect(settings)
+        self.client = connect(settings.redis)
         self.queue = DocumentQueue(self.client, settings)
 
     def start_server(self, name: str) -> None:

@@ -46,7 +46,7 @@ def backup(settings: Settings, folder: Path, tell: Callable[[str], None] = lambd
     _prepare(folder)
     made_at = datetime.now(UTC).isoformat(timespec="seconds")
     counts: dict[str, int] = {}
-    with connect(settings, socket_timeout=60) as client, reaching(client):
+    with connect(settings.redis, socket_timeout=60) as client, reaching(client):
         streams = all_streams(settings)
         for lane in LANES:
             tell(f"lane {lane}")

@@ -71,7 +71,7 @@ def choose_by_meta(settings: Settings, client: redis.Redis, key: str, value: str
 
     letters: list[int] = []
     with reaching(client):
-        names = set(streams.waiting(client, settings, wanted))
+        names = set(streams.waiting(client, streams.all_streams(settings), wanted))
     with session(settings.postgres_url) as opened:
         names |= set(erasure.names_by_meta(opened, key, value))
         for letter in erasure.letters(opened):
@@ -88,7 +88,9 @@ def look(settings: Settings, client: redis.Redis, chosen: Chosen) -> Found:
     """How much there is of it; nothing is changed."""
     names = set(chosen.names)
     with reaching(client):
-        waiting = len(streams.waiting(client, settings, lambda fields: streams.name_of(fields) in names))
+        waiting = len(
+            streams.waiting(client, streams.all_streams(settings), lambda fields: streams.name_of(fields) in names)
+        )
     with session(settings.postgres_url) as opened:
         facts = erasure.facts(opened, erasure.find(opened, chosen.names))
         letters = erasure.count_letters(opened, chosen.names, chosen.letters)
@@ -126,7 +128,7 @@ def _erase(
             erasure.begin(opened)
             dead = erasure.delete_letters(opened, names, letters)
             # Only now: a letter that was being requeued is on its lane by now.
-            erasure.remember(opened, names, streams.last_ids(client, settings))
+            erasure.remember(opened, names, streams.last_ids(client, streams.all_streams(settings)))
             facts = erasure.delete_documents(opened, erasure.find(opened, names), "request")
             found = Found(len(names), *facts, dead)
             erasure.note(opened, actor, "erase", {"how": how, **_counts(found)})
@@ -147,9 +149,10 @@ def sweep(settings: Settings, client: redis.Redis) -> Swept:
         erasures = erasure.unswept(opened)
         if not erasures:
             return Swept()
-        held = streams.held(client, settings, erasures)  # first: what is not held now has sent its events
-        entries = streams.clear_lanes(client, settings, erasures)
-        events = streams.clear_results(client, settings, erasures, lambda names: erasure.known(opened, names))
+        keys = streams.all_streams(settings)
+        held = streams.held(client, keys, erasures)  # first: what is not held now has sent its events
+        entries = streams.clear_lanes(client, keys, erasures)
+        events = streams.clear_results(client, keys["results"], erasures, lambda names: erasure.known(opened, names))
         texts = forget_erased(opened, text_files(opened, settings.models))
         if not held:
             erasure.mark_swept(opened, erasures)

@@ -13,13 +13,13 @@ def find_bytes(settings: Settings, wanted: bytes) -> list[Path]:
 
     Stored compressed (long texts in Postgres, over 2 kB) a text is not found; random characters do not compress.
     """
-    return sorted(path for path in _files(settings) if _holds(path, wanted))
+    return sorted(path for path in _files(settings.data_dir, settings.models) if _holds(path, wanted))
 
 
-def _files(settings: Settings) -> Iterator[Path]:
-    roots = [settings.data_dir]
-    if "://" not in settings.models:
-        roots.append(Path(settings.models))
+def _files(data_dir: Path, models: str) -> Iterator[Path]:
+    roots = [data_dir]
+    if "://" not in models:
+        roots.append(Path(models))
     seen: set[Path] = set()
     for root in roots:
         for folder, _, names in os.walk(root, followlinks=True):  # as root, Postgres' data are a link

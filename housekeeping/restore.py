@@ -43,7 +43,7 @@ def restore(
     """
     tell("checking the backup")
     manifest, since = read_manifest(folder), _parse(erased)
-    with connect(settings, socket_timeout=60) as client, reaching(client):
+    with connect(settings.redis, socket_timeout=60) as client, reaching(client):
         since += _check_target(settings, client, manifest, force)
         tell("Postgres")
         major = _clear(settings, client)

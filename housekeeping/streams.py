@@ -9,19 +9,20 @@ import redis
 
 from db.queries.erasure import Erasure, Name, name_hash
 from sortline.queue import DEFAULT_SOURCE, GROUP
-from sortline.settings import LANES, Lane, Settings
+from sortline.settings import LANES, Settings
 
 _PAGE = 100  # entries read at once: one can hold a mebibyte
 
 Fields = Mapping[bytes, bytes]
+Streams = Mapping[str, str]  # Redis keys of `live`, `bulk` and `results`
 
 
-def last_ids(client: redis.Redis, settings: Settings) -> dict[str, str]:
+def last_ids(client: redis.Redis, streams: Streams) -> dict[str, str]:
     """The last entry id that each stream gave, by `live`, `bulk` and `results`; 0-0 where there is no stream."""
-    return {name: _last_id(client, stream) for name, stream in all_streams(settings).items()}
+    return {name: _last_id(client, stream) for name, stream in streams.items()}
 
 
-def all_streams(settings: Settings) -> dict[str, str]:
+def all_streams(settings: Settings) -> Streams:
     """Redis keys of `live`, `bulk` and `results`."""
     lanes: dict[str, str] = {lane: settings.stream(lane) for lane in LANES}
     return {**lanes, "results": settings.results_stream}
@@ -58,13 +59,13 @@ def has_meta(fields: Fields, key: str, value: str) -> bool:
     return value == (format(found, "f") if isinstance(found, Decimal) else found)
 
 
-def waiting(client: redis.Redis, settings: Settings, wanted: Callable[[Fields], bool]) -> list[Name]:
+def waiting(client: redis.Redis, streams: Streams, wanted: Callable[[Fields], bool]) -> list[Name]:
     """Names of the lanes' entries that are wanted, one for each entry."""
-    found = [name_of(fields) for lane in LANES for _, fields in read(client, settings.stream(lane)) if wanted(fields)]
+    found = [name_of(fields) for lane in LANES for _, fields in read(client, streams[lane]) if wanted(fields)]
     return [name for name in found if name is not None]
 
 
-def clear_lanes(client: redis.Redis, settings: Settings, erasures: Collection[Erasure]) -> int:
+def clear_lanes(client: redis.Redis, streams: Streams, erasures: Collection[Erasure]) -> int:
     """Delete the entries that were sent before their erasure; returns how many.
 
     What a worker holds stays pending with it: it acknowledges it and, because of the erasure, stores nothing.
@@ -72,7 +73,7 @@ def clear_lanes(client: redis.Redis, settings: Settings, erasures: Collection[Er
     known = {each.name_hash: each for each in erasures}
     deleted = 0
     for lane in LANES:
-        stream, last = settings.stream(lane), max((each.before[lane] for each in erasures), key=order)
+        stream, last = streams[lane], max((each.before[lane] for each in erasures), key=order)
         for entry_id, fields in read(client, stream, last):
             found = _erasure(known, name_of(fields))
             if found is not None and order(entry_id) <= order(found.before[lane]):
@@ -80,31 +81,32 @@ def clear_lanes(client: redis.Redis, settings: Settings, erasures: Collection[Er
     return deleted
 
 
-def held(client: redis.Redis, settings: Settings, erasures: Collection[Erasure]) -> int:
+def held(client: redis.Redis, streams: Streams, erasures: Collection[Erasure]) -> int:
     """How many entries, whosever, workers hold that were sent before the last of these erasures; at most 1,000.
 
     While there are any, an event of an erased document can still come.
     """
     return sum(
-        _pending(client, settings, lane, max((each.before[lane] for each in erasures), key=order)) for lane in LANES
+        _pending(client, streams[lane], max((each.before[lane] for each in erasures), key=order)) for lane in LANES
     )
 
 
 def clear_results(
     client: redis.Redis,
-    settings: Settings,
+    stream: str,
     erasures: Collection[Erasure],
     sent_again: Callable[[list[Name]], Collection[Name]],
 ) -> int:
     """Delete the events of erased documents; returns how many.
 
     Args:
+        stream: Redis key of the results stream.
         sent_again: those of the names that are in the database again; their later events stay.
     """
     known = {each.name_hash: each for each in erasures}
-    last = _last_id(client, settings.results_stream)  # before asking: a new document is stored before its event
+    last = _last_id(client, stream)  # before asking: a new document is stored before its event
     found: list[tuple[str, Name, Erasure]] = []
-    for entry_id, fields in read(client, settings.results_stream, last):
+    for entry_id, fields in read(client, stream, last):
         name = name_of(fields)
         erasure = _erasure(known, name)
         if name is not None and erasure is not None:
@@ -115,7 +117,7 @@ def clear_results(
         for entry_id, name, erasure in found
         if name not in again or order(entry_id) <= order(erasure.before["results"])
     ]
-    return int(client.xdel(settings.results_stream, *ids)) if ids else 0
+    return int(client.xdel(stream, *ids)) if ids else 0
 
 
 def order(entry_id: str) -> tuple[int, int]:
@@ -128,9 +130,9 @@ def _erasure(known: Mapping[bytes, Erasure], name: Name | None) -> Erasure | Non
     return None if name is None else known.get(name_hash(*name))
 
 
-def _pending(client: redis.Redis, settings: Settings, lane: Lane, last: str) -> int:
+def _pending(client: redis.Redis, stream: str, last: str) -> int:
     try:
-        return len(client.xpending_range(settings.stream(lane), GROUP, "-", last, 1000))
+        return len(client.xpending_range(stream, GROUP, "-", last, 1000))
     except redis.exceptions.ResponseError as error:
         if "NOGROUP" not in str(error):
             raise

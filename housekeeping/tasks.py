@@ -180,7 +180,7 @@ def prune_outbox() -> None:
 def remove_erased() -> None:
     """Take what was erased out of streams and reports."""
     try:
-        with connect(settings) as client:
+        with connect(settings.redis) as client:
             swept = erase.sweep(settings, client)
             if swept.entries or swept.events:
                 start_redis_rewrite(client)

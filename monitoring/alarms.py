@@ -133,7 +133,7 @@ def _redis_refuses(now: Now) -> Iterator[Alarm]:
 def _lane_stalled(now: Now) -> Iterator[Alarm]:
     limit = now.settings.stalled_s
     with reaching(now.queue.client):
-        told = of_others(now.queue.client, now.settings, "")
+        told = of_others(now.queue.client, now.settings.prefix, "")
     for lane in now.found["lanes"]:
         longest = max(figure(told, "sortline_lane_stalled_seconds", lane=lane).values(), default=0.0)
         if limit and longest >= limit / 2:
@@ -221,7 +221,7 @@ def _dead_letters(now: Now) -> Iterator[Alarm]:
 
 def _housekeeping(now: Now) -> Iterator[Alarm]:
     with reaching(now.queue.client):
-        told = of_others(now.queue.client, now.settings, "")
+        told = of_others(now.queue.client, now.settings.prefix, "")
     swept = figure(told, "sortline_task_done_timestamp_seconds", task="housekeeping.publish_outbox").values()
     if not swept or time() - max(swept) > _SWEPT_WITHIN_S:
         yield Alarm(
@@ -234,7 +234,7 @@ def _housekeeping(now: Now) -> Iterator[Alarm]:
 
 def _deaf(now: Now) -> Iterator[Alarm]:
     with reaching(now.queue.client):
-        found = deaf(of_others(now.queue.client, now.settings, ""))
+        found = deaf(of_others(now.queue.client, now.settings.prefix, ""))
     if found:
         yield Alarm(
             "SortlineConsumerDeaf",

@@ -34,17 +34,17 @@ def embedded(settings: Settings) -> list[Server]:
     return [server for server in SERVERS if settings.embedded_redis and _is_full(settings, server)]
 
 
-def key(settings: Settings) -> str:
+def key(prefix: str) -> str:
     """Of what is there while a worker finds Postgres' disk full."""
-    return f"{settings.prefix}:postgres-full"
+    return f"{prefix}:postgres-full"
 
 
-def tell(client: redis.Redis, settings: Settings, is_full: bool) -> None:
+def tell(client: redis.Redis, prefix: str, is_full: bool) -> None:
     """Tell the doors that Postgres' disk is full, for ten seconds; or that it is not any more."""
     if is_full:
-        client.set(key(settings), 1, ex=_TOLD_S)
+        client.set(key(prefix), 1, ex=_TOLD_S)
     else:
-        client.delete(key(settings))
+        client.delete(key(prefix))
 
 
 def _is_full(settings: Settings, server: Server) -> bool:

@@ -38,7 +38,7 @@ class Publisher:
 
     def __init__(self, settings: Settings, role: str) -> None:
         self.process = f"{role}@{socket.gethostname()}-{os.getpid()}"
-        self._key = _key(settings, self.process)
+        self._key = _key(settings.prefix, self.process)
         self._client = redis.Redis.from_url(settings.redis.url, socket_timeout=5)
         self._stopping = threading.Event()
 
@@ -65,13 +65,13 @@ class Publisher:
             log.debug("figures could not be told: %s", error)
 
 
-def of_others(client: redis.Redis, settings: Settings, process: str) -> dict[str, Any]:
+def of_others(client: redis.Redis, prefix: str, process: str) -> dict[str, Any]:
     """What the processes have told, by process, but for ``process`` itself.
 
     Raises:
         redis.exceptions.RedisError, OSError: Redis is away.
     """
-    start = _key(settings, "")
+    start = _key(prefix, "")
     keys = sorted(client.scan_iter(match=f"{start}*", count=1000))
     told = dict(zip((key.decode().removeprefix(start) for key in keys), client.mget(keys) if keys else (), strict=True))
     told.pop(process, None)
@@ -118,5 +118,5 @@ def _families(collector: Collector) -> list[tuple[str, str, str, list[tuple[str,
     ]
 
 
-def _key(settings: Settings, process: str) -> str:
-    return f"{settings.prefix}:metrics:{process}"
+def _key(prefix: str, process: str) -> str:
+    return f"{prefix}:metrics:{process}"

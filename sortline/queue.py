@@ -104,7 +104,7 @@ class DocumentQueue:
                 raise ServerUnreachableError(reason)
             with self.client.pipeline(transaction=False) as ask:
                 ask.xlen(stream)
-                ask.exists(disk.key(self.settings))
+                ask.exists(disk.key(self.settings.prefix))
                 length, told = ask.execute()
             if told:
                 raise disk.full("postgres")
@@ -175,7 +175,7 @@ class DocumentQueue:
         """
         found = set(disk.embedded(self.settings))
         with reaching(self.client):
-            if self.client.exists(disk.key(self.settings)):
+            if self.client.exists(disk.key(self.settings.prefix)):
                 found.add("postgres")
             if self.client.info("persistence").get("aof_last_write_status") == "err":
                 found.add("redis")

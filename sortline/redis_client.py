@@ -9,8 +9,8 @@ from redis.retry import Retry
 
 from sortline import disk
 from sortline.errors import ConfigurationError, QueueFullError, RedisRefusesError, ServerUnreachableError
+from sortline.redis_address import RedisAddress
 from sortline.server_url import write_host
-from sortline.settings import Settings
 
 # What Redis says while it may not or can't write: a replica, a full disk, a fail-over.
 _CANNOT_WRITE = re.compile("MISCONF|ReadOnly|MasterDown|ClusterDown|NOREPLICAS|READONLY")
@@ -18,15 +18,14 @@ _CANNOT_WRITE = re.compile("MISCONF|ReadOnly|MasterDown|ClusterDown|NOREPLICAS|R
 _BLAMED = "of pipeline caused error: "
 
 
-def connect(settings: Settings, **options: Any) -> redis.Redis:
-    """A pooled client of the settings' Redis; it connects on first use and retries a cut connection."""
+def connect(address: RedisAddress, **options: Any) -> redis.Redis:
+    """A pooled client of that Redis; it connects on first use and retries a cut connection."""
     merged: dict[str, Any] = {
         "socket_timeout": 10,
         "socket_connect_timeout": 5,
         "retry": Retry(ExponentialBackoff(cap=1, base=0.05), 3),
         **options,
     }
-    address = settings.redis
     if address.socket is not None:
         merged.pop("socket_connect_timeout")
     return redis.Redis.from_url(address.url, **merged)

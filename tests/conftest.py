@@ -131,7 +131,7 @@ def settings(servers: Servers, template: str, tmp_path: Path) -> Iterator[Settin
     get_engine(made.postgres_url).dispose()
     with psycopg.connect(servers.database_url, autocommit=True) as admin:
         admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    client = connect(made)
+    client = connect(made.redis)
     for key in client.scan_iter(match=f"{name}:*", count=1000):
         client.delete(key)
     client.close()
@@ -150,7 +150,7 @@ def session(settings: Settings) -> Iterator[Session]:
 @pytest.fixture
 def redis_client(settings: Settings) -> Iterator[redis.Redis]:
     """A client of the test's Redis."""
-    client = connect(settings)
+    client = connect(settings.redis)
     yield client
     client.close()
 

@@ -73,7 +73,7 @@ class House:
 
     @cached_property
     def queue(self) -> DocumentQueue:
-        return DocumentQueue(connect(self.settings), self.settings)
+        return DocumentQueue(connect(self.settings.redis), self.settings)
 
     @cached_property
     def settings(self) -> Settings:

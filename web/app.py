@@ -76,7 +76,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.settings = settings
-    app.state.queue = DocumentQueue(connect(settings), settings)
+    app.state.queue = DocumentQueue(connect(settings.redis), settings)
     app.state.glance = Glance(settings, app.state.queue)
     app.state.metrics = CollectorRegistry(auto_describe=False)
     app.state.metrics.register(Line(settings, publisher))

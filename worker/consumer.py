@@ -39,7 +39,7 @@ class Consumer:
         self._new: dict[Lane, set[bytes]] = {lane: set() for lane in LANES}
         self.clock_s = time.time() - time.monotonic()  # until it is measured
         self.name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        self.client = connect(settings, protocol=2, max_connections=16, retry=None, socket_timeout=15)
+        self.client = connect(settings.redis, protocol=2, max_connections=16, retry=None, socket_timeout=15)
         for command in ("XREADGROUP", "XCLAIM", "XPENDING"):
             self.client.set_response_callback(command, _raw)
 

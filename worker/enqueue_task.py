@@ -17,7 +17,7 @@ QUEUE = "enqueue"
 
 def register(app: Celery, settings: Settings) -> None:
     """Add the task to the app; it appends to the stream and does nothing else."""
-    queue = DocumentQueue(connect(settings), settings)
+    queue = DocumentQueue(connect(settings.redis), settings)
 
     # A failed task is acknowledged, and its document gone: what may pass is tried again, for ever.
     @app.task(

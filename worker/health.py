@@ -18,7 +18,7 @@ def is_alive(settings: Settings, host: str) -> bool:
     Raises:
         ServerUnreachableError: Redis is away.
     """
-    client = connect(settings, socket_timeout=3, retry=None)
+    client = connect(settings.redis, socket_timeout=3, retry=None)
     return any(worker["host"] == host for worker in DocumentQueue(client, settings).workers())
 
 

@@ -53,7 +53,7 @@ def requeue(ids: tuple[int, ...], reason: str | None, every: bool, as_json: bool
     if bool(ids) + bool(reason) + every != 1:
         raise click.UsageError("name ids, or --reason, or --all")
     settings = get_settings()
-    with session(settings.postgres_url) as opened, connect(settings) as client:
+    with session(settings.postgres_url) as opened, connect(settings.redis) as client:
         missing = sorted(set(ids) - dead_letters.waiting(opened, ids))
         if missing:
             raise NotFoundError(f"no dead letter waits with id {', '.join(map(str, missing))}")

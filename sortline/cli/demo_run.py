@@ -88,7 +88,7 @@ def wait_for_worker(settings: Settings) -> str:
     Raises:
         ConfigurationError: none came up in time.
     """
-    queue = DocumentQueue(connect(settings), settings)
+    queue = DocumentQueue(connect(settings.redis), settings)
     deadline = time.monotonic() + _PATIENCE_S
     while time.monotonic() < deadline:
         try:
@@ -103,7 +103,7 @@ def wait_for_worker(settings: Settings) -> str:
 
 def run_documents(settings: Settings, documents: Sequence[Document], on_done: Callable[[float, float], None]) -> float:
     """Send documents through the bulk lane and wait until all are committed; returns the seconds it took."""
-    queue = DocumentQueue(connect(settings), settings)
+    queue = DocumentQueue(connect(settings.redis), settings)
     began = time.monotonic()
     for start in range(0, len(documents), _SENT_AT_ONCE):
         queue.append(documents[start : start + _SENT_AT_ONCE], "bulk")

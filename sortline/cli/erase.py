@@ -56,7 +56,7 @@ def command(
     if not chooses and not rewrite and prove is None:
         raise click.UsageError("name documents by --source and --id, or by --meta KEY=VALUE")
     told: dict[str, object] = {}
-    with connect(settings, socket_timeout=60) as client:
+    with connect(settings.redis, socket_timeout=60) as client:
         if chooses:
             told |= _erase(settings, client, source, ids, meta, letters, yes)
         if (yes and rewrite is not False) or (rewrite and not chooses):

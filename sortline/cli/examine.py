@@ -199,7 +199,7 @@ def _redis(settings: Settings) -> Iterator[Finding]:
 
     try:
         check_documents(settings)
-        client = connect(settings, socket_timeout=5)
+        client = connect(settings.redis, socket_timeout=5)
     except SortlineError as error:
         yield Finding("Redis", "fail", str(error), "run `sortline up`, or set SORTLINE_REDIS_URL")
         return
@@ -292,7 +292,7 @@ def _processes(client: Any, settings: Settings) -> Iterator[Finding]:
         return
     from sortline.metrics import CELERY_ROLES, deaf, of_others
 
-    told = of_others(client, settings, "")
+    told = of_others(client, settings.prefix, "")
     for process in deaf(told):
         advice = "it ends itself within half a minute; if nothing starts it again, start it by hand"
         yield Finding("Celery", "fail", f"{process} takes no messages from its queues", advice)

@@ -55,7 +55,7 @@ class Overview:
         self.say = say
         self.whisper = whisper
         self.logs = logs
-        self._glance = Glance(settings, DocumentQueue(connect(settings, socket_timeout=5), settings))
+        self._glance = Glance(settings, DocumentQueue(connect(settings.redis, socket_timeout=5), settings))
         self._wrong: dict[str, tuple[str, float]] = {}  # what was told of an alarm, and when
 
     def run(self, stopping: threading.Event) -> None:

@@ -24,7 +24,7 @@ def command(as_json: bool, show_secrets: bool) -> None:
 
     settings = get_settings()
     with session(settings.postgres_url) as opened:
-        found = line_status(opened, DocumentQueue(connect(settings), settings), settings)
+        found = line_status(opened, DocumentQueue(connect(settings.redis), settings), settings)
     if as_json:
         click.echo(json.dumps(_urls(settings, show_secrets) | found))
     else:

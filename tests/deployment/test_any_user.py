@@ -129,9 +129,9 @@ def test_every_process_runs(trained: dict[str, Any], variables: dict[str, str], 
             queue = DocumentQueue(client, here)
             until(lambda: [worker["model_version"] for worker in queue.workers()] == [1], 120)
             roles = {"web", "worker", "trainer", "housekeeping", "beat"}
-            until(lambda: {name.partition("@")[0] for name in of_others(client, here, "")} == roles, 60)
+            until(lambda: {name.partition("@")[0] for name in of_others(client, here.prefix, "")} == roles, 60)
             sweep = {"task": "housekeeping.publish_outbox", "state": "success"}
-            until(lambda: figure(of_others(client, here, ""), "sortline_tasks_total", **sweep), 60)
+            until(lambda: figure(of_others(client, here.prefix, ""), "sortline_tasks_total", **sweep), 60)
     finally:
         for child in processes:
             child.ask_to_stop()

@@ -43,7 +43,7 @@ def test_a_training_is_seen_and_two_second_looks_are_not(
         return {row["hostname"].partition("@")[0] for row in rows if row["status"]}
 
     def sweeps() -> float:
-        told = of_others(connect(here), here, "")
+        told = of_others(connect(here.redis), here.prefix, "")
         return sum(figure(told, "sortline_tasks_total", task="housekeeping.publish_outbox", state="success").values())
 
     with client, supervised(here, tmp_path) as start, celery_app("test", here.celery_broker) as app:

@@ -64,7 +64,7 @@ class Work:
         self.session, self.settings = session, settings
         self.versions = [add_version(session, folder, seed) for seed in (0, 1)]
         promote(session, self.versions[0])
-        self.queue = DocumentQueue(connect(settings), settings)
+        self.queue = DocumentQueue(connect(settings.redis), settings)
 
     def count(self, sql: str) -> int:
         self.session.rollback()

@@ -113,7 +113,7 @@ def test_sortlines_user_may_rewrite_the_append_only_file_and_nothing_deleted_sta
 
 
 def test_sortlines_user_takes_a_document_from_the_door_to_the_results(settings: Settings) -> None:
-    queue = DocumentQueue(connect(settings), settings)
+    queue = DocumentQueue(connect(settings.redis), settings)
     queue.append([Document("1", "card lost"), Document("2", "card found")], durable=True)
 
     left, taker = Consumer(settings), Consumer(settings)
@@ -139,7 +139,7 @@ def test_sortlines_user_takes_a_document_from_the_door_to_the_results(settings: 
 def test_the_health_check_sees_a_worker_of_this_host(settings: Settings) -> None:
     host = socket.gethostname()
     assert not is_alive(settings, host)
-    connect(settings).set("sortline:workers:w", f'{{"host": "{host}", "pid": 1}}', ex=10)
+    connect(settings.redis).set("sortline:workers:w", f'{{"host": "{host}", "pid": 1}}', ex=10)
     assert is_alive(settings, host)
     assert not is_alive(settings, "another")
 

@@ -134,7 +134,7 @@ def test_a_redis_at_an_ipv6_address_carries_celery(bed: Bed) -> None:
         pytest.skip("this machine has no IPv6")
     made = Settings(_env_file=None, redis_url=bed.redis_url(4, "[::1]"), redis_ca_file=bed.authority)
     check_documents(made)
-    with connect(made) as client:
+    with connect(made.redis) as client:
         assert where(client) == f"[::1]:{bed.redis_port}"
     with celery_app("probe", made.celery_broker).connection() as broker:
         broker.ensure_connection(max_retries=1)

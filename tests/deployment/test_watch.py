@@ -106,7 +106,7 @@ def total(web: httpx.Client, name: str, **labels: str) -> float:
 def test_every_figure_named_is_there_and_every_figure_there_is_described(
     running: httpx.Client, settings: Settings, session: Session, eventually: Callable[..., None]
 ) -> None:
-    queue = DocumentQueue(connect(settings), settings)
+    queue = DocumentQueue(connect(settings.redis), settings)
     queue.append([Document("good", "a text"), Document("other", "another")])
     queue.client.xadd(settings.stream("live"), {"id": "no text"})
     expressions = [*QUERIES, *(rule["expr"] for rule in RULES)]

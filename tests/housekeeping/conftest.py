@@ -32,7 +32,7 @@ class House:
             _env_file=None, data_dir=folder / "data", classifier="faulty:load", claim_idle_s=1.0, watch_interval_s=0.3,
             audit_share=1e-12,
         )  # fmt: skip
-        self.client: redis.Redis = connect(self.settings)
+        self.client: redis.Redis = connect(self.settings.redis)
         self.queue = DocumentQueue(self.client, self.settings)
         self.url = self.settings.postgres_url
         self.workers = 0

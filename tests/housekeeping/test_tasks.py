@@ -218,7 +218,7 @@ def test_messages_that_an_older_beat_sent_are_carried_out(
     command = [sys.executable, "-m", "celery", "-A", "housekeeping", "worker", "-Q", "housekeeping", "--pool=threads"]
 
     def done() -> set[str]:
-        told = of_others(redis_client, settings, "")
+        told = of_others(redis_client, settings.prefix, "")
         counts = {name: figure(told, "sortline_tasks_total", task=name, state="success") for name in OLD_NAMES}
         return {name for name, count in counts.items() if count}
 

@@ -34,7 +34,7 @@ def test_erased_while_it_trains(
         )).all()  # fmt: skip
         session.rollback()
         erased.extend(row.id for row in rows)
-        with connect(settings) as client:
+        with connect(settings.redis) as client:
             erase(settings, client, Chosen([(row.source, row.external_id) for row in rows]), "test", "source and id")
 
     version_id = train(settings.model_copy(update={"quantise": False}), run.id, erase_the_test_documents)

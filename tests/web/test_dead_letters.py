@@ -102,7 +102,7 @@ def test_two_clicks_at_once_send_each_once(settings: Settings, session: Session,
         bury(session, i)
 
     def click(name: str) -> int:
-        with open_session(settings.postgres_url) as opened, connect(settings) as client:
+        with open_session(settings.postgres_url) as opened, connect(settings.redis) as client:
             return requeue(opened, DocumentQueue(client, settings), name)
 
     with ThreadPoolExecutor() as pool:
@@ -120,7 +120,7 @@ def test_what_dies_again_at_once_is_left_for_another_time(settings: Settings, se
             super().append_again(lane, entries)
             bury(session, 100 + (session.scalar(select(func.max(DeadLetter.id))) or 0))
 
-    with open_session(settings.postgres_url) as opened, connect(settings) as client:
+    with open_session(settings.postgres_url) as opened, connect(settings.redis) as client:
         assert requeue(opened, DiesAgain(client, settings), "ann") == 1
     assert waiting(session) == 1
 

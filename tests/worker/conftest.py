@@ -98,7 +98,7 @@ class Line:
     def __init__(self, settings: Settings, session: Session) -> None:
         self.settings = settings
         self.session = session
-        self.client: redis.Redis = connect(settings)
+        self.client: redis.Redis = connect(settings.redis)
         self.queue = DocumentQueue(self.client, settings)
 
     def send(self, texts: dict[str, str], lane: str = "live") -> list[str]:

@@ -57,7 +57,7 @@ def test_a_worker_whose_clock_is_set(
 
 def spans(line: Line) -> Iterator[tuple[str, float]]:
     """Sums of what the workers measured, in seconds."""
-    for families in of_others(line.client, line.settings, "").values():
+    for families in of_others(line.client, line.settings.prefix, "").values():
         for _, _, _, samples in families:
             for name, _, value in samples:
                 if name in MOST_S:

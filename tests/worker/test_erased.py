@@ -95,7 +95,7 @@ def test_nothing_is_erased_while_redis_is_away(line, session: Session) -> None:
     session.execute(text("INSERT INTO documents (source, external_id, content_hash, text, lane) "
                          "VALUES ('default', 'me', '', 'x', 'live')"))  # fmt: skip
     session.commit()
-    away = connect(line.settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"}))
+    away = connect(line.settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"}).redis)
 
     with pytest.raises(ServerUnreachableError):
         erase(line.settings, away, Chosen([("default", "me")]), "test", "source and id")

@@ -32,7 +32,7 @@ def test_a_network_that_breaks_loses_doubles_and_leaks_nothing(
     behind = way.settings(line.settings)
     worker = start_worker({"redis_url": behind.redis_url, "database_url": behind.database_url})
     eventually(lambda: line.queue.workers())
-    queue = DocumentQueue(connect(behind), behind)
+    queue = DocumentQueue(connect(behind.redis), behind)
     load = Load(queue, per_s=200)
     load.start()
     eventually(lambda: line.predicted() > 0)

@@ -43,7 +43,7 @@ class Line(Collector):
         self.settings = settings
         self.process = publisher.process
         # A scrape waits for nobody: the queue's own client would try again and again.
-        self.queue = DocumentQueue(connect(settings, socket_timeout=2, retry=None), settings)
+        self.queue = DocumentQueue(connect(settings.redis, socket_timeout=2, retry=None), settings)
 
     def collect(self) -> Iterator[Metric]:
         """All metrics, as prometheus_client asks for them."""
@@ -52,7 +52,7 @@ class Line(Collector):
         try:
             full = self.queue.full_disks()
             in_redis = list(self._redis())
-            told = of_others(self.queue.client, self.settings, self.process)
+            told = of_others(self.queue.client, self.settings.prefix, self.process)
         except (SortlineError, redis.exceptions.RedisError, OSError) as error:
             log.warning("no figures from Redis: %s", error)
             in_redis = [_gauge("sortline_redis_up", "Whether this web reaches Redis", 0)]

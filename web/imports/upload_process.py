@@ -121,7 +121,7 @@ def _classify(settings: Settings, job: Job) -> dict[str, Any]:
 
 def _enqueue(settings: Settings, reading: Reading, source: str) -> tuple[int, int, list[tuple[int, str]]]:
     """Send a file's texts; returns how many, and how many were refused, of which the first with line and reason."""
-    queue = DocumentQueue(connect(settings), settings)
+    queue = DocumentQueue(connect(settings.redis), settings)
     sent = refused = 0
     bad: list[tuple[int, str]] = []
     waiting: list[Document] = []
