@@ -112,7 +112,7 @@ class Settings(BaseSettings):
     deaf_s: float = Field(
         15.0,
         ge=0,
-        description="Seconds without a message after which a Celery process ends, to be started again; 0: never",
+        description="Seconds after which a Celery process that messages no longer reach ends, to restart; 0: never",
     )
     celery_door: bool = Field(False, description="Accept documents through the Celery task sortline.enqueue too")
 
