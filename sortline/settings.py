@@ -133,7 +133,7 @@ class Settings(BaseSettings):
         0.005, gt=0, lt=1, description="Loss of accuracy, as a share, that the gate still counts as not worse"
     )
     risk_target: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.01, description="Limit of the error rate among automatically accepted documents that is promised"
+        0.01, description="Promised limit of the error rate among automatically accepted documents"
     )
     risk_confidence: Annotated[float, Field(gt=0.5, lt=1)] = Field(
         0.95, description="Statistical confidence of that promise"
