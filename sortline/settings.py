@@ -35,36 +35,44 @@ class Settings(BaseSettings):
 
     # Where things are
     database_url: str | None = Field(
-        None, repr=False, description="Postgres; unset: the embedded server of `sortline up`"
+        None, repr=False, description="URL of Postgres; unset: the embedded server of `sortline up`"
     )
     database_url_file: Path | None = Field(None, description="A file that holds DATABASE_URL (a secret)")
-    redis_url: str | None = Field(None, repr=False, description="Redis; unset: the embedded server of `sortline up`")
+    redis_url: str | None = Field(
+        None, repr=False, description="URL of Redis; unset: the embedded server of `sortline up`"
+    )
     redis_url_file: Path | None = Field(None, description="A file that holds REDIS_URL (a secret)")
     redis_ca_file: Path | None = Field(
-        None, description="Certificates (PEM) that Redis' own is verified by, with rediss://; unset: the system's"
+        None,
+        description="Authority's certificates (PEM) that verify that of Redis, with rediss://; unset: the system's",
     )
     broker_url: str | None = Field(
-        None, repr=False, description="Celery's broker, a Redis; unset: another database of REDIS_URL"
+        None, repr=False, description="URL of Celery's broker, a Redis; unset: another database of REDIS_URL"
     )
     broker_database: int | None = Field(
-        None, ge=0, description="Number of REDIS_URL's database that the broker is; unset: the one after REDIS_URL's"
+        None,
+        ge=0,
+        description="Number of the database of that Redis that the broker uses; unset: the one after REDIS_URL's",
     )
     data_dir: Path = Field(Path(".sortline"), description="Embedded servers' data, model store, run files")
     model_store: str | None = Field(
         None, description="Folder or fsspec URL of the checkpoints; unset: models/ under DATA_DIR"
     )
-    prefix: str = Field("sortline", description="Start of every Redis key", min_length=1, max_length=50)
-    log_level: str = Field("INFO", description="Least level of log records shown")
-    log_format: Literal["text", "json"] = Field("text", description="text, or json: an object a line, for machines")
+    prefix: str = Field("sortline", description="First part of every Redis key", min_length=1, max_length=50)
+    log_level: str = Field("INFO", description="Lowest level that is logged")
+    log_format: Literal["text", "json"] = Field("text", description="text, or json: one object a line, for programs")
     traces_url: str | None = Field(
-        None, description="Where traces go, as http://127.0.0.1:4318/v1/traces (OTLP over HTTP); unset: there are none"
+        None,
+        description="Where traces are sent, such as http://127.0.0.1:4318/v1/traces (OTLP over HTTP); unset: no traces",
     )
 
     # The document queue
-    max_backlog: int = Field(1_000_000, gt=0, description="Entries a lane may hold before doors answer 429")
-    results_length: int = Field(100_000, gt=0, description="Entries kept in the results stream (about)")
+    max_backlog: int = Field(
+        1_000_000, gt=0, description="Entries a lane may hold; further documents are refused with 429"
+    )
+    results_length: int = Field(100_000, gt=0, description="Entries kept in the results stream, about")
     require_durable_redis: bool = Field(
-        True, description="HTTP takes documents only while Redis has them durably (append-only, fsync always)"
+        True, description="Accept documents over HTTP only while Redis stores them durably (append-only, fsync always)"
     )
 
     # The worker
@@ -76,109 +84,132 @@ class Settings(BaseSettings):
         "classifier.classifier:load_classifier", description="module:function that loads a checkpoint"
     )
     tokens_per_batch: int = Field(
-        0, ge=0, description="Token budget of one forward pass; 0: what suits the engine (1,024 on a CPU)"
+        0, ge=0, description="Tokens in one forward pass, at most; 0: what suits the engine (1,024 on a CPU)"
     )
-    micro_batch: int = Field(512, gt=0, description="Most documents of one micro-batch")
-    max_wait_ms: float = Field(5.0, ge=0, le=10, description="How long an idle worker waits for a micro-batch to fill")
+    micro_batch: int = Field(512, gt=0, description="Documents in one micro-batch, at most")
+    max_wait_ms: float = Field(
+        5.0, ge=0, le=10, description="Milliseconds that an idle worker waits for a micro-batch to fill"
+    )
     bulk_share: float = Field(
-        0.2, gt=0, lt=1, description="Share of the compute time that bulk gets at least while live is busy"
+        0.2, gt=0, lt=1, description="Least share of the computing time that bulk gets while live is busy"
     )
-    claim_idle_s: float = Field(30.0, gt=0, description="Idle time after which an entry is taken over")
+    claim_idle_s: float = Field(
+        30.0, gt=0, description="Seconds without a refresh after which another worker takes over an entry"
+    )
     max_attempts: int = Field(5, gt=0, description="Attempts before an entry becomes a dead letter")
-    isolate_after: int = Field(3, gt=0, description="Deliveries after which an entry is computed alone")
-    stuck_s: float = Field(120.0, gt=0, description="A forward pass longer than this ends the process")
-    stalled_s: float = Field(
-        60.0, ge=0, description="A worker that does not read a lane with entries for so long ends; 0: never"
+    isolate_after: int = Field(3, gt=0, description="Deliveries after which an entry is computed on its own")
+    stuck_s: float = Field(
+        120.0, gt=0, description="Seconds of one forward pass after which the worker ends, to be started again"
     )
-    keep_previous_s: float = Field(600.0, ge=0, description="How long a replaced model stays loaded")
-    watch_interval_s: float = Field(1.0, gt=0, description="How often workers look for a promotion")
+    stalled_s: float = Field(
+        60.0, ge=0, description="Seconds after which a worker that does not read a lane with entries ends; 0: never"
+    )
+    keep_previous_s: float = Field(600.0, ge=0, description="Seconds that a replaced model version stays loaded")
+    watch_interval_s: float = Field(1.0, gt=0, description="Seconds between a worker's checks for a promotion")
     explain_keep_s: float = Field(
-        300.0, ge=0, description="Seconds that the process that explains answers is kept after the last question"
+        300.0, ge=0, description="Seconds that the process for explanations is kept after the last question"
     )
     deaf_s: float = Field(
-        15.0, ge=0, description="A Celery process that takes no messages so long ends, to be started again; 0: never"
+        15.0,
+        ge=0,
+        description="Seconds after which a Celery process that messages no longer reach ends, to restart; 0: never",
     )
-    celery_door: bool = Field(False, description="Take documents by the Celery task sortline.enqueue too")
+    celery_door: bool = Field(False, description="Accept documents through the Celery task sortline.enqueue too")
 
     # The trainer
     base_model: str = Field(
-        DEFAULT_BASE_MODEL, description="Encoder to fine-tune: a packaged one, a hub name or a folder"
+        DEFAULT_BASE_MODEL, description="Encoder to fine-tune: a packaged one, a name on the hub or a folder"
     )
     base_models: str = Field(
         "",
-        description="Further encoders that trainings may be asked for over HTTP, as BASE_MODEL is written; separated "
-        "by commas. BASE_MODEL and what versions were made of may be asked for anyway",
+        description="Further encoders that trainings asked for over HTTP may use, written as BASE_MODEL is; separated "
+        "by commas. BASE_MODEL and the encoders of existing versions are always allowed",
     )
     accept_threshold: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.9, description="Least confidence of automatic acceptance"
+        0.9, description="Lowest confidence at which a prediction is accepted automatically"
     )
     auto_promote: bool = Field(True, description="A candidate that passes the gate goes live by itself")
     gate_margin: float = Field(
-        0.005, gt=0, lt=1, description="How much accuracy, as a share, still counts as not worse at the gate"
+        0.005, gt=0, lt=1, description="Loss of accuracy, as a share, that the gate still counts as not worse"
     )
     risk_target: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.01, description="Greatest error among automatically accepted documents that is promised"
+        0.01, description="Promised limit of the error rate among automatically accepted documents"
     )
-    risk_confidence: Annotated[float, Field(gt=0.5, lt=1)] = Field(0.95, description="How sure that promise has to be")
-    quantise: bool = Field(True, description="Make the int8 form for CPUs too, and serve it if its gate lets it pass")
+    risk_confidence: Annotated[float, Field(gt=0.5, lt=1)] = Field(
+        0.95, description="Statistical confidence of that promise"
+    )
+    quantise: bool = Field(True, description="Make the int8 form for CPUs too, and serve it if it passes its gate")
     training_launcher: str = Field(
-        "", description="Command that starts the fine-tuning, as `torchrun --nproc-per-node 4`; unset: one process"
+        "", description="Command that starts the fine-tuning, such as `torchrun --nproc-per-node 4`; unset: one process"
     )
     training_checkpoint_s: float = Field(
-        60.0, ge=0, description="Seconds of fine-tuning that a crash may cost: the time between its checkpoints"
+        60.0, ge=0, description="Seconds between saved states of the fine-tuning: a crash loses no more than that"
     )
-    training_attempts: int = Field(3, gt=0, description="Processes that may die over a training run before it fails")
+    training_attempts: int = Field(3, gt=0, description="Processes that may die during a training run before it fails")
     training_silent_s: float = Field(
-        120.0, gt=0, description="Seconds without a heartbeat after which a training run is taken from its process"
+        120.0, gt=0, description="Seconds without a heartbeat after which a training run goes to another process"
     )
     retrain_after: int = Field(200, ge=0, description="New decisions after which a training starts by itself; 0: never")
     retrain_every_h: float = Field(
         168.0, ge=0, description="Hours after which a training starts if there is any new decision; 0: never"
     )
     drift_false_alarms: float = Field(
-        0.1, ge=0, lt=1000, description="False alarms a month that may be expected of the look for drift; 0: no looks"
+        0.1,
+        ge=0,
+        lt=1000,
+        description="False alarms a month that the drift checks may be expected to raise; 0: no checks",
     )
     drift_margin: float = Field(
-        0.02, ge=0, lt=1, description="How much a share of the documents may move without being called drift"
+        0.02, ge=0, lt=1, description="How much a share of the documents may change before it counts as drift"
     )
     drift_trains: bool = Field(
-        False, description="A training starts when the evidence of a drift alarm has been decided at the desk"
+        False, description="Start a training when the evidence of a drift alarm has been decided at the desk"
     )
     recheck_documents: int = Field(
-        256, ge=0, description="Stored predictions that a worker repeats when it loads a model; 0: none"
+        256, ge=0, description="Stored predictions that a worker computes again when it loads a model version; 0: none"
     )
 
     # The desk
     audit_share: float = Field(
-        0.01, gt=0, le=1, description="Share of all classified documents that people decide without seeing the answer"
+        0.01,
+        gt=0,
+        le=1,
+        description="Share of all classified documents that people decide without seeing the prediction",
     )
-    audit_overdue_d: float = Field(7.0, gt=0, description="Days after which an audit that nobody decided is overdue")
+    audit_overdue_d: float = Field(
+        7.0, gt=0, description="Days after which an audit that nobody has decided is overdue"
+    )
     accuracy_margin: float = Field(
         0.02,
         ge=0,
         lt=1,
-        description="How far live accuracy may be from what the confidences promise; shown to be further is an alarm",
+        description="Difference between live accuracy and what the confidences promise above which an alarm is raised",
     )
     overlap_share: float = Field(
-        0.05, ge=0, le=1, description="Share of decided documents that a second person decides too"
+        0.05, ge=0, le=1, description="Share of decided documents that a second person also decides"
     )
     repeat_share: float = Field(
         0.01, ge=0, le=1, description="Share of decided documents that the same person decides again a day later"
     )
     hidden_share: float = Field(
-        0.05, ge=0, le=1, description="Share of documents whose prediction is hidden, to measure how much it sways"
+        0.05,
+        ge=0,
+        le=1,
+        description="Share of documents whose prediction is hidden, to measure how much it sways people",
     )
     lease_s: float = Field(
-        300.0, ge=1, description="Seconds after which a document that a reviewer left goes to another"
+        300.0, ge=1, description="Seconds after which a document that a reviewer left goes to another reviewer"
     )
 
     # Webhooks
     webhook_allowed: str = Field(
         "",
-        description="Hosts and networks (10.0.0.0/8) that webhooks may reach though they are private, or without TLS; "
+        description="Private hosts and networks (10.0.0.0/8), and hosts without TLS, that webhooks may reach; "
         "separated by commas",
     )
-    webhook_timeout_s: float = Field(15.0, gt=0, le=30, description="Seconds of a request to a webhook, in all")
+    webhook_timeout_s: float = Field(
+        15.0, gt=0, le=30, description="Seconds that one request to a webhook may take in all"
+    )
     # Keeping
     retention_days: int = Field(
         0,
@@ -186,58 +217,60 @@ class Settings(BaseSettings):
         description="Days after which documents and dead letters are erased; 0: never. Labels may say otherwise",
     )
     retention_held_out: bool = Field(
-        False, description="Erase by age what models are judged by too (validation, calibration and test documents)"
+        False, description="Erase by age the validation, calibration and test documents too, by which models are judged"
     )
 
     # The web
-    web_host: str = Field("127.0.0.1", description="Address the web listens on")
-    web_port: int = Field(8080, gt=0, lt=65536, description="Port the web listens on")
+    web_host: str = Field("127.0.0.1", description="Address that the web process listens on")
+    web_port: int = Field(8080, gt=0, lt=65536, description="Port that the web process listens on")
     web_url: str | None = Field(
         None,
-        description="Address that people use, with a path where a proxy puts the web under one "
+        description="Address that people use, with the path if a proxy puts the web under one "
         "(https://example.org/sortline); unset: http://WEB_HOST:WEB_PORT",
     )
     allowed_hosts: str = Field(
         "",
-        description="Hosts that requests may name, separated by commas, beside that of WEB_URL and this machine's own "
+        description="Hosts that requests may name, separated by commas, besides that of WEB_URL and this machine's own "
         "names for itself; others get 421. Empty: any",
     )
     forwarded_allow_ips: str = Field(
         "127.0.0.1,::1",
         validation_alias=AliasChoices("SORTLINE_FORWARDED_ALLOW_IPS", "FORWARDED_ALLOW_IPS"),
-        description="Addresses and networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed, "
-        "separated by commas; `*`: everyone's. Also read as FORWARDED_ALLOW_IPS",
+        description="Addresses and networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted, "
+        "separated by commas; `*`: all. Also read as FORWARDED_ALLOW_IPS",
     )
-    session_idle_h: float = Field(12.0, gt=0, description="Hours after which who does nothing has to sign in again")
-    session_most_h: float = Field(168.0, gt=0, description="Hours after which everybody has to sign in again")
+    session_idle_h: float = Field(
+        12.0, gt=0, description="Hours without a request after which a person must sign in again"
+    )
+    session_most_h: float = Field(168.0, gt=0, description="Hours after which a person must sign in again in any case")
     second_factor_from: Literal["nobody", "reviewer", "lead", "admin"] = Field(
-        "nobody", description="Least role that must have a second factor; the others may have one"
+        "nobody", description="Lowest role that must have a second factor; lower roles may have one"
     )
-    max_body_bytes: int = Field(16 * 2**20, gt=0, description="Largest HTTP request body")
-    upload_rows: int = Field(2_000_000, gt=0, description="Most rows of a file that is sent to the web")
+    max_body_bytes: int = Field(16 * 2**20, gt=0, description="Bytes of an HTTP request body, at most")
+    upload_rows: int = Field(2_000_000, gt=0, description="Rows of an uploaded file, at most")
     upload_bytes: int = Field(
-        320 * 2**20, gt=0, description="Most bytes that a file which is sent to the web may unpack and decode to"
+        320 * 2**20, gt=0, description="Bytes of an uploaded file once unpacked and decoded, at most"
     )
-    upload_s: float = Field(
-        300.0, gt=0, description="Seconds of processor time that reading a file which is sent to the web may take"
-    )
+    upload_s: float = Field(300.0, gt=0, description="Seconds of processor time that reading an uploaded file may take")
     upload_memory_mib: int = Field(
-        1024, ge=512, description="MiB of address space of the process that reads a file which is sent to the web"
+        1024, ge=512, description="MiB of address space for the process that reads an uploaded file"
     )
-    max_request_documents: int = Field(1000, gt=0, description="Most documents in one HTTP request")
-    flower_host: str = Field("127.0.0.1", description="Address Flower listens on")
-    flower_port: int = Field(5555, gt=0, lt=65536, description="Port Flower listens on")
+    max_request_documents: int = Field(1000, gt=0, description="Documents in one HTTP request, at most")
+    flower_host: str = Field("127.0.0.1", description="Address that Flower listens on")
+    flower_port: int = Field(5555, gt=0, lt=65536, description="Port that Flower listens on")
     flower_url: str | None = Field(
         None,
-        description="Address that people use of Flower, with a path where a proxy puts it under one; "
+        description="Address that people use for Flower, with the path if a proxy puts it under one; "
         "unset: http://FLOWER_HOST:FLOWER_PORT",
     )
     flower_url_prefix: str = Field(
         "",
         validation_alias=AliasChoices("SORTLINE_FLOWER_URL_PREFIX", "FLOWER_URL_PREFIX"),
-        description="Path that Flower lies under, where FLOWER_URL does not say it. Also read as FLOWER_URL_PREFIX",
+        description="Path of Flower, if FLOWER_URL is not set. Also read as FLOWER_URL_PREFIX",
     )
-    flower_basic_auth: str | None = Field(None, repr=False, description="user:password of Flower; unset: none asked")
+    flower_basic_auth: str | None = Field(
+        None, repr=False, description="user:password of Flower; unset: no password is asked for"
+    )
     flower_basic_auth_file: Path | None = Field(None, description="A file that holds FLOWER_BASIC_AUTH")
 
     @field_validator("web_url", "flower_url")

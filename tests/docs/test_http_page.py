@@ -12,7 +12,7 @@ from tests.web.conftest import serving
 from web.app import create_app
 
 PAGE = (ROOT / "docs/http.md").read_text(encoding="utf-8")
-NAMED = re.findall(r"^(?:### |\| )`([A-Z]+ /\S*)`(?:\n\nWho may: (.*?)\. | \| ([^|]+) \|)", PAGE, re.MULTILINE)
+NAMED = re.findall(r"^(?:### |\| )`([A-Z]+ /\S*)`(?:\n\nAccess: (.*?)\. | \| ([^|]+) \|)", PAGE, re.MULTILINE)
 # They ask for a password, a code, a link, a session.
 DOORS = {"POST /sign-in", "POST /sign-in/code", "GET /sign-in/{token}", "POST /sign-in/{token}", "POST /sign-out"}
 WHO = {name: of_program or of_person for name, of_program, of_person in NAMED}
