@@ -58,7 +58,7 @@ def calibration() -> None:
         risk_target=_TARGET,
         kept_share=_rounded(np.mean([each.kept for each in divisions])),
         proved_share=_rounded(np.mean([each.proved for each in divisions])),
-        kept_share_of_proved=_rounded(np.mean([each.kept for each in divisions if each.proved] or [1.0])),
+        kept_share_of_proved=_rounded(np.mean([each.kept for each in divisions if each.proved] or [True])),
         coverage=_rounded(np.mean([each.accepted / each.documents for each in divisions])),
         risk=_rounded(sum(each.errors for each in divisions) / max(1, sum(each.accepted for each in divisions))),
         synthetic_kept_share=min(kept.values()),

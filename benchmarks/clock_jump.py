@@ -8,16 +8,19 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import cast
 
 from sqlalchemy import text
 
-from benchmarks.load import KeptWorker, Load
+from benchmarks.kept import Kept
+from benchmarks.load import Load
+from benchmarks.losses import Entries
 from benchmarks.model import register_stub
 from benchmarks.shifted_clock import ShiftedClock, can_be_shifted
 from benchmarks.stack import Stack, result, say, stack, stored
-from benchmarks.trainer_kill import HOUSEKEEPING
 from db.queries import outbox
 from db.session import get_engine, session
+from sortline.settings import LANES
 
 _HOUR = 3600
 _HEALS_WITHIN_S = 120.0
@@ -42,9 +45,9 @@ def clock_jump(rounds: int = 2) -> int:
             )
         register_stub(made)
         with _environment(processes):
-            worker = KeptWorker(made)
+            worker = Kept(made.start_worker)
             opened.callback(worker.stop)
-            for process in (made.start_worker("celery -A housekeeping", HOUSEKEEPING), made.start_beat()):
+            for process in (made.start_housekeeping(), made.start_beat()):
                 opened.callback(_end, process)
             made.wait_ready()
             _send_an_event(made)
@@ -100,7 +103,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def _goes_on(made: Stack) -> float:
     """Seconds until what was accepted by now is done."""
     began = time.monotonic()
-    newest = {lane: made.client.xrevrange(made.settings.stream(lane), count=1) for lane in ("live", "bulk")}
+    newest = {lane: cast(Entries, made.client.xrevrange(made.settings.stream(lane), count=1)) for lane in LANES}
     for lane, found in newest.items():
         while found and made.client.xrange(made.settings.stream(lane), "-", found[0][0], count=1):
             if time.monotonic() > began + _HEALS_WITHIN_S:

@@ -1,31 +1,22 @@
 """How often does the look for drift alarm on traffic that stays as it is, and how soon on traffic that does not?"""
 
-import csv
 import time
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from benchmarks.drift_world import SETTINGS, SHARE, Indices, World, thirds, world
 from benchmarks.stack import result, say
-from benchmarks.texts import BANKING77, labelled, training_files
-from classifier.base_models import base_model_folder
+from benchmarks.texts import BANKING77
 from db.queries.drift import CHARS, Answered
 from monitoring import drift
-from monitoring.drift import Figures, Matrix
+from monitoring.drift import Figures
 from monitoring.drift_process import EVERY_S, REFERENCE, figures, level_of_a_look
-from sortline.settings import DEFAULT_BASE_MODEL, Settings
-from trainer.fine_tuning.sentence_embeddings import sentence_embeddings
 
-_TEXTS, _NEW_TEXTS = 7500, 1500
 _DIVISIONS, _MONTHS, _SHIFTS = 6, 4, 16  # months of stable traffic and shifts: of each division
 _LOOKS_A_DAY = round(24 * 3600 / EVERY_S)
-SHARE = 0.1  # of the traffic, on the new topic
 _STEP = 25  # documents between two looks at shifted traffic
 _MOST = 3000
-SETTINGS = Settings(_env_file=None)
-
-Indices = NDArray[np.int64]
 
 
 def drift_line() -> None:
@@ -69,16 +60,6 @@ def drift_line() -> None:
 
 
 @dataclass(frozen=True)
-class World:
-    """Texts with embeddings (n, width) and labels (n,); ``is_new``: of the new topic, which has no label."""
-
-    texts: list[str]
-    embeddings: Matrix
-    labels: Indices
-    is_new: NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
 class _Division:
     """Figures of held-out documents, of the pool of stable traffic, and of the new topic."""
 
@@ -87,35 +68,6 @@ class _Division:
     new: Figures
     label_ids: list[int]
     draw: np.random.Generator
-
-
-def world() -> World:
-    """Banking77 with titles of AG News, or the sample with a third of its labels as the new topic."""
-    rows = [each for path, _ in training_files() for each in labelled(path)]
-    rows = [rows[i] for i in np.random.default_rng(0).permutation(len(rows))[:_TEXTS]]
-    names = sorted({label for _, label in rows})
-    labels = np.array([names.index(label) for _, label in rows])
-    is_new = np.zeros(len(rows), np.bool_)
-    news = BANKING77 / "ag_news_test.csv"
-    if news.is_file():
-        with news.open(encoding="utf-8", newline="") as file:
-            titles = [row[1] for row in csv.reader(file)][:_NEW_TEXTS]
-        rows += [(title, "") for title in titles]
-        labels = np.concatenate([labels, np.full(len(titles), -1)])
-        is_new = labels == -1
-    else:
-        is_new = labels >= len(names) * 2 // 3
-    texts = [text for text, _ in rows]
-    say(f"embedding {len(texts):,} texts")
-    quiet = SETTINGS.model_copy(update={"device": "cpu"})
-    return World(texts, sentence_embeddings([t[:CHARS] for t in texts], base_model_folder(DEFAULT_BASE_MODEL), quiet),
-                  labels, is_new)  # fmt: skip
-
-
-def thirds(found: World, seed: int) -> list[Indices]:
-    """The texts that are not of the new topic: for training, held out, and the pool of traffic."""
-    draw = np.random.default_rng(seed)
-    return np.array_split(draw.permutation(np.flatnonzero(~found.is_new)), 3)
 
 
 def _divide(found: World, seed: int) -> _Division:

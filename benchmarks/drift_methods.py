@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.drift import SETTINGS, SHARE, Indices, World, thirds, world
+from benchmarks.drift_world import SETTINGS, SHARE, Indices, World, thirds, world
 from benchmarks.stack import result, say
 from classifier.base_models import base_model_folder
 from classifier.checkpoint import SnapshotReference

@@ -4,6 +4,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -120,8 +121,7 @@ def _faithfulness(
     changed: list[str] = []
     for i, text in enumerate(texts):
         spans = words(text)
-        # The checker can't infer a lambda with a default.
-        ranked = sorted(spans, key=lambda span, i=i: weigh(i, span), reverse=True)  # type: ignore[misc]
+        ranked = sorted(spans, key=partial(weigh, i), reverse=True)
         for share in _SHARES:
             first = set(ranked[: math.ceil(share * len(spans))])
             changed.append(" ".join(text[slice(*span)] for span in spans if span not in first))

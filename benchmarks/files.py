@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.stack import result, say
-from benchmarks.texts import ROOT, documents
+from benchmarks.texts import LABELS, ROOT, documents
 
 _BATCH = 10_000
-_LABELS = 77
 # In a process of its own that imports nothing else: seconds, rows, and the most memory (MiB) that reading takes.
 _READ = """
 import json, re, sys, time
@@ -54,7 +53,7 @@ def files(count: int = 100_000) -> None:
 def _records(count: int) -> Iterator[tuple[int, str, str]]:
     texts = documents(min(count, _BATCH), "files")
     for number in range(count):
-        yield number, f"{texts[number % len(texts)].text} {number}", f"label {number % _LABELS}"
+        yield number, f"{texts[number % len(texts)].text} {number}", f"label {number % LABELS}"
 
 
 def _write_csv(path: Path, count: int, quoting: Any = csv.QUOTE_MINIMAL) -> None:

@@ -9,13 +9,12 @@ from sqlalchemy import Connection, text
 
 from benchmarks.model import register_stub
 from benchmarks.stack import Stack
-from benchmarks.texts import texts
+from benchmarks.texts import LABELS, texts
 from db.models import ModelVersion
 from db.queries import people
 from db.session import get_engine, session
 from sortline.queue import Document
 
-LABELS = 77
 TABLES = ("documents", "predictions", "queue_items", "reviews", "dead_letters")
 _SOURCES = ("mail", "chat", "shop", "phone")
 _CHUNK = 500_000

@@ -4,7 +4,6 @@ The server's data lie on a small disk of their own, which a file fills to the la
 by plain XADD all the while. Needs the right to mount (root).
 """
 
-import hashlib
 import subprocess
 import sys
 import tempfile
@@ -19,13 +18,13 @@ import psutil
 import redis
 from sqlalchemy.exc import DBAPIError
 
+from benchmarks.api_token import TOKEN, add_token
 from benchmarks.model import register_stub
 from benchmarks.stack import Stack, free_port, result, say, stack, stored
-from db.queries import api_tokens, dead_letters
+from db.queries import dead_letters
 from db.session import get_engine, session
 from sortline.child import Child
 
-_TOKEN = "a-token-of-the-benchmark"
 _TEXT = " ".join(f"word{number}" for number in range(80))
 _HEALS_WITHIN_S = 180.0
 
@@ -67,7 +66,7 @@ class Senders:
         self.accepted: set[str] = set()
         self.refused: dict[str, int] = {}
         self.accepted_at = 0.0
-        self._http = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {_TOKEN}"}, timeout=60)
+        self._http = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=60)
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=run, daemon=True) for run in (self._post, self._append)]
         for thread in self._threads:
@@ -103,7 +102,7 @@ class Senders:
             while not self._stop.wait(0.005):
                 entry = {"id": f"x{number}", "text": f"{_TEXT} x{number}"}
                 try:
-                    client.xadd(self.made.settings.stream("bulk"), entry)  # type: ignore[arg-type]  # redis-py's dict of fields is invariant
+                    client.xadd(self.made.settings.stream("bulk"), entry)
                 except redis.exceptions.RedisError:
                     self._stop.wait(0.2)  # not accepted, or unknown: the same id is sent again
                     continue
@@ -134,9 +133,7 @@ def _run(server: str, megabytes: int, full_s: float) -> int:
                   watch_interval_s=0.3, web_port=free_port())
         )  # fmt: skip
         register_stub(made)
-        with session(made.settings.postgres_url) as database:
-            api_tokens.add(database, "benchmark", hashlib.sha256(_TOKEN.encode()).digest(), ["documents"], "benchmark")
-            database.commit()
+        add_token(made)
         log = opened.enter_context((made.settings.data_dir / "worker.log").open("w", encoding="utf-8"))
         # With a URL it is an outside server to them, of whose disk they hear by its refusals alone.
         outside = {"SORTLINE_DATABASE_URL": made.settings.postgres_url.url} if server == "postgres" else {}

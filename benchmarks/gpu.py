@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.burst import burst, line_rate
 from benchmarks.model import register
 from benchmarks.stack import HOME, Stack, result, say, stack
-from benchmarks.throughput import burst, line_rate
 from classifier.base_models import base_model_folder
 from classifier.checkpoint import Checkpoint
 from classifier.checkpoint_folder import read_checkpoint, write_checkpoint
@@ -86,7 +86,9 @@ def _checkpoint(folder: Path) -> Path:
 
     def write(into: Path) -> None:
         torch.manual_seed(1)
-        BertForSequenceClassification(BertConfig(num_labels=len(_LABELS))).save_pretrained(into)
+        config = BertConfig()
+        config.num_labels = len(_LABELS)
+        BertForSequenceClassification(config).save_pretrained(into)
         save_tokenizer(base_model_folder(_WORDS_OF), into)
 
     description = Checkpoint(
@@ -105,10 +107,10 @@ def _texts(folder: Path, count: int) -> list[str]:
     """
     vocabulary = read_tokenizer(folder).get_vocab()
     words = [word for word in vocabulary if word.isascii() and word.isalpha() and len(word) > 2]
-    words = np.array(sorted(words, key=lambda word: vocabulary[word]))
+    by_frequency = np.array(sorted(words, key=lambda word: vocabulary[word]))
     share = 1 / np.arange(1, len(words) + 1)
     drawn = np.random.default_rng(1).choice(len(words), (count, _TOKENS - 2), p=share / share.sum())
-    return [" ".join(row) for row in words[drawn]]
+    return [" ".join(row) for row in by_frequency[drawn]]
 
 
 def _two_workers(made: Stack, sent: list[Document]) -> float:

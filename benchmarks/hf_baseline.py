@@ -13,8 +13,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from transformers import (
+
+from benchmarks.fine_tuning import training_documents
+from benchmarks.stack import result, say
+from classifier.base_tokenizer import training_tokenizer
+from classifier.checkpoint import SnapshotReference
+from sortline.logs import silence_telemetry
+from trainer.data.training_data import label_indices
+from trainer.fine_tuning.job import Examples, Job
+from trainer.fine_tuning.parameters import Parameters
+from trainer.fine_tuning.prepare import prepare_job
+
+silence_telemetry()
+
+import torch  # noqa: E402
+from transformers import (  # noqa: E402
     AutoModelForSequenceClassification,
     AutoTokenizer,
     DataCollatorWithPadding,
@@ -23,10 +36,6 @@ from transformers import (
     TrainerCallback,
     TrainingArguments,
 )
-
-from benchmarks.stack import result, say
-from trainer.fine_tuning.fine_tune import Job
-from trainer.fine_tuning.job import Examples
 
 EPOCHS, BATCH = 5, 32
 # The plain run's accuracy, and the command that measured it: docs/decisions/0007-training-speed.md.
@@ -76,7 +85,7 @@ class StepClock(TrainerCallback):
             self.seconds = (time.perf_counter() - self.began) / (self.steps - self.warm)
 
 
-class _Rows(torch.utils.data.Dataset):  # type: ignore[type-arg]
+class _Rows(torch.utils.data.Dataset[dict[str, Any]]):
     def __init__(self, examples: Examples) -> None:
         self.examples = examples
 
@@ -103,17 +112,27 @@ def accuracy(model: torch.nn.Module, test: Examples) -> float:
     return right / len(test.documents)
 
 
+def _job() -> tuple[Job, Examples]:
+    """The fine-tuning of the benchmarks' documents, and the tokenised test documents."""
+    data, _, base = training_documents()
+    with tempfile.TemporaryDirectory(prefix="sortline-") as name:
+        folder = Path(name)
+        job, description = prepare_job(base, Parameters(), data, SnapshotReference(), folder, 0.9)
+        tokenizer = training_tokenizer(folder, base.folder, description.max_length)
+        prepared = tokenizer.prepare([description.cleaning(each.text) for each in data.test])
+    return job, Examples([each.windows[0] for each in prepared], label_indices(data.test, data.labels).tolist())
+
+
 def main(learning_rate: float) -> None:
     """Train fully, as a plain script would."""
-    from benchmarks.train import banking77
-
     torch.set_num_threads(2)
-    job, test = banking77()
+    job, test = _job()
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         clock = StepClock(5, lambda step: say(f"step {step}") if step % 100 == 0 else None)
         trainer = hf_trainer(job, None, learning_rate, Path(name), [clock])
         trainer.train()
+    assert trainer.model is not None
     result(
         "hf_baseline", accuracy=round(accuracy(trainer.model, test), 4), learning_rate=learning_rate,
         seconds=round(time.monotonic() - began), documents=len(job.train.targets), test_documents=len(test.targets),

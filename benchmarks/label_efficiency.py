@@ -14,10 +14,10 @@ from sklearn.linear_model import LogisticRegression
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
+from benchmarks.fine_tuning import in_float32
 from benchmarks.reviewer import decide
 from benchmarks.stack import result, say, stack
 from benchmarks.texts import ag_news, banking77
-from benchmarks.train import in_float32
 from classifier.base_models import base_model_folder
 from classifier.checkpoint import SnapshotReference
 from db.models import Document, Label, User

@@ -4,7 +4,9 @@ import random
 import statistics
 import threading
 import time
+from typing import cast
 
+from benchmarks.losses import Entries
 from benchmarks.model import ensure_model, register
 from benchmarks.stack import Stack, result, run_json, say, stack
 from benchmarks.texts import documents
@@ -27,15 +29,15 @@ class Arrivals:
         self._last = b"$"
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
-        last = self._client.xrevrange(self._stream, count=1)
+        last = cast(Entries, self._client.xrevrange(self._stream, count=1))
         self._last = last[0][0] if last else b"0"
         self._thread.start()
 
     def _watch(self) -> None:
         while not self._stop.is_set():
-            found = self._client.xread({self._stream: self._last}, count=1000, block=200)
+            found = self._client.xread({self._stream: self._last}, count=1000, block=200) or []
             now = time.perf_counter()
-            for _, entries in found or ():
+            for _, entries in cast(list[tuple[bytes, Entries]], found):
                 for entry_id, fields in entries:
                     self.at.setdefault(fields[b"id"], now)
                     self._last = entry_id

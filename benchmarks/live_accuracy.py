@@ -112,8 +112,10 @@ def false_alarms_a_year(margin: float, error_rate: float = 0.05, answers_a_day: 
     answers = np.array([WEEK.accepted, 1 - WEEK.accepted]) * answers_a_day
     drawn = draw.binomial(answers.astype(np.int64), 0.01, (_YEARS, days, 2))
     right = draw.binomial(drawn, 1 - _rates(WEEK, error_rate))
-    of_window = [_sums(each)[..., None] for each in (drawn, right)]
-    found = share_right(answers * WINDOW_DAYS, np.array(0.01), *of_window, LOOK_CONFIDENCE, finite=False)
+    of_window = [_sums(each)[..., None].astype(np.float64) for each in (drawn, right)]
+    found = share_right(
+        answers * WINDOW_DAYS, np.array(0.01), of_window[0], of_window[1], LOOK_CONFIDENCE, finite=False
+    )
     alarmed = disagree(found, 1 - error_rate, margin)
     begins = alarmed[:, 1:] & ~alarmed[:, :-1]
     return round(float(begins.sum(axis=1).mean()), 4)
@@ -122,7 +124,8 @@ def false_alarms_a_year(margin: float, error_rate: float = 0.05, answers_a_day: 
 def _sums(days: Counts) -> Counts:
     """Sums over each window of days, (years, windows, groups), of counts of days (years, days, groups)."""
     up_to = np.concatenate([np.zeros_like(days[:, :1]), days.cumsum(axis=1)], axis=1)
-    return up_to[:, WINDOW_DAYS:] - up_to[:, :-WINDOW_DAYS]
+    windows: Counts = up_to[:, WINDOW_DAYS:] - up_to[:, :-WINDOW_DAYS]
+    return windows
 
 
 def _rates(week: Week, error_rate: float) -> NDArray[np.float64]:

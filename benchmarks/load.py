@@ -1,38 +1,15 @@
-"""Load while something is broken on purpose: producers, processes that are started again, and what was lost."""
+"""Documents that keep coming while something is broken: by XADD and over HTTP, and which of them were accepted."""
 
-import random
-import subprocess
 import threading
-import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import httpx
 import redis
-from sqlalchemy import text
 
-from benchmarks.stack import Stack, result, stored
-from db.session import get_engine
 from sortline.errors import SortlineError
 from sortline.queue import Document, DocumentQueue
-from sortline.settings import LANES, Lane, Settings
-
-DRAIN_TIMEOUT_S = 300.0
-_PAGE = 10_000
-
-
-class Line(Protocol):
-    """What is asked of a line, whoever set it up."""
-
-    client: redis.Redis
-    queue: DocumentQueue
-    settings: Settings
-
-    def backlog(self) -> int:
-        """Entries that are not done, in both lanes."""
-        ...
+from sortline.settings import LANES, Lane
 
 
 @dataclass
@@ -92,122 +69,3 @@ class HttpLoad(Load):
         headers = {"Authorization": f"Bearer {self.token}"}
         answer = httpx.post(f"{self.url}/v1/documents", json=body, headers=headers, timeout=30)
         answer.raise_for_status()
-
-
-class Kept:
-    """A process that is started again when it ends, as a supervisor does."""
-
-    def __init__(self, start: Callable[[], subprocess.Popen[bytes]]) -> None:
-        self.start = start
-        self.process = start()
-        self.started_again = 0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._keep, daemon=True)
-        self._thread.start()
-
-    def kill(self) -> None:
-        """End it at once."""
-        process = self.process
-        process.kill()
-        process.wait()
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join()
-        self.process.terminate()
-        self.process.wait(60)
-
-    def _keep(self) -> None:
-        while not self._stop.wait(0.1):
-            if self.process.poll() is not None:
-                self.process = self.start()
-                self.started_again += 1
-
-
-class KeptWorker(Kept):
-    """A Celery worker that is kept."""
-
-    def __init__(
-        self, made: Stack, module: str = "celery -A worker", arguments: Sequence[str] = (), **more: str
-    ) -> None:
-        super().__init__(lambda: made.start_worker(module, arguments, **more))
-
-
-Fault = Callable[[Stack, Kept, random.Random], None]
-
-
-def judge(made: Stack, name: str, faults: int, accepted: set[str], drained: float, **more: object) -> int:
-    """Print the result; returns how many documents are lost or doubled.
-
-    Lost is what has neither a prediction nor a dead letter, or has no event.
-
-    Fields: faults, accepted, lost, duplicates (predictions too many), untold (without an event, of those lost),
-    re_executed (documents whose result was published more than once), drained_s.
-    """
-    rows = stored(made)
-    with get_engine(made.settings.postgres_url).connect() as connection:
-        dead = {row.external_id for row in connection.execute(text("SELECT external_id FROM dead_letters"))}
-    published = told(made)
-    untold = accepted - published.keys()
-    lost = len((accepted - rows.keys() - dead) | untold)
-    duplicates = sum(count - 1 for count in rows.values())
-    result(
-        name,
-        faults=faults,
-        accepted=len(accepted),
-        lost=lost,
-        duplicates=duplicates,
-        untold=len(untold),
-        re_executed=sum(count > 1 for count in published.values()),
-        drained_s=round(drained, 1),
-        **more,
-    )
-    return lost + duplicates
-
-
-def told(made: Line) -> Counter[str]:
-    """How many events each document has on the results stream, by its id."""
-    found: Counter[str] = Counter()
-    start = "-"
-    while page := made.client.xrange(made.settings.results_stream, start, "+", count=_PAGE):
-        found.update(fields[b"id"].decode(errors="replace") for _, fields in page)
-        start = f"({page[-1][0].decode()}"
-    return found
-
-
-def committed(made: Stack, worker: Kept) -> int:
-    """Documents that this worker has committed since it was last started.
-
-    A killed worker's own figures stay in Redis for ten seconds, so workers are told apart by their process id.
-    """
-    return sum(int(each["documents"]) for each in made.queue.workers() if each["pid"] == worker.process.pid)
-
-
-def until(what: Callable[[], object], timeout: float = 300.0) -> None:
-    """Wait until it is so."""
-    deadline = time.monotonic() + timeout
-    while not what():
-        if time.monotonic() > deadline:
-            raise SystemExit(f"nothing moved for {timeout:g} s")
-        time.sleep(0.05)
-
-
-def drain(made: Stack, timeout: float = DRAIN_TIMEOUT_S) -> float:
-    """Wait until nothing is left; returns the seconds that it took."""
-    began = time.monotonic()
-    until(lambda: not made.backlog(), timeout)
-    took = time.monotonic() - began
-    held(made)  # a worker that acknowledges early has not committed yet
-    return took
-
-
-def held(made: Line) -> int:
-    """Entries that the workers hold when nothing is left to do."""
-
-    def count() -> int:
-        return sum(int(worker["held"]) for worker in made.queue.workers())
-
-    deadline = time.monotonic() + 20  # what an ended worker told last goes after ten seconds
-    while count() and time.monotonic() < deadline:
-        time.sleep(0.2)
-    return count()

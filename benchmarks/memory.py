@@ -6,15 +6,12 @@ import time
 from contextlib import ExitStack
 from typing import cast
 
-from benchmarks.load import drain, judge, until
-from benchmarks.network import processes, producers, whole_line
+from benchmarks.losses import drain, judge, sweep, until
 from benchmarks.stack import Stack, say
-from db.queries import outbox
-from db.session import get_engine, session
+from benchmarks.whole_line import processes, producers, whole_line
 
 _ROOM = 2**20  # bytes that Redis gets beyond what it uses: the documents of a second
 _FULL_S = 3.0
-_SWEPT_S = 120.0
 
 
 def memory(faults: int = 20, module: str = "celery -A worker", name: str = "memory") -> int:
@@ -58,15 +55,3 @@ def memory(faults: int = 20, module: str = "celery -A worker", name: str = "memo
 
 def _used(made: Stack) -> int:
     return cast(int, made.client.info("memory")["used_memory"])
-
-
-def sweep(made: Stack) -> int:
-    """Wait until housekeeping has sent what waits in the outbox; returns how many events ever went that way."""
-
-    def unsent() -> int:
-        with session(made.settings.postgres_url) as opened:
-            return outbox.unsent(opened)[0]
-
-    until(lambda: not unsent(), _SWEPT_S)
-    with get_engine(made.settings.postgres_url).connect() as connection:
-        return cast(int, connection.exec_driver_sql("SELECT count(*) FROM outbox").scalar_one())

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from sqlalchemy import text
 
-from benchmarks.load import KeptWorker, Line, drain, held, until
+from benchmarks.kept import Kept
+from benchmarks.losses import Line, drain, held, until
 from benchmarks.model import register_stub
 from benchmarks.stack import result, say, stack, stored
 from db.session import get_engine
@@ -98,7 +99,7 @@ def poison(documents: int = 100_000, module: str = "celery -A worker", name: str
     """
     with stack("poison", classifier="faulty:load", claim_idle_s=2.0, watch_interval_s=0.3, stuck_s=5.0) as made:
         register_stub(made, uri="faulty:1,2")
-        worker = KeptWorker(made, module)
+        worker = Kept(lambda: made.start_worker(module))
         made.wait_ready()
         began = time.monotonic()
         good, bad = send(made, documents, deadly)

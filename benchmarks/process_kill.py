@@ -5,10 +5,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from benchmarks.load import HttpLoad, Kept, drain, judge, told, until
-from benchmarks.memory import sweep
-from benchmarks.network import TOKEN, processes, whole_line
+from benchmarks.api_token import TOKEN
+from benchmarks.kept import Kept
+from benchmarks.load import HttpLoad
+from benchmarks.losses import drain, judge, sweep, told, until
 from benchmarks.stack import Stack, result, say
+from benchmarks.whole_line import processes, whole_line
 from db.queries import outbox
 from db.session import session
 

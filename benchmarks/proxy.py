@@ -68,7 +68,7 @@ class Proxy:
 
     def reset(self) -> None:
         """End all connections as a router that was started again does."""
-        self._loop.call_soon_threadsafe(lambda: [link.reset() for link in list(self._links)])
+        self._loop.call_soon_threadsafe(self._reset_all)
 
     def swallow(self, swallows: bool) -> None:
         """Let nothing through, new connections included, and close none; afterwards all goes on where it was."""
@@ -85,12 +85,15 @@ class Proxy:
         self._ready.set()
         self._loop.run_forever()
         listening.close()
-        for link in self._links:
-            link.reset()
+        self._reset_all()
         for task in asyncio.all_tasks(self._loop):
             task.cancel()
         self._loop.run_until_complete(asyncio.sleep(0))
         self._loop.close()
+
+    def _reset_all(self) -> None:
+        for link in list(self._links):
+            link.reset()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -10,7 +10,6 @@ from sqlalchemy import select
 from benchmarks.reviewer import decide
 from benchmarks.stack import Stack, result, say, stack
 from benchmarks.texts import labelled, training_files
-from benchmarks.trainer_kill import HOUSEKEEPING, TRAINING
 from db.models import Label, ModelVersion, User
 from db.queries import rescore, training_runs
 from db.session import session
@@ -39,12 +38,7 @@ def retrain() -> None:
     began = time.monotonic()
     with stack("retrain", accept_threshold=0.999, retrain_after=count, quantise=False) as made:
         _import(made, truth[:first])
-        processes = [
-            made.start_worker(),
-            made.start_worker("celery -A trainer", TRAINING),
-            made.start_worker("celery -A housekeeping", HOUSEKEEPING),
-            made.start_beat(),
-        ]
+        processes = [made.start_worker(), made.start_trainer(), made.start_housekeeping(), made.start_beat()]
         try:
             with session(made.settings.postgres_url) as opened:
                 trigger.request(opened, made.settings, "the first training", actor="benchmark")

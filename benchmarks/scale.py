@@ -12,11 +12,12 @@ import numpy as np
 from scipy.stats import binom
 from sqlalchemy import text
 
-from benchmarks.desk import decide, reviewers
-from benchmarks.filled import LABELS, TABLES, fill, incoming, prepare
+from benchmarks.burst import burst
+from benchmarks.desk_pages import decide, reviewers
+from benchmarks.filled import TABLES, fill, incoming, prepare
 from benchmarks.model import register_stub
 from benchmarks.stack import ROOT, Stack, free_port, processor, result, say, stack
-from benchmarks.throughput import burst
+from benchmarks.texts import LABELS
 from db.session import get_engine, session
 from monitoring.status import line_status
 

@@ -11,9 +11,9 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from benchmarks.desk import fill
 from benchmarks.stack import Stack, result, say, stack
 from benchmarks.texts import documents
+from benchmarks.waiting import fill
 from db.models import Label
 from db.queries import document_search
 from db.queries.document_search import Filters

@@ -13,15 +13,17 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 import psutil
 import redis
 from sqlalchemy.exc import DBAPIError
 
-from benchmarks.load import Kept, drain, held, judge
-from benchmarks.memory import sweep
-from benchmarks.network import KINDS, Network, network, processes, producers, strike, whole_line
+from benchmarks.kept import Kept
+from benchmarks.losses import drain, held, judge, sweep
+from benchmarks.network import KINDS, Network, network, strike
 from benchmarks.stack import Stack, say
+from benchmarks.whole_line import processes, producers, whole_line
 from db.session import get_engine
 
 _EVERY_S = 60.0
@@ -138,7 +140,7 @@ class Struck:
             ("kill redis", lambda: _restart(made, "redis", signal.SIGKILL)),
             ("stop postgres", lambda: _restart(made, "postgres", signal.SIGQUIT)),
             ("fill redis", lambda: _fill(made, hole_s)),
-            *((kind, lambda kind=kind: strike(way, kind, hole_s)) for kind in KINDS),  # type: ignore[misc]
+            *((kind, partial(strike, way, kind, hole_s)) for kind in KINDS),
         ]
 
     def until(

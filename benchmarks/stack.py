@@ -8,8 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 
 from db.session import get_engine
 from migrations.upgrade import migrate
@@ -25,10 +22,11 @@ from sortline.child import Child
 from sortline.local import embedded_postgres, embedded_redis
 from sortline.queue import GROUP, DocumentQueue
 from sortline.redis_client import connect
-from sortline.settings import LANES, Settings
+from sortline.settings import LANES, Lane, Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 HOME = ROOT / ".sortline" / "bench"
+_ONE_TASK = ("--pool=threads", "-c", "1")  # at a time
 
 
 def say(text: str) -> None:
@@ -106,6 +104,15 @@ class Stack:
             time.sleep(0.1)
         raise SystemExit(f"no worker came up; see {self.settings.data_dir / 'worker.log'}")
 
+    def start_trainer(self, **more: str) -> subprocess.Popen[bytes]:
+        """The worker that trains."""
+        return self.start_worker("celery -A trainer", ("-Q", "training", *_ONE_TASK, "-n", "trainer@%h"), **more)
+
+    def start_housekeeping(self, **more: str) -> subprocess.Popen[bytes]:
+        """The worker of what beat sends."""
+        arguments = ("-Q", "housekeeping", *_ONE_TASK, "-n", "housekeeping@%h")
+        return self.start_worker("celery -A housekeeping", arguments, **more)
+
     def start_beat(self, **more: str) -> subprocess.Popen[bytes]:
         """The process that sends what is done again and again."""
         return self._start("worker.log", "celery", "-A", "housekeeping", "beat", "-s", "beat-schedule", **more)
@@ -141,9 +148,9 @@ class Stack:
         """Entries that are not done, in both lanes."""
         return sum(int(self.client.xlen(self.settings.stream(lane))) for lane in LANES)
 
-    def wait_first_read(self, lane: str = "bulk") -> float:
+    def wait_first_read(self, lane: Lane = "bulk") -> float:
         """Wait for the group's first read of a lane; returns when it was seen (time.perf_counter)."""
-        stream = self.settings.stream(lane)  # type: ignore[arg-type]
+        stream = self.settings.stream(lane)
         while True:
             groups = {g["name"].decode(): g for g in self.client.xinfo_groups(stream)}
             if groups.get(GROUP, {}).get("last-delivered-id", b"0-0") != b"0-0":
@@ -216,28 +223,6 @@ def stack(name: str, keep: bool = False, on: Mapping[str, Path] | None = None, *
             shutil.rmtree(folder, ignore_errors=True)
 
 
-class PeakMemory:
-    """Greatest resident memory of a process, sampled ten times a second."""
-
-    def __init__(self, pid: int) -> None:
-        self._process = psutil.Process(pid)
-        self._stop = threading.Event()
-        self.bytes = 0
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-
-    def _watch(self) -> None:
-        while not self._stop.wait(0.1):
-            with contextlib.suppress(psutil.Error):
-                self.bytes = max(self.bytes, self._process.memory_info().rss)
-
-    def stop(self) -> float:
-        """Mebibytes."""
-        self._stop.set()
-        self._thread.join()
-        return round(self.bytes / 2**20, 1)
-
-
 def _is_up(base: str) -> bool:
     try:
         return httpx.get(f"{base}/health/live").status_code == 200
@@ -260,11 +245,6 @@ def processor() -> str:
         if "model name" in line
     ]
     return f"{names[0] if names else 'unknown'}, {os.cpu_count()} cores"
-
-
-def temporary(name: str) -> Path:
-    """A scratch file of a measurement."""
-    return Path(tempfile.gettempdir()) / f"sortline-bench-{os.getpid()}-{name}"
 
 
 def run_json(module: str, *arguments: str, env: Mapping[str, str]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from sortline.queue import Document
 
 ROOT = Path(__file__).resolve().parents[1]
+LABELS = 77  # as banking77 has
 BANKING77 = ROOT.parent / "shared" / "data"
 _AG_NEWS_POOL = 6_000
 

@@ -1,15 +1,11 @@
 """The whole line against its ceiling and against what one would write by hand, alternating in one run."""
 
-import signal
 import statistics
-import subprocess
-import time
-from collections.abc import Sequence
 
+from benchmarks.burst import line_rate
 from benchmarks.model import ensure_model, register, register_stub
-from benchmarks.stack import PeakMemory, Stack, processor, result, run_json, say, stack
+from benchmarks.stack import Stack, processor, result, run_json, say, stack
 from benchmarks.texts import documents
-from sortline.queue import Document
 
 _ROUNDS = 3
 _BY_HAND_S = 20.0
@@ -55,30 +51,6 @@ def intake(count: int = 300_000) -> None:
             peak = max(peak, memory)
             say(f"round {turn + 1}: {rate:.0f} docs/s")
     result("intake", documents=count, docs_per_s=round(statistics.median(rates), 1), peak_rss_mb=peak, cpu=processor())
-
-
-def line_rate(made: Stack, sent: Sequence[Document]) -> tuple[float, float]:
-    """Documents a second of a warm worker on a full stream, and its peak memory in MiB."""
-    with made.worker() as process:
-        made.wait_ready()
-        memory = PeakMemory(process.pid)
-        rate = burst(made, [process], sent)
-        peak = memory.stop()
-        time.sleep(0.5)
-    return rate, peak
-
-
-def burst(made: Stack, workers: Sequence[subprocess.Popen[bytes]], sent: Sequence[Document]) -> float:
-    """Documents a second of warm workers on a full stream."""
-    # They are stopped while the stream is filled, so that all of it is there at the first read.
-    for worker in workers:
-        worker.send_signal(signal.SIGSTOP)
-    for start in range(0, len(sent), 1000):
-        made.queue.append(sent[start : start + 1000], "bulk")
-    for worker in workers:
-        worker.send_signal(signal.SIGCONT)
-    began = made.wait_first_read()
-    return len(sent) / (made.wait_drained() - began)
 
 
 def _by_hand(made: Stack, checkpoint: str) -> float:

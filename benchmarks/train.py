@@ -4,19 +4,19 @@ import tempfile
 import time
 from pathlib import Path
 
+import torch
+
+from benchmarks.fine_tuning import in_float32, training_documents
+from benchmarks.hf_baseline import EPOCHS, MEASURED_ACCURACY, StepClock, hf_trainer
 from benchmarks.stack import result, say, stack
-from benchmarks.texts import training_files
-from classifier.base_tokenizer import training_tokenizer
-from classifier.checkpoint import Checkpoint, SnapshotReference
-from classifier.classifier import Classifier, assemble
+from classifier.checkpoint import SnapshotReference
 from db.queries import tuned_parameters
-from db.queries.labelled import Labelled, labelled_documents
 from db.session import session
-from sortline.settings import Settings
-from trainer.data.training_data import TrainingData, label_indices, select
-from trainer.fine_tuning.fine_tune import Examples, Job, fine_tune
+from trainer.data.training_data import label_indices
+from trainer.fine_tuning.fine_tune import fine_tune
+from trainer.fine_tuning.job import Job
 from trainer.fine_tuning.parameters import Parameters
-from trainer.fine_tuning.prepare import Base, prepare_job
+from trainer.fine_tuning.prepare import prepare_job
 
 _WARM, _TIMED = 5, 60
 _PADDED = 128
@@ -30,9 +30,7 @@ def train() -> None:
     of the model in torch float32 on the test texts; ``baseline_accuracy`` that of one full plain run, measured
     once (docs/decisions/0007-training-speed.md). ``tuning_gain`` is told on validation, by the newest study.
     """
-    from benchmarks.hf_baseline import EPOCHS, MEASURED_ACCURACY
-
-    data, settings, base = _data()
+    data, settings, base = training_documents()
     with tempfile.TemporaryDirectory(prefix="sortline-") as name:
         work = Path(name)
         job, description = prepare_job(base, Parameters(epochs=EPOCHS), data, SnapshotReference(), work / "t", 0.9)
@@ -60,46 +58,7 @@ def train() -> None:
     )
 
 
-def in_float32(run: Path, tokenizer: Path, description: Checkpoint, settings: Settings) -> Classifier:
-    """A fine-tuned model on torch; the tokenizer's files become its own."""
-    for path in tokenizer.iterdir():
-        path.rename(run / "model" / path.name)
-    reference = settings.model_copy(update={"engine": "torch", "precision": "f32", "device": "cpu"})
-    return assemble(run / "model", description, reference)
-
-
-def banking77() -> tuple[Job, Examples]:
-    """The fine-tuning of the benchmarks' documents, and the tokenised test documents."""
-    data, _, base = _data()
-    with tempfile.TemporaryDirectory(prefix="sortline-") as name:
-        folder = Path(name)
-        job, description = prepare_job(base, Parameters(), data, SnapshotReference(), folder, 0.9)
-        tokenizer = training_tokenizer(folder, base.folder, description.max_length)
-        prepared = tokenizer.prepare([description.cleaning(each.text) for each in data.test])
-    return job, Examples([each.windows[0] for each in prepared], label_indices(data.test, data.labels).tolist())
-
-
-def _data() -> tuple[TrainingData, Settings, Base]:
-    from classifier.base_models import base_model_folder
-    from trainer.data.import_file import import_file
-
-    with stack("train", keep=True) as made:
-        with session(made.settings.postgres_url) as opened:
-            documents: list[Labelled] = labelled_documents(opened)
-            if not documents:
-                for path, split in training_files():
-                    import_file(opened, path, split=split)
-                opened.commit()
-                documents = labelled_documents(opened)
-        settings = made.settings
-    return select(documents), settings, Base(settings.base_model, base_model_folder(settings.base_model))
-
-
 def _seconds_a_step(job: Job, pad_to: int | None, folder: Path) -> float:
-    import torch
-
-    from benchmarks.hf_baseline import StepClock, hf_trainer
-
     torch.set_num_threads(2)
     say(f"a plain Trainer, {'padded as each batch needs' if pad_to is None else f'padded to {pad_to}'}")
     clock = StepClock(_WARM)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import func, select, text
 
-from benchmarks.load import Kept, KeptWorker
+from benchmarks.kept import Kept
 from benchmarks.network import KINDS, network, strike
 from benchmarks.stack import ROOT, Stack, result, say, stack
 from db.models import ModelVersion, TrainingRun
@@ -22,9 +22,6 @@ from trainer.data.import_file import import_file
 _CHECKPOINT_S = 2.0
 _ROWS = 500
 _ENDS_WITHIN_S = 600.0
-TRAINING = ("-Q", "training", "--pool=threads", "-c", "1", "-n", "trainer@%h")
-HOUSEKEEPING = ("-Q", "housekeeping", "--pool=threads", "-c", "1", "-n", "housekeeping@%h")
-
 
 Strike = Callable[[Kept, random.Random], None]
 
@@ -66,8 +63,8 @@ def _stack(name: str) -> AbstractContextManager[Stack]:
 def _run(made: Stack, name: str, faults: int, fault: Strike, urls: dict[str, str]) -> int:
     draw = random.Random(11)
     _import(made)
-    trainer = KeptWorker(made, "celery -A trainer", TRAINING, **urls)
-    housekeeping = made.start_worker("celery -A housekeeping", HOUSEKEEPING, **urls)
+    trainer = Kept(lambda: made.start_trainer(**urls))
+    housekeeping = made.start_housekeeping(**urls)
     beat = made.start_beat(**urls)
     try:
         _request(made)

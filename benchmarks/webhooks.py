@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from benchmarks.burst import line_rate
 from benchmarks.model import register_stub
 from benchmarks.stack import Stack, processor, result, say, stack
 from benchmarks.texts import documents
-from benchmarks.throughput import line_rate
 from db.queries import webhooks as queries
 from db.session import session
 from housekeeping.webhooks import Deliveries

@@ -3,10 +3,10 @@
 import contextlib
 import statistics
 
+from benchmarks.burst import burst
 from benchmarks.model import register_stub
 from benchmarks.stack import Stack, processor, result, say, stack
 from benchmarks.texts import documents
-from benchmarks.throughput import burst
 
 _ROUNDS = 3
 _US = 1_000  # that a document takes on the stub that waits: a thousand documents a second, as on a small accelerator

@@ -21,7 +21,7 @@ NAVIGATION = {
         "scale",
         "privacy",
     ],
-    "Reference": ["http", "streams", "settings", "security", "decisions/README"],
+    "Reference": ["http", "streams", "settings", "security", "measured", "benchmarks", "decisions/README"],
 }
 
 project = "Sortline"

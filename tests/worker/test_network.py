@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 import psutil
 import pytest
 
-from benchmarks.load import Load, held
+from benchmarks.load import Load
+from benchmarks.losses import held
 from benchmarks.network import KINDS, Network, network, strike
 from benchmarks.poison import send
 from sortline.queue import DocumentQueue
