@@ -65,7 +65,7 @@ def style() -> Response:
 
 @router.get("/static/{folder}/{name}")
 def script(folder: Text, name: Text) -> Response:
-    """A script of a page, from the page's folder, or one that several pages import, from scripts."""
+    """A script: of a page, by the page's folder, or one that several pages import, in `scripts`."""
     found = _SCRIPTS.get(f"{folder}/{name}")
     if found is None:
         raise HTTPException(404, "There is no such script.")
