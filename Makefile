@@ -28,6 +28,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	DENO_DIR=build/deno DENO_NO_UPDATE_CHECK=1 $(BIN)/deno check --quiet --no-remote --no-npm --config web/jsconfig.json web
 	$(BIN)/bandit --quiet --severity-level medium --configfile pyproject.toml --recursive \
 		sortline web housekeeping monitoring worker classifier trainer db migrations
 

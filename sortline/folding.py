@@ -1,7 +1,7 @@
 """How names are compared when somebody searches for one: as people type them, not as they are written.
 
-`fold` is for finding, never for keeping: two labels may well fold alike. The desk folds in the browser; web/folding.js
-does the same by the same tables, which `script` writes for it.
+`fold` is for finding, never for keeping: two labels may well fold alike. The desk folds in the browser:
+web/desk/folding.js does the same by the same tables, which `script` writes for it.
 """
 
 import json
@@ -44,7 +44,7 @@ def fold(text: str) -> str:
 
 
 def script() -> str:
-    """The tables as a script of ours, for web/folding.js."""
+    """The tables as a script of ours, for web/desk/folding.js."""
     tables = {"LETTERS": LETTERS, "MARKS": MARKS, "SEPARATORS": SEPARATORS}
     written = "\n".join(f"export const {name} = {json.dumps(value)};" for name, value in tables.items())
     return f"// Written by sortline/folding.py.\n{written}\n"

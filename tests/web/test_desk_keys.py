@@ -209,3 +209,21 @@ def test_labels_are_found_as_people_type_them(page: Any) -> None:
         page.fill("#find", typed)
         found = page.locator("#found li bdi").all_inner_texts()
         assert found[:1] == ([label] if label else []), typed
+
+
+def test_an_empty_field_finds_nothing_though_another_label_was_found_before(
+    page: Any, session: Session, eventually: Callable[..., None]
+) -> None:
+    first = current(page)
+    keyboard = Keyboard(page)
+    page.keyboard.press("/")
+    page.keyboard.type("ech")
+    page.wait_for_selector("#found li")
+    keyboard.press("Enter")
+    wait_other(page, first)
+    eventually(lambda: count(session) == 1, 10)
+    second = current(page)
+    page.keyboard.press("/")
+    for key in ("ArrowDown", "Enter"):
+        keyboard.press(key)
+    nothing_happened(page, session, second, 1)

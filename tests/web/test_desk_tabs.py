@@ -40,7 +40,7 @@ def documents(session: Session) -> int:
 
 def rows(page: Any) -> int:
     """How many decisions the browser's store holds."""
-    return int(page.evaluate("import('/kept.js').then(kept => kept.load().then(() => kept.rows.length))"))
+    return int(page.evaluate("import('/static/desk/kept.js').then(kept => kept.load().then(() => kept.rows().length))"))
 
 
 def loaded(page: Any) -> None:

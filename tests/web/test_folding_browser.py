@@ -21,6 +21,6 @@ def test_the_browser_folds_as_the_server_does(browser: Any, web: httpx.Client) -
     texts += [text for pair in (*ALIKE, *APART) for text in pair]
     page.route("**/empty", lambda route: route.fulfill(content_type="text/html", body=""))
     page.goto(f"{web.base_url}/empty")  # a page without a policy, which would forbid the test its own script
-    folded = page.evaluate("texts => import('/folding.js').then(({ fold }) => texts.map(fold))", texts)
+    folded = page.evaluate("texts => import('/static/desk/folding.js').then(({ fold }) => texts.map(fold))", texts)
     assert [(text, got) for text, got in zip(texts, folded, strict=True) if got != fold(text)] == []
     page.close()

@@ -37,7 +37,7 @@ def test_answers_stay_out_of_caches_frames_and_other_sites(
         assert answer.headers["cross-origin-opener-policy"] == "same-origin"
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert "strict-transport-security" not in answer.headers
-    assert web.get("/desk.js").headers["cache-control"] == "no-cache"
+    assert web.get("/static/desk/desk.js").headers["cache-control"] == "no-cache"
 
 
 def test_over_tls_browsers_are_told_to_stay_there(web_with: Callable[..., Any]) -> None:

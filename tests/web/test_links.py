@@ -8,7 +8,7 @@ import pytest
 
 WEB = Path(__file__).parents[2] / "web"
 TEMPLATES = sorted((WEB / "templates").glob("*.html"))
-SCRIPTS = sorted(WEB.glob("*.js"))
+SCRIPTS = sorted(WEB.rglob("*.js"))
 MODULES = sorted(WEB.rglob("*.py"))
 
 # An attribute that a browser follows, or a text in an expression, that begins with a slash.

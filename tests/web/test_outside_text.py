@@ -86,7 +86,7 @@ BODIES = [
     ("/v1/documents", "[" * 100_000), ("/v1/documents/flag?source=%00&id=a", "{}"),
 ]  # fmt: skip
 PATHS = ("/documents/of?source=%00&id=a", "/labels?find=%00", "/dead-letters?reason=%00", "/documents?words=%00",
-         "/sign-in?next=%00", "/people?days=%00", "/documents?after=1-" + "9" * 5000, "/%00.js")  # fmt: skip
+         "/sign-in?next=%00", "/people?days=%00", "/documents?after=1-" + "9" * 5000, "/static/desk/%00.js")  # fmt: skip
 SIGN_INS = ({"name": "a\x00", "password": "b"}, {"name": "a", "password": "b\x00"})
 KINDS = [f"multipart/form-data; boundary=x{more}" for more in ("", "; charset=idna", "; charset=raw_unicode_escape")]
 

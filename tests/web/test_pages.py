@@ -10,7 +10,7 @@ def test_pages_load_nothing_from_elsewhere(web: httpx.Client) -> None:
         page = web.get(path)
         assert page.status_code == 200
         assert "default-src 'none'" in page.headers["content-security-policy"]
-        assert set(re.findall("<script[^>]*>", page.text)) <= {'<script type="module" src="/line.js">'}
+        assert set(re.findall("<script[^>]*>", page.text)) <= {'<script type="module" src="/static/line/line.js">'}
         assert not re.search(r"(src|href)=\"(https?:)?//", page.text)
     assert web.get("/sortline.css").headers["content-type"].startswith("text/css")
 

@@ -17,7 +17,8 @@ from web.sessions import signed_in
 log = logging.getLogger(__name__)
 router = APIRouter(include_in_schema=False)
 _STYLE = (FOLDER / "sortline.css").read_text(encoding="utf-8")
-_SCRIPTS = {path.stem: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.js")} | {"letters": folding.script()}
+_SCRIPTS = {path.relative_to(FOLDER).as_posix(): path.read_text(encoding="utf-8") for path in FOLDER.glob("*/*.js")}
+_SCRIPTS["desk/letters.js"] = folding.script()
 _ASKED_AGAIN = {"Cache-Control": "no-cache"}  # so that all are of one version
 # In the picture of the line: where an alarm belongs.
 _TROUBLED = {
@@ -62,9 +63,10 @@ def style() -> Response:
     return Response(_STYLE, media_type="text/css", headers=_ASKED_AGAIN)
 
 
-@router.get("/{name}.js")
-def script(name: Text) -> Response:
-    """A script of ours: desk.js, line.js, and what they import."""
-    if name not in _SCRIPTS:
+@router.get("/static/{folder}/{name}")
+def script(folder: Text, name: Text) -> Response:
+    """A script: of a page, by the page's folder, or one that several pages import, in `scripts`."""
+    found = _SCRIPTS.get(f"{folder}/{name}")
+    if found is None:
         raise HTTPException(404, "There is no such script.")
-    return Response(_SCRIPTS[name], media_type="text/javascript", headers=_ASKED_AGAIN)
+    return Response(found, media_type="text/javascript", headers=_ASKED_AGAIN)

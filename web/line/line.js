@@ -1,24 +1,32 @@
 // Keeps the page on the line fresh: asks for it again and puts what changed into the page that is there, so that
 // focus, selection, scrolling and what was opened stay. Without it the page loads itself again (noscript).
 
-import { link } from "./link.js";
+import { link } from "../scripts/link.js";
 
 const EVERY_MS = 5_000;
-const main = document.querySelector("main");
 
+/**
+ * Make one node like another that was asked for later.
+ * @param {ChildNode} old
+ * @param {ChildNode} fresh
+ */
 function become(old, fresh) {
   if (old.nodeName !== fresh.nodeName) return old.replaceWith(document.importNode(fresh, true));
-  if (old.nodeType === Node.TEXT_NODE) {
+  if (old instanceof Text && fresh instanceof Text) {
     if (old.data !== fresh.data) old.data = fresh.data;
     return;
   }
-  if (old.nodeType !== Node.ELEMENT_NODE) return;
+  if (!(old instanceof Element && fresh instanceof Element)) return;
   for (const { name } of [...old.attributes])
     if (name !== "open" && !fresh.hasAttribute(name)) old.removeAttribute(name);
   for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
-  const [had, has] = [[...old.childNodes], [...fresh.childNodes]];
-  had.slice(has.length).forEach((node) => node.remove());
-  has.forEach((node, i) => (had[i] ? become(had[i], node) : old.append(document.importNode(node, true))));
+  const had = [...old.childNodes];
+  had.slice(fresh.childNodes.length).forEach((node) => node.remove());
+  fresh.childNodes.forEach((node, i) => {
+    const before = had[i];
+    if (before) become(before, node);
+    else old.append(document.importNode(node, true));
+  });
 }
 
 async function look() {
@@ -26,11 +34,19 @@ async function look() {
     const answer = await fetch(link("/"), { signal: AbortSignal.timeout(15_000) });
     const type = answer.headers.get("content-type") || "";
     if (!type.startsWith("text/html")) throw new Error(`the server answered ${answer.status}`);
-    become(main, new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("main"));
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    become(mainOf(document), mainOf(fresh));
   } catch {
     const lost = document.getElementById("lost");
     if (lost) lost.hidden = false; // the next answer hides it again
   }
+}
+
+/** @param {Document} page */
+function mainOf(page) {
+  const main = page.querySelector("main");
+  if (!main) throw new Error("a page without its main part");
+  return main;
 }
 
 async function keep() {

@@ -1,0 +1,37 @@
+// What can come instead of the answer that was asked for, and what may be done about it.
+
+/** Our server's own answer, which is not what was asked for. */
+export class Refused extends Error {
+  /**
+   * @param {number} status
+   * @param {string} detail
+   */
+  constructor(status, detail) {
+    super(detail);
+    this.status = status;
+  }
+}
+
+/** An answer that our server did not give: a proxy's page, a network's own sign-in. */
+export class Strange extends Error {}
+
+// What asking again does not change. All else may pass: the connection, the session, the server's troubles, strangers.
+const FINAL = [404, 409, 413, 422];
+
+/**
+ * The status of our server's own answer; null: there was none.
+ * @param {unknown} error
+ */
+export const statusOf = (error) => (error instanceof Refused ? error.status : null);
+
+/** @param {unknown} error */
+export const passing = (error) => !FINAL.includes(statusOf(error) ?? 0);
+
+/** @param {unknown} error */
+export const signedOut = (error) => statusOf(error) === 401;
+
+/** @param {unknown} error */
+export const isAway = (error) => !(error instanceof Refused || error instanceof Strange);
+
+/** @param {unknown} error */
+export const wordsOf = (error) => (error instanceof Error ? error.message : String(error));

@@ -1,0 +1,94 @@
+// Finding a label by typing: names are compared as people type them (folding.js).
+
+import { decideFor } from "./deciding.js";
+import { focusText } from "./documents.js";
+import { around, at } from "./elements.js";
+import { fold } from "./folding.js";
+import { labels } from "./labels.js";
+
+/** @import { Key } from "./keys.js" */
+/** @import { Label } from "./labels.js" */
+
+const MOST = 12;
+const find = at("find", HTMLInputElement);
+const found = at("found");
+const items = () => /** @type {HTMLElement[]} */ ([...found.children]);
+
+let chosen = -1;
+
+export const startFinding = () => find.focus();
+
+/** @param {Event} event */
+export const isFinding = (event) => event.target === find;
+
+// Nothing is left of the search: an Enter in the empty field must not decide by it.
+export function endFinding() {
+  find.value = "";
+  search();
+}
+
+function search() {
+  const wanted = fold(find.value).split(" ").filter(Boolean);
+  /** @param {Label} label */
+  const fits = ({ folded }) => wanted.every((word) => folded.includes(word));
+  /** @param {Label} label */
+  const starts = ({ folded }) => (folded.startsWith(wanted[0] || "") ? 0 : 1);
+  const some = wanted.length ? labels().filter(fits).sort((a, b) => starts(a) - starts(b)).slice(0, MOST) : [];
+  found.replaceChildren(...some.map(option));
+  found.hidden = !some.length;
+  find.setAttribute("aria-expanded", String(Boolean(some.length)));
+  choose(some.length ? 0 : -1);
+}
+
+/**
+ * @param {Label} label
+ * @param {number} i
+ */
+function option(label, i) {
+  const item = document.createElement("li");
+  item.id = `found-${i}`;
+  item.role = "option";
+  item.dataset.label = String(label.id);
+  item.dataset.name = label.name;
+  const name = document.createElement("bdi");
+  name.textContent = label.name;
+  const told = document.createElement("small");
+  told.className = "soft";
+  told.textContent = label.description;
+  item.append(name, " ", told);
+  return item;
+}
+
+/** @param {number} i */
+function choose(i) {
+  chosen = i;
+  items().forEach((each, j) => each.setAttribute("aria-selected", String(j === i)));
+  const item = items()[i];
+  if (!item) return find.removeAttribute("aria-activedescendant");
+  find.setAttribute("aria-activedescendant", item.id);
+  item.scrollIntoView({ block: "nearest" });
+}
+
+/**
+ * What a key does in the field.
+ * @param {Key} key
+ * @returns {boolean} whether it did something
+ */
+export function inFinding(key) {
+  const many = items().length;
+  const item = items()[chosen];
+  if (key.name === "ArrowDown" && many) choose((chosen + 1) % many);
+  else if (key.name === "ArrowUp" && many) choose((chosen + many - 1) % many);
+  else if (key.name === "Enter" && item) key.repeat || decideFor(item);
+  else if (key.name === "Escape" || (key.name === "Backspace" && !find.value)) {
+    endFinding();
+    focusText();
+  } else return false;
+  return true;
+}
+
+find.addEventListener("input", search);
+found.addEventListener("click", (event) => {
+  const item = around(event, "li");
+  if (item) decideFor(item);
+});

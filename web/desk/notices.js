@@ -1,0 +1,59 @@
+// What the desk says to the person: what goes on by itself, and what is the matter.
+
+import { at } from "./elements.js";
+import { isAway } from "./errors.js";
+import * as kept from "./kept.js";
+import { ofOthers } from "./store.js";
+
+const SAID_MS = 12_000;
+
+/** @type {number | undefined} */
+let saidUntil;
+let away = true; // whether it is the connection that is lost
+
+/**
+ * @param {string} id
+ * @param {string} words none: it is hidden
+ */
+function write(id, words) {
+  at(id).textContent = words;
+  at(id).hidden = !words;
+}
+
+/** @param {string} words */
+export const trouble = (words) => write("trouble", words);
+
+/** @param {string} words which are gone after a while */
+export function say(words) {
+  clearTimeout(saidUntil);
+  write("said", words);
+  if (words) saidUntil = setTimeout(() => say(""), SAID_MS);
+}
+
+/** @param {unknown} error why the server has not answered as it should */
+export function lost(error) {
+  away = isAway(error);
+  sayLost();
+}
+
+/** While something is the matter: the number of decisions that wait has changed. */
+export function countAgain() {
+  if (!at("trouble").hidden) sayLost();
+}
+
+function sayLost() {
+  const n = kept.unsent().length;
+  const [why, until] = away ? ["The connection is lost.", "it is back"] : ["The server has trouble.", "that is over"];
+  const what = n === 1 ? "One decision is" : `${n} decisions are`;
+  const where = kept.safe() ? "kept here" : "kept in this page alone (don't close it)";
+  trouble(`${why} ${n ? `${what} ${where} and sent when ${until}.` : `The page goes on when ${until}.`}`);
+}
+
+export async function sayWhatOthersLeft() {
+  const told = Object.entries(await ofOthers()).map(([name, n]) => {
+    const who = name || "another person";
+    return `${n === 1 ? "One decision" : `${n} decisions`} of ${who} ${n === 1 ? "is" : "are"} kept in this browser, ` +
+      `and sent when ${name || "that person"} opens the desk here.`;
+  });
+  write("others", told.join(" "));
+}
