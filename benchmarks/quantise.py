@@ -54,7 +54,7 @@ def quantise() -> None:
     targets = _targets(test, stored.description.label_ids)
     verdict = judge_engine(
         logits[0], logits[2], targets, otherwise.engine.name, 1000 / rates[1], 1000 / rates[2], settings.gate_margin
-    )
+    ).stored()
     say(f"{int8.engine.name}: {verdict['reason']}")
     result(
         "quantise",

@@ -69,7 +69,7 @@ def _save(draft: Path, folder: Path, judged: Judged, now: datetime) -> None:
     card = model_card(
         base_model=description.base_model,
         labels=description.labels,
-        metrics=description.metrics,
+        figures=description.metrics,
         snapshot_sha256=description.snapshot.sha256,
         max_length=description.max_length,
         created_at=now,
@@ -89,7 +89,7 @@ def _write_report(
         created_at=now,
         base_model=judged.description.base_model,
         labels=judged.description.labels,
-        metrics=judged.metrics,
+        figures=judged.figures,
         targets=label_indices(data.test, data.labels),
         probabilities=judged.probabilities[place],
         uncalibrated=judged.uncalibrated[place],

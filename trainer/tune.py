@@ -230,7 +230,7 @@ def _train(
         learned = fine_tune(job, work, settings, on_progress, on_epoch)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return np.array(learned["predicted"], np.int64)
+    return np.array(learned.predicted, np.int64)
 
 
 def _ended(study: optuna.Study) -> int:

@@ -9,6 +9,7 @@ import pyarrow
 import pyarrow.parquet
 from sqlalchemy.orm import Session
 
+from classifier.figures import SnapshotCounts
 from db.models import Snapshot
 from db.queries import labels, snapshots
 from db.queries.labelled import Labelled, texts
@@ -39,7 +40,7 @@ def store_snapshot(session: Session, data: TrainingData, store: str, name: str) 
     digest = sha256(raw).hexdigest()
     uri = f"{store.rstrip('/')}/snapshots/{name}-{digest[:12]}.parquet"
     _write(uri, raw)
-    row = snapshots.create(session, uri, digest, data.counts)
+    row = snapshots.create(session, uri, digest, data.counts.stored())
     snapshots.add_reviews(
         session,
         row.id,
@@ -64,7 +65,7 @@ def read_snapshot(session: Session, row: Snapshot) -> TrainingData:
     for each in rows:
         if each["document_id"] in found:
             parts[each["split"]].append(_document(each, found, names))
-    return with_labels(parts, dict(row.counts))
+    return with_labels(parts, SnapshotCounts.model_validate(row.counts))
 
 
 def _document(row: dict[str, Any], found: dict[int, str], names: dict[int, str]) -> Labelled:

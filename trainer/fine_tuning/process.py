@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from classifier.figures import Learning
 from sortline.errors import SortlineError
 from sortline.logs import silence_telemetry
 from sortline.whole_file import whole_file, write_whole
@@ -288,18 +289,18 @@ class FineTuning:
         self.bare.save_pretrained(draft)
         for path in draft.iterdir():
             _flush(path)
-        learning = {
-            "steps": _points(self.state["losses"]),
-            "epochs": self.state["epochs"],
-            "best_epoch": best["epoch"] if best else self.state["epoch"],
-            "predicted": self.state.get("predicted", []),
-            "micro_batch": self.micro_batch,
-            "processes": self.ranks,
-            "resumed_from": self.resumed_from,
-            "redone": self.state["redone"],
-            "seconds": round(self._seconds_before + time.monotonic() - self._began, 1),
-        }
-        write_whole(self.work / "learning.json", json.dumps(learning).encode())
+        learning = Learning(
+            steps=_points(self.state["losses"]),
+            epochs=self.state["epochs"],
+            best_epoch=best["epoch"] if best else self.state["epoch"],
+            micro_batch=self.micro_batch,
+            processes=self.ranks,
+            resumed_from=self.resumed_from,
+            redone=self.state["redone"],
+            seconds=round(self._seconds_before + time.monotonic() - self._began, 1),
+        )
+        written = learning.stored() | {"predicted": self.state.get("predicted", [])}
+        write_whole(self.work / "learning.json", json.dumps(written).encode())
         draft.rename(self.work / "model")
         (self.work / "state.pt").unlink(missing_ok=True)
         (self.work / "best.pt").unlink(missing_ok=True)
@@ -314,11 +315,11 @@ def tell(**said: Any) -> None:
     print(json.dumps(said), flush=True)  # noqa: T201
 
 
-def _points(losses: list[float]) -> list[list[float]]:
+def _points(losses: list[float]) -> list[tuple[int, float]]:
     """Step and mean loss of at most 500 spans."""
     spans = np.array_split(np.array(losses), min(_MOST_POINTS, max(1, len(losses))))
     ends = np.cumsum([len(span) for span in spans])
-    return [[int(end), round(float(span.mean()), 5)] for end, span in zip(ends, spans, strict=True) if len(span)]
+    return [(int(end), round(float(span.mean()), 5)) for end, span in zip(ends, spans, strict=True) if len(span)]
 
 
 def _save(what: dict[str, Any], path: Path) -> None:

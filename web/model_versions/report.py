@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import fsspec
 from markupsafe import escape
 
+from classifier.figures import VersionFigures
 from db.models import ModelVersion
 from sortline.errors import ConflictError, NotFoundError, TransientError
 
@@ -34,7 +35,7 @@ def read_report(version: ModelVersion) -> str:
         ConflictError: the file is not the one that the trainer wrote, or nobody can tell.
         TransientError: the model store can't be used.
     """
-    uri = version.metrics.get("report")
+    uri = VersionFigures.model_validate(version.metrics).report
     if not uri:
         raise NotFoundError(f"Model version {version.id} has no report.")
     if version.report_sha256 is None:

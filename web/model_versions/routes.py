@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, HTTPException, Path, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+from classifier.figures import VersionFigures
 from classifier.shortcomings import shortcomings
 from db.queries import labelled, model_versions, shadows, training_runs
 from db.queries.sensitive import sensitive_documents
@@ -126,8 +127,9 @@ def show_run(request: Request, person: Reviewer, id: Id) -> HTMLResponse:
     with session(request.app.state.settings.postgres_url) as opened:
         run = training_runs.get(opened, id)
         version = model_versions.get(opened, run.model_version_id) if run.model_version_id else None
-    lacks = shortcomings(version.metrics, version.status) if version else []
-    return page("training_run.html", person=person, run=run, version=version, lacks=lacks)
+    figures = VersionFigures.model_validate(version.metrics) if version else VersionFigures()
+    lacks = shortcomings(figures, version.status) if version else []
+    return page("training_run.html", person=person, run=run, version=version, figures=figures, lacks=lacks)
 
 
 @router.post("/training-runs/{id}/cancel")
@@ -166,12 +168,14 @@ def _versions(request: Request, person: Person, said: str = "", wrong: str = "")
         runs = training_runs.newest(opened, 10)
         since = training_runs.decisions_since(opened, 10_000)
         shadow = shadows.running(opened)
+    figures = {version.id: VersionFigures.model_validate(version.metrics) for version in versions}
     return page(
         "model_versions.html",
         409 if wrong else 200,
         person=person,
         versions=versions,
-        lacks={version.id: shortcomings(version.metrics, version.status) for version in versions},
+        figures=figures,
+        lacks={version.id: shortcomings(figures[version.id], version.status) for version in versions},
         active=active.id if active else None,
         runs=runs,
         unfinished=next((run for run in runs if run.state in ("waiting", "running")), None),
