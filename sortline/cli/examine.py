@@ -321,18 +321,18 @@ def _model_store(root: str) -> Finding:
         else:
             with tempfile.TemporaryFile(dir=_existing(Path(root))):
                 pass
-    except Exception as error:  # each file system behind fsspec has errors of its own
+    except (SortlineError, OSError) as error:
         return Finding("model store", "fail", f"{root} is not writable: {error}", advice)
     return Finding("model store", "ok", f"{root} is writable")
 
 
 def _write_remote(root: str) -> None:
-    import fsspec
+    from classifier.store_uri import reached
 
-    file_system, path = fsspec.url_to_fs(f"{root.rstrip('/')}/.sortline-doctor")
-    file_system.makedirs(path.rpartition("/")[0], exist_ok=True)
-    file_system.pipe_file(path, b"")
-    file_system.rm_file(path)
+    with reached(root) as (file_system, path):
+        file_system.makedirs(path, exist_ok=True)
+        file_system.pipe_file(f"{path}/.sortline-doctor", b"")
+        file_system.rm_file(f"{path}/.sortline-doctor")
 
 
 def _existing(folder: Path) -> Path:

@@ -8,10 +8,10 @@ import hashlib
 import re
 from collections.abc import Mapping
 
-import fsspec
 from markupsafe import escape
 
 from classifier.figures import VersionFigures
+from classifier.store_uri import read_bytes
 from db.models import ModelVersion
 from sortline.errors import ConflictError, NotFoundError, TransientError
 
@@ -69,8 +69,7 @@ def filled(html: str, texts: Mapping[int, str]) -> str:
 
 def _read(file: str, version_id: int) -> bytes:
     try:
-        with fsspec.open(file, "rb") as opened:
-            return bytes(opened.read(MOST_BYTES))
+        return read_bytes(file, MOST_BYTES)
     except FileNotFoundError:
         raise NotFoundError(f"The report of model version {version_id} is not in the model store.") from None
     except Exception as error:  # each driver raises its own service's errors
