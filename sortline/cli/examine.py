@@ -341,6 +341,7 @@ def _existing(folder: Path) -> Path:
 
 
 def _accelerators() -> Iterator[Finding]:
+    from classifier.engines import processor
     from sortline.logs import silence_telemetry
 
     silence_telemetry()
@@ -352,8 +353,7 @@ def _accelerators() -> Iterator[Finding]:
         yield Finding("OpenVINO", "ok", "devices " + ", ".join(openvino.Core().available_devices))
     if not (find_spec("torch") or find_spec("openvino")):
         yield Finding("engine", "warn", "none: no classifying here", "pip install 'sortline[worker,cpu]'")
-    flags = _processor_flags()
-    if flags & {"avx512_bf16", "amx_bf16", "bf16"}:
+    if processor.has_bf16():
         yield Finding("processor", "ok", "computes bf16")
     else:
         yield Finding("processor", "warn", "has no bf16", "nothing need be done; classifying takes about twice as long")
@@ -407,10 +407,3 @@ def _torch() -> str:
         return f"{torch.__version__}, no CUDA"
     names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return f"{torch.__version__}, CUDA on {', '.join(names)}"
-
-
-def _processor_flags() -> set[str]:
-    try:
-        return set(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split())
-    except OSError:  # no Linux
-        return set()

@@ -44,6 +44,8 @@ import torch  # noqa: E402
 from accelerate import Accelerator  # noqa: E402
 from accelerate.utils import broadcast  # noqa: E402
 
+from classifier.engines.torch_device import learns_in_bf16, torch_device  # noqa: E402
+
 _TOLD_EVERY_S = 0.1
 _MOST_POINTS = 500
 _STOPS_EARLY_FROM = 50  # validation documents: with fewer an epoch's macro-F1 is chance
@@ -61,9 +63,9 @@ class FineTuning:
         self.job, how = read_job(work)
         self.checkpoint_s = float(how["checkpoint_s"])
         parameters = self.job.parameters
-        device = _device(how)
+        device = torch_device(how["device"])
         self.accelerator = Accelerator(
-            cpu=device == "cpu", mixed_precision="bf16" if _has_bf16(device) else "no", rng_types=[]
+            cpu=device == "cpu", mixed_precision="bf16" if learns_in_bf16(device) else "no", rng_types=[]
         )
         self.ranks, self.rank = self.accelerator.num_processes, self.accelerator.process_index
         torch.set_num_threads(max(1, int(how["threads"]) // self.ranks))
@@ -330,20 +332,6 @@ def _save(what: dict[str, Any], path: Path) -> None:
 def _flush(path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
-
-
-def _device(how: dict[str, Any]) -> str:
-    if how["device"] != "cpu" and torch.cuda.is_available():
-        return "cuda"
-    if how["device"] == "cuda":
-        raise SortlineError("device cuda was asked for, but torch finds none")
-    return "cpu"
-
-
-def _has_bf16(device: str) -> bool:
-    if device == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def _end_with_parent(work: Path) -> None:
