@@ -11,10 +11,11 @@ import pytest
 from tiny_bert import build_tiny_bert, build_tiny_checkpoint
 
 from classifier.checkpoint import DESCRIPTION, Checkpoint
-from classifier.checkpoint_folder import StoredCheckpoint, file_sha256, read_checkpoint, write_checkpoint
+from classifier.checkpoint_folder import StoredCheckpoint, read_checkpoint, write_checkpoint
 from classifier.cleaning import Cleaning
 from classifier.figures import VersionFigures
 from sortline.errors import CheckpointError
+from sortline.whole_file import file_sha256
 
 FIGURES = VersionFigures(engine="torch-f32", report=None)
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from classifier.figures import Learning
 from sortline.errors import SortlineError
 from sortline.logs import silence_telemetry
-from sortline.whole_file import whole_file, write_whole
+from sortline.whole_file import flush, whole_file, write_whole
 from trainer.fine_tuning.job import read_job
 from trainer.fine_tuning.sentence_encoder import probed
 from trainer.fine_tuning.trainee import (
@@ -290,7 +290,7 @@ class FineTuning:
         draft = self.work / ".model.tmp"
         self.bare.save_pretrained(draft)
         for path in draft.iterdir():
-            _flush(path)
+            flush(path)
         learning = Learning(
             steps=_points(self.state["losses"]),
             epochs=self.state["epochs"],
@@ -327,11 +327,6 @@ def _points(losses: list[float]) -> list[tuple[int, float]]:
 def _save(what: dict[str, Any], path: Path) -> None:
     with whole_file(path) as file:
         torch.save(what, file)
-
-
-def _flush(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 def _end_with_parent(work: Path) -> None:
