@@ -64,10 +64,11 @@ def backup(settings: Settings, folder: Path, tell: Callable[[str], None] = lambd
     tell("model store")
     (folder / MODELS).mkdir()
     counts["files"] = fetch_store(settings.models, folder / MODELS)
+    parts = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     manifest = Manifest(
         __version__, schema, made_at, major, pg_dump, redis_version, settings.models, counts,
         _damaged(settings, folder / MODELS),
-        {path.relative_to(folder).as_posix(): file_sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()},
+        {name: file_sha256(path) for name, path in parts.items()},
     )  # fmt: skip
     write_manifest(folder, manifest)
     return manifest

@@ -8,7 +8,7 @@ from typing import cast
 import redis
 
 from db.queries.erasure import Erasure, Name, name_hash
-from sortline.queue import DEFAULT_SOURCE, GROUP
+from sortline.queue import DEFAULT_SOURCE, GROUP, order
 from sortline.settings import LANES, Lane, Settings
 
 _PAGE = 100  # entries read at once: one can hold a mebibyte
@@ -116,12 +116,6 @@ def clear_results(
         if name not in again or order(entry_id) <= order(erasure.before["results"])
     ]
     return int(client.xdel(settings.results_stream, *ids)) if ids else 0
-
-
-def order(entry_id: str) -> tuple[int, int]:
-    """What entry ids are compared by."""
-    milliseconds, _, sequence = entry_id.partition("-")
-    return int(milliseconds), int(sequence or 0)
 
 
 def _erasure(known: Mapping[bytes, Erasure], name: Name | None) -> Erasure | None:

@@ -157,7 +157,7 @@ class DocumentQueue:
             seconds, micros = self.client.time()
         oldest = None
         if first:
-            sent_ms = int(_str(first[0][0]).partition("-")[0])
+            sent_ms = order(_str(first[0][0]))[0]
             oldest = max(0.0, round(seconds + micros / 1e6 - sent_ms / 1000, 3))
         return LaneState(backlog, pending, oldest)
 
@@ -257,6 +257,12 @@ def unpack_entry(raw: bytes) -> list[tuple[bytes, bytes]]:
     """The fields that `pack_entry` packed."""
     return [(k.encode("utf-8", "surrogateescape"), v.encode("utf-8", "surrogateescape"))
             for k, v in json.loads(raw)]  # fmt: skip
+
+
+def order(entry_id: str) -> tuple[int, int]:
+    """What entry ids are compared by: the millisecond in which Redis took the entry, and its number in it."""
+    milliseconds, _, number = entry_id.partition("-")
+    return int(milliseconds), int(number or 0)
 
 
 def check_lane(lane: str) -> Lane:
