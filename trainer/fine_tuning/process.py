@@ -88,7 +88,8 @@ class FineTuning:
             "epoch": 0, "batch": 0, "step": 0, "mean_loss": 0.0, "losses": [], "epochs": [], "best": None,
             "seconds": 0.0, "redone": 0,
         }  # fmt: skip
-        self.resumed_from = 0
+        # What earlier processes of this job had done, as the last state says.
+        self.resumed_from, self._seconds_before = 0, 0.0
         # How far any process of this job came: what is after the last state was done in vain.
         self._marker = os.open(work / "step", os.O_RDWR | os.O_CREAT)
         self._began = self._saved = self._told = time.monotonic()
@@ -96,8 +97,7 @@ class FineTuning:
     def run(self) -> None:
         """Train to the end, and write the model."""
         self._resume()
-        self._first_step, self._began = self.state["step"], time.monotonic()
-        self._seconds_before = self.state["seconds"]
+        self._began = time.monotonic()
         while self.state["epoch"] < self.job.parameters.epochs and not self._has_settled():
             self._run_epoch()
         self._finish()
@@ -164,7 +164,7 @@ class FineTuning:
             raise SortlineError(f"the training diverged at step {state['step']}: the loss is {loss}; learn more slowly")
         state["mean_loss"] += (loss - state["mean_loss"]) / min(state["step"], 50)
         state["losses"].append(loss)
-        done = state["step"] - self._first_step
+        done = state["step"] - self.resumed_from
         if now - self._told >= _TOLD_EVERY_S or state["step"] in (1, self.steps):
             self._told = now
             left = (now - self._began) / done * (self.steps - state["step"])
@@ -242,7 +242,7 @@ class FineTuning:
         self.bare.load_state_dict(kept["model"])
         self.optimizer.load_state_dict(kept["optimizer"])
         self.state = json.loads(kept["progress"])
-        self.resumed_from = self.state["step"]
+        self.resumed_from, self._seconds_before = self.state["step"], self.state["seconds"]
         self.state["redone"] = max(self.state["redone"], came - self.resumed_from)
         if self.rank == 0:
             torch.set_rng_state(kept["random"].cpu())
