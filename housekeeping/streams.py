@@ -9,6 +9,7 @@ import redis
 
 from db.queries.erasure import Erasure, Name, name_hash
 from sortline.queue import DEFAULT_SOURCE, GROUP, order
+from sortline.redis_client import as_text
 from sortline.settings import LANES, Lane, Settings
 
 _PAGE = 100  # entries read at once: one can hold a mebibyte
@@ -138,4 +139,4 @@ def _last_id(client: redis.Redis, stream: str) -> str:
         if "no such key" not in str(error):
             raise
         return "0-0"
-    return found.decode() if isinstance(found, bytes) else str(found)
+    return as_text(found)

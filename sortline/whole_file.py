@@ -1,11 +1,14 @@
 """Files that are written whole or not at all, and the hash by which they are known to be whole still."""
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def write_whole(path: Path, raw: bytes) -> None:
@@ -42,3 +45,8 @@ def flush(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether a file could not be written for want of room: on the disk, in a quota, or under a limit."""
+    return isinstance(error, OSError) and error.errno in _DISK_FULL

@@ -1,6 +1,5 @@
 """One training run, from labelled documents to a model version."""
 
-import errno
 import logging
 import shutil
 from pathlib import Path
@@ -15,6 +14,7 @@ from db.queries.labelled import labelled_documents, newest_review_id, unlabelled
 from db.session import session
 from sortline.errors import ConflictError, SortlineError, TrainingError, TransientError
 from sortline.settings import Settings
+from sortline.whole_file import is_disk_full
 from trainer.data.base_texts import readability_of
 from trainer.data.snapshot import read_snapshot, store_snapshot
 from trainer.data.split import assign_new
@@ -35,8 +35,6 @@ from trainer.publish import Published, publish, withdraw
 from trainer.report.texts import TEXTS, forget_erased
 
 log = logging.getLogger(__name__)
-
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def train(settings: Settings, run_id: int, report: Report = lambda _: None) -> int | None:
@@ -220,7 +218,7 @@ def _register(
 
 def _as_ours(error: BaseException) -> BaseException:
     """What a machine runs out of, as a sentence."""
-    if isinstance(error, OSError) and error.errno in _DISK_FULL:
+    if isinstance(error, OSError) and is_disk_full(error):
         return TrainingError(f"the disk is full: {error.filename or 'a file'} can't be written")
     if isinstance(error, MemoryError):
         return TrainingError("out of memory outside the fine-tuning; fewer documents or a smaller model need less")

@@ -266,6 +266,8 @@ def _redis_version(text: str, valkey: str | None) -> Finding:
 def _redis_settings(client: Any, settings: Settings) -> Iterator[Finding]:
     import redis
 
+    from sortline.redis_client import as_text
+
     lost: Level = "fail" if settings.require_durable_redis else "warn"
     checks: tuple[tuple[str, str, Level, str], ...] = (
         ("appendonly", "yes", lost, "a restart would lose documents, and HTTP takes none"),
@@ -279,7 +281,7 @@ def _redis_settings(client: Any, settings: Settings) -> Iterator[Finding]:
         except redis.exceptions.ResponseError:
             yield Finding(f"Redis {name}", "warn", "not checkable: CONFIG is refused", f"see that it is {wanted}")
             continue
-        found = value.decode() if isinstance(value, bytes) else str(value)
+        found = as_text(value)
         if found == wanted:
             yield Finding(f"Redis {name}", "ok", found)
         else:

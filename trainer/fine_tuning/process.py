@@ -4,7 +4,6 @@
 JSON lines on standard output, ends itself when the parent does, and keeps in WORK what it takes to go on.
 """
 
-import errno
 import fcntl
 import json
 import os
@@ -23,7 +22,7 @@ from numpy.typing import NDArray
 from classifier.figures import Learning
 from sortline.errors import SortlineError
 from sortline.logs import silence_telemetry
-from sortline.whole_file import flush, whole_file, write_whole
+from sortline.whole_file import flush, is_disk_full, whole_file, write_whole
 from trainer.fine_tuning.job import read_job
 from trainer.fine_tuning.sentence_encoder import probed
 from trainer.fine_tuning.trainee import (
@@ -51,7 +50,6 @@ _MOST_POINTS = 500
 _STOPS_EARLY_FROM = 50  # validation documents: with fewer an epoch's macro-F1 is chance
 _EVALUATED_TOKENS = 8192
 _MOST_PROBED = 100_000  # documents that a new head is fitted on before all learns
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 
 
@@ -342,7 +340,7 @@ def _as_line(error: BaseException) -> dict[str, Any] | None:
         return {"out_of_memory": True}
     if isinstance(error, RuntimeError) and any(each in str(error) for each in _NO_MEMORY):
         return {"out_of_memory": True}
-    if isinstance(error, OSError) and error.errno in _DISK_FULL:
+    if is_disk_full(error):
         return {"error": "the disk is full: the state of the fine-tuning can't be written"}
     if isinstance(error, SortlineError):
         return {"error": str(error)}

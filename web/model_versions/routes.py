@@ -1,8 +1,6 @@
 """Pages on model versions and trainings: everyone may look; leads promote, roll back, start and cancel."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, HTTPException, Path, Request
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from classifier.figures import VersionFigures
@@ -15,6 +13,7 @@ from trainer import trigger
 from trainer.report.texts import TEXT_LENGTH
 from web.api.training import refuse_faulty_base
 from web.forms import Form, number
+from web.ids import Id
 from web.links import link
 from web.model_versions.report import HEADERS, documents_of, filled, read_report
 from web.model_versions.shadow_plot import plot
@@ -24,7 +23,6 @@ from web.sessions import Lead, Person, PostedForm, Reviewer
 from web.visible import visible
 
 router = APIRouter(include_in_schema=False)
-Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
 _PAIRS, _EXAMPLES, _CHARS = 20, 50, 300
 _ELSEWHERE = "Its label is sensitive: read it on the page of document {}."
 
