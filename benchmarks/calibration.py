@@ -117,7 +117,7 @@ def _divide(validation: Part, trained: Held, others: Part, temperature: float, d
     vector = np.array([found.label_thresholds.get(each, found.threshold) for each in label_ids], np.float32)
     label_index, _, accept = decide(held(unused).probabilities, vector)
     wrong = label_index != targets[unused]
-    return _Division(len(unused), int(accept.sum()), int((accept & wrong).sum()), found.guarantee["proved"])
+    return _Division(len(unused), int(accept.sum()), int((accept & wrong).sum()), found.guarantee.proved)
 
 
 def _ece_of_chance(logits: NDArray[np.float32], targets: NDArray[np.int64]) -> float:

@@ -10,6 +10,7 @@ from benchmarks.drift_world import SETTINGS, SHARE, Indices, World, thirds, worl
 from benchmarks.stack import result, say
 from classifier.base_models import base_model_folder
 from classifier.checkpoint import SnapshotReference
+from classifier.figures import SnapshotCounts
 from db.queries.labelled import Labelled
 from monitoring import drift
 from monitoring.drift import Figures, Matrix
@@ -110,7 +111,9 @@ def _pooled_outputs(found: World, training: Indices) -> Matrix:
         Labelled(int(i), found.texts[i], b"", int(found.labels[i]), f"{found.labels[i]:02}", True, None, None)
         for i in training
     ]
-    data = with_labels({"train": documents, "validation": [], "calibration": [], "test": [], "left_out": []}, {})
+    data = with_labels(
+        {"train": documents, "validation": [], "calibration": [], "test": [], "left_out": []}, SnapshotCounts()
+    )
     base = Base(DEFAULT_BASE_MODEL, base_model_folder(DEFAULT_BASE_MODEL))
     with tempfile.TemporaryDirectory(prefix="sortline-") as name:
         tokenizer, run = Path(name) / "tokenizer", Path(name) / "run"

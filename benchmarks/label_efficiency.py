@@ -20,6 +20,7 @@ from benchmarks.stack import result, say, stack
 from benchmarks.texts import ag_news, banking77
 from classifier.base_models import base_model_folder
 from classifier.checkpoint import SnapshotReference
+from classifier.figures import SnapshotCounts
 from db.models import Document, Label, User
 from db.queries import queue_items
 from db.queries.labelled import Labelled
@@ -204,7 +205,9 @@ def _fine_tuned(corpus: _Corpus, chosen: Sequence[int], settings: Settings) -> f
         Labelled(i, corpus.texts[i], _hash(corpus.texts[i]), label, f"{label:02}", True, None, None)
         for i, label in zip(chosen, corpus.labels[chosen].tolist(), strict=True)
     ]
-    data = with_labels({"train": train, "validation": [], "calibration": [], "test": [], "left_out": []}, {})
+    data = with_labels(
+        {"train": train, "validation": [], "calibration": [], "test": [], "left_out": []}, SnapshotCounts()
+    )
     base = Base(settings.base_model, base_model_folder(settings.base_model))
     with tempfile.TemporaryDirectory(prefix="sortline-") as name:
         run, tokenizer = Path(name) / "run", Path(name) / "tokenizer"

@@ -13,7 +13,7 @@ from benchmarks.model import ensure_model
 from benchmarks.stack import result, say, stack
 from classifier.checkpoint_folder import read_checkpoint
 from classifier.classifier import Classifier, ForwardBatch, assemble
-from classifier.store import ModelStore
+from classifier.store import model_store
 from db.queries.labelled import Labelled, labelled_documents
 from db.session import session
 from trainer.evaluation.engine_gate import judge_engine
@@ -37,7 +37,7 @@ def quantise() -> None:
     uri, sha256 = ensure_model()
     with stack("model", keep=True) as made, session(made.settings.postgres_url) as opened:
         settings, documents = made.settings, labelled_documents(opened)
-    store = ModelStore(settings.models, settings.data_dir / "cache" / "checkpoints")
+    store = model_store(settings)
     stored = read_checkpoint(store.fetch(uri, sha256), sha256)
     train = [document.text for document in documents if document.split == "train"]
     test = [document for document in documents if document.split == "test"]
@@ -54,7 +54,7 @@ def quantise() -> None:
     targets = _targets(test, stored.description.label_ids)
     verdict = judge_engine(
         logits[0], logits[2], targets, otherwise.engine.name, 1000 / rates[1], 1000 / rates[2], settings.gate_margin
-    )
+    ).stored()
     say(f"{int8.engine.name}: {verdict['reason']}")
     result(
         "quantise",

@@ -47,7 +47,7 @@ def train() -> None:
         steps=steps,
         seconds=round(seconds, 1),
         step_s=round(seconds / steps, 3),
-        fine_tuning_s=learned["seconds"],
+        fine_tuning_s=learned.learning.seconds,
         padded_step_s=round(padded, 3),
         dynamic_step_s=round(dynamic, 3),
         speedup_padded=round(padded * steps / seconds, 2),

@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from classifier.cleaning import Cleaning
+from classifier.figures import VersionFigures
 from classifier.tokens import DEFAULT_OVERLAP, WindowPolicy
 from sortline.errors import CheckpointError
 
@@ -66,7 +67,7 @@ class Checkpoint(BaseModel):
     engine: Literal["openvino-int8"] | None = None
     base_model: str
     snapshot: SnapshotReference = SnapshotReference()
-    metrics: dict[str, Any] = Field(default_factory=dict)
+    metrics: VersionFigures = VersionFigures()
     versions: dict[str, str] = Field(default_factory=dict)
     files: dict[str, str] = Field(default_factory=dict)
 
@@ -87,6 +88,10 @@ class Checkpoint(BaseModel):
     @field_serializer("cleaning")
     def _write_cleaning(self, value: Cleaning) -> dict[str, Any]:
         return value.to_dict()
+
+    @field_serializer("metrics")
+    def _write_metrics(self, value: VersionFigures) -> dict[str, Any]:
+        return value.stored()
 
     @model_validator(mode="after")
     def _check(self) -> Self:

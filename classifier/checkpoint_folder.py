@@ -1,7 +1,6 @@
 """Checkpoint folders: written whole or not at all, and verified file by file when read."""
 
 import hashlib
-import os
 import shutil
 import uuid
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from classifier.checkpoint import DESCRIPTION, Checkpoint, parse_description
 from sortline.errors import CheckpointError
+from sortline.whole_file import file_sha256, flush
 
 # What can't run code when it is read. Weights are safetensors alone: a pickle is a program.
 SAFE_SUFFIXES = frozenset({".safetensors", ".json", ".txt", ".model", ".md"})
@@ -92,20 +92,14 @@ def publish(temporary: Path, target: Path) -> None:
         CheckpointError: something else has taken the name.
     """
     for name in _files(temporary):
-        _flush(temporary / name)
+        flush(temporary / name)
     for folder in (*(path for path in temporary.rglob("*") if path.is_dir()), temporary):
-        _flush(folder)
+        flush(folder)
     try:
         temporary.rename(target)
     except OSError as error:
         raise CheckpointError(f"checkpoint {target} can't be put in place: {error.strerror}") from None
-    _flush(target.parent)
-
-
-def file_sha256(path: Path) -> str:
-    """The sha256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    flush(target.parent)
 
 
 def library_versions() -> dict[str, str]:
@@ -147,11 +141,3 @@ def _is_safe(name: PurePosixPath) -> bool:
 
 def _files(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

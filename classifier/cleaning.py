@@ -116,13 +116,6 @@ class Cleaning:
         return cls(**{**values, "stop_words": tuple(values.get("stop_words", ()))})
 
 
-def english_stop_words() -> tuple[str, ...]:
-    """Scikit-learn's list of English stop words, sorted."""
-    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
-
-    return tuple(sorted(ENGLISH_STOP_WORDS))
-
-
 def _blank(found: re.Match[str]) -> str:
     return " " * len(found[0])
 

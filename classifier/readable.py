@@ -24,6 +24,8 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from classifier.figures import ReadabilityFigures
+
 MUCH = 0.1  # share of a text that is worth a word
 MULTILINGUAL = ("FacebookAI/xlm-roberta-base", "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2")
 ADVICE = (
@@ -104,9 +106,9 @@ class Readability:
             found.append(f"it drops the {marks} of {_percent(self.marks_share)} {of}")
         return found
 
-    def to_dict(self) -> dict[str, Any]:
-        """The figures, and the sentence, as JSON takes them."""
-        return {**asdict(self), "poor": self.is_poor, "sentence": self.sentence()}
+    def figures(self) -> ReadabilityFigures:
+        """As a model version keeps it: with the sentence."""
+        return ReadabilityFigures(**asdict(self), poor=self.is_poor, sentence=self.sentence())
 
 
 def readability(texts: Sequence[str], tokenizer: Tokenizer) -> Readability:

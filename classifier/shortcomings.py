@@ -1,7 +1,9 @@
 """What a training lacked, in words, and what to do: the same list for the command line, the web and `status`."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from classifier.figures import VersionFigures
 
 _NAMED = 5
 
@@ -14,49 +16,46 @@ class Shortcoming(NamedTuple):
     do: str
 
 
-def shortcomings(metrics: Mapping[str, Any], status: str = "") -> list[Shortcoming]:
+def shortcomings(figures: VersionFigures, status: str = "") -> list[Shortcoming]:
     """What a model version lacks, what matters most first; nothing where its figures don't tell.
 
     Args:
-        metrics: of the model version, as its row keeps them.
+        figures: of the model version.
         status: of the model version: what still waits for a person depends on it.
     """
-    return [found for look in _LOOKS for found in look(metrics, status)]
+    return [found for look in _LOOKS for found in look(figures, status)]
 
 
-def _no_test(metrics: Mapping[str, Any], _status: str) -> Iterator[Shortcoming]:
-    evidence = metrics.get("evidence") or {}
-    counts = metrics.get("snapshot") or {}
-    if evidence.get("enough") or (not evidence and counts.get("test") != 0):
+def _no_test(figures: VersionFigures, _status: str) -> Iterator[Shortcoming]:
+    evidence = figures.evidence
+    if evidence.enough or (not evidence and figures.snapshot.test != 0):
         return
-    said = evidence.get("sentence") or "there are no test documents, so nothing shows how good it is"
+    said = evidence.sentence or "there are no test documents, so nothing shows how good it is"
     yield Shortcoming(
-        "no evidence" if evidence.get("documents") else "no test",
+        "no evidence" if evidence.documents else "no test",
         f"{_capital(said)}. It suggests labels and accepts nothing: every document goes to a person.",
-        f"Bring {_more(evidence.get('missing'), 'test document')}: decide audits at the desk, or import labelled "
+        f"Bring {_more(evidence.missing, 'test document')}: decide audits at the desk, or import labelled "
         "documents that were drawn at random (sortline import FILE --split test), then train again.",
     )
 
 
-def _accepts_nothing(metrics: Mapping[str, Any], _status: str) -> Iterator[Shortcoming]:
-    guarantee = metrics.get("guarantee") or {}
-    unproved = guarantee.get("unproved") or {}
-    enough = (metrics.get("evidence") or {}).get("enough", True)
-    if not enough or not unproved or unproved.get("used"):
+def _accepts_nothing(figures: VersionFigures, _status: str) -> Iterator[Shortcoming]:
+    unproved = figures.guarantee.unproved
+    enough = figures.evidence.enough or not figures.evidence
+    if not enough or not unproved or unproved.used:
         return
     yield Shortcoming(
         "nothing accepted",
-        f"Nothing is accepted, every document goes to a person: {unproved['sentence']}.",
-        f"Bring {_more(unproved.get('missing'), 'calibration or validation document')}: decide audits at the desk, or "
+        f"Nothing is accepted, every document goes to a person: {unproved.sentence}.",
+        f"Bring {_more(unproved.missing, 'calibration or validation document')}: decide audits at the desk, or "
         "import labelled documents that were drawn at random, then train again.",
     )
 
 
-def _undecided(metrics: Mapping[str, Any], status: str) -> Iterator[Shortcoming]:
-    gate = metrics.get("gate") or {}
-    if gate.get("outcome") != "undecided" or status not in ("", "candidate"):
+def _undecided(figures: VersionFigures, status: str) -> Iterator[Shortcoming]:
+    if figures.gate.outcome != "undecided" or status not in ("", "candidate"):
         return
-    reason = str(gate.get("reason") or "the gate gives no reason").removesuffix("; a person decides")
+    reason = (figures.gate.reason or "the gate gives no reason").removesuffix("; a person decides")
     yield Shortcoming(
         "undecided",
         f"The gate could not decide, so it is not live: {reason}.",
@@ -65,13 +64,13 @@ def _undecided(metrics: Mapping[str, Any], status: str) -> Iterator[Shortcoming]
     )
 
 
-def _labels_left_out(metrics: Mapping[str, Any], _status: str) -> Iterator[Shortcoming]:
-    counts = metrics.get("snapshot") or {}
-    dropped, untrained = counts.get("dropped_labels") or [], counts.get("untrained_labels") or []
-    known = len((metrics.get("test") or {}).get("per_label") or {}) or counts.get("labels") or 0
+def _labels_left_out(figures: VersionFigures, _status: str) -> Iterator[Shortcoming]:
+    counts = figures.snapshot
+    dropped, untrained = counts.dropped_labels or [], counts.untrained_labels or []
+    known = len(figures.test.per_label) or counts.labels or 0
     left_out = sorted({*dropped, *untrained})
     if dropped:
-        least = counts.get("min_examples")
+        least = counts.min_examples
         yield Shortcoming(
             "labels left out",
             f"{_labels(dropped, known + len(left_out))} left out for too few examples, so it never gives "
@@ -91,18 +90,18 @@ def _labels_left_out(metrics: Mapping[str, Any], _status: str) -> Iterator[Short
         )
 
 
-def _splits(metrics: Mapping[str, Any], _status: str) -> Iterator[Shortcoming]:
-    counts = metrics.get("snapshot") or {}
-    if counts.get("validation") == 0:
+def _splits(figures: VersionFigures, _status: str) -> Iterator[Shortcoming]:
+    counts = figures.snapshot
+    if counts.validation == 0:
         yield Shortcoming(
             "no validation",
             "No document validates: the last epoch was kept unseen, and its confidences are not calibrated.",
             "Import more labelled documents, or decide audits; a tenth of them validates.",
         )
-    for part, what in (("test", "tests"), ("validation", "validates")):
-        missing = (counts.get("missing_labels") or {}).get(part) or []
-        if missing and counts.get(part):
-            total = counts.get("labels") or len(missing)
+    for part, documents, what in (("test", counts.test, "tests"), ("validation", counts.validation, "validates")):
+        missing = counts.missing_labels.get(part, [])
+        if missing and documents:
+            total = counts.labels or len(missing)
             yield Shortcoming(
                 f"labels missing in {part}",
                 f"{_labels(missing, total, 'have' if len(missing) != 1 else 'has')} no document that {what}, so "
@@ -111,21 +110,21 @@ def _splits(metrics: Mapping[str, Any], _status: str) -> Iterator[Shortcoming]:
             )
 
 
-def _few_examples(metrics: Mapping[str, Any], _status: str) -> Iterator[Shortcoming]:
-    counts = metrics.get("snapshot") or {}
-    few = counts.get("few_examples") or []
+def _few_examples(figures: VersionFigures, _status: str) -> Iterator[Shortcoming]:
+    counts = figures.snapshot
+    few = counts.few_examples or []
     if few:
-        least = counts.get("min_examples")
+        least = counts.min_examples
         than = f"fewer than {least:,}" if least else "few"
         yield Shortcoming(
             "few examples",
-            f"{_labels(few, counts.get('labels') or len(few), 'have' if len(few) != 1 else 'has')} {than} examples to "
+            f"{_labels(few, counts.labels or len(few), 'have' if len(few) != 1 else 'has')} {than} examples to "
             f"train on and {'are' if len(few) != 1 else 'is'} known badly: {_named(few)}.",
             "Bring more examples.",
         )
 
 
-_LOOKS: Sequence[Callable[[Mapping[str, Any], str], Iterator[Shortcoming]]] = (
+_LOOKS: Sequence[Callable[[VersionFigures, str], Iterator[Shortcoming]]] = (
     _no_test,
     _accepts_nothing,
     _undecided,

@@ -5,14 +5,14 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
-import fsspec
+from fsspec import AbstractFileSystem
 
 from classifier.cache_folder import prune, touch
 from classifier.checkpoint import DESCRIPTION, parse_description
 from classifier.checkpoint_folder import publish, read_checkpoint
-from sortline.errors import CheckpointError, SortlineError, TransientError
+from classifier.store_uri import local_path, reached
+from sortline.errors import CheckpointError
 from sortline.settings import Settings
 
 
@@ -36,7 +36,7 @@ class ModelStore:
             CheckpointError: the folder is no intact checkpoint, or the name is taken.
         """
         files = [*read_checkpoint(folder).description.files, DESCRIPTION]
-        local = _local(self._root)
+        local = local_path(self._root)
         if local is not None:
             return str(_put_local(folder, local.resolve() / name))
         uri = self.uri(name)
@@ -50,14 +50,14 @@ class ModelStore:
 
     def uri(self, name: str) -> str:
         """Where `put` puts what has this name."""
-        local = _local(self._root)
+        local = local_path(self._root)
         return f"{self._root}/{name}" if local is None else str(local.resolve() / name)
 
     def put_files(self, folder: Path, name: str) -> str:
         """Copy a folder that is no checkpoint, as a report, and return its URI; what has the name is replaced."""
         uri = self.uri(name)
         self.delete(uri)
-        local = _local(uri)
+        local = local_path(uri)
         if local is not None:
             return str(_put_local(folder, local))
         with _remote(uri) as (file_system, path):
@@ -75,10 +75,10 @@ class ModelStore:
         Raises:
             CheckpointError: there is no such checkpoint.
         """
-        local = _local(uri)
+        local = local_path(uri)
         if local is None:
             return self._download(uri, sha256)
-        root = _local(self._root)
+        root = local_path(self._root)
         for folder in (local, root / local.name if root else local):
             if (folder / DESCRIPTION).is_file():
                 return folder
@@ -86,7 +86,7 @@ class ModelStore:
 
     def delete(self, uri: str) -> None:
         """Remove a checkpoint; what is not there is removed already."""
-        local = _local(uri)
+        local = local_path(uri)
         if local is not None:
             shutil.rmtree(local, ignore_errors=True)
             return
@@ -130,28 +130,13 @@ def _put_local(folder: Path, target: Path) -> Path:
     return target
 
 
-def _local(uri: str) -> Path | None:
-    parts = urlsplit(uri)
-    if parts.scheme == "file":
-        return Path(unquote(parts.path))
-    return Path(uri) if "://" not in uri else None
-
-
 @contextmanager
-def _remote(uri: str) -> Iterator[tuple[fsspec.AbstractFileSystem, str]]:
-    """The file system of a URL and the path on it; its driver's errors become ours."""
+def _remote(uri: str) -> Iterator[tuple[AbstractFileSystem, str]]:
     try:
-        file_system, path = fsspec.url_to_fs(uri)
-    except (ImportError, ValueError) as error:
-        raise CheckpointError(f"model store {uri}: {error}") from None
-    try:
-        yield file_system, path.rstrip("/")
-    except SortlineError:
-        raise
+        with reached(uri) as found:
+            yield found
     except FileNotFoundError as error:
         raise CheckpointError(f"checkpoint {uri} is missing or incomplete: {error}") from None
-    except Exception as error:  # each driver raises its own service's errors
-        raise TransientError(f"model store {uri} can't be used: {type(error).__name__}: {error}") from None
 
 
 def _get(uri: str, target: Path) -> None:

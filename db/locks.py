@@ -1,8 +1,9 @@
-"""Advisory locks of Postgres: all are named here, once, so that no two share a number.
+"""Advisory locks of Postgres: all are named here, once, so that no two share a number. And that of documents' rows.
 
 They last until their transaction ends, and work through a pooler in transaction mode.
 """
 
+from collections.abc import Iterable
 from enum import IntEnum, unique
 
 from sqlalchemy import Connection, text
@@ -24,6 +25,7 @@ class Lock(IntEnum):
 
 
 _HOLD = text("SELECT pg_advisory_xact_lock(:key)")
+_HOLD_DOCUMENTS = text("SELECT id FROM documents WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
 _SHARE = text("SELECT pg_advisory_xact_lock_shared(:key)")
 _TRY_EACH = text("SELECT pg_try_advisory_xact_lock(:key, hashtext(:name))")
 _TRY = text("SELECT pg_try_advisory_xact_lock(:key)")
@@ -37,6 +39,11 @@ def hold(session: Session | Connection, lock: Lock) -> None:
 def share(session: Session, lock: Lock) -> None:
     """Let nobody hold this lock alone until the transaction ends; waits for who does."""
     session.execute(_SHARE, {"key": lock})
+
+
+def hold_documents(session: Session, ids: Iterable[int]) -> list[int]:
+    """Lock the rows of documents, in one order for all, until the transaction ends; returns the ids that there are."""
+    return list(session.scalars(_HOLD_DOCUMENTS, {"ids": list(ids)}))
 
 
 def try_hold(session: Session, lock: Lock) -> bool:

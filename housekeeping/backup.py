@@ -13,7 +13,7 @@ from pathlib import Path
 from classifier.checkpoint_folder import read_checkpoint
 from db.queries import model_versions, server
 from db.session import session
-from housekeeping.manifest import Manifest, digest, write_manifest
+from housekeeping.manifest import Manifest, write_manifest
 from housekeeping.postgres_tools import dump
 from housekeeping.store_files import fetch_store
 from housekeeping.stream_files import write_stream
@@ -22,6 +22,7 @@ from sortline import __version__
 from sortline.errors import BackupError, CheckpointError
 from sortline.redis_client import connect, reaching
 from sortline.settings import LANES, Settings
+from sortline.whole_file import file_sha256
 
 DATABASE = "postgres.dump"
 MODELS = "models"
@@ -63,10 +64,11 @@ def backup(settings: Settings, folder: Path, tell: Callable[[str], None] = lambd
     tell("model store")
     (folder / MODELS).mkdir()
     counts["files"] = fetch_store(settings.models, folder / MODELS)
+    parts = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     manifest = Manifest(
         __version__, schema, made_at, major, pg_dump, redis_version, settings.models, counts,
         _damaged(settings, folder / MODELS),
-        {path.relative_to(folder).as_posix(): digest(path) for path in sorted(folder.rglob("*")) if path.is_file()},
+        {name: file_sha256(path) for name, path in parts.items()},
     )  # fmt: skip
     write_manifest(folder, manifest)
     return manifest

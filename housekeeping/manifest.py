@@ -1,13 +1,12 @@
 """The manifest of a backup: what it is of, and the sha256 of each part. Written last: without it there is none."""
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sortline.errors import BackupError
-from sortline.whole_file import write_whole
+from sortline.whole_file import file_sha256, write_whole
 
 _NAME = "manifest.json"
 _FORM = 1
@@ -57,15 +56,9 @@ def read_manifest(folder: Path) -> Manifest:
         raise BackupError(f"{folder / _NAME} can't be read: {error}") from None
     for name, sha256 in manifest.parts.items():
         try:
-            found = digest(folder / name)
+            found = file_sha256(folder / name)
         except OSError as error:
             raise BackupError(f"the backup is not complete: {name}: {error.strerror}") from None
         if found != sha256:
             raise BackupError(f"the backup is damaged: {name} is not as it was written")
     return manifest
-
-
-def digest(path: Path) -> str:
-    """The sha256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

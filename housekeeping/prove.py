@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from classifier.store_uri import local_path
 from sortline.settings import Settings
 
 
@@ -18,8 +19,9 @@ def find_bytes(settings: Settings, wanted: bytes) -> list[Path]:
 
 def _files(data_dir: Path, models: str) -> Iterator[Path]:
     roots = [data_dir]
-    if "://" not in models:
-        roots.append(Path(models))
+    store = local_path(models)
+    if store is not None:
+        roots.append(store)
     seen: set[Path] = set()
     for root in roots:
         for folder, _, names in os.walk(root, followlinks=True):  # as root, Postgres' data are a link

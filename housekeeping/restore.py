@@ -15,11 +15,11 @@ from housekeeping.manifest import Manifest, read_manifest
 from housekeeping.postgres_tools import load
 from housekeeping.store_files import fill_store, holds_anything
 from housekeeping.stream_files import load_stream
-from housekeeping.streams import all_streams, name_of, order
+from housekeeping.streams import all_streams, name_of
 from migrations.upgrade import is_known, migrate
 from sortline import __version__
 from sortline.errors import BackupError, ConflictError
-from sortline.queue import DocumentQueue
+from sortline.queue import DocumentQueue, order
 from sortline.redis_client import connect, reaching
 from sortline.settings import Settings
 from trainer.report.texts import forget_erased, text_files

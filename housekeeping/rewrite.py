@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from db.queries import rewriting
 from db.session import get_engine
 from sortline.errors import ServerUnreachableError
-from sortline.redis_client import reaching
+from sortline.redis_client import as_text, reaching
 from sortline.settings import Settings
 
 _AOF_WITHIN_S = 600.0
@@ -57,7 +57,7 @@ def rewrite_redis(client: redis.Redis) -> list[str]:
     """Write the append-only file anew, and wait for it; returns what could not be done, a sentence each."""
     with reaching(client):
         try:
-            config = {_str(name): _str(value) for name, value in client.config_get("*").items()}
+            config = {as_text(name): as_text(value) for name, value in client.config_get("*").items()}
             remarks = _remarks(config)
             if config.get("appendonly") != "yes":
                 return remarks
@@ -91,7 +91,7 @@ def _rewrite_append_only_file(client: redis.Redis) -> None:
     _wait(client, deadline)  # one that began before the erasure does not count
     client.bgrewriteaof()
     _wait(client, deadline)
-    if _str(client.info("persistence")["aof_last_bgrewrite_status"]) != "ok":
+    if as_text(client.info("persistence")["aof_last_bgrewrite_status"]) != "ok":
         raise ServerUnreachableError("Redis could not write its append-only file anew; its log says why")
 
 
@@ -103,7 +103,3 @@ def _wait(client: redis.Redis, deadline: float) -> None:
         if time.monotonic() > deadline:
             raise ServerUnreachableError(f"Redis has not rewritten its append-only file within {_AOF_WITHIN_S:g} s")
         time.sleep(0.05)
-
-
-def _str(value: object) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)

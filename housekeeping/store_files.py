@@ -1,19 +1,14 @@
 """The model store's files, to a folder and back; a folder or any fsspec URL."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import fsspec
-
-from sortline.errors import TransientError
+from classifier.store_uri import reached
 
 
 def fetch_store(store: str, folder: Path) -> int:
     """Copy what is in the store; returns how many files. What is being written, or was just removed, is passed over."""
     count = 0
-    with _store(store) as (file_system, root):
+    with reached(store) as (file_system, root):
         for path in file_system.find(root):
             name = path[len(root) :].lstrip("/")
             if any(part.startswith(".") for part in name.split("/")):
@@ -30,7 +25,7 @@ def fetch_store(store: str, folder: Path) -> int:
 
 def fill_store(folder: Path, store: str) -> None:
     """Copy everything in the folder into the store; what has the same name is replaced."""
-    with _store(store) as (file_system, root):
+    with reached(store) as (file_system, root):
         for path in sorted(folder.rglob("*")):
             if path.is_file():
                 target = f"{root}/{path.relative_to(folder).as_posix()}"
@@ -40,14 +35,5 @@ def fill_store(folder: Path, store: str) -> None:
 
 def holds_anything(store: str) -> bool:
     """Whether there is a file in the store."""
-    with _store(store) as (file_system, root):
+    with reached(store) as (file_system, root):
         return bool(file_system.find(root))
-
-
-@contextmanager
-def _store(store: str) -> Iterator[tuple[Any, str]]:
-    try:
-        file_system, root = fsspec.url_to_fs(store)
-        yield file_system, root.rstrip("/")
-    except Exception as error:  # each driver raises its own service's errors
-        raise TransientError(f"model store {store} can't be used: {type(error).__name__}: {error}") from None

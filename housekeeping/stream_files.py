@@ -8,8 +8,8 @@ from typing import Any
 
 import redis
 
-from housekeeping.streams import order, read
-from sortline.queue import pack_entry, unpack_entry
+from housekeeping.streams import read
+from sortline.queue import order, pack_entry, unpack_entry
 
 _AT_ONCE = 200
 

@@ -8,7 +8,8 @@ from typing import cast
 import redis
 
 from db.queries.erasure import Erasure, Name, name_hash
-from sortline.queue import DEFAULT_SOURCE, GROUP
+from sortline.queue import DEFAULT_SOURCE, GROUP, order
+from sortline.redis_client import as_text
 from sortline.settings import LANES, Settings
 
 _PAGE = 100  # entries read at once: one can hold a mebibyte
@@ -120,12 +121,6 @@ def clear_results(
     return int(client.xdel(stream, *ids)) if ids else 0
 
 
-def order(entry_id: str) -> tuple[int, int]:
-    """What entry ids are compared by."""
-    milliseconds, _, sequence = entry_id.partition("-")
-    return int(milliseconds), int(sequence or 0)
-
-
 def _erasure(known: Mapping[bytes, Erasure], name: Name | None) -> Erasure | None:
     return None if name is None else known.get(name_hash(*name))
 
@@ -146,4 +141,4 @@ def _last_id(client: redis.Redis, stream: str) -> str:
         if "no such key" not in str(error):
             raise
         return "0-0"
-    return found.decode() if isinstance(found, bytes) else str(found)
+    return as_text(found)

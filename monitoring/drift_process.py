@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from classifier.base_models import base_model_folder
+from classifier.figures import VersionFigures
 from classifier.store import model_store
 from db.models import Incident, ModelVersion
 from db.queries import drift as queries
@@ -220,7 +221,8 @@ def _follow(opened: Session, incident: Incident, version: ModelVersion) -> Outco
     since = incident.opened_at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
     days = max(1, (until - since).days)
     found = live_accuracy.of_version(opened, version.id, since, until, 1 - 2 * _DOUBT / (days * (days + 1)))
-    wanted = version.metrics.get("test", {}).get("accuracy", 1.0) - _ACCURACY_MARGIN
+    tested = VersionFigures.model_validate(version.metrics).test.accuracy
+    wanted = (1.0 if tested is None else tested) - _ACCURACY_MARGIN
     if found.value is None:
         return Outcome(f"Incident {incident.id} is open, so no look is taken. No audit of later days is decided yet.")
     measured = (

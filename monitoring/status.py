@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from classifier.figures import VersionFigures
 from classifier.shortcomings import shortcomings
 from db.models import ModelVersion
 from db.queries import dead_letters, model_versions, queue_items, training_runs
@@ -46,7 +47,7 @@ def _shortcomings(session: Session, active: ModelVersion | None) -> list[dict[st
         {"model_version": version.id, **each._asdict()}
         for version in dict.fromkeys(versions)
         if version.status in ("active", "candidate")
-        for each in shortcomings(version.metrics, version.status)
+        for each in shortcomings(VersionFigures.model_validate(version.metrics), version.status)
     ]
 
 
@@ -61,7 +62,7 @@ def _training(session: Session, settings: Settings) -> dict[str, Any]:
         "progress": run.progress if run else {},
         "error": run.error if run else None,
         "model_version": version.id if version else None,
-        "verdict": version.metrics.get("gate", {}).get("outcome") if version else None,
+        "verdict": VersionFigures.model_validate(version.metrics).gate.outcome if version else None,
         "decisions": training_runs.decisions_since(session, max(1, enough)),
         "retrain_after": enough,
     }

@@ -1,13 +1,17 @@
 """Documents of a file's rows."""
 
-from hashlib import sha256
-
 from sortline.errors import InvalidDocumentError
 from sortline.files.rows import Row
 from sortline.meta import read_json
 from sortline.queue import Document
+from sortline.text import content_hash
 
 _ID_LENGTH = 32  # hexadecimal digits of the text's sha256 that stand for a missing id
+
+
+def id_of(row: Row) -> str:
+    """A row's id; its text stands for a missing one, so that the same row is the same document."""
+    return row.id or content_hash(row.text.encode())[:_ID_LENGTH]
 
 
 def document_of(row: Row, source: str) -> Document:
@@ -27,7 +31,6 @@ def document_of(row: Row, source: str) -> Document:
             meta = read_json(meta)
         except ValueError as error:
             raise InvalidDocumentError(f"meta is not JSON: {error}") from None
-    id_ = row.id or sha256(row.text.encode()).hexdigest()[:_ID_LENGTH]
-    document = Document(id_, row.text, row.source or source, meta)
+    document = Document(id_of(row), row.text, row.source or source, meta)
     document.fields()
     return document

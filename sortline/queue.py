@@ -20,7 +20,7 @@ from sortline.errors import (
     ServerUnreachableError,
 )
 from sortline.meta import write_meta
-from sortline.redis_client import reaching
+from sortline.redis_client import as_text, reaching
 from sortline.settings import LANES, Lane, Settings
 from sortline.text import encode
 
@@ -116,7 +116,7 @@ class DocumentQueue:
                     pipe.xadd(stream, row | carried)  # type: ignore[arg-type]
                 if counted:
                     pipe.hincrby(self._accepted, lane, len(rows))
-                entry_ids = [_str(entry_id) for entry_id in pipe.execute()[: len(rows)]]
+                entry_ids = [as_text(entry_id) for entry_id in pipe.execute()[: len(rows)]]
             if durable and self._waits_for_disk:
                 self._wait_for_disk()
         return entry_ids
@@ -152,12 +152,12 @@ class DocumentQueue:
             first = self.client.xrange(stream, count=1)
             pending = 0
             if self.client.exists(stream):
-                groups = {_str(group["name"]): group for group in self.client.xinfo_groups(stream)}
+                groups = {as_text(group["name"]): group for group in self.client.xinfo_groups(stream)}
                 pending = int(groups.get(GROUP, {}).get("pending", 0))
             seconds, micros = self.client.time()
         oldest = None
         if first:
-            sent_ms = int(_str(first[0][0]).partition("-")[0])
+            sent_ms = order(as_text(first[0][0]))[0]
             oldest = max(0.0, round(seconds + micros / 1e6 - sent_ms / 1000, 3))
         return LaneState(backlog, pending, oldest)
 
@@ -201,7 +201,7 @@ class DocumentQueue:
             return ""
         with reaching(self.client):
             try:
-                config = {_str(k): _str(v) for k, v in self.client.config_get("append*").items()}
+                config = {as_text(k): as_text(v) for k, v in self.client.config_get("append*").items()}
             except redis.exceptions.ResponseError:  # not allowed to this user, or to nobody on a rented server
                 return "Redis does not tell whether it keeps documents on disk (CONFIG GET is refused)"
             if config.get("appendonly") != "yes":
@@ -259,6 +259,12 @@ def unpack_entry(raw: bytes) -> list[tuple[bytes, bytes]]:
             for k, v in json.loads(raw)]  # fmt: skip
 
 
+def order(entry_id: str) -> tuple[int, int]:
+    """What entry ids are compared by: the millisecond in which Redis took the entry, and its number in it."""
+    milliseconds, _, number = entry_id.partition("-")
+    return int(milliseconds), int(number or 0)
+
+
 def check_lane(lane: str) -> Lane:
     """The lane of that name.
 
@@ -281,7 +287,3 @@ def _text(text: object) -> bytes:
 
 def _version(client: redis.Redis) -> tuple[int, ...]:
     return tuple(int(part) for part in str(client.info("server")["redis_version"]).split(".")[:2])
-
-
-def _str(value: object) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)

@@ -31,6 +31,11 @@ def connect(address: RedisAddress, **options: Any) -> redis.Redis:
     return redis.Redis.from_url(address.url, **merged)
 
 
+def as_text(value: object) -> str:
+    """What Redis answered, which a client with another protocol gives as bytes."""
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
 class reaching:  # noqa: N801 - reads as a word: with reaching(client): ...
     """Turns redis-py's errors into one line that says where: Redis away, full, or refusing a command."""
 

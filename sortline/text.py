@@ -1,6 +1,7 @@
 """Texts that Postgres can't store: refused where somebody waits for an answer, repaired where one would be lost."""
 
 import re
+from hashlib import sha256
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -30,6 +31,11 @@ def whole_number(given: str, most: int) -> int | None:
     if not (given.isascii() and given.isdecimal() and len(given) < 20):  # int() is slow on more, and refuses many
         return None
     return found if (found := int(given)) <= most else None
+
+
+def content_hash(raw: bytes) -> str:
+    """By what two texts are the same as they were sent: the sha256 of their bytes, in hexadecimal."""
+    return sha256(raw).hexdigest()
 
 
 def repair(raw: bytes) -> tuple[str, bool]:

@@ -1,6 +1,5 @@
 """What a run leaves in the model store: a checkpoint with its model card, and a report beside it."""
 
-import hashlib
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ from typing import Any
 from classifier.checkpoint_folder import StoredCheckpoint, write_checkpoint
 from classifier.store import model_store
 from sortline.settings import Settings
+from sortline.whole_file import file_sha256
 from trainer.data.training_data import TrainingData
 from trainer.evaluation.judge import Judged
 from trainer.evaluation.label_errors import Suspect
@@ -44,7 +44,7 @@ def publish(
     now = datetime.now(UTC)
     _write_report(draft.parent / "report", judged, data, suspects, run_id, now)
     stored = write_checkpoint(draft.parent / name, judged.description, lambda folder: _save(draft, folder, judged, now))
-    report_sha256 = hashlib.sha256((draft.parent / "report" / "report.html").read_bytes()).hexdigest()
+    report_sha256 = file_sha256(draft.parent / "report" / "report.html")
     report = store.put_files(draft.parent / "report", f"{name}.report")
     return Published(store.put(stored.folder, name), report, report_sha256, stored)
 
@@ -69,7 +69,7 @@ def _save(draft: Path, folder: Path, judged: Judged, now: datetime) -> None:
     card = model_card(
         base_model=description.base_model,
         labels=description.labels,
-        metrics=description.metrics,
+        figures=description.metrics,
         snapshot_sha256=description.snapshot.sha256,
         max_length=description.max_length,
         created_at=now,
@@ -89,7 +89,7 @@ def _write_report(
         created_at=now,
         base_model=judged.description.base_model,
         labels=judged.description.labels,
-        metrics=judged.metrics,
+        figures=judged.figures,
         targets=label_indices(data.test, data.labels),
         probabilities=judged.probabilities[place],
         uncalibrated=judged.uncalibrated[place],

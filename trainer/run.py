@@ -1,10 +1,8 @@
 """One training run, from labelled documents to a model version."""
 
-import errno
 import logging
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from sqlalchemy.exc import DBAPIError
@@ -16,6 +14,7 @@ from db.queries.labelled import labelled_documents, newest_review_id, unlabelled
 from db.session import session
 from sortline.errors import ConflictError, SortlineError, TrainingError, TransientError
 from sortline.settings import Settings
+from sortline.whole_file import is_disk_full
 from trainer.data.base_texts import readability_of
 from trainer.data.snapshot import read_snapshot, store_snapshot
 from trainer.data.split import assign_new
@@ -27,7 +26,7 @@ from trainer.evaluation.drift_reference import freeze
 from trainer.evaluation.judge import Judged, judge
 from trainer.evaluation.label_errors import Suspect, find_label_errors
 from trainer.evaluation.serving import AGREEMENT_DOCUMENTS, Serving, choose_serving
-from trainer.fine_tuning.fine_tune import Epoch, Job, Progress, fine_tune
+from trainer.fine_tuning.fine_tune import Epoch, FineTuned, Job, Progress, fine_tune
 from trainer.fine_tuning.parameters import Parameters
 from trainer.fine_tuning.prepare import Base, effective_parameters, find_base, prepare_job
 from trainer.fine_tuning.work_folder import work_folder
@@ -36,8 +35,6 @@ from trainer.publish import Published, publish, withdraw
 from trainer.report.texts import TEXTS, forget_erased
 
 log = logging.getLogger(__name__)
-
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def train(settings: Settings, run_id: int, report: Report = lambda _: None) -> int | None:
@@ -81,7 +78,7 @@ def _train(settings: Settings, lease: Lease, work: Path) -> int:
     readable = readability_of(data, description.cleaning, work / "tokenizer")
     if readable.is_poor:
         log.warning("%s", readable.sentence())
-    learning = _fine_tune(settings, lease, job, work)
+    learned = _fine_tune(settings, lease, job, work)
     draft = _draft(work)
     lease.tell("evaluating")
     serving = _choose_serving(settings, lease, draft, description, data)
@@ -92,16 +89,15 @@ def _train(settings: Settings, lease: Lease, work: Path) -> int:
     suspects = find_label_errors(data.labels, [cross_validated, Unseen(data.held_out, judged.probabilities)])
     lease.tell("comparing with the active version")
     verdict = compare(settings, judged.classifier, data, baselines)
-    more = {
-        "learning": {name: value for name, value in learning.items() if name != "predicted"},
-        "parameters": job.parameters.model_dump(mode="json", exclude={"cleaning"}),
-        "versions": library_versions(),
-        "size_bytes": sum(path.stat().st_size for path in draft.rglob("*") if path.is_file()),
-        "label_errors": len(suspects),
-        "readability": readable.to_dict(),
-        "gate": verdict,
-    }
-    judged = judged.with_metrics(more)
+    judged = judged.with_figures(
+        learning=learned.learning,
+        parameters=job.parameters.model_dump(mode="json", exclude={"cleaning"}),
+        versions=library_versions(),
+        size_bytes=sum(path.stat().st_size for path in draft.rglob("*") if path.is_file()),
+        label_errors=len(suspects),
+        readability=readable.figures(),
+        gate=verdict,
+    )
     lease.tell("writing the checkpoint")
     published = publish(draft, judged, data, suspects, settings, lease.run_id, lease.token)
     _forget_erased(settings, published)
@@ -135,7 +131,7 @@ def _freeze(settings: Settings, lease: Lease) -> tuple[Base, Parameters, Trainin
         return base, parameters, data, SnapshotReference(id=row.id, sha256=row.sha256)
 
 
-def _fine_tune(settings: Settings, lease: Lease, job: Job, work: Path) -> dict[str, Any]:
+def _fine_tune(settings: Settings, lease: Lease, job: Job, work: Path) -> FineTuned:
     def on_progress(progress: Progress) -> None:
         lease.tell(
             "fine-tuning",
@@ -193,8 +189,8 @@ def _register(
     suspects: list[Suspect],
 ) -> int:
     """The checkpoint becomes a model version, the verdict is carried out, and the run ends: one transaction."""
-    description, metrics = published.stored.description, judged.metrics
-    verdict = metrics["gate"]
+    description = published.stored.description
+    figures = judged.figures.model_copy(update={"report": published.report})
     with session(settings.postgres_url) as opened:
         before = model_versions.active(opened)
         version = model_versions.create(
@@ -204,11 +200,11 @@ def _register(
             base_model=description.base_model,
             parent_id=before.id if before else None,
             label_ids=description.label_ids,
-            metrics={**metrics, "report": published.report},
+            metrics=figures.stored(),
             report_sha256=published.report_sha256,
         )
         model_versions.settle(
-            opened, version.id, verdict["outcome"], verdict["against"], settings.auto_promote, actor="trainer"
+            opened, version.id, figures.gate.outcome, figures.gate.against, settings.auto_promote, actor="trainer"
         )
         freeze(opened, version.id, data, judged, lease.run_id)
         names = dict(zip(description.label_ids, description.labels, strict=True))
@@ -222,7 +218,7 @@ def _register(
 
 def _as_ours(error: BaseException) -> BaseException:
     """What a machine runs out of, as a sentence."""
-    if isinstance(error, OSError) and error.errno in _DISK_FULL:
+    if isinstance(error, OSError) and is_disk_full(error):
         return TrainingError(f"the disk is full: {error.filename or 'a file'} can't be written")
     if isinstance(error, MemoryError):
         return TrainingError("out of memory outside the fine-tuning; fewer documents or a smaller model need less")

@@ -4,7 +4,6 @@ The study lies in Postgres, in a schema of its own: it can be interrupted, goes 
 processes may share it. All of them train on the same frozen documents.
 """
 
-import logging
 import shutil
 import time
 import warnings
@@ -36,8 +35,6 @@ from trainer.fine_tuning.pooling import pools_by_mean
 from trainer.fine_tuning.prepare import find_base, prepare_job
 from trainer.macro_f1 import macro_f1
 from trainer.report.tuning import Outcome
-
-log = logging.getLogger(__name__)
 
 _SCHEMA = "optuna"
 _HEARTBEAT_S, _GRACE_S = 30, 120
@@ -230,7 +227,7 @@ def _train(
         learned = fine_tune(job, work, settings, on_progress, on_epoch)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return np.array(learned["predicted"], np.int64)
+    return np.array(learned.predicted, np.int64)
 
 
 def _ended(study: optuna.Study) -> int:

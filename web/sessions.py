@@ -15,6 +15,7 @@ from starlette.datastructures import UploadFile
 
 from db.queries import people
 from db.session import session
+from db.token_hash import hashed
 from sortline.settings import Settings
 from web.forms import Form, check_charset, check_fields, read_form
 from web.links import link, root
@@ -112,7 +113,7 @@ def session_token(request: Request) -> str:
 def known_browser(request: Request) -> bytes | None:
     """The sha256 of the cookie by which a browser shows that people signed in with it before; None: it has none."""
     token = request.cookies.get(_cookie_name() + _KNOWN)
-    return people.hashed(token) if token else None
+    return hashed(token) if token else None
 
 
 def new_browser(request: Request) -> tuple[str, bytes]:
@@ -120,7 +121,7 @@ def new_browser(request: Request) -> tuple[str, bytes]:
     token = request.cookies.get(_cookie_name() + _KNOWN, "")
     if not 40 <= len(token) <= 100:  # else none that we made
         token = secrets.token_urlsafe(32)
-    return token, people.hashed(token)
+    return token, hashed(token)
 
 
 def start_session(response: Response, token: str, browser: str) -> None:

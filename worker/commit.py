@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from db.queries.intake import Key, StoredPrediction, bury, store_batch
 from sortline.events import ResultEvent
+from sortline.queue import order
 from worker.entry import Entry
 from worker.micro_batch import MicroBatch
 from worker.subscriptions import Subscriptions
@@ -45,7 +46,7 @@ def commit_batches(
     for batch, first in zip(batches, firsts, strict=False):
         for key, row, event in _rows(batch, first, at):
             earlier = rows.get(key)
-            if earlier is None or _order(earlier["entry_id"]) < _order(row["entry_id"]):
+            if earlier is None or order(earlier["entry_id"]) < order(row["entry_id"]):
                 rows[key] = row
             events.append((key, event))
     # Sorted, so that two workers with the same documents lock them in the same order.
@@ -150,11 +151,6 @@ def _letter(dead: DeadEntry) -> dict[str, Any]:
         "raw": entry.packed(),
         "attempts": dead.attempts,
     }
-
-
-def _order(entry_id: str) -> tuple[int, int]:
-    milliseconds, _, sequence = entry_id.partition("-")
-    return int(milliseconds), int(sequence or 0)
 
 
 def now() -> str:

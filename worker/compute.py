@@ -1,14 +1,11 @@
 """The compute threads: forward passes, one after the other, as the schedule hands them out."""
 
-import logging
 import time
 from collections.abc import Callable
 
 from worker.failures import Failures
 from worker.micro_batch import MicroBatch
 from worker.schedule import Pass, Schedule
-
-log = logging.getLogger(__name__)
 
 
 class Compute:

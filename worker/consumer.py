@@ -14,7 +14,7 @@ from typing import Any
 import redis
 
 from sortline.events import ResultEvent
-from sortline.queue import GROUP
+from sortline.queue import GROUP, order
 from sortline.redis_client import connect
 from sortline.settings import LANES, Lane, Settings
 from worker.acknowledgement import attempts_fields, attempts_key, failed_field, pack
@@ -51,7 +51,7 @@ class Consumer:
 
     def appended_at(self, entry: Entry) -> float:
         """When an entry was appended, by time.monotonic."""
-        return int(entry.entry_id.partition("-")[0]) / 1000 - self.clock_s
+        return order(entry.entry_id)[0] / 1000 - self.clock_s
 
     def ensure_groups(self) -> None:
         """Make the group of each lane, from the stream's beginning, where it is missing."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
 
 from sortline.errors import InvalidDocumentError
 from sortline.meta import check_meta
@@ -15,7 +14,7 @@ from sortline.queue import (
     pack_entry,
 )
 from sortline.settings import Lane
-from sortline.text import repair
+from sortline.text import content_hash, repair
 
 
 @dataclass(slots=True)
@@ -53,7 +52,7 @@ class Entry:
         if raw is None:
             raise InvalidDocumentError("field text is missing")
         check_text(raw)
-        self.content_hash = sha256(raw).hexdigest()
+        self.content_hash = content_hash(raw)
         self.text, self.repaired = repair(raw)
         meta = fields.get(b"meta")
         if meta is not None:

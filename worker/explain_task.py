@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import time
 
 from celery import Celery
 
@@ -12,6 +11,7 @@ from db.session import session
 from sortline.errors import PermanentError, TransientError
 from sortline.settings import Settings
 from worker.explainer import ExplainerProcess
+from worker.turns import turns
 
 log = logging.getLogger(__name__)
 
@@ -70,13 +70,11 @@ def explain_documents(settings: Settings, explainer: ExplainerProcess, stopping:
     Returns:
         How many were explained, and whether the time was up before all were.
     """
-    began, done = time.monotonic(), 0
-    while not stopping.is_set() and time.monotonic() - began < _MOST_S:
-        started = time.monotonic()
+    done = 0
+    for _ in turns(stopping, _MOST_S):
         with session(settings.postgres_url) as opened:
             key = explanations.next_waiting(opened)
         if key is None:
             return done, False
         done += explain_document(settings, explainer, key)
-        stopping.wait(time.monotonic() - started)
     return done, True

@@ -25,6 +25,7 @@ from worker.compute import Compute
 from worker.consumer import Consumer
 from worker.failures import Failures
 from worker.held import Held
+from worker.micro_batch import MicroBatch
 from worker.outage import REFUSED, Unanswered
 from worker.presence import Presence, TaskEvents
 from worker.reader import Reader
@@ -52,9 +53,8 @@ class Intake:
         self.schedule = Schedule(settings.bulk_share)
         self.held = Held(_HELD_BATCHES * settings.micro_batch)
         self.acknowledger = Acknowledger(self.consumer, self.held, self._committed)
-        self.writer = Writer(settings, self.acknowledger.put)
+        self.writer = Writer(settings, self.acknowledger.put, self._blame)
         self.failures = Failures(settings, self.consumer, self.schedule, self.held, self.writer.bury)
-        self.writer.failures = self.failures
         self.compute = Compute(self.schedule, self.failures, self.writer.put)
         self.presence = Presence(settings, self.consumer, self.models, self.held)
         self.events = TaskEvents(app, hostname)
@@ -104,6 +104,9 @@ class Intake:
         except Unanswered as error:
             log.warning("the consumer group could not be left: %s", error)
         self.publisher.stop()
+
+    def _blame(self, alone: MicroBatch, error: Exception) -> None:
+        self.failures.own(alone.entries[0], error, counted=alone.counted)
 
     def _committed(self, committed: Committed) -> None:
         self.presence.count(len(committed.entries))

@@ -1,4 +1,4 @@
-"""Redis away, or refusing: both are waited out, and a refusal is told."""
+"""A server that is away, or refuses: that is waited out, and what Redis refuses is told."""
 
 import logging
 import time
@@ -15,6 +15,7 @@ Outage = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSErr
 # What is waited out. A refusal too: a full or read-only Redis heals, a key of a wrong type is mended by a person.
 Unanswered = (*Outage, redis.exceptions.ResponseError)
 REFUSALS = Counter("sortline_redis_refusals", "Commands of a worker that Redis refused, and that it tries again")
+_GRACE_S = 5.0
 _FRESH_S = 20.0  # longer than a time-out and the pause between two tries
 
 
@@ -51,8 +52,35 @@ class Refusals:
 REFUSED = Refusals()
 
 
-def insist(call: Callable[[], T], give_up: Callable[[], bool] = lambda: False) -> T:
-    """Call until Redis answers, with back-off.
+class Grace:
+    """How long a stopping process waits for a server that is away."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def begin(self) -> None:
+        """The process stops from now on."""
+        self._since = time.monotonic()
+
+    def is_over(self) -> bool:
+        """Whether it has waited long enough."""
+        return self._since is not None and time.monotonic() - self._since > _GRACE_S
+
+
+def of_redis(error: Exception) -> str | None:
+    """Why Redis did not answer, noted; None: it has nothing to do with Redis."""
+    return REFUSED.note(error) if isinstance(error, Unanswered) else None
+
+
+def insist(
+    call: Callable[[], T],
+    give_up: Callable[[], bool] = lambda: False,
+    outage: Callable[[Exception], str | None] = of_redis,
+) -> T:
+    """Call until the server answers, with back-off.
+
+    Args:
+        outage: why a server did not answer; None of an error that is no outage, which is raised.
 
     Raises:
         Stopped: ``give_up`` said so.
@@ -61,8 +89,10 @@ def insist(call: Callable[[], T], give_up: Callable[[], bool] = lambda: False) -
     while True:
         try:
             return call()
-        except Unanswered as error:
-            why = REFUSED.note(error)
+        except Exception as error:
+            why = outage(error)
+            if why is None:
+                raise
             if give_up():
                 raise Stopped from None
             log.warning("%s; trying again in %.2f s", why, pause)

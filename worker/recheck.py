@@ -1,12 +1,12 @@
 """Does a model that was just loaded still say what was stored of it? An engine that disagrees does not serve."""
 
 import logging
-from typing import Any
 
 import numpy as np
 from sqlalchemy.orm import Session
 
 from classifier.classifier import Classifier
+from classifier.figures import VersionFigures
 from db.models import ModelVersion
 from db.queries import labelled, predictions
 from db.queries.predictions import Answer
@@ -46,10 +46,10 @@ def disagreement(session: Session, version: ModelVersion, classifier: Classifier
 
 def _stored(session: Session, version: ModelVersion, most: int) -> list[Answer]:
     found = predictions.newest_of(session, version.id, most)
-    noted: dict[str, Any] = version.metrics.get("recheck", {})
-    ids = noted.get("document_ids", [])[: most - len(found)]
+    noted = VersionFigures.model_validate(version.metrics).recheck
+    ids = noted.document_ids[: most - len(found)]
     texts = labelled.texts(session, ids) if ids else {}
-    for id_, label_id, confidence in zip(ids, noted.get("labels", []), noted.get("confidences", []), strict=False):
+    for id_, label_id, confidence in zip(ids, noted.labels, noted.confidences, strict=False):
         if id_ in texts:
             found.append(Answer(texts[id_], label_id, confidence))
     return found

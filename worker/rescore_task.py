@@ -15,6 +15,7 @@ from worker.active_model import LoadedModel
 from worker.commit import now
 from worker.intake import Intake
 from worker.scoring import prediction_rows, score
+from worker.turns import turns
 
 log = logging.getLogger(__name__)
 
@@ -49,18 +50,19 @@ def rescore_documents(settings: Settings, intake: Intake, version_id: int) -> tu
     Returns:
         How many documents were scored, and how many of their labels changed.
     """
-    began, after, done, changed = time.monotonic(), 0, 0, 0
-    model = _loaded(settings, intake, version_id)
-    while model is not None and not intake.stopping.is_set() and time.monotonic() - began < _MOST_S:
-        started = time.monotonic()
+    after, done, changed = 0, 0, 0
+    if _loaded(settings, intake, version_id) is None:  # no rest for what loading takes
+        return done, changed
+    for _ in turns(intake.stopping, _MOST_S):
+        model = _loaded(settings, intake, version_id)
+        if model is None:
+            break
         with session(settings.postgres_url) as opened:
             found = rescore.page(opened, version_id, after, _PAGE)
         if not found:
             break
         scored, differ = _rescore_page(settings, model, found)
         done, changed, after = done + scored, changed + differ, found[-1][0]
-        intake.stopping.wait(time.monotonic() - started)
-        model = _loaded(settings, intake, version_id)
     return done, changed
 
 

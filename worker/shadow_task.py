@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import time
 
 import orjson
 from celery import Celery
@@ -16,13 +15,14 @@ from sortline.errors import SortlineError, TransientError
 from sortline.settings import Settings
 from worker.intake import Intake
 from worker.scoring import prediction_rows, score
+from worker.turns import turns
 
 log = logging.getLogger(__name__)
 
 _PAGE = 64
 _HELD_S = 60.0
 _MOST_S = 50.0  # then the task ends: housekeeping asks again within a minute
-_LOOK_AGAIN_S = 2.0
+_LOOK_AGAIN_S = 1.0  # and a rest as long
 
 _busy = threading.Lock()
 
@@ -52,10 +52,11 @@ def answer_beside(settings: Settings, intake: Intake, shadow_id: int) -> int:
     Between two pages it rests as long as one took, so that live documents don't wait for it. One that was interrupted
     goes on where it was.
     """
-    ends, answered = time.monotonic() + _MOST_S, 0
+    answered = 0
     classifier = _loaded(settings, intake, shadow_id)
-    while classifier is not None and not intake.stopping.is_set() and time.monotonic() < ends:
-        started = time.monotonic()
+    if classifier is None:
+        return answered
+    for _ in turns(intake.stopping, _MOST_S):
         with session(settings.postgres_url) as opened:
             held = shadows.hold(opened, shadow_id, intake.consumer.name, _HELD_S)
             opened.commit()
@@ -68,7 +69,6 @@ def answer_beside(settings: Settings, intake: Intake, shadow_id: int) -> int:
             continue
         _answer_page(settings, shadow, classifier, to, found)
         answered += len(found)
-        intake.stopping.wait(time.monotonic() - started)
     return answered
 
 

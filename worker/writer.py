@@ -19,17 +19,15 @@ from sortline.settings import LANES, Lane, Settings
 from worker.commit import DeadEntry, commit_batches, commit_dead, is_the_documents_fault
 from worker.consumer import Consumer
 from worker.entry import Entry
-from worker.failures import Failures
 from worker.held import Held
 from worker.micro_batch import MicroBatch
-from worker.outage import Stopped, insist
+from worker.outage import Grace, Stopped, insist
 from worker.subscriptions import Subscriptions
 
 log = logging.getLogger(__name__)
 
 WRITERS = 4  # threads, each with a connection and a transaction of its own
 _GROUP = 1024  # documents of one transaction
-_GRACE_S = 5.0  # how long a stopping worker waits for a server that is away
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +52,18 @@ class Writer:
     """Commits finished micro-batches, live first; several that wait share a transaction.
 
     Of one document only one transaction is under way at a time, so that its events keep their order.
+
+    Args:
+        then: takes what a transaction stored.
+        blame: takes a micro-batch of one document that Postgres refuses.
     """
 
-    def __init__(self, settings: Settings, then: Callable[[Committed], None]) -> None:
+    def __init__(
+        self, settings: Settings, then: Callable[[Committed], None], blame: Callable[[MicroBatch, Exception], None]
+    ) -> None:
         self.settings = settings
         self.then = then
-        self.failures: Failures | None = None
+        self.blame = blame
         self.disk_full = False  # as Postgres says of its own
         self._subscriptions = Subscriptions()
         self._finished: dict[Lane, deque[_Finished]] = {lane: deque() for lane in LANES}
@@ -69,7 +73,7 @@ class Writer:
         self._closed = False
         self._live_went_first = False
         self._changed = threading.Condition()
-        self._stopping_since: float | None = None
+        self._grace = Grace()
 
     def put(self, batch: MicroBatch) -> None:
         """Take a finished micro-batch."""
@@ -88,7 +92,7 @@ class Writer:
         """Return from `run` when all is written, or nothing can be written for a while."""
         with self._changed:
             self._closed = True
-            self._stopping_since = time.monotonic()
+            self._grace.begin()
             self._changed.notify_all()
 
     def is_idle(self) -> bool:
@@ -174,8 +178,7 @@ class Writer:
             for half in batches[0].halves():
                 self._write([half])
         else:
-            assert self.failures is not None
-            self.failures.own(batches[0].entries[0], error, counted=batches[0].counted)
+            self.blame(batches[0], error)
 
     def _write_dead(self, dead: list[DeadEntry]) -> None:
         def commit() -> list[ResultEvent]:
@@ -191,26 +194,19 @@ class Writer:
 
     def _insist(self, commit: Callable[[], list[ResultEvent]]) -> list[ResultEvent]:
         """Commit, waiting out every outage; only the rows' own fault is raised."""
-        pause = 0.05
-        while True:
-            try:
-                events = commit()
-                self.disk_full = False
-                return events
-            except (TransientError, DBAPIError) as error:
-                if isinstance(error, DBAPIError) and is_the_documents_fault(error):
-                    raise
-                if self._gives_up():
-                    raise Stopped from None
-                # Its log's disk full too, Postgres ends: that it is away then is no sign of room.
-                self.disk_full = self.disk_full or is_disk_full(error)
-                first = str(getattr(error, "orig", error)).strip().partition("\n")[0]
-                log.warning("Postgres is away (%s); trying again in %.2f s", first, pause)
-                time.sleep(pause)
-                pause = min(pause * 2, 2.0)
+        events = insist(commit, self._grace.is_over, self._outage)
+        self.disk_full = False
+        return events
 
-    def _gives_up(self) -> bool:
-        return self._stopping_since is not None and time.monotonic() - self._stopping_since > _GRACE_S
+    def _outage(self, error: Exception) -> str | None:
+        if not isinstance(error, TransientError | DBAPIError):
+            return None
+        if isinstance(error, DBAPIError) and is_the_documents_fault(error):
+            return None
+        # Postgres ends when the disk of its log is full too: that it is away then is no sign of room.
+        self.disk_full = self.disk_full or is_disk_full(error)
+        first = str(getattr(error, "orig", error)).strip().partition("\n")[0]
+        return f"Postgres is away ({first})"
 
 
 def _name(entry: Entry) -> Name:
@@ -227,7 +223,7 @@ class Acknowledger:
         self._committed: deque[Committed] = deque()
         self._changed = threading.Condition()
         self._closed = False
-        self._stopping_since: float | None = None
+        self._grace = Grace()
 
     def put(self, committed: Committed) -> None:
         """Take what a transaction stored."""
@@ -239,7 +235,7 @@ class Acknowledger:
         """Return from `run` when all is acknowledged, or Redis stays away."""
         with self._changed:
             self._closed = True
-            self._stopping_since = time.monotonic()
+            self._grace.begin()
             self._changed.notify()
 
     def is_idle(self) -> bool:
@@ -263,7 +259,7 @@ class Acknowledger:
 
     def _acknowledge(self, committed: Committed) -> None:
         started = time.monotonic()
-        insist(lambda: self._tell_redis(committed), self._gives_up)
+        insist(lambda: self._tell_redis(committed), self._grace.is_over)
         committed.times["acknowledge"] = (started, time.monotonic())
         self.held.release(committed.entries)
         self.tell(committed)
@@ -281,6 +277,3 @@ class Acknowledger:
                 raise refusal from None
             self.consumer.drop(committed.entries)
             log.warning("Redis is out of memory; the events of %d entries wait in the outbox", len(committed.entries))
-
-    def _gives_up(self) -> bool:
-        return self._stopping_since is not None and time.monotonic() - self._stopping_since > _GRACE_S

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from classifier.checkpoint_folder import INT8
+from classifier.engines import processor
 from classifier.engines.protocol import Engine
 from sortline.errors import ConfigurationError
 from sortline.settings import Settings
@@ -73,7 +74,7 @@ def _torch(folder: Path, settings: Settings, device: str) -> Engine:
         raise ConfigurationError("the precision int8 needs the engine openvino and the device cpu")
     from classifier.engines.torch_engine import TorchEngine
 
-    precision = _precision(settings, device == "cuda" or _cpu_flags_have_bf16())
+    precision = _precision(settings, device == "cuda" or processor.has_bf16())
     return TorchEngine(folder, precision, cast(Literal["cpu", "cuda"], device), cores(settings))
 
 
@@ -119,14 +120,6 @@ def _has_cuda() -> bool:
     import torch
 
     return torch.cuda.is_available()
-
-
-def _cpu_flags_have_bf16() -> bool:
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split()
-    except OSError:
-        return False
-    return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(flags))
 
 
 def _container_limit() -> int | None:

@@ -11,8 +11,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 from classifier.cache_folder import prune, touch
-from classifier.checkpoint_folder import file_sha256, publish
+from classifier.checkpoint_folder import publish
 from sortline.errors import CheckpointError
+from sortline.whole_file import file_sha256
 
 logger = logging.getLogger(__name__)
 

@@ -8,10 +8,9 @@ import torch
 from numpy.typing import NDArray
 
 from classifier.engines.encoder import read_encoder
-from sortline.errors import ConfigurationError
+from classifier.engines.torch_device import Device, torch_device
 
 Precision = Literal["f32", "bf16"]
-Device = Literal["cpu", "cuda"]
 _DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -32,12 +31,10 @@ class TorchEngine:
     parallel = 1  # one forward uses the whole device
 
     def __init__(self, folder: Path, precision: Precision, device: Device, threads: int) -> None:
-        if device == "cuda" and not torch.cuda.is_available():
-            raise ConfigurationError("device cuda was asked for, but torch finds none")
         self.name = f"torch-{precision}"
         self.tokens_per_batch = 16384 if device == "cuda" else 1024
         self.overhead = 2048 if device == "cuda" else 32
-        self._device = torch.device(device)
+        self._device = torch.device(torch_device(device))
         if device == "cpu":
             torch.set_num_threads(threads)
         self._encoder = read_encoder(folder).to(self._device, _DTYPES[precision])

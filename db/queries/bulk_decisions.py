@@ -14,6 +14,7 @@ import orjson
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
+from db import locks
 from db.models import AuditEvent, BulkDecision, Label
 from db.queries import document_search, outbox
 from db.queries.decisions import corrected, put_back
@@ -25,7 +26,6 @@ MOST = 1_000
 _LOOKED_AT = 10_000
 _KEPT_H = 24  # of what was looked at and not decided
 
-_LOCK = text("SELECT id FROM documents WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
 _LOCK_ITEMS = text("SELECT document_id FROM queue_items WHERE document_id = ANY(:ids) ORDER BY document_id FOR UPDATE")
 _STANDS = text("""
 SELECT d.id, source, external_id, said.label_id, labels.name AS label, labels.archived_at IS NOT NULL AS archived,
@@ -179,7 +179,7 @@ def undo(session: Session, bulk_id: int, user_id: int, actor: str) -> BulkDecisi
 
 def _locked(session: Session, ids: Sequence[int]) -> Sequence[Row[Any]]:
     """How the documents stand, and stay until the transaction ends: nobody decides them, or takes them, meanwhile."""
-    session.execute(_LOCK, {"ids": list(ids)})
+    locks.hold_documents(session, ids)
     session.execute(_LOCK_ITEMS, {"ids": list(ids)})
     return session.execute(_STANDS, {"ids": list(ids)}).all()
 

@@ -46,7 +46,6 @@ _FOUND = text(f"""
 SELECT documents.id FROM documents JOIN {_NAMES} ON documents.source = name.source AND external_id = name.id
 ORDER BY documents.id
 """)  # noqa: S608 - of constants alone
-_HELD = text("SELECT id FROM documents WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
 _FACTS = text("""
 SELECT count(*) AS documents,
   (SELECT count(*) FROM predictions WHERE document_id = ANY(:ids)) AS predictions,
@@ -215,7 +214,7 @@ def delete_documents(session: Session, ids: Sequence[int], reason: str) -> Facts
     Args:
         reason: request or retention.
     """
-    held = list(session.scalars(_HELD, {"ids": list(ids)}))
+    held = locks.hold_documents(session, ids)
     found = facts(session, held)
     session.execute(_COUNT, {"ids": held, "reason": reason})
     for table in HANGING:  # names of ours alone

@@ -7,7 +7,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from db.models import ImportFile
-from db.queries.people import hashed
+from db.token_hash import hashed
 from sortline.errors import NotFoundError
 
 _KEPT = timedelta(hours=1)

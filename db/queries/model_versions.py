@@ -121,7 +121,9 @@ def activate(
     return version
 
 
-def settle(session: Session, version_id: int, outcome: str, against: int | None, promote: bool, actor: str) -> None:
+def settle(
+    session: Session, version_id: int, outcome: str | None, against: int | None, promote: bool, actor: str
+) -> None:
     """Carry out the gate's verdict on a candidate; the caller commits.
 
     What passed goes live, if it may and the version it was compared with is active still; so does a first model
@@ -129,7 +131,7 @@ def settle(session: Session, version_id: int, outcome: str, against: int | None,
     decide.
 
     Args:
-        outcome: passed, refused, undecided or no evidence.
+        outcome: passed, refused, undecided or no evidence; None: the gate did not judge it.
         against: id of the version it was compared with; None: none was active.
         promote: whether what passed goes live by itself.
     """

@@ -1,6 +1,5 @@
 """Queries on people: accounts, who is signed in where, links that sign in once, wrong passwords."""
 
-import hashlib
 import secrets
 from collections.abc import Sequence
 from datetime import timedelta
@@ -10,6 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from db.models import AuditEvent, KnownBrowser, SignInLink, User, UserSession
+from db.token_hash import hashed
 from sortline.errors import ConflictError, InvalidInputError, NotFoundError
 
 ROLES = ("reviewer", "lead", "admin")
@@ -212,11 +212,6 @@ def sign_out(session: Session, token: str) -> None:
 def audit(session: Session, actor: str, action: str, user_id: int, detail: dict[str, object]) -> None:
     """Add a row on a person to the audit."""
     session.add(AuditEvent(actor=actor, action=action, subject=f"user:{user_id}", detail=detail))
-
-
-def hashed(token: str) -> bytes:
-    """Sha256 of a random token: all that is kept of it."""
-    return hashlib.sha256(token.encode()).digest()
 
 
 def _is_usable(token: str) -> ColumnElement[bool]:

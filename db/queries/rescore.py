@@ -5,6 +5,8 @@ from typing import NamedTuple
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from db import locks
+
 # By the ends of an index: nothing is counted.
 _STALE = text("""
 SELECT model_versions.id FROM model_versions WHERE status = 'active'
@@ -15,7 +17,6 @@ _PAGE = text("""
 SELECT documents.id, text FROM queue_items JOIN documents ON documents.id = document_id
 WHERE model_version_id <> :version_id AND document_id > :after ORDER BY document_id LIMIT :limit
 """)
-_LOCK = text("SELECT id FROM documents WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
 _BEFORE = text("""
 SELECT documents.id, source, external_id, labels.name AS label
 FROM queue_items JOIN documents ON documents.id = document_id JOIN LATERAL (
@@ -72,7 +73,7 @@ def before(session: Session, version_id: int, ids: list[int]) -> dict[int, Befor
     Locks the documents until the transaction ends, so that events of one document get their ids in the order of
     commits; what is true then is read after that, in a statement of its own.
     """
-    session.execute(_LOCK, {"ids": ids})
+    locks.hold_documents(session, ids)
     found = session.execute(_BEFORE, {"ids": ids, "version_id": version_id})
     return {row.id: Before(*row[1:]) for row in found}
 

@@ -1,6 +1,5 @@
 """Queries on second factors: a secret shared with a person's device, and codes that stand in for it once."""
 
-import hashlib
 import secrets
 from collections.abc import Sequence
 from datetime import timedelta
@@ -10,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from db.models import RecoveryCode, SignInStep, User, UserSession
 from db.queries import people
+from db.token_hash import hashed
 
 _STEP_LASTS = timedelta(minutes=5)
 
@@ -70,7 +70,7 @@ def half_way(session: Session, user_id: int, by_link: bool) -> str:
     token = secrets.token_urlsafe(32)
     session.execute(delete(SignInStep).where(SignInStep.expires_at < func.now()))
     expires = session.execute(select(func.now() + _STEP_LASTS)).scalar_one()
-    session.add(SignInStep(token_hash=people.hashed(token), user_id=user_id, by_link=by_link, expires_at=expires))
+    session.add(SignInStep(token_hash=hashed(token), user_id=user_id, by_link=by_link, expires_at=expires))
     return token
 
 
@@ -80,7 +80,7 @@ def of_step(session: Session, token: str) -> tuple[User, bool] | None:
         select(User, SignInStep.by_link)
         .join(SignInStep, SignInStep.user_id == User.id)
         .where(
-            SignInStep.token_hash == people.hashed(token),
+            SignInStep.token_hash == hashed(token),
             SignInStep.expires_at > func.now(),
             User.disabled_at.is_(None),
         )
@@ -90,9 +90,9 @@ def of_step(session: Session, token: str) -> tuple[User, bool] | None:
 
 def end_step(session: Session, token: str) -> bool:
     """Take a half way in away; False: it is gone."""
-    ended = session.execute(delete(SignInStep).where(SignInStep.token_hash == people.hashed(token)))
+    ended = session.execute(delete(SignInStep).where(SignInStep.token_hash == hashed(token)))
     return bool(ended.rowcount)  # type: ignore[attr-defined]
 
 
 def _hashed(user_id: int, code: str) -> bytes:
-    return hashlib.sha256(f"{user_id}:{code}".encode()).digest()
+    return hashed(f"{user_id}:{code}")

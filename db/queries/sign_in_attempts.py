@@ -102,8 +102,3 @@ def remember(session: Session, user_id: int, browser: bytes) -> None:
     )
     past = or_(KnownBrowser.token_hash.not_in(newest), KnownBrowser.seen_at < func.now() - _BROWSER_LASTS)
     session.execute(delete(KnownBrowser).where(KnownBrowser.user_id == user_id, past))
-
-
-def forget_browsers(session: Session, user_id: int) -> None:
-    """Know none of a person's browsers any more."""
-    session.execute(delete(KnownBrowser).where(KnownBrowser.user_id == user_id))

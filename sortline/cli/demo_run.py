@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from classifier.figures import VersionFigures
 from db.queries import model_versions, people, training_runs
 from db.queries.predictions import of_source
 from db.session import session
@@ -55,8 +56,8 @@ def prepare_model(settings: Settings, on_training: Callable[[dict[str, object]],
     version_id = train(settings, run_id, on_training)
     with session(settings.postgres_url) as opened:
         if model_versions.active(opened) is None and version_id is not None:
-            gate = model_versions.get(opened, version_id).metrics["gate"]
-            raise TrainingError(f"the first model did not go live, its gate says {gate['outcome']}: {gate['reason']}")
+            gate = VersionFigures.model_validate(model_versions.get(opened, version_id).metrics).gate
+            raise TrainingError(f"the first model did not go live, its gate says {gate.outcome}: {gate.reason}")
     return True
 
 

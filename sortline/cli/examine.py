@@ -266,6 +266,8 @@ def _redis_version(text: str, valkey: str | None) -> Finding:
 def _redis_settings(client: Any, settings: Settings) -> Iterator[Finding]:
     import redis
 
+    from sortline.redis_client import as_text
+
     lost: Level = "fail" if settings.require_durable_redis else "warn"
     checks: tuple[tuple[str, str, Level, str], ...] = (
         ("appendonly", "yes", lost, "a restart would lose documents, and HTTP takes none"),
@@ -279,7 +281,7 @@ def _redis_settings(client: Any, settings: Settings) -> Iterator[Finding]:
         except redis.exceptions.ResponseError:
             yield Finding(f"Redis {name}", "warn", "not checkable: CONFIG is refused", f"see that it is {wanted}")
             continue
-        found = value.decode() if isinstance(value, bytes) else str(value)
+        found = as_text(value)
         if found == wanted:
             yield Finding(f"Redis {name}", "ok", found)
         else:
@@ -321,18 +323,18 @@ def _model_store(root: str) -> Finding:
         else:
             with tempfile.TemporaryFile(dir=_existing(Path(root))):
                 pass
-    except Exception as error:  # each file system behind fsspec has errors of its own
+    except (SortlineError, OSError) as error:
         return Finding("model store", "fail", f"{root} is not writable: {error}", advice)
     return Finding("model store", "ok", f"{root} is writable")
 
 
 def _write_remote(root: str) -> None:
-    import fsspec
+    from classifier.store_uri import reached
 
-    file_system, path = fsspec.url_to_fs(f"{root.rstrip('/')}/.sortline-doctor")
-    file_system.makedirs(path.rpartition("/")[0], exist_ok=True)
-    file_system.pipe_file(path, b"")
-    file_system.rm_file(path)
+    with reached(root) as (file_system, path):
+        file_system.makedirs(path, exist_ok=True)
+        file_system.pipe_file(f"{path}/.sortline-doctor", b"")
+        file_system.rm_file(f"{path}/.sortline-doctor")
 
 
 def _existing(folder: Path) -> Path:
@@ -341,6 +343,7 @@ def _existing(folder: Path) -> Path:
 
 
 def _accelerators() -> Iterator[Finding]:
+    from classifier.engines import processor
     from sortline.logs import silence_telemetry
 
     silence_telemetry()
@@ -352,8 +355,7 @@ def _accelerators() -> Iterator[Finding]:
         yield Finding("OpenVINO", "ok", "devices " + ", ".join(openvino.Core().available_devices))
     if not (find_spec("torch") or find_spec("openvino")):
         yield Finding("engine", "warn", "none: no classifying here", "pip install 'sortline[worker,cpu]'")
-    flags = _processor_flags()
-    if flags & {"avx512_bf16", "amx_bf16", "bf16"}:
+    if processor.has_bf16():
         yield Finding("processor", "ok", "computes bf16")
     else:
         yield Finding("processor", "warn", "has no bf16", "nothing need be done; classifying takes about twice as long")
@@ -407,10 +409,3 @@ def _torch() -> str:
         return f"{torch.__version__}, no CUDA"
     names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return f"{torch.__version__}, CUDA on {', '.join(names)}"
-
-
-def _processor_flags() -> set[str]:
-    try:
-        return set(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split())
-    except OSError:  # no Linux
-        return set()

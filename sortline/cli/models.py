@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from classifier.figures import VersionFigures
 from db.models import ModelVersion
 from db.queries import model_versions, shadows
 from db.session import session
@@ -31,11 +32,12 @@ def list_(as_json: bool) -> None:
         return
     table = Table("version", "status", "base model", "test accuracy", "gate", "created", "promoted", box=None)
     for version in versions:
-        accuracy = version.metrics.get("test", {}).get("accuracy")
+        figures = VersionFigures.model_validate(version.metrics)
+        accuracy = figures.test.accuracy
         table.add_row(
             str(version.id), version.status, version.base_model,
             f"{accuracy:.2%}" if accuracy is not None else "not measured",
-            version.metrics.get("gate", {}).get("outcome", "not judged"),
+            figures.gate.outcome or "not judged",
             f"{version.created_at:%Y-%m-%d %H:%M}",
             f"{version.promoted_at:%Y-%m-%d %H:%M}" if version.promoted_at else "never",
         )  # fmt: skip
@@ -54,7 +56,7 @@ def show(version: int, as_json: bool) -> None:
     if as_json or not sys.stdout.isatty():
         click.echo(json.dumps(_describe(found) | {"metrics": found.metrics}, indent=2))
     else:
-        print_outcome(found.id, found.status, found.metrics)
+        print_outcome(found.id, found.status, VersionFigures.model_validate(found.metrics))
 
 
 @command.command()

@@ -1,29 +1,28 @@
 """What came of a training, for people at a terminal; what was not measured is left out."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from classifier.figures import Evaluation, SnapshotCounts, Verdict, VersionFigures
 from classifier.shortcomings import Shortcoming, shortcomings
 
 
-def print_outcome(version_id: int, status: str, metrics: dict[str, Any]) -> None:
+def print_outcome(version_id: int, status: str, figures: VersionFigures) -> None:
     """Print what a model version lacks, then its figures."""
     console = Console()
-    print_shortcomings(console, shortcomings(metrics, status))
+    print_shortcomings(console, shortcomings(figures, status))
     table = Table(show_header=False, box=None)
     table.add_row("model version", f"{version_id} ({status})")
-    for name, value in _texts(metrics):
-        table.add_row(name, escape(value))
-    test = metrics.get("test", {})
-    for name, value in (*_documents(metrics.get("snapshot", {})), *_quality(metrics, test), *_serving(metrics)):
+    for name, value in (
+        *_texts(figures), *_documents(figures.snapshot), *_quality(figures, figures.test), *_serving(figures),
+    ):  # fmt: skip
         table.add_row(name, escape(value))
     console.print(table)
-    if test.get("documents"):
-        console.print(_weakest(test))
+    if figures.test.documents:
+        console.print(_weakest(figures.test))
 
 
 def print_shortcomings(console: Console, found: Iterable[Shortcoming]) -> None:
@@ -32,78 +31,77 @@ def print_shortcomings(console: Console, found: Iterable[Shortcoming]) -> None:
         console.print(f"[yellow]{escape(each.said)}[/]\n  {escape(each.do)}", soft_wrap=True, highlight=False)
 
 
-def _texts(metrics: dict[str, Any]) -> list[tuple[str, str]]:
+def _texts(figures: VersionFigures) -> list[tuple[str, str]]:
     """What the base model can't read of the texts, where that is worth a word."""
-    readable = metrics.get("readability", {})
-    return [("texts", readable["sentence"])] if readable.get("over") else []
+    return [("texts", figures.readability.sentence)] if figures.readability.over else []
 
 
-def gate_lines(gate: dict[str, Any]) -> list[tuple[str, str]]:
+def gate_lines(gate: Verdict) -> list[tuple[str, str]]:
     """What the gate says: the verdict, then each criterion."""
     if not gate:
         return []
-    reason = gate.get("reason", "")
-    lines = [("gate", f"{gate.get('outcome', 'not judged')}: {reason}")]
-    return lines + [("", f"{each['outcome']}: {each['sentence']}") for each in gate.get("criteria", [])]
+    lines = [("gate", f"{gate.outcome or 'not judged'}: {gate.reason}")]
+    return lines + [("", f"{each.outcome}: {each.sentence}") for each in gate.criteria]
 
 
-def _documents(counts: dict[str, Any]) -> list[tuple[str, str]]:
+def _documents(counts: SnapshotCounts) -> list[tuple[str, str]]:
     if not counts:
         return []
-    parts = [f"{name} {counts[name]:,}" for name in ("train", "validation", "calibration", "test") if name in counts]
-    lines = [
-        ("documents", ", ".join(parts)),
-        ("left out", f"{counts['left_out']:,} training texts that nearly repeat held-out ones"),
-        ("leak check", f"{counts['leaks']:,} near-duplicates across splits"),
-    ]
-    if counts.get("conflicts"):
-        lines.append(("conflicts", f"{counts['conflicts']:,} documents on which people's decisions differ"))
-    for name, called in (
-        ("few_examples", "few examples"), ("dropped_labels", "labels that wait"), ("untrained_labels", "untrained"),
+    parts = (
+        ("train", counts.train), ("validation", counts.validation), ("calibration", counts.calibration),
+        ("test", counts.test),
+    )  # fmt: skip
+    lines = [("documents", ", ".join(f"{name} {count:,}" for name, count in parts if count is not None))]
+    if counts.left_out is not None:
+        lines.append(("left out", f"{counts.left_out:,} training texts that nearly repeat held-out ones"))
+    if counts.leaks is not None:
+        lines.append(("leak check", f"{counts.leaks:,} near-duplicates across splits"))
+    if counts.conflicts:
+        lines.append(("conflicts", f"{counts.conflicts:,} documents on which people's decisions differ"))
+    for called, labels in (
+        ("few examples", counts.few_examples), ("labels that wait", counts.dropped_labels),
+        ("untrained", counts.untrained_labels),
     ):  # fmt: skip
-        if counts.get(name):
-            lines.append((called, ", ".join(counts[name])))
+        if labels:
+            lines.append((called, ", ".join(labels)))
     return lines
 
 
-def _quality(metrics: dict[str, Any], test: dict[str, Any]) -> list[tuple[str, str]]:
+def _quality(figures: VersionFigures, test: Evaluation) -> list[tuple[str, str]]:
     lines = []
-    if test.get("documents"):
-        low, high = test.get("intervals", {}).get("accuracy", (None, None))
+    if test.documents:
+        low, high = test.intervals.accuracy or (None, None)
         interval = "" if low is None else f" (95 %: {low:.1%} to {high:.1%})"
-        of = f" of {test['documents']:,}"
-        lines.append(("test accuracy", f"{test['accuracy']:.2%}{of}{interval}, macro-F1 {test['macro_f1']:.2%}"))
-        risk = "" if test["risk"] is None else f", {test['risk']:.2%} of them wrong"
-        lines.append(("accepted", f"{test['coverage']:.1%} of test{risk}"))
-        before = test.get("ece_before")
-        was = "" if before is None else f", {before:.2%} before"
-        lines.append(("calibration", f"ECE {test['ece']:.2%} at temperature {metrics['temperature']:.2f}{was}"))
-    if metrics.get("baselines"):
-        simple = metrics["baselines"]
-        lines.append(("for scale", f"TF-IDF {simple['tfidf']:.2%}, the most frequent label {simple['majority']:.2%}"))
-    if metrics.get("guarantee"):
-        lines.append(("promise", metrics["guarantee"]["sentence"]))
+        of = f" of {test.documents:,}"
+        lines.append(("test accuracy", f"{test.accuracy:.2%}{of}{interval}, macro-F1 {test.macro_f1:.2%}"))
+        risk = "" if test.risk is None else f", {test.risk:.2%} of them wrong"
+        lines.append(("accepted", f"{test.coverage:.1%} of test{risk}"))
+        was = "" if test.ece_before is None else f", {test.ece_before:.2%} before"
+        lines.append(("calibration", f"ECE {test.ece:.2%} at temperature {figures.temperature:.2f}{was}"))
+    if figures.baselines:
+        simple = figures.baselines
+        lines.append(("for scale", f"TF-IDF {simple.tfidf:.2%}, the most frequent label {simple.majority:.2%}"))
+    if figures.guarantee:
+        lines.append(("promise", figures.guarantee.sentence))
     return lines
 
 
-def _serving(metrics: dict[str, Any]) -> list[tuple[str, str]]:
+def _serving(figures: VersionFigures) -> list[tuple[str, str]]:
     lines = [
-        ("engine", f"{name} {'serves' if each.get('served') else 'does not serve'}: {each.get('reason', '')}")
-        for name, each in metrics.get("engines", {}).items()
+        ("engine", f"{name} {'serves' if each.served else 'does not serve'}: {each.reason}")
+        for name, each in figures.engines.items()
     ]
-    if metrics.get("label_errors"):
-        lines.append(("label errors", f"{metrics['label_errors']:,} documents whose label looks wrong wait for a look"))
-    lines += gate_lines(metrics.get("gate", {}))
-    if metrics.get("report"):
-        lines.append(("report", f"{metrics['report']}/report.html"))
+    if figures.label_errors:
+        lines.append(("label errors", f"{figures.label_errors:,} documents whose label looks wrong wait for a look"))
+    lines += gate_lines(figures.gate)
+    if figures.report:
+        lines.append(("report", f"{figures.report}/report.html"))
     return lines
 
 
-def _weakest(test: dict[str, Any]) -> Table:
-    weakest = sorted(test["per_label"].items(), key=lambda item: item[1]["f1"])[:5]
+def _weakest(test: Evaluation) -> Table:
+    weakest = sorted(test.per_label.items(), key=lambda item: item[1].f1)[:5]
     table = Table("weakest labels", "precision", "recall", "F1", "support", box=None)
     for label, row in weakest:
-        table.add_row(
-            escape(label), f"{row['precision']:.2f}", f"{row['recall']:.2f}", f"{row['f1']:.2f}", str(row["support"])
-        )
+        table.add_row(escape(label), f"{row.precision:.2f}", f"{row.recall:.2f}", f"{row.f1:.2f}", str(row.support))
     return table

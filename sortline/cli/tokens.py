@@ -1,6 +1,5 @@
 """sortline tokens: API tokens of the HTTP door."""
 
-import hashlib
 import json
 import re
 import secrets
@@ -11,6 +10,7 @@ import click
 from db.models import ApiToken
 from db.queries import api_tokens
 from db.session import session
+from db.token_hash import hashed
 from sortline.home import account
 from sortline.settings import get_settings
 
@@ -49,7 +49,7 @@ def command() -> None:
 def add(name: str, scopes: tuple[str, ...], lasts: timedelta | None) -> None:
     """Make a token and print it, once; only its hash is kept."""
     token = f"sl_{secrets.token_urlsafe(32)}"
-    digest, given = hashlib.sha256(token.encode()).digest(), scopes or api_tokens.DEFAULT_SCOPES
+    digest, given = hashed(token), scopes or api_tokens.DEFAULT_SCOPES
     with session(get_settings().postgres_url) as opened:
         api_tokens.add(opened, name, digest, given, account(), lasts)
         opened.commit()

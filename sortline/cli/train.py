@@ -53,6 +53,7 @@ def command(
         click.echo(_cancel(settings))
         return
     from classifier.cleaning import chosen_cleaning
+    from classifier.figures import VersionFigures
     from sortline.cli.outcome import print_outcome
     from trainer.fine_tuning.base_check import usable_base
     from trainer.fine_tuning.parameters import read_parameters
@@ -72,7 +73,7 @@ def command(
         outcome = {"training_run": run_id, "model_version": version.id, "status": version.status}
         click.echo(json.dumps({**outcome, "metrics": version.metrics}))
     else:
-        print_outcome(version.id, version.status, version.metrics)
+        print_outcome(version.id, version.status, VersionFigures.model_validate(version.metrics))
 
 
 def _run(opened: Session, settings: Settings, parameters: dict[str, Any]) -> int:

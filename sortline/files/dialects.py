@@ -4,7 +4,6 @@ import csv
 import re
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import NamedTuple
 
 from sortline.errors import ImportFileError
 from sortline.files.columns import is_known_name
@@ -23,13 +22,6 @@ _SEP = re.compile(r'^"?sep=(.)"?\s*$', re.IGNORECASE)
 _FEW_UNEVEN = 200  # one line in so many may be uneven where quotes are letters
 
 Lines = Callable[[], Iterator[str]]
-
-
-class Found(NamedTuple):
-    """``skip``: lines before the header (Excel's `sep=;`)."""
-
-    dialect: Dialect
-    skip: int
 
 
 def parse_delimiter(asked: str) -> str:

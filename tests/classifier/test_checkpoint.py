@@ -11,9 +11,13 @@ import pytest
 from tiny_bert import build_tiny_bert, build_tiny_checkpoint
 
 from classifier.checkpoint import DESCRIPTION, Checkpoint
-from classifier.checkpoint_folder import StoredCheckpoint, file_sha256, read_checkpoint, write_checkpoint
+from classifier.checkpoint_folder import StoredCheckpoint, read_checkpoint, write_checkpoint
 from classifier.cleaning import Cleaning
+from classifier.figures import VersionFigures
 from sortline.errors import CheckpointError
+from sortline.whole_file import file_sha256
+
+FIGURES = VersionFigures(engine="torch-f32", report=None)
 
 
 @pytest.fixture
@@ -23,11 +27,12 @@ def folder(tiny: StoredCheckpoint, tmp_path: Path) -> Path:
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     cleaning = Cleaning(strip_html=True, stop_words=("the",))
-    written = build_tiny_checkpoint(tmp_path / "checkpoint", cleaning=cleaning, metrics={"accuracy": 0.93})
+    written = build_tiny_checkpoint(tmp_path / "checkpoint", cleaning=cleaning, metrics=FIGURES)
     read = read_checkpoint(written.folder, written.sha256)
     assert read == written
     assert read.description.cleaning == cleaning
-    assert read.description.metrics == {"accuracy": 0.93}
+    assert read.description.metrics == FIGURES
+    assert json.loads((written.folder / DESCRIPTION).read_bytes())["metrics"] == {"engine": "torch-f32", "report": None}
     assert read.description.versions["torch"]
     assert read.sha256 == file_sha256(written.folder / DESCRIPTION)
     assert list(tmp_path.iterdir()) == [written.folder]

@@ -5,7 +5,7 @@ import unicodedata
 
 import pytest
 
-from classifier.cleaning import Cleaning, english_stop_words
+from classifier.cleaning import Cleaning, chosen_cleaning
 from sortline.errors import CheckpointError
 from sortline.text import encode, repair
 
@@ -64,7 +64,7 @@ def test_masks() -> None:
 
 
 def test_stop_words_go_but_never_the_whole_text() -> None:
-    cleaning = Cleaning(stop_words=english_stop_words())
+    cleaning = chosen_cleaning(strip_html=False, masks=(), remove_stop_words=True)
     assert cleaning("Where is the card that I have ordered?") == "card ordered?"
     assert cleaning("who am I") == "who am I"
 

@@ -141,7 +141,7 @@ def test_a_set_of_texts_is_summed_up_in_a_sentence() -> None:
         "2 of 3 texts hold more than a tenth of characters that the base model can't read (66.7 %"
     )
     assert all(name in sentence for name in (*MULTILINGUAL, "SORTLINE_BASE_MODEL", "--base-model"))
-    assert found.to_dict()["sentence"] == sentence
+    assert found.figures().sentence == sentence
 
 
 def test_a_few_of_many_are_told_without_advice() -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from classifier.figures import VersionFigures
 from classifier.shortcomings import shortcomings
 
 GOOD: dict[str, Any] = {
@@ -19,17 +20,17 @@ GOOD: dict[str, Any] = {
 }  # fmt: skip
 
 
-def lacking(part: str, **changes: Any) -> dict[str, Any]:
-    return {**GOOD, part: {**GOOD[part], **changes}}
+def lacking(part: str, **changes: Any) -> VersionFigures:
+    return VersionFigures.model_validate({**GOOD, part: {**GOOD[part], **changes}})
 
 
 def test_a_model_that_lacks_nothing_and_one_that_nothing_is_known_of() -> None:
-    assert shortcomings(GOOD, "active") == []
-    assert shortcomings({}, "candidate") == []
+    assert shortcomings(VersionFigures.model_validate(GOOD), "active") == []
+    assert shortcomings(VersionFigures(), "candidate") == []
 
 
 @pytest.mark.parametrize(
-    ("metrics", "name", "words"),
+    ("figures", "name", "words"),
     [
         (
             lacking("evidence", enough=False, documents=0, missing=20, sentence="there are no test documents"),
@@ -63,8 +64,8 @@ def test_a_model_that_lacks_nothing_and_one_that_nothing_is_known_of() -> None:
         (lacking("snapshot", few_examples=["cash"]), "few examples", "1 of 3 labels has fewer than 8 examples"),
     ],
 )
-def test_each_lack_is_said_with_what_to_do(metrics: dict[str, Any], name: str, words: str) -> None:
-    (found,) = shortcomings(metrics, "candidate")
+def test_each_lack_is_said_with_what_to_do(figures: VersionFigures, name: str, words: str) -> None:
+    (found,) = shortcomings(figures, "candidate")
 
     assert found.name == name
     assert words in f"{found.said} {found.do}"
@@ -73,8 +74,8 @@ def test_each_lack_is_said_with_what_to_do(metrics: dict[str, Any], name: str, w
 
 
 def test_an_undecided_gate_that_a_person_decided_is_no_lack() -> None:
-    metrics = lacking("gate", outcome="undecided", reason="too few")
-    assert shortcomings(metrics, "active") == shortcomings(metrics, "retired") == []
+    figures = lacking("gate", outcome="undecided", reason="too few")
+    assert shortcomings(figures, "active") == shortcomings(figures, "retired") == []
 
 
 def test_many_names_are_cut() -> None:

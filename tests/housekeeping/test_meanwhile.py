@@ -15,9 +15,8 @@ from db.queries import dead_letters, queue_items
 from db.queries.erasure import Erasure, listing
 from db.queries.labelled import store_splits
 from housekeeping.erase import Chosen, erase
-from housekeeping.streams import order
 from sortline.errors import NotFoundError, TransientError
-from sortline.queue import Document, DocumentQueue, pack_entry
+from sortline.queue import Document, DocumentQueue, order, pack_entry
 from sortline.settings import Settings
 
 ME = Chosen([("mail", "me")])

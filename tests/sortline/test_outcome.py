@@ -2,6 +2,7 @@
 
 import pytest
 
+from classifier.figures import VersionFigures
 from sortline.cli.outcome import print_outcome
 
 
@@ -13,7 +14,7 @@ def test_what_a_training_lacked_stands_before_its_figures(
     print_outcome(
         3,
         "active",
-        {
+        VersionFigures.model_validate({
             "snapshot": {
                 "train": 50, "validation": 6, "calibration": 0, "test": 6, "left_out": 0, "leaks": 0,
                 "dropped_labels": rare, "labels": 3, "min_examples": 8,
@@ -25,7 +26,7 @@ def test_what_a_training_lacked_stands_before_its_figures(
             },
             "temperature": 1.0,
             "gate": {"outcome": "no evidence", "reason": "6 of 6 test documents are right"},
-        },
+        }),
     )  # fmt: skip
 
     lines = capsys.readouterr().out.splitlines()

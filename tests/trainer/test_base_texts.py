@@ -9,6 +9,7 @@ from labelled_lines import labelled_lines
 from sqlalchemy.orm import Session
 
 from classifier.checkpoint_folder import read_checkpoint
+from classifier.figures import VersionFigures
 from classifier.readable import MULTILINGUAL
 from db.queries import model_versions
 from sortline.cli.examine import Finding, _base_model, _texts
@@ -46,7 +47,7 @@ def test_a_training_on_texts_that_it_cannot_read_says_so(
             or "that the base model can't read" in page.read_text()
         )
         assert MULTILINGUAL[0] in page.read_text()
-    print_outcome(version.id, version.status, version.metrics)
+    print_outcome(version.id, version.status, VersionFigures.model_validate(version.metrics))
     told = " ".join(capsys.readouterr().out.split())
     assert told.index("more than a tenth of characters") < told.index("documents train")
 

@@ -73,7 +73,7 @@ def reference(trained: Trained) -> Logits:
 
 def judge(reference: Logits, quantised: Logits, targets: Any, **changes: Any) -> dict[str, Any]:
     given: dict[str, Any] = {"otherwise": "openvino-bf16", "ms_otherwise": 1.5, "ms_quantised": 1.0, "margin": MARGIN}
-    return judge_engine(reference, quantised, np.asarray(targets, np.int64), **(given | changes))
+    return judge_engine(reference, quantised, np.asarray(targets, np.int64), **(given | changes)).stored()
 
 
 def test_a_healthy_form_serves(trained: Trained, reference: Logits) -> None:

@@ -9,6 +9,7 @@ from labelled_lines import labelled_lines
 from sqlalchemy.orm import Session
 
 from classifier.checkpoint_folder import read_checkpoint
+from classifier.figures import VersionFigures
 from classifier.shortcomings import shortcomings
 from db.queries import model_versions
 from trainer.data.import_file import ImportReport
@@ -38,7 +39,7 @@ def test_twenty_documents_that_beat_the_most_frequent_label_are_evidence(
     found = evidence_of_test(truth, predicted, np.zeros_like(truth))
 
     assert (found.enough, found.documents, found.right) == (enough, documents, documents - wrong)
-    assert found.to_dict()["sentence"]
+    assert found.sentence
 
 
 def test_nearly_all_of_one_label_need_more_documents_and_it_says_how_many() -> None:
@@ -70,7 +71,7 @@ def test_a_first_model_passes_only_on_evidence(documents: int, wrong: int, outco
 
 def test_six_of_six_right_are_54_to_100_percent() -> None:
     targets = truth_of(6)
-    found = evaluate(np.eye(3, dtype=np.float32)[targets], targets, ["a", "b", "c"], np.ones(6, np.bool_))
+    found = evaluate(np.eye(3, dtype=np.float32)[targets], targets, ["a", "b", "c"], np.ones(6, np.bool_)).stored()
 
     assert found["accuracy"] == found["macro_f1"] == 1
     for name in ("accuracy", "macro_f1", "weighted_f1", "coverage"):
@@ -89,10 +90,10 @@ def test_nine_tenths_is_used_without_a_promise_only_where_it_is_shown(accepted: 
     found = choose_thresholds(none, held, [1, 2], 0.01, 0.95, 0.9)
 
     assert found.threshold == (0.9 if used else NOTHING)
-    assert found.guarantee["proved"] is False
-    assert found.guarantee["unproved"]["used"] is used
-    assert ("Nothing is accepted automatically" in found.guarantee["sentence"]) is not used
-    assert found.guarantee["accepted"] == (accepted if used else 0)
+    assert found.guarantee.stored()["proved"] is False
+    assert found.guarantee.stored()["unproved"]["used"] is used
+    assert ("Nothing is accepted automatically" in found.guarantee.stored()["sentence"]) is not used
+    assert found.guarantee.stored()["accepted"] == (accepted if used else 0)
 
 
 def test_a_first_model_without_a_test_suggests_and_accepts_nothing_and_says_so(
@@ -108,7 +109,7 @@ def test_a_first_model_without_a_test_suggests_and_accepts_nothing_and_says_so(
     calibrations = read_checkpoint(Path(first.checkpoint_uri), first.sha256).description.calibrations
     assert {each.threshold for each in calibrations.values()} == {NOTHING}
     assert (first.metrics["threshold"], first.metrics["guarantee"]["accepted"]) == (NOTHING, 0)
-    lacks = shortcomings(first.metrics, first.status)
+    lacks = shortcomings(VersionFigures.model_validate(first.metrics), first.status)
     assert lacks[0].name == "no test"
     assert "accepts nothing" in lacks[0].said
     assert "20 more test documents" in lacks[0].do

@@ -58,9 +58,9 @@ def test_two_ranks_take_the_same_steps_and_make_one_model(tiny_base: Path, setti
 
     learned = fine_tune(job(tiny_base), tmp_path / "work", chosen, steps.append, epochs.append)
 
-    assert (learned["processes"], steps[-1].step, steps[-1].steps) == (2, 9, 9)
+    assert (learned.learning.processes, steps[-1].step, steps[-1].steps) == (2, 9, 9)
     assert [each.epoch for each in epochs] == [1, 2, 3]
-    assert len(learned["predicted"]) == 60
+    assert len(learned.predicted) == 60
     model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "work" / "model")
     assert model.config.id2label == dict(enumerate(LABELS))
 
@@ -71,10 +71,10 @@ def test_a_child_that_the_kernel_kills_goes_on_with_half_the_documents_at_once(
     once = f"m = {str(tmp_path / 'killed')!r}\nif not os.path.exists(m): open(m, 'w'); os.kill(os.getpid(), 9)"
     chosen = settings.model_copy(update={"training_launcher": launcher(tmp_path, once)})
 
-    learned = fine_tune(job(tiny_base), tmp_path / "work", chosen)
+    learned = fine_tune(job(tiny_base), tmp_path / "work", chosen).learning
 
-    assert learned["micro_batch"] == 16
-    assert learned["steps"][-1][0] == 9  # the batch itself is as large as before
+    assert learned.micro_batch == 16
+    assert learned.steps[-1][0] == 9  # the batch itself is as large as before
 
 
 def test_memory_for_not_even_one_document_is_one_sentence(tiny_base: Path, settings: Settings, tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_full_disk_is_one_sentence_and_what_was_written_stays_whole(
 
     assert not (tmp_path / "work" / "state.pt").exists()
     assert not (tmp_path / "work" / "model").exists()
-    assert fine_tune(job(tiny_base), tmp_path / "work", settings)["best_epoch"] > 0
+    assert fine_tune(job(tiny_base), tmp_path / "work", settings).learning.best_epoch > 0
 
 
 def test_what_a_callback_raises_ends_the_child(tiny_base: Path, settings: Settings, tmp_path: Path) -> None:
@@ -141,10 +141,10 @@ def test_a_killed_parent_leaves_no_child_and_the_next_one_goes_on(
     while any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children):
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    learned = fine_tune(job(tiny_base, epochs=20, patience=20), tmp_path / "work", chosen)
-    assert learned["resumed_from"] >= 4
-    assert learned["redone"] <= 1  # a state was written after each step
-    assert learned["steps"][-1][0] == 60
+    learned = fine_tune(job(tiny_base, epochs=20, patience=20), tmp_path / "work", chosen).learning
+    assert learned.resumed_from >= 4
+    assert learned.redone <= 1  # a state was written after each step
+    assert learned.steps[-1][0] == 60
 
 
 def in_process(made: Job, work: Path) -> dict[str, torch.Tensor]:

@@ -77,11 +77,11 @@ def test_too_few_documents_ask_a_person_and_say_how_many_are_missing() -> None:
     truth = truth_of(200)
     verdict = judge_candidate(truth, answers(truth, 0.08, 1), answers(truth, 0.08, 2), None, NAMES, 0.005)
     assert verdict.outcome == "undecided"
-    missing = verdict.criteria[0].figures["missing"]
+    missing = verdict.criteria[0].figures.missing
     assert missing > 1000
     # With so many in the same proportions it could be shown.
     grown = (200 + missing) // 200
-    gained, lost = (verdict.criteria[0].figures[name] * grown for name in ("gained", "lost"))
+    gained, lost = (each * grown for each in (verdict.criteria[0].figures.gained, verdict.criteria[0].figures.lost))
     assert paired_interval(gained, lost, 200 * grown)[0] == pytest.approx(-0.005, abs=0.002)
     assert missing_documents(-0.1, -0.02, 100, 0.005) == 0
 

@@ -11,6 +11,7 @@ import pytest
 from labelled_lines import labelled_lines
 
 from classifier.cleaning import Cleaning
+from classifier.figures import SnapshotCounts
 from db.queries.labelled import Labelled
 from sortline.errors import TrainingError
 from sortline.settings import Settings
@@ -53,7 +54,7 @@ def with_changed_labels(right: Sequence[Labelled]) -> list[Labelled]:
 
 
 def data_of(train: Sequence[Labelled], labels: list[tuple[int, str]] | None = None) -> TrainingData:
-    return TrainingData(list(train), [], [], [], [], labels=labels or LABELS, counts={})
+    return TrainingData(list(train), [], [], [], [], labels=labels or LABELS, counts=SnapshotCounts())
 
 
 def find(train: Sequence[Labelled], base: Path, settings: Settings, held_out: Unseen | None = None) -> list[Suspect]:

@@ -8,10 +8,11 @@ import pytest
 from huggingface_hub import ModelCard
 from markdown_it import MarkdownIt
 
+from classifier.figures import VersionFigures
 from trainer.report.model_card import model_card
 
 HOSTILE = ["<script>alert(1)</script>", "a`b``c", "`", "two\nlines", "| pipe", "![x](http://example.org)", "\u202erevo"]
-METRICS: dict[str, Any] = {
+FIGURES: dict[str, Any] = {
     "engine": "openvino-bf16",
     "temperature": 1.25,
     "threshold": 0.93,
@@ -31,11 +32,11 @@ METRICS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def card(metrics: dict[str, Any] | None = None, **changes: Any) -> str:
+def card(figures: dict[str, Any] | None = None, **changes: Any) -> str:
     given: dict[str, Any] = {
         "base_model": "sentence-transformers/all-MiniLM-L6-v2",
         "labels": ["weak", "strong", "untested"],
-        "metrics": METRICS if metrics is None else metrics,
+        "figures": VersionFigures.model_validate(FIGURES if figures is None else figures),
         "snapshot_sha256": "ab" * 32,
         "max_length": 128,
         "created_at": datetime(2026, 7, 26, tzinfo=UTC),
@@ -79,9 +80,9 @@ def test_limitations_follow_from_the_figures() -> None:
 
 
 def test_a_good_model_is_not_given_faults_it_has_not() -> None:
-    test = METRICS["test"] | {"macro_f1": 0.92, "per_label": {}}
+    test = FIGURES["test"] | {"macro_f1": 0.92, "per_label": {}}
     snapshot = {"train": 9000, "leaks": 0, "few_examples": []}
-    said = section(card(METRICS | {"test": test, "snapshot": snapshot, "guarantee": {"proved": True}}), "Limitations")
+    said = section(card(FIGURES | {"test": test, "snapshot": snapshot, "guarantee": {"proved": True}}), "Limitations")
     assert "known badly" not in said
     assert "below accuracy" not in said
     assert "not proved" not in said
@@ -89,8 +90,8 @@ def test_a_good_model_is_not_given_faults_it_has_not() -> None:
 
 
 def test_few_test_documents_leaks_and_a_baseline_that_is_as_good_are_named() -> None:
-    metrics = METRICS | {"test": METRICS["test"] | {"documents": 40}, "baselines": {"tfidf": 0.93}}
-    said = section(card(metrics | {"snapshot": {"leaks": 7}}), "Limitations")
+    figures = FIGURES | {"test": FIGURES["test"] | {"documents": 40}, "baselines": {"tfidf": 0.93}}
+    said = section(card(figures | {"snapshot": {"leaks": 7}}), "Limitations")
     assert "Only 40 documents test it" in said
     assert "no more accurate than TF-IDF" in said
     assert "7 near-duplicates" in said
@@ -104,18 +105,18 @@ def test_nothing_measured_is_said_and_not_made_up() -> None:
     assert "Nothing is known of its accuracy" in section(text, "Limitations")
 
 
-@pytest.mark.parametrize("key", sorted(METRICS))
-def test_any_one_metric_may_be_missing(key: str) -> None:
-    assert "## How to load it" in card({name: value for name, value in METRICS.items() if name != key})
+@pytest.mark.parametrize("key", sorted(FIGURES))
+def test_any_one_figure_may_be_missing(key: str) -> None:
+    assert "## How to load it" in card({name: value for name, value in FIGURES.items() if name != key})
 
 
 def test_hostile_names_stay_text() -> None:
-    per_label = {name: {"f1": 0.5, "support": 2, "f1_interval": [0.0, 1.0]} for name in HOSTILE}
-    metrics = METRICS | {
-        "test": METRICS["test"] | {"per_label": per_label},
+    per_label = dict.fromkeys(HOSTILE, FIGURES["test"]["per_label"]["weak"])
+    figures = FIGURES | {
+        "test": FIGURES["test"] | {"per_label": per_label},
         "guarantee": {"proved": False, "sentence": "<img src=x> | `x` [y](http://example.org)"},
     }
-    body = card(metrics, labels=HOSTILE).split("---\n", 2)[2]
+    body = card(figures, labels=HOSTILE).split("---\n", 2)[2]
     tokens = MarkdownIt("commonmark").enable("table").parse(body)
     inline = [child for token in tokens for child in token.children or []]
     kinds = {token.type for token in [*tokens, *inline]}

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from classifier.calibration import softmax
+from classifier.figures import Verdict, VersionFigures
 from trainer.evaluation.metrics import evaluate
 from trainer.report.report import (
     WORST_ERRORS,
@@ -71,17 +72,17 @@ def content_of(labels: list[str], count: int, **changes: Any) -> ReportContent:
     probabilities, uncalibrated = softmax(logits, 1.3), softmax(logits)
     accepted = probabilities.max(axis=1) >= 0.9 if count else np.empty(0, np.bool_)
     ids = list(range(1000, 1000 + count))
-    metrics = {
+    figures = {
         "engine": "openvino-bf16",
         "temperature": 1.3,
         "threshold": 0.9,
         "snapshot": {"train": 900, "validation": 100, "test": count, "left_out": 3, "leaks": 0, "few_examples": labels[:1]},
         "baselines": {"majority": 0.1, "tfidf": 0.7},
-        "test": evaluate(probabilities, targets, labels, accepted, uncalibrated),
+        "test": evaluate(probabilities, targets, labels, accepted, uncalibrated).stored(),
         "guarantee": {"risk_target": 0.01, "confidence": 0.95, "proved": False, "documents": 80, "accepted": 59,
                       "errors": 0, "coverage": 0.7, "missing": 240, "sentence": "Evidence is short."},
         "learning": {"steps": [[1, 2.0], [2, 1.0], [3, 0.5]], "epochs": [{"epoch": 1, "loss": 0.6, "accuracy": 0.8, "macro_f1": 0.7}]},
-        "engines": {"openvino-int8": {"served": False, "reason": "less accurate", "accuracy": 0.8}},
+        "engines": {"openvino-int8": {"served": False, "reason": "less accurate", "agreement": 0.8}},
         "latency": {"ms_per_document": 0.9, "ms_single_p50": 6.0},
         "size_bytes": 90_000_000,
         "gate": {
@@ -96,7 +97,7 @@ def content_of(labels: list[str], count: int, **changes: Any) -> ReportContent:
         "created_at": datetime(2026, 7, 26, tzinfo=UTC),
         "base_model": "some/base",
         "labels": labels,
-        "metrics": metrics,
+        "figures": VersionFigures.model_validate(figures),
         "targets": targets,
         "probabilities": probabilities,
         "uncalibrated": uncalibrated,
@@ -115,6 +116,10 @@ def content_of(labels: list[str], count: int, **changes: Any) -> ReportContent:
         ],
     }
     return ReportContent(**found | changes)
+
+
+def changed(content: ReportContent, **figures: Any) -> ReportContent:
+    return replace(content, figures=VersionFigures.model_validate(content.figures.stored() | figures))
 
 
 def written(content: ReportContent, folder: Path) -> tuple[str, Page]:
@@ -141,9 +146,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
 def test_it_says_what_was_measured(report: Report) -> None:
     content, html, page = report
     said = text_of(html)
-    low, high = content.metrics["test"]["intervals"]["accuracy"]
+    low, high = content.figures.test.intervals.accuracy
     assert "Passed: shown to be more accurate than version 11." in said
-    assert f"{100 * content.metrics['test']['accuracy']:.1f} %" in said
+    assert f"{100 * content.figures.test.accuracy:.1f} %" in said
     assert f"{100 * low:.1f} to {100 * high:.1f} %" in said
     assert "guarantee not proved" in said
     assert "Evidence is short." in said
@@ -168,9 +173,9 @@ def test_ids_of_the_pictures_are_their_own_and_every_reference_hits(report: Repo
 
 
 def test_hostile_names_stay_text(tmp_path: Path) -> None:
-    metrics = content_of(HOSTILE, 300).metrics
-    metrics["gate"] |= {"outcome": "refused", "reason": "recall lost: <script>alert(1)</script>"}
-    html, page = written(content_of(HOSTILE, 300, metrics=metrics, base_model="<img src=x>"), tmp_path)
+    gate = {"outcome": "refused", "reason": "recall lost: <script>alert(1)</script>"}
+    content = content_of(HOSTILE, 300, base_model="<img src=x>")
+    html, page = written(changed(content, gate=content.figures.gate.stored() | gate), tmp_path)
     assert len(page.all("script")) == 2
     assert "alert" not in "".join(page.inside["script"])
     assert not page.all("img")
@@ -246,8 +251,8 @@ def test_without_test_documents_it_says_so(tmp_path: Path) -> None:
     assert len(page.all("svg")) == 3  # differences, loss and scores
 
 
-def test_no_metrics_at_all(tmp_path: Path) -> None:
-    said = text_of(written(content_of(names(3), 40, metrics={}, suspects=[]), tmp_path)[0])
+def test_no_figures_at_all(tmp_path: Path) -> None:
+    said = text_of(written(content_of(names(3), 40, figures=VersionFigures(), suspects=[]), tmp_path)[0])
     assert "The gate has not judged this model." in said
     assert "No guarantee on the errors among accepted documents is recorded." in said
     assert "The losses of this training are not recorded." in said
@@ -256,24 +261,23 @@ def test_no_metrics_at_all(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("key", ["test", "gate", "snapshot", "guarantee", "learning", "baselines", "threshold"])
-def test_any_one_metric_may_be_missing(tmp_path: Path, key: str) -> None:
-    content = content_of(names(3), 40)
-    html, _ = written(replace(content, metrics=content.metrics | {key: None}), tmp_path)
+def test_any_one_figure_may_be_missing(tmp_path: Path, key: str) -> None:
+    html, _ = written(changed(content_of(names(3), 40), **{key: None}), tmp_path)
     assert html.rstrip().endswith("</html>")
 
 
 @pytest.mark.parametrize("kept", ["documents", "accuracy", "coverage", "per_label", "risk_coverage"])
 def test_all_but_one_figure_of_the_test_may_be_missing(tmp_path: Path, kept: str) -> None:
     content = content_of(names(3), 40)
-    test = {name: value if name == kept else None for name, value in content.metrics["test"].items()}
-    html, _ = written(replace(content, metrics=content.metrics | {"test": test}), tmp_path)
+    test = {name: value if name == kept else None for name, value in content.figures.test.stored().items()}
+    html, _ = written(changed(content, test=test), tmp_path)
     assert html.rstrip().endswith("</html>")
 
 
 def test_a_figure_that_is_no_number_is_not_known(tmp_path: Path) -> None:
     content = content_of(names(3), 40)
-    test = content.metrics["test"] | {"macro_f1": float("nan"), "coverage": float("nan"), "risk": None}
-    html, _ = written(replace(content, metrics=content.metrics | {"test": test, "threshold": 2}), tmp_path)
+    test = content.figures.test.stored() | {"macro_f1": float("nan"), "coverage": float("nan"), "risk": None}
+    html, _ = written(changed(content, test=test, threshold=2), tmp_path)
     assert "macro-F1 on test not known" in text_of(html)
     assert "accepts nothing: every document goes to a person" in text_of(html)
     assert "nan" not in text_of(html).split()
@@ -345,4 +349,4 @@ def test_suspects_come_worst_first_and_mark_the_errors_they_are() -> None:
     ],
 )
 def test_the_verdict_is_one_sentence(gate: dict[str, Any], said: str) -> None:
-    assert said in verdict(gate)
+    assert said in verdict(Verdict.model_validate(gate))

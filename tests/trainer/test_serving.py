@@ -8,6 +8,7 @@ from tiny_bert import LABELS, build_tiny_bert
 
 from classifier.checkpoint import Checkpoint
 from classifier.classifier import assemble
+from classifier.figures import SnapshotCounts
 from db.queries.labelled import Labelled
 from sortline.settings import Settings
 from trainer.data.training_data import TrainingData
@@ -48,13 +49,13 @@ def data(draft: Path, settings: Settings) -> TrainingData:
         for i, (text, label) in enumerate(zip(TEXTS, said, strict=True))
     ]
     labels = list(zip(DESCRIPTION.label_ids, LABELS, strict=True))
-    return TrainingData(documents[600:], documents[:600], [], [], [], labels=labels, counts={})
+    return TrainingData(documents[600:], documents[:600], [], [], [], labels=labels, counts=SnapshotCounts())
 
 
 def test_the_int8_form_is_measured_and_stays_only_where_it_serves(draft: Path, settings: Settings) -> None:
     chosen = choose_serving(draft, DESCRIPTION, data(draft, settings), TEXTS, settings)
 
-    verdict = chosen.engines["openvino-int8"]
+    verdict = chosen.engines["openvino-int8"].stored()
     assert verdict["documents"] == 600
     assert verdict["agreement_documents"] == 600 + len(TEXTS) + 100  # as many as there are
     assert verdict["agreement"] > 0.8
@@ -79,7 +80,7 @@ def test_a_collapsed_int8_form_is_refused(
 
     chosen = choose_serving(draft, DESCRIPTION, data(draft, settings), [], settings)
 
-    verdict = chosen.engines["openvino-int8"]
+    verdict = chosen.engines["openvino-int8"].stored()
     assert not verdict["served"]
     assert "of documents the label of the model itself" in verdict["reason"]
     assert chosen.classifier.engine.name != "openvino-int8"
@@ -91,5 +92,5 @@ def test_without_the_int8_form_the_reason_is_noted(draft: Path, settings: Settin
         draft, DESCRIPTION, data(draft, settings), [], settings.model_copy(update={"quantise": False})
     )
 
-    assert chosen.engines["openvino-int8"]["reason"] == "not made: the setting SORTLINE_QUANTISE is off"
-    assert chosen.engines[chosen.classifier.engine.name]["served"]
+    assert chosen.engines["openvino-int8"].reason == "not made: the setting SORTLINE_QUANTISE is off"
+    assert chosen.engines[chosen.classifier.engine.name].served

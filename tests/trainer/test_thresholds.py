@@ -84,7 +84,7 @@ def test_what_other_models_said_of_training_documents_plans_better() -> None:
         draw = np.random.default_rng(seed)
         plan, test, others = (world.held(count, draw) for count in (100, 600, 2000))
         for each, cross_validated in enumerate((None, others)):
-            said = choose(plan, test, cross_validated=cross_validated).guarantee
+            said = choose(plan, test, cross_validated=cross_validated).guarantee.stored()
             accepted[seed, each] = said["proved"] * said["coverage"]
     alone, with_others = accepted.mean(axis=0)
     assert with_others > 1.2 * alone
@@ -99,7 +99,7 @@ def test_much_evidence_accepts_much() -> None:
     """The risk reaches the target at 0.9, a coverage of 20 %."""
     draw = np.random.default_rng(1)
     found = choose(HONEST.held(2000, draw), HONEST.held(20_000, draw))
-    said = found.guarantee
+    said = found.guarantee.stored()
     assert (said["proved"], said["missing"], found.label_thresholds) == (True, None, {})
     assert 0.9 < found.threshold < 0.92
     assert 0.16 < said["coverage"] < 0.2
@@ -112,7 +112,7 @@ def test_what_is_proved_is_significant() -> None:
     for seed in range(10):
         draw = np.random.default_rng(seed)
         plan, test, others = (HONEST.held(count, draw) for count in (500, 3000, 2000))
-        said = choose(plan, test, cross_validated=others).guarantee
+        said = choose(plan, test, cross_validated=others).guarantee.stored()
         proved += said["proved"]
         assert not said["proved"] or binom.cdf(said["errors"], said["accepted"], TARGET) <= 1 - CONFIDENCE
     assert proved >= 6
@@ -124,7 +124,7 @@ def test_too_few_documents_prove_nothing() -> None:
     draw = np.random.default_rng(3)
     found = choose(world.held(100, draw), world.held(40, draw), fallback=0.9)
     assert (found.threshold, found.label_thresholds) == (0.9, {})
-    said = found.guarantee
+    said = found.guarantee.stored()
     assert (said["proved"], said["documents"], said["missing"]) == (False, 40, 5)
     assert said["coverage"] == said["accepted"] / 40 > 0
     assert "about 5 more reviewed documents" in said["sentence"]
@@ -137,12 +137,12 @@ def test_the_missing_documents_are_often_enough() -> None:
     for seed in range(100):
         draw = np.random.default_rng(seed)
         plan, first = world.held(300, draw), world.held(60, draw)
-        missing = choose(plan, first).guarantee["missing"]
+        missing = choose(plan, first).guarantee.stored()["missing"]
         if missing is None:
             continue
         more = world.held(missing, draw)
         asked.append(missing)
-        enough += choose(plan, Held(*map(np.concatenate, zip(first, more, strict=True)))).guarantee["proved"]
+        enough += choose(plan, Held(*map(np.concatenate, zip(first, more, strict=True)))).guarantee.stored()["proved"]
     assert len(asked) >= 80
     assert 20 < np.median(asked) < 300
     assert enough / len(asked) > 0.4
@@ -150,14 +150,14 @@ def test_the_missing_documents_are_often_enough() -> None:
 
 def test_no_documents_at_all() -> None:
     nothing = Held(np.empty((0, 2), np.float32), np.empty(0, np.int64))
-    said = choose_thresholds(nothing, nothing, [7, 9], 0.01, 0.95, 0.9).guarantee
+    said = choose_thresholds(nothing, nothing, [7, 9], 0.01, 0.95, 0.9).guarantee.stored()
     assert (said["proved"], said["documents"], said["coverage"], said["missing"]) == (False, 0, 0.0, 299)
 
 
 def test_errors_everywhere_leave_no_hope() -> None:
     world = World(lambda c: np.full(c.shape, 0.4))
     draw = np.random.default_rng(5)
-    said = choose(world.held(300, draw), world.held(500, draw)).guarantee
+    said = choose(world.held(300, draw), world.held(500, draw)).guarantee.stored()
     assert (said["proved"], said["missing"]) == (False, None)
     assert "no number of further reviews" in said["sentence"]
 
@@ -165,7 +165,7 @@ def test_errors_everywhere_leave_no_hope() -> None:
 def test_a_plan_without_hope_still_tests_the_surest() -> None:
     draw = np.random.default_rng(11)
     hopeless, good = World(lambda c: np.full(c.shape, 0.9)), World(lambda c: np.zeros(c.shape))
-    assert choose(hopeless.held(300, draw), good.held(500, draw)).guarantee["coverage"] == 1
+    assert choose(hopeless.held(300, draw), good.held(500, draw)).guarantee.stored()["coverage"] == 1
 
 
 @pytest.mark.parametrize(("errors", "expected"), [(0, 299), (1, 473), (2, 628)])
@@ -183,8 +183,8 @@ def test_what_people_said_of_the_calibration_part_plans_nothing() -> None:
     accepted = set()
     for _ in range(20):
         found = choose(plan, HONEST.held(4000, draw))
-        if found.guarantee["proved"]:
-            accepted.add(found.guarantee["accepted"])
+        if found.guarantee.stored()["proved"]:
+            accepted.add(found.guarantee.stored()["accepted"])
     assert accepted
     assert accepted <= steps
 
@@ -193,9 +193,9 @@ def test_documents_that_are_equally_sure_are_accepted_together_or_not_at_all() -
     draw = np.random.default_rng(10)
     confidence = np.where(np.arange(1000) < 400, 1.0, 1 - draw.random(1000) / 2)
     held = Held(np.column_stack([confidence, 1 - confidence]).astype(np.float32), np.zeros(1000, np.int64))
-    assert choose(held, held).guarantee["coverage"] > 0.9
+    assert choose(held, held).guarantee.stored()["coverage"] > 0.9
     wrong = Held(held.probabilities, (np.arange(1000) % 4 == 0).astype(np.int64))
-    assert not choose(held, wrong).guarantee["proved"]
+    assert not choose(held, wrong).guarantee.stored()["proved"]
     alike = Held(np.full((1000, 2), (1.0, 0.0), np.float32), np.zeros(1000, np.int64))
     found = choose(alike, Held(alike.probabilities[:900], alike.targets[:900]))
     assert found.threshold <= 1
@@ -213,7 +213,7 @@ def test_a_label_with_evidence_gets_its_own_threshold() -> None:
     """No confidence parts the good label's answers from the bad one's, so one threshold for all proves nothing."""
     draw = np.random.default_rng(7)
     found = choose(two_labels(600, draw, 0.01, 0.2), two_labels(1500, draw, 0.01, 0.2))
-    said = found.guarantee
+    said = found.guarantee.stored()
     assert said["proved"]
     assert set(found.label_thresholds) == {7}
     assert found.label_thresholds[7] < 0.6
@@ -228,7 +228,7 @@ def test_equal_labels_share_a_threshold() -> None:
     draw = np.random.default_rng(8)
     found = choose(two_labels(600, draw, 0.01, 0.01), two_labels(1500, draw, 0.01, 0.01))
     assert found.label_thresholds == {}
-    assert found.guarantee["coverage"] > 0.9
+    assert found.guarantee.stored()["coverage"] > 0.9
 
 
 def test_the_promise_holds_for_each_label_and_for_all_together() -> None:
@@ -256,4 +256,4 @@ def test_what_is_said_is_plain_data() -> None:
         choose(two_labels(600, draw, 0.01, 0.2), two_labels(1500, draw, 0.01, 0.2)),
         choose(HONEST.held(10, draw), HONEST.held(10, draw)),
     ):
-        assert json.loads(json.dumps(found.guarantee)) == found.guarantee
+        assert json.loads(json.dumps(found.guarantee.stored())) == found.guarantee.stored()

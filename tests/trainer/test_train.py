@@ -222,10 +222,10 @@ def test_forced_training_files_lend_a_twentieth_for_validation(session: Session,
 
     counts = choose(labelled_documents(session)).counts
 
-    assert counts["borrowed"] == ["validation"]
-    assert 0 < counts["validation"] < 30
-    assert counts["train"] + counts["validation"] == 240
-    assert counts["test"] == 60
+    assert counts.borrowed == ["validation"]
+    assert 0 < counts.validation < 30
+    assert counts.train + counts.validation == 240
+    assert counts.test == 60
 
 
 def test_training_texts_that_repeat_test_ones_are_left_out_whichever_came_first(
@@ -238,8 +238,8 @@ def test_training_texts_that_repeat_test_ones_are_left_out_whichever_came_first(
     left_out = choose(labelled_documents(session)).counts
     kept = choose(labelled_documents(session), keep_near_duplicates=True).counts
 
-    assert (left_out["left_out"], left_out["leaks"]) == (2, 0)  # the two of them that ask for help
-    assert (kept["left_out"], kept["leaks"]) == (0, 2)
+    assert (left_out.left_out, left_out.leaks) == (2, 0)  # the two of them that ask for help
+    assert (kept.left_out, kept.leaks) == (0, 2)
 
 
 def test_the_cleaning_is_stored_and_used_again(
@@ -316,7 +316,7 @@ def test_rare_labels_are_dropped_on_request_and_named(session: Session, import_l
 
     data = choose(labelled_documents(session), drop_rare_labels=True)
 
-    assert data.counts["dropped_labels"] == ["odd"]
+    assert data.counts.dropped_labels == ["odd"]
     assert len(data.labels) == 3
 
 

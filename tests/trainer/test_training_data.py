@@ -42,8 +42,8 @@ def test_exact_duplicates_become_one_with_the_label_of_the_majority() -> None:
 
     same = [each for each in data.train if each.text == "the same words"]
     assert [each.label for each in same] == ["cash"]
-    assert data.counts["duplicates"] == 2
-    assert data.counts["train"] == len(data.train)
+    assert data.counts.duplicates == 2
+    assert data.counts.train == len(data.train)
 
 
 def test_the_latest_label_counts_where_copies_are_even() -> None:
@@ -61,16 +61,16 @@ def test_conflicts_and_origins_are_counted() -> None:
         ]
     )
 
-    assert data.counts["conflicts"] == 1
-    assert data.counts["origins"]["test"] == {"audit": 5}
-    assert data.counts["origins"]["train"]["review"] == 1
+    assert data.counts.conflicts == 1
+    assert data.counts.origins["test"] == {"audit": 5}
+    assert data.counts.origins["train"]["review"] == 1
 
 
 def test_calibration_is_borrowed_only_where_it_can_prove_something() -> None:
     few, many = select(documents(400)), select(documents(9_000))
 
-    assert (few.counts["borrowed"], few.calibration) == (["validation"], [])
-    assert many.counts["borrowed"] == ["validation", "calibration"]
+    assert (few.counts.borrowed, few.calibration) == (["validation"], [])
+    assert many.counts.borrowed == ["validation", "calibration"]
     assert len(many.calibration) >= 300
     assert_parted(many)
 
@@ -83,10 +83,10 @@ def test_a_handful_of_audits_does_not_validate_alone() -> None:
         select([*documents(400), *documents(60, "validation", 8_000, "audit")]),
     )
 
-    assert few.counts["borrowed"] == ["validation"]
-    assert few.counts["origins"]["validation"]["audit"] == 6
-    assert few.counts["origins"]["validation"]["import"] >= 10
-    assert many.counts["borrowed"] == []
+    assert few.counts.borrowed == ["validation"]
+    assert few.counts.origins["validation"]["audit"] == 6
+    assert few.counts.origins["validation"]["import"] >= 10
+    assert many.counts.borrowed == []
     assert_parted(few)
 
 
@@ -102,9 +102,9 @@ def test_a_new_label_waits_for_its_examples_and_is_named() -> None:
     waiting = select([*documents(40), *new], known_labels={1, 2})
     entered = select([*documents(40), *new, document(999, "a thing of the eighth kind", 3)], known_labels={1, 2})
 
-    assert waiting.counts["dropped_labels"] == ["transfer"]
+    assert waiting.counts.dropped_labels == ["transfer"]
     assert [name for _, name in waiting.labels] == ["card", "cash"]
-    assert entered.counts["dropped_labels"] == []
+    assert entered.counts.dropped_labels == []
     assert [name for _, name in entered.labels] == ["card", "cash", "transfer"]
 
 
@@ -112,7 +112,7 @@ def test_a_label_that_the_model_knows_stays_with_few_examples_and_is_named() -> 
     data = select([*documents(40), document(900, "the only one of its kind", 3)], known_labels={1, 2, 3})
 
     assert [name for _, name in data.labels] == ["card", "cash", "transfer"]
-    assert data.counts["few_examples"] == ["transfer"]
+    assert data.counts.few_examples == ["transfer"]
 
 
 def test_too_many_labels_are_refused_in_one_sentence() -> None:

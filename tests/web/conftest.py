@@ -1,6 +1,5 @@
 """A real server on a free port, in a thread, with real Postgres and Redis behind it."""
 
-import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from db.models import ApiToken
 from db.queries import people
+from db.token_hash import hashed
 from sortline.settings import Settings
 from web.app import create_app
 from web.sessions import COOKIE, _csrf
@@ -40,7 +40,7 @@ def serving(settings: Settings, token: str | None = TOKEN) -> Iterator[httpx.Cli
 
 
 def add_token(session: Session, name: str, token: str, scopes: list[str]) -> None:
-    session.add(ApiToken(name=name, token_hash=hashlib.sha256(token.encode()).digest(), scopes=scopes))
+    session.add(ApiToken(name=name, token_hash=hashed(token), scopes=scopes))
     session.commit()
 
 

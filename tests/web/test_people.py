@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from db.models import AuditEvent, SignInFailure, User, UserSession
 from db.queries import people
+from db.token_hash import hashed
 from sortline.settings import Settings
 from tests.web.conftest import Browser
 from web.addresses import network_of
@@ -248,12 +249,12 @@ def test_a_person_sees_where_they_are_signed_in_and_signs_out_there(
         assert part in shown
     assert other.get("/account").text.count("Sign out there") == 0
 
-    ended = people.hashed(there[0]).hex()
+    ended = hashed(there[0]).hex()
     other.send_form("/account/sessions/end", session=ended)  # none of hers
     here.send_form("/account/sessions/end", session="no number")
     assert session.query(UserSession).count() == 5
     here.send_form("/account/sessions/end", session=ended)
-    assert session.get(UserSession, people.hashed(there[0])) is None
+    assert session.get(UserSession, hashed(there[0])) is None
     here.send_form("/account/sessions/end", session="others")
     assert session.query(UserSession).filter_by(user_id=bob.id).count() == 1
     assert here.get("/account").url.path == "/account"

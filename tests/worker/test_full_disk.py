@@ -1,6 +1,5 @@
 """A full disk, a full memory: the doors say 503 and why, workers wait, nothing is lost, and it heals by itself."""
 
-import hashlib
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from db.models import Document
 from db.queries import api_tokens
+from db.token_hash import hashed
 from housekeeping.outbox import sweep
 from sortline.child import Child
 from sortline.errors import QueueFullError
@@ -49,7 +49,7 @@ def own_redis(settings: Settings, *flags: str) -> Iterator[Settings]:
 
 @pytest.fixture
 def token(session: Session) -> None:
-    api_tokens.add(session, "tests", hashlib.sha256(TOKEN.encode()).digest(), ["documents"], "tests")
+    api_tokens.add(session, "tests", hashed(TOKEN), ["documents"], "tests")
     session.commit()
 
 

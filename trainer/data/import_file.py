@@ -4,7 +4,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,14 @@ from sqlalchemy.orm import Session
 
 from db.queries import labels
 from db.queries.labelled import import_examples, split_counts
+from sortline.document_rows import id_of
 from sortline.errors import ImportFileError
 from sortline.files.budget import AMPLE, Budget
 from sortline.files.encodings import refused_guess
 from sortline.files.reading import NOTHING_ASKED, Asked, opened
 from sortline.files.rows import Row
 from sortline.files.survey import KEPT_REFUSALS, Survey, look_over
+from sortline.text import content_hash
 from trainer.data.base_texts import base_readability
 from trainer.data.repeats import Repeats
 from trainer.data.sample import Sample
@@ -30,7 +31,6 @@ OnProgress = Callable[[int, int | None, str], None]
 
 DEFAULT_SOURCE = "import"
 _CHUNK = 2000
-_ID_LENGTH = 32  # hexadecimal digits of the text's sha256 that stand for a missing id
 _NO_LABEL = "has no label"
 
 
@@ -210,8 +210,7 @@ def _examples(
 
 def example(row: Row, source: str) -> dict[str, Any]:
     """A row as it is stored."""
-    digest = sha256(row.text.encode()).hexdigest()
     return {
-        "source": source or row.source or DEFAULT_SOURCE, "id": row.id or digest[:_ID_LENGTH], "hash": digest,
+        "source": source or row.source or DEFAULT_SOURCE, "id": id_of(row), "hash": content_hash(row.text.encode()),
         "text": row.text, "repaired": False, "label": row.label,
     }  # fmt: skip

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ from sortline.files.budget import AMPLE, Budget
 from sortline.files.reading import NOTHING_ASKED, Asked, opened
 from sortline.files.rows import Row
 from sortline.files.survey import Survey, look_over
+from sortline.text import content_hash
 from trainer.data.import_file import OnProgress, example, too_many_labels, unreadable
 from trainer.data.near_duplicates import near_duplicate_groups
 from trainer.data.repeats import Repeats
@@ -100,7 +100,7 @@ class _Watched:
         self.repeats.add(row)
         self.sample.add(row.text)
         if self.texts is not None and row.label:
-            self.texts[sha256(row.text.encode()).digest()] = row.text
+            self.texts[bytes.fromhex(content_hash(row.text.encode()))] = row.text
             if len(self.texts) > _MOST_COMPARED:
                 self.texts = None
         if self.session is not None and row.label:

@@ -1,19 +1,18 @@
 """The labelled documents of one training run, frozen: ids, labels, splits and text hashes, no texts."""
 
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
-import fsspec
 import pyarrow
 import pyarrow.parquet
 from sqlalchemy.orm import Session
 
+from classifier.figures import SnapshotCounts
+from classifier.store_uri import read_bytes, write_bytes
 from db.models import Snapshot
 from db.queries import labels, snapshots
 from db.queries.labelled import Labelled, texts
 from sortline.errors import TrainingError
-from sortline.whole_file import write_whole
 from trainer.data.training_data import PARTS, TrainingData, with_labels
 
 _SCHEMA = pyarrow.schema(
@@ -38,8 +37,8 @@ def store_snapshot(session: Session, data: TrainingData, store: str, name: str) 
     raw = _parquet(data)
     digest = sha256(raw).hexdigest()
     uri = f"{store.rstrip('/')}/snapshots/{name}-{digest[:12]}.parquet"
-    _write(uri, raw)
-    row = snapshots.create(session, uri, digest, data.counts)
+    write_bytes(uri, raw)
+    row = snapshots.create(session, uri, digest, data.counts.stored())
     snapshots.add_reviews(
         session,
         row.id,
@@ -64,7 +63,7 @@ def read_snapshot(session: Session, row: Snapshot) -> TrainingData:
     for each in rows:
         if each["document_id"] in found:
             parts[each["split"]].append(_document(each, found, names))
-    return with_labels(parts, dict(row.counts))
+    return with_labels(parts, SnapshotCounts.model_validate(row.counts))
 
 
 def _document(row: dict[str, Any], found: dict[int, str], names: dict[int, str]) -> Labelled:
@@ -89,17 +88,6 @@ def _parquet(data: TrainingData) -> bytes:
 
 def _read(uri: str) -> bytes:
     try:
-        with fsspec.open(uri, "rb") as file:
-            return bytes(file.read())
+        return read_bytes(uri)
     except OSError as error:
         raise TrainingError(f"snapshot {uri} can't be read: {error.strerror or error}") from None
-
-
-def _write(uri: str, raw: bytes) -> None:
-    if "://" in uri:
-        with fsspec.open(uri, "wb") as remote:
-            remote.write(raw)
-        return
-    path = Path(uri)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, raw)

@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from classifier.figures import SnapshotCounts
 from db.queries.labelled import Labelled
 from sortline.errors import TrainingError
 from trainer.data.near_duplicates import NearDuplicates
@@ -32,7 +32,7 @@ class TrainingData:
     test: list[Labelled]
     left_out: list[Labelled]
     labels: list[tuple[int, str]]
-    counts: dict[str, Any]
+    counts: SnapshotCounts
 
     @property
     def held_out(self) -> list[Labelled]:
@@ -75,11 +75,17 @@ def select(
     borrowed = [name for name in ("validation", "calibration") if _borrow(name, used, groups, splits)]
     if not keep_near_duplicates:  # decisions that may not be held out can repeat what was borrowed
         splits |= dict.fromkeys(repeats_held_out(used, groups, splits), LEFT_OUT)
-    counts = {"borrowed": borrowed, "dropped_labels": dropped, "min_examples": min_examples}
-    return _data(documents, splits, alike, counts)
+    counts = SnapshotCounts(
+        borrowed=borrowed,
+        dropped_labels=dropped,
+        min_examples=min_examples,
+        conflicts=sum(document.conflict for document in documents),
+        leaks=leaks(documents, splits, alike),
+    )
+    return _data(documents, splits, counts, min_examples)
 
 
-def with_labels(parts: dict[str, list[Labelled]], counts: dict[str, Any]) -> TrainingData:
+def with_labels(parts: dict[str, list[Labelled]], counts: SnapshotCounts) -> TrainingData:
     """Training data of documents by part, with the labels that train.
 
     Raises:
@@ -104,28 +110,29 @@ def _too_few_labels(parts: dict[str, list[Labelled]], labels: Sequence[str]) -> 
 
 
 def _data(
-    documents: Sequence[Labelled], splits: dict[int, str], alike: NearDuplicates, counts: dict[str, Any]
+    documents: Sequence[Labelled], splits: dict[int, str], counts: SnapshotCounts, min_examples: int
 ) -> TrainingData:
-    counts["conflicts"] = sum(document.conflict for document in documents)
-    counts["leaks"] = leaks(documents, splits, alike)
     parts: dict[str, list[Labelled]] = {}
+    duplicates = 0
     for name in PARTS:
         parts[name], merged = _merged([document for document in documents if splits[document.id] == name])
-        counts["duplicates"] = counts.get("duplicates", 0) + (merged if name != LEFT_OUT else 0)
+        duplicates += merged if name != LEFT_OUT else 0
     examples = Counter(document.label for document in parts["train"])
     if len(examples) < 2:
         raise TrainingError(_too_few_labels(parts, list(examples)))
     for name in HELD_OUT:
         parts[name] = [document for document in parts[name] if document.label in examples]
-    counts |= {name: len(found) for name, found in parts.items()}
-    counts["origins"] = {name: dict(Counter(document.origin for document in parts[name])) for name in PARTS}
-    counts["few_examples"] = sorted(label for label, count in examples.items() if count < counts["min_examples"])
-    counts["untrained_labels"] = sorted({document.label for document in documents} - examples.keys())
-    counts["labels"] = len(examples)
-    counts["missing_labels"] = {
-        name: sorted(examples.keys() - {document.label for document in parts[name]}) for name in HELD_OUT
+    missing = {name: sorted(examples.keys() - {each.label for each in parts[name]}) for name in HELD_OUT}
+    more = {
+        "duplicates": duplicates,
+        **{name: len(found) for name, found in parts.items()},
+        "origins": {name: dict(Counter(document.origin for document in parts[name])) for name in PARTS},
+        "few_examples": sorted(label for label, count in examples.items() if count < min_examples),
+        "untrained_labels": sorted({document.label for document in documents} - examples.keys()),
+        "labels": len(examples),
+        "missing_labels": missing,
     }
-    return with_labels(parts, counts)
+    return with_labels(parts, counts.model_copy(update=more))
 
 
 def _merged(documents: Iterable[Labelled]) -> tuple[list[Labelled], int]:

@@ -3,12 +3,12 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from classifier.calibration import softmax
 from classifier.classifier import Classifier, load_classifier
+from classifier.figures import Compared, Criterion, Evidence, Verdict
 from db.models import ModelVersion
 from db.queries import labels, model_versions
 from db.queries.labelled import Labelled
@@ -17,8 +17,17 @@ from sortline.errors import CheckpointError, TransientError
 from sortline.settings import Settings
 from trainer.data.training_data import TrainingData
 from trainer.evaluation.baseline import LabelIds
-from trainer.evaluation.evidence import Evidence, evidence_of_test
-from trainer.evaluation.gate import Answers, Criterion, Outcome, Verdict, flips, judge_candidate, paired_interval
+from trainer.evaluation.evidence import evidence_of_test
+from trainer.evaluation.gate import (
+    Answers,
+    Outcome,
+    criterion,
+    flips,
+    is_better,
+    judge_candidate,
+    paired_interval,
+    verdict_of,
+)
 from trainer.evaluation.metrics import expected_calibration_error
 from trainer.evaluation.timing import milliseconds
 
@@ -36,10 +45,8 @@ class Rival:
     sha256: str
 
 
-def compare(
-    settings: Settings, candidate: Classifier, data: TrainingData, baselines: dict[str, LabelIds]
-) -> dict[str, Any]:
-    """The verdict on a candidate, with the documents that flip, as its model version keeps it.
+def compare(settings: Settings, candidate: Classifier, data: TrainingData, baselines: dict[str, LabelIds]) -> Verdict:
+    """The verdict on a candidate, with the documents that flip.
 
     Args:
         baselines: answers of `baseline_answers`, for a candidate that has no active version to beat.
@@ -51,20 +58,21 @@ def compare(
     mine = _answers(_CANDIDATE, candidate, data.test, {})
     truth = _truth(data.test)
     if active is None:
-        return _first(mine, truth, baselines, settings.gate_margin).to_dict()
+        return _first(mine, truth, baselines, settings.gate_margin)
     try:
         present = _load(settings, active)
         theirs = _answers(active.version_id, present, data.test, merged)
         others = None if best in (None, active) else _answers_if_there(settings, best, data.test, merged)
     except (CheckpointError, TransientError) as error:
         sentence = f"the active version can't be loaded: {error}; a person decides"
-        unknown = Criterion("accuracy against the active version", "undecided", sentence, {})
-        return Verdict("undecided", active.version_id, False, [unknown]).to_dict()
+        unknown = criterion("accuracy against the active version", "undecided", sentence, Compared())
+        return verdict_of("undecided", active.version_id, False, [unknown])
     if data.test:
         ms = milliseconds([candidate, present], [document.text for document in data.test])
         mine, theirs = (replace(each, ms=found) for each, found in zip((mine, theirs), ms, strict=True))
     verdict = judge_candidate(truth, mine, theirs, others, dict(data.labels), settings.gate_margin)
-    return {**verdict.to_dict(), "flips": flips(truth, mine, theirs, [document.id for document in data.test])}
+    changed = flips(truth, mine, theirs, [document.id for document in data.test])
+    return verdict.model_copy(update={"flips": changed})
 
 
 def _first(mine: Answers, truth: LabelIds, baselines: dict[str, LabelIds], margin: float) -> Verdict:
@@ -76,14 +84,15 @@ def _first(mine: Answers, truth: LabelIds, baselines: dict[str, LabelIds], margi
     majority, tfidf = (baselines.get(name, truth[:0]) for name in ("majority", "tfidf"))
     evidence = evidence_of_test(truth, mine.predicted, majority)
     if not len(truth):
-        return Verdict("no evidence", None, False, [Criterion("evidence", "no evidence", evidence.sentence, {})])
+        unshown = criterion("evidence", "no evidence", evidence.sentence, Compared())
+        return verdict_of("no evidence", None, False, [unshown])
     criteria = [
         _learnt(mine, truth, majority, evidence),
         _against(mine, truth, tfidf, "TF-IDF with logistic regression", margin),
     ]
     refused = any(each.outcome == "refused" for each in criteria)
     outcome: Outcome = "refused" if refused else "passed" if evidence.enough else "no evidence"
-    return Verdict(outcome, None, all(each.figures["low"] > 0 for each in criteria), criteria)
+    return verdict_of(outcome, None, all(map(is_better, criteria)), criteria)
 
 
 def _learnt(mine: Answers, truth: LabelIds, majority: LabelIds, evidence: Evidence) -> Criterion:
@@ -91,8 +100,8 @@ def _learnt(mine: Answers, truth: LabelIds, majority: LabelIds, evidence: Eviden
     found = _against(mine, truth, majority, called, 0.0)
     if found.outcome == "refused":
         return found
-    sentence = f"{found.sentence} ({evidence.sentence})"
-    return replace(found, outcome="passed" if evidence.enough else "no evidence", sentence=sentence)
+    outcome: Outcome = "passed" if evidence.enough else "no evidence"
+    return criterion(found.name, outcome, f"{found.sentence} ({evidence.sentence})", found.figures)
 
 
 def _against(mine: Answers, truth: LabelIds, simple: LabelIds, called: str, margin: float) -> Criterion:
@@ -101,12 +110,12 @@ def _against(mine: Answers, truth: LabelIds, simple: LabelIds, called: str, marg
     gained, lost = int((right & ~theirs).sum()), int((theirs & ~right).sum())
     low, high = paired_interval(gained, lost, len(truth))
     point = (gained - lost) / max(1, len(truth))
-    figures = {"difference": point, "low": low, "high": high, "documents": len(truth), "margin": margin}
+    figures = Compared(difference=point, low=low, high=high, documents=len(truth), margin=margin)
     sentence = f"accuracy {point * 100:+.2f} points against {called}"
     outcome: Outcome = "refused" if high < -margin else "passed" if low >= -margin else "no evidence"
     if outcome == "no evidence":
         sentence += f" (95 % sure: {low * 100:+.2f} to {high * 100:+.2f}): neither worse nor as good is shown"
-    return Criterion(f"accuracy against {called}", outcome, sentence, figures)
+    return criterion(f"accuracy against {called}", outcome, sentence, figures)
 
 
 def _rival(version: ModelVersion | None) -> Rival | None:

@@ -6,12 +6,12 @@ looks at one of them alone, can only refuse what is far off.
 """
 
 from bisect import bisect_left
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from classifier.calibration import fit_temperature, softmax
+from classifier.figures import EngineVerdict
 from trainer.evaluation.gate import paired_interval
 from trainer.evaluation.metrics import expected_calibration_error
 
@@ -33,7 +33,7 @@ def judge_engine(
     ms_otherwise: float,
     ms_quantised: float,
     margin: float,
-) -> dict[str, Any]:
+) -> EngineVerdict:
     """Whether the int8 form serves: it loses no more accuracy than the margin, agrees, is calibrated and faster.
 
     Documents without a label count for the agreement alone: a form that has collapsed shows there too.
@@ -48,7 +48,7 @@ def judge_engine(
         margin: accuracy, as a share, that may be lost.
 
     Returns:
-        Plain numbers and texts, with None for what no document tells:
+        The verdict, with None for what no document tells:
 
         - served; reason: one sentence, what failed or what was found;
         - agreement: share of the agreement_documents that both give the same label;
@@ -64,32 +64,34 @@ def judge_engine(
     same = reference.argmax(axis=1) == quantised.argmax(axis=1)
     right = reference.argmax(axis=1)[labelled] == truth
     right_quantised = quantised.argmax(axis=1)[labelled] == truth
-    found: dict[str, Any] = {
-        "agreement": _share(same),
-        "agreement_documents": len(same),
-        "accuracy_reference": _share(right),
-        "accuracy_quantised": _share(right_quantised),
-        **_loss(right, right_quantised, margin),
-        "ece_reference": None,
-        "ece_quantised": None,
-        "documents": len(truth),
-        "margin": margin,
-        "otherwise": otherwise,
-        "speedup": ms_otherwise / ms_quantised,
-    }
-    if not np.isfinite(quantised).all():
-        return {"served": False, "reason": "refused: it computes logits that are no numbers", **found}
-    if len(truth):
-        found["ece_reference"] = _ece(reference[labelled], truth)
-        found["ece_quantised"] = _ece(quantised[labelled], truth)
-    faults = [fault for fault in (_inaccurate(found), _differs(found), _uncalibrated(found), _slow(found)) if fault]
-    return {"served": not faults, "reason": f"refused: {'; '.join(faults)}" if faults else _praise(found), **found}
-
-
-def _loss(right: Flags, right_quantised: Flags, margin: float) -> dict[str, Any]:
     gained, lost = int((right_quantised & ~right).sum()), int((right & ~right_quantised).sum())
-    bound = -paired_interval(gained, lost, len(right))[0]
-    return {"loss_bound": bound, "missing": 0 if bound <= margin else _missing(gained, lost, len(right), margin)}
+    bound, speedup = -paired_interval(gained, lost, len(right))[0], ms_otherwise / ms_quantised
+    found = EngineVerdict(
+        agreement=_share(same),
+        agreement_documents=len(same),
+        accuracy_reference=_share(right),
+        accuracy_quantised=_share(right_quantised),
+        loss_bound=bound,
+        missing=0 if bound <= margin else _missing(gained, lost, len(right), margin),
+        ece_reference=None,
+        ece_quantised=None,
+        documents=len(truth),
+        margin=margin,
+        otherwise=otherwise,
+        speedup=speedup,
+    )
+    if not np.isfinite(quantised).all():
+        reason = "refused: it computes logits that are no numbers"
+        return found.model_copy(update={"served": False, "reason": reason})
+    faults = [_inaccurate(found, right, right_quantised, bound, margin), _differs(same)]
+    if len(truth):
+        before, after = _ece(reference[labelled], truth), _ece(quantised[labelled], truth)
+        found = found.model_copy(update={"ece_reference": before, "ece_quantised": after})
+        faults.append(_uncalibrated(before, after))
+    faults.append(None if speedup > 1 else f"it is not faster than {otherwise} ({speedup:.2f} times its speed)")
+    failed = "; ".join(filter(None, faults))
+    reason = f"refused: {failed}" if failed else _praise(found, bound)
+    return found.model_copy(update={"served": not failed, "reason": reason})
 
 
 def _missing(gained: int, lost: int, count: int, margin: float) -> int:
@@ -108,42 +110,33 @@ def _missing(gained: int, lost: int, count: int, margin: float) -> int:
     return bisect_left(range(_MOST_DOCUMENTS), True, lo=count + 1, key=proved) - count
 
 
-def _inaccurate(found: dict[str, Any]) -> str | None:
-    if found["loss_bound"] <= found["margin"]:
+def _inaccurate(found: EngineVerdict, right: Flags, right_quantised: Flags, bound: float, margin: float) -> str | None:
+    if bound <= margin:
         return None
-    if not found["documents"]:
-        return f"no labelled document tells its accuracy, about {found['missing']:,} could"
-    gained = (found["accuracy_quantised"] - found["accuracy_reference"]) * 100
+    if not found.documents:
+        return f"no labelled document tells its accuracy, about {found.missing:,} could"
+    gained = float(right_quantised.mean() - right.mean()) * 100
     sentence = (
-        f"accuracy {gained:+.2f} points on {found['documents']:,} labelled documents "
-        f"(95 % sure: {-found['loss_bound'] * 100:+.2f} at worst), where {-found['margin'] * 100:+.2f} is allowed"
+        f"accuracy {gained:+.2f} points on {found.documents:,} labelled documents "
+        f"(95 % sure: {-bound * 100:+.2f} at worst), where {-margin * 100:+.2f} is allowed"
     )
-    return sentence + (f", about {found['missing']:,} more could prove it" if found["missing"] else "")
+    return sentence + (f", about {found.missing:,} more could prove it" if found.missing else "")
 
 
-def _differs(found: dict[str, Any]) -> str | None:
-    if found["agreement_documents"] < _AGREEMENT_DOCUMENTS or found["agreement"] >= _AGREEMENT:
+def _differs(same: Flags) -> str | None:
+    if len(same) < _AGREEMENT_DOCUMENTS or same.mean() >= _AGREEMENT:
         return None
-    return f"it gives {found['agreement']:.1%} of documents the label of the model itself, at least 95 % is asked"
+    return f"it gives {same.mean():.1%} of documents the label of the model itself, at least 95 % is asked"
 
 
-def _uncalibrated(found: dict[str, Any]) -> str | None:
-    if not found["documents"] or found["ece_quantised"] <= found["ece_reference"] + _WORSE_ECE:
-        return None
-    return f"ECE {found['ece_quantised']:.2%} where the model itself has {found['ece_reference']:.2%}"
+def _uncalibrated(before: float, after: float) -> str | None:
+    return None if after <= before + _WORSE_ECE else f"ECE {after:.2%} where the model itself has {before:.2%}"
 
 
-def _slow(found: dict[str, Any]) -> str | None:
-    if found["speedup"] > 1:
-        return None
-    return f"it is not faster than {found['otherwise']} ({found['speedup']:.2f} times its speed)"
-
-
-def _praise(found: dict[str, Any]) -> str:
-    agreement = f"{found['agreement']:.1%} of labels the same"
+def _praise(found: EngineVerdict, bound: float) -> str:
     return (
-        f"at most {max(0.0, found['loss_bound']) * 100:.2f} points of accuracy lost (95 % sure), {agreement}, "
-        f"{found['speedup']:.2f} times as fast as {found['otherwise']}"
+        f"at most {max(0.0, bound) * 100:.2f} points of accuracy lost (95 % sure), {found.agreement:.1%} of labels the "
+        f"same, {found.speedup:.2f} times as fast as {found.otherwise}"
     )
 
 

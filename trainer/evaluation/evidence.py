@@ -3,13 +3,11 @@
 "Not shown to be bad" is not "good": docs/decisions/0029-evidence.md.
 """
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binom
 
+from classifier.figures import Evidence
 from trainer.evaluation.metrics import exact_interval
 
 LEAST_TEST_DOCUMENTS = 20  # if all are right, that is 83 % at least (exact, 95 % two-sided)
@@ -18,27 +16,6 @@ _MOST_DOCUMENTS = 10_000
 _NOTHING = "there are no test documents, so nothing shows how good it is"
 
 _LabelIds = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """Whether test documents show that a model has learnt something.
-
-    ``missing``: about how many more could show it; None where it is shown, or does not look so.
-    """
-
-    enough: bool
-    documents: int
-    right: int
-    missing: int | None
-    sentence: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """As the model version keeps it."""
-        return {
-            "enough": self.enough, "documents": self.documents, "right": self.right, "missing": self.missing,
-            "sentence": self.sentence,
-        }  # fmt: skip
 
 
 def evidence_of_test(truth: _LabelIds, predicted: _LabelIds, majority: _LabelIds) -> Evidence:
@@ -56,24 +33,26 @@ def evidence_of_test(truth: _LabelIds, predicted: _LabelIds, majority: _LabelIds
     gained, lost = int((right & ~simple).sum()), int((simple & ~right).sum())
     correct = int(right.sum())
     if not count:
-        return Evidence(
-            False, 0, 0, LEAST_TEST_DOCUMENTS, "there are no test documents, so nothing shows how good it is"
-        )
+        return Evidence(enough=False, documents=0, right=0, missing=LEAST_TEST_DOCUMENTS, sentence=_NOTHING)
     low, high = exact_interval(correct, count)
     said = (
         f"{correct:,} of {count:,} test document{'s' if count != 1 else ''} {'are' if correct != 1 else 'is'} right "
         f"(95 %: {100 * low:.0f} to {100 * high:.0f} %)"
     )
-    if count < LEAST_TEST_DOCUMENTS:
+    enough = count >= LEAST_TEST_DOCUMENTS and _is_better(gained, lost)
+    missing: int | None = None
+    if enough:
+        sentence = f"{said}: more than the most frequent label alone gets right"
+    elif count < LEAST_TEST_DOCUMENTS:
+        missing = LEAST_TEST_DOCUMENTS - count
         sentence = f"{said}, and fewer than {LEAST_TEST_DOCUMENTS} show too little"
-        return Evidence(False, count, correct, LEAST_TEST_DOCUMENTS - count, sentence)
-    if _is_better(gained, lost):
-        return Evidence(True, count, correct, None, f"{said}: more than the most frequent label alone gets right")
-    sentence = (
-        f"{said}, where the most frequent label alone gets {int(simple.sum()):,} right: it is not shown to have learnt "
-        "anything"
-    )
-    return Evidence(False, count, correct, _missing(gained, lost, count), sentence)
+    else:
+        missing = _missing(gained, lost, count)
+        sentence = (
+            f"{said}, where the most frequent label alone gets {int(simple.sum()):,} right: it is not shown to have "
+            "learnt anything"
+        )
+    return Evidence(enough=enough, documents=count, right=correct, missing=missing, sentence=sentence)
 
 
 def _is_better(gained: int, lost: int) -> bool:

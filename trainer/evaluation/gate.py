@@ -6,14 +6,15 @@ macro-F1 by a paired bootstrap over documents, labels by Tango's test with Holm'
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.stats import norm
 
+from classifier.figures import Compared, Criterion, Flips, LostRecall, Verdict
 from trainer.macro_f1 import LabelIds, indexed, macro_f1, weighted_macro_f1
 
 # "no evidence" is said of a first model: it goes live without having passed, and accepts nothing.
@@ -27,38 +28,6 @@ _LABEL_SUPPORT = 20
 _ECE_BOUND = 0.1
 _ECE_DOCUMENTS = 500  # with fewer, the bins' own noise is as large as the bound
 _SLOWER = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Criterion:
-    """One thing the gate looks at; ``figures`` are what it decided by."""
-
-    name: str
-    outcome: Outcome
-    sentence: str
-    figures: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the gate says; ``better``: the difference in accuracy is proved to be above zero."""
-
-    outcome: Outcome
-    against: int | None
-    better: bool
-    criteria: list[Criterion]
-
-    @property
-    def reason(self) -> str:
-        """What stood in the way, or that nothing did."""
-        found = [criterion.sentence for criterion in self.criteria if criterion.outcome == self.outcome != "passed"]
-        if self.outcome == "no evidence":  # what it has not shown; other comparisons decide nothing
-            found = found[:1]
-        return "; ".join(found) or ("better" if self.better else "not worse")
-
-    def to_dict(self) -> dict[str, Any]:
-        """As the model version keeps it."""
-        return {**asdict(self), "reason": self.reason}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +60,7 @@ def judge_candidate(
         margin: how much worse, as a share, still counts as not worse.
     """
     if not len(truth):
-        return Verdict("undecided", active.version_id, False, [_untested()])
+        return verdict_of("undecided", active.version_id, False, [_untested()])
     criteria = [_accuracy(truth, candidate, active, margin, "the active version")]
     criteria.append(_macro_f1(truth, candidate, active, margin))
     if best is not None:
@@ -101,10 +70,28 @@ def judge_candidate(
         _calibration(candidate, len(truth)),
         _latency(candidate, active),
     ]
-    outcomes = {criterion.outcome for criterion in criteria}
+    outcomes = {each.outcome for each in criteria}
     outcome: Outcome = "refused" if "refused" in outcomes else "undecided" if "undecided" in outcomes else "passed"
-    better = bool(criteria[0].figures["low"] > 0)
-    return Verdict(outcome, active.version_id, better, criteria)
+    return verdict_of(outcome, active.version_id, is_better(criteria[0]), criteria)
+
+
+def criterion(name: str, outcome: Outcome, sentence: str, figures: Compared) -> Criterion:
+    """One thing the gate looks at, and what it says of it."""
+    return Criterion(name=name, outcome=outcome, sentence=sentence, figures=figures)
+
+
+def is_better(found: Criterion) -> bool:
+    """Whether the difference is proved to be above zero."""
+    return found.figures.low is not None and found.figures.low > 0
+
+
+def verdict_of(outcome: Outcome, against: int | None, better: bool, criteria: list[Criterion]) -> Verdict:
+    """The verdict with its reason: what stood in the way, or that nothing did."""
+    found = [each.sentence for each in criteria if each.outcome == outcome != "passed"]
+    if outcome == "no evidence":  # what it has not shown; other comparisons decide nothing
+        found = found[:1]
+    reason = "; ".join(found) or ("better" if better else "not worse")
+    return Verdict(outcome=outcome, against=against, better=better, criteria=criteria, reason=reason)
 
 
 def paired_interval(gained: int, lost: int, count: int) -> tuple[float, float]:
@@ -160,7 +147,7 @@ def _untested() -> Criterion:
         "there are no test documents, so nothing shows whether it is better or worse than the active version; "
         "a person decides"
     )
-    return Criterion("accuracy against the active version", "undecided", sentence, {"documents": 0})
+    return criterion("accuracy against the active version", "undecided", sentence, Compared(documents=0))
 
 
 def _accuracy(truth: LabelIds, candidate: Answers, other: Answers, margin: float, called: str) -> Criterion:
@@ -168,11 +155,11 @@ def _accuracy(truth: LabelIds, candidate: Answers, other: Answers, margin: float
     gained, lost, count = int((right & ~before).sum()), int((before & ~right).sum()), len(truth)
     low, high = paired_interval(gained, lost, count)
     point = (gained - lost) / count if count else 0.0
-    figures = {
-        "difference": point, "low": low, "high": high, "gained": gained, "lost": lost, "documents": count,
-        "margin": margin, "version": other.version_id,
-    }  # fmt: skip
-    return _by_margin(f"accuracy against {called}", "accuracy", low, point, count, margin, called, figures)
+    figures = Compared(
+        difference=point, low=low, high=high, gained=gained, lost=lost, documents=count, margin=margin,
+        version=other.version_id,
+    )  # fmt: skip
+    return _by_margin(low, point, count, margin, called, figures)
 
 
 def _macro_f1(truth: LabelIds, candidate: Answers, active: Answers, margin: float) -> Criterion:
@@ -183,11 +170,11 @@ def _macro_f1(truth: LabelIds, candidate: Answers, active: Answers, margin: floa
         if len(differences)
         else (-1.0, 1.0)
     )
-    figures = {"difference": point, "low": low, "high": high, "margin": margin, "resamples": len(differences)}
+    figures = Compared(difference=point, low=low, high=high, margin=margin, resamples=len(differences))
     # Rare labels make macro-F1 swing: it may refuse what is clearly worse, the decision stays with accuracy.
     outcome: Outcome = "refused" if high < -margin else "passed"
     sentence = f"macro-F1 {point * 100:+.2f} points ({low * 100:+.2f} to {high * 100:+.2f})"
-    return Criterion("macro-F1 against the active version", outcome, sentence, figures)
+    return criterion("macro-F1 against the active version", outcome, sentence, figures)
 
 
 def macro_f1_difference(truth: LabelIds, first: LabelIds, second: LabelIds) -> tuple[float, float, float]:
@@ -197,18 +184,16 @@ def macro_f1_difference(truth: LabelIds, first: LabelIds, second: LabelIds) -> t
     return macro_f1(truth, first) - macro_f1(truth, second), float(low), float(high)
 
 
-def _by_margin(
-    name: str, what: str, low: float, point: float, count: int, margin: float, called: str, figures: dict[str, Any]
-) -> Criterion:
-    interval = f"{what} {point * 100:+.2f} points against {called} (95 % sure: at least {low * 100:+.2f})"
+def _by_margin(low: float, point: float, count: int, margin: float, called: str, figures: Compared) -> Criterion:
+    name = f"accuracy against {called}"
+    interval = f"accuracy {point * 100:+.2f} points against {called} (95 % sure: at least {low * 100:+.2f})"
     if low >= -margin:
-        return Criterion(name, "passed", interval, figures)
+        return criterion(name, "passed", interval, figures)
     if point < -margin:
-        return Criterion(name, "refused", f"{interval}, where {-margin * 100:+.2f} is allowed", figures)
+        return criterion(name, "refused", f"{interval}, where {-margin * 100:+.2f} is allowed", figures)
     missing = missing_documents(low, point, count, margin)
-    figures["missing"] = missing
     sentence = f"{interval}: {count:,} test documents can't show it, about {missing:,} more could; a person decides"
-    return Criterion(name, "undecided", sentence, figures)
+    return criterion(name, "undecided", sentence, figures.model_copy(update={"missing": missing}))
 
 
 def _labels(truth: LabelIds, candidate: Answers, active: Answers, names: dict[int, str]) -> Criterion:
@@ -223,29 +208,29 @@ def _labels(truth: LabelIds, candidate: Answers, active: Answers, names: dict[in
         gained, lost = int((right & ~before).sum()), int((before & ~right).sum())
         p = float(norm.cdf(score(gained, lost, support, -_LABEL_FLOOR)))
         found.append((p, names.get(int(label), str(label)), (gained - lost) / support))
-    losers: list[dict[str, Any]] = []
+    losers: list[LostRecall] = []
     for rank, (p, name, difference) in enumerate(sorted(found)):
         if p > ALPHA / (len(found) - rank):
             break
-        losers.append({"label": name, "recall": difference, "p": p})
-    figures = {"floor": _LABEL_FLOOR, "looked_at": len(found), "losers": losers}
+        losers.append(LostRecall(label=name, recall=difference, p=p))
+    figures = Compared(floor=_LABEL_FLOOR, looked_at=len(found), losers=losers)
     if losers:
-        named = ", ".join(f"{each['label']} {each['recall'] * 100:+.0f} points" for each in losers)
-        return Criterion("labels", "refused", f"recall lost: {named}", figures)
-    return Criterion("labels", "passed", f"no label of {len(found)} is shown to lose its recall", figures)
+        named = ", ".join(f"{each.label} {each.recall * 100:+.0f} points" for each in losers)
+        return criterion("labels", "refused", f"recall lost: {named}", figures)
+    return criterion("labels", "passed", f"no label of {len(found)} is shown to lose its recall", figures)
 
 
 def _calibration(candidate: Answers, count: int) -> Criterion:
     good = candidate.ece <= _ECE_BOUND or count < _ECE_DOCUMENTS
     sentence = f"ECE {candidate.ece:.2%}, at most {_ECE_BOUND:.0%} from {_ECE_DOCUMENTS} documents on"
-    return Criterion("calibration", "passed" if good else "refused", sentence, {"ece": candidate.ece})
+    return criterion("calibration", "passed" if good else "refused", sentence, Compared(ece=candidate.ece))
 
 
 def _latency(candidate: Answers, active: Answers) -> Criterion:
     good = candidate.ms <= _SLOWER * active.ms
     sentence = f"{candidate.ms:.2f} ms a document, active {active.ms:.2f}, at most {_SLOWER:g} times"
-    figures = {"ms": candidate.ms, "active_ms": active.ms}
-    return Criterion("latency", "passed" if good else "refused", sentence, figures)
+    figures = Compared(ms=candidate.ms, active_ms=active.ms)
+    return criterion("latency", "passed" if good else "refused", sentence, figures)
 
 
 def _resampled_differences(truth: LabelIds, first: LabelIds, second: LabelIds) -> NDArray[np.float64]:
@@ -262,10 +247,8 @@ def _resampled_differences(truth: LabelIds, first: LabelIds, second: LabelIds) -
     return np.concatenate(found)
 
 
-def flips(truth: LabelIds, candidate: Answers, active: Answers, ids: Sequence[int]) -> dict[str, list[int]]:
+def flips(truth: LabelIds, candidate: Answers, active: Answers, ids: Sequence[int]) -> Flips:
     """Document ids that turned right, and those that turned wrong."""
     right, before = candidate.predicted == truth, active.predicted == truth
-    return {
-        "gained": [ids[int(i)] for i in np.flatnonzero(right & ~before)],
-        "lost": [ids[int(i)] for i in np.flatnonzero(before & ~right)],
-    }
+    gained, lost = ([ids[int(i)] for i in np.flatnonzero(each)] for each in (right & ~before, before & ~right))
+    return Flips(gained=gained, lost=lost)

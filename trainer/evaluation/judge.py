@@ -10,11 +10,12 @@ from classifier.calibration import fit_temperature, softmax
 from classifier.checkpoint import Calibration, Checkpoint
 from classifier.checkpoint_folder import INT8
 from classifier.classifier import Classifier
+from classifier.figures import Baselines, Evaluation, Evidence, Latency, Recheck, VersionFigures
 from sortline.settings import Settings
 from trainer.data.training_data import TrainingData, label_indices
 from trainer.evaluation.baseline import LabelIds
 from trainer.evaluation.cross_validation import Unseen
-from trainer.evaluation.evidence import Evidence, evidence_of_test
+from trainer.evaluation.evidence import evidence_of_test
 from trainer.evaluation.metrics import evaluate
 from trainer.evaluation.serving import Logits, Serving
 from trainer.evaluation.thresholds import Held, Thresholds, accepting_nothing, choose_thresholds
@@ -25,7 +26,7 @@ _RECHECKED = 256
 
 @dataclass(frozen=True)
 class Judged:
-    """A model with its calibrations and metrics.
+    """A model with its calibrations and figures.
 
     Of the held-out documents, in the order of `TrainingData.held_out`: ``probabilities`` and ``uncalibrated`` ones
     (n, labels) of the serving engine, and what it would accept, ``accepted`` (n,).
@@ -41,12 +42,13 @@ class Judged:
         return self.classifier.checkpoint
 
     @property
-    def metrics(self) -> dict[str, Any]:
+    def figures(self) -> VersionFigures:
         return self.description.metrics
 
-    def with_metrics(self, more: dict[str, Any]) -> "Judged":
-        """The same with further metrics."""
-        description = self.description.model_copy(update={"metrics": {**self.metrics, **more}})
+    def with_figures(self, **more: Any) -> "Judged":
+        """The same with further figures."""
+        figures = self.figures.model_copy(update=more)
+        description = self.description.model_copy(update={"metrics": figures})
         return replace(self, classifier=self.classifier.calibrated_by(description))
 
 
@@ -76,28 +78,21 @@ def judge(
     logits = serving.logits[engine]
     probabilities, uncalibrated = softmax(logits, chosen.temperature), softmax(logits)
     accepted = classifier.decide(probabilities).accept
-    metrics: dict[str, Any] = {
-        "engine": engine,
-        "temperature": chosen.temperature,
-        "threshold": chosen.threshold,
-        "snapshot": data.counts,
-        "baselines": _accuracies(baselines, data),
-        "evidence": evidence.to_dict(),
-        "guarantee": thresholds.guarantee,
-        "engines": serving.engines,
-        "latency": _latency(classifier, data),
-        "recheck": _recheck(probabilities, data),
-    }
+    figures = VersionFigures(
+        engine=engine,
+        temperature=chosen.temperature,
+        threshold=chosen.threshold,
+        snapshot=data.counts,
+        baselines=_accuracies(baselines, data),
+        evidence=evidence,
+        guarantee=thresholds.guarantee,
+        engines=serving.engines,
+        latency=_latency(classifier, data),
+        recheck=_recheck(probabilities, data),
+    )
     if data.test:
-        place = slice(len(data.validation) + len(data.calibration), None)
-        metrics["test"] = evaluate(
-            probabilities[place],
-            label_indices(data.test, data.labels),
-            [name for _, name in data.labels],
-            accepted[place],
-            uncalibrated[place],
-        )
-    judged = classifier.calibrated_by(description.model_copy(update={"metrics": metrics}))
+        figures = figures.model_copy(update={"test": _evaluated(probabilities, uncalibrated, accepted, data)})
+    judged = classifier.calibrated_by(description.model_copy(update={"metrics": figures}))
     return Judged(judged, probabilities, uncalibrated, accepted)
 
 
@@ -141,24 +136,34 @@ def _calibrated(logits: Logits, data: TrainingData, others: Held, settings: Sett
     return calibration, thresholds
 
 
-def _accuracies(baselines: dict[str, LabelIds], data: TrainingData) -> dict[str, float]:
+def _evaluated(
+    probabilities: NDArray[np.float32],
+    uncalibrated: NDArray[np.float32],
+    accepted: NDArray[np.bool_],
+    data: TrainingData,
+) -> Evaluation:
+    place = slice(len(data.validation) + len(data.calibration), None)
+    names = [name for _, name in data.labels]
+    targets = label_indices(data.test, data.labels)
+    return evaluate(probabilities[place], targets, names, accepted[place], uncalibrated[place])
+
+
+def _accuracies(baselines: dict[str, LabelIds], data: TrainingData) -> Baselines:
     truth = np.array([document.label_id for document in data.test], np.int64)
-    return {name: float((predicted == truth).mean()) for name, predicted in baselines.items()}
+    return Baselines(**{name: float((predicted == truth).mean()) for name, predicted in baselines.items()})
 
 
-def _latency(classifier: Classifier, data: TrainingData) -> dict[str, float]:
+def _latency(classifier: Classifier, data: TrainingData) -> Latency:
     texts = [document.text for document in data.held_out or data.train]
-    return {
-        "ms_per_document": milliseconds([classifier], texts)[0],
-        "ms_single_p50": milliseconds_alone(classifier, texts),
-    }
+    return Latency(
+        ms_per_document=milliseconds([classifier], texts)[0], ms_single_p50=milliseconds_alone(classifier, texts)
+    )
 
 
-def _recheck(probabilities: NDArray[np.float32], data: TrainingData) -> dict[str, list[Any]]:
-    """Answers that a worker repeats when it loads this model."""
+def _recheck(probabilities: NDArray[np.float32], data: TrainingData) -> Recheck:
     documents, likeliest = data.held_out[:_RECHECKED], probabilities[:_RECHECKED].argmax(axis=1)
-    return {
-        "document_ids": [document.id for document in documents],
-        "labels": [data.labels[int(each)][0] for each in likeliest],
-        "confidences": [round(float(each), 6) for each in probabilities[:_RECHECKED].max(axis=1)],
-    }
+    return Recheck(
+        document_ids=[document.id for document in documents],
+        labels=[data.labels[int(each)][0] for each in likeliest],
+        confidences=[round(float(each), 6) for each in probabilities[:_RECHECKED].max(axis=1)],
+    )

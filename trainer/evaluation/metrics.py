@@ -2,12 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta
 
+from classifier.figures import Evaluation, Interval, Intervals, LabelScores, RiskCoverage
 from trainer.macro_f1 import one_hot
 
 Floats = NDArray[np.float64]
@@ -22,7 +22,7 @@ _FEWEST_RESAMPLES = 200
 _CELLS = 30_000_000  # documents times resamples, all in all
 _CELLS_AT_ONCE = 3_000_000
 _TAILS = (0.025, 0.975)
-_UNKNOWN = [0.0, 1.0]  # the interval of a share that no document tells about
+_UNKNOWN = (0.0, 1.0)  # the interval of a share that no document tells about
 
 
 def evaluate(
@@ -31,7 +31,7 @@ def evaluate(
     labels: Sequence[str],
     accepted: Flags,
     uncalibrated: NDArray[np.float32] | None = None,
-) -> dict[str, Any]:
+) -> Evaluation:
     """Metrics of calibrated probabilities against targets.
 
     The intervals hold 95 %. Those of shares (accuracy, coverage, risk) are exact: Clopper and Pearson, Biometrika 26,
@@ -50,35 +50,35 @@ def evaluate(
         uncalibrated: (n, labels), the probabilities before calibration.
 
     Returns:
-        Plain numbers, lists and dicts; ``{"documents": 0}`` where there are none, else
+        Of no documents their count alone, else
 
         - documents; accuracy; macro_f1 (over the labels that occur in ``targets``); weighted_f1 (by support);
         - ece, and ece_before of ``uncalibrated`` (None without); brier: the squared error summed over labels,
           mean over documents (Brier, Monthly Weather Review 78, 1950), 0 to 2; nll: mean, in nats;
         - coverage: share accepted; risk: share of errors among accepted, None when none is;
-        - intervals: ``[low, high]`` of accuracy, macro_f1, weighted_f1, ece, brier, nll, coverage and risk;
+        - intervals: of accuracy, macro_f1, weighted_f1, ece, brier, nll, coverage and risk;
         - per_label: precision, recall, f1, support and f1_interval of each (0 to 1 for a label of no document);
-        - confusions: the 50 most frequent ``[true label, predicted label, documents]``;
+        - confusions: the 50 most frequent (true label, predicted label, documents);
         - risk_coverage: ``risk_coverage`` of these probabilities.
     """
     count = len(targets)
     if not count:
-        return {"documents": 0}
+        return Evaluation(documents=0)
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     right = predicted == targets
     sums = _Sums(probabilities, targets, accepted)
     point = sums.metrics(np.ones((1, count), np.int64))
     draws = [sums.metrics(weights) for weights in _resamples(count)]
-    before = None if uncalibrated is None else _ece_of(uncalibrated, targets)
-    return {
-        "documents": count,
-        **{name: _or_none(float(values[0])) for name, values in point.items() if name != "f1"},
-        "ece_before": before,
-        "intervals": _intervals(point, draws, right, accepted),
-        "per_label": _per_label(targets, predicted, labels),
-        "confusions": _confusions(targets, predicted, labels),
-        "risk_coverage": risk_coverage(confidence, right),
-    }
+    values = {name: _or_none(float(each[0])) for name, each in point.items() if name != "f1"}
+    return Evaluation(
+        documents=count,
+        **values,
+        ece_before=None if uncalibrated is None else _ece_of(uncalibrated, targets),
+        intervals=_intervals(point, draws, right, accepted),
+        per_label=_per_label(targets, predicted, labels),
+        confusions=_confusions(targets, predicted, labels),
+        risk_coverage=risk_coverage(confidence, right),
+    )
 
 
 def expected_calibration_error(confidence: NDArray[np.float32], right: NDArray[np.bool_]) -> float:
@@ -88,7 +88,7 @@ def expected_calibration_error(confidence: NDArray[np.float32], right: NDArray[n
     return float(np.abs(gaps).sum() / len(right)) if len(right) else 0.0
 
 
-def risk_coverage(confidence: NDArray[np.float32], right: Flags) -> dict[str, list[float]]:
+def risk_coverage(confidence: NDArray[np.float32], right: Flags) -> RiskCoverage:
     """The risk-coverage curve: the error among the most confident documents, the more of them the further right.
 
     El-Yaniv and Wiener, "On the Foundations of Noise-free Selective Classification", JMLR 11, 2010. The band is
@@ -99,19 +99,16 @@ def risk_coverage(confidence: NDArray[np.float32], right: Flags) -> dict[str, li
         right: (n,) whether the likeliest label is the true one.
 
     Returns:
-        coverage, risk, low and high: at most 100 points each.
+        At most 100 points.
     """
     count = len(right)
     taken = np.unique(np.ceil(count * np.arange(1, _CURVE_POINTS + 1) / _CURVE_POINTS).astype(np.int64))
     wrong = (~right).astype(np.int64)
     errors = np.cumsum(wrong[np.argsort(-confidence, kind="stable")])[taken - 1]
     low, high = clopper_pearson(errors, taken)
-    return {
-        "coverage": (taken / count).tolist(),
-        "risk": (errors / taken).tolist(),
-        "low": low.tolist(),
-        "high": high.tolist(),
-    }
+    return RiskCoverage(
+        coverage=(taken / count).tolist(), risk=(errors / taken).tolist(), low=low.tolist(), high=high.tolist()
+    )
 
 
 def clopper_pearson(errors: Indices, documents: Indices) -> tuple[Floats, Floats]:
@@ -174,7 +171,7 @@ def _resamples(count: int) -> Iterator[Indices]:
 
 def _intervals(
     point: dict[str, Floats], draws: Sequence[dict[str, Floats]], right: Flags, accepted: Flags
-) -> dict[str, list[float]]:
+) -> Intervals:
     found = {name: _interval(np.concatenate([draw[name] for draw in draws])) for name in point if name != "f1"}
     count, taken = len(right), int(accepted.sum())
     found["accuracy"] = exact_interval(int(right.sum()), count)
@@ -184,24 +181,27 @@ def _intervals(
     for name in ("macro_f1", "weighted_f1"):
         value = float(point[name][0])
         low, high = (value + bound - accuracy for bound in found["accuracy"])
-        found[name] = [max(0.0, min(found[name][0], low)), min(1.0, max(found[name][1], high))]
-    return found
+        found[name] = max(0.0, min(found[name][0], low)), min(1.0, max(found[name][1], high))
+    return Intervals(**found)
 
 
-def exact_interval(hits: int, documents: int) -> list[float]:
+def exact_interval(hits: int, documents: int) -> Interval:
     """Clopper and Pearson's 95 % interval of a share; 0 to 1 where there is no document."""
     if not documents:
-        return list(_UNKNOWN)
+        return _UNKNOWN
     low, high = clopper_pearson(np.array([hits]), np.array([documents]))
-    return [float(low[0]), float(high[0])]
+    return float(low[0]), float(high[0])
 
 
-def _interval(draws: Floats) -> list[float]:
+def _interval(draws: Floats) -> Interval:
     known = draws[~np.isnan(draws)]
-    return [float(each) for each in np.quantile(known, _TAILS)] if len(known) else list(_UNKNOWN)
+    if not len(known):
+        return _UNKNOWN
+    low, high = np.quantile(known, _TAILS)
+    return float(low), float(high)
 
 
-def _per_label(targets: Indices, predicted: Indices, labels: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _per_label(targets: Indices, predicted: Indices, labels: Sequence[str]) -> dict[str, LabelScores]:
     from sklearn.metrics import precision_recall_fscore_support
 
     scores = precision_recall_fscore_support(targets, predicted, labels=range(len(labels)), zero_division=0)
@@ -209,18 +209,18 @@ def _per_label(targets: Indices, predicted: Indices, labels: Sequence[str]) -> d
     both = [int(((targets == each) & (predicted == each)).sum()) for each in range(len(labels))]
     shares = [exact_interval(hits, of) if s else _UNKNOWN for hits, of, s in zip(both, either, scores[3], strict=True)]
     return {
-        label: {
-            "precision": float(p), "recall": float(r), "f1": float(f), "support": int(s),
-            "f1_interval": [2 * bound / (1 + bound) for bound in share],
-        }
-        for label, share, p, r, f, s in zip(labels, shares, *scores, strict=True)
+        label: LabelScores(
+            precision=float(p), recall=float(r), f1=float(f), support=int(s),
+            f1_interval=(2 * low / (1 + low), 2 * high / (1 + high)),
+        )
+        for label, (low, high), p, r, f, s in zip(labels, shares, *scores, strict=True)
     }  # fmt: skip
 
 
-def _confusions(targets: Indices, predicted: Indices, labels: Sequence[str]) -> list[list[Any]]:
+def _confusions(targets: Indices, predicted: Indices, labels: Sequence[str]) -> list[tuple[str, str, int]]:
     wrong = predicted != targets
     pairs = Counter(zip(targets[wrong].tolist(), predicted[wrong].tolist(), strict=True))
-    return [[labels[true], labels[said], count] for (true, said), count in pairs.most_common(_CONFUSIONS)]
+    return [(labels[true], labels[said], count) for (true, said), count in pairs.most_common(_CONFUSIONS)]
 
 
 def _ece_of(probabilities: NDArray[np.float32], targets: Indices) -> float:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from classifier.checkpoint import Checkpoint
 from classifier.checkpoint_folder import INT8
+from classifier.classifier import window_tokenizer
 from classifier.engines.openvino_cache import converted
-from classifier.tokens import WindowTokenizer, padding_id, read_tokenizer
 from sortline.errors import CheckpointError, TrainingError
 from sortline.settings import Settings
 
@@ -59,13 +59,7 @@ def quantise(folder: Path, texts: Sequence[str], description: Checkpoint, settin
 
 def _windows(folder: Path, texts: Sequence[str], description: Checkpoint) -> list[list[int]]:
     """Token ids as the engine will meet them; of a long document any window."""
-    tokenizer = WindowTokenizer(
-        read_tokenizer(folder),
-        description.max_length,
-        description.window_policy,
-        description.window_overlap,
-        padding_id(folder),
-    )
+    tokenizer = window_tokenizer(folder, description)
     draw = random.Random(_SEED)  # noqa: S311 - no secret
     drawn = draw.sample(texts, min(_SAMPLES, len(texts)))
     prepared = tokenizer.prepare([description.cleaning(text) for text in drawn])

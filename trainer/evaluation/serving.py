@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from classifier.checkpoint import Checkpoint
 from classifier.checkpoint_folder import INT8
 from classifier.classifier import Classifier, assemble
+from classifier.figures import EngineVerdict
 from sortline.errors import TrainingError
 from sortline.settings import Settings
 from trainer.data.training_data import TrainingData, label_indices
@@ -39,7 +39,7 @@ class Serving:
 
     classifier: Classifier
     logits: dict[str, Logits]
-    engines: dict[str, dict[str, Any]]
+    engines: dict[str, EngineVerdict]
 
 
 def choose_serving(
@@ -55,16 +55,16 @@ def choose_serving(
     reference = usual
     if usual.engine.name != "torch-f32":
         reference = assemble(folder, description, settings.model_copy(update=_REFERENCE))
-    engines: dict[str, dict[str, Any]] = {}
+    engines: dict[str, EngineVerdict] = {}
     quantised = _quantised(folder, description, data, usual, settings, engines)
     chosen = [reference] if reference is usual else [reference, usual]
     if quantised is not None:
         chosen.append(quantised)
         engines[INT8] = _judge(reference, usual, quantised, data, unlabelled, settings.gate_margin)
-    if not engines.get(INT8, {}).get("served"):
+    if not engines.get(INT8, EngineVerdict()).served:
         quantised = None
         shutil.rmtree(folder / INT8, ignore_errors=True)
-    engines.setdefault(usual.engine.name, {"served": quantised is None, "reason": "this machine's usual engine"})
+    engines.setdefault(usual.engine.name, EngineVerdict(served=quantised is None, reason="this machine's usual engine"))
     texts = [document.text for document in data.held_out]
     logits = {each.engine.name: _logits(each, texts) for each in chosen if each in (reference, usual, quantised)}
     return Serving(quantised or usual, logits, engines)
@@ -76,20 +76,20 @@ def _quantised(
     data: TrainingData,
     usual: Classifier,
     settings: Settings,
-    engines: dict[str, dict[str, Any]],
+    engines: dict[str, EngineVerdict],
 ) -> Classifier | None:
     """The int8 form on its engine; None where it isn't wanted or can't be made, which is noted."""
     if not usual.engine.name.startswith("openvino") or settings.precision != "auto":
         return None
     if not settings.quantise or find_spec("nncf") is None:
         why = "nncf is not installed" if settings.quantise else "the setting SORTLINE_QUANTISE is off"
-        engines[INT8] = {"served": False, "reason": f"not made: {why}"}
+        engines[INT8] = EngineVerdict(served=False, reason=f"not made: {why}")
         return None
     try:
         quantise(folder, [document.text for document in data.train], description, settings)
     except TrainingError as error:
         log.warning("%s", error)
-        engines[INT8] = {"served": False, "reason": f"not made: {error}"}
+        engines[INT8] = EngineVerdict(served=False, reason=f"not made: {error}")
         return None
     return assemble(folder, description.model_copy(update={"engine": INT8}), settings)
 
@@ -101,7 +101,7 @@ def _judge(
     data: TrainingData,
     unlabelled: Sequence[str],
     margin: float,
-) -> dict[str, Any]:
+) -> EngineVerdict:
     texts = [document.text for document in data.validation]
     missing = max(0, AGREEMENT_DOCUMENTS - len(texts))
     others = list(unlabelled[:missing])

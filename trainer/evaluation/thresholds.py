@@ -28,13 +28,14 @@ most the target. The one that accepts more calibration documents is taken. Where
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binom
 
 from classifier.decision import decide
+from classifier.figures import Guarantee, LabelThreshold, Unproved
 from trainer.evaluation.threshold_plan import COVERAGES, Answers, Flags, Plan, plan, smallest_sample
 
 NOTHING = 2.0  # the threshold that accepts nothing
@@ -54,18 +55,11 @@ class Held(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """What is accepted: from ``threshold`` on, but for labels (ids) that have their own; 2 accepts nothing.
-
-    ``guarantee`` is plain data: risk_target, confidence, proved, method, documents (of the calibration part),
-    accepted, errors and coverage (share accepted) there with these thresholds, proved or not, missing (further
-    reviewed documents that a proof may need; None when it is proved, or when the errors seen leave no hope),
-    labels (threshold, accepted and errors by label id as text), a sentence for people and, where nothing is proved,
-    unproved: whether the fallback is used all the same, and why.
-    """
+    """What is accepted: from ``threshold`` on, but for labels (ids) that have their own; 2 accepts nothing."""
 
     threshold: float
     label_thresholds: dict[int, float]
-    guarantee: dict[str, Any]
+    guarantee: Guarantee
 
 
 _NONE = Answers(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.bool_))
@@ -140,7 +134,7 @@ def choose_thresholds(
     unproved = None
     if not proved:
         unproved = _unproved(evidence, fallback, level)
-        vector = np.full(labels, fallback if unproved["used"] else NOTHING)
+        vector = np.full(labels, fallback if unproved.used else NOTHING)
     rest = [each for each in range(labels) if each not in alone]
     return Thresholds(
         threshold=float(vector[rest[0]]) if rest else NOTHING,
@@ -151,12 +145,12 @@ def choose_thresholds(
 
 def accepting_nothing(found: Thresholds, why: str) -> Thresholds:
     """The same for a model that has not shown to be good for anything yet: whatever is proved, nothing is accepted."""
-    guarantee = {**found.guarantee, "used": False, "accepted": 0, "errors": 0, "coverage": 0.0, "labels": {}}
-    guarantee["sentence"] = f"Nothing is accepted automatically: {why}."
-    return Thresholds(NOTHING, {}, guarantee)
+    nothing = {"used": False, "accepted": 0, "errors": 0, "coverage": 0.0, "labels": {}}
+    sentence = f"Nothing is accepted automatically: {why}."
+    return Thresholds(NOTHING, {}, found.guarantee.model_copy(update={**nothing, "sentence": sentence}))
 
 
-def _unproved(evidence: _Evidence, fallback: float, level: float) -> dict[str, Any]:
+def _unproved(evidence: _Evidence, fallback: float, level: float) -> Unproved:
     """Whether the fallback is used without the promise, on which evidence, and how much more would do."""
     risk = max(_FALLBACK_RISK, 1 - fallback)
     confidence = np.concatenate([evidence.validation.confidence, evidence.calibration.confidence])
@@ -172,10 +166,14 @@ def _unproved(evidence: _Evidence, fallback: float, level: float) -> dict[str, A
         if len(taken)
         else "there are no validation and no calibration documents"
     )
-    return {
-        "used": used, "threshold": fallback, "accepted": accepted, "errors": errors,
-        "missing": None if used or fallback > 1 else int(np.ceil(needed / share)), "sentence": "" if used else sentence,
-    }  # fmt: skip
+    return Unproved(
+        used=used,
+        threshold=fallback,
+        accepted=accepted,
+        errors=errors,
+        missing=None if used or fallback > 1 else int(np.ceil(needed / share)),
+        sentence="" if used else sentence,
+    )
 
 
 def _answers(held: Held) -> Answers:
@@ -237,31 +235,34 @@ def _guarantee(
     vector: NDArray[np.float64],
     alone: dict[int, int],
     confidence: float,
-    unproved: dict[str, Any] | None,
-) -> dict[str, Any]:
-    tested, proved = evidence.calibration, unproved is None
+    unproved: Unproved | None,
+) -> Guarantee:
+    tested = evidence.calibration
     accepted = _accepted(tested, vector)
     documents, count = len(tested.wrong), int(accepted.sum())
-    found: dict[str, Any] = {
-        "risk_target": evidence.risk,
-        "confidence": confidence,
-        "proved": proved,
-        "method": _METHOD,
-        "documents": documents,
-        "accepted": count,
-        "errors": int(tested.wrong[accepted].sum()),
-        "coverage": count / documents if documents else 0.0,
-        "missing": None if proved else _missing(evidence, len(vector), 1 - confidence),
-        "labels": {},
-    }
-    for label_id, index in alone.items():
-        own = tested.only(accepted & (tested.label_index == index))
-        found["labels"][str(label_id)] = {
-            "threshold": float(vector[index]), "accepted": len(own.wrong), "errors": int(own.wrong.sum()),
-        }  # fmt: skip
-    if unproved is not None:
-        found["unproved"] = unproved
-    return {**found, "sentence": _sentence(found)}
+    coverage = count / documents if documents else 0.0
+    found = Guarantee(
+        risk_target=evidence.risk,
+        confidence=confidence,
+        proved=unproved is None,
+        method=_METHOD,
+        documents=documents,
+        accepted=count,
+        errors=int(tested.wrong[accepted].sum()),
+        coverage=coverage,
+        missing=None if unproved is None else _missing(evidence, len(vector), 1 - confidence),
+        labels={str(label_id): _own(tested, accepted, vector, index) for label_id, index in alone.items()},
+    )
+    if unproved is None:
+        sentence = _proved_sentence(found, evidence.risk, confidence, coverage)
+        return found.model_copy(update={"sentence": sentence})
+    sentence = _unproved_sentence(found, evidence.risk, unproved)
+    return found.model_copy(update={"unproved": unproved, "sentence": sentence})
+
+
+def _own(tested: Answers, accepted: Flags, vector: NDArray[np.float64], label: int) -> LabelThreshold:
+    wrong = tested.only(accepted & (tested.label_index == label)).wrong
+    return LabelThreshold(threshold=float(vector[label]), accepted=len(wrong), errors=int(wrong.sum()))
 
 
 def _missing(evidence: _Evidence, labels: int, level: float) -> int | None:
@@ -307,22 +308,23 @@ def _more_accepted(held: Flags, seen: Flags, risk: float, samples: NDArray[np.in
     return int(more[enough][0]) if enough.any() and error < risk else None
 
 
-def _sentence(found: dict[str, Any]) -> str:
-    target, sure = f"{100 * found['risk_target']:g} %", f"{100 * found['confidence']:g} %"
-    if found["proved"]:
-        return (
-            f"With {sure} confidence, at most {target} of the documents accepted automatically are wrong: of "
-            f"{found['documents']:,} calibration documents {found['accepted']:,} were accepted "
-            f"({100 * found['coverage']:.0f} %), {found['errors']:,} of them wrong."
-        )
-    unproved = (
-        f"It is not proved that at most {target} of the documents accepted automatically are wrong: "
-        f"{found['documents']:,} calibration documents are too few or hold too many errors"
+def _proved_sentence(found: Guarantee, risk: float, confidence: float, coverage: float) -> str:
+    return (
+        f"With {100 * confidence:g} % confidence, at most {100 * risk:g} % of the documents accepted automatically are "
+        f"wrong: of {found.documents:,} calibration documents {found.accepted:,} were accepted "
+        f"({100 * coverage:.0f} %), {found.errors:,} of them wrong."
     )
-    if found["missing"] is None:
-        unproved += ", and with errors as frequent as these no number of further reviews would prove it."
+
+
+def _unproved_sentence(found: Guarantee, risk: float, unproved: Unproved) -> str:
+    said = (
+        f"It is not proved that at most {100 * risk:g} % of the documents accepted automatically are wrong: "
+        f"{found.documents:,} calibration documents are too few or hold too many errors"
+    )
+    if found.missing is None:
+        said += ", and with errors as frequent as these no number of further reviews would prove it."
     else:
-        unproved += f"; about {found['missing']:,} more reviewed documents could prove it."
-    if found["unproved"]["used"]:
-        return f"{unproved} Documents are accepted from confidence {found['unproved']['threshold']:g} on without it."
-    return f"{unproved} Nothing is accepted automatically: {found['unproved']['sentence']}."
+        said += f"; about {found.missing:,} more reviewed documents could prove it."
+    if unproved.used:
+        return f"{said} Documents are accepted from confidence {unproved.threshold:g} on without it."
+    return f"{said} Nothing is accepted automatically: {unproved.sentence}."

@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from classifier.engines.choose import cores
+from classifier.figures import Epoch, Learning
 from sortline.errors import TrainingError
 from sortline.settings import Settings
 from trainer.fine_tuning.job import Examples, Job, open_job
 
-__all__ = ["Epoch", "Examples", "Job", "Progress", "fine_tune"]
+__all__ = ["Epoch", "Examples", "FineTuned", "Job", "Progress", "fine_tune"]
 
 _PROCESS = "trainer.fine_tuning.process"
 _GRACE_S = 5.0
@@ -43,13 +44,11 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Epoch:
-    """What validation says at the end of an epoch, counted from 1."""
+class FineTuned:
+    """How it went; ``predicted``: index of each validation document's label in the best epoch, of 50 or more."""
 
-    epoch: int
-    loss: float
-    accuracy: float
-    macro_f1: float
+    learning: Learning
+    predicted: list[int]
 
 
 def fine_tune(
@@ -58,7 +57,7 @@ def fine_tune(
     settings: Settings,
     on_progress: Callable[[Progress], None] = lambda _: None,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
-) -> dict[str, Any]:
+) -> FineTuned:
     """Train a sequence classifier; afterwards ``work/model`` holds config.json and model.safetensors.
 
     A second call with the same job goes on from the last state in ``work``, or returns at once when it was
@@ -68,11 +67,6 @@ def fine_tune(
         settings: device, threads, launcher of several processes, seconds between two states.
         on_progress: called after steps, at most ten times a second.
         on_epoch: called after each epoch that has documents to validate on.
-
-    Returns:
-        How it learned: steps ([step, loss], at most 500), epochs (dicts of `Epoch`), best_epoch, predicted (index
-        of each validation document's label then, where there are 50 or more), micro_batch, processes,
-        resumed_from (step), redone (most steps that a crash cost), seconds.
 
     Raises:
         TrainingError: the base model can't be loaded, the training diverges, or memory or disk are too small.
@@ -91,8 +85,8 @@ def fine_tune(
         if micro_batch == 1:
             raise TrainingError("out of memory even with one document at a time; a smaller base model needs less")
         micro_batch = (micro_batch + 1) // 2
-    found: dict[str, Any] = json.loads(finished.read_text())
-    return found
+    found = json.loads(finished.read_text())
+    return FineTuned(Learning.model_validate(found), found["predicted"])
 
 
 def _command(settings: Settings, work: Path, micro_batch: int) -> list[str]:

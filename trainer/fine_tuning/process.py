@@ -4,7 +4,6 @@
 JSON lines on standard output, ends itself when the parent does, and keeps in WORK what it takes to go on.
 """
 
-import errno
 import fcntl
 import json
 import os
@@ -20,9 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from classifier.figures import Learning
 from sortline.errors import SortlineError
 from sortline.logs import silence_telemetry
-from sortline.whole_file import whole_file, write_whole
+from sortline.whole_file import flush, is_disk_full, whole_file, write_whole
 from trainer.fine_tuning.job import read_job
 from trainer.fine_tuning.sentence_encoder import probed
 from trainer.fine_tuning.trainee import (
@@ -43,12 +43,13 @@ import torch  # noqa: E402
 from accelerate import Accelerator  # noqa: E402
 from accelerate.utils import broadcast  # noqa: E402
 
+from classifier.engines.torch_device import learns_in_bf16, torch_device  # noqa: E402
+
 _TOLD_EVERY_S = 0.1
 _MOST_POINTS = 500
 _STOPS_EARLY_FROM = 50  # validation documents: with fewer an epoch's macro-F1 is chance
 _EVALUATED_TOKENS = 8192
 _MOST_PROBED = 100_000  # documents that a new head is fitted on before all learns
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 
 
@@ -60,9 +61,9 @@ class FineTuning:
         self.job, how = read_job(work)
         self.checkpoint_s = float(how["checkpoint_s"])
         parameters = self.job.parameters
-        device = _device(how)
+        device = torch_device(how["device"])
         self.accelerator = Accelerator(
-            cpu=device == "cpu", mixed_precision="bf16" if _has_bf16(device) else "no", rng_types=[]
+            cpu=device == "cpu", mixed_precision="bf16" if learns_in_bf16(device) else "no", rng_types=[]
         )
         self.ranks, self.rank = self.accelerator.num_processes, self.accelerator.process_index
         torch.set_num_threads(max(1, int(how["threads"]) // self.ranks))
@@ -85,7 +86,8 @@ class FineTuning:
             "epoch": 0, "batch": 0, "step": 0, "mean_loss": 0.0, "losses": [], "epochs": [], "best": None,
             "seconds": 0.0, "redone": 0,
         }  # fmt: skip
-        self.resumed_from = 0
+        # What earlier processes of this job had done, as the last state says.
+        self.resumed_from, self._seconds_before = 0, 0.0
         # How far any process of this job came: what is after the last state was done in vain.
         self._marker = os.open(work / "step", os.O_RDWR | os.O_CREAT)
         self._began = self._saved = self._told = time.monotonic()
@@ -93,8 +95,7 @@ class FineTuning:
     def run(self) -> None:
         """Train to the end, and write the model."""
         self._resume()
-        self._first_step, self._began = self.state["step"], time.monotonic()
-        self._seconds_before = self.state["seconds"]
+        self._began = time.monotonic()
         while self.state["epoch"] < self.job.parameters.epochs and not self._has_settled():
             self._run_epoch()
         self._finish()
@@ -161,7 +162,7 @@ class FineTuning:
             raise SortlineError(f"the training diverged at step {state['step']}: the loss is {loss}; learn more slowly")
         state["mean_loss"] += (loss - state["mean_loss"]) / min(state["step"], 50)
         state["losses"].append(loss)
-        done = state["step"] - self._first_step
+        done = state["step"] - self.resumed_from
         if now - self._told >= _TOLD_EVERY_S or state["step"] in (1, self.steps):
             self._told = now
             left = (now - self._began) / done * (self.steps - state["step"])
@@ -239,7 +240,7 @@ class FineTuning:
         self.bare.load_state_dict(kept["model"])
         self.optimizer.load_state_dict(kept["optimizer"])
         self.state = json.loads(kept["progress"])
-        self.resumed_from = self.state["step"]
+        self.resumed_from, self._seconds_before = self.state["step"], self.state["seconds"]
         self.state["redone"] = max(self.state["redone"], came - self.resumed_from)
         if self.rank == 0:
             torch.set_rng_state(kept["random"].cpu())
@@ -287,19 +288,19 @@ class FineTuning:
         draft = self.work / ".model.tmp"
         self.bare.save_pretrained(draft)
         for path in draft.iterdir():
-            _flush(path)
-        learning = {
-            "steps": _points(self.state["losses"]),
-            "epochs": self.state["epochs"],
-            "best_epoch": best["epoch"] if best else self.state["epoch"],
-            "predicted": self.state.get("predicted", []),
-            "micro_batch": self.micro_batch,
-            "processes": self.ranks,
-            "resumed_from": self.resumed_from,
-            "redone": self.state["redone"],
-            "seconds": round(self._seconds_before + time.monotonic() - self._began, 1),
-        }
-        write_whole(self.work / "learning.json", json.dumps(learning).encode())
+            flush(path)
+        learning = Learning(
+            steps=_points(self.state["losses"]),
+            epochs=self.state["epochs"],
+            best_epoch=best["epoch"] if best else self.state["epoch"],
+            micro_batch=self.micro_batch,
+            processes=self.ranks,
+            resumed_from=self.resumed_from,
+            redone=self.state["redone"],
+            seconds=round(self._seconds_before + time.monotonic() - self._began, 1),
+        )
+        written = learning.stored() | {"predicted": self.state.get("predicted", [])}
+        write_whole(self.work / "learning.json", json.dumps(written).encode())
         draft.rename(self.work / "model")
         (self.work / "state.pt").unlink(missing_ok=True)
         (self.work / "best.pt").unlink(missing_ok=True)
@@ -314,35 +315,16 @@ def tell(**said: Any) -> None:
     print(json.dumps(said), flush=True)  # noqa: T201
 
 
-def _points(losses: list[float]) -> list[list[float]]:
+def _points(losses: list[float]) -> list[tuple[int, float]]:
     """Step and mean loss of at most 500 spans."""
     spans = np.array_split(np.array(losses), min(_MOST_POINTS, max(1, len(losses))))
     ends = np.cumsum([len(span) for span in spans])
-    return [[int(end), round(float(span.mean()), 5)] for end, span in zip(ends, spans, strict=True) if len(span)]
+    return [(int(end), round(float(span.mean()), 5)) for end, span in zip(ends, spans, strict=True) if len(span)]
 
 
 def _save(what: dict[str, Any], path: Path) -> None:
     with whole_file(path) as file:
         torch.save(what, file)
-
-
-def _flush(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def _device(how: dict[str, Any]) -> str:
-    if how["device"] != "cpu" and torch.cuda.is_available():
-        return "cuda"
-    if how["device"] == "cuda":
-        raise SortlineError("device cuda was asked for, but torch finds none")
-    return "cpu"
-
-
-def _has_bf16(device: str) -> bool:
-    if device == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def _end_with_parent(work: Path) -> None:
@@ -358,7 +340,7 @@ def _as_line(error: BaseException) -> dict[str, Any] | None:
         return {"out_of_memory": True}
     if isinstance(error, RuntimeError) and any(each in str(error) for each in _NO_MEMORY):
         return {"out_of_memory": True}
-    if isinstance(error, OSError) and error.errno in _DISK_FULL:
+    if is_disk_full(error):
         return {"error": "the disk is full: the state of the fine-tuning can't be written"}
     if isinstance(error, SortlineError):
         return {"error": str(error)}

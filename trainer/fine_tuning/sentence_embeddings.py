@@ -32,21 +32,27 @@ def sentence_embeddings(texts: Sequence[str], base: Path, settings: Settings) ->
     The pooling of Reimers and Gurevych, "Sentence-BERT", 2019. Of a text the first 256 tokens count.
 
     Raises:
-        TrainingError: the encoder or its tokenizer can't be loaded, or there is no such device.
+        TrainingError: the encoder or its tokenizer can't be loaded.
+        ConfigurationError: there is no such device.
         CheckpointError: the encoder's config or tokenizer can't be read.
     """
     import torch
+
+    from classifier.engines.torch_device import learns_in_bf16, torch_device
 
     with tempfile.TemporaryDirectory(prefix="sortline-") as folder:
         save_tokenizer(base, Path(folder))
         # Batches pad to multiples of 8, which must not be more than the encoder takes.
         longest = min(_MAX_LENGTH, longest_input(base) // COARSE_STEP * COARSE_STEP)
         tokenizer = training_tokenizer(Path(folder), base, longest)
-    device = _device(settings)
+    kind = torch_device(settings.device)
+    if kind == "cpu":
+        torch.set_num_threads(cores(settings))
+    device = torch.device(kind)
     encoder = _encoder(base, device)
     embeddings = np.zeros((len(texts), encoder.config.hidden_size), np.float32)
-    packed = batches(tokenizer.prepare(texts), _TOKENS_PER_BATCH[device.type], _BATCH_OVERHEAD, tokenizer.pad_id)
-    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=_has_bf16(device)):
+    packed = batches(tokenizer.prepare(texts), _TOKENS_PER_BATCH[kind], _BATCH_OVERHEAD, tokenizer.pad_id)
+    with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=learns_in_bf16(kind)):
         for batch in packed:
             embeddings[batch.documents] = _pooled(encoder, batch, device)
     return embeddings
@@ -75,22 +81,3 @@ def _encoder(base: Path, device: "torch.device") -> Any:
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise TrainingError(f"base model {base} can't be loaded: {str(error).splitlines()[0]}") from None
     return model.eval().to(device)
-
-
-def _device(settings: Settings) -> "torch.device":
-    import torch
-
-    if settings.device != "cpu" and torch.cuda.is_available():
-        return torch.device("cuda")
-    if settings.device == "cuda":
-        raise TrainingError("device cuda was asked for, but torch finds none")
-    torch.set_num_threads(cores(settings))
-    return torch.device("cpu")
-
-
-def _has_bf16(device: "torch.device") -> bool:
-    import torch
-
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeGuard
 
+from classifier.figures import Baselines, Evaluation, Guarantee, LabelScores, SnapshotCounts, VersionFigures
 from sortline.label_names import blot_unseen
 
-_PARTS = ("train", "validation", "calibration", "test", "left_out")
 _NAMED = 100
 _WEAKEST = 5
 _FEW_TEST_DOCUMENTS = 300
@@ -23,7 +23,7 @@ def model_card(
     *,
     base_model: str,
     labels: list[str],
-    metrics: dict[str, Any],
+    figures: VersionFigures,
     snapshot_sha256: str | None,
     max_length: int,
     created_at: datetime,
@@ -35,40 +35,37 @@ def model_card(
 
     Args:
         labels: names, in the order of the model's outputs.
-        metrics: of the model version; any may be missing.
+        figures: of the model version; any may be missing.
         snapshot_sha256: of the snapshot that it was trained on.
         max_length: longest window, in tokens.
     """
     named = base_model if _HUB_ID.fullmatch(base_model) else re.split(r"[/\\]", base_model.rstrip("/\\"))[-1]
     sections = [
-        _front_matter(base_model, metrics, snapshot_sha256),
+        _front_matter(base_model, figures.test, snapshot_sha256),
         f"# Text classification with {len(labels):,} labels\n\nFine-tuned by Sortline from {_code(named)} on "
         f"{created_at:%Y-%m-%d}. Given a text, the model says which one of its labels fits best, and how sure it is.",
         _intended_use(),
-        _training_data(labels, metrics.get("snapshot") or {}, snapshot_sha256),
-        _evaluation(metrics),
-        _calibration(metrics),
-        _limitations(metrics, max_length),
-        _loading(metrics, max_length),
+        _training_data(labels, figures.snapshot, snapshot_sha256),
+        _evaluation(figures),
+        _calibration(figures),
+        _limitations(figures, max_length),
+        _loading(figures, max_length),
     ]
     return "\n\n".join(sections) + "\n"
 
 
-def _front_matter(base_model: str, metrics: Mapping[str, Any], snapshot: str | None) -> str:
+def _front_matter(base_model: str, test: Evaluation, snapshot: str | None) -> str:
     lines = ["---", "library_name: transformers", "pipeline_tag: text-classification"]
     if _HUB_ID.fullmatch(base_model):
         lines.append(f'base_model: "{base_model}"')
-    lines += ["tags:", "- text-classification", "- sortline", *_model_index(metrics.get("test") or {}, snapshot), "---"]
+    lines += ["tags:", "- text-classification", "- sortline", *_model_index(test, snapshot), "---"]
     return "\n".join(lines)
 
 
-def _model_index(test: Mapping[str, Any], snapshot: str | None) -> list[str]:
+def _model_index(test: Evaluation, snapshot: str | None) -> list[str]:
     """What the Hub reads as results; nothing where nothing was measured."""
-    measured = [
-        (kind, name, test[key])
-        for kind, name, key in (("accuracy", "accuracy", "accuracy"), ("f1", "macro-F1", "macro_f1"))
-        if is_number(test.get(key))
-    ]
+    named = (("accuracy", "accuracy", test.accuracy), ("f1", "macro-F1", test.macro_f1))
+    measured = [(kind, called, value) for kind, called, value in named if is_number(value)]
     if not measured:
         return []
     name = f"Sortline snapshot {snapshot[:12]}" if snapshot else "Sortline snapshot"
@@ -90,82 +87,85 @@ def _intended_use() -> str:
     )
 
 
-def _training_data(labels: Sequence[str], snapshot: Mapping[str, Any], sha256: str | None) -> str:
+def _training_data(labels: Sequence[str], snapshot: SnapshotCounts, sha256: str | None) -> str:
     text = (
         "## Training data\n\nDocuments with human decisions. Texts that nearly repeat held-out ones are left out.\n\n"
     )
-    counted = [part for part in _PARTS if is_number(snapshot.get(part))]
+    parts = (
+        ("train", snapshot.train), ("validation", snapshot.validation), ("calibration", snapshot.calibration),
+        ("test", snapshot.test), ("left out", snapshot.left_out),
+    )  # fmt: skip
+    counted = [(part, f"{count:,}") for part, count in parts if count is not None]
     if counted:
-        rows = [(part.replace("_", " "), f"{snapshot[part]:,}") for part in counted]
-        text += _table(("part", "documents"), rows)
+        text += _table(("part", "documents"), counted)
     else:
         text += "How many documents there were is not recorded."
     text += f"\n\nSnapshot (ids, labels, splits and text hashes) sha256: {_code(sha256) if sha256 else UNKNOWN}."
     return f"{text}\n\nLabels: {_list(labels)}."
 
 
-def _evaluation(metrics: Mapping[str, Any]) -> str:
-    test, baselines = metrics.get("test") or {}, metrics.get("baselines") or {}
-    if not test.get("documents"):
+def _evaluation(figures: VersionFigures) -> str:
+    test, baselines, intervals = figures.test, figures.baselines, figures.test.intervals
+    if not test.documents:
         return "## Evaluation\n\nThere were no test documents: how good this model is has not been measured."
-    intervals = test.get("intervals") or {}
-    named = (("accuracy", "accuracy"), ("macro-F1", "macro_f1"), ("F1 weighted by support", "weighted_f1"))
-    rows = [(name, percent(test.get(key)), interval(intervals.get(key))) for name, key in named]
-    rows.append(("accuracy of TF-IDF with logistic regression", percent(baselines.get("tfidf")), ""))
-    rows.append(("accuracy of always the most frequent label", percent(baselines.get("majority")), ""))
+    rows = [
+        ("accuracy", percent(test.accuracy), interval(intervals.accuracy)),
+        ("macro-F1", percent(test.macro_f1), interval(intervals.macro_f1)),
+        ("F1 weighted by support", percent(test.weighted_f1), interval(intervals.weighted_f1)),
+        ("accuracy of TF-IDF with logistic regression", percent(baselines.tfidf), ""),
+        ("accuracy of always the most frequent label", percent(baselines.majority), ""),
+    ]
     return (
-        f"## Evaluation\n\nOn {test['documents']:,} held-out test documents, looked at once, with the engine "
-        f"{_code(str(metrics.get('engine', UNKNOWN)))}.\n\n"
+        f"## Evaluation\n\nOn {test.documents:,} held-out test documents, looked at once, with the engine "
+        f"{_code(figures.engine or UNKNOWN)}.\n\n"
         + _table(("figure", "value", "95 % interval"), rows)
         + "\n\nThe interval of accuracy is exact (Clopper and Pearson 1934); those of F1 are at least as wide."
     )
 
 
-def _calibration(metrics: Mapping[str, Any]) -> str:
-    test, threshold = metrics.get("test") or {}, metrics.get("threshold")
-    temperature = metrics.get("temperature")
+def _calibration(figures: VersionFigures) -> str:
+    test, threshold, temperature = figures.test, figures.threshold, figures.temperature
     shown = f"{temperature:.4f}" if is_number(temperature) else UNKNOWN
     lines = [f"- Temperature, which divides the logits: {shown}."]
-    if is_number(test.get("ece")):
-        before = f", {percent(test['ece_before'])} before temperature" if is_number(test.get("ece_before")) else ""
-        lines.append(f"- Expected calibration error on test: {percent(test['ece'])}{before}.")
+    if is_number(test.ece):
+        before = f", {percent(test.ece_before)} before temperature" if is_number(test.ece_before) else ""
+        lines.append(f"- Expected calibration error on test: {percent(test.ece)}{before}.")
     if not is_number(threshold):
         lines.append(f"- Threshold of acceptance: {UNKNOWN}.")
     elif threshold > 1:
         lines.append("- No threshold is accepted: every document goes to a person.")
     else:
         lines.append(f"- Threshold of acceptance: {threshold:.4f}.")
-    if is_number(test.get("coverage")):
-        wrong = f"; {percent(test['risk'], 2)} of those are wrong" if is_number(test.get("risk")) else ""
-        lines.append(f"- On test {percent(test['coverage'])} of the documents are accepted{wrong}.")
-    lines.append(f"- {_guarantee(metrics.get('guarantee') or {})}")
+    if is_number(test.coverage):
+        wrong = f"; {percent(test.risk, 2)} of those are wrong" if is_number(test.risk) else ""
+        lines.append(f"- On test {percent(test.coverage)} of the documents are accepted{wrong}.")
+    lines.append(f"- {_guarantee(figures.guarantee)}")
     return "## Calibration and thresholds\n\n" + "\n".join(lines)
 
 
-def _guarantee(guarantee: Mapping[str, Any]) -> str:
+def _guarantee(guarantee: Guarantee) -> str:
     if not guarantee:
         return "No guarantee on the errors among accepted documents is recorded."
-    said = " ".join(str(guarantee.get("sentence") or "").split())
+    said = " ".join(guarantee.sentence.split())
     promised = (
-        f"at most {percent(guarantee.get('risk_target'))} errors among accepted documents, with "
-        f"{percent(guarantee.get('confidence'), 0)} confidence."
+        f"at most {percent(guarantee.risk_target)} errors among accepted documents, with "
+        f"{percent(guarantee.confidence, 0)} confidence."
     )
-    proved = "Guarantee, proved" if guarantee.get("proved") else "Guarantee, **not proved**"
+    proved = "Guarantee, proved" if guarantee.proved else "Guarantee, **not proved**"
     return f"{proved} on the calibration documents: {_escaped(said) or promised}"
 
 
-def _limitations(metrics: Mapping[str, Any], max_length: int) -> str:
-    snapshot, test = metrics.get("snapshot") or {}, metrics.get("test") or {}
+def _limitations(figures: VersionFigures, max_length: int) -> str:
+    snapshot, test, readable = figures.snapshot, figures.test, figures.readability
     found = [
-        *_of_the_test(test, metrics.get("baselines") or {}),
-        *_of_the_labels(snapshot, test.get("per_label") or {}),
+        *_of_the_test(test, figures.baselines),
+        *_of_the_labels(snapshot, test.per_label),
         *_of_the_data(snapshot),
-        *_of_the_texts(metrics.get("readability") or {}),
+        *([readable.sentence] if readable.over else []),  # names of models in it hold nothing that Markdown reads
     ]
-    guarantee = metrics.get("guarantee") or {}
-    if not guarantee.get("proved"):
-        missing = guarantee.get("missing")
-        more = f" About {missing:,} more calibration documents are needed." if missing and is_number(missing) else ""
+    if not figures.guarantee.proved:
+        missing = figures.guarantee.missing
+        more = f" About {missing:,} more calibration documents are needed." if missing else ""
         found.append(f"The error among accepted documents is not proved to be below any target.{more}")
     found.append(
         "Every figure holds for documents like those of the snapshot. When what arrives changes, measure again."
@@ -178,8 +178,8 @@ def _limitations(metrics: Mapping[str, Any], max_length: int) -> str:
     return "## Limitations\n\n" + "\n".join(f"- {each}" for each in found)
 
 
-def _of_the_test(test: Mapping[str, Any], baselines: Mapping[str, Any]) -> list[str]:
-    documents, accuracy = test.get("documents") or 0, test.get("accuracy")
+def _of_the_test(test: Evaluation, baselines: Baselines) -> list[str]:
+    documents, accuracy, macro = test.documents, test.accuracy, test.macro_f1
     if not documents:
         return ["Nothing is known of its accuracy: there were no test documents."]
     found: list[str] = []
@@ -187,25 +187,24 @@ def _of_the_test(test: Mapping[str, Any], baselines: Mapping[str, Any]) -> list[
         found.append(
             f"Only {documents:,} documents test it: the intervals above are wide, and count more than the values."
         )
-    if is_number(accuracy) and is_number(baselines.get("tfidf")) and accuracy <= baselines["tfidf"]:
+    if is_number(accuracy) and is_number(baselines.tfidf) and accuracy <= baselines.tfidf:
         found.append("On test it is no more accurate than TF-IDF with logistic regression, which costs far less.")
-    macro = test.get("macro_f1")
     if is_number(accuracy) and is_number(macro) and accuracy - macro > 0.05:
         found.append(f"Macro-F1 lies {100 * (accuracy - macro):.1f} points below accuracy: it is worse on rare labels.")
     return found
 
 
-def _of_the_labels(snapshot: Mapping[str, Any], per_label: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _of_the_labels(snapshot: SnapshotCounts, per_label: Mapping[str, LabelScores]) -> list[str]:
     found = []
-    if snapshot.get("few_examples"):
-        found.append(f"Labels with few training examples, known badly: {_list(snapshot['few_examples'])}.")
-    unknown = [*(snapshot.get("untrained_labels") or []), *(snapshot.get("dropped_labels") or [])]
+    if snapshot.few_examples:
+        found.append(f"Labels with few training examples, known badly: {_list(snapshot.few_examples)}.")
+    unknown = [*(snapshot.untrained_labels or []), *(snapshot.dropped_labels or [])]
     if unknown:
         found.append(f"Labels that it does not know, for want of training documents: {_list(unknown)}.")
-    untested = [name for name, each in per_label.items() if not each.get("support")]
+    untested = [name for name, each in per_label.items() if not each.support]
     if untested:
         found.append(f"Labels without a test document, of which nothing is known: {_list(untested)}.")
-    tested = sorted((each["f1"], name, each) for name, each in per_label.items() if each.get("support"))
+    tested = sorted(((each.f1, name, each) for name, each in per_label.items() if each.support), key=lambda it: it[:2])
     weak = [(f1, name, each) for f1, name, each in tested[:_WEAKEST] if f1 < 1]
     if weak:
         listed = "; ".join(f"{_code(name)} {percent(f1, 0)} ({_evidence(each)})" for f1, name, each in weak)
@@ -213,28 +212,23 @@ def _of_the_labels(snapshot: Mapping[str, Any], per_label: Mapping[str, Mapping[
     return found
 
 
-def _of_the_data(snapshot: Mapping[str, Any]) -> list[str]:
+def _of_the_data(snapshot: SnapshotCounts) -> list[str]:
     found = []
-    if snapshot.get("leaks"):
-        found.append(f"{snapshot['leaks']:,} near-duplicates of held-out documents are in training: test flatters it.")
-    if snapshot.get("conflicts"):
-        found.append(f"People contradicted each other on {snapshot['conflicts']:,} documents.")
+    if snapshot.leaks:
+        found.append(f"{snapshot.leaks:,} near-duplicates of held-out documents are in training: test flatters it.")
+    if snapshot.conflicts:
+        found.append(f"People contradicted each other on {snapshot.conflicts:,} documents.")
     return found
 
 
-def _of_the_texts(readable: Mapping[str, Any]) -> list[str]:
-    """What of the texts the tokenizer loses; the names of models in it hold nothing that Markdown reads."""
-    return [str(readable["sentence"])] if readable.get("over") and readable.get("sentence") else []
-
-
-def _evidence(each: Mapping[str, Any]) -> str:
-    span = interval(each.get("f1_interval"), 0)
-    documents = f"{each['support']:,} test document{'s' if each['support'] != 1 else ''}"
+def _evidence(each: LabelScores) -> str:
+    span = interval(each.f1_interval, 0)
+    documents = f"{each.support:,} test document{'s' if each.support != 1 else ''}"
     return f"{span}, {documents}" if span else documents
 
 
-def _loading(metrics: Mapping[str, Any], max_length: int) -> str:
-    temperature = metrics.get("temperature")
+def _loading(figures: VersionFigures, max_length: int) -> str:
+    temperature = figures.temperature
     shown = f"{temperature:.4f}" if is_number(temperature) else "1.0"
     return f"""## How to load it
 

@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
+from classifier.figures import Baselines, Criterion, Evaluation, LabelScores, Learning
 from sortline.label_names import blot_unseen
 from trainer.evaluation.metrics import clopper_pearson
 
@@ -73,16 +74,16 @@ class Plot:
     wide: bool = False
 
 
-def accuracies(test: Mapping[str, Any], baselines: Mapping[str, float]) -> Plot | None:
+def accuracies(test: Evaluation, baselines: Baselines) -> Plot | None:
     """Accuracy on test with its interval, above the baselines."""
-    if test.get("accuracy") is None:
+    if test.accuracy is None:
         return None
-    named = {"this model": test["accuracy"], "TF-IDF": baselines.get("tfidf"), "majority": baselines.get("majority")}
+    named = {"this model": test.accuracy, "TF-IDF": baselines.tfidf, "majority": baselines.majority}
     found = {name: 100 * share for name, share in named.items() if share is not None}
     with _drawing(_WIDTH, 0.45 + 0.35 * len(found)) as figure:
         axes = _axes(figure, "% of the test documents right", "", grid=False)
         axes.barh(list(found), list(found.values()), color=[_BLUE, _SOFT, _SOFT][: len(found)], height=0.6, alpha=0.75)
-        interval = (test.get("intervals") or {}).get("accuracy")
+        interval = test.intervals.accuracy
         if interval:
             low, high = (100 * each for each in interval)
             axes.plot([low, high], [0, 0], color=_INK, linewidth=2)
@@ -91,59 +92,57 @@ def accuracies(test: Mapping[str, Any], baselines: Mapping[str, float]) -> Plot 
                 max(value, 100 * interval[1] if interval and not place else 0) + 1.5, place, f"{value:.1f}", va="center"
             )
         axes.set(xlim=(0, 112), ylim=(len(found) - 0.5, -0.5), xticks=range(0, 101, 25))
-        title = f"{found['this model']:.1f} % of {test.get('documents') or 0:,} test documents are right"
+        title = f"{found['this model']:.1f} % of {test.documents:,} test documents are right"
         if "TF-IDF" in found:
             title += f", {found['this model'] - found['TF-IDF']:+.1f} points against TF-IDF"
         caption = "The dark stroke is the 95 % interval. TF-IDF is logistic regression on words and pairs of words."
         return _plot(figure, "accuracies", title, caption)
 
 
-def differences(criteria: Sequence[Mapping[str, Any]]) -> Plot | None:
+def differences(criteria: Sequence[Criterion]) -> Plot | None:
     """What the gate compared: each difference with its bounds, against zero and the margin."""
-    shown = [each for each in criteria if {"difference", "low", "high"} <= (each.get("figures") or {}).keys()]
+    shown = [(each, found) for each in criteria if (found := each.figures.bounded) is not None]
     if not shown:
         return None
     with _drawing(_WIDTH, 0.7 + 0.35 * len(shown)) as figure:
         axes = _axes(figure, "points, candidate less the other", "")
         axes.axvline(0, color=_SOFT, linewidth=1)
-        for place, each in enumerate(shown):
-            figures, colour = each["figures"], _outcome_colour(each.get("outcome"))
-            axes.plot([100 * figures["low"], 100 * figures["high"]], [place, place], color=colour, linewidth=2.5)
-            axes.plot([100 * figures["difference"]], [place], "o", color=colour)
-            if figures.get("margin") is not None:
-                at = -100 * figures["margin"]
+        for place, (each, (low, difference, high)) in enumerate(shown):
+            colour = _outcome_colour(each.outcome)
+            axes.plot([100 * low, 100 * high], [place, place], color=colour, linewidth=2.5)
+            axes.plot([100 * difference], [place], "o", color=colour)
+            if each.figures.margin is not None:
+                at = -100 * each.figures.margin
                 axes.plot([at, at], [place - 0.4, place + 0.4], color=_ORANGE, linestyle=":")
-        axes.set_yticks(
-            range(len(shown)), [_plain(each.get("name", ""), 60).replace(" against ", "\nagainst ") for each in shown]
-        )
+        names = [_plain(each.name, 60).replace(" against ", "\nagainst ") for each, _ in shown]
+        axes.set_yticks(range(len(shown)), names)
         axes.set_ylim(len(shown) - 0.4, -0.6)
-        first = shown[0]["figures"]
-        title = f"Accuracy changes by {100 * first['difference']:+.2f} points"
-        title += f" (bounds {100 * first['low']:+.2f} and {100 * first['high']:+.2f})"
+        low, difference, high = shown[0][1]
+        title = f"Accuracy changes by {100 * difference:+.2f} points"
+        title += f" (bounds {100 * low:+.2f} and {100 * high:+.2f})"
         caption = "Dot: the difference measured. Line: its one-sided 95 % bounds. Dotted: the most that may be lost."
         return _plot(figure, "differences", title, caption)
 
 
-def training_loss(learning: Mapping[str, Any]) -> Plot | None:
+def training_loss(learning: Learning) -> Plot | None:
     """Loss by step on training batches, and by epoch on validation."""
-    steps = learning.get("steps") or []
-    epochs = [each for each in learning.get("epochs") or [] if each.get("loss") is not None]
+    steps, epochs = learning.steps, learning.epochs
     if not steps and not epochs:
         return None
-    per_epoch = steps[-1][0] / max(each["epoch"] for each in epochs) if steps and epochs else 1
+    per_epoch = steps[-1][0] / max(each.epoch for each in epochs) if steps and epochs else 1
     with _drawing(_WIDTH, _HEIGHT) as figure:
         axes = _axes(figure, "step" if steps else "epoch", "loss")
         if steps:
             axes.plot(*_thinned(np.array(steps, np.float64)), color=_BLUE, label="training", linewidth=1.2)
         if epochs:
-            ends = [each["epoch"] * per_epoch for each in epochs]
-            axes.plot(ends, [each["loss"] for each in epochs], "o-", color=_ORANGE, label="validation", markersize=4)
+            ends = [each.epoch * per_epoch for each in epochs]
+            axes.plot(ends, [each.loss for each in epochs], "o-", color=_ORANGE, label="validation", markersize=4)
         axes.set_ylim(bottom=0)
         axes.legend(loc="upper right")
         title = (
             _fall("Training", [loss for _, loss in steps])
             if steps
-            else _fall("Validation", [e["loss"] for e in epochs])
+            else _fall("Validation", [each.loss for each in epochs])
         )
         caption = (
             "Validation that rises while training falls asks for fewer epochs. Training: means over spans of steps."
@@ -151,26 +150,21 @@ def training_loss(learning: Mapping[str, Any]) -> Plot | None:
         return _plot(figure, "loss", title, caption)
 
 
-def validation_scores(learning: Mapping[str, Any]) -> Plot | None:
+def validation_scores(learning: Learning) -> Plot | None:
     """Accuracy and macro-F1 on validation by epoch."""
-    epochs = [each for each in learning.get("epochs") or [] if each.get("accuracy") is not None]
+    epochs = learning.epochs
     if not epochs:
         return None
     with _drawing(_WIDTH, _HEIGHT) as figure:
         axes = _axes(figure, "epoch", "%")
-        for key, called, colour in (("accuracy", "accuracy", _BLUE), ("macro_f1", "macro-F1", _ORANGE)):
-            at = [each["epoch"] for each in epochs if each.get(key) is not None]
-            axes.plot(
-                at,
-                [100 * each[key] for each in epochs if each.get(key) is not None],
-                "o-",
-                color=colour,
-                label=called,
-                markersize=4,
-            )
-        axes.set_xticks([each["epoch"] for each in epochs][:: max(1, len(epochs) // 10)])
+        at = [each.epoch for each in epochs]
+        accuracy = [100 * each.accuracy for each in epochs]
+        axes.plot(at, accuracy, "o-", color=_BLUE, label="accuracy", markersize=4)
+        f1 = [100 * each.macro_f1 for each in epochs]
+        axes.plot(at, f1, "o-", color=_ORANGE, label="macro-F1", markersize=4)
+        axes.set_xticks(at[:: max(1, len(epochs) // 10)])
         axes.legend(loc="lower right")
-        first, last = 100 * epochs[0]["accuracy"], 100 * epochs[-1]["accuracy"]
+        first, last = accuracy[0], accuracy[-1]
         after = f"after {len(epochs)} epochs, {first:.1f} % after the first" if len(epochs) > 1 else "after one epoch"
         return _plot(
             figure,
@@ -216,7 +210,7 @@ def confusion_matrix(targets: Indices, predicted: Indices, labels: Sequence[str]
 
 
 def reliability(
-    targets: Indices, probabilities: Probabilities, uncalibrated: Probabilities, test: Mapping[str, Any]
+    targets: Indices, probabilities: Probabilities, uncalibrated: Probabilities, test: Evaluation
 ) -> Plot | None:
     """Share right by confidence in 15 bins of equal width, before and after temperature.
 
@@ -251,7 +245,7 @@ def reliability(
         axes.plot(confidence, share, "o-", color=_BLUE, markersize=4, label="after temperature")
         axes.set(xlim=(0, 102), ylim=(0, 102), xticks=range(0, 101, 20), yticks=range(0, 101, 20))
         axes.legend(loc="lower right")
-        after, before = test.get("ece"), test.get("ece_before")
+        after, before = test.ece, test.ece_before
         title = "How often the model is right, by how sure it says it is"
         if after is not None:
             title = f"Confidence is off by {100 * after:.1f} points on average"
@@ -260,7 +254,7 @@ def reliability(
         return _plot(figure, "reliability", title, caption)
 
 
-def risk_coverage(test: Mapping[str, Any], target: float | None) -> Plot | None:
+def risk_coverage(test: Evaluation, target: float | None) -> Plot | None:
     """Error among accepted documents by the share that is accepted, with its 95 % band.
 
     El-Yaniv and Wiener, "On the Foundations of Noise-free Selective Classification", JMLR 11, 2010.
@@ -269,11 +263,11 @@ def risk_coverage(test: Mapping[str, Any], target: float | None) -> Plot | None:
         test: metrics with risk_coverage, coverage and risk.
         target: the greatest risk that is wanted, 0 to 1.
     """
-    curve = test.get("risk_coverage") or {}
-    if not curve.get("coverage"):
+    curve = test.risk_coverage
+    if not curve.coverage:
         return None
-    coverage, risk, low, high = (100 * np.array(curve[key]) for key in ("coverage", "risk", "low", "high"))
-    chosen = test.get("coverage"), test.get("risk")
+    coverage, risk, low, high = (100 * np.array(each) for each in (curve.coverage, curve.risk, curve.low, curve.high))
+    chosen = test.coverage, test.risk
     with _drawing(_WIDTH, 3.2) as figure:
         axes = _axes(figure, "documents accepted, %", "wrong among them, %")
         axes.fill_between(coverage, low, high, color=_BLUE, alpha=0.18, linewidth=0)
@@ -322,11 +316,9 @@ def confidences(confidence: Probabilities, right: Flags, accepted: Flags, thresh
         return _plot(figure, "histograms", title, caption)
 
 
-def f1_by_label(per_label: Mapping[str, Mapping[str, Any]]) -> Plot | None:
+def f1_by_label(per_label: Mapping[str, LabelScores]) -> Plot | None:
     """F1 of each label that test has, the weakest 40, with interval and number of test documents."""
-    known = sorted(
-        ((each["f1"], name, each) for name, each in per_label.items() if each.get("support")), key=lambda it: it[:2]
-    )
+    known = sorted(((each.f1, name, each) for name, each in per_label.items() if each.support), key=lambda it: it[:2])
     if not known:
         return None
     shown = known[:WEAKEST_LABELS]
@@ -334,9 +326,9 @@ def f1_by_label(per_label: Mapping[str, Mapping[str, Any]]) -> Plot | None:
         axes = _axes(figure, "F1, %", "")
         axes.barh(range(len(shown)), [100 * f1 for f1, _, _ in shown], color=_BLUE, alpha=0.55, height=0.7)
         for place, (_, _, each) in enumerate(shown):
-            low, high = (100 * edge for edge in each.get("f1_interval") or (each["f1"], each["f1"]))
+            low, high = (100 * edge for edge in each.f1_interval or (each.f1, each.f1))
             axes.plot([low, high], [place, place], color=_INK, linewidth=1)
-            axes.text(102, place, f"{each['support']:,}", va="center", color=_SOFT)
+            axes.text(102, place, f"{each.support:,}", va="center", color=_SOFT)
         axes.text(102, -1, "n", va="center", color=_SOFT)
         axes.set_yticks(range(len(shown)), [_plain(name) for _, name, _ in shown])
         axes.tick_params(axis="y", length=0)

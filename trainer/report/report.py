@@ -8,7 +8,7 @@ import base64
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from classifier.figures import Flips, Verdict, VersionFigures
 from classifier.shortcomings import shortcomings
 from trainer.evaluation.gate import Outcome
 from trainer.report import plots
@@ -45,7 +46,7 @@ for (const row of document.querySelectorAll("[data-document]")) {
 class ReportContent:
     """What a report is made of.
 
-    ``metrics`` are those of the model version; any may be missing. Of the n test documents: ``targets`` (n,) are
+    ``figures`` are those of the model version; any may be missing. Of the n test documents: ``targets`` (n,) are
     indices into ``labels``, ``probabilities`` (n, labels) are calibrated, ``uncalibrated`` (n, labels) those at
     temperature 1, ``accepted`` (n,) says what would be accepted automatically. ``suspects`` are dicts of document_id,
     text, given, suggested and score: the probability of the given label, 0 to 1.
@@ -55,7 +56,7 @@ class ReportContent:
     created_at: datetime
     base_model: str
     labels: list[str]
-    metrics: dict[str, Any]
+    figures: VersionFigures
     targets: NDArray[np.int64]
     probabilities: NDArray[np.float32]
     uncalibrated: NDArray[np.float32]
@@ -117,7 +118,7 @@ def worst_errors(content: ReportContent) -> Cases:
 
 def flips(content: ReportContent, which: str) -> Cases:
     """Documents that turned right (``gained``) or wrong (``lost``) against the active version."""
-    ids = [int(each) for each in _flips(content).get(which) or []]
+    ids = _flipped(content.figures.gate.flips, which)
     place = {document_id: i for i, document_id in enumerate(content.document_ids)}
     listed = []
     for each in ids[:_MOST_FLIPS]:
@@ -149,26 +150,25 @@ def _tested(content: ReportContent, places: Iterable[int]) -> list[Case]:
     return found
 
 
-def _flips(content: ReportContent) -> Mapping[str, Any]:
-    return (content.metrics.get("gate") or {}).get("flips") or {}
+def _flipped(found: Flips, which: str) -> list[int]:
+    return found.gained if which == "gained" else found.lost
 
 
 def _view(content: ReportContent) -> dict[str, Any]:
     """What the template shows."""
-    metrics = content.metrics
-    test, gate = metrics.get("test") or {}, metrics.get("gate") or {}
-    per_label = test.get("per_label") or {}
+    figures = content.figures
     return {
         "content": content,
-        **{name: metrics.get(name) or {} for name in ("baselines", "snapshot", "guarantee", "engines", "latency")},
-        "metrics": metrics,
-        "test": test,
-        "gate": gate,
-        "verdict": verdict(gate),
-        "lacks": [each for each in shortcomings(metrics) if each.name != "undecided"],  # the verdict says it
-        "plots": _plots(content, test),
+        "figures": figures,
+        "test": figures.test,
+        "gate": figures.gate,
+        "snapshot": figures.snapshot,
+        "guarantee": figures.guarantee,
+        "verdict": verdict(figures.gate),
+        "lacks": [each for each in shortcomings(figures) if each.name != "undecided"],  # the verdict says it
+        "plots": _plots(content),
         "confusions": _confusions(content),
-        "per_label": sorted(per_label.items(), key=lambda pair: (not pair[1].get("support"), pair[1].get("f1", 0))),
+        "per_label": sorted(figures.test.per_label.items(), key=lambda pair: (not pair[1].support, pair[1].f1)),
         "worst": worst_errors(content),
         "flips": {which: flips(content, which) for which in ("gained", "lost")},
         "suspects": suspects(content),
@@ -178,9 +178,9 @@ def _view(content: ReportContent) -> dict[str, Any]:
     }
 
 
-def verdict(gate: Mapping[str, Any]) -> str:
+def verdict(gate: Verdict) -> str:
     """What the gate decided, in one sentence."""
-    outcome, against, reason = gate.get("outcome"), gate.get("against"), gate.get("reason")
+    outcome, against, reason = gate.outcome, gate.against, gate.reason
     other = "the active version" if against is None else f"version {against}"
     if outcome == "passed":
         if against is None:
@@ -188,7 +188,7 @@ def verdict(gate: Mapping[str, Any]) -> str:
                 "Passed: no version was active to compare with; it is shown to be more accurate than the most frequent "
                 "label alone, and not shown to be worse than TF-IDF."
             )
-        found = "more accurate than" if gate.get("better") else "not worse than"
+        found = "more accurate than" if gate.better else "not worse than"
         return f"Passed: shown to be {found} {other}."
     if outcome == "no evidence":
         return f"Not passed, for want of evidence: {reason}. With nothing else live it goes live, and accepts nothing."
@@ -201,21 +201,20 @@ def verdict(gate: Mapping[str, Any]) -> str:
     return "The gate has not judged this model."
 
 
-def _plots(content: ReportContent, test: Mapping[str, Any]) -> dict[str, plots.Plot | None]:
-    metrics = content.metrics
-    learning = metrics.get("learning") or {}
+def _plots(content: ReportContent) -> dict[str, plots.Plot | None]:
+    figures, test = content.figures, content.figures.test
     predicted, confidence = _answers(content)
     right = predicted == content.targets
     return {
-        "accuracies": plots.accuracies(test, metrics.get("baselines") or {}),
-        "differences": plots.differences((metrics.get("gate") or {}).get("criteria") or []),
-        "loss": plots.training_loss(learning),
-        "scores": plots.validation_scores(learning),
+        "accuracies": plots.accuracies(test, figures.baselines),
+        "differences": plots.differences(figures.gate.criteria),
+        "loss": plots.training_loss(figures.learning),
+        "scores": plots.validation_scores(figures.learning),
         "confusions": plots.confusion_matrix(content.targets, predicted, content.labels),
         "reliability": plots.reliability(content.targets, content.probabilities, content.uncalibrated, test),
-        "risk": plots.risk_coverage(test, (metrics.get("guarantee") or {}).get("risk_target")),
-        "histograms": plots.confidences(confidence, right, content.accepted, metrics.get("threshold")),
-        "labels": plots.f1_by_label(test.get("per_label") or {}),
+        "risk": plots.risk_coverage(test, figures.guarantee.risk_target),
+        "histograms": plots.confidences(confidence, right, content.accepted, figures.threshold),
+        "labels": plots.f1_by_label(test.per_label),
     }
 
 

@@ -2,16 +2,14 @@
 
 import json
 from collections.abc import Iterable
-from pathlib import Path
 
-import fsspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from classifier.store_uri import reached, read_bytes, write_bytes
 from db.models import ModelVersion
 from db.queries import erasure
 from sortline.errors import TransientError
-from sortline.whole_file import write_whole
 
 TEXTS = "texts.js"
 TEXT_LENGTH = 2_000  # characters of each
@@ -47,18 +45,14 @@ def text_files(session: Session, store: str) -> list[str]:
     """Where the texts of reports lie: of all in the model store, and of versions whose report lies elsewhere."""
     named = session.scalars(select(ModelVersion.metrics["report"].as_string()))
     known = {f"{uri.rstrip('/')}/{TEXTS}" for uri in named if uri}
-    try:
-        file_system, root = fsspec.url_to_fs(store)
-        here = {str(file_system.unstrip_protocol(path)) for path in file_system.glob(f"{root.rstrip('/')}/*/{TEXTS}")}
-    except Exception as error:  # each driver raises its own service's errors
-        raise TransientError(f"model store {store} can't be used: {type(error).__name__}: {error}") from None
+    with reached(store) as (file_system, root):
+        here = {str(file_system.unstrip_protocol(path)) for path in file_system.glob(f"{root}/*/{TEXTS}")}
     return sorted({each.removeprefix("file://") for each in known | here})
 
 
 def _forget(session: Session, file: str) -> int:
     try:
-        with fsspec.open(file, "rb") as opened:
-            texts = unpack_texts(opened.read())
+        texts = unpack_texts(read_bytes(file))
     except FileNotFoundError:
         return 0
     except (OSError, ImportError) as error:
@@ -66,9 +60,5 @@ def _forget(session: Session, file: str) -> int:
     gone = erasure.missing(session, [int(id_) for id_ in texts])
     if gone:
         left = pack_texts({id_: text for id_, text in texts.items() if int(id_) not in gone}).encode()
-        if "://" in file:
-            with fsspec.open(file, "wb") as opened:
-                opened.write(left)
-        else:
-            write_whole(Path(file), left)
+        write_bytes(file, left)
     return len(gone)

@@ -1,12 +1,11 @@
 """How many of the answers that were sent are right, for everyone who signs in."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from db.session import session
 from web.accuracy.figures import WEEKS, live_accuracy
+from web.ids import AskedId
 from web.render import page
 from web.sessions import Reviewer
 
@@ -14,9 +13,7 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/accuracy")
-def accuracy(
-    request: Request, person: Reviewer, version: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None
-) -> HTMLResponse:
+def accuracy(request: Request, person: Reviewer, version: AskedId | None = None) -> HTMLResponse:
     """The page, of the active version unless another is named."""
     settings = request.app.state.settings
     with session(settings.postgres_url) as opened:

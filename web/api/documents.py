@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from hashlib import sha256
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, FastAPI, HTTPException, Query, Request
@@ -26,7 +25,7 @@ from sortline.queue import (
     check_lane,
 )
 from sortline.settings import LANES, Lane
-from sortline.text import Text
+from sortline.text import Text, content_hash
 from web.api.body import parse_documents, parse_object
 from web.api.names import Id, Source, checked, names_in_path, sure_names_in_path
 from web.api.reference import problems
@@ -245,4 +244,4 @@ def _append(app: FastAPI, documents: Sequence[Document], lane: Lane) -> list[str
 
 def _hashes(documents: Sequence[Document]) -> list[str]:
     """As the worker will find them; also the check that ids and sources are names."""
-    return [sha256(each.fields(index)["text"]).hexdigest() for index, each in enumerate(documents)]
+    return [content_hash(each.fields(index)["text"]) for index, each in enumerate(documents)]

@@ -4,7 +4,7 @@ from datetime import datetime
 from functools import partial
 from typing import Annotated, Any, Self
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from db.queries import labels, model_versions
@@ -12,10 +12,10 @@ from db.session import session
 from sortline.text import Text
 from web.api.reference import problems
 from web.api.tokens import Anyone, Promote, ReadModels
+from web.ids import Id
 from web.once import Once
 
 router = APIRouter(prefix="/v1", tags=["models"])
-VersionId = Annotated[int, Path(ge=1, le=2**31 - 1)]
 Leave = Annotated[int | None, Field(description="The version that is active now; 409 where another one is by then.")]
 
 
@@ -129,7 +129,7 @@ def rollback(request: Request, token: Promote, once: Once, asked: Rollback | Non
     responses=problems(401, 403, 404, 409, 413, 422, 503),
 )
 def promote(
-    request: Request, token: Promote, once: Once, version_id: VersionId, promotion: Promotion | None = None
+    request: Request, token: Promote, once: Once, version_id: Id, promotion: Promotion | None = None
 ) -> ModelVersion:
     """Make a model version the one that classifies; the workers swap to it within seconds."""
     actor, asked = f"token:{token}", promotion or Promotion()

@@ -1,6 +1,5 @@
 """Who asks: bearer tokens, kept as sha256 in api_tokens."""
 
-import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from db.queries import api_tokens
 from db.session import session
+from db.token_hash import hashed
 from sortline.postgres_address import PostgresAddress
 from web.addresses import caller_address, route_name
 
@@ -42,7 +42,7 @@ class Tokens:
         Raises:
             ServerUnreachableError: Postgres is away.
         """
-        digest, now = hashlib.sha256(token.encode()).digest(), time.monotonic()
+        digest, now = hashed(token), time.monotonic()
         kept = self._known.get(digest)
         if kept is not None and kept[0] > now:
             return kept[1]

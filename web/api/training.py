@@ -4,7 +4,7 @@ from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
@@ -18,12 +18,10 @@ from trainer import trigger
 from trainer.fine_tuning.parameters import read_parameters
 from web.api.reference import problems
 from web.api.tokens import ReadModels, Train
+from web.ids import Id
 from web.once import Once
 
 router = APIRouter(tags=["training"])
-
-
-RunId = Annotated[int, Path(ge=1, le=2**31 - 1)]
 
 
 class TrainingRun(BaseModel):
@@ -122,14 +120,14 @@ def listing(request: Request, _token: ReadModels, limit: Annotated[int, Query(ge
 
 
 @router.get("/v1/training-runs/{id}", responses=problems(401, 403, 404, 422, 503))
-def get(request: Request, _token: ReadModels, id: RunId) -> TrainingRun:
+def get(request: Request, _token: ReadModels, id: Id) -> TrainingRun:
     """One training run."""
     with session(request.app.state.settings.postgres_url) as opened:
         return TrainingRun.model_validate(training_runs.get(opened, id))
 
 
 @router.post("/v1/training-runs/{id}/cancel", responses=problems(401, 403, 404, 409, 413, 422, 503))
-def cancel(request: Request, token: Train, once: Once, id: RunId) -> TrainingRun:
+def cancel(request: Request, token: Train, once: Once, id: Id) -> TrainingRun:
     """End a training that waits or runs; its process stops within seconds, the active model stays."""
     with session(request.app.state.settings.postgres_url) as opened:
         cancelled = partial(training_runs.cancel, opened, id, actor := f"token:{token}")

@@ -17,6 +17,7 @@ from db.session import session
 from sortline.text import Text
 from web.desk.documents import WHY, desk_document
 from web.desk.queue_policy import next_documents
+from web.ids import SentBigId
 from web.render import html, page
 from web.sessions import Person, Reviewer, Scripted
 
@@ -25,7 +26,6 @@ router = APIRouter(prefix="/desk", include_in_schema=False)
 _AT_ONCE = 3
 _COUNTED = 10_000
 _MOST_TYPED = 10_000  # characters; what is shorter and still too long is refused by name
-_BigId = Annotated[int, Field(ge=0, le=2**63 - 1)]
 
 
 class _Asked(BaseModel):
@@ -35,21 +35,21 @@ class _Asked(BaseModel):
 class Have(_Asked):
     """Documents that are on the page, and those that it should not get: in the person's other tabs, or decided."""
 
-    have: Annotated[list[_BigId], Field(max_length=50)] = []
-    elsewhere: Annotated[list[_BigId], Field(max_length=200)] = []
+    have: Annotated[list[SentBigId], Field(max_length=50)] = []
+    elsewhere: Annotated[list[SentBigId], Field(max_length=200)] = []
 
 
 class Tokens(_Asked):
     """Leases of the page."""
 
-    tokens: Annotated[list[_BigId], Field(max_length=50)]
+    tokens: Annotated[list[SentBigId], Field(max_length=50)]
 
 
 class Decided(_Asked):
     """A decision as the page sends it."""
 
-    document_id: _BigId
-    token: _BigId
+    document_id: SentBigId
+    token: SentBigId
     action: Literal["label", "none_fits", "skip", "flag"]
     label_id: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
     seconds: Annotated[float, Field(ge=0, le=86_400)] | None = None
@@ -60,7 +60,7 @@ class Decided(_Asked):
 class Undo(_Asked):
     """Which decision to take back."""
 
-    review_id: _BigId
+    review_id: SentBigId
 
 
 @router.get("")

@@ -4,10 +4,9 @@ import json
 import threading
 from collections.abc import Generator, Mapping
 from datetime import UTC, datetime
-from typing import Annotated
 from urllib.parse import parse_qsl, urlencode
 
-from fastapi import APIRouter, HTTPException, Path, Request
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from sqlalchemy.orm import Session
 
@@ -26,6 +25,7 @@ from web.documents.export import export
 from web.documents.export_formats import FORMATS
 from web.documents.filters import DECISION_REASONS, cursor_text, parse_cursor, parse_filters
 from web.documents.timeline import DECISIONS_WHY, is_hidden, timeline, why
+from web.ids import BigId, Id
 from web.links import link
 from web.once import sent_before
 from web.render import page
@@ -33,8 +33,6 @@ from web.sessions import Lead, Person, PostedForm, Reviewer
 from web.visible import visible
 
 router = APIRouter(prefix="/documents", include_in_schema=False)
-Id = Annotated[int, Path(ge=1, le=2**63 - 1)]
-BulkId = Annotated[int, Path(ge=1, le=2**31 - 1)]
 
 _A_PAGE = 50
 _COUNTED = 10_000
@@ -104,13 +102,13 @@ def list_bulks(request: Request, person: Lead) -> HTMLResponse:
 
 
 @router.get("/bulk/{id}")
-def show_bulk(request: Request, person: Lead, id: BulkId) -> HTMLResponse:
+def show_bulk(request: Request, person: Lead, id: Id) -> HTMLResponse:
     """Documents to decide at once, or what became of them."""
     return _bulk(request, person, id)
 
 
 @router.post("/bulk/{id}/decide")
-def decide(request: Request, person: Lead, _form: PostedForm, id: BulkId) -> Response:
+def decide(request: Request, person: Lead, _form: PostedForm, id: Id) -> Response:
     """Decides what was looked at; a second click changes nothing."""
     try:
         with session(request.app.state.settings.postgres_url) as opened:
@@ -123,7 +121,7 @@ def decide(request: Request, person: Lead, _form: PostedForm, id: BulkId) -> Res
 
 
 @router.post("/bulk/{id}/undo")
-def undo(request: Request, person: Lead, _form: PostedForm, id: BulkId) -> Response:
+def undo(request: Request, person: Lead, _form: PostedForm, id: Id) -> Response:
     """Takes all its decisions back; a second click changes nothing."""
     try:
         with session(request.app.state.settings.postgres_url) as opened:
@@ -136,7 +134,7 @@ def undo(request: Request, person: Lead, _form: PostedForm, id: BulkId) -> Respo
 
 
 @router.get("/{id}")
-def show(request: Request, person: Reviewer, id: Id) -> HTMLResponse:
+def show(request: Request, person: Reviewer, id: BigId) -> HTMLResponse:
     """One document, and all that happened to it."""
     with session(request.app.state.settings.postgres_url) as opened:
         found = history(opened, id)
@@ -155,7 +153,7 @@ def show(request: Request, person: Reviewer, id: Id) -> HTMLResponse:
 
 
 @router.post("/{id}/flag")
-def flag(request: Request, person: Lead, form: PostedForm, id: Id) -> RedirectResponse:
+def flag(request: Request, person: Lead, form: PostedForm, id: BigId) -> RedirectResponse:
     """Lets somebody look at the document at the desk."""
     note = form.get("note", "").strip()[: decisions.MOST_NOTE]
     with session(request.app.state.settings.postgres_url) as opened:

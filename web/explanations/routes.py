@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Path, Request
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
@@ -14,6 +14,7 @@ from db.queries.sensitive import sensitive_labels
 from db.session import session
 from sortline.errors import ConflictError, NotFoundError
 from web.explanations.explained import label_words, parts, tell_worker, told
+from web.ids import Id, SentBigId
 from web.links import link
 from web.render import html, page
 from web.sessions import Person, PostedForm, Reviewer, Scripted
@@ -26,8 +27,6 @@ _SAMPLE = 50
 _MOST_DOCUMENTS = 200
 _CHARS = 20_000  # of each text: a few of a megabyte would fill the memory
 _MOST_WORDS = 25
-_BigId = Annotated[int, Field(ge=0, le=2**63 - 1)]
-LabelId = Annotated[int, Path(ge=1, le=2**31 - 1)]
 
 
 class Wanted(BaseModel):
@@ -35,8 +34,8 @@ class Wanted(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    document_id: _BigId
-    token: _BigId
+    document_id: SentBigId
+    token: SentBigId
     label_id: Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
@@ -66,7 +65,7 @@ def explain(request: Request, person: Scripted, wanted: Wanted) -> JSONResponse:
 
 
 @router.get("/labels/{id}/words")
-def words(request: Request, person: Reviewer, id: LabelId) -> HTMLResponse:
+def words(request: Request, person: Reviewer, id: Id) -> HTMLResponse:
     """The words that speak for a label over many documents."""
     with session(request.app.state.settings.postgres_url) as opened:
         label, version = labels.get(opened, id), model_versions.active(opened)
@@ -86,7 +85,7 @@ def words(request: Request, person: Reviewer, id: LabelId) -> HTMLResponse:
 
 
 @router.post("/labels/{id}/words")
-def explain_label(request: Request, _person: Reviewer, _form: PostedForm, id: LabelId) -> Response:
+def explain_label(request: Request, _person: Reviewer, _form: PostedForm, id: Id) -> Response:
     """Lets a worker explain the label's newest documents; asked twice, they are explained once."""
     settings = request.app.state.settings
     with session(settings.postgres_url) as opened:

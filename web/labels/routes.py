@@ -1,8 +1,6 @@
 """Pages on labels: everyone reads guidelines and figures; leads add, describe, archive and merge."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, HTTPException, Path, Query, Request
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse
 
 from db.queries import labels, merge_labels
@@ -11,14 +9,13 @@ from sortline.errors import ConflictError, InvalidInputError, NotFoundError
 from sortline.folding import fold
 from sortline.text import Text
 from web.forms import Form, number
+from web.ids import AskedId, Id
 from web.labels.figures import LATELY, figures
 from web.once import SENT_BEFORE, sent_before
 from web.render import page
 from web.sessions import Lead, Person, PostedForm, Reviewer
 
 router = APIRouter(prefix="/labels", include_in_schema=False)
-Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
-_IntoId = Annotated[int, Query(ge=1, le=2**31 - 1)]
 
 _A_GLANCE = 10  # of so many labels nobody has to search for one
 _SAID = {
@@ -82,7 +79,7 @@ def bring_back(request: Request, person: Lead, form: PostedForm, id: Id) -> HTML
 
 
 @router.get("/{id}/merge")
-def look_at_merge(request: Request, person: Lead, id: Id, into: _IntoId) -> HTMLResponse:
+def look_at_merge(request: Request, person: Lead, id: Id, into: AskedId) -> HTMLResponse:
     """What a merge would do, before it is done."""
     with session(request.app.state.settings.postgres_url) as opened:
         label, target = labels.get(opened, id), labels.get(opened, into)

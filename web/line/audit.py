@@ -1,12 +1,13 @@
 """The audit, for admins: who changed what, who came in, and what was refused."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from db.queries import audit
 from db.session import session
+from web.ids import AskedBigId
 from web.render import page
 from web.sessions import Admin
 from web.visible import visible
@@ -15,11 +16,12 @@ router = APIRouter(include_in_schema=False)
 
 _A_PAGE = 100
 _MOST_DETAIL = 500
-Before = Annotated[int | None, Query(ge=1, le=2**63 - 1)]
 
 
 @router.get("/audit")
-def show_audit(request: Request, person: Admin, before: Before = None, refused: bool = False) -> HTMLResponse:
+def show_audit(
+    request: Request, person: Admin, before: AskedBigId | None = None, refused: bool = False
+) -> HTMLResponse:
     """What is audited, newest first; or what was refused alone."""
     with session(request.app.state.settings.postgres_url) as opened:
         rows = audit.newest(opened, before, _A_PAGE, refused)

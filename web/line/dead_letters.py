@@ -1,8 +1,6 @@
 """Pages on dead letters: everyone looks, leads send them again."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from db.queries import dead_letters
@@ -12,6 +10,7 @@ from sortline.errors import ServerUnreachableError
 from sortline.queue import unpack_entry
 from sortline.text import Text
 from web.forms import number
+from web.ids import AskedBigId, BigId
 from web.once import SENT_BEFORE, sent_before
 from web.render import page
 from web.sessions import Lead, Person, PostedForm, Reviewer
@@ -19,8 +18,6 @@ from web.visible import visible
 from worker.requeue import requeue
 
 router = APIRouter(prefix="/dead-letters", include_in_schema=False)
-_Id = Annotated[int, Path(ge=1, le=2**63 - 1)]
-_Before = Annotated[int, Query(ge=1, le=2**63 - 1)]
 
 _PAGE = 50
 _SHOWN = 20_000  # characters of a field
@@ -30,7 +27,9 @@ _AWAY = "Redis can't be reached: what is listed here was not sent. Try again whe
 
 
 @router.get("")
-def list_letters(request: Request, person: Reviewer, reason: Text = "", before: _Before | None = None) -> HTMLResponse:
+def list_letters(
+    request: Request, person: Reviewer, reason: Text = "", before: AskedBigId | None = None
+) -> HTMLResponse:
     """Dead letters that were not requeued, newest first."""
     return _letters(request, person, reason, before)
 
@@ -56,7 +55,7 @@ def send_again(request: Request, person: Lead, form: PostedForm) -> HTMLResponse
 
 
 @router.get("/{id}")
-def show(request: Request, person: Reviewer, id: _Id) -> HTMLResponse:
+def show(request: Request, person: Reviewer, id: BigId) -> HTMLResponse:
     """One dead letter, as it was sent."""
     with session(request.app.state.settings.postgres_url) as opened:
         letter = dead_letters.get(opened, id)

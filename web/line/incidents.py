@@ -1,21 +1,19 @@
 """The page of incidents: what has alarmed, what it means and what to do; leads close what is settled."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from db.queries import drift, incidents
 from db.queries.sensitive import sensitive_documents
 from db.session import session
 from sortline.errors import ConflictError
+from web.ids import Id
 from web.once import SENT_BEFORE, sent_before
 from web.render import page
 from web.sessions import Lead, Person, PostedForm, Reviewer
 from web.visible import visible
 
 router = APIRouter(prefix="/incidents", include_in_schema=False)
-Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
 
 _SHOWN = 10  # documents of an open incident
 _CHARS = 300

@@ -8,9 +8,10 @@ import hashlib
 import re
 from collections.abc import Mapping
 
-import fsspec
 from markupsafe import escape
 
+from classifier.figures import VersionFigures
+from classifier.store_uri import read_bytes
 from db.models import ModelVersion
 from sortline.errors import ConflictError, NotFoundError, TransientError
 
@@ -34,7 +35,7 @@ def read_report(version: ModelVersion) -> str:
         ConflictError: the file is not the one that the trainer wrote, or nobody can tell.
         TransientError: the model store can't be used.
     """
-    uri = version.metrics.get("report")
+    uri = VersionFigures.model_validate(version.metrics).report
     if not uri:
         raise NotFoundError(f"Model version {version.id} has no report.")
     if version.report_sha256 is None:
@@ -68,8 +69,7 @@ def filled(html: str, texts: Mapping[int, str]) -> str:
 
 def _read(file: str, version_id: int) -> bytes:
     try:
-        with fsspec.open(file, "rb") as opened:
-            return bytes(opened.read(MOST_BYTES))
+        return read_bytes(file, MOST_BYTES)
     except FileNotFoundError:
         raise NotFoundError(f"The report of model version {version_id} is not in the model store.") from None
     except Exception as error:  # each driver raises its own service's errors

@@ -1,10 +1,9 @@
 """Pages on model versions and trainings: everyone may look; leads promote, roll back, start and cancel."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, HTTPException, Path, Request
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+from classifier.figures import VersionFigures
 from classifier.shortcomings import shortcomings
 from db.queries import labelled, model_versions, shadows, training_runs
 from db.queries.sensitive import sensitive_documents
@@ -14,6 +13,7 @@ from trainer import trigger
 from trainer.report.texts import TEXT_LENGTH
 from web.api.training import refuse_faulty_base
 from web.forms import Form, number
+from web.ids import Id
 from web.links import link
 from web.model_versions.report import HEADERS, documents_of, filled, read_report
 from web.model_versions.shadow_plot import plot
@@ -23,7 +23,6 @@ from web.sessions import Lead, Person, PostedForm, Reviewer
 from web.visible import visible
 
 router = APIRouter(include_in_schema=False)
-Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
 _PAIRS, _EXAMPLES, _CHARS = 20, 50, 300
 _ELSEWHERE = "Its label is sensitive: read it on the page of document {}."
 
@@ -126,8 +125,9 @@ def show_run(request: Request, person: Reviewer, id: Id) -> HTMLResponse:
     with session(request.app.state.settings.postgres_url) as opened:
         run = training_runs.get(opened, id)
         version = model_versions.get(opened, run.model_version_id) if run.model_version_id else None
-    lacks = shortcomings(version.metrics, version.status) if version else []
-    return page("training_run.html", person=person, run=run, version=version, lacks=lacks)
+    figures = VersionFigures.model_validate(version.metrics) if version else VersionFigures()
+    lacks = shortcomings(figures, version.status) if version else []
+    return page("training_run.html", person=person, run=run, version=version, figures=figures, lacks=lacks)
 
 
 @router.post("/training-runs/{id}/cancel")
@@ -166,12 +166,14 @@ def _versions(request: Request, person: Person, said: str = "", wrong: str = "")
         runs = training_runs.newest(opened, 10)
         since = training_runs.decisions_since(opened, 10_000)
         shadow = shadows.running(opened)
+    figures = {version.id: VersionFigures.model_validate(version.metrics) for version in versions}
     return page(
         "model_versions.html",
         409 if wrong else 200,
         person=person,
         versions=versions,
-        lacks={version.id: shortcomings(version.metrics, version.status) for version in versions},
+        figures=figures,
+        lacks={version.id: shortcomings(figures[version.id], version.status) for version in versions},
         active=active.id if active else None,
         runs=runs,
         unfinished=next((run for run in runs if run.state in ("waiting", "running")), None),

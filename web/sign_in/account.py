@@ -7,6 +7,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from db.models import User
 from db.queries import people, sign_in_attempts
 from db.session import session
+from db.token_hash import hashed
 from sortline.errors import InvalidInputError
 from web.links import link
 from web.render import page
@@ -46,7 +47,7 @@ async def set_password(request: Request, person: SignedIn, form: PostedForm) -> 
 @router.post("/sessions/end")
 def end_sessions(request: Request, person: SignedIn, form: PostedForm) -> Response:
     """Ends one of the person's sessions, or all but this one."""
-    own, asked = people.hashed(session_token(request)), form.get("session", "")
+    own, asked = hashed(session_token(request)), form.get("session", "")
     with session(request.app.state.settings.postgres_url) as opened:
         if asked == "others":
             people.end_other_sessions(opened, person.id, own)
@@ -61,7 +62,7 @@ def end_sessions(request: Request, person: SignedIn, form: PostedForm) -> Respon
 
 def _keep_password(request: Request, person: Person, password_hash: str) -> None:
     with session(request.app.state.settings.postgres_url) as opened:
-        keep = people.hashed(session_token(request))
+        keep = hashed(session_token(request))
         people.set_password_hash(opened, person.id, password_hash, person.actor, keep)
         if browser := known_browser(request):
             sign_in_attempts.remember(opened, person.id, browser)
@@ -69,7 +70,7 @@ def _keep_password(request: Request, person: Person, password_hash: str) -> None
 
 
 def _account(request: Request, person: Person, status: int = 200, said: str = "", wrong: str = "") -> HTMLResponse:
-    own = people.hashed(session_token(request))
+    own = hashed(session_token(request))
     with session(request.app.state.settings.postgres_url) as opened:
         decided, rate, same = own_figures(opened, person.id, _OWN_DAYS)
         present = opened.get_one(User, person.id).password_hash is not None

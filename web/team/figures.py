@@ -12,12 +12,11 @@ from db.queries import labels, team
 from db.queries.team import Compared, Flow, Pace, Vote, Waiting
 from web.estimates import LEAST, Estimate, agreement, difference, per_hour, share
 from web.team import plots as team_plots
+from web.team.plots import Votes
 
 NONE_FITS = 0  # stands for a label where none fits; no label has this id
 _CLEARING_DAYS = 7
 _MOST_TWICE = 500
-
-Votes = Sequence[Sequence[tuple[int, int]]]  # of each document, who chose which label
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ _AGES = ("under a day", "1 to 7 days", "7 to 30 days", "older")
 
 Names = Mapping[int, str]
 Pairs = Mapping[tuple[int, int], int]
-Votes = Sequence[Sequence[tuple[int, int]]]
+Votes = Sequence[Sequence[tuple[int, int]]]  # of each document, who chose which label
 
 
 def decisions(flow: Sequence[Flow], width: int) -> Markup:

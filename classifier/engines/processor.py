@@ -1,0 +1,14 @@
+"""What the processor can do, by its flags: no library is loaded for it."""
+
+from pathlib import Path
+
+_BF16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+
+
+def has_bf16() -> bool:
+    """Whether the processor computes bf16 itself, so that it is faster than f32; where there is no Linux: no."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split()
+    except OSError:
+        return False
+    return not _BF16.isdisjoint(flags)

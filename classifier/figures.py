@@ -1,0 +1,330 @@
+"""The figures of a model version: a training writes them, the version's row and its checkpoint keep them as JSON.
+
+Versions of Sortline that are older than a figure did not store it. Such a figure is missing, and so is one that is
+null: then it is None, empty, or a part that counts as false.
+"""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+
+Interval = tuple[float, float]
+
+
+class _Record(BaseModel):
+    """Figures that are stored together."""
+
+    model_config = ConfigDict(frozen=True)
+
+    def stored(self) -> dict[str, Any]:
+        """As JSON keeps it: what was not measured is not there."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+
+class _Part(_Record):
+    """Figures of which each may be missing; false where all are."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _null_is_missing(cls, value: object, info: ValidationInfo) -> object:
+        if value is None and info.field_name is not None:
+            return cls.model_fields[info.field_name].get_default(call_default_factory=True)
+        return value
+
+    def __bool__(self) -> bool:
+        return bool(self.model_fields_set)
+
+
+class SnapshotCounts(_Part):
+    """Documents by part, and how the parts came about; names of labels where something is to be said of them."""
+
+    borrowed: list[str] = []
+    dropped_labels: list[str] | None = None
+    min_examples: int | None = None
+    conflicts: int | None = None
+    leaks: int | None = None
+    duplicates: int | None = None
+    train: int | None = None
+    validation: int | None = None
+    calibration: int | None = None
+    test: int | None = None
+    left_out: int | None = None
+    origins: dict[str, dict[str, int]] = {}
+    few_examples: list[str] | None = None
+    untrained_labels: list[str] | None = None
+    labels: int | None = None
+    missing_labels: dict[str, list[str]] = {}
+
+
+class Baselines(_Part):
+    """Accuracy on test of what costs far less."""
+
+    majority: float | None = None
+    tfidf: float | None = None
+
+
+class Evidence(_Part):
+    """Whether test documents show that a model has learnt something.
+
+    ``missing``: about how many more could show it; None where it is shown, or does not look so.
+    """
+
+    enough: bool = False
+    documents: int = 0
+    right: int = 0
+    missing: int | None = None
+    sentence: str = ""
+
+
+class LabelThreshold(_Record):
+    """What a label's own threshold accepts of the calibration documents."""
+
+    threshold: float
+    accepted: int
+    errors: int
+
+
+class Unproved(_Part):
+    """Where nothing is proved: whether the fallback is used all the same, and why."""
+
+    used: bool = False
+    threshold: float | None = None
+    accepted: int | None = None
+    errors: int | None = None
+    missing: int | None = None
+    sentence: str = ""
+
+
+class Guarantee(_Part):
+    """What is promised of accepted documents, and what the calibration part showed.
+
+    ``documents`` are those of the calibration part, ``accepted``, ``errors`` and ``coverage`` (share accepted) hold
+    there with the thresholds, proved or not. ``missing``: further reviewed documents that a proof may need; None when
+    it is proved, or when the errors seen leave no hope. ``labels``: by label id as text.
+    """
+
+    risk_target: float | None = None
+    confidence: float | None = None
+    proved: bool = False
+    method: str | None = None
+    documents: int | None = None
+    accepted: int | None = None
+    errors: int | None = None
+    coverage: float | None = None
+    missing: int | None = None
+    labels: dict[str, LabelThreshold] = {}
+    unproved: Unproved = Unproved()
+    sentence: str = ""
+    used: bool | None = None
+
+
+class EngineVerdict(_Part):
+    """Whether an engine serves, why, and of the int8 form what its gate measured (`trainer.evaluation.engine_gate`)."""
+
+    served: bool = False
+    reason: str = ""
+    agreement: float | None = None
+    agreement_documents: int | None = None
+    accuracy_reference: float | None = None
+    accuracy_quantised: float | None = None
+    loss_bound: float | None = None
+    missing: int | None = None
+    ece_reference: float | None = None
+    ece_quantised: float | None = None
+    documents: int | None = None
+    margin: float | None = None
+    otherwise: str | None = None
+    speedup: float | None = None
+
+
+class Latency(_Part):
+    """Milliseconds a document, in batches and alone (median)."""
+
+    ms_per_document: float | None = None
+    ms_single_p50: float | None = None
+
+
+class Recheck(_Part):
+    """Answers that a worker repeats when it loads the model; ``labels`` are ids."""
+
+    document_ids: list[int] = []
+    labels: list[int] = []
+    confidences: list[float] = []
+
+
+class Intervals(_Part):
+    """95 % intervals of the figures on test."""
+
+    accuracy: Interval | None = None
+    macro_f1: Interval | None = None
+    weighted_f1: Interval | None = None
+    ece: Interval | None = None
+    brier: Interval | None = None
+    nll: Interval | None = None
+    coverage: Interval | None = None
+    risk: Interval | None = None
+
+
+class LabelScores(_Record):
+    """Of one label on test; ``f1_interval`` came later than the others."""
+
+    precision: float
+    recall: float
+    f1: float
+    support: int
+    f1_interval: Interval | None = None
+
+
+class RiskCoverage(_Part):
+    """A risk-coverage curve with its 95 % band, a place a point."""
+
+    coverage: list[float] = []
+    risk: list[float] = []
+    low: list[float] = []
+    high: list[float] = []
+
+
+class Evaluation(_Part):
+    """What test documents say of the model with the engine that serves (`trainer.evaluation.metrics`)."""
+
+    documents: int = 0
+    accuracy: float | None = None
+    macro_f1: float | None = None
+    weighted_f1: float | None = None
+    ece: float | None = None
+    brier: float | None = None
+    nll: float | None = None
+    coverage: float | None = None
+    risk: float | None = None
+    ece_before: float | None = None
+    intervals: Intervals = Intervals()
+    per_label: dict[str, LabelScores] = {}
+    confusions: list[tuple[str, str, int]] = []
+    risk_coverage: RiskCoverage = RiskCoverage()
+
+
+class Epoch(_Record):
+    """What validation says at the end of an epoch, counted from 1."""
+
+    epoch: int
+    loss: float
+    accuracy: float
+    macro_f1: float
+
+
+class Learning(_Part):
+    """How the fine-tuning went.
+
+    ``steps``: step and mean loss, at most 500; ``resumed_from``: the step; ``redone``: most steps that a crash cost.
+    """
+
+    steps: list[tuple[int, float]] = []
+    epochs: list[Epoch] = []
+    best_epoch: int | None = None
+    micro_batch: int | None = None
+    processes: int | None = None
+    resumed_from: int | None = None
+    redone: int | None = None
+    seconds: float | None = None
+
+
+class ReadabilityFigures(_Part):
+    """What the base model's tokenizer makes of the documents (`classifier.readable`)."""
+
+    texts: int | None = None
+    unknown_share: float | None = None
+    marks_share: float | None = None
+    unread_share: float | None = None
+    over: int = 0
+    poor: bool = False
+    sentence: str = ""
+
+
+class LostRecall(_Record):
+    """A label that is shown to have lost recall, as a difference of shares."""
+
+    label: str
+    recall: float
+    p: float
+
+
+class Compared(_Part):
+    """What a criterion of the gate decided by; each has figures of its own."""
+
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    gained: int | None = None
+    lost: int | None = None
+    documents: int | None = None
+    margin: float | None = None
+    version: int | None = None
+    resamples: int | None = None
+    missing: int | None = None
+    floor: float | None = None
+    looked_at: int | None = None
+    losers: list[LostRecall] = []
+    ece: float | None = None
+    ms: float | None = None
+    active_ms: float | None = None
+
+    @property
+    def bounded(self) -> tuple[float, float, float] | None:
+        """Lower bound, difference and upper bound, where it compares two versions."""
+        if self.low is None or self.difference is None or self.high is None:
+            return None
+        return self.low, self.difference, self.high
+
+
+class Criterion(_Record):
+    """One thing the gate looks at; ``figures`` are what it decided by."""
+
+    name: str
+    outcome: str
+    sentence: str
+    figures: Compared = Compared()
+
+
+class Flips(_Part):
+    """Ids of the test documents that turned right, and of those that turned wrong."""
+
+    gained: list[int] = []
+    lost: list[int] = []
+
+
+class Verdict(_Part):
+    """What the gate says; ``better``: the difference in accuracy is proved to be above zero.
+
+    ``against``: the version that it was compared with; None: none was active.
+    """
+
+    outcome: str | None = None
+    against: int | None = None
+    better: bool = False
+    criteria: list[Criterion] = []
+    reason: str = ""
+    flips: Flips = Flips()
+
+
+class VersionFigures(_Part):
+    """All figures of a model version; ``report``: where its report lies."""
+
+    engine: str | None = None
+    temperature: float | None = None
+    threshold: float | None = None
+    snapshot: SnapshotCounts = SnapshotCounts()
+    baselines: Baselines = Baselines()
+    evidence: Evidence = Evidence()
+    guarantee: Guarantee = Guarantee()
+    engines: dict[str, EngineVerdict] = {}
+    latency: Latency = Latency()
+    recheck: Recheck = Recheck()
+    test: Evaluation = Evaluation()
+    learning: Learning = Learning()
+    parameters: dict[str, Any] = {}
+    versions: dict[str, str] = {}
+    size_bytes: int | None = None
+    label_errors: int | None = None
+    readability: ReadabilityFigures = ReadabilityFigures()
+    gate: Verdict = Verdict()
+    report: str | None = None

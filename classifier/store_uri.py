@@ -1,0 +1,57 @@
+"""Where a file of the model store lies: a path of this machine, or any fsspec URL."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import fsspec
+
+from sortline.errors import CheckpointError, SortlineError, TransientError
+from sortline.whole_file import write_whole
+
+
+def local_path(uri: str) -> Path | None:
+    """The path of a URI that is one of this machine, as ``file://`` is; None: it lies elsewhere."""
+    parts = urlsplit(uri)
+    if parts.scheme == "file":
+        return Path(unquote(parts.path))
+    return Path(uri) if "://" not in uri else None
+
+
+@contextmanager
+def reached(uri: str) -> Iterator[tuple[fsspec.AbstractFileSystem, str]]:
+    """The file system of a URI and the path on it.
+
+    Raises:
+        CheckpointError: the URI is none, or its driver (s3fs, gcsfs) is not installed.
+        FileNotFoundError: as the driver says it.
+        TransientError: the store can't be used.
+    """
+    try:
+        file_system, path = fsspec.url_to_fs(uri)
+    except (ImportError, ValueError) as error:
+        raise CheckpointError(f"model store {uri}: {error}") from None
+    try:
+        yield file_system, path.rstrip("/")
+    except (SortlineError, FileNotFoundError):
+        raise
+    except Exception as error:  # each driver raises its own service's errors
+        raise TransientError(f"model store {uri} can't be used: {type(error).__name__}: {error}") from None
+
+
+def read_bytes(uri: str, most: int = -1) -> bytes:
+    """What is in a file, or its first ``most`` bytes; its driver's errors are raised as they come."""
+    with fsspec.open(uri, "rb") as file:
+        return bytes(file.read(most))
+
+
+def write_bytes(uri: str, raw: bytes) -> None:
+    """Write a file, on this machine whole or not at all; its driver's errors are raised as they come."""
+    path = local_path(uri)
+    if path is None:
+        with fsspec.open(uri, "wb") as file:
+            file.write(raw)
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, raw)

@@ -1,0 +1,14 @@
+"""Work beside the line: in turns, so that live documents don't wait for it."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+
+def turns(stopping: threading.Event, most_s: float) -> Iterator[None]:
+    """Turns until the time is up or the process stops; after each comes a rest as long as it took."""
+    ends = time.monotonic() + most_s
+    while not stopping.is_set() and time.monotonic() < ends:
+        started = time.monotonic()
+        yield
+        stopping.wait(time.monotonic() - started)
