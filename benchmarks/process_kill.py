@@ -11,6 +11,7 @@ from benchmarks.network import TOKEN, processes, whole_line
 from benchmarks.stack import Stack, result, say
 from db.queries import outbox
 from db.session import session
+from sortline.events import ResultEvent
 
 
 def web_kill(faults: int = 50) -> int:
@@ -44,7 +45,7 @@ def beat_kill(faults: int = 50) -> int:
         for number in range(faults):
             for _ in range(5):
                 with session(made.settings.postgres_url) as opened:
-                    outbox.put_off(opened, [{"event": "classified", "source": "faults", "id": f"e{count}"}])
+                    outbox.put_off(opened, [ResultEvent("classified", "faults", f"e{count}")])
                     opened.commit()
                 count += 1
                 time.sleep(draw.uniform(0, 0.8))

@@ -9,10 +9,9 @@ from celery import Celery
 
 from db.queries import model_versions, outbox, rescore
 from db.session import session
-from sortline.events import ResultEvent
+from sortline.events import now, rescored
 from sortline.settings import Settings
 from worker.active_model import LoadedModel
-from worker.commit import now
 from worker.intake import Intake
 from worker.scoring import prediction_rows, score
 
@@ -92,11 +91,8 @@ def _rescore_page(settings: Settings, model: LoadedModel, found: list[tuple[int,
         for row in rows:
             name, known = names[row["label"]], waiting[row["document_id"]]
             if name != known.label:
-                event = ResultEvent(
-                    "rescored", known.source, known.external_id, name, f"{row['confidence']:.6f}", row["decision"],
-                    str(model.version_id), at,
-                )  # fmt: skip
-                events.append((row["document_id"], event._asdict()))
+                said = (name, row["confidence"], row["decision"], model.version_id)
+                events.append((row["document_id"], rescored(known.source, known.external_id, *said, at)))
         rescore.store(opened, model.version_id, orjson.dumps(rows, option=orjson.OPT_SERIALIZE_NUMPY).decode())
         outbox.add(opened, events)
         opened.commit()
