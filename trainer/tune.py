@@ -16,11 +16,10 @@ from typing import Any
 
 import numpy as np
 import optuna
-from sqlalchemy import text
 
 from classifier.base_models import base_model_folder
 from classifier.checkpoint import SnapshotReference
-from db.queries import model_versions, snapshots, tuned_parameters
+from db.queries import model_versions, server, snapshots, tuned_parameters
 from db.queries.labelled import labelled_documents, lock_splits
 from db.session import engine_arguments, session
 from sortline.errors import SortlineError, TrainingError
@@ -39,7 +38,6 @@ from trainer.report.tuning import Outcome
 
 log = logging.getLogger(__name__)
 
-_SCHEMA = "optuna"
 _HEARTBEAT_S, _GRACE_S = 30, 120
 _LEAST_VALIDATION = 50
 _SEED = 13
@@ -111,11 +109,11 @@ def default_name() -> str:
 def _open(settings: Settings, name: str) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with session(settings.postgres_url) as opened:
-        opened.execute(text(f"CREATE SCHEMA IF NOT EXISTS {_SCHEMA}"))
+        server.make_optuna_schema(opened)
         opened.commit()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        url, options = engine_arguments(settings.postgres_url, _SCHEMA)
+        url, options = engine_arguments(settings.postgres_url, server.OPTUNA)
         storage = optuna.storages.RDBStorage(
             url.render_as_string(),  # without a password: Optuna fills in what stands in braces
             engine_kwargs=options,

@@ -128,6 +128,12 @@ def look_due(session: Session, day: date) -> int | None:
     return found
 
 
+def note_look(session: Session, made: AccuracyLook) -> None:
+    """Store a look."""
+    session.add(made)
+    session.flush()
+
+
 def last_look(session: Session) -> AccuracyLook | None:
     """The newest look at the active version; None: there was none yet."""
     return session.scalar(_LAST_LOOK)

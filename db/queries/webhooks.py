@@ -222,6 +222,11 @@ def add(
     return session.get_one(Webhook, made)
 
 
+def get(session: Session, webhook_id: int) -> Webhook | None:
+    """One webhook; None: it was removed."""
+    return session.get(Webhook, webhook_id)
+
+
 def by_name(session: Session, name: str) -> Webhook:
     """The webhook of that name.
 

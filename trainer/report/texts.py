@@ -5,11 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import fsspec
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.models import ModelVersion
-from db.queries import erasure
+from db.queries import erasure, model_versions
 from sortline.errors import TransientError
 from sortline.whole_file import write_whole
 
@@ -45,8 +43,7 @@ def forget_erased(session: Session, files: Iterable[str]) -> int:
 
 def text_files(session: Session, store: str) -> list[str]:
     """Where the texts of reports lie: of all in the model store, and of versions whose report lies elsewhere."""
-    named = session.scalars(select(ModelVersion.metrics["report"].as_string()))
-    known = {f"{uri.rstrip('/')}/{TEXTS}" for uri in named if uri}
+    known = {f"{uri.rstrip('/')}/{TEXTS}" for uri in model_versions.report_addresses(session)}
     try:
         file_system, root = fsspec.url_to_fs(store)
         here = {str(file_system.unstrip_protocol(path)) for path in file_system.glob(f"{root.rstrip('/')}/*/{TEXTS}")}
