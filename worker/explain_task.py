@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import time
 
 from celery import Celery
 
@@ -12,6 +11,7 @@ from db.session import session
 from sortline.errors import PermanentError, TransientError
 from sortline.settings import Settings
 from worker.explainer import ExplainerProcess
+from worker.pace import rounds
 
 log = logging.getLogger(__name__)
 
@@ -65,18 +65,14 @@ def explain_document(settings: Settings, explainer: ExplainerProcess, key: Key) 
 def explain_documents(settings: Settings, explainer: ExplainerProcess, stopping: threading.Event) -> tuple[int, bool]:
     """Explain what waits, one document after the other.
 
-    Between two it rests as long as one took, so that neither live documents nor a reviewer wait for it.
-
     Returns:
         How many were explained, and whether the time was up before all were.
     """
-    began, done = time.monotonic(), 0
-    while not stopping.is_set() and time.monotonic() - began < _MOST_S:
-        started = time.monotonic()
+    done = 0
+    for _ in rounds(stopping, _MOST_S):
         with session(settings.postgres_url) as opened:
             key = explanations.next_waiting(opened)
         if key is None:
             return done, False
         done += explain_document(settings, explainer, key)
-        stopping.wait(time.monotonic() - started)
     return done, True

@@ -13,6 +13,7 @@ from sortline.events import now, rescored
 from sortline.settings import Settings
 from worker.active_model import LoadedModel
 from worker.intake import Intake
+from worker.pace import rounds
 from worker.scoring import prediction_rows, score
 
 log = logging.getLogger(__name__)
@@ -43,39 +44,39 @@ def register(app: Celery, settings: Settings) -> None:
 def rescore_documents(settings: Settings, intake: Intake, version_id: int) -> tuple[int, int]:
     """Score what waits with a version, page by page, each one transaction; an interrupted one goes on where it was.
 
-    Between two pages it rests as long as one took, so that live documents don't wait for it.
-
     Returns:
         How many documents were scored, and how many of their labels changed.
     """
-    began, after, done, changed = time.monotonic(), 0, 0, 0
-    model = _loaded(settings, intake, version_id)
-    while model is not None and not intake.stopping.is_set() and time.monotonic() - began < _MOST_S:
-        started = time.monotonic()
+    after, done, changed = 0, 0, 0
+    _wait_until_loaded(settings, intake, version_id)
+    for _ in rounds(intake.stopping, _MOST_S):
+        model = _loaded(intake, version_id)
+        if model is None:
+            break
         with session(settings.postgres_url) as opened:
             found = rescore.page(opened, version_id, after, _PAGE)
         if not found:
             break
         scored, differ = _rescore_page(settings, model, found)
         done, changed, after = done + scored, changed + differ, found[-1][0]
-        intake.stopping.wait(time.monotonic() - started)
-        model = _loaded(settings, intake, version_id)
     return done, changed
 
 
-def _loaded(settings: Settings, intake: Intake, version_id: int) -> LoadedModel | None:
-    """The worker's own model when it is that version; None when another one is active now."""
-    waited_until = time.monotonic() + _LOADED_WITHIN_S
-    while not intake.stopping.is_set() and time.monotonic() < waited_until:
-        model = intake.models.current
-        if model is not None and model.version_id == version_id:
-            return model
+def _loaded(intake: Intake, version_id: int) -> LoadedModel | None:
+    """The worker's own model when it is that version."""
+    model = intake.models.current
+    return model if model is not None and model.version_id == version_id else None
+
+
+def _wait_until_loaded(settings: Settings, intake: Intake, version_id: int) -> None:
+    """Wait until the worker has that version, as long as it is the active one."""
+    ends = time.monotonic() + _LOADED_WITHIN_S
+    while _loaded(intake, version_id) is None and not intake.stopping.is_set() and time.monotonic() < ends:
         with session(settings.postgres_url) as opened:
             active = model_versions.active(opened)
         if active is None or active.id != version_id:
-            return None
+            return
         intake.stopping.wait(settings.watch_interval_s)
-    return None
 
 
 def _rescore_page(settings: Settings, model: LoadedModel, found: list[tuple[int, str]]) -> tuple[int, int]:

@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import time
 
 import orjson
 from celery import Celery
@@ -15,6 +14,7 @@ from db.session import session
 from sortline.errors import SortlineError, TransientError
 from sortline.settings import Settings
 from worker.intake import Intake
+from worker.pace import rounds
 from worker.scoring import prediction_rows, score
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 _PAGE = 64
 _HELD_S = 60.0
 _MOST_S = 50.0  # then the task ends: housekeeping asks again within a minute
-_LOOK_AGAIN_S = 2.0
+_LOOK_AGAIN_S = 1.0  # and as long a rest
 
 _busy = threading.Lock()
 
@@ -47,15 +47,16 @@ def register(app: Celery, settings: Settings) -> None:
 
 
 def answer_beside(settings: Settings, intake: Intake, shadow_id: int) -> int:
-    """Go on with a shadow for a while, page by page, each one transaction; returns how many documents were answered.
+    """Go on with a shadow for a while, page by page, each one transaction; an interrupted one goes on where it was.
 
-    Between two pages it rests as long as one took, so that live documents don't wait for it. One that was interrupted
-    goes on where it was.
+    Returns:
+        How many documents were answered.
     """
-    ends, answered = time.monotonic() + _MOST_S, 0
+    answered = 0
     classifier = _loaded(settings, intake, shadow_id)
-    while classifier is not None and not intake.stopping.is_set() and time.monotonic() < ends:
-        started = time.monotonic()
+    if classifier is None:
+        return answered
+    for _ in rounds(intake.stopping, _MOST_S):
         with session(settings.postgres_url) as opened:
             held = shadows.hold(opened, shadow_id, intake.consumer.name, _HELD_S)
             opened.commit()
@@ -68,7 +69,6 @@ def answer_beside(settings: Settings, intake: Intake, shadow_id: int) -> int:
             continue
         _answer_page(settings, shadow, classifier, to, found)
         answered += len(found)
-        intake.stopping.wait(time.monotonic() - started)
     return answered
 
 
