@@ -1,12 +1,8 @@
 """Finding documents by what they say, where they come from, what was predicted and what was decided; newest first.
 
-Words that the filters and the rows stand on:
-
-- Of a document (source and external id) that was sent with several texts, the **newest text** is found, the one with
-  the greatest entry_id, as `document_state` tells it; ``all_texts`` finds the others too, ``decided_texts`` those of
-  them that people decided.
-- The **newest prediction** and the **standing decision** are those of `standing`. Imported documents have no
-  prediction.
+The newest text, the newest prediction and the standing decision are those of `standing`. Of a document that was sent
+with several texts, the newest is found; ``all_texts`` finds the others too, ``decided_texts`` those of them that people
+decided. Imported documents have no prediction.
 
 What takes long is cut by `within`, not by the database's patience.
 """
@@ -23,7 +19,13 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from db.queries import labels
-from db.queries.standing import is_newest_prediction, is_standing_decision, newest_prediction, standing_decision
+from db.queries.standing import (
+    is_newest_prediction,
+    is_newest_text,
+    is_standing_decision,
+    newest_prediction,
+    standing_decision,
+)
 from sortline.errors import InvalidInputError
 
 STATES = ("waiting", "reviewed", "undecided")
@@ -35,11 +37,6 @@ _PATIENCE_S = 300  # that who reads `every` may take between two parts
 # What may not be seen beforehand by who will decide it: predictions and other people's decisions would sway them.
 BLIND = ("audit", "overlap", "repeat", "shadow")
 
-_NEWEST_TEXT = """
-NOT EXISTS (
-  SELECT FROM documents later WHERE later.source = d.source AND later.external_id = d.external_id AND later.id <> d.id
-  AND (coalesce(entry_order(later.entry_id), '{}'), later.id) > (coalesce(entry_order(d.entry_id), '{}'), d.id))
-"""
 _PREDICTED = f"""
 EXISTS (SELECT FROM predictions p WHERE p.document_id = d.id AND {{conditions}} AND {is_newest_prediction("p")})
 """
@@ -278,7 +275,7 @@ def _conditions(session: Session, filters: Filters) -> tuple[list[str], dict[str
         given["blind"] = list(BLIND)
     if not filters.all_texts:
         kept = f" OR {_DECIDED.format(conditions='true')}" if filters.decided_texts else ""
-        found.append(f"({_NEWEST_TEXT}{kept})")
+        found.append(f"({is_newest_text('d')}{kept})")
     return found, given
 
 

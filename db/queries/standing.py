@@ -5,7 +5,8 @@
 - The **standing decision** of a document is the newest review that decides and stands. Where several people decided, it
   is the last one's, whatever the majority says; trainings ask for the majority (`labelled`).
 - The **newest prediction** of a document is the last one made that is no shadow: live or rescore.
-- A document that was sent with several texts has a row for each; the **newest text** is the one that was sent last.
+- A document (source and external id) that was sent with several texts has a row for each. The **newest text** is the
+  one that was sent last: the one with the greatest entry_id.
 
 Two rows can bear the same time. Then the row with the greater id is the newer one; of two predictions, the one of the
 later version. Without such an order two readers may take different rows.
@@ -50,7 +51,7 @@ def newest_prediction(document: str, columns: str = "predictions.*", only: str =
   ORDER BY {NEWEST_PREDICTION_FIRST} LIMIT 1)"""  # noqa: S608 - of constants alone
 
 
-# The same two as conditions on a row: whoever looks for documents can begin at the row, by an index of labels.
+# The same as conditions on a row: whoever looks for documents can begin at the row, by an index of labels.
 def is_standing_decision(review: str) -> str:
     """Whether a review is its document's standing decision."""
     return f"""{decides(review)} AND {stands(review)} AND NOT EXISTS (
@@ -64,3 +65,11 @@ def is_newest_prediction(prediction: str) -> str:
     return f"""{prediction}.kind <> 'shadow' AND NOT EXISTS (
   SELECT FROM predictions newer WHERE newer.document_id = {prediction}.document_id AND newer.kind <> 'shadow'
   AND (newer.created_at, newer.model_version_id) > ({prediction}.created_at, {prediction}.model_version_id))"""
+
+
+def is_newest_text(document: str) -> str:
+    """Whether a document's row has its newest text."""
+    return f"""NOT EXISTS (
+  SELECT FROM documents later WHERE later.source = {document}.source AND later.external_id = {document}.external_id
+  AND later.id <> {document}.id AND (coalesce(entry_order(later.entry_id), '{{}}'), later.id)
+    > (coalesce(entry_order({document}.entry_id), '{{}}'), {document}.id))"""

@@ -1,4 +1,4 @@
-"""Two rows of the same moment: every reader takes the same prediction, and the same decision, for the one that holds."""
+"""Two rows of the same moment: every reader takes the same prediction, decision and text for the one that holds."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -381,3 +381,26 @@ def test_of_one_persons_decisions_the_one_made_last_stands(asked: Asked, order: 
         "agreement of people": lambda asked: name(team.decided_twice(asked.session, team.EVER, 9)[0].label_id),
     }
     assert answers(readers, asked) == dict.fromkeys(readers, B)
+
+
+TEXT_READERS: dict[str, Callable[[Asked], object]] = {
+    "state": lambda asked: state(asked).label,
+    "id": lambda asked: name(document_state.document_id(asked.session, "mail", "m-1")),
+    "search": lambda asked: found_by(asked, "predicted"),
+    "history": lambda asked: name(history(asked.session, LABELS[A]).texts[0].id),
+    "view of results": lambda asked: asked.scalar("SELECT predicted_label FROM results"),
+    "source": lambda asked: predictions.of_source(asked.session, "mail")[0].label,
+}
+
+
+@ORDERS
+def test_of_two_texts_with_one_entry_id_the_later_row_has_the_newest(asked: Asked, order: int) -> None:
+    """Each lane counts its entries for itself. The rows have the ids of the labels that are predicted for them."""
+    asked.session.execute(text("DELETE FROM documents"))
+    for label, lane in [(A, "live"), (B, "bulk")][::order]:
+        row = Document(id=LABELS[label], source="mail", external_id="m-1", content_hash=label.encode(), text=label,
+                       lane=lane, entry_id="5-0")  # fmt: skip
+        asked.session.add(row)
+        asked.session.flush()
+        predict(asked._replace(document=row.id), (1, "live", label))
+    assert answers(TEXT_READERS, asked) == dict.fromkeys(TEXT_READERS, B)
