@@ -20,6 +20,7 @@ from benchmarks.shifted_clock import ShiftedClock, can_be_shifted
 from benchmarks.stack import Stack, result, say, stack, stored
 from db.queries import outbox
 from db.session import get_engine, session
+from sortline.events import ResultEvent
 from sortline.settings import LANES
 
 _HOUR = 3600
@@ -116,7 +117,7 @@ def _send_an_event(made: Stack) -> float:
     """Seconds until housekeeping has sent an event of now."""
     began = time.monotonic()
     with session(made.settings.postgres_url) as opened:
-        outbox.put_off(opened, [{"event": "corrected", "source": "clock", "id": "1"}])
+        outbox.put_off(opened, [ResultEvent("corrected", "clock", "1")])
         opened.commit()
         while outbox.unsent(opened)[0]:
             opened.rollback()

@@ -13,6 +13,7 @@ from benchmarks.stack import Stack, result, say
 from benchmarks.whole_line import processes, whole_line
 from db.queries import outbox
 from db.session import session
+from sortline.events import ResultEvent
 
 
 def web_kill(faults: int = 50) -> int:
@@ -46,7 +47,7 @@ def beat_kill(faults: int = 50) -> int:
         for number in range(faults):
             for _ in range(5):
                 with session(made.settings.postgres_url) as opened:
-                    outbox.put_off(opened, [{"event": "classified", "source": "faults", "id": f"e{count}"}])
+                    outbox.put_off(opened, [ResultEvent("classified", "faults", f"e{count}")])
                     opened.commit()
                 count += 1
                 time.sleep(draw.uniform(0, 0.8))

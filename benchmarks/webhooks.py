@@ -14,6 +14,7 @@ from benchmarks.texts import documents
 from db.queries import webhooks as queries
 from db.session import session
 from housekeeping.webhooks import Deliveries
+from sortline.events import KINDS
 
 _ROUNDS = 3
 _SERVE_S = 20.0
@@ -45,7 +46,7 @@ def _rate(count: int, url: str) -> tuple[float, float]:
         register_stub(made)
         if url:
             with session(made.settings.postgres_url) as opened:
-                queries.add(opened, "benchmark", url, queries.EVENTS, None, "benchmark")
+                queries.add(opened, "benchmark", url, KINDS, None, "benchmark")
                 opened.commit()
         rate, _ = line_rate(made, documents(count, "line"))
         return rate, _serve(made) if url else 0.0

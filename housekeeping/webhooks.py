@@ -84,7 +84,7 @@ async def _serve(settings: Settings, webhook_id: int, stopping: threading.Event)
     """Send what is due for a webhook that this process holds, then let go of it; returns how many arrived."""
     began, delivered = time.monotonic(), 0
     with session(settings.postgres_url) as opened:
-        webhook = opened.get(Webhook, webhook_id)
+        webhook = webhooks.get(opened, webhook_id)
     if webhook is None:
         return 0
     async with _sender(settings, webhook) as sender:
@@ -102,7 +102,7 @@ async def _serve(settings: Settings, webhook_id: int, stopping: threading.Event)
 async def _round(settings: Settings, webhook_id: int, sender: Sender) -> int:
     """A few requests at a time, one where the last round failed; returns how many arrived."""
     with session(settings.postgres_url) as opened:
-        webhook = opened.get(Webhook, webhook_id)
+        webhook = webhooks.get(opened, webhook_id)
         if webhook is None or webhook.paused_at is not None:
             return 0
         due = webhooks.heads(opened, webhook_id, 1 if webhook.failures else _AT_ONCE)

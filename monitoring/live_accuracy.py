@@ -115,8 +115,7 @@ def look(session: Session, margin: float) -> AccuracyLook | None:
         day=until.date(), model_version_id=version_id, answers=found.answers, drawn=found.drawn, decided=found.decided,
         accuracy=found.value, low=found.low, high=found.high, expected=found.expected, alarm=differs(sure, margin),
     )  # fmt: skip
-    session.add(made)
-    session.flush()
+    live_accuracy.note_look(session, made)
     return made
 
 

@@ -15,11 +15,10 @@ from typing import Any
 
 import numpy as np
 import optuna
-from sqlalchemy import text
 
 from classifier.base_models import base_model_folder
 from classifier.checkpoint import SnapshotReference
-from db.queries import model_versions, snapshots, tuned_parameters
+from db.queries import model_versions, server, snapshots, tuned_parameters
 from db.queries.labelled import labelled_documents, lock_splits
 from db.session import engine_arguments, session
 from sortline.errors import SortlineError, TrainingError
@@ -36,7 +35,6 @@ from trainer.fine_tuning.prepare import find_base, prepare_job
 from trainer.macro_f1 import macro_f1
 from trainer.report.tuning import Outcome
 
-_SCHEMA = "optuna"
 _HEARTBEAT_S, _GRACE_S = 30, 120
 _LEAST_VALIDATION = 50
 _SEED = 13
@@ -108,11 +106,11 @@ def default_name() -> str:
 def _open(settings: Settings, name: str) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with session(settings.postgres_url) as opened:
-        opened.execute(text(f"CREATE SCHEMA IF NOT EXISTS {_SCHEMA}"))
+        server.make_optuna_schema(opened)
         opened.commit()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        url, options = engine_arguments(settings.postgres_url, _SCHEMA)
+        url, options = engine_arguments(settings.postgres_url, server.OPTUNA)
         storage = optuna.storages.RDBStorage(
             url.render_as_string(),  # without a password: Optuna fills in what stands in braces
             engine_kwargs=options,

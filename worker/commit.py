@@ -1,9 +1,7 @@
 """Micro-batches into Postgres: one transaction, then the events that go with it."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -13,7 +11,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
 from db.queries.intake import Key, StoredPrediction, bury, store_batch
-from sortline.events import ResultEvent
+from sortline.events import ResultEvent, classified, dead, now
 from sortline.queue import order
 from worker.entry import Entry
 from worker.micro_batch import MicroBatch
@@ -60,16 +58,16 @@ def commit_batches(
     return [event for event, _ in told]
 
 
-def commit_dead(session: Session, dead: Sequence[DeadEntry], subscriptions: Subscriptions) -> list[ResultEvent]:
+def commit_dead(session: Session, given_up: Sequence[DeadEntry], subscriptions: Subscriptions) -> list[ResultEvent]:
     """Store dead letters, and what webhooks hear of them, in one transaction.
 
     Returns:
         The `dead` event of each that was not erased meanwhile.
     """
-    erased = bury(session, [_letter(item) for item in dead])
+    erased = bury(session, [_letter(item) for item in given_up])
     at = now()
-    kept = [item for item in dead if (item.entry.lane, item.entry.entry_id) not in erased]
-    events = [ResultEvent("dead", item.entry.source, item.entry.id, decision=item.reason, at=at) for item in kept]
+    kept = [item for item in given_up if (item.entry.lane, item.entry.entry_id) not in erased]
+    events = [dead(item.entry.source, item.entry.id, item.reason, at) for item in kept]
     subscriptions.tell(session, [(event, None) for event in events])
     session.commit()
     return events
@@ -117,9 +115,7 @@ def _rows(batch: MicroBatch, first: int, at: str) -> list[tuple[Key, dict[str, A
             "margin": margins[i],
             "unknown_share": prepared.unknown_share,
         }
-        event = ResultEvent(
-            "classified", entry.source, entry.id, labels[index], f"{sure:.6f}", decision, str(version), at
-        )
+        event = classified(entry.source, entry.id, labels[index], sure, decision, version, at)
         rows.append(((entry.source, entry.id, entry.content_hash), row, event))
     return rows
 
@@ -131,28 +127,18 @@ def margin(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _as_stored(event: ResultEvent, stored: StoredPrediction | None) -> ResultEvent | None:
-    return stored and event._replace(
-        label=stored.label,
-        confidence=f"{stored.confidence:.6f}",
-        decision=stored.decision,
-        model_version=str(stored.model_version_id),
-    )
+    return stored and classified(event.source, event.id, *stored, event.at)
 
 
-def _letter(dead: DeadEntry) -> dict[str, Any]:
-    entry = dead.entry
+def _letter(given_up: DeadEntry) -> dict[str, Any]:
+    entry = given_up.entry
     return {
         "lane": entry.lane,
         "entry_id": entry.entry_id,
         "source": entry.source or None,
         "external_id": entry.id or None,
-        "reason": dead.reason,
-        "detail": dead.detail[:2000].replace("\x00", "\N{REPLACEMENT CHARACTER}"),
+        "reason": given_up.reason,
+        "detail": given_up.detail[:2000].replace("\x00", "\N{REPLACEMENT CHARACTER}"),
         "raw": entry.packed(),
-        "attempts": dead.attempts,
+        "attempts": given_up.attempts,
     }
-
-
-def now() -> str:
-    """This moment, as events tell it."""
-    return datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds")

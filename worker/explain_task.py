@@ -65,8 +65,6 @@ def explain_document(settings: Settings, explainer: ExplainerProcess, key: Key) 
 def explain_documents(settings: Settings, explainer: ExplainerProcess, stopping: threading.Event) -> tuple[int, bool]:
     """Explain what waits, one document after the other.
 
-    Between two it rests as long as one took, so that neither live documents nor a reviewer wait for it.
-
     Returns:
         How many were explained, and whether the time was up before all were.
     """

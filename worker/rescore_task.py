@@ -9,10 +9,9 @@ from celery import Celery
 
 from db.queries import model_versions, outbox, rescore
 from db.session import session
-from sortline.events import ResultEvent
+from sortline.events import now, rescored
 from sortline.settings import Settings
 from worker.active_model import LoadedModel
-from worker.commit import now
 from worker.intake import Intake
 from worker.scoring import prediction_rows, score
 from worker.turns import turns
@@ -45,16 +44,13 @@ def register(app: Celery, settings: Settings) -> None:
 def rescore_documents(settings: Settings, intake: Intake, version_id: int) -> tuple[int, int]:
     """Score what waits with a version, page by page, each one transaction; an interrupted one goes on where it was.
 
-    Between two pages it rests as long as one took, so that live documents don't wait for it.
-
     Returns:
         How many documents were scored, and how many of their labels changed.
     """
     after, done, changed = 0, 0, 0
-    if _loaded(settings, intake, version_id) is None:  # no rest for what loading takes
-        return done, changed
+    _wait_until_loaded(settings, intake, version_id)
     for _ in turns(intake.stopping, _MOST_S):
-        model = _loaded(settings, intake, version_id)
+        model = _loaded(intake, version_id)
         if model is None:
             break
         with session(settings.postgres_url) as opened:
@@ -66,19 +62,21 @@ def rescore_documents(settings: Settings, intake: Intake, version_id: int) -> tu
     return done, changed
 
 
-def _loaded(settings: Settings, intake: Intake, version_id: int) -> LoadedModel | None:
-    """The worker's own model when it is that version; None when another one is active now."""
-    waited_until = time.monotonic() + _LOADED_WITHIN_S
-    while not intake.stopping.is_set() and time.monotonic() < waited_until:
-        model = intake.models.current
-        if model is not None and model.version_id == version_id:
-            return model
+def _loaded(intake: Intake, version_id: int) -> LoadedModel | None:
+    """The worker's own model when it is that version."""
+    model = intake.models.current
+    return model if model is not None and model.version_id == version_id else None
+
+
+def _wait_until_loaded(settings: Settings, intake: Intake, version_id: int) -> None:
+    """Wait until the worker has that version, as long as it is the active one."""
+    ends = time.monotonic() + _LOADED_WITHIN_S
+    while _loaded(intake, version_id) is None and not intake.stopping.is_set() and time.monotonic() < ends:
         with session(settings.postgres_url) as opened:
             active = model_versions.active(opened)
         if active is None or active.id != version_id:
-            return None
+            return
         intake.stopping.wait(settings.watch_interval_s)
-    return None
 
 
 def _rescore_page(settings: Settings, model: LoadedModel, found: list[tuple[int, str]]) -> tuple[int, int]:
@@ -94,11 +92,8 @@ def _rescore_page(settings: Settings, model: LoadedModel, found: list[tuple[int,
         for row in rows:
             name, known = names[row["label"]], waiting[row["document_id"]]
             if name != known.label:
-                event = ResultEvent(
-                    "rescored", known.source, known.external_id, name, f"{row['confidence']:.6f}", row["decision"],
-                    str(model.version_id), at,
-                )  # fmt: skip
-                events.append((row["document_id"], event._asdict()))
+                said = (name, row["confidence"], row["decision"], model.version_id)
+                events.append((row["document_id"], rescored(known.source, known.external_id, *said, at)))
         rescore.store(opened, model.version_id, orjson.dumps(rows, option=orjson.OPT_SERIALIZE_NUMPY).decode())
         outbox.add(opened, events)
         opened.commit()

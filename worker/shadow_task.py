@@ -47,10 +47,10 @@ def register(app: Celery, settings: Settings) -> None:
 
 
 def answer_beside(settings: Settings, intake: Intake, shadow_id: int) -> int:
-    """Go on with a shadow for a while, page by page, each one transaction; returns how many documents were answered.
+    """Go on with a shadow for a while, page by page, each one transaction; an interrupted one goes on where it was.
 
-    Between two pages it rests as long as one took, so that live documents don't wait for it. One that was interrupted
-    goes on where it was.
+    Returns:
+        How many documents were answered.
     """
     answered = 0
     classifier = _loaded(settings, intake, shadow_id)

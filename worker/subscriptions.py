@@ -25,7 +25,7 @@ class Subscriptions:
             self._wanted = webhooks.wanted(session)
             self._until = time.monotonic() + _KEPT_S
         if self._wanted:
-            told = [Told(e._asdict(), hash=hash) for e, hash in events if self._any(e)]
+            told = [Told(e, hash=hash) for e, hash in events if self._any(e)]
             webhooks.add_events(session, told)
 
     def _any(self, event: ResultEvent) -> bool:

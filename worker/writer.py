@@ -271,7 +271,7 @@ class Acknowledger:
             # It takes no events until it has memory, and has none until entries go: these go, and the events follow.
             try:
                 with session(self.consumer.settings.postgres_url) as opened:
-                    outbox.put_off(opened, [event._asdict() for event in committed.events])
+                    outbox.put_off(opened, committed.events)
                     opened.commit()
             except (TransientError, DBAPIError):
                 raise refusal from None

@@ -17,44 +17,41 @@ from sqlalchemy.orm import Session
 from db import locks
 from db.models import AuditEvent, BulkDecision, Label
 from db.queries import document_search, outbox
-from db.queries.decisions import corrected, put_back
+from db.queries.decisions import put_back
 from db.queries.document_search import BLIND, Filters
 from db.queries.labels import hold
+from db.queries.standing import newest_prediction, standing_decision, stands
 from sortline.errors import ConflictError, InvalidInputError, NotFoundError
+from sortline.events import corrected, now
 
 MOST = 1_000
 _LOOKED_AT = 10_000
 _KEPT_H = 24  # of what was looked at and not decided
 
 _LOCK_ITEMS = text("SELECT document_id FROM queue_items WHERE document_id = ANY(:ids) ORDER BY document_id FOR UPDATE")
-_STANDS = text("""
+_STANDS = text(f"""
 SELECT d.id, source, external_id, said.label_id, labels.name AS label, labels.archived_at IS NOT NULL AS archived,
   said.model_version_id, standing.id IS NOT NULL AS decided, decided_label.name AS decided_label,
   queue_items.reason AS waits_because, coalesce(lease_until > now(), false) AS held
 FROM unnest(CAST(:ids AS bigint[])) WITH ORDINALITY AS asked (id, place) JOIN documents d ON d.id = asked.id
-LEFT JOIN LATERAL (
-  SELECT label_id, model_version_id FROM predictions WHERE document_id = d.id AND kind <> 'shadow'
-  ORDER BY created_at DESC, model_version_id DESC LIMIT 1) said ON true
+LEFT JOIN LATERAL {newest_prediction("d.id")} said ON true
 LEFT JOIN labels ON labels.id = said.label_id
-LEFT JOIN LATERAL (
-  SELECT id, label_id FROM reviews WHERE document_id = d.id AND action IN ('confirm', 'correct', 'none_fits')
-    AND NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = reviews.id)
-  ORDER BY created_at DESC, id DESC LIMIT 1) standing ON true
+LEFT JOIN LATERAL {standing_decision("d.id")} standing ON true
 LEFT JOIN labels given ON given.id = standing.label_id
 LEFT JOIN labels decided_label ON decided_label.id = coalesce(given.merged_into_id, given.id)
 LEFT JOIN queue_items ON queue_items.document_id = d.id
 ORDER BY place
-""")
+""")  # noqa: S608 - of constants alone
 _DECIDE = text("""
 INSERT INTO reviews (document_id, reviewer_id, action, label_id, reason)
 SELECT document_id, :user_id, action, label_id, 'bulk' FROM json_to_recordset(CAST(:rows AS json))
 AS row (document_id bigint, action text, label_id integer) RETURNING id
 """)
-_UNDO = text("""
+_UNDO = text(f"""
 INSERT INTO reviews (document_id, reviewer_id, action, reason, supersedes_id)
 SELECT document_id, :user_id, 'undo', 'bulk', id FROM reviews
-WHERE id = ANY(:ids) AND NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = reviews.id)
-""")
+WHERE id = ANY(:ids) AND {stands()}
+""")  # noqa: S608 - of constants alone
 _DONE_WITH = text("DELETE FROM queue_items WHERE document_id = ANY(:ids)")
 _FORGET = text("""
 DELETE FROM bulk_decisions WHERE decided_at IS NULL AND created_at < now() - make_interval(hours => :hours)
@@ -205,12 +202,14 @@ def _as_looked_at(row: Row[Any], bulk: BulkDecision, label_id: int) -> bool:
 def _tell(session: Session, before: Iterable[Row[Any]], action: str) -> Sequence[Row[Any]]:
     """Events of the labels that are others than before; returns how the documents stand now."""
     told = {row.id: _told(row) for row in before}
-    now = session.execute(_STANDS, {"ids": list(told)}).all()
+    after, at = session.execute(_STANDS, {"ids": list(told)}).all(), now()
     events = [
-        (row.id, corrected(row, _told(row), row.model_version_id, action)) for row in now if _told(row) != told[row.id]
+        (row.id, corrected(row.source, row.external_id, _told(row), action, row.model_version_id, at))
+        for row in after
+        if _told(row) != told[row.id]
     ]
     outbox.add(session, events)
-    return now
+    return after
 
 
 def _told(row: Row[Any]) -> str | None:

@@ -5,7 +5,7 @@ Events of a document get their ids in the order of commits, because who writes o
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any, NamedTuple
 
 import orjson
@@ -13,7 +13,9 @@ from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from db.queries import labels, outbox, queue_items
+from db.queries.standing import newest_prediction, standing_decision, stands
 from sortline.errors import ConflictError, InvalidInputError, NotFoundError
+from sortline.events import corrected, now
 from sortline.label_names import clean_label_name
 
 MOST_NOTE = 2000
@@ -26,19 +28,16 @@ _SOMEBODY_ELSE_WITHIN_DAYS = 7
 _LOCK = text("SELECT id, source, external_id FROM documents WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
 _ITEM = text("SELECT * FROM queue_items WHERE document_id = :document_id FOR UPDATE")
 _SAME = text("SELECT * FROM reviews WHERE lease_token = :token")
-_PREDICTION = text("""
-SELECT label_id, labels.name AS label, confidence, model_version_id FROM predictions JOIN labels ON labels.id = label_id
-WHERE document_id = :document_id AND kind <> 'shadow'
-ORDER BY predictions.created_at DESC, model_version_id DESC LIMIT 1
-""")
-_STANDING = text("""
-SELECT reviews.id, action, label_id, labels.name AS label, users.name AS reviewer, reviews.created_at
-FROM reviews LEFT JOIN labels given ON given.id = label_id
-LEFT JOIN labels ON labels.id = coalesce(given.merged_into_id, given.id) JOIN users ON users.id = reviewer_id
-WHERE document_id = :document_id AND action IN ('confirm', 'correct', 'none_fits')
-  AND NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = reviews.id)
-ORDER BY reviews.created_at DESC, reviews.id DESC LIMIT 1
-""")
+_PREDICTION = text(f"""
+SELECT label_id, labels.name AS label, confidence, model_version_id
+FROM {newest_prediction(":document_id")} said JOIN labels ON labels.id = label_id
+""")  # noqa: S608 - of constants alone
+_STANDING = text(f"""
+SELECT action, labels.name AS label, users.name AS reviewer, standing.created_at
+FROM {standing_decision(":document_id")} standing JOIN users ON users.id = reviewer_id
+LEFT JOIN labels given ON given.id = label_id
+LEFT JOIN labels ON labels.id = coalesce(given.merged_into_id, given.id)
+""")  # noqa: S608 - of constants alone
 _INSERT = text("""
 INSERT INTO reviews (document_id, reviewer_id, action, label_id, shown_prediction, reason, sampling_probability,
                      seconds, note, supersedes_id, proposed_label, lease_token, selected_at)
@@ -66,14 +65,13 @@ _SOMEBODY_ELSE = text("""
 SELECT EXISTS (SELECT FROM user_sessions WHERE user_id <> :user_id
                AND seen_at > now() - make_interval(days => :days))
 """)
-_LAST = text("""
+_LAST = text(f"""
 SELECT reviews.id, reviews.document_id, action, labels.name AS label, left(text, 120) AS text FROM reviews
 JOIN documents ON documents.id = document_id LEFT JOIN labels given ON given.id = label_id
 LEFT JOIN labels ON labels.id = coalesce(given.merged_into_id, given.id)
-WHERE reviewer_id = :user_id AND action <> 'undo' AND lease_token IS NOT NULL
-  AND NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = reviews.id)
+WHERE reviewer_id = :user_id AND action <> 'undo' AND lease_token IS NOT NULL AND {stands()}
 ORDER BY reviews.id DESC LIMIT :limit
-""")
+""")  # noqa: S608 - of constants alone
 _UNDONE = text("""
 SELECT EXISTS (SELECT FROM reviews WHERE supersedes_id = :review_id AND action = 'undo' AND reviewer_id = :user_id)
 """)
@@ -81,18 +79,15 @@ _HELD = text("""
 SELECT document_id FROM queue_items
 WHERE document_id = :document_id AND leased_to = :user_id AND lease_until > now()
 """)
-_BACK = text("""
+_BACK = text(f"""
 INSERT INTO queue_items (document_id, reason, score, model_version_id, label_id, sampling_probability)
-SELECT :document_id, :reason, CASE WHEN :reason = 'audit' THEN random() ELSE coalesce(margin, 0) END,
-  newest.model_version_id, newest.label_id, :sampling_probability
-FROM (VALUES (1)) one LEFT JOIN LATERAL (
-  SELECT model_version_id, label_id, 2 * confidence - (
-    SELECT sum(p) FROM (SELECT p FROM unnest(probabilities) p ORDER BY p DESC LIMIT 2) two) AS margin
-  FROM predictions WHERE document_id = :document_id AND kind <> 'shadow'
-  ORDER BY created_at DESC, model_version_id DESC LIMIT 1) newest ON true
+SELECT :document_id, :reason, CASE WHEN :reason = 'audit' THEN random() ELSE coalesce(2 * confidence - (
+    SELECT sum(p) FROM (SELECT p FROM unnest(probabilities) p ORDER BY p DESC LIMIT 2) two), 0) END,
+  model_version_id, label_id, :sampling_probability
+FROM (VALUES (1)) one LEFT JOIN {newest_prediction(":document_id")} newest ON true
 ON CONFLICT (document_id) DO UPDATE SET reason = excluded.reason, score = excluded.score, turn = 0,
   sampling_probability = excluded.sampling_probability, only_for = NULL, not_for = NULL, not_before = NULL
-""")
+""")  # noqa: S608 - of constants alone
 _HOLDER = text("""
 SELECT users.name FROM queue_items JOIN users ON users.id = leased_to
 WHERE document_id = :document_id AND leased_to <> :user_id AND lease_until > now()
@@ -332,16 +327,8 @@ def _tell(
     """An event where the label is another than upstream knows."""
     if told != label:
         version = prediction.model_version_id if prediction else None
-        outbox.add(session, [(document.id, corrected(document, label, version, action))])
-
-
-def corrected(document: Row[Any], label: str | None, model_version_id: int | None, action: str) -> dict[str, str]:
-    """The event of a label that is another than upstream knows; an empty one says that none fits."""
-    return {
-        "event": "corrected", "source": document.source, "id": document.external_id, "label": label or "",
-        "confidence": "", "decision": action, "model_version": str(model_version_id or ""),
-        "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
-    }  # fmt: skip
+        event = corrected(document.source, document.external_id, label, action, version, now())
+        outbox.add(session, [(document.id, event)])
 
 
 class Upstream(NamedTuple):

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
+from db.queries.standing import NEWEST_PREDICTION_FIRST, NEWEST_TEXT_FIRST, stands
 from sortline.errors import NotFoundError
 
 _MOST = 200
@@ -17,15 +18,15 @@ _DOCUMENT = text("SELECT * FROM documents WHERE id = :id")
 _TEXTS = text(f"""
 SELECT id, received_at, lane, entry_id, repaired, left(text, 120) AS text, octet_length(text) AS bytes
 FROM documents WHERE source = :source AND external_id = :external_id
-ORDER BY entry_order(entry_id) DESC NULLS LAST, id DESC LIMIT {_MOST}
+ORDER BY {NEWEST_TEXT_FIRST} LIMIT {_MOST}
 """)  # noqa: S608 - of constants alone
 _PREDICTIONS = text(f"""
 SELECT predictions.*, label_ids FROM predictions LEFT JOIN model_versions ON model_versions.id = model_version_id
-WHERE document_id = :id ORDER BY predictions.created_at DESC LIMIT {_MOST}
+WHERE document_id = :id ORDER BY {NEWEST_PREDICTION_FIRST} LIMIT {_MOST}
 """)  # noqa: S608 - of constants alone
 _REVIEWS = text(f"""
 SELECT reviews.*, users.name AS reviewer, labels.name AS label,
-  EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = reviews.id) AS superseded
+  NOT {stands()} AS superseded
 FROM reviews JOIN users ON users.id = reviewer_id LEFT JOIN labels ON labels.id = label_id
 WHERE document_id = :id ORDER BY reviews.id DESC LIMIT {_MOST}
 """)  # noqa: S608 - of constants alone

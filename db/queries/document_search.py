@@ -1,13 +1,8 @@
 """Finding documents by what they say, where they come from, what was predicted and what was decided; newest first.
 
-Words that the filters and the rows stand on:
-
-- Of a document (source and external id) that was sent with several texts, the **newest text** is found, the one with
-  the greatest entry_id, as `document_state` tells it; ``all_texts`` finds the others too, ``decided_texts`` those of
-  them that people decided.
-- The **newest prediction** is the last one made that is no shadow: live or rescore. Imported documents have none.
-- The **standing decision** is the newest confirm, correct or none_fits that no later row supersedes, as an undo does;
-  skips decide nothing. Where several people decided, it is the last one's, whatever the majority says.
+The newest text, the newest prediction and the standing decision are those of `standing`. Of a document that was sent
+with several texts, the newest is found; ``all_texts`` finds the others too, ``decided_texts`` those of them that people
+decided. Imported documents have no prediction.
 
 What takes long is cut by `within`, not by the database's patience.
 """
@@ -24,6 +19,13 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from db.queries import labels
+from db.queries.standing import (
+    is_newest_prediction,
+    is_newest_text,
+    is_standing_decision,
+    newest_prediction,
+    standing_decision,
+)
 from sortline.errors import InvalidInputError
 
 STATES = ("waiting", "reviewed", "undecided")
@@ -35,26 +37,12 @@ _PATIENCE_S = 300  # that who reads `every` may take between two parts
 # What may not be seen beforehand by who will decide it: predictions and other people's decisions would sway them.
 BLIND = ("audit", "overlap", "repeat", "shadow")
 
-_NEWEST_TEXT = """
-NOT EXISTS (
-  SELECT FROM documents later WHERE later.source = d.source AND later.external_id = d.external_id AND later.id <> d.id
-  AND (coalesce(entry_order(later.entry_id), '{}'), later.id) > (coalesce(entry_order(d.entry_id), '{}'), d.id))
+_PREDICTED = f"""
+EXISTS (SELECT FROM predictions p WHERE p.document_id = d.id AND {{conditions}} AND {is_newest_prediction("p")})
 """
-_PREDICTED = """
-EXISTS (
-  SELECT FROM predictions p WHERE p.document_id = d.id AND p.kind <> 'shadow' AND {conditions} AND NOT EXISTS (
-    SELECT FROM predictions newer WHERE newer.document_id = p.document_id AND newer.kind <> 'shadow'
-    AND (newer.created_at, newer.model_version_id) > (p.created_at, p.model_version_id)))
+_DECIDED = f"""
+EXISTS (SELECT FROM reviews r WHERE r.document_id = d.id AND {{conditions}} AND {is_standing_decision("r")})
 """
-_STANDING_OF = """
-r.action IN ('confirm', 'correct', 'none_fits')
-AND NOT EXISTS (SELECT FROM reviews undone WHERE undone.supersedes_id = r.id)
-AND NOT EXISTS (
-  SELECT FROM reviews newer WHERE newer.document_id = r.document_id
-  AND newer.action IN ('confirm', 'correct', 'none_fits') AND (newer.created_at, newer.id) > (r.created_at, r.id)
-  AND NOT EXISTS (SELECT FROM reviews undone WHERE undone.supersedes_id = newer.id))
-"""
-_DECIDED = f"EXISTS (SELECT FROM reviews r WHERE r.document_id = d.id AND {{conditions}} AND {_STANDING_OF})"
 _WAITS = "EXISTS (SELECT FROM queue_items i WHERE i.document_id = d.id AND {conditions})"
 _FOUND = """
 SELECT d.id, d.received_at FROM documents d WHERE {conditions}
@@ -62,28 +50,22 @@ ORDER BY d.received_at DESC, d.id DESC LIMIT :limit
 """
 _PERSON = text("SELECT id FROM users WHERE name = :name")
 _COUNT = "SELECT count(*) FROM (SELECT FROM documents d WHERE {conditions} LIMIT :most) counted"
-_ROWS = text("""
+_ROWS = text(f"""
 SELECT d.id, d.source, d.external_id, left(d.text, :chars) AS text, d.meta, d.received_at, d.lane,
   said_label.name AS predicted, said.confidence, said.decision, said.model_version_id,
   CASE WHEN :probabilities THEN said.probabilities END AS probabilities,
   standing.action, decided_label.name AS decided, users.name AS reviewer, standing.created_at AS decided_at,
   standing.note, standing.reason AS decided_because, queue_items.reason AS waits_because
 FROM documents d
-LEFT JOIN LATERAL (
-  SELECT label_id, confidence, decision, model_version_id, probabilities FROM predictions
-  WHERE document_id = d.id AND kind <> 'shadow' ORDER BY created_at DESC, model_version_id DESC LIMIT 1) said ON true
-LEFT JOIN LATERAL (
-  SELECT action, label_id, reviewer_id, created_at, note, reason FROM reviews
-  WHERE document_id = d.id AND action IN ('confirm', 'correct', 'none_fits')
-    AND NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = reviews.id)
-  ORDER BY created_at DESC, id DESC LIMIT 1) standing ON true
+LEFT JOIN LATERAL {newest_prediction("d.id")} said ON true
+LEFT JOIN LATERAL {standing_decision("d.id")} standing ON true
 LEFT JOIN queue_items ON queue_items.document_id = d.id
 LEFT JOIN labels said_label ON said_label.id = said.label_id
 LEFT JOIN labels given ON given.id = standing.label_id
 LEFT JOIN labels decided_label ON decided_label.id = coalesce(given.merged_into_id, given.id)
 LEFT JOIN users ON users.id = standing.reviewer_id
 WHERE d.id = ANY(:ids) ORDER BY d.received_at DESC, d.id DESC
-""")
+""")  # noqa: S608 - of constants alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +275,7 @@ def _conditions(session: Session, filters: Filters) -> tuple[list[str], dict[str
         given["blind"] = list(BLIND)
     if not filters.all_texts:
         kept = f" OR {_DECIDED.format(conditions='true')}" if filters.decided_texts else ""
-        found.append(f"({_NEWEST_TEXT}{kept})")
+        found.append(f"({is_newest_text('d')}{kept})")
     return found, given
 
 

@@ -7,39 +7,34 @@ import orjson
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
-_CLASSIFIED = text("""
+from db.queries.standing import NEWEST_REVIEW_FIRST, NEWEST_TEXT_FIRST, decides, newest_prediction, stands
+
+_CLASSIFIED = text(f"""
 SELECT documents.id, entry_id, labels.name AS label, confidence, decision, model_version_id, unknown_share
-FROM documents JOIN predictions ON predictions.document_id = documents.id AND kind <> 'shadow'
-JOIN labels ON labels.id = label_id
-WHERE source = :source AND external_id = :id
-ORDER BY entry_order(entry_id) DESC NULLS LAST, predictions.created_at DESC LIMIT 1
-""")
-_REVIEWED = text("""
+FROM documents JOIN LATERAL {newest_prediction("documents.id")} newest ON true JOIN labels ON labels.id = label_id
+WHERE source = :source AND external_id = :id ORDER BY {NEWEST_TEXT_FIRST} LIMIT 1
+""")  # noqa: S608 - of constants alone
+_REVIEWED = text(f"""
 SELECT DISTINCT ON (document_id) document_id, action, labels.name AS label, users.name AS reviewer, reviews.created_at
 FROM reviews LEFT JOIN labels given ON given.id = label_id
 LEFT JOIN labels ON labels.id = coalesce(given.merged_into_id, given.id) JOIN users ON users.id = reviewer_id
-WHERE document_id = ANY(:ids) AND action IN ('confirm', 'correct', 'none_fits')
-  AND NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = reviews.id)
-ORDER BY document_id, reviews.created_at DESC, reviews.id DESC
-""")
+WHERE document_id = ANY(:ids) AND {decides()} AND {stands()} ORDER BY document_id, {NEWEST_REVIEW_FIRST}
+""")  # noqa: S608 - of constants alone
 _DEAD = text("""
 SELECT entry_order(entry_id) > coalesce(entry_order(:entry_id), '{}') AS newest, reason
 FROM dead_letters WHERE source = :source AND external_id = :id AND requeued_at IS NULL
 ORDER BY entry_order(entry_id) DESC LIMIT 1
 """)
-_IMPORTED = text("""
-SELECT id FROM documents WHERE source = :source AND external_id = :id
-ORDER BY entry_order(entry_id) DESC NULLS LAST, id DESC LIMIT 1
-""")
-_SENT = text("""
+_IMPORTED = text(f"""
+SELECT id FROM documents WHERE source = :source AND external_id = :id ORDER BY {NEWEST_TEXT_FIRST} LIMIT 1
+""")  # noqa: S608 - of constants alone
+_SENT = text(f"""
 SELECT n, documents.id, labels.name AS label, confidence, decision, model_version_id, unknown_share
 FROM json_to_recordset(CAST(:rows AS json)) AS sent (n integer, source text, id text, hash text)
 JOIN documents ON documents.source = sent.source AND external_id = sent.id AND content_hash = decode(hash, 'hex')
-JOIN LATERAL (
-  SELECT label_id, confidence, decision, model_version_id, unknown_share FROM predictions
-  WHERE document_id = documents.id AND kind <> 'shadow' ORDER BY created_at DESC LIMIT 1) newest ON true
+JOIN LATERAL {newest_prediction("documents.id")} newest ON true
 JOIN labels ON labels.id = label_id
-""")
+""")  # noqa: S608 - of constants alone
 _SENT_DEAD = text("""
 SELECT n, reason FROM json_to_recordset(CAST(:rows AS json)) AS sent (n integer, lane text, entry_id text)
 JOIN dead_letters ON dead_letters.lane = sent.lane AND dead_letters.entry_id = sent.entry_id

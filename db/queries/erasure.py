@@ -17,6 +17,7 @@ from db import locks
 from db.locks import Lock
 from db.models import AuditEvent
 from db.queries import outbox
+from db.queries.standing import newest_prediction, standing_decision
 
 Name = tuple[str, str]
 
@@ -26,14 +27,9 @@ HANGING = (
     "explanations", "webhook_deliveries", "outbox", "queue_items", "document_splits", "predictions", "reviews",
 )  # fmt: skip
 # What is said of a document: by people, else by the newest prediction.
-SAID = """
-LEFT JOIN LATERAL (
-  SELECT id, label_id FROM reviews WHERE document_id = documents.id AND action IN ('confirm', 'correct', 'none_fits')
-  AND NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = reviews.id)
-  ORDER BY created_at DESC, id DESC LIMIT 1) decided ON true
-LEFT JOIN LATERAL (
-  SELECT label_id FROM predictions WHERE document_id = documents.id AND kind <> 'shadow'
-  ORDER BY created_at DESC, model_version_id DESC LIMIT 1) predicted ON true
+SAID = f"""
+LEFT JOIN LATERAL {standing_decision("documents.id")} decided ON true
+LEFT JOIN LATERAL {newest_prediction("documents.id")} predicted ON true
 LEFT JOIN LATERAL (
   SELECT CASE WHEN decided.id IS NULL THEN predicted.label_id ELSE decided.label_id END AS label_id) said ON true
 """

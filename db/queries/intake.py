@@ -18,6 +18,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from db.queries import erasure
+from db.queries.standing import NEWEST_PREDICTION_FIRST
 from db.real_array import RealArray
 
 _STORE = text(f"""
@@ -61,11 +62,11 @@ SELECT document_id, source, id, hash FROM matched WHERE NOT fresh
 UNION ALL SELECT NULL, source, id, hash FROM incoming WHERE erased
 """)  # noqa: S608 - of constants alone
 
-_STORED = text("""
+_STORED = text(f"""
 SELECT DISTINCT ON (document_id) document_id, name, confidence, decision, model_version_id
 FROM predictions JOIN labels ON labels.id = label_id
-WHERE document_id = ANY(:ids) AND kind = 'live' ORDER BY document_id, predictions.created_at DESC
-""")
+WHERE document_id = ANY(:ids) AND kind = 'live' ORDER BY document_id, {NEWEST_PREDICTION_FIRST}
+""")  # noqa: S608 - of constants alone
 
 _DEAD = text("""
 INSERT INTO dead_letters (lane, entry_id, source, external_id, reason, detail, raw, attempts)

@@ -8,16 +8,15 @@ from sqlalchemy.orm import Session
 
 from db import locks
 from db.locks import Lock
+from db.queries.standing import NEWEST_REVIEW_FIRST, decides, standing_decision, stands
 
 # Each reviewer has one vote, the newest decision that no undo supersedes; skips decide nothing. The majority wins,
 # the latest where votes are even. A vote for a label that was merged is one for the label it was merged into: the
 # decision itself stays as it was made, and it is what a snapshot names.
-_LABELLED = text("""
+_LABELLED = text(f"""
 WITH standing AS (
   SELECT DISTINCT ON (document_id, reviewer_id) document_id, id, label_id, reason, created_at FROM reviews
-  WHERE action IN ('confirm', 'correct', 'none_fits')
-    AND NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = reviews.id)
-  ORDER BY document_id, reviewer_id, created_at DESC, id DESC
+  WHERE {decides()} AND {stands()} ORDER BY document_id, reviewer_id, {NEWEST_REVIEW_FIRST}
 ), voted AS (
   SELECT document_id, coalesce(merged_into_id, label_id) AS label_id, count(*) AS votes,
          max(created_at) AS newest_at, array_agg(standing.id ORDER BY standing.id) AS review_ids,
@@ -34,7 +33,7 @@ SELECT documents.id, documents.text, documents.content_hash, labels.id AS label_
 FROM decided JOIN documents ON documents.id = document_id JOIN labels ON labels.id = label_id
 LEFT JOIN document_splits ON document_splits.document_id = documents.id
 WHERE labels.archived_at IS NULL ORDER BY documents.id
-""")
+""")  # noqa: S608 - of constants alone
 _TEXTS = text("SELECT id, text FROM documents WHERE id = ANY(:ids)")
 _BEGINNINGS = text("SELECT id, left(text, :chars) AS text FROM documents WHERE id = ANY(:ids)")
 _NEWEST = text("SELECT left(text, 4096) FROM documents ORDER BY id DESC LIMIT :count")
@@ -43,7 +42,7 @@ SELECT text FROM documents WHERE NOT EXISTS (SELECT FROM reviews WHERE reviews.d
 ORDER BY id DESC LIMIT :count
 """)
 _LABELS = text("INSERT INTO labels (name) SELECT unnest(CAST(:names AS text[])) ON CONFLICT (name) DO NOTHING")
-_IMPORT = text("""
+_IMPORT = text(f"""
 WITH incoming AS MATERIALIZED (
   SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS row (
     source text, id text, hash text, text text, repaired boolean, label text)
@@ -68,21 +67,14 @@ WITH incoming AS MATERIALIZED (
                      AND last.reviewer_id = users.id) AND before.label_id = labels.id)
   -- What we exported ourselves says again what stands, whoever decided it.
   AND NOT (:own AND EXISTS (
-    SELECT FROM reviews standing JOIN labels given ON given.id = standing.label_id
-    WHERE standing.document_id = known.id AND coalesce(given.merged_into_id, given.id) = labels.id
-    AND standing.action IN ('confirm', 'correct')
-    AND NOT EXISTS (SELECT FROM reviews undone WHERE undone.supersedes_id = standing.id)
-    AND NOT EXISTS (
-      SELECT FROM reviews newer WHERE newer.document_id = standing.document_id
-      AND newer.action IN ('confirm', 'correct', 'none_fits')
-      AND (newer.created_at, newer.id) > (standing.created_at, standing.id)
-      AND NOT EXISTS (SELECT FROM reviews undone WHERE undone.supersedes_id = newer.id))))
+    SELECT FROM {standing_decision("known.id")} standing JOIN labels given ON given.id = standing.label_id
+    WHERE coalesce(given.merged_into_id, given.id) = labels.id))
   RETURNING document_id
 ), decided AS (
   DELETE FROM queue_items USING reviewed WHERE queue_items.document_id = reviewed.document_id AND reason <> 'audit'
 )
 SELECT (SELECT count(*) FROM stored), (SELECT count(*) FROM reviewed)
-""")
+""")  # noqa: S608 - of constants alone
 _KNOWN = text("""
 SELECT count(*) FROM json_to_recordset(CAST(:rows AS json)) AS row (source text, id text, hash text)
 JOIN documents ON documents.source = row.source AND external_id = row.id AND content_hash = decode(hash, 'hex')

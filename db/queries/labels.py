@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from db import locks
 from db.locks import Lock
 from db.models import AuditEvent, Label
+from db.queries.standing import stands
 from sortline.errors import ConflictError, InvalidInputError, NotFoundError
 from sortline.folding import fold
 from sortline.label_names import clean_label_name
@@ -29,11 +30,10 @@ JOIN labels target ON target.id = coalesce(given.merged_into_id, given.id)
 WHERE given.name = ANY(:names) AND target.archived_at IS NULL ORDER BY given.id FOR KEY SHARE
 """)
 _SAME = text("SELECT EXISTS (SELECT FROM labels WHERE id = :id AND merged_into_id = :into)")
-_USE = text("""
+_USE = text(f"""
 SELECT labels.id,
   (SELECT count(*) FROM (
-    SELECT FROM reviews WHERE label_id = labels.id
-    AND NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = reviews.id) LIMIT :most) decided),
+    SELECT FROM reviews WHERE label_id = labels.id AND {stands()} LIMIT :most) decided),
   (SELECT count(*) FROM (
     SELECT FROM queue_items WHERE reason = 'doubtful' AND label_id = labels.id LIMIT :most) waiting),
   coalesce(predicted, 0)
@@ -41,12 +41,11 @@ FROM labels LEFT JOIN (
   SELECT label_id, count(*) AS predicted FROM predictions
   WHERE kind = 'live' AND document_id > (SELECT max(id) FROM documents) - :lately GROUP BY label_id
 ) lately ON lately.label_id = labels.id
-""")
-_PROPOSED = text("""
+""")  # noqa: S608 - of constants alone
+_PROPOSED = text(f"""
 SELECT proposed_label, created_at FROM reviews
-WHERE proposed_label IS NOT NULL AND NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = reviews.id)
-ORDER BY id DESC LIMIT :most
-""")
+WHERE proposed_label IS NOT NULL AND {stands()} ORDER BY id DESC LIMIT :most
+""")  # noqa: S608 - of constants alone
 
 
 class Use(NamedTuple):

@@ -12,6 +12,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from db.models import AccuracyLook, ModelVersion
+from db.queries.standing import decides, standing_decision, stands
 
 _LATE_COMMITS_H = 1  # a transaction's rows bear the time of its start
 
@@ -41,23 +42,18 @@ WHERE day >= :since AND day <= :until
 GROUP BY model_version_id, week, label, decision
 """)
 # A document is decided once a decision of its audit stands; what is right then is what people said of it last.
-_AUDITED = text("""
+_AUDITED = text(f"""
 WITH drawn AS (
   SELECT document_id, max(probability) AS probability, bool_or(decided) AS decided FROM (
-    SELECT document_id, sampling_probability AS probability, action IN ('confirm', 'correct', 'none_fits')
-      AND NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = reviews.id) AS decided
+    SELECT document_id, sampling_probability AS probability, {decides()} AND {stands()} AS decided
     FROM reviews WHERE sampling_probability IS NOT NULL AND created_at >= :since AND created_at < :until
     UNION ALL
     SELECT document_id, sampling_probability, false FROM queue_items
     WHERE reason = 'audit' AND sampling_probability IS NOT NULL
   ) draws GROUP BY document_id
 ), said AS MATERIALIZED (
-  SELECT predictions.*, probability, CASE WHEN decided THEN (
-      SELECT coalesce(label_id, 0) FROM reviews
-      WHERE reviews.document_id = drawn.document_id AND action IN ('confirm', 'correct', 'none_fits')
-        AND reviews.created_at < :until
-        AND NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = reviews.id)
-      ORDER BY reviews.created_at DESC, reviews.id DESC LIMIT 1) END AS truth_id
+  SELECT predictions.*, probability, CASE WHEN decided THEN
+      {standing_decision("drawn.document_id", "coalesce(label_id, 0)", "reviews.created_at < :until")} END AS truth_id
   FROM drawn JOIN predictions ON predictions.document_id = drawn.document_id AND kind = 'live'
   WHERE predictions.created_at >= :since AND predictions.created_at < :until
     AND (CAST(:version_id AS integer) IS NULL OR model_version_id = :version_id)
@@ -67,7 +63,7 @@ SELECT model_version_id, CAST(date_trunc('week', said.created_at AT TIME ZONE 'U
   count(*) FILTER (WHERE coalesce(truth.merged_into_id, truth.id) = coalesce(predicted.merged_into_id, predicted.id))
 FROM said JOIN labels predicted ON predicted.id = said.label_id LEFT JOIN labels truth ON truth.id = truth_id
 GROUP BY model_version_id, week, label, decision, probability
-""")
+""")  # noqa: S608 - of constants alone
 
 
 _LOOK_DUE = text("""
@@ -130,6 +126,12 @@ def look_due(session: Session, day: date) -> int | None:
     """Id of the active version, if nobody looked at it on that day yet."""
     found: int | None = session.scalar(_LOOK_DUE, {"day": day})
     return found
+
+
+def note_look(session: Session, made: AccuracyLook) -> None:
+    """Store a look."""
+    session.add(made)
+    session.flush()
 
 
 def last_look(session: Session) -> AccuracyLook | None:

@@ -20,8 +20,10 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from db.models import Label
-from db.queries import labels
+from db.queries import labels, outbox
+from db.queries.standing import newest_prediction, standing_decision, stands
 from sortline.errors import ConflictError
+from sortline.events import corrected, now
 
 # Documents whose events these may be: held so that ids of events follow the order of commits. Weaker than the lock of
 # who decides, so that an import that refers to a document and waits for the label stands in nobody's way.
@@ -30,29 +32,21 @@ SELECT count(*) FROM (
   SELECT id FROM documents WHERE entry_id IS NOT NULL
   AND id IN (SELECT document_id FROM reviews WHERE label_id = ANY(:ids)) ORDER BY id FOR NO KEY UPDATE) held
 """)
-_TELL = text("""
-INSERT INTO outbox (document_id, event)
-SELECT documents.id, jsonb_build_object(
-  'event', 'corrected', 'source', source, 'id', external_id, 'label', CAST(:label AS text), 'confidence', '',
-  'decision', 'correct', 'model_version', coalesce(CAST(model_version_id AS text), ''), 'at', CAST(:at AS text))
-FROM documents CROSS JOIN LATERAL (
-  SELECT label_id FROM reviews WHERE document_id = documents.id AND action IN ('confirm', 'correct', 'none_fits')
-    AND NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = reviews.id)
-  ORDER BY created_at DESC, id DESC LIMIT 1
-) newest LEFT JOIN LATERAL (
-  SELECT model_version_id FROM predictions WHERE document_id = documents.id AND kind <> 'shadow'
-  ORDER BY created_at DESC, model_version_id DESC LIMIT 1) said ON true
-WHERE entry_id IS NOT NULL AND newest.label_id = ANY(:ids)
+_RENAMED = text(f"""
+SELECT documents.id, source, external_id, said.model_version_id
+FROM documents CROSS JOIN LATERAL {standing_decision("documents.id")} standing
+LEFT JOIN LATERAL {newest_prediction("documents.id")} said ON true
+WHERE entry_id IS NOT NULL AND standing.label_id = ANY(:ids)
   AND documents.id IN (SELECT document_id FROM reviews WHERE label_id = ANY(:ids))
 ORDER BY documents.id
-""")
+""")  # noqa: S608 - of constants alone
+_AT_ONCE = 1_000
 # A label in doubt whose suggestion is the same label by now.
-_SETTLED = text("""
+_SETTLED = text(f"""
 DELETE FROM queue_items WHERE reason = 'label_error' AND label_id = ANY(:group)
 AND coalesce(lease_until <= now(), true) AND NOT EXISTS (
-  SELECT FROM reviews WHERE reviews.document_id = queue_items.document_id AND label_id <> ALL(:group)
-  AND NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = reviews.id))
-""")
+  SELECT FROM reviews WHERE reviews.document_id = queue_items.document_id AND label_id <> ALL(:group) AND {stands()})
+""")  # noqa: S608 - of constants alone
 
 
 class Merged(NamedTuple):
@@ -133,6 +127,11 @@ def _merged_into(session: Session, label_id: int) -> list[int]:
 def _tell(session: Session, ids: Sequence[int], name: str) -> int:
     """Events of the documents whose newest standing decision is for one of the labels; returns how many."""
     session.execute(_LOCK, {"ids": list(ids)})
-    at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    told = session.execute(_TELL, {"ids": list(ids), "label": name, "at": at})
-    return int(told.rowcount)  # type: ignore[attr-defined]
+    at, told = now(), 0
+    for rows in session.execute(_RENAMED, {"ids": list(ids)}, execution_options={"yield_per": _AT_ONCE}).partitions():
+        events = [
+            (row.id, corrected(row.source, row.external_id, name, "correct", row.model_version_id, at)) for row in rows
+        ]
+        outbox.add(session, events)
+        told += len(events)
+    return told

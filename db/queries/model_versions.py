@@ -62,6 +62,12 @@ def base_models(session: Session) -> frozenset[str]:
     return frozenset(session.scalars(select(ModelVersion.base_model).distinct()))
 
 
+def report_addresses(session: Session) -> list[str]:
+    """Where versions' reports lie, of those that have one."""
+    named = ModelVersion.metrics["report"].as_string()
+    return list(session.scalars(select(named).where(named != "")))
+
+
 def best_ever(session: Session) -> ModelVersion | None:
     """Of the versions that are or were active, the one with the best accuracy on its test documents."""
     accuracy = ModelVersion.metrics["test"]["accuracy"].as_float()

@@ -11,6 +11,7 @@ from db import locks
 from db.locks import Lock
 from db.queries import webhooks
 from db.queries.webhooks import Told
+from sortline.events import ResultEvent
 
 _ADD = text("""
 INSERT INTO outbox (document_id, event) SELECT document_id, event
@@ -34,20 +35,20 @@ _MOST_COUNTED = 100_000
 _PRUNE = text("DELETE FROM outbox WHERE sent_at < now() - make_interval(days => :days)")
 
 
-def add(session: Session, events: Sequence[tuple[int, dict[str, str]]]) -> None:
-    """Let events (document id, fields of the results stream) leave when this transaction is committed, to webhooks too.
+def add(session: Session, events: Sequence[tuple[int, ResultEvent]]) -> None:
+    """Let events (with their document's id) leave when this transaction is committed, to webhooks too.
 
     Events of one document leave in the order of their ids. Writers of a document's events hold a lock on its row
     (`documents ... FOR UPDATE`), so that ids follow the order of commits.
     """
-    rows = [{"document_id": document_id, "event": event} for document_id, event in events]
+    rows = [{"document_id": document_id, "event": event._asdict()} for document_id, event in events]
     session.execute(_ADD, {"rows": orjson.dumps(rows).decode()})
     webhooks.add_events(session, [Told(event, document_id) for document_id, event in events])
 
 
-def put_off(session: Session, events: Sequence[dict[str, str]]) -> None:
+def put_off(session: Session, events: Sequence[ResultEvent]) -> None:
     """Let events that Redis does not take now leave later; webhooks have them already."""
-    session.execute(_PUT_OFF, {"rows": orjson.dumps([{"event": event} for event in events]).decode()})
+    session.execute(_PUT_OFF, {"rows": orjson.dumps([{"event": event._asdict()} for event in events]).decode()})
 
 
 def lock(session: Session) -> bool:

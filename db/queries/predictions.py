@@ -5,13 +5,15 @@ from typing import NamedTuple
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-_OF_SOURCE = text("""
+from db.queries.standing import NEWEST_PREDICTION_FIRST, NEWEST_TEXT_FIRST
+
+_OF_SOURCE = text(f"""
 SELECT DISTINCT ON (external_id) external_id, labels.name, confidence, decision
 FROM documents JOIN predictions ON predictions.document_id = documents.id AND kind = 'live'
 JOIN labels ON labels.id = predictions.label_id
 WHERE source = :source
-ORDER BY external_id, entry_order(entry_id) DESC, predictions.created_at DESC
-""")
+ORDER BY external_id, {NEWEST_TEXT_FIRST}, {NEWEST_PREDICTION_FIRST}
+""")  # noqa: S608 - of constants alone
 
 
 # Among the newest documents alone: a version may have none, and the table many.

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from db.queries import counts
 from db.queries.counts import Count
+from db.queries.standing import newest_prediction
 from sortline.errors import NotFoundError
 
 REASONS = ("doubtful", "audit", "flag", "label_error", "drift", "overlap", "repeat", "shadow")
@@ -26,17 +27,15 @@ ON CONFLICT (document_id) DO UPDATE SET reason = excluded.reason, score = exclud
 WHERE excluded.reason = 'drift' AND queue_items.reason = 'doubtful' AND coalesce(queue_items.lease_until <= now(), true)
 """)
 # An audit stays one: its draw is what live accuracy is told from. What a person holds stays with them.
-_FLAG = text("""
+_FLAG = text(f"""
 INSERT INTO queue_items (document_id, reason, score, model_version_id, label_id, note)
 SELECT documents.id, 'flag', 0, newest.model_version_id, newest.label_id, :note
-FROM documents LEFT JOIN LATERAL (
-  SELECT model_version_id, label_id FROM predictions WHERE document_id = documents.id AND kind <> 'shadow'
-  ORDER BY created_at DESC, model_version_id DESC LIMIT 1) newest ON true
+FROM documents LEFT JOIN LATERAL {newest_prediction("documents.id")} newest ON true
 WHERE documents.id = :document_id FOR KEY SHARE OF documents
 ON CONFLICT (document_id) DO UPDATE SET note = excluded.note, turn = 0, not_for = NULL, only_for = NULL,
   not_before = NULL, reason = CASE WHEN queue_items.reason = 'audit' THEN 'audit' ELSE 'flag' END,
   score = CASE WHEN queue_items.reason = 'audit' THEN queue_items.score ELSE 0 END
-""")
+""")  # noqa: S608 - of constants alone
 
 _FREE = """
 (lease_until IS NULL OR lease_until <= now()) AND (only_for IS NULL OR only_for = :user_id)
@@ -84,15 +83,16 @@ UPDATE queue_items SET turn = turn + 1 WHERE document_id IN (
   SELECT document_id FROM queue_items WHERE document_id = ANY(:ids) AND turn < 1000
   AND (lease_until IS NULL OR lease_until <= now()) FOR UPDATE SKIP LOCKED)
 """)
+_SHOWN = """
+jsonb_build_object('label_id', predictions.label_id, 'confidence', confidence,
+                   'model_version_id', predictions.model_version_id)
+"""
 # Of what is wanted, the first that nobody is taking at this moment. What the lease shows is kept with it.
 _LEASE = text(f"""
 UPDATE queue_items SET lease_token = nextval('lease_tokens'), leased_to = :user_id,
   lease_until = now() + make_interval(secs => :seconds),
-  shown = CASE WHEN sampling_probability IS NULL AND reason <> 'shadow' AND random() >= :hidden_share THEN (
-    SELECT jsonb_build_object('label_id', predictions.label_id, 'confidence', confidence,
-                              'model_version_id', predictions.model_version_id)
-    FROM predictions WHERE predictions.document_id = queue_items.document_id AND kind <> 'shadow'
-    ORDER BY created_at DESC, predictions.model_version_id DESC LIMIT 1) END
+  shown = CASE WHEN sampling_probability IS NULL AND reason <> 'shadow' AND random() >= :hidden_share
+    THEN {newest_prediction("queue_items.document_id", _SHOWN)} END
 WHERE document_id = (
   SELECT document_id FROM queue_items WHERE document_id = ANY(:ids) AND {_FREE}
   ORDER BY array_position(:ids, document_id) LIMIT 1 FOR UPDATE SKIP LOCKED)
@@ -110,17 +110,18 @@ WHERE document_id IN (
 RETURNING lease_token
 """)
 # Probabilities of the version that the lease shows, or of the newest one where it hides them.
-_LEASED = text("""
+_OF_SHOWN = """
+predictions.model_version_id = coalesce(CAST(shown ->> 'model_version_id' AS integer), predictions.model_version_id)
+"""
+_LEASED = text(f"""
 SELECT queue_items.document_id, lease_token, reason, note, queue_items.label_id AS suggested_label_id, shown,
   source, external_id, received_at, text, said.label_id, said.confidence, said.probabilities, label_ids,
   said.model_version_id, said.unknown_share
-FROM queue_items JOIN documents ON documents.id = document_id LEFT JOIN LATERAL (
-  SELECT predictions.*, label_ids FROM predictions JOIN model_versions ON model_versions.id = model_version_id
-  WHERE predictions.document_id = documents.id AND kind <> 'shadow'
-  AND model_version_id = coalesce(CAST(shown ->> 'model_version_id' AS integer), model_version_id)
-  ORDER BY predictions.created_at DESC, model_version_id DESC LIMIT 1) said ON true
+FROM queue_items JOIN documents ON documents.id = document_id
+LEFT JOIN LATERAL {newest_prediction("documents.id", only=_OF_SHOWN)} said ON true
+LEFT JOIN model_versions ON model_versions.id = said.model_version_id
 WHERE queue_items.document_id = ANY(:ids) AND leased_to = :user_id ORDER BY lease_token
-""")
+""")  # noqa: S608 - of constants alone
 _OF_REASON = "SELECT FROM queue_items WHERE reason = :reason"
 _WAITING_UP_TO = text("""
 SELECT reason, (

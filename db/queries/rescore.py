@@ -6,6 +6,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from db import locks
+from db.queries.standing import newest_prediction
 
 # By the ends of an index: nothing is counted.
 _STALE = text("""
@@ -17,14 +18,12 @@ _PAGE = text("""
 SELECT documents.id, text FROM queue_items JOIN documents ON documents.id = document_id
 WHERE model_version_id <> :version_id AND document_id > :after ORDER BY document_id LIMIT :limit
 """)
-_BEFORE = text("""
+_BEFORE = text(f"""
 SELECT documents.id, source, external_id, labels.name AS label
-FROM queue_items JOIN documents ON documents.id = document_id JOIN LATERAL (
-  SELECT label_id FROM predictions WHERE document_id = documents.id AND kind <> 'shadow'
-  ORDER BY created_at DESC, model_version_id DESC LIMIT 1) newest ON true
-JOIN labels ON labels.id = newest.label_id
+FROM queue_items JOIN documents ON documents.id = document_id
+JOIN LATERAL {newest_prediction("documents.id")} newest ON true JOIN labels ON labels.id = newest.label_id
 WHERE documents.id = ANY(:ids) AND queue_items.model_version_id <> :version_id
-""")
+""")  # noqa: S608 - of constants alone
 _STORE = text("""
 WITH scored AS (
   SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS row (

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from db.queries.standing import stands
+
 # Of a merged label, its own mark and that of the label that it counts as.
 _MARKED = """
 SELECT labels.id, labels.name FROM labels LEFT JOIN labels target ON target.id = labels.merged_into_id
@@ -15,8 +17,7 @@ WITH marked AS MATERIALIZED ({_MARKED})
 SELECT asked.id FROM unnest(CAST(:ids AS bigint[])) asked (id) WHERE EXISTS (SELECT FROM marked) AND (
   EXISTS (SELECT FROM predictions WHERE document_id = asked.id AND label_id IN (SELECT id FROM marked))
   OR EXISTS (SELECT FROM queue_items WHERE document_id = asked.id AND label_id IN (SELECT id FROM marked))
-  OR EXISTS (SELECT FROM reviews WHERE document_id = asked.id AND label_id IN (SELECT id FROM marked)
-             AND NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = reviews.id)))
+  OR EXISTS (SELECT FROM reviews WHERE document_id = asked.id AND label_id IN (SELECT id FROM marked) AND {stands()}))
 """)  # noqa: S608 - of constants alone
 _LETTERS = text("""
 SELECT dead_letters.id AS letter, documents.id AS document FROM dead_letters

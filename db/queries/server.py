@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 from db.models import Table
 
 _TABLES = text("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename")
-_SCHEMAS = ("optuna", "public")
+OPTUNA = "optuna"  # the schema of tuning studies
+_SCHEMAS = (OPTUNA, "public")
 _MOVE = """
 UPDATE {table} SET {column} = :after || substr({column}, length(:before) + 1)
 WHERE starts_with({column}, :before || '/')
@@ -54,6 +55,11 @@ def _is_used(session: Session, name: str) -> bool:
         return False
     seeded = " WHERE role <> 'import'" if name == "users" else ""
     return bool(session.scalar(text(f"SELECT EXISTS (SELECT FROM {name}{seeded})")))  # noqa: S608 - our own tables
+
+
+def make_optuna_schema(session: Session) -> None:
+    """Make the schema of tuning studies, where there is none yet."""
+    session.execute(text(f"CREATE SCHEMA IF NOT EXISTS {OPTUNA}"))
 
 
 def clear(session: Session) -> None:

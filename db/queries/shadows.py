@@ -16,6 +16,7 @@ from db import locks
 from db.locks import Lock
 from db.models import AuditEvent, ModelVersion, Shadow
 from db.queries import model_versions
+from db.queries.standing import newest_prediction, standing_decision
 from sortline.errors import ConflictError, InvalidInputError
 
 MOST_WAITING = 100  # disagreements at the desk at once
@@ -36,7 +37,7 @@ SELECT documents.id, text FROM documents WHERE id > :after AND id <= :to
 AND (hashint8extended(id, :seed) & 1048575) < :share * 1048576
 AND EXISTS (SELECT FROM predictions WHERE document_id = documents.id AND kind = 'live') ORDER BY id
 """)
-_STORE = text("""
+_STORE = text(f"""
 WITH scored AS (
   SELECT row.* FROM json_to_recordset(CAST(:rows AS json)) AS row (
     document_id bigint, label integer, confidence real, probabilities real[], decision text, windows smallint,
@@ -51,14 +52,13 @@ WITH scored AS (
 )
 INSERT INTO queue_items (document_id, reason, score, model_version_id, label_id)
 SELECT scored.document_id, 'shadow', margin, said.model_version_id, said.label_id
-FROM scored JOIN stored USING (document_id) JOIN LATERAL (
-  SELECT model_version_id, label_id FROM predictions WHERE predictions.document_id = scored.document_id
-  AND kind <> 'shadow' ORDER BY created_at DESC, model_version_id DESC LIMIT 1) said ON said.label_id <> scored.label
+FROM scored JOIN stored USING (document_id)
+JOIN LATERAL {newest_prediction("scored.document_id")} said ON said.label_id <> scored.label
 WHERE NOT EXISTS (SELECT FROM reviews WHERE reviews.document_id = scored.document_id)
 ORDER BY scored.document_id
 LIMIT greatest(0, :most - (SELECT count(*) FROM queue_items WHERE reason = 'shadow'))
 ON CONFLICT DO NOTHING
-""")
+""")  # noqa: S608 - of constants alone
 # Beside what the line said when the document came; what people decided later counts whatever it was shown for.
 _COMPARED = """
 SELECT shadow.document_id, live.label_id AS said, shadow.label_id AS shadow_said,
@@ -78,11 +78,7 @@ WHERE compared.said <> compared.shadow_said GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 
 """)  # noqa: S608 - of constants alone
 _DECIDED = f"""
 SELECT compared.*, coalesce(given.merged_into_id, given.id) AS truth FROM ({_COMPARED}) compared
-JOIN LATERAL (
-  SELECT label_id FROM reviews WHERE reviews.document_id = compared.document_id
-  AND action IN ('confirm', 'correct', 'none_fits')
-  AND NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = reviews.id)
-  ORDER BY created_at DESC, id DESC LIMIT 1) standing ON true
+JOIN LATERAL {standing_decision("compared.document_id")} standing ON true
 LEFT JOIN labels given ON given.id = standing.label_id WHERE compared.said <> compared.shadow_said
 """  # noqa: S608 - of constants alone
 _WON = text(f"""

@@ -11,11 +11,12 @@ from typing import NamedTuple
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from db.queries.standing import NEWEST_REVIEW_FIRST, decides, newest_prediction, stands
+
 EVER = 36_500  # days
 
 _SINCE = "created_at >= now() - make_interval(days => :days)"
-_STANDS = "NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = reviews.id)"
-_DECIDED = f"action IN ('confirm', 'correct', 'none_fits') AND lease_token IS NOT NULL AND {_STANDS}"
+_DECIDED = f"{decides()} AND lease_token IS NOT NULL AND {stands()}"
 _FIRST_TIME = "reason NOT IN ('overlap', 'repeat')"
 
 _PEOPLE = text(f"""
@@ -25,7 +26,7 @@ SELECT users.id, users.name, decisions, skips, timed, mean_s, deviation_s FROM (
     count(seconds) FILTER (WHERE action <> 'skip') AS timed,
     avg(seconds) FILTER (WHERE action <> 'skip') AS mean_s,
     coalesce(stddev_samp(seconds) FILTER (WHERE action <> 'skip'), 0) AS deviation_s
-  FROM reviews WHERE {_SINCE} AND action <> 'undo' AND lease_token IS NOT NULL AND {_STANDS}
+  FROM reviews WHERE {_SINCE} AND action <> 'undo' AND lease_token IS NOT NULL AND {stands()}
     AND (CAST(:user_id AS integer) IS NULL OR reviewer_id = :user_id)
   GROUP BY reviewer_id
 ) paces JOIN users ON users.id = reviewer_id ORDER BY decisions DESC, users.name
@@ -33,7 +34,7 @@ SELECT users.id, users.name, decisions, skips, timed, mean_s, deviation_s FROM (
 _ELSEWHERE = text(f"""
 SELECT users.name, role, decisions FROM (
   SELECT reviewer_id, count(*) AS decisions FROM reviews
-  WHERE {_SINCE} AND lease_token IS NULL AND action IN ('confirm', 'correct', 'none_fits') AND {_STANDS}
+  WHERE {_SINCE} AND lease_token IS NULL AND {decides()} AND {stands()}
   GROUP BY reviewer_id
 ) counted JOIN users ON users.id = reviewer_id ORDER BY decisions DESC, users.name
 """)  # noqa: S608 - of constants alone
@@ -59,17 +60,14 @@ FROM reviews WHERE {_SINCE} AND {_DECIDED} GROUP BY day
 # Of constants alone.
 _FIRST_AT = text(f"SELECT min(created_at) FROM reviews WHERE {_SINCE} AND lease_token IS NOT NULL")  # noqa: S608
 # A hidden prediction is the newest that there was when the document was decided.
+_HIDDEN = "reviews.shown_prediction IS NULL AND predictions.created_at <= reviews.created_at"
 _AGAINST_MODEL = text(f"""
 SELECT arm, predicted_id, label_id, count(*) FROM (
   SELECT CASE WHEN sampling_probability IS NOT NULL THEN 'audit' WHEN shown_prediction IS NULL THEN 'hidden'
               ELSE 'shown' END AS arm,
     coalesce(CAST(shown_prediction ->> 'label_id' AS integer), said.label_id) AS predicted_id,
     reviews.label_id
-  FROM reviews LEFT JOIN LATERAL (
-    SELECT predictions.label_id FROM predictions
-    WHERE reviews.shown_prediction IS NULL AND predictions.document_id = reviews.document_id AND kind <> 'shadow'
-      AND predictions.created_at <= reviews.created_at
-    ORDER BY predictions.created_at DESC, model_version_id DESC LIMIT 1) said ON true
+  FROM reviews LEFT JOIN LATERAL {newest_prediction("reviews.document_id", only=_HIDDEN)} said ON true
   WHERE reviews.{_SINCE} AND {_DECIDED} AND {_FIRST_TIME}
 ) compared WHERE predicted_id IS NOT NULL GROUP BY arm, predicted_id, label_id
 """)  # noqa: S608 - of constants alone
@@ -80,15 +78,14 @@ WITH drawn AS (
 )
 SELECT DISTINCT ON (newest, reviewer_id) document_id, reviewer_id, label_id
 FROM drawn JOIN reviews USING (document_id) WHERE {_DECIDED}
-ORDER BY newest DESC, reviewer_id, created_at DESC, id DESC
+ORDER BY newest DESC, reviewer_id, {NEWEST_REVIEW_FIRST}
 """)  # noqa: S608 - of constants alone
 _REPEATED = text(f"""
 SELECT reviewer_id, count(*), count(*) FILTER (WHERE label_id IS NOT DISTINCT FROM before) FROM (
   SELECT again.reviewer_id, again.label_id, first.label_id AS before FROM reviews again CROSS JOIN LATERAL (
     SELECT label_id FROM reviews WHERE document_id = again.document_id AND reviewer_id = again.reviewer_id
       AND id < again.id AND {_DECIDED} ORDER BY id DESC LIMIT 1) first
-  WHERE again.reason = 'repeat' AND again.{_SINCE} AND again.action IN ('confirm', 'correct', 'none_fits')
-    AND NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = again.id)
+  WHERE again.reason = 'repeat' AND again.{_SINCE} AND {decides("again")} AND {stands("again")}
     AND (CAST(:user_id AS integer) IS NULL OR again.reviewer_id = :user_id)
 ) pairs GROUP BY reviewer_id
 """)  # noqa: S608 - of constants alone

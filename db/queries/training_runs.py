@@ -10,15 +10,16 @@ from sqlalchemy.orm import Session
 from db.models import AuditEvent, TrainingRun
 from db.queries import server
 from db.queries.labelled import newest_review_id
+from db.queries.standing import decides
 from sortline.errors import ConflictError, NotFoundError
 
 _OPEN = ("waiting", "running")
 # By the primary key, and no further than asked: it is fast at any number of decisions.
-_SINCE = text("""
+_SINCE = text(f"""
 SELECT count(*) FROM (
-  SELECT FROM reviews WHERE action IN ('confirm', 'correct', 'none_fits')
+  SELECT FROM reviews WHERE {decides()}
     AND id > (SELECT coalesce(max(newest_review_id), 0) FROM training_runs) LIMIT :most) newer
-""")
+""")  # noqa: S608 - of constants alone
 
 
 def create(session: Session, reason: str, parameters: dict[str, Any]) -> TrainingRun:

@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 
 from db.models import AuditEvent, Webhook, WebhookDelivery
 from sortline.errors import ConflictError, InvalidInputError, NotFoundError
+from sortline.events import ResultEvent
 
-EVENTS = ("classified", "corrected", "rescored", "dead")
 _MOST_NAME = 100
 _HELD_S = 60  # longer than a round of requests takes
 _FIRST_RETRY_S, _FACTOR = 5, 3
@@ -116,9 +116,9 @@ class Wanted(NamedTuple):
 
 
 class Told(NamedTuple):
-    """An event (fields of the results stream) and the document it is of: by id, by hash of its text, or neither."""
+    """An event and the document it is of: by id, by hash of its text, or neither."""
 
-    event: dict[str, str]
+    event: ResultEvent
     document_id: int | None = None
     hash: str | None = None
 
@@ -143,7 +143,7 @@ def add_events(session: Session, told: Sequence[Told]) -> None:
     They leave in the order of their ids, for each document: who tells of one holds its row.
     """
     if told:
-        rows = [{"n": n, **each._asdict()} for n, each in enumerate(told)]
+        rows = [{**each._asdict(), "n": n, "event": each.event._asdict()} for n, each in enumerate(told)]
         session.execute(_ADD, {"rows": orjson.dumps(rows).decode()})
 
 
@@ -220,6 +220,11 @@ def add(
         raise ConflictError(f"there is a webhook {name} already")
     audit(session, actor, "webhook added", made, {"name": name, "url": url})
     return session.get_one(Webhook, made)
+
+
+def get(session: Session, webhook_id: int) -> Webhook | None:
+    """One webhook; None: it was removed."""
+    return session.get(Webhook, webhook_id)
 
 
 def by_name(session: Session, name: str) -> Webhook:

@@ -9,9 +9,10 @@ from rich.table import Table
 
 from db.models import Webhook
 from db.queries import webhooks
-from db.queries.webhooks import EVENTS, Counts
+from db.queries.webhooks import Counts
 from db.session import session
 from sortline.errors import TransientError
+from sortline.events import KINDS
 from sortline.home import account
 from sortline.settings import get_settings
 
@@ -25,9 +26,7 @@ def command() -> None:
 @click.argument("name")
 @click.argument("url")
 @click.option("--source", "sources", multiple=True, help="Whose documents it hears of; of all by default.")
-@click.option(
-    "--event", "events", multiple=True, type=click.Choice(EVENTS), help="What it hears of; of all by default."
-)
+@click.option("--event", "events", multiple=True, type=click.Choice(KINDS), help="What it hears of; of all by default.")
 def add(name: str, url: str, sources: tuple[str, ...], events: tuple[str, ...]) -> None:
     """Make a webhook and print its secret, once: what it receives is signed with it."""
     from housekeeping.webhook_address import check_url, read_allowed
@@ -35,7 +34,7 @@ def add(name: str, url: str, sources: tuple[str, ...], events: tuple[str, ...]) 
     settings = get_settings()
     check_url(url, read_allowed(settings.webhook_allowed))
     with session(settings.postgres_url) as opened:
-        made = webhooks.add(opened, name, url, events or EVENTS, sources or None, account())
+        made = webhooks.add(opened, name, url, events or KINDS, sources or None, account())
         opened.commit()
         click.echo(made.secret)
 

@@ -9,13 +9,14 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from db.models import AuditEvent, Label, QueueItem, Review
-from db.queries import decisions, document_search, labels, merge_labels, people, queue_items
+from db.queries import decisions, document_search, labels, merge_labels, people, queue_items, webhooks
 from db.queries.decisions import Decision, Shares, Upstream
 from db.queries.document_search import Filters
 from db.queries.document_state import document_state
 from db.queries.labelled import import_examples, labelled_documents
 from db.session import session as open_session
 from sortline.errors import ConflictError, InvalidInputError
+from sortline.events import KINDS
 from sortline.settings import Settings
 
 A, B, C = 1, 2, 3
@@ -165,6 +166,37 @@ def orjson_list(row: dict[str, Any]) -> str:
     import orjson
 
     return orjson.dumps([row]).decode()
+
+
+def test_stream_and_webhooks_hear_of_each_document_of_a_large_merge(session: Session) -> None:
+    ann, count = person(session, "ann"), 2_500
+    webhooks.add(session, "crm", "https://hooks.example.com/", ["corrected"], None, ACTOR)
+    webhooks.add(session, "chat", "https://chat.example.com/", KINDS, ["chat"], ACTOR)
+    session.execute(
+        text("""
+        WITH sent AS (
+          INSERT INTO documents (source, external_id, content_hash, text, lane, entry_id)
+          SELECT 'mail', 'm-' || i, sha256(CAST(CAST(i AS text) AS bytea)), 'card', 'live', i || '-0'
+          FROM generate_series(1, :count) i RETURNING id)
+        INSERT INTO reviews (document_id, reviewer_id, action, label_id, reason)
+        SELECT id, :ann, 'correct', :label, 'doubtful' FROM sent
+        """),
+        {"count": count, "ann": ann, "label": A},
+    )
+
+    assert merge_labels.merge(session, A, B, ACTOR).told == count
+
+    delivered = session.execute(
+        text(
+            "SELECT webhooks.name, event, document_id FROM webhook_deliveries JOIN webhooks ON webhooks.id = webhook_id "
+            "ORDER BY webhook_deliveries.id"
+        )
+    ).all()
+    assert {row.name for row in delivered} == {"crm"}
+    told = session.execute(text("SELECT event, document_id FROM outbox ORDER BY id")).all()
+    assert [(row.event, row.document_id) for row in told] == [(row.event, row.document_id) for row in delivered]
+    assert len({row.document_id for row in told}) == len(told) == count
+    assert {row.event["label"] for row in told} == {"b"}
 
 
 def test_upstreams_people_may_use_the_old_name(session: Session) -> None:

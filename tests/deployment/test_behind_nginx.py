@@ -21,6 +21,7 @@ from db.models import DeadLetter, Document, ImportFile, ModelVersion, Review, Tr
 from db.queries import bulk_decisions, incidents, people, shadows, webhooks
 from db.queries.document_search import Filters
 from sortline.cli.examine import _web
+from sortline.events import KINDS
 from sortline.queue import pack_entry
 from sortline.settings import Settings
 from tests.conftest import ROOT as REPOSITORY
@@ -128,7 +129,7 @@ def fill(session: Session) -> None:
     session.flush()
     shadows.start(session, other.id, 0.1, "tests")
     incidents.begin(session, incidents.DRIFT, active.id, 0.07, {"moved": [], "words": ["much"], "document_ids": ids})
-    webhooks.add(session, "crm", "https://hooks.example.com/", webhooks.EVENTS, [], "tests")
+    webhooks.add(session, "crm", "https://hooks.example.com/", KINDS, [], "tests")
     bulk = bulk_decisions.look(session, Filters(), labels[0], lead.id, {})
     bulk_decisions.decide(session, bulk.id, lead.id, "user:ann")
     bulk_decisions.undo(session, bulk.id, lead.id, "user:ann")

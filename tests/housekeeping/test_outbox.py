@@ -9,6 +9,7 @@ from db.models import Document, OutboxEvent
 from db.queries import outbox
 from housekeeping.outbox import sweep
 from sortline.errors import ServerUnreachableError
+from sortline.events import ResultEvent
 from sortline.settings import Settings
 
 
@@ -21,7 +22,7 @@ def document(session: Session) -> int:
 
 
 def add(session: Session, document: int, labels: list[str]) -> None:
-    outbox.add(session, [(document, {"event": "rescored", "source": "s", "id": "a", "label": each}) for each in labels])
+    outbox.add(session, [(document, ResultEvent("rescored", "s", "a", each)) for each in labels])
 
 
 def labels(settings: Settings, client: redis.Redis) -> list[str]:

@@ -17,6 +17,7 @@ from db.models import AuditEvent, Document, Webhook, WebhookDelivery
 from db.queries import outbox, webhooks
 from housekeeping.webhook_address import read_allowed
 from housekeeping.webhooks import Deliveries, ping
+from sortline.events import KINDS, ResultEvent
 from sortline.settings import Settings
 from tests.conftest import environment
 
@@ -50,7 +51,7 @@ class Hooks:
         self.settings = settings
         self.deliveries = Deliveries(settings)
 
-    def add(self, url: str, name: str = "crm", events: tuple[str, ...] = webhooks.EVENTS, sources=None) -> Webhook:
+    def add(self, url: str, name: str = "crm", events: tuple[str, ...] = KINDS, sources=None) -> Webhook:
         made = webhooks.add(self.session, name, url, events, sources, "me")
         self.session.commit()
         return made
@@ -63,10 +64,7 @@ class Hooks:
             self.session.add(document)
             self.session.flush()
         for label in labels:
-            told = {
-                "event": event, "source": source, "id": id, "label": label, "confidence": "0.750000",
-                "decision": "accept", "model_version": "7", "at": "2026-01-02T03:04:05.000+00:00",
-            }  # fmt: skip
+            told = ResultEvent(event, source, id, label, "0.750000", "accept", "7", "2026-01-02T03:04:05.000+00:00")
             outbox.add(self.session, [(document.id, told)])
         self.session.commit()
 
@@ -136,9 +134,7 @@ def test_nothing_leaves_before_the_commit(hooks: Hooks, receiver: Callable[..., 
     there = receiver()
     hooks.add(there.url)
     hooks.tell("a", "kept")
-    event = {"event": "corrected", "source": "mail", "id": "a", "label": "x", "confidence": "", "decision": "undo",
-             "model_version": "", "at": ""}  # fmt: skip
-    outbox.add(session, [(session.query(Document).one().id, event)])
+    outbox.add(session, [(session.query(Document).one().id, ResultEvent("corrected", "mail", "a", "x"))])
 
     hooks.sweep()
     session.rollback()

@@ -11,7 +11,8 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from db.models import AuditEvent, DeadLetter, Prediction, QueueItem, Review
-from db.queries import decisions, outbox, people
+from db.queries import outbox, people
+from sortline.events import corrected, now
 from tests.web.conftest import Browser
 from web.documents import routes as document_pages
 
@@ -154,8 +155,7 @@ def test_the_whole_history(sign_in_as: SignInAs, session: Session, labels: list[
         DeadLetter(lane="bulk", entry_id="9-0", source="mail", external_id="m-1", reason="failed", detail="boom",
                    raw=b"", attempts=5)
     )  # fmt: skip
-    row = session.execute(text("SELECT source, external_id FROM documents WHERE id = :id"), {"id": document}).one()
-    outbox.add(session, [(document, decisions.corrected(row, NAMES[2], 1, "correct"))])
+    outbox.add(session, [(document, corrected("mail", "m-1", NAMES[2], "correct", 1, now()))])
     session.commit()
 
     page = lead.get(f"/documents/{document}")

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from db.models import AuditEvent, Webhook
 from db.queries import people, webhooks
+from sortline.events import KINDS
 from tests.web.conftest import Browser
 
 SignInAs = Callable[..., Browser]
@@ -19,7 +20,7 @@ browser = pytest.fixture(scope="module")(chromium)
 
 @pytest.fixture
 def webhook(session: Session) -> Webhook:
-    made = webhooks.add(session, "<b>crm</b>", "https://hooks.example.com/", webhooks.EVENTS, ["<i>mail</i>"], "me")
+    made = webhooks.add(session, "<b>crm</b>", "https://hooks.example.com/", KINDS, ["<i>mail</i>"], "me")
     session.flush()
     session.execute(
         text("""

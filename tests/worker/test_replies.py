@@ -90,7 +90,7 @@ def test_a_lane_of_another_type_keeps_nothing_of_the_other(line, start_worker, e
 def test_an_outbox_that_is_refused_keeps_its_events(settings: Settings, session: Session, redis_client) -> None:
     from db.queries import outbox
 
-    outbox.put_off(session, [{"event": "classified", "source": "s", "id": "a"}])
+    outbox.put_off(session, [ResultEvent("classified", "s", "a")])
     session.commit()
     redis_client.set(settings.results_stream, "not a stream")
     with pytest.raises(ServerUnreachableError, match="WRONGTYPE"):

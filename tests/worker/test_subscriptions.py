@@ -9,6 +9,7 @@ from sqlalchemy import text
 from db.models import ModelVersion
 from db.queries import webhooks
 from housekeeping.webhooks import Deliveries
+from sortline.events import KINDS
 from sortline.queue import Document
 
 pytestmark = pytest.mark.usefixtures("model")
@@ -18,7 +19,7 @@ def test_a_webhook_hears_of_classified_and_dead_documents(
     line, start_worker, eventually: Callable[..., None], model: ModelVersion
 ) -> None:
     there = Receiver()
-    secret = webhooks.add(line.session, "crm", there.url, webhooks.EVENTS, ["mail"], "me").secret
+    secret = webhooks.add(line.session, "crm", there.url, KINDS, ["mail"], "me").secret
     line.session.commit()
     start_worker()
     line.queue.append([Document("a", "one", "mail"), Document("b", "RAISE", "mail"), Document("c", "two", "chat")])

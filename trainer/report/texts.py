@@ -3,12 +3,10 @@
 import json
 from collections.abc import Iterable
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from classifier.store_uri import reached, read_bytes, write_bytes
-from db.models import ModelVersion
-from db.queries import erasure
+from db.queries import erasure, model_versions
 from sortline.errors import TransientError
 
 TEXTS = "texts.js"
@@ -43,8 +41,7 @@ def forget_erased(session: Session, files: Iterable[str]) -> int:
 
 def text_files(session: Session, store: str) -> list[str]:
     """Where the texts of reports lie: of all in the model store, and of versions whose report lies elsewhere."""
-    named = session.scalars(select(ModelVersion.metrics["report"].as_string()))
-    known = {f"{uri.rstrip('/')}/{TEXTS}" for uri in named if uri}
+    known = {f"{uri.rstrip('/')}/{TEXTS}" for uri in model_versions.report_addresses(session)}
     with reached(store) as (file_system, root):
         here = {str(file_system.unstrip_protocol(path)) for path in file_system.glob(f"{root}/*/{TEXTS}")}
     return sorted({each.removeprefix("file://") for each in known | here})

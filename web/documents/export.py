@@ -7,8 +7,7 @@ from dataclasses import replace
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from db.models import AuditEvent
-from db.queries import document_search
+from db.queries import audit, document_search
 from db.queries.document_search import Filters, Found
 from sortline.errors import TransientError
 from web.documents.export_formats import FORMATS
@@ -27,7 +26,7 @@ class _Export:
     def note(self, action: str) -> None:
         """Add a row to the audit and commit."""
         detail = self.detail if action == "export began" else self.detail | {"documents": self.documents}
-        self.session.add(AuditEvent(actor=self.actor, action=action, subject="documents", detail=detail))
+        audit.note(self.session, self.actor, action, "documents", detail)
         self.session.commit()
 
     def counted(self, rows: Iterator[Found], on_document: OnDocument) -> Iterator[Found]:

@@ -10,8 +10,7 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from sqlalchemy.orm import Session
 
-from db.models import AuditEvent, Document
-from db.queries import bulk_decisions, decisions, document_search, labels, people, queue_items
+from db.queries import audit, bulk_decisions, decisions, document_search, erasure, labels, people, queue_items
 from db.queries.document_history import history
 from db.queries.document_search import Filters
 from db.queries.document_state import document_id, document_state
@@ -157,12 +156,12 @@ def flag(request: Request, person: Lead, form: PostedForm, id: BigId) -> Redirec
     """Lets somebody look at the document at the desk."""
     note = form.get("note", "").strip()[: decisions.MOST_NOTE]
     with session(request.app.state.settings.postgres_url) as opened:
-        if opened.get(Document, id) is None:
+        if erasure.missing(opened, [id]):
             raise NotFoundError("there is no such document")
         if sent_before(request, opened, person, form):
             return RedirectResponse(link(f"/documents/{id}"), 303)
         queue_items.flag(opened, id, f"{person.name}: {note}" if note else f"flagged by {person.name}")
-        opened.add(AuditEvent(actor=person.actor, action="document flagged", subject=f"document:{id}", detail={}))
+        audit.note(opened, person.actor, "document flagged", f"document:{id}")
         opened.commit()
     return RedirectResponse(link(f"/documents/{id}"), 303)
 

@@ -20,8 +20,8 @@ import redis
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from db.models import AuditEvent, ImportFile
-from db.queries import import_files
+from db.models import ImportFile
+from db.queries import audit, import_files
 from db.session import session
 from sortline.document_rows import document_of
 from sortline.errors import ImportFileError, InvalidDocumentError, SortlineError
@@ -142,7 +142,7 @@ def _enqueue(settings: Settings, reading: Reading, source: str) -> tuple[int, in
 
 def _note(opened: Session, job: Job, file: ImportFile, action: str, counts: Mapping[str, Any]) -> None:
     detail = {"file": file.name, "sha256": sha256(file.content).hexdigest(), **counts}
-    opened.add(AuditEvent(actor=job["actor"], action=action, subject="import", detail=detail))
+    audit.note(opened, job["actor"], action, "import", detail)
 
 
 def asked(job: Job) -> Asked:

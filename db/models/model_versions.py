@@ -1,0 +1,59 @@
+"""Model versions, and those that answer beside the active one."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Integer
+from sqlalchemy import text as sql
+from sqlalchemy.dialects.postgresql import ARRAY, REAL
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.models.table import Table, now, row_id
+
+
+class ModelVersion(Table):
+    """A checkpoint that was, is or may become the one that classifies."""
+
+    __tablename__ = "model_versions"
+
+    id: Mapped[int] = row_id(Integer)
+    status: Mapped[str] = mapped_column(server_default="candidate")
+    checkpoint_uri: Mapped[str]
+    sha256: Mapped[str] = mapped_column(comment="of the checkpoint's sortline.json, which names all files")
+    base_model: Mapped[str]
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("model_versions.id"))
+    label_ids: Mapped[list[int]] = mapped_column(ARRAY(Integer))
+    metrics: Mapped[dict[str, Any]] = mapped_column(server_default=sql("'{}'"))
+    report_sha256: Mapped[str | None] = mapped_column(
+        comment="of the page of its training's report; null: made before there were such checksums, or there is none"
+    )
+    created_at: Mapped[datetime] = now()
+    promoted_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint("status IN ('candidate', 'active', 'retired', 'rejected')", name="status"),
+        Index("uq_model_versions_active", "status", unique=True, postgresql_where=sql("status = 'active'")),
+    )
+
+
+class Shadow(Table):
+    """A version that answers beside the active one for a while; its predictions are of the kind shadow."""
+
+    __tablename__ = "shadows"
+
+    id: Mapped[int] = row_id(Integer)
+    model_version_id: Mapped[int] = mapped_column(ForeignKey("model_versions.id"))
+    share: Mapped[float] = mapped_column(REAL, comment="of the documents that are classified meanwhile")
+    started_at: Mapped[datetime] = now()
+    started_by: Mapped[str]
+    ended_at: Mapped[datetime | None]
+    ended_because: Mapped[str | None]
+    looked_to: Mapped[int] = mapped_column(BigInteger, comment="the last document that was gone past")
+    trouble: Mapped[str | None] = mapped_column(comment="why it does not answer")
+    held_by: Mapped[str | None] = mapped_column(comment="the worker that is at it")
+    held_until: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint("share > 0 AND share <= 1", name="share"),
+        Index("uq_shadows_open", sql("(true)"), unique=True, postgresql_where=sql("ended_at IS NULL")),
+    )

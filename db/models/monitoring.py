@@ -1,0 +1,75 @@
+"""What is watched: accuracy, drift, and incidents."""
+
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Double, ForeignKey, Index, Integer
+from sqlalchemy import text as sql
+from sqlalchemy.dialects.postgresql import ARRAY, REAL
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.models.table import Table, now, row_id
+
+
+class AccuracyLook(Table):
+    """What audits told of a version on a day, of the four weeks before its midnight (UTC), and whether that alarms."""
+
+    __tablename__ = "accuracy_looks"
+
+    day: Mapped[date] = mapped_column(primary_key=True)
+    model_version_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    answers: Mapped[int] = mapped_column(BigInteger)
+    drawn: Mapped[int] = mapped_column(Integer)
+    decided: Mapped[int] = mapped_column(Integer, comment="of those drawn")
+    accuracy: Mapped[float | None] = mapped_column(Double, comment="null: nothing was decided")
+    low: Mapped[float] = mapped_column(Double, comment="of the 95 % interval")
+    high: Mapped[float] = mapped_column(Double)
+    expected: Mapped[float | None] = mapped_column(Double, comment="the mean confidence; null: nothing was answered")
+    alarm: Mapped[bool]
+
+
+class DriftReference(Table):
+    """What a model version said of held-out documents of its snapshot: what traffic is compared with.
+
+    Ids alone: a text that is erased is gone from here too.
+    """
+
+    __tablename__ = "drift_references"
+
+    model_version_id: Mapped[int] = mapped_column(
+        ForeignKey("model_versions.id"), primary_key=True, autoincrement=False
+    )
+    training_ids: Mapped[list[int]] = mapped_column(ARRAY(BigInteger), comment="documents it was trained on, a sample")
+    document_ids: Mapped[list[int]] = mapped_column(ARRAY(BigInteger), comment="held-out documents, a sample")
+    label_ids: Mapped[list[int]] = mapped_column(ARRAY(Integer), comment="predicted, of document_ids")
+    confidences: Mapped[list[float]] = mapped_column(ARRAY(REAL), comment="of document_ids")
+
+
+class DriftLook(Table):
+    """A look for drift and what came of it; without an end after half an hour its process has died."""
+
+    __tablename__ = "drift_looks"
+
+    id: Mapped[int] = row_id(Integer)
+    began_at: Mapped[datetime] = now()
+    ended_at: Mapped[datetime | None]
+    failed: Mapped[bool] = mapped_column(server_default=sql("false"))
+    said: Mapped[str | None] = mapped_column(comment="what came of it, for people")
+
+
+class Incident(Table):
+    """Something that people must look at, from its alarm to its end; one of a kind is open at most."""
+
+    __tablename__ = "incidents"
+
+    id: Mapped[int] = row_id(Integer)
+    kind: Mapped[str]
+    model_version_id: Mapped[int | None] = mapped_column(ForeignKey("model_versions.id"))
+    statistic: Mapped[float] = mapped_column(REAL, comment="of drift: by how much a share moved, beyond doubt")
+    evidence: Mapped[dict[str, Any]] = mapped_column(server_default=sql("'{}'"))
+    opened_at: Mapped[datetime] = now()
+    closed_at: Mapped[datetime | None]
+    closed_by: Mapped[str | None]
+    closed_because: Mapped[str | None]
+
+    __table_args__ = (Index("uq_incidents_open", "kind", unique=True, postgresql_where=sql("closed_at IS NULL")),)

@@ -1,0 +1,92 @@
+"""What model versions said of documents, and why."""
+
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, CheckConstraint, Double, ForeignKey, Index, Integer, SmallInteger
+from sqlalchemy import text as sql
+from sqlalchemy.dialects.postgresql import ARRAY, REAL
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.models.table import Table, now
+
+
+class Prediction(Table):
+    """What a model version said of a document.
+
+    Only the document has a foreign key: each one is a look-up a row on the hot path, and model versions
+    and labels are never deleted.
+    """
+
+    __tablename__ = "predictions"
+
+    document_id: Mapped[int] = mapped_column(ForeignKey("documents.id"), primary_key=True, autoincrement=False)
+    model_version_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    kind: Mapped[str] = mapped_column(primary_key=True, comment="live, rescore or shadow")
+    label_id: Mapped[int] = mapped_column(Integer)
+    confidence: Mapped[float] = mapped_column(REAL)
+    probabilities: Mapped[list[float]] = mapped_column(ARRAY(REAL), comment="in the order of label_ids")
+    decision: Mapped[str] = mapped_column(comment="accept or review")
+    windows: Mapped[int] = mapped_column(SmallInteger, server_default=sql("1"))
+    truncated: Mapped[bool] = mapped_column(server_default=sql("false"))
+    unknown_share: Mapped[float | None] = mapped_column(
+        REAL, comment="of the characters that the model can't read, where it is over a tenth"
+    )
+    created_at: Mapped[datetime] = now()
+
+    __table_args__ = (
+        CheckConstraint("kind IN ('live', 'rescore', 'shadow')", name="kind"),
+        CheckConstraint("decision IN ('accept', 'review')", name="decision"),
+        # Summarised as it grows: ranges that are not are all read by whoever asks for the last minute.
+        Index(
+            "ix_predictions_created_at",
+            "created_at",
+            postgresql_using="brin",
+            postgresql_with={"autosummarize": True},
+        ),
+        Index("ix_predictions_label_id", "label_id", "document_id"),
+        Index("ix_predictions_shadow", "model_version_id", "document_id", postgresql_where=sql("kind = 'shadow'")),
+    )
+
+
+class AnswerCount(Table):
+    """How many live predictions a version made in a day of UTC, counted by housekeeping; what is erased stays counted.
+
+    Left out are predictions on documents that were decided before: they are in no audit's draw.
+    """
+
+    __tablename__ = "answer_counts"
+
+    day: Mapped[date] = mapped_column(primary_key=True)
+    model_version_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    label_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    decision: Mapped[str] = mapped_column(primary_key=True, comment="accept or review")
+    documents: Mapped[int] = mapped_column(BigInteger)
+    confidence: Mapped[float] = mapped_column(Double, comment="the sum of theirs")
+
+
+class Explanation(Table):
+    """Which words of a document speak for a label, in the eyes of a model version; asked for, then computed once."""
+
+    __tablename__ = "explanations"
+
+    document_id: Mapped[int] = mapped_column(
+        ForeignKey("documents.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    model_version_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    label_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    state: Mapped[str] = mapped_column(server_default="waiting")
+    found: Mapped[dict[str, Any] | None] = mapped_column(
+        comment="words by their place in the text, as classifier.explain gives them"
+    )
+    completeness_error: Mapped[float | None] = mapped_column(REAL)
+    error: Mapped[str | None]
+    asked_at: Mapped[datetime] = now()
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint("state IN ('waiting', 'running', 'done', 'failed')", name="state"),
+        Index("ix_explanations_model_version_id_label_id", "model_version_id", "label_id", "document_id"),
+        Index("ix_explanations_waiting", "asked_at", postgresql_where=sql("state = 'waiting'")),
+    )
