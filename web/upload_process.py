@@ -32,7 +32,7 @@ from sortline.files.reading import opened as read_file
 from sortline.settings import Settings
 from worker.queue import Document, DocumentQueue, connect
 
-# What splits texts (numpy, datasketch) is slow to load: only where a file is read.
+# What splits texts (numpy) is slow to load: only where a file is read.
 
 _BATCH = 500
 _MOST_LABELS, _MOST_REFUSED, _MOST_CHARS, _LONGEST_COLUMN = 100, 100, 2_000, 200
