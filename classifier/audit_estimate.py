@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv
 
 LEAST_OF_A_GROUP = 10  # decided documents; where a group of answers has fewer, all are one group
 
@@ -48,6 +47,8 @@ def share_right(
     Returns:
         Share of shape (...).
     """
+    from scipy.special import betaincinv
+
     decided, right = np.broadcast_arrays(np.asarray(decided, float), np.asarray(right, float))
     population = np.maximum(population, decided.sum(axis=-1))
     draws = np.broadcast_to(probability, decided.shape), decided, right

@@ -34,6 +34,7 @@ from sortline.postgres_address import PostgresAddress
 from sortline.redis_client import connect
 from sortline.settings import Settings
 from tests import commands
+from tests.loaded import fine_tunings
 
 ROOT = Path(__file__).resolve().parents[1]
 # Another redis-server than the one that this machine would use, and so on the path of whatever the tests start.
@@ -187,6 +188,13 @@ def sortline(settings: Settings, tmp_path: Path):  # type: ignore[no-untyped-def
         return commands.run(arguments, tmp_path, environment(settings), input)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def loaded() -> Iterator[str]:
+    """A launcher of fine-tunings that need not load the code each (tests/loaded.py)."""
+    with fine_tunings() as launcher:
+        yield launcher
 
 
 def until(what: Callable[[], object], timeout: float = 30.0) -> None:

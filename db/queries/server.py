@@ -2,7 +2,6 @@
 
 from datetime import datetime
 
-from alembic.migration import MigrationContext
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
@@ -41,6 +40,8 @@ def setting(session: Session, name: str) -> str:
 
 def revision(session: Session) -> str | None:
     """The schema's revision; None: no schema."""
+    from alembic.migration import MigrationContext
+
     return MigrationContext.configure(session.connection()).get_current_revision()
 
 

@@ -24,9 +24,10 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def settings(settings: Settings, tiny_base: Path) -> Settings:
+def settings(settings: Settings, tiny_base: Path, loaded: str) -> Settings:
     """The test's settings, with the tiny base model; torch needs no conversion of each small model."""
-    return settings.model_copy(update={"base_model": str(tiny_base), "device": "cpu", "engine": "torch"})
+    chosen = {"base_model": str(tiny_base), "device": "cpu", "engine": "torch", "training_launcher": loaded}
+    return settings.model_copy(update=chosen)
 
 
 @pytest.fixture

@@ -165,7 +165,8 @@ def test_a_command_line_that_is_told_to_stop_cancels_its_run(
 ) -> None:
     import_lines(labelled_lines(60))
     command = [str(Path(sys.executable).parent / "sortline"), "train", "--epochs", "100"]
-    with subprocess.Popen(command, env=environment(settings), stderr=subprocess.DEVNULL) as process:
+    given = environment(settings, SORTLINE_TRAINING_LAUNCHER="")
+    with subprocess.Popen(command, env=given, stderr=subprocess.DEVNULL) as process:
         for _ in range(_MOST_LOOKS):
             session.commit()
             session.expire_all()

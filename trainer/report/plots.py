@@ -17,6 +17,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
@@ -405,6 +406,13 @@ def _plain(name: str, length: int = _NAME_LENGTH) -> str:
 
 
 def _plot(figure: Figure, name: str, title: str, caption: str, wide: bool = False) -> Plot:
+    # savefig draws a figure that has a layout twice. So it is laid out before, as it will be written.
+    FigureCanvasSVG(figure)
+    figure.dpi = 72
+    layout = figure.get_layout_engine()
+    if layout is not None:
+        layout.execute(figure)
+        figure.set_layout_engine("none")
     written = io.StringIO()
     figure.savefig(
         written, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
