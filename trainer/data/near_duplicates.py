@@ -9,10 +9,11 @@ alone (docs/decisions/0028-repeated-passages.md).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from hashlib import sha1
 
 import numpy as np
+from datasketch import MinHash
 from numpy.typing import NDArray
+from scipy.cluster.hierarchy import DisjointSet
 
 from classifier.shingles import NEAR, jaccard, normal, shingles
 from trainer.data.passages import Hashes, own_passages, shared_passages
@@ -39,7 +40,7 @@ class NearDuplicates:
     def __init__(self, texts: Sequence[str]) -> None:
         self._place_of: dict[frozenset[str], int] = {}  # equal texts are frequent, and need no comparing
         self._sets: list[frozenset[str]] = []
-        self._signatures = np.empty((0, _BANDS * _ROWS), np.uint32)
+        self._signatures = np.empty((0, _BANDS * _ROWS), np.uint64)
         forms = [normal(text) for text in texts]
         self._places = self._add(forms)
         for _ in range(_ROUNDS):
@@ -57,7 +58,7 @@ class NearDuplicates:
         What is not chosen ties nothing, but counts for what texts share.
         """
         places = self._places if chosen is None else self._places[np.array(chosen, np.int64)]
-        tied = _Tied(np.unique(places).tolist())
+        tied = DisjointSet(np.unique(places).tolist())
         for bucket in self._buckets(places):
             _tie(bucket, self._sets, tied)
         first: dict[int, int] = {}
@@ -100,45 +101,16 @@ class NearDuplicates:
             yield from (bucket for bucket in members.values() if len(bucket) > 1)
 
 
-def _signatures(sets: Sequence[frozenset[str]]) -> NDArray[np.uint32]:
-    """MinHash signatures, (n, 64): by each of 64 permutations h -> a h + b of 32 bits, the least of a set's hashes.
-
-    The same as datasketch 2.0 makes, which takes half a second to load.
-    """
-    draw, many = np.random.RandomState(1), _BANDS * _ROWS
-    factors = draw.randint(0, 2**31, many, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
-    terms = draw.randint(0, 2**32, many, dtype=np.uint32)
-    found = np.empty((len(sets), many), np.uint32)
-    for row, each in zip(found, sets, strict=True):
-        row[:] = (_hashes(each)[:, None] * factors + terms).min(axis=0)
-    return found
+def _signatures(sets: Sequence[frozenset[str]]) -> NDArray[np.uint64]:
+    """MinHash signatures, (n, 64)."""
+    if not sets:
+        return np.empty((0, _BANDS * _ROWS), np.uint64)
+    encoded = ([shingle.encode("utf-8", "replace") for shingle in found] for found in sets)
+    sketches = MinHash.generator(encoded, num_perm=_BANDS * _ROWS, seed=1)
+    return np.array([sketch.hashvalues for sketch in sketches], dtype=np.uint64)
 
 
-def _hashes(shingles: Iterable[str]) -> NDArray[np.uint32]:
-    """Hashes (n,) of 32 bits, mixed by the finaliser of MurmurHash3 (Appleby, 2011)."""
-    digests = (sha1(each.encode("utf-8", "replace"), usedforsecurity=False).digest()[:4] for each in shingles)
-    found = np.frombuffer(b"".join(digests), "<u4").astype(np.uint32)
-    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35), (16, 1)):
-        found = (found ^ (found >> np.uint32(shift))) * np.uint32(factor)
-    return found
-
-
-class _Tied:
-    """Disjoint groups; a group is known by one of its members (Tarjan, Journal of the ACM 22, 1975)."""
-
-    def __init__(self, members: Iterable[int]) -> None:
-        self._above = {each: each for each in members}
-
-    def __getitem__(self, member: int) -> int:
-        while self._above[member] != member:
-            self._above[member] = member = self._above[self._above[member]]
-        return member
-
-    def merge(self, one: int, other: int) -> None:
-        self._above[self[other]] = self[one]
-
-
-def _tie(bucket: Iterable[int], sets: Sequence[frozenset[str]], tied: _Tied) -> None:
+def _tie(bucket: Iterable[int], sets: Sequence[frozenset[str]], tied: "DisjointSet[int]") -> None:
     """Join what is near: each set is held against one member after the other of the groups it is not in."""
     seen: dict[int, list[int]] = {}
     for i in bucket:

@@ -33,7 +33,7 @@ from sortline.queue import Document, DocumentQueue
 from sortline.redis_client import connect
 from sortline.settings import Settings
 
-# What splits texts (numpy) is slow to load: only where a file is read.
+# What splits texts (numpy, datasketch) is slow to load: only where a file is read.
 
 _BATCH = 500
 _MOST_LABELS, _MOST_REFUSED, _MOST_CHARS, _LONGEST_COLUMN = 100, 100, 2_000, 200
