@@ -1,4 +1,4 @@
-"""What came of a training, for people at a terminal; what was not measured is left out."""
+"""The outcome of a training, for people at a terminal; what was not measured is left out."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -11,7 +11,7 @@ from classifier.shortcomings import Shortcoming, shortcomings
 
 
 def print_outcome(version_id: int, status: str, metrics: dict[str, Any]) -> None:
-    """Print what a model version lacks, then its figures."""
+    """Print a model version's shortcomings, then its figures."""
     console = Console()
     print_shortcomings(console, shortcomings(metrics, status))
     table = Table(show_header=False, box=None)
@@ -27,19 +27,19 @@ def print_outcome(version_id: int, status: str, metrics: dict[str, Any]) -> None
 
 
 def print_shortcomings(console: Console, found: Iterable[Shortcoming]) -> None:
-    """Print what is missing, each with what to do."""
+    """Print each shortcoming with what to do about it."""
     for each in found:
         console.print(f"[yellow]{escape(each.said)}[/]\n  {escape(each.do)}", soft_wrap=True, highlight=False)
 
 
 def _texts(metrics: dict[str, Any]) -> list[tuple[str, str]]:
-    """What the base model can't read of the texts, where that is worth a word."""
+    """The share of the texts that the base model can't read, if it is worth mentioning."""
     readable = metrics.get("readability", {})
     return [("texts", readable["sentence"])] if readable.get("over") else []
 
 
 def gate_lines(gate: dict[str, Any]) -> list[tuple[str, str]]:
-    """What the gate says: the verdict, then each criterion."""
+    """The promotion gate's verdict, then each criterion."""
     if not gate:
         return []
     reason = gate.get("reason", "")
@@ -53,11 +53,11 @@ def _documents(counts: dict[str, Any]) -> list[tuple[str, str]]:
     parts = [f"{name} {counts[name]:,}" for name in ("train", "validation", "calibration", "test") if name in counts]
     lines = [
         ("documents", ", ".join(parts)),
-        ("left out", f"{counts['left_out']:,} training texts that nearly repeat held-out ones"),
+        ("left out", f"{counts['left_out']:,} training texts that nearly repeat held-out texts"),
         ("leak check", f"{counts['leaks']:,} near-duplicates across splits"),
     ]
     if counts.get("conflicts"):
-        lines.append(("conflicts", f"{counts['conflicts']:,} documents on which people's decisions differ"))
+        lines.append(("conflicts", f"{counts['conflicts']:,} documents with conflicting decisions"))
     for name, called in (
         ("few_examples", "few examples"), ("dropped_labels", "labels that wait"), ("untrained_labels", "untrained"),
     ):  # fmt: skip
@@ -92,7 +92,9 @@ def _serving(metrics: dict[str, Any]) -> list[tuple[str, str]]:
         for name, each in metrics.get("engines", {}).items()
     ]
     if metrics.get("label_errors"):
-        lines.append(("label errors", f"{metrics['label_errors']:,} documents whose label looks wrong wait for a look"))
+        lines.append(
+            ("label errors", f"{metrics['label_errors']:,} documents whose label looks wrong are queued for review")
+        )
     lines += gate_lines(metrics.get("gate", {}))
     if metrics.get("report"):
         lines.append(("report", f"{metrics['report']}/report.html"))
