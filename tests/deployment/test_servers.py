@@ -155,7 +155,7 @@ def test_a_socket_with_a_password_carries_celery(bed: Bed) -> None:
 
 def test_one_database_holds_documents_and_broker_where_there_is_no_other(bed: Bed) -> None:
     last = Settings(_env_file=None, redis_url=bed.redis_url(15), redis_ca_file=bed.authority)
-    with pytest.raises(ConfigurationError, match="has no database 16: set SORTLINE_BROKER_DATABASE"):
+    with pytest.raises(ConfigurationError, match="has no database 16; set SORTLINE_BROKER_DATABASE"):
         check_broker(last)
     found = {finding.name: finding for finding in examine(last)}
     assert found["Redis"].level == "ok"

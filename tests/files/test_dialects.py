@@ -172,7 +172,9 @@ def test_without_a_header_columns_are_numbers_and_texts_are_joined(tmp_path: Pat
 
 
 def test_a_file_that_may_have_no_header_says_which_option_to_take(tmp_path: Path) -> None:
-    with pytest.raises(ImportFileError, match=r"give one with --text-column: where is it, late; if .* give --no-header"):
+    with pytest.raises(
+        ImportFileError, match=r"give one with --text-column: where is it, late; if .* give --no-header"
+    ):
         look(tmp_path, "where is it,late\nand this,card\n")
 
 

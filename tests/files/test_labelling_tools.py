@@ -299,9 +299,7 @@ def test_fasttext() -> None:
         Labelled("money  back", "refund"), Labelled("plain", None),
     ]  # fmt: skip
     assert read_fasttext("__label__card") == LeftOut("has no text")
-    assert read_fasttext("__label__a,__label__b x") == LeftOut(
-        "has several labels (a, b); keep one", ("a", "b")
-    )
+    assert read_fasttext("__label__a,__label__b x") == LeftOut("has several labels (a, b); keep one", ("a", "b"))
     assert read_fasttext("__label__card, where, and __label__ no name") == Labelled("where, and no name", "card")
     assert fasttext_prefix(["__topic__card a", "", "__topic__lost b"]) == "__topic__"
     assert read_fasttext("__topic__card a", "__topic__") == Labelled("a", "card")
