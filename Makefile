@@ -1,6 +1,6 @@
 # make demo | test | test-redis | lint | audit | docs | pictures | bench | faults | bench-gpu
 SHELL := /bin/bash
-# The first interpreter that runs and is new enough: a name on the path may be a shim with nothing behind it.
+# The first interpreter that runs and is new enough: a name on the path may be an empty shim.
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$python && break; done)
@@ -16,7 +16,7 @@ demo: $(READY)
 test: $(READY)
 	@$(BIN)/python -m pytest -n 2 --dist worksteal --durations=15 $(ARGS)
 
-# What depends on which redis-server runs, on each of the others that can be had here (tests/redis_servers.py).
+# The tests that depend on the redis-server, with each other server available here (tests/redis_servers.py).
 test-redis: $(READY)
 	@for server in $$($(BIN)/python -m tests.redis_servers); do \
 		echo "== $$($$server --version)"; \
@@ -32,8 +32,8 @@ lint: $(READY)
 	$(BIN)/bandit --quiet --severity-level medium --configfile pyproject.toml --recursive \
 		sortline web housekeeping monitoring worker classifier trainer db migrations
 
-# Known faults of what is installed. It asks a public service for them, so it stays out of lint: without a network, or
-# behind an index that has no such service, it says so and ends with 1.
+# Known vulnerabilities of the installed packages. It asks a public service, so it is not part of lint: without a
+# network, or behind an index without that service, it says so and exits with 1.
 audit: $(READY)
 	@test -x build/audit/bin/pip-audit || { $(BIN)/python -m venv build/audit && \
 		build/audit/bin/pip install --quiet --disable-pip-version-check --only-binary=:all: pip-audit; } >&2
@@ -44,7 +44,7 @@ audit: $(READY)
 docs: $(READY)
 	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --fresh-env --write-all --nitpicky --quiet docs build/docs
 
-# The pictures in docs/pictures, of a line that runs; ONLY=desk takes one.
+# The pictures in docs/pictures, taken of a running installation; ONLY=desk takes one.
 pictures: $(READY)
 	@$(BIN)/python -m docs.take_pictures $(ONLY)
 

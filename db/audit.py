@@ -1,6 +1,6 @@
-"""Where what is audited was asked for, and a line of the log for each such row.
+"""Where audited requests came from, and a log line for each audit row.
 
-The web says for each request where it came from, so that every row that the request makes has it.
+The web sets each request's address, so that every audit row of that request has it.
 """
 
 import logging
@@ -12,6 +12,6 @@ came_from: ContextVar[str | None] = ContextVar("came_from", default=None)
 
 
 def tell(_mapper: object, _connection: object, row: Any) -> None:
-    """Log a row that a request made: who, what and from where, never its detail."""
+    """Log an audit row of a request: who, what and from where, never its detail."""
     if row.address is not None:
         log.info("%s: %s, %s, from %s", row.actor, row.action, row.subject, row.address)

@@ -1,6 +1,6 @@
-"""Advisory locks of Postgres: all are named here, once, so that no two share a number. And that of documents' rows.
+"""Postgres' advisory locks, all named here so that no two share a number. And that of documents' rows.
 
-They last until their transaction ends, and work through a pooler in transaction mode.
+They last until their transaction ends, so they work through a pooler in transaction mode.
 """
 
 from collections.abc import Iterable
@@ -12,16 +12,16 @@ from sqlalchemy.orm import Session
 
 @unique
 class Lock(IntEnum):
-    """What only one may do at a time. A number stays as it is: processes of the version before may still run."""
+    """What only one may do at a time. Never change a number: processes of the previous version may still run."""
 
     MIGRATION = 0x50F711E
-    PROMOTION = 0x50F711F  # promotion, rollback, and the start of a shadow: which version is active stays so meanwhile
+    PROMOTION = 0x50F711F  # promotion, rollback and the start of a shadow: the active version stays the same meanwhile
     SPLITS = 0x50F71211  # assigning splits
     OUTBOX = 0x50F71213  # sending events
-    ERASURE = 0x50F71214  # shared by who stores documents, exclusive for who erases
+    ERASURE = 0x50F71214  # shared while storing documents, exclusive while erasing
     REPORTS = 0x50F71215  # rewriting the texts of reports
     LABELS = 0x50F71217  # changing labels
-    REQUEST = 0x50F71218  # carrying out a request of one idempotency key
+    REQUEST = 0x50F71218  # carrying out a request with one idempotency key
 
 
 _HOLD = text("SELECT pg_advisory_xact_lock(:key)")
@@ -32,12 +32,12 @@ _TRY = text("SELECT pg_try_advisory_xact_lock(:key)")
 
 
 def hold(session: Session | Connection, lock: Lock) -> None:
-    """Be the only one with this lock until the transaction ends; waits for who has it."""
+    """Hold this lock alone until the transaction ends; waits for whoever holds it."""
     session.execute(_HOLD, {"key": lock})
 
 
 def share(session: Session, lock: Lock) -> None:
-    """Let nobody hold this lock alone until the transaction ends; waits for who does."""
+    """Let nobody hold this lock alone until the transaction ends; waits for whoever does."""
     session.execute(_SHARE, {"key": lock})
 
 
@@ -47,10 +47,10 @@ def hold_documents(session: Session, ids: Iterable[int]) -> list[int]:
 
 
 def try_hold(session: Session, lock: Lock) -> bool:
-    """As `hold`, without waiting; False: another has it."""
+    """Like `hold`, but without waiting; False: another holds it."""
     return bool(session.scalar(_TRY, {"key": lock}))
 
 
 def try_hold_each(session: Session, lock: Lock, name: str) -> bool:
-    """As `try_hold`, of one of many things; two names in four billion share a lock."""
+    """Like `try_hold`, for one of many things; two names share a lock with a chance of one in four billion."""
     return bool(session.scalar(_TRY_EACH, {"key": lock, "name": name}))

@@ -1,4 +1,4 @@
-"""Many floats as one parameter: bound one by one, or as JSON, they cost Postgres and Python more than all else."""
+"""Many floats as one parameter; bound one by one or as JSON they cost Postgres and Python more than anything else."""
 
 import struct
 from dataclasses import dataclass
@@ -10,19 +10,19 @@ from psycopg.abc import Buffer
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
-_REAL, _REAL_ARRAY = 700, 1021  # types' numbers in Postgres
+_REAL, _REAL_ARRAY = 700, 1021  # Postgres' type OIDs
 _ITEM = np.dtype([("size", ">i4"), ("value", ">f4")])
 
 
 @dataclass(frozen=True, slots=True)
 class RealArray:
-    """A parameter of type `real[]`, of values (n,)."""
+    """A parameter of type `real[]` with the values (n,)."""
 
     values: NDArray[np.float32]
 
 
 class _RealArrayDumper(Dumper):
-    """As array_recv of Postgres reads it: dimensions, nulls, type, length, lower bound; size and value of each."""
+    """Bytes for Postgres' array_recv: dimensions, nulls, type, length, lower bound, then each size and value."""
 
     format = Format.BINARY
     oid = _REAL_ARRAY

@@ -13,31 +13,31 @@ from sqlalchemy.orm import Session
 from sortline.errors import PostgresUnreachableError
 from sortline.postgres_address import PostgresAddress
 
-SCHEMA = "sortline_schema"  # the execution option of an engine whose transactions look for tables there
+SCHEMA = "sortline_schema"  # an engine's execution option: the schema in which its transactions look for tables
 
 
-# A connection that the network forgot ends within a minute: who waits for its answer would wait for hours.
+# A connection that the network dropped ends within a minute; without this its caller would wait for hours.
 _NOTICES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 30_000}
 
 
 @cache
 def get_engine(address: PostgresAddress, pool_size: int = 10) -> Engine:
-    """The connection pool of a database, one a process."""
+    """The connection pool of a database, one per process."""
     url, options = engine_arguments(address)
     return create_engine(url, pool_size=pool_size, **options)
 
 
 def engine_arguments(address: PostgresAddress, schema: str | None = None) -> tuple[URL, dict[str, Any]]:
-    """What SQLAlchemy needs to connect: a URL that holds no password, and options that do.
+    """What SQLAlchemy needs to connect: a URL without the password, and options with it.
 
     Args:
-        schema: where tables without a schema's name are looked for; None: where Postgres looks.
+        schema: the schema of tables named without one; None: Postgres' search path.
     """
     found = address.parameters
     url = URL.create("postgresql+psycopg", found.get("user"), host=found.get("host"), database=found.get("dbname"))
     options: dict[str, Any] = {
         "pool_pre_ping": True,
-        "hide_parameters": True,  # document texts stay out of error messages
+        "hide_parameters": True,  # keeps document texts out of error messages
         "connect_args": {"connect_timeout": 5, "application_name": "sortline", **_NOTICES, **found},
     }
     if schema is not None:
@@ -47,7 +47,7 @@ def engine_arguments(address: PostgresAddress, schema: str | None = None) -> tup
 
 @event.listens_for(Engine, "begin")
 def _look_in_schema(connection: Connection) -> None:
-    """Look for tables in the engine's schema: a pooler gives each transaction another session, so it says so anew."""
+    """Set the engine's schema in every transaction, because a pooler gives each transaction another session."""
     schema = connection.get_execution_options().get(SCHEMA)
     if schema is not None:
         connection.exec_driver_sql(f"SET LOCAL search_path TO {schema}")
@@ -55,10 +55,10 @@ def _look_in_schema(connection: Connection) -> None:
 
 @event.listens_for(Engine, "connect")
 def _prepare_nothing_behind_a_pooler(connection: object, _record: object) -> None:
-    """Switch prepared statements off where a pooler stands before Postgres.
+    """Switch prepared statements off if there is a pooler before Postgres.
 
-    A statement is prepared in one session, and a pooler gives the next transaction another. The pooler is known by
-    this: the process it names at connecting is not the one that answers.
+    A statement is prepared in one session, and a pooler gives the next transaction another. A pooler is recognised by
+    this: the process id given on connecting is not that of the process that answers.
     """
     if not isinstance(connection, psycopg.Connection):
         return
@@ -70,13 +70,13 @@ def _prepare_nothing_behind_a_pooler(connection: object, _record: object) -> Non
 
 
 def is_pooled(session: Session) -> bool:
-    """Whether a pooler, such as PgBouncer, stands between this session and Postgres."""
+    """Whether there is a pooler, such as PgBouncer, between this session and Postgres."""
     driver: Any = session.connection().connection.driver_connection
     return driver.prepare_threshold is None
 
 
 def is_encrypted(session: Session) -> bool:
-    """Whether this session's connection is over TLS."""
+    """Whether this session's connection uses TLS."""
     driver: Any = session.connection().connection.driver_connection
     return bool(driver.pgconn.ssl_in_use)
 
@@ -86,7 +86,7 @@ def session(address: PostgresAddress) -> Iterator[Session]:
     """A session on a database; the caller commits.
 
     Raises:
-        PostgresUnreachableError: the message says where.
+        PostgresUnreachableError: the message has the address.
     """
     with Session(get_engine(address), expire_on_commit=False) as opened:
         try:
@@ -97,7 +97,7 @@ def session(address: PostgresAddress) -> Iterator[Session]:
 
 
 def unreachable(address: PostgresAddress, error: DBAPIError) -> PostgresUnreachableError:
-    """Why Postgres could not be reached, on one line that says where."""
+    """The error for a Postgres that can't be reached: one line with its address and the reason."""
     why = str(error.orig).strip().splitlines()[0] if error.orig else type(error).__name__
     return PostgresUnreachableError(f"Postgres at {address} can't be reached: {why}")
 

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the migrations on the connection it is handed, or on the settings' database."""
+"""Alembic's entry point: runs the migrations on the given connection, or on the settings' database."""
 
 from alembic import context
 from sqlalchemy import Connection

@@ -1,4 +1,4 @@
-"""Bring a database to the newest schema, or back."""
+"""Upgrades a database to the newest schema, or downgrades it."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def _config() -> Config:
 
 
 def migrate(address: PostgresAddress, revision: str = "head") -> tuple[str | None, str | None]:
-    """Upgrade the database at ``address`` to ``revision``; down when it lies below.
+    """Upgrade the database at ``address`` to ``revision``, or downgrade it to an older one.
 
     Returns:
         The revision before, and after.
@@ -31,7 +31,7 @@ def migrate(address: PostgresAddress, revision: str = "head") -> tuple[str | Non
     config = _config()
     try:
         with get_engine(address).begin() as connection:
-            locks.hold(connection, Lock.MIGRATION)  # two machines that start at once must not both migrate
+            locks.hold(connection, Lock.MIGRATION)  # two machines that start at the same time must not both migrate
             config.attributes["connection"] = connection
             before = MigrationContext.configure(connection).get_current_revision()
             goes_down = revision == "base" or revision.startswith("-")
@@ -50,7 +50,7 @@ def newest_revision() -> str | None:
 
 
 def is_known(revision: str) -> bool:
-    """Whether this version of Sortline has that revision; a newer one's it has not."""
+    """Whether this version of Sortline has that revision; it lacks those of newer versions."""
     try:
         ScriptDirectory.from_config(_config()).get_revision(revision)
     except CommandError:

@@ -1,11 +1,11 @@
-"""How patient every Celery app of Sortline is with its broker.
+"""How long every Celery app of Sortline waits for its broker.
 
-Without these, a connection that the network forgot (a firewall, a machine that vanished) is waited on for ever: Redis
-answers nobody there, and Celery's loop hangs in a read.
+Without these, Celery's loop hangs for ever in a read on a connection that the network dropped without notice (a
+firewall, a vanished machine).
 """
 
 TRANSPORT_OPTIONS = {
     "socket_connect_timeout": 5,
     "socket_keepalive": True,
-    "socket_timeout": 5,  # of one answer; messages are asked for a second at a time
+    "socket_timeout": 5,  # per answer; Celery asks for messages one second at a time
 }

@@ -1,4 +1,4 @@
-"""What all Celery apps of Sortline have in common: the broker, and how a process that can't work ends."""
+"""What all Celery apps of Sortline have in common: the broker, and how a process that can't work exits."""
 
 import logging
 import sys
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 def celery_app(name: str, broker: RedisAddress, **options: Any) -> Celery:
-    """A Celery app on that broker: over TLS it verifies its certificate, and it waits for no answer for ever."""
+    """A Celery app on that broker: over TLS it verifies the certificate, and it never waits for an answer for ever."""
     app = Celery(name, **options)
     app.conf.broker_transport_options = TRANSPORT_OPTIONS
     app.conf.update(broker.celery)
@@ -27,13 +27,13 @@ def celery_app(name: str, broker: RedisAddress, **options: Any) -> Celery:
 
 
 def row_driven_app(name: str, settings: Settings, **options: Any) -> Celery:
-    """The app of a process whose work stands in the database: messages carry ids, never texts.
+    """The app of a process whose work is recorded in the database: messages carry ids, never texts.
 
-    They are acknowledged early, because the database's row and not the broker says what is running.
+    Messages are acknowledged early, because the database's row, not the broker, says what is running.
     """
     app = celery_app(name, settings.celery_broker, **options)
     app.conf.update(
-        broker_channel_error_retry=True,  # a Redis that is full refuses with an error that is no cut connection
+        broker_channel_error_retry=True,  # a full Redis refuses with an error other than a lost connection
         broker_connection_retry_on_startup=True,
         broker_transport_options={**TRANSPORT_OPTIONS, "visibility_timeout": 24 * 3600},
         sortline_settings=settings,
@@ -47,7 +47,7 @@ def row_driven_app(name: str, settings: Settings, **options: Any) -> Celery:
 
 
 def settings_or_exit(process: str) -> Settings:
-    """The settings; where they can't be read, the process ends with one sentence instead of Celery's traceback."""
+    """The settings; if they can't be read, the process exits with one sentence instead of Celery's traceback."""
     try:
         settings = get_settings()
         _ = settings.redis, settings.celery_broker, settings.postgres_url
@@ -58,13 +58,13 @@ def settings_or_exit(process: str) -> Settings:
 
 
 def check_at_start(process: str, settings: Settings) -> None:
-    """Look at both Redis servers as a worker or beat starts: one that can't be used ends the process, saying why.
+    """Check both Redis servers when a worker or beat starts: if one can't be used, the process exits and says why.
 
-    One that is only away is said with its setting's name; Celery tells of its further tries.
+    If one just can't be reached, that is logged with its setting's name; Celery logs its further attempts.
     """
 
     def check(**_options: object) -> None:
-        set_up_logging(settings.log_level, settings.log_format)  # Celery does so only later
+        set_up_logging(settings.log_level, settings.log_format)  # Celery does this only later
         check_servers(process, settings)
 
     signals.celeryd_init.connect(check, weak=False)
@@ -72,7 +72,7 @@ def check_at_start(process: str, settings: Settings) -> None:
 
 
 def check_servers(process: str, settings: Settings) -> None:
-    """Look at both Redis servers now; exit 1 where one can't be used, log where one is away."""
+    """Check both Redis servers now: exit 1 if one can't be used, log an error if one can't be reached."""
     checks: tuple[Callable[[Settings], None], ...] = (check_documents, check_broker)
     for check in checks:
         try:

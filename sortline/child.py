@@ -1,4 +1,4 @@
-"""A supervised process: started again with back-off when it ends by itself."""
+"""A supervised process: restarted with back-off when it ends by itself."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ _MOST_SAID = 300
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """A process ended by itself.
+    """The end of a process that was not asked to end.
 
     ``code``: its exit code, or minus the number of the signal that ended it; ``said``: the last line it wrote;
     ``pause_s``: seconds until it is started again.
@@ -32,24 +32,24 @@ class End:
 
     @property
     def why(self) -> str:
-        """How it ended, and what it said of it."""
+        """How it ended, and the last line it wrote."""
         if self.code < 0:
-            return f"{self.name} was ended by {_signal_name(-self.code)}"
-        how = f"{self.name} ended with code {self.code}"
+            return f"{self.name} was killed by {_signal_name(-self.code)}"
+        how = f"{self.name} exited with code {self.code}"
         said = self.said.removeprefix(f"{self.name}: ")
         return f"{how}: {said}" if said else how
 
 
 class Child:
-    """One process in a group of its own, its output handed on line by line.
+    """One process in its own process group; its output is passed on line by line.
 
     Args:
         name: shown before each line.
-        command: an argument list, or a shell's line.
-        sink: takes the name and a line of output.
+        command: a list of arguments, or a shell command line.
+        sink: is called with the name and a line of output.
         user: a system user to run as (only root can).
-        launched: called when the process was started again.
-        ended: called when it ended by itself.
+        launched: called when the process was restarted.
+        ended: called when the process ended by itself.
     """
 
     def __init__(
@@ -88,26 +88,26 @@ class Child:
         return self.process is not None and self.process.poll() is None
 
     def ask_to_stop(self) -> None:
-        """Send the stop signal; it is not started again."""
+        """Send the stop signal; the process will not be restarted."""
         self._stopping.set()
         self._signal(self.stop_signal)
 
     def wait(self, timeout: float) -> None:
-        """Wait for the end, and force it after ``timeout`` seconds."""
+        """Wait for the process to end; kill it after ``timeout`` seconds."""
         assert self.process is not None
         try:
             self.process.wait(timeout)
         except subprocess.TimeoutExpired:
-            self.sink(self.name, f"does not stop within {timeout:g} s and is killed")
+            self.sink(self.name, f"did not stop within {timeout:g} s, so it is killed")
             self._signal(signal.SIGKILL)
             self.process.wait()
-        self._signal(signal.SIGKILL)  # whatever it left behind in its group
+        self._signal(signal.SIGKILL)  # what it left running in its group
         if self._thread is not None:
             self._thread.join(5)
 
     def _launch(self) -> None:
         self._said = ""
-        self.process = subprocess.Popen(  # nosec B602  # a str is a line of the Procfile, which is the installation's own
+        self.process = subprocess.Popen(  # nosec B602  # a str is a line of the installation's own Procfile
             self.command, shell=isinstance(self.command, str), stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
             env=self.environment, user=self.user, cwd="/" if self.user else None, start_new_session=True,
@@ -124,7 +124,7 @@ class Child:
                 return
             if time.monotonic() - began > _HEALTHY_S:
                 pause = _FIRST_PAUSE_S
-            self.sink(self.name, f"ended with code {code}; starting again in {pause:g} s")
+            self.sink(self.name, f"exited with code {code}; restarting in {pause:g} s")
             self.ended(End(self.name, code, self._said, pause))
             if self._stopping.wait(pause):
                 return

@@ -1,6 +1,6 @@
-"""The Python client: documents in, over HTTP or straight onto the stream.
+"""The Python client: sends documents over HTTP or directly to the Redis stream.
 
-Needs the base install alone: no torch, no database driver.
+It needs only the base install: no torch, no database driver.
 """
 
 import random
@@ -18,7 +18,7 @@ from sortline.errors import (
     RequestTooLargeError,
     ServerUnreachableError,
 )
-from sortline.http_door import HttpDoor
+from sortline.http_client import HttpClient
 from sortline.queue import Document, DocumentQueue
 from sortline.redis_address import RedisAddress
 from sortline.redis_client import connect, is_redis_url
@@ -37,15 +37,15 @@ class Client:
 
     Args:
         url: `http(s)://host:port` of the web, or `redis://`, `rediss://`, `unix://` of the stream's Redis
-            (`rediss://...?ssl_ca_certs=FILE` where its certificate is of a private authority).
+            (`rediss://...?ssl_ca_certs=FILE` if a private authority signed its certificate).
         token: API token, for HTTP (`sortline tokens add NAME`).
         prefix: start of the Redis keys, for Redis.
         max_backlog: entries a lane may hold before it counts as full, for Redis.
-        timeout: seconds of one request.
-        patience: seconds to go on trying while the other side is away.
+        timeout: seconds per request.
+        patience: seconds to keep trying while the server can't be reached.
 
     Raises:
-        ConfigurationError: the URL is of no known kind, or can't be read; no part of it is in the message.
+        ConfigurationError: the URL is of an unknown kind or can't be read; the message contains no part of it.
     """
 
     def __init__(
@@ -58,13 +58,14 @@ class Client:
         patience: float = 60.0,
     ) -> None:
         self.patience = patience
-        self._http: HttpDoor | None = None
+        self._http: HttpClient | None = None
         self._queue: DocumentQueue | None = None
         if isinstance(url, str) and url.startswith(("http://", "https://")):
-            self._http = HttpDoor(url, token, timeout)
+            self._http = HttpClient(url, token, timeout)
             return
         if isinstance(url, str) and not is_redis_url(url):
-            raise ConfigurationError("the client's URL starts with http://, https://, redis://, rediss:// or unix://")
+            kinds = "http://, https://, redis://, rediss:// or unix://"
+            raise ConfigurationError(f"the client's URL must start with {kinds}")
         address = RedisAddress.read(url, "the client's URL") if isinstance(url, str) else url
         settings = Settings(_env_file=None, redis_url=address.url, prefix=prefix, max_backlog=max_backlog)
         self._queue = DocumentQueue(connect(settings.redis, socket_timeout=timeout), settings)
@@ -74,16 +75,16 @@ class Client:
     ) -> int:
         """Send documents, in requests of at most 500; returns how many were accepted.
 
-        A request whose outcome is unknown is sent again with the same ids, which changes nothing where it
-        had arrived. Requests are sent one after the other: when one fails, those before it are in.
+        A request whose outcome is unknown is sent again with the same ids, which changes nothing if it had
+        arrived. Requests are sent one after the other: if one fails, the earlier ones are accepted.
 
         Args:
-            block: wait while the lane is full; otherwise raise.
-            timeout: seconds to wait for room in all; None: as long as it takes.
+            block: wait while the lane is full instead of raising.
+            timeout: seconds to wait for room in total; None: as long as it takes.
 
         Raises:
             QueueFullError: the lane is full, and ``block`` is false or the time is up.
-            ServerUnreachableError: the other side stayed away for longer than the client's patience.
+            ServerUnreachableError: the server could not be reached for longer than the client's patience.
             InvalidDocumentError: a document breaks a limit; ``index`` is its position in ``documents``.
             ConfigurationError: the token is unknown or lacks the scope, or Redis refuses the user.
         """
@@ -99,23 +100,23 @@ class Client:
         return accepted
 
     def get(self, source: str, id: str) -> dict[str, Any]:
-        """What the line says of a document: the JSON of `GET /v1/documents/{source}/{id}` (HTTP only).
+        """A document's state: the JSON of `GET /v1/documents/{source}/{id}` (HTTP only).
 
         Raises:
             NotFoundError: it is unknown, or still waiting.
-            ServerUnreachableError: the web is away.
-            ConfigurationError: this client speaks to Redis, or the token is refused.
+            ServerUnreachableError: the web can't be reached.
+            ConfigurationError: this client uses Redis, or the token is refused.
         """
         if self._http is None:
             raise ConfigurationError("results are read over HTTP, from Postgres or from the results stream")
         return self._http.get(source, id)
 
     def wait(self, source: str, id: str, timeout: float = 60.0) -> dict[str, Any]:
-        """As `get`, but waits until the document is classified, for at most ``timeout`` seconds.
+        """Like `get`, but waits up to ``timeout`` seconds until the document is classified.
 
         Raises:
             NotFoundError: it is still unknown or waiting when the time is up.
-            ServerUnreachableError: the web is away when the time is up.
+            ServerUnreachableError: the web can't be reached when the time is up.
             ConfigurationError: as `get`.
         """
         deadline, pause = _Deadline(timeout), 0.02
@@ -129,20 +130,20 @@ class Client:
             pause = min(pause * 1.5, 1.0)
 
     def classify(self, documents: Sequence[Document], wait: float = 10.0, lane: Lane = "live") -> list[dict[str, Any]]:
-        """Send documents in one request and wait for their results: as `get` tells them, in order (HTTP only).
+        """Send documents in one request and wait for their results, in order and as `get` returns them (HTTP only).
 
         Args:
             wait: seconds, at most 30.
 
         Raises:
-            NotFoundError: a result is not there in time; the documents are accepted, `wait` finds them later.
+            NotFoundError: a result is not ready in time; the documents are accepted, so `wait` can find them later.
             InvalidDocumentError, QueueFullError, ServerUnreachableError, ConfigurationError: as `send`, at once.
         """
         if self._http is None:
             raise ConfigurationError("results are read over HTTP, from Postgres or from the results stream")
         found = self._http.classify(documents, lane, wait)
         if found is None:
-            raise NotFoundError(f"not classified within {wait:g} s; the documents are accepted")
+            raise NotFoundError(f"not classified within {wait:g} s; the documents are accepted, so wait for them")
         return found
 
     def close(self) -> None:
@@ -162,7 +163,7 @@ class Client:
 
     def _insist(self, request: list[Document], lane: Lane, block: bool, room: "_Deadline") -> None:
         pause = _FIRST_PAUSE_S
-        away: _Deadline | None = None  # starts with the first failure, and anew after each answer
+        away: _Deadline | None = None  # starts with the first failure, and again after each answer
         while True:
             try:
                 self._send(request, lane)
@@ -189,11 +190,11 @@ class Client:
             self._http.send(request, lane)
         except RequestTooLargeError:
             if len(request) == 1:
-                raise InvalidDocumentError("the document alone is too large a request", "text_too_large", 0) from None
+                raise InvalidDocumentError("this document is too large for a request", "text_too_large", 0) from None
             self._send_halves(request, lane)
 
     def _send_halves(self, request: list[Document], lane: Lane) -> None:
-        """For a web that takes less at once than this client sends. A retry sends both again."""
+        """Send two halves, for a web that accepts less at once than this client sends. A retry sends both again."""
         middle = len(request) // 2
         self._send(request[:middle], lane)
         try:
@@ -205,7 +206,7 @@ class Client:
 
 @dataclass(slots=True)
 class _Deadline:
-    """A time to be done by; None: never."""
+    """A deadline; None: none."""
 
     seconds: float | None
     began: float = 0.0
@@ -214,12 +215,12 @@ class _Deadline:
         self.began = time.monotonic()
 
     def allows(self, wait: float) -> bool:
-        """Whether ``wait`` more seconds end before it."""
+        """Whether ``wait`` more seconds end before the deadline."""
         return self.seconds is None or time.monotonic() + wait <= self.began + self.seconds
 
 
 def _jittered(wait: float) -> float:
-    """A little longer, each client by another bit: they should not all come back at once."""
+    """A little longer, by a random bit, so that clients don't all retry at once."""
     return wait * random.uniform(1.0, 1.3)  # noqa: S311 - no secret
 
 
@@ -238,6 +239,6 @@ def _requests(documents: Iterable[Document]) -> Iterator[list[Document]]:
 
 
 def _size(document: Document) -> int:
-    """About how many bytes of a request a document takes; what is not text is for the check to refuse."""
+    """About how many bytes a document takes in a request; the check refuses what is not text."""
     text = document.text if isinstance(document.text, str) else ""
     return len(text) * (1 if text.isascii() else 3) + (8192 if document.meta else 0) + 200

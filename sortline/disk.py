@@ -1,7 +1,7 @@
-"""A full disk under Postgres or Redis: who notices it tells the doors, and they take no documents until it has room.
+"""A full disk under Postgres or Redis: while it is full, the queue accepts no documents.
 
-A worker notices by Postgres' refusal. Redis says so itself, or with `appendfsync always` ends, for it may not go on;
-so the embedded servers' disks, which every process of this machine sees, are looked at as well.
+A worker notices it when Postgres refuses to write. Redis reports it, or exits with `appendfsync always` because it
+must not continue; so the free space of the embedded servers' disks, which every process here can see, is checked too.
 """
 
 import shutil
@@ -15,32 +15,32 @@ from sortline.settings import Settings
 Server = Literal["postgres", "redis"]
 SERVERS: tuple[Server, ...] = ("postgres", "redis")
 
-# Documents stop this early, so that workers can still finish what is there: a segment of Postgres' log has 16 MiB.
+# Documents are refused this early so that workers can finish what they hold: a Postgres log segment has 16 MiB.
 _LEAST_BYTES = 64 * 2**20
 _TOLD_S = 10
 
 
 def full(server: Server) -> DiskFullError:
-    """What a door answers."""
-    message = f"The disk under {server.capitalize()} is full: nothing is taken until it has room"
+    """The error for a producer."""
+    message = f"The disk under {server.capitalize()} is full, so no documents are accepted until it has space"
     return DiskFullError(f"{message}; try again later with the same ids.", 10.0)
 
 
 def embedded(settings: Settings) -> list[Server]:
     """Embedded servers whose disk has less than 64 MiB left.
 
-    Who reaches an outside Redis may well run on another machine than an embedded Postgres.
+    With an outside Redis this process may run on another machine than an embedded Postgres.
     """
     return [server for server in SERVERS if settings.embedded_redis and _is_full(settings, server)]
 
 
 def key(prefix: str) -> str:
-    """Of what is there while a worker finds Postgres' disk full."""
+    """The Redis key that exists while a worker finds Postgres' disk full."""
     return f"{prefix}:postgres-full"
 
 
-def tell(client: redis.Redis, prefix: str, is_full: bool) -> None:
-    """Tell the doors that Postgres' disk is full, for ten seconds; or that it is not any more."""
+def mark_postgres(client: redis.Redis, prefix: str, is_full: bool) -> None:
+    """Mark Postgres' disk as full for ten seconds, or as no longer full."""
     if is_full:
         client.set(key(prefix), 1, ex=_TOLD_S)
     else:
@@ -53,4 +53,4 @@ def _is_full(settings: Settings, server: Server) -> bool:
     try:
         return shutil.disk_usage(settings.data_dir / server).free < _LEAST_BYTES
     except OSError:
-        return False  # it was never started here
+        return False  # it has never run here

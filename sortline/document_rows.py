@@ -1,4 +1,4 @@
-"""Documents of a file's rows."""
+"""The documents in a file's rows."""
 
 from sortline.errors import InvalidDocumentError
 from sortline.files.rows import Row
@@ -6,7 +6,7 @@ from sortline.meta import read_json
 from sortline.queue import Document
 from sortline.text import content_hash
 
-_ID_LENGTH = 32  # hexadecimal digits of the text's sha256 that stand for a missing id
+_ID_LENGTH = 32  # hexadecimal digits of the text's sha256 that replace a missing id
 
 
 def id_of(row: Row) -> str:
@@ -15,10 +15,10 @@ def id_of(row: Row) -> str:
 
 
 def document_of(row: Row, source: str) -> Document:
-    """The document to classify that a row holds; the same row again is the same document.
+    """The document to classify in a row; the same row always yields the same document.
 
     Args:
-        source: of rows that name none.
+        source: for rows that don't name one.
 
     Raises:
         InvalidDocumentError: the row was refused, or breaks a limit of the queue.

@@ -14,11 +14,11 @@ class SortlineError(Exception):
 
 
 class TransientError(SortlineError):
-    """Something outside is away for a while; the same call may succeed later."""
+    """Something outside Sortline can't be reached for now; the same call may succeed later."""
 
 
 class PermanentError(SortlineError):
-    """The same call will fail again; something has to change first."""
+    """The same call will fail again until something changes."""
 
 
 class ConfigurationError(PermanentError):
@@ -26,7 +26,7 @@ class ConfigurationError(PermanentError):
 
 
 class PortTakenError(ConfigurationError):
-    """Another program listens on the port."""
+    """Another program uses the port."""
 
 
 class ServerUnreachableError(TransientError):
@@ -42,7 +42,10 @@ class PostgresUnreachableError(ServerUnreachableError):
 
 
 class RedisRefusesError(ServerUnreachableError):
-    """Redis refuses a command, as its key is of a wrong type; a person has to mend it. ``why``: what it said."""
+    """Redis refuses a command, for instance because its key has the wrong type; a person has to fix it.
+
+    ``why``: Redis' message.
+    """
 
     def __init__(self, message: str, why: str) -> None:
         super().__init__(message)
@@ -50,7 +53,7 @@ class RedisRefusesError(ServerUnreachableError):
 
 
 class DiskFullError(ServerUnreachableError):
-    """The disk under Postgres or Redis is full; it heals by itself when there is room again."""
+    """The disk under Postgres or Redis is full; this resolves itself once there is space again."""
 
 
 class QueueFullError(TransientError):
@@ -62,10 +65,10 @@ class QueueFullError(TransientError):
 
 
 class InvalidDocumentError(PermanentError):
-    """The document breaks a limit of the contract; nothing was taken.
+    """The document breaks a limit; nothing was accepted.
 
-    ``reason`` is one of ``bad_entry``, ``empty_text``, ``text_too_large``; ``index`` is the position of
-    the document in its request, where it came in one.
+    ``reason`` is one of ``bad_entry``, ``empty_text``, ``text_too_large``; ``index`` is the document's
+    position in its request, if it came in one.
     """
 
     def __init__(self, message: str, reason: str = "bad_entry", index: int | None = None) -> None:
@@ -75,11 +78,11 @@ class InvalidDocumentError(PermanentError):
 
 
 class RequestTooLargeError(PermanentError):
-    """The request is larger than the web takes at once."""
+    """The request is larger than the web accepts."""
 
 
 class CheckpointError(PermanentError):
-    """The checkpoint is incomplete, changed or of an unknown form, and was refused."""
+    """The checkpoint was refused: it is incomplete, was changed, or has an unknown format."""
 
 
 class ImportFileError(PermanentError):
@@ -87,15 +90,15 @@ class ImportFileError(PermanentError):
 
 
 class TrainingError(PermanentError):
-    """The training can't run on these data."""
+    """The training can't run on this data."""
 
 
 class BackupError(PermanentError):
-    """The backup can't be made, or can't be used."""
+    """The backup can't be made or used."""
 
 
 class InvalidInputError(PermanentError):
-    """What was given can't be taken."""
+    """The input can't be accepted."""
 
 
 class NotFoundError(PermanentError):
@@ -103,8 +106,8 @@ class NotFoundError(PermanentError):
 
 
 class ConflictError(PermanentError):
-    """What was asked for contradicts the present state."""
+    """The request contradicts the current state."""
 
 
 class AlreadyRunningError(ConflictError):
-    """Sortline is already up in this folder."""
+    """Sortline is already running in this folder."""

@@ -1,8 +1,8 @@
 """Events of the results stream: what each kind holds, and how they are packed for the wire.
 
-Packing is ours because it is on the hot path: redis-py with hiredis takes 8 µs for the arguments of one event, which
-was a third of the worker's processor time; most of an event's fields repeat from document to document, so their bytes
-are kept.
+Sortline packs them itself because this is on the hot path: redis-py with hiredis takes 8 µs for the arguments of one
+event, which was a third of the worker's processor time. Most fields repeat from document to document, so their bytes
+are cached.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ KINDS = ("classified", "corrected", "rescored", "dead")
 
 
 class ResultEvent(NamedTuple):
-    """One entry of `sortline:results`; values that don't apply are empty."""
+    """One entry of `sortline:results`; fields that don't apply are empty."""
 
     event: str
     source: str

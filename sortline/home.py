@@ -1,8 +1,8 @@
-"""A home and a name for a process that has none, so that the libraries below us find a place to write to.
+"""A home and a user name for a process that has none, so that libraries find a place to write to.
 
-In a container under any user id (as OpenShift starts them) the id has no name, HOME is unset or `/`, and the file
-system is read-only but for the data folder and the folder of temporary files. OpenVINO, matplotlib, torch and Hugging
-Face look for a home as soon as they are imported; some fail without.
+In a container with an arbitrary user id (as in OpenShift) the id has no name, HOME is unset or `/`, and the file
+system is read-only except the data folder and the temporary folder. OpenVINO, matplotlib, torch and Hugging Face look
+for a home as soon as they are imported, and some fail without one.
 """
 
 import getpass
@@ -13,7 +13,7 @@ from pathlib import Path
 from sortline.errors import ConfigurationError
 from sortline.settings import Settings
 
-# What each library keeps under a home, and the variable that moves it elsewhere.
+# What each library stores under the home, and the variable that moves it elsewhere.
 _CACHES = {
     "HF_HOME": ".cache/huggingface",
     "MPLCONFIGDIR": ".config/matplotlib",
@@ -23,16 +23,16 @@ _CACHES = {
 
 
 def make_home(settings: Settings) -> None:
-    """Give this process, and those it starts, a home and a name where they are missing.
+    """Give this process, and those it starts, a home and a name if they have none.
 
-    A home that is there and can't be written stays what it is: it may hold certificates or models. Only what libraries
-    would write goes elsewhere.
+    A home that exists but can't be written stays: it may hold certificates or models. Only what libraries would write
+    goes elsewhere.
 
     Raises:
         ConfigurationError: no place can be written.
     """
     if account() == _numbered():
-        os.environ.setdefault("LOGNAME", _numbered())  # where getpass, and so torch, looks first
+        os.environ.setdefault("LOGNAME", _numbered())  # getpass, and so torch, looks here first
     home = Path("~").expanduser() if _is_known() else None
     if home is not None and _is_writable(home):
         return
@@ -46,7 +46,7 @@ def make_home(settings: Settings) -> None:
 
 
 def account() -> str:
-    """Whose account runs this process: its name, or the number of a user id that has none."""
+    """The account that runs this process: its name, or the user id if it has no name."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # OSError from Python 3.13 on
@@ -67,7 +67,7 @@ def _is_known() -> bool:
 
 
 def _place(settings: Settings) -> Path:
-    """A folder that this user alone may open: in the data folder if that is there, else among temporary files."""
+    """A folder that only this user can open: in the data folder if that exists, else among the temporary files."""
     tried = []
     for folder, name in ((settings.data_dir.resolve(), "home"), (_temporary(), f"sortline-home-{os.getuid()}")):
         if folder is None or not folder.is_dir():
@@ -81,8 +81,8 @@ def _place(settings: Settings) -> Path:
         if not place.is_symlink() and place.stat().st_uid == os.getuid() and _is_writable(place):
             return place
     raise ConfigurationError(
-        f"user id {os.getuid()} has no home, and can't write to {' or '.join(tried) or 'any temporary folder'}: "
-        "set HOME, TMPDIR or SORTLINE_DATA_DIR to a folder that it may write to"
+        f"user id {os.getuid()} has no home and can't write to {' or '.join(tried) or 'any temporary folder'}; "
+        "set HOME, TMPDIR or SORTLINE_DATA_DIR to a folder that it can write to"
     )
 
 

@@ -1,7 +1,7 @@
-"""The one rule for a label's name, at every door by which a label comes in.
+"""The one rule for label names, wherever a label comes in.
 
-Names that look the same are the same: letters are composed (NFC), all spaces count as one space. Characters that can't
-be seen are refused by name, but for those without which words of some languages, and emoji, can't be written.
+Names that look the same are the same: letters are composed (NFC), and any run of spaces counts as one space. Invisible
+characters are refused, and the error names them, except those that some languages and emoji can't be written without.
 """
 
 import re
@@ -13,17 +13,17 @@ LONGEST_NAME = 200  # characters
 
 _ZWNJ, _ZWJ, _EMOJI_STYLE, _KEYCAP = "\u200c", "\u200d", "\ufe0f", "\u20e3"
 _VIRAMA = 9  # the combining class of signs that bind letters of the scripts of India
-# Scripts that write their letters side by side: a joiner between them changes nothing that can be seen.
+# Scripts whose letters don't join: a joiner between them changes nothing visible.
 _UNJOINED = (
     "LATIN ", "GREEK ", "CYRILLIC ", "ARMENIAN ", "GEORGIAN ", "HEBREW ", "HANGUL ", "HIRAGANA ", "KATAKANA ", "CJK ",
     "BOPOMOFO ", "THAI ", "LAO ", "ETHIOPIC ", "FULLWIDTH ", "HALFWIDTH ",
 )  # fmt: skip
-# Letters and signs that are drawn as nothing, though Unicode counts them among those that can be seen, and the
-# variation selectors (Default_Ignorable_Code_Point in DerivedCoreProperties.txt).
+# Letters and signs that are drawn as nothing, though Unicode counts them as visible, and the variation selectors
+# (Default_Ignorable_Code_Point in DerivedCoreProperties.txt).
 _UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\ufffc\U000e0100-\U000e01ef]"
 )
-# Signs that Unicode counts among the formats, and that are drawn (Prepended_Concatenation_Mark in PropList.txt).
+# Signs that Unicode counts as format characters, but that are drawn (Prepended_Concatenation_Mark in PropList.txt).
 _DRAWN_FORMATS = frozenset("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd")
 # The three flags that are written with tag characters: England, Scotland, Wales.
 _FLAGS = re.compile("\U0001f3f4(?:" + "|".join(
@@ -38,39 +38,39 @@ _PLAIN_NAMES = {"\n": "a line break", "\r": "a line break", "\x00": "a NUL"}
 
 
 def clean_label_name(name: str) -> str:
-    """A label's name as it is kept: composed (NFC), any run of spaces as one space, none at its ends.
+    """A label's name as it is stored: composed (NFC), with any run of spaces as one space and none at its ends.
 
     Raises:
-        InvalidInputError: it is empty, too long, or holds a character that can't be seen, which the message names.
+        InvalidInputError: it is empty, too long, or contains an invisible character, which the message names.
     """
     cleaned = _SPACES.sub(" ", unicodedata.normalize("NFC", name)).strip(" \n\r\x0b\x0c")
     if not cleaned:
         raise InvalidInputError("the label is empty")
     if len(cleaned) > LONGEST_NAME:
-        raise InvalidInputError(f"the label has {len(cleaned):,} characters, the limit is {LONGEST_NAME}")
+        raise InvalidInputError(f"the label has {len(cleaned):,} characters; the limit is {LONGEST_NAME}")
     unseen = _unseen(cleaned)
     if unseen:
         raise InvalidInputError(
-            f'character {unseen[0] + 1} of the label "{visible_label_name(cleaned)}" can\'t be seen: '
-            f"{_named(cleaned[unseen[0]])}; take it out"
+            f'character {unseen[0] + 1} of the label "{visible_label_name(cleaned)}" is invisible: '
+            f"{_named(cleaned[unseen[0]])}; remove it"
         )
     return cleaned
 
 
 def visible_label_name(name: str) -> str:
-    """A name with each character that can't be seen written as its number: soft<U+00AD>hyphen."""
+    """A name with each invisible character written as its number: soft<U+00AD>hyphen."""
     unseen = set(_unseen(name))
     return "".join(f"<U+{ord(each):04X}>" if at in unseen else each for at, each in enumerate(name))
 
 
 def blot_unseen(name: str, blot: str) -> str:
-    """A name of strangers with ``blot`` in place of each character that can't be seen."""
+    """A name from elsewhere with ``blot`` in place of each invisible character."""
     unseen = set(_unseen(name))
     return "".join(blot if at in unseen else each for at, each in enumerate(name))
 
 
 def _unseen(name: str) -> list[int]:
-    """Positions of characters that can't be seen and that nothing needs."""
+    """Positions of invisible characters that nothing needs."""
     if name.isascii() and name.isprintable():
         return []
     allowed = {at for flag in _FLAGS.finditer(name) for at in range(*flag.span())}
@@ -81,13 +81,13 @@ def _unseen(name: str) -> list[int]:
 
 def _seen(character: str) -> bool:
     category = unicodedata.category(character)
-    if category in ("Cf", "Cn"):  # Unicode keeps room for emoji, of which a newer system may know more
+    if category in ("Cf", "Cn"):  # Unicode reserves room for emoji, and a newer system may know more of them
         return character in _DRAWN_FORMATS or (category == "Cn" and _is_pictograph(character))
     return category not in ("Cc", "Cs", "Co", "Zl", "Zp") and not _UNSEEN.match(character)
 
 
 def _needed(name: str, at: int) -> bool:
-    """Whether the word or emoji around a character could not be written without it."""
+    """Whether the word or emoji around a character can't be written without it."""
     character, before, after = name[at], name[at - 1 : at], name[at + 1 : at + 2]
     if character == _EMOJI_STYLE:
         return _is_emoji(before) or (before in tuple("0123456789#*") and after == _KEYCAP)
@@ -99,7 +99,7 @@ def _needed(name: str, at: int) -> bool:
 
 
 def _joins(before: str, after: str) -> bool:
-    """Whether a joiner stands within a word, one of whose neighbours it may change."""
+    """Whether a joiner is within a word and can change one of its neighbours."""
     return _in_word(before) and _in_word(after) and (_is_joined(before) or _is_joined(after))
 
 

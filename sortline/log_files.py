@@ -1,4 +1,4 @@
-"""What the processes of `sortline up` write: a file for each, rotated."""
+"""Log files of the processes of `sortline up`: one each, rotated."""
 
 import logging
 import threading
@@ -10,10 +10,10 @@ _KEPT = 3  # older files of each process
 
 
 class LogFiles:
-    """A file `NAME.log` for each process; what a full disk does not take is dropped, for the processes go on.
+    """A file `NAME.log` for each process; lines that a full disk refuses are dropped, so that the processes continue.
 
     Args:
-        folder: made where it is missing.
+        folder: created if it is missing.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -23,11 +23,11 @@ class LogFiles:
         self._lock = threading.Lock()
 
     def path(self, name: str) -> Path:
-        """The file of a process."""
+        """The log file of a process."""
         return self.folder / f"{name}.log"
 
     def write(self, name: str, line: str) -> None:
-        """Append a line; threads may do so at the same time."""
+        """Append a line; several threads may call this at once."""
         with self._lock:
             if name not in self._files:
                 self._files[name] = _File(self.path(name))
@@ -46,4 +46,4 @@ class _File(RotatingFileHandler):
         )
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is logging's
-        """Nothing: there is nowhere to say that the log can't be written."""
+        """Do nothing: there is nowhere to report that the log can't be written."""

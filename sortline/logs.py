@@ -1,4 +1,4 @@
-"""One logging set-up for every process: a line an event on standard error, no document texts."""
+"""One logging set-up for every process: one line per event on standard error, without document texts."""
 
 import json
 import logging
@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from textwrap import indent
 
 _FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
-# What a call may add by `extra`; nothing else goes into a JSON line, so that no text does by accident.
+# What a call may add with `extra`; nothing else goes into a JSON line, so that no text gets in by accident.
 _NAMED = ("document", "source", "entry", "lane", "batch", "documents")
 
 
 class _OneLine(logging.Formatter):
-    """Escapes control characters, so that hostile input can't forge log lines; a traceback follows, indented."""
+    """Escapes control characters so that hostile input can't forge log lines; a traceback follows, indented."""
 
     def format(self, record: logging.LogRecord) -> str:
         plain = copy(record)
@@ -24,7 +24,7 @@ class _OneLine(logging.Formatter):
 
 
 class _Json(logging.Formatter):
-    """One JSON object a line, in ASCII: control characters and line ends are escaped by it."""
+    """One JSON object per line, in ASCII, which escapes control characters and line ends."""
 
     def format(self, record: logging.LogRecord) -> str:
         told: dict[str, object] = {
@@ -36,11 +36,11 @@ class _Json(logging.Formatter):
         told |= {name: getattr(record, name) for name in _NAMED if hasattr(record, name)}
         if trace := _trace(self, record):
             told["traceback"] = trace
-        return json.dumps(told).replace("\x7f", "\\u007f")  # the one control character that JSON lets stand
+        return json.dumps(told).replace("\x7f", "\\u007f")  # the one control character that JSON does not escape
 
 
 def set_up_logging(level: str = "INFO", form: str = "text") -> None:
-    """Send log records of ``level`` and above to standard error, as ``form`` text or json; once in each process."""
+    """Send log records of ``level`` and above to standard error, as ``form`` text or json; call once per process."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if form == "json" else _OneLine(_FORMAT))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
@@ -49,7 +49,7 @@ def set_up_logging(level: str = "INFO", form: str = "text") -> None:
 
 
 def silence_telemetry() -> None:
-    """Switch off what OpenVINO, NNCF and Hugging Face would send home; call before importing them."""
+    """Switch off the telemetry of OpenVINO, NNCF and Hugging Face; call before importing them."""
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ["DO_NOT_TRACK"] = "1"
     os.environ["NNCF_TELEMETRY"] = "0"
@@ -58,7 +58,7 @@ def silence_telemetry() -> None:
 
 
 def silence_transformers() -> None:
-    """Keep transformers' progress bars and its warnings of what a folder lacks off standard error."""
+    """Keep transformers' progress bars and its warnings about missing files off standard error."""
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # transformers says no types of it

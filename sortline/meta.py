@@ -1,8 +1,8 @@
-"""What a document's ``meta`` may hold: JSON that every door takes alike, and that Postgres gives back as it was sent.
+"""What a document's ``meta`` may hold: JSON that every way in treats alike, and that Postgres returns as it was sent.
 
-Parsers differ on what JSON leaves open. One makes 1e400 infinity and writes that as null, another rounds whole numbers
-to doubles, and of a key that stands twice most keep one value. So a number is finite and no smaller than doubles are, a
-whole number has at most 64 bits, keys stand once, and what breaks this is refused with its place.
+Parsers differ on what JSON leaves open: one reads 1e400 as infinity and writes that as null, another rounds whole
+numbers to doubles, and most keep one value of a repeated key. So a number must be finite and no smaller than a double
+can be, a whole number has at most 64 bits, and keys must not repeat; the error for anything else says where it is.
 """
 
 import dataclasses
@@ -19,18 +19,18 @@ from sortline.errors import InvalidDocumentError
 from sortline.text import UNKEPT
 
 MAX_BYTES = 8 * 2**10
-MAX_DEPTH = 100  # Postgres, and the readers of what it gives back, recurse
+MAX_DEPTH = 100  # Postgres and those who read its output recurse
 _WHOLE = range(-(2**63), 2**64)
 _LONGEST_WHOLE = 20  # characters of one that may be in that range
-# An escape, and digits enough for a number that can't be kept.
+# An escape, or enough digits for a number that can't be stored.
 _DOUBTFUL = re.compile(rb"\\|[0-9]{19}|[eE][-+]?[0-9]{3}")
 _KEY_END = re.compile(rb'"\s*:')
-_HOW = "whole numbers have at most 64 bits, others are those of a double; send it as text"
+_HOW = "a whole number has at most 64 bits, any other is a double; send it as text"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Number:
-    """A number of a JSON text that Python would keep as another one."""
+    """A number in a JSON text that Python would change."""
 
     text: str
 
@@ -39,16 +39,16 @@ class Number:
 
 
 class Doubled(dict[str, Any]):
-    """An object of a JSON text in which the key ``name`` stands twice."""
+    """An object in a JSON text that has the key ``name`` twice."""
 
     name = ""
 
 
 def read_json(text: str | bytes) -> Any:
-    """The value of a JSON text, in which what can't be kept stands as `Number` and `Doubled`.
+    """The value of a JSON text; parts that can't be stored are returned as `Number` and `Doubled`.
 
     Raises:
-        ValueError: it is no JSON, or nested too deeply to be read; the message is fit for people.
+        ValueError: it is not JSON, or nested too deeply to be read; the message can be shown to people.
     """
     try:
         return json.loads(
@@ -59,7 +59,7 @@ def read_json(text: str | bytes) -> Any:
 
 
 def check_meta(raw: bytes) -> None:
-    """Check a meta field as sent: a JSON object, at most 8 KB, nothing that would be kept as something else.
+    """Check a meta field as sent: a JSON object of at most 8 KB in which nothing would change when stored.
 
     Raises:
         InvalidDocumentError: it is not.
@@ -72,7 +72,7 @@ def check_meta(raw: bytes) -> None:
     except UnicodeDecodeError:
         raise InvalidDocumentError("meta is not UTF-8") from None
     except ValueError as error:
-        raise InvalidDocumentError(f"meta is no JSON: {str(error)[:200]}") from None
+        raise InvalidDocumentError(f"meta is not JSON: {str(error)[:200]}") from None
     if not isinstance(value, dict):
         raise InvalidDocumentError("meta must be a JSON object")
     check_value(value)
@@ -82,7 +82,7 @@ def write_meta(meta: object) -> bytes:
     """The field's bytes. Dates, UUIDs, enums and dataclasses are written as orjson does.
 
     Raises:
-        InvalidDocumentError: it is no mapping, or holds what JSON or Postgres can't carry.
+        InvalidDocumentError: it is not a mapping, or holds what JSON or Postgres can't store.
     """
     if not isinstance(meta, Mapping):
         raise InvalidDocumentError(f"meta must be a JSON object, not {type(meta).__name__}")
@@ -96,7 +96,7 @@ def write_meta(meta: object) -> bytes:
 
 
 def _is_plain(raw: bytes) -> bool:
-    """Whether a quick look finds nothing to doubt: what most producers send, at a tenth of the time."""
+    """Whether a quick check finds it valid, as for most producers, in a tenth of the time."""
     if _DOUBTFUL.search(raw) or raw.count(b"[") + raw.count(b"{") > MAX_DEPTH:
         return False
     try:
@@ -115,7 +115,7 @@ def _keys(value: dict[str, Any] | list[Any]) -> int:
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not JSON")
 
 
 def _double(text: str) -> float | Number:
@@ -144,13 +144,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _check_size(raw: bytes) -> None:
     if len(raw) > MAX_BYTES:
-        raise InvalidDocumentError(f"meta has {len(raw):,} bytes, the limit is {MAX_BYTES:,}")
+        raise InvalidDocumentError(f"meta has {len(raw):,} bytes; the limit is {MAX_BYTES:,}")
 
 
 def check_value(value: object, name: str = "meta") -> None:
-    """Check a value of JSON, with all that it holds: JSON and Postgres can carry it, and give it back as it was.
+    """Check that JSON and Postgres can store a value with everything in it and return it unchanged.
 
-    Without recursion: it may hold itself.
+    It does not recurse, because the value may contain itself.
 
     Raises:
         InvalidDocumentError: they can't; the message says where.
@@ -159,7 +159,7 @@ def check_value(value: object, name: str = "meta") -> None:
     while left:
         place, depth, value = left.pop()
         if depth > MAX_DEPTH:
-            raise InvalidDocumentError(f"{name} is nested deeper than {MAX_DEPTH}")
+            raise InvalidDocumentError(f"{name} is nested deeper than {MAX_DEPTH} levels")
         _check_one(place, value)
         left.extend((inner_place, depth + 1, inner) for inner_place, inner in _inside(place, value))
 
@@ -167,20 +167,20 @@ def check_value(value: object, name: str = "meta") -> None:
 def _check_one(place: str, value: object) -> None:
     place = place[:200]
     if isinstance(value, Number):
-        raise InvalidDocumentError(f"{place} is {value.text[:30]}, which can't be kept: {_HOW}")
+        raise InvalidDocumentError(f"{place} is {value.text[:30]}, which can't be stored: {_HOW}")
     if isinstance(value, Doubled):
         raise InvalidDocumentError(f"{place} has the key {value.name[:50]!r} twice")
     if isinstance(value, float) and not math.isfinite(value):
-        raise InvalidDocumentError(f"{place} is {value}, which JSON can't carry")
+        raise InvalidDocumentError(f"{place} is {value}, which JSON can't represent")
     if isinstance(value, int) and value not in _WHOLE:
-        raise InvalidDocumentError(f"{place} can't be kept: {_HOW}")
+        raise InvalidDocumentError(f"{place} can't be stored: {_HOW}")
     if isinstance(value, str):
         _check_text(place, value)
 
 
 def _check_text(place: str, text: str) -> None:
     if UNKEPT.search(text):
-        raise InvalidDocumentError(f"{place} holds a NUL character or a broken surrogate")
+        raise InvalidDocumentError(f"{place} contains a NUL or half of a surrogate pair")
 
 
 def _inside(place: str, value: object) -> Iterator[tuple[str, object]]:
@@ -195,7 +195,7 @@ def _inside(place: str, value: object) -> Iterator[tuple[str, object]]:
         yield from ((f"{place}.{each.name}", getattr(value, each.name)) for each in dataclasses.fields(value))
 
 
-# For readers of records that hold a meta among other fields: what it could not keep stays to be seen.
+# For readers of records with a meta among other fields: what can't be stored stays recognisable.
 RECORD_HOOKS: dict[str, Any] = {"parse_float": _double, "object_pairs_hook": _object}
 
 
@@ -207,5 +207,5 @@ def _json(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-# The type of a JSON object that comes in beside documents, and that Postgres keeps as it is.
+# The type of an incoming JSON object that is not a document's, and that Postgres stores unchanged.
 JsonObject = Annotated[dict[str, Any], AfterValidator(_json)]

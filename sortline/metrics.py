@@ -1,4 +1,4 @@
-"""Figures of every process in one place: each tells its own to Redis, and any web shows all of them.
+"""Metrics of every process in one place: each publishes its own to Redis, and any web process shows all of them.
 
 So Prometheus has one target, whatever runs and wherever it runs (docs/decisions/0013-metrics.md).
 """
@@ -24,13 +24,13 @@ log = logging.getLogger(__name__)
 CELERY_ROLES = ("worker", "trainer", "housekeeping", "beat")
 ROLES = ("web", *CELERY_ROLES)
 _EVERY_S = 5.0
-_EXPIRES_S = 60  # longer than a scrape interval: what a process counted last is still seen
+_EXPIRES_S = 60  # longer than a scrape interval, so that a process's last figures are still seen
 _SHOWN = ("sortline_", "process_")
-_DEAF = 2.0  # messages to itself that a Celery process misses in turn: sortline/watchdog.py, and the alert of that name
+_DEAF = 2.0  # messages to itself missed in a row: see sortline/watchdog.py and the alert SortlineConsumerDeaf
 
 
 class Publisher:
-    """Tells this process's figures under a key that expires; Redis away is no matter, nothing counted is lost.
+    """Publishes this process's metrics under a key that expires; while Redis can't be reached, no count is lost.
 
     Args:
         role: what the process is, one of `ROLES`.
@@ -43,11 +43,11 @@ class Publisher:
         self._stopping = threading.Event()
 
     def start(self) -> None:
-        """Tell them every few seconds from now on."""
+        """Publish them every few seconds from now on."""
         threading.Thread(target=self._run, name="figures", daemon=True).start()
 
     def stop(self) -> None:
-        """Tell them a last time."""
+        """Publish them a last time."""
         self._stopping.set()
         self._publish()
         self._client.close()
@@ -59,17 +59,17 @@ class Publisher:
 
     def _publish(self) -> None:
         try:
-            # Compressed: what expires is written to Redis' append-only file all the same.
+            # Compressed, because expiring keys are written to Redis' append-only file too.
             self._client.set(self._key, zlib.compress(orjson.dumps(_families(REGISTRY))), ex=_EXPIRES_S)
         except (redis.exceptions.RedisError, OSError) as error:
-            log.debug("figures could not be told: %s", error)
+            log.debug("metrics could not be published: %s", error)
 
 
 def of_others(client: redis.Redis, prefix: str, process: str) -> dict[str, Any]:
-    """What the processes have told, by process, but for ``process`` itself.
+    """The metrics that other processes published, by process, without ``process`` itself.
 
     Raises:
-        redis.exceptions.RedisError, OSError: Redis is away.
+        redis.exceptions.RedisError, OSError: Redis can't be reached.
     """
     start = _key(prefix, "")
     keys = sorted(client.scan_iter(match=f"{start}*", count=1000))
@@ -79,7 +79,7 @@ def of_others(client: redis.Redis, prefix: str, process: str) -> dict[str, Any]:
 
 
 def figure(told: dict[str, Any], sample: str, **labels: str) -> dict[str, float]:
-    """One sample, by the process that told it."""
+    """One sample, by process."""
     return {
         process: value
         for process, families in told.items()
@@ -90,12 +90,12 @@ def figure(told: dict[str, Any], sample: str, **labels: str) -> dict[str, float]
 
 
 def deaf(told: dict[str, Any]) -> list[str]:
-    """The Celery processes that run, but take no messages."""
+    """The Celery processes that run but take no messages."""
     return sorted(process for process, missed in figure(told, "sortline_consumer_unheard").items() if missed >= _DEAF)
 
 
 def merged(told: dict[str, Any], process: str) -> Iterable[Metric]:
-    """Metrics of all processes, those of this one as they are now; each sample's label `process` says whose it is."""
+    """Metrics of all processes, this one's as they are now; each sample's label `process` names its process."""
     found: dict[str, Metric] = {}
     for name, families in {process: _families(REGISTRY), **told}.items():
         for family, documentation, kind, samples in families:

@@ -1,4 +1,4 @@
-"""Where Postgres is, as an object: it gives each consumer the form it needs, and shows no password."""
+"""Postgres' address: it gives each user the form it needs, and shows no password."""
 
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -8,7 +8,7 @@ from sortline.errors import ConfigurationError
 from sortline.server_url import encode, once, read_url, write_host, write_user
 
 _SCHEMES = {"postgres", "postgresql", "postgresql+psycopg"}
-# Of libpq; what would hold another secret or another protocol (replication, sslpassword, oauth_*) is not taken.
+# libpq's, except those that hold another secret or choose another protocol (replication, sslpassword, oauth_*).
 _KNOWN = set(
     """
     host hostaddr port dbname user password passfile require_auth channel_binding connect_timeout client_encoding
@@ -18,14 +18,14 @@ _KNOWN = set(
     max_protocol_version krbsrvname gsslib gssdelegation service target_session_attrs load_balance_hosts
     """.split()  # noqa: SIM905 - as a list it would fill 45 lines
 )
-_IN_PLACE = {"host", "port", "dbname", "user", "password"}  # they have a place in a URL before the parameters
+_IN_PLACE = {"host", "port", "dbname", "user", "password"}  # a URL has them before its parameters
 
 
 @dataclass(frozen=True)
 class PostgresAddress:
     """An address of Postgres. `str()` hides the password; `url` and `parameters` hold it.
 
-    ``items`` are libpq's parameters, in the order of their names.
+    ``items`` are libpq's parameters, ordered by name.
     """
 
     items: tuple[tuple[str, str], ...] = field(repr=False)
@@ -35,18 +35,18 @@ class PostgresAddress:
         """The address in a URL (`postgresql://user:password@host:5432/database?sslmode=verify-full`).
 
         Raises:
-            ConfigurationError: it can't be read; the message names the setting and holds no part of the URL.
+            ConfigurationError: it can't be read; the message names the setting and contains no part of the URL.
         """
         return _read(url, setting)
 
     @staticmethod
     def on_socket(folder: Path) -> "PostgresAddress":
-        """The superuser's own database, by the Unix socket in ``folder``."""
+        """The superuser's own database, over the Unix socket in ``folder``."""
         return PostgresAddress((("dbname", "postgres"), ("host", str(folder)), ("user", "postgres")))
 
     @property
     def parameters(self) -> dict[str, str]:
-        """libpq's parameters, the password among them."""
+        """libpq's parameters, including the password."""
         return dict(self.items)
 
     @property
@@ -62,7 +62,7 @@ class PostgresAddress:
 
     @property
     def hosts(self) -> list[str]:
-        """Hosts, or folders of Unix sockets; empty: libpq's default."""
+        """Hosts or folders of Unix sockets; empty: libpq's default."""
         return [host for host in self.parameters.get("host", "").split(",") if host]
 
     def _written(self, hidden: bool) -> str:

@@ -1,4 +1,4 @@
-"""The document queue: what producers, web and command line need of it. Redis and settings alone.
+"""The document queue for producers, the web and the command line; it needs only Redis and settings.
 
 A document is one entry of a Redis stream (`sortline:documents:live` or `:bulk`), fields `id`, `text`,
 `source`, `meta`. The worker's side, reading and acknowledging, is worker/consumer.py.
@@ -41,10 +41,10 @@ class Document:
     meta: Mapping[str, Any] | None = None
 
     def fields(self, index: int | None = None) -> dict[str, bytes]:
-        """The entry's fields, checked against the contract's limits.
+        """The entry's fields, checked against the limits.
 
         Raises:
-            InvalidDocumentError: a limit is broken; it carries the reason and ``index``.
+            InvalidDocumentError: a limit is broken; the error has the reason and ``index``.
         """
         try:
             check_name("id", self.id, MAX_ID_CHARS)
@@ -59,7 +59,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class LaneState:
-    """Entries of a lane that are not done (waiting or being worked on) and the age of the oldest."""
+    """A lane's unfinished entries (waiting or in progress) and the age of the oldest."""
 
     backlog: int
     pending: int
@@ -67,7 +67,7 @@ class LaneState:
 
 
 class DocumentQueue:
-    """Appends documents to the lanes and tells how full they are."""
+    """Appends documents to the lanes and reports how full they are."""
 
     def __init__(self, client: redis.Redis, settings: Settings) -> None:
         self.client = client
@@ -81,8 +81,8 @@ class DocumentQueue:
         """Append documents to a lane: all of them, in order, or none.
 
         Args:
-            durable: answer only when Redis has them on disk.
-            counted: count them with the documents that `accepted` tells of.
+            durable: return only when Redis has them on disk.
+            counted: count them among the documents that `accepted` returns.
 
         Returns:
             Their entry ids.
@@ -91,7 +91,7 @@ class DocumentQueue:
             InvalidDocumentError: a document breaks a limit; its index is in the error.
             QueueFullError: the lane is longer than the setting max_backlog allows.
             DiskFullError: the disk under Redis or Postgres is full.
-            ServerUnreachableError: Redis is away, or can't promise durability; retry with the same ids.
+            ServerUnreachableError: Redis can't be reached or can't promise durability; retry with the same ids.
         """
         rows = [document.fields(index) for index, document in enumerate(documents)]
         if not rows:
@@ -110,7 +110,7 @@ class DocumentQueue:
                 raise disk.full("postgres")
             if length + len(rows) > self.settings.max_backlog:
                 limit = self.settings.max_backlog
-                raise QueueFullError(f"lane {lane} holds {length:,} documents, its limit is {limit:,}", 5.0)
+                raise QueueFullError(f"lane {lane} is full: it holds {length:,} documents; the limit is {limit:,}", 5.0)
             with self.client.pipeline(transaction=True) as pipe:
                 for row in rows:
                     pipe.xadd(stream, row | carried)  # type: ignore[arg-type]
@@ -122,20 +122,20 @@ class DocumentQueue:
         return entry_ids
 
     def append_again(self, lane: Lane, entries: Sequence[Sequence[tuple[bytes, bytes]]]) -> None:
-        """Append entries just as they were sent once, good or bad: all of them or none.
+        """Append entries exactly as they were sent before, valid or not: all of them or none.
 
         Args:
-            entries: fields of each, as `unpack_entry` gives them.
+            entries: each entry's fields, as `unpack_entry` returns them.
 
         Raises:
-            ServerUnreachableError: Redis is away.
+            ServerUnreachableError: Redis can't be reached.
         """
         stream = self.settings.stream(lane)
         if not entries:
             return
         with reaching(self.client), self.client.pipeline(transaction=True) as pipe:
             for fields in entries:
-                # Not xadd(), which takes a dictionary: a bad entry may name a field twice.
+                # Not xadd(), which takes a dictionary: a bad entry may have a field twice.
                 flat = [part for pair in fields for part in pair]
                 pipe.execute_command("XADD", stream, "*", *flat)  # type: ignore[no-untyped-call]
             pipe.execute()
@@ -144,7 +144,7 @@ class DocumentQueue:
         """How full a lane is.
 
         Raises:
-            ServerUnreachableError: Redis is away.
+            ServerUnreachableError: Redis can't be reached.
         """
         stream = self.settings.stream(lane)
         with reaching(self.client):
@@ -162,16 +162,16 @@ class DocumentQueue:
         return LaneState(backlog, pending, oldest)
 
     def accepted(self) -> dict[Lane, int]:
-        """How many documents were ever appended as counted ones, by lane."""
+        """How many counted documents were ever appended, by lane."""
         with reaching(self.client):
             counts = self.client.hmget(self._accepted, LANES)
         return {lane: int(count or 0) for lane, count in zip(LANES, counts, strict=True)}
 
     def full_disks(self) -> list[disk.Server]:
-        """Servers whose disk is full, as far as it is known here.
+        """Servers whose disk is full, as far as this process knows.
 
         Raises:
-            ServerUnreachableError: Redis is away.
+            ServerUnreachableError: Redis can't be reached.
         """
         found = set(disk.embedded(self.settings))
         with reaching(self.client):
@@ -182,7 +182,7 @@ class DocumentQueue:
         return sorted(found)
 
     def workers(self) -> list[dict[str, Any]]:
-        """What each living worker last said of itself (worker/presence.py writes it)."""
+        """The last report of each running worker (worker/presence.py writes it)."""
         with reaching(self.client):
             keys = sorted(self.client.scan_iter(match=f"{self.settings.prefix}:workers:*", count=1000))
             values = self.client.mget(keys) if keys else []
@@ -193,22 +193,22 @@ class DocumentQueue:
         return f"{self.settings.prefix}:accepted"
 
     def forgets(self) -> str:
-        """Why Redis would not keep on disk what it accepts; empty: it keeps it, or the settings don't ask for it.
+        """Why Redis would not keep accepted documents on disk; empty: it keeps them, or the settings don't require it.
 
-        Durable is appendfsync always, or WAITAOF from Redis 7.2 where fsync is less often.
+        Durable means appendfsync always or, from Redis 7.2, WAITAOF with a less frequent fsync.
         """
         if time.monotonic() < self._durable_until or not self.settings.require_durable_redis:
             return ""
         with reaching(self.client):
             try:
                 config = {as_text(k): as_text(v) for k, v in self.client.config_get("append*").items()}
-            except redis.exceptions.ResponseError:  # not allowed to this user, or to nobody on a rented server
-                return "Redis does not tell whether it keeps documents on disk (CONFIG GET is refused)"
+            except redis.exceptions.ResponseError:  # not allowed for this user, or for anybody on a rented server
+                return "Redis refuses CONFIG GET, so it is unknown whether it keeps documents on disk"
             if config.get("appendonly") != "yes":
-                return "Redis keeps no append-only file: documents would not be durable"
+                return "Redis has no append-only file, so documents would not be durable; set appendonly yes"
             self._waits_for_disk = config.get("appendfsync") != "always"
             if self._waits_for_disk and _version(self.client) < (7, 2):
-                return "Redis has not appendfsync always: documents would not be durable"
+                return "Redis does not sync every write, so documents would not be durable; set appendfsync always"
         self._durable_until = time.monotonic() + 10
         return ""
 
@@ -222,16 +222,16 @@ def check_name(name: str, value: object, limit: int) -> None:
     """Check an id or a source.
 
     Raises:
-        InvalidDocumentError: not text, empty, too long, or with characters that Postgres can't store.
+        InvalidDocumentError: it is not text, empty, too long, or has characters that Postgres can't store.
     """
     if not isinstance(value, str):
         raise InvalidDocumentError(f"{name} must be text, not {type(value).__name__}")
     if not value:
         raise InvalidDocumentError(f"{name} is missing or empty")
     if len(value) > limit:
-        raise InvalidDocumentError(f"{name} has {len(value)} characters, the limit is {limit}")
+        raise InvalidDocumentError(f"{name} has {len(value)} characters; the limit is {limit}")
     if "\x00" in value or any("\ud800" <= c <= "\udfff" for c in value):
-        raise InvalidDocumentError(f"{name} holds a NUL or a broken surrogate")
+        raise InvalidDocumentError(f"{name} contains a NUL or half of a surrogate pair")
 
 
 def check_text(raw: bytes) -> None:
@@ -241,7 +241,7 @@ def check_text(raw: bytes) -> None:
         InvalidDocumentError: it is empty or over 1 MiB.
     """
     if len(raw) > MAX_TEXT_BYTES:
-        message = f"text has {len(raw):,} bytes, the limit is {MAX_TEXT_BYTES:,}"
+        message = f"text has {len(raw):,} bytes; the limit is {MAX_TEXT_BYTES:,}"
         raise InvalidDocumentError(message, "text_too_large")
     if not raw or raw.isspace():
         raise InvalidDocumentError("text is empty", "empty_text")
@@ -266,7 +266,7 @@ def order(entry_id: str) -> tuple[int, int]:
 
 
 def check_lane(lane: str) -> Lane:
-    """The lane of that name.
+    """The lane with this name.
 
     Raises:
         InvalidDocumentError: there is none.
@@ -274,7 +274,7 @@ def check_lane(lane: str) -> Lane:
     for known in LANES:
         if lane == known:
             return known
-    raise InvalidDocumentError(f"lane {lane!r} is unknown; there are {' and '.join(LANES)}")
+    raise InvalidDocumentError(f"there is no lane {lane!r}; give {' or '.join(LANES)}")
 
 
 def _text(text: object) -> bytes:

@@ -1,4 +1,4 @@
-"""Where a Redis is, as an object: it gives each consumer the form it needs, and shows no password."""
+"""A Redis server's address: it gives each user the form it needs, and shows no password."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -29,8 +29,8 @@ _ONE_SERVER = "give the address of one server (redis://host:6379/0), such as a p
 class RedisAddress:
     """An address of one Redis server. `str()` hides the password; `url` and `celery` hold it.
 
-    ``socket`` is a Unix socket's path, and there is then no host. ``options`` are parameters of redis-py, those of TLS
-    among them, as they are written in a URL.
+    ``socket`` is a Unix socket's path; there is no host then. ``options`` are redis-py's parameters, including those of
+    TLS, as written in a URL.
     """
 
     host: str = "localhost"
@@ -47,10 +47,10 @@ class RedisAddress:
         """The address in a URL (`rediss://user:password@host:6379/0?ssl_ca_certs=/etc/authority.pem`).
 
         Args:
-            authority: certificates to verify the server's by, unless the URL names others.
+            authority: certificates that verify the server's, unless the URL names others.
 
         Raises:
-            ConfigurationError: it can't be read, or names what is not supported; no part of the URL is in the message.
+            ConfigurationError: it can't be read or is not supported; the message contains no part of the URL.
         """
         found = _read(url, setting)
         if found.tls and authority is not None and not found._names_authority:
@@ -59,11 +59,11 @@ class RedisAddress:
 
     @staticmethod
     def on_socket(path: Path) -> "RedisAddress":
-        """Database 0 by a Unix socket."""
+        """Database 0 over a Unix socket."""
         return RedisAddress(host="", socket=str(path))
 
     def of_database(self, number: int) -> "RedisAddress":
-        """The same server's database of that number."""
+        """The database with this number on the same server."""
         return replace(self, database=number)
 
     @property
@@ -73,7 +73,7 @@ class RedisAddress:
 
     @property
     def celery(self) -> dict[str, Any]:
-        """Settings of a Celery app whose broker this is; it verifies certificates as redis-py does."""
+        """Settings of a Celery app with this broker; it verifies certificates as redis-py does."""
         user = write_user(self.user, self.password)
         if self.socket is not None:
             return {"broker_url": f"redis+socket://{user}{_path(self.socket)}?virtual_host={self.database}"}
@@ -83,7 +83,7 @@ class RedisAddress:
         given = dict(self.options)
         verified: dict[str, Any] = {name: given[name] for name in sorted(_TLS_FILES & set(given))}
         verified |= {"ssl_cert_reqs": self.verification, "ssl_check_hostname": self._checks_name}
-        # In the URL too: Celery makes connections of it alone, where it shows its configuration to Flower.
+        # Also in the URL: Celery connects with the URL alone when it shows its configuration to Flower.
         query = "&".join(f"{name}={_path(str(value))}" for name, value in verified.items())
         return {"broker_url": f"rediss://{user}{place}/{self.database}?{query}", "broker_use_ssl": verified}
 
@@ -94,17 +94,17 @@ class RedisAddress:
 
     @property
     def verification(self) -> str:
-        """Of the server's certificate: `required`, `optional` (the same for a client) or `none`."""
+        """How the server's certificate is verified: `required`, `optional` (the same for a client) or `none`."""
         return dict(self.options).get("ssl_cert_reqs", "required")
 
     @property
     def authority(self) -> str:
-        """Whose word is taken for the server's certificate: a file, a folder, or the system's authorities."""
+        """What verifies the server's certificate: a file, a folder, or the system's authorities."""
         given = dict(self.options)
         return given.get("ssl_ca_certs") or given.get("ssl_ca_path") or "the system's authorities"
 
     def check_files(self, setting: str) -> None:
-        """See that the files of certificates can be read: at connecting, a missing one would go unnamed.
+        """Check that the certificate files can be read: an error on connecting would not name a missing one.
 
         Raises:
             ConfigurationError: one can't be read.
@@ -149,7 +149,7 @@ class RedisAddress:
 def _read(text: str, setting: str) -> RedisAddress:
     scheme = text.strip().partition("://")[0].lower()
     for sign, name in (("sentinel", "Redis Sentinel"), ("cluster", "a Redis Cluster")):
-        if sign in scheme:  # such URLs have forms of their own
+        if sign in scheme:  # such URLs have their own forms
             raise ConfigurationError(f"{setting} names {name}, which Sortline does not support: {_ONE_SERVER}")
     if scheme not in _SCHEMES:
         raise ConfigurationError(f"{setting} is not a Redis URL ({_FORM})")
@@ -158,7 +158,7 @@ def _read(text: str, setting: str) -> RedisAddress:
     tls = url.scheme == "rediss"
     given = {name: value for name, value in url.parameters.items() if name not in _OWN}
     if not tls and (stray := sorted(_TLS & set(given))):
-        raise ConfigurationError(f"{setting} has {stray[0]}, but no TLS: write rediss:// for an encrypted connection")
+        raise ConfigurationError(f"{setting} has {stray[0]}, but no TLS; write rediss:// for an encrypted connection")
     if "ssl_cert_reqs" in given:
         given["ssl_cert_reqs"] = _verification(given["ssl_cert_reqs"], setting)
     on_socket = url.scheme in {"unix", "redis+socket"}
@@ -181,13 +181,13 @@ def _check_place(url: ServerUrl, setting: str) -> None:
             f"{setting} names several servers; Sortline supports neither Redis Sentinel nor a Cluster: {_ONE_SERVER}"
         )
     if url.scheme in {"unix", "redis+socket"} and (url.hosts[0][0] or not url.path):
-        raise ConfigurationError(f"{setting} is not a Redis URL: a Unix socket is written unix:///path/of/the/socket")
+        raise ConfigurationError(f"{setting} is not a Redis URL; write a Unix socket as unix:///path/of/the/socket")
 
 
 def _verification(value: str, setting: str) -> str:
     found = _VERIFICATIONS.get(value.lower())
     if found is None:
-        raise ConfigurationError(f"{setting}: ssl_cert_reqs is required, optional or none")
+        raise ConfigurationError(f"{setting}: ssl_cert_reqs must be required, optional or none")
     return found
 
 
@@ -195,7 +195,7 @@ def _database(path: str | None, parameters: Mapping[str, str], setting: str) -> 
     said = {value for value in (path, parameters.get("db"), parameters.get("virtual_host")) if value}
     if not all(value.isascii() and value.isdigit() for value in said):
         raise ConfigurationError(
-            f"{setting} can't be read: the database of Redis is a number, as in redis://host:6379/0"
+            f"{setting} can't be read: the Redis database must be a number, as in redis://host:6379/0"
         )
     if len({int(value) for value in said}) > 1:
         raise ConfigurationError(f"{setting} names the database twice, before the ? and after it, and they differ")

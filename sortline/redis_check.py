@@ -1,4 +1,4 @@
-"""Can this Redis serve Sortline? Asked once as a process starts, and by `sortline doctor`."""
+"""Checks whether a Redis can serve Sortline; every process does this when it starts, and `sortline doctor` too."""
 
 import redis
 
@@ -11,7 +11,7 @@ _OTHER_MODES = {"cluster": "a Redis Cluster", "sentinel": "a Redis Sentinel"}
 
 
 def check_documents(settings: Settings) -> None:
-    """Look whether the Redis of the documents answers, and is one that Sortline can use.
+    """Check that the documents' Redis answers and is one that Sortline can use.
 
     Raises:
         ConfigurationError: it is refused: somebody has to change something.
@@ -21,7 +21,7 @@ def check_documents(settings: Settings) -> None:
 
 
 def check_broker(settings: Settings) -> None:
-    """Look whether Celery's broker answers, and is one that Sortline can use.
+    """Check that Celery's broker answers and is one that Sortline can use.
 
     Raises:
         ConfigurationError: it is refused: somebody has to change something.
@@ -31,14 +31,14 @@ def check_broker(settings: Settings) -> None:
 
 
 def broker_place(settings: Settings) -> str:
-    """Where Celery's broker is, and which setting says so, for a message."""
+    """Where Celery's broker is and which setting says so, for a message."""
     broker = settings.celery_broker
     if settings.broker_url:
         setting = "SORTLINE_BROKER_URL"
     elif settings.broker_database is None:
-        setting = f"database {broker.database} of SORTLINE_REDIS_URL, as SORTLINE_BROKER_URL is unset"
+        setting = f"database {broker.database} of SORTLINE_REDIS_URL, because SORTLINE_BROKER_URL is unset"
     else:
-        setting = "SORTLINE_REDIS_URL, its database by SORTLINE_BROKER_DATABASE"
+        setting = "SORTLINE_REDIS_URL with SORTLINE_BROKER_DATABASE"
     return f"Celery's broker at {broker} ({setting})"
 
 
@@ -53,25 +53,25 @@ def _check(address: RedisAddress, place: str) -> None:
     except redis.exceptions.ResponseError as error:
         if "DB index" in str(error):
             raise ConfigurationError(
-                f"{place} has no database {address.database}: set SORTLINE_BROKER_DATABASE to one that there is; "
-                "it may be that of SORTLINE_REDIS_URL"
+                f"{place} has no database {address.database}; set SORTLINE_BROKER_DATABASE to one that exists; it may "
+                "be the one in SORTLINE_REDIS_URL"
             ) from None
         raise ServerUnreachableError(f"{place} can't be used now: {error}") from None
     except (redis.exceptions.RedisError, OSError) as error:
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
             raise ConfigurationError(
-                f"{place} has a certificate that can't be verified ({error}): set SORTLINE_REDIS_CA_FILE to the "
+                f"{place} has a certificate that can't be verified ({error}); set SORTLINE_REDIS_CA_FILE to the "
                 "certificates of the authority that signed it"
             ) from None
         raise ServerUnreachableError(f"{place} can't be reached: {error}") from None
     finally:
         client.close()
     if mode in _OTHER_MODES:
-        raise ConfigurationError(f"{place} is {_OTHER_MODES[mode]}, which Sortline does not support: name one server")
+        raise ConfigurationError(f"{place} is {_OTHER_MODES[mode]}, which Sortline does not support; give one server")
 
 
 def _mode(client: redis.Redis) -> str:
     try:
         return str(client.info("server").get("redis_mode", ""))
     except redis.exceptions.NoPermissionError:
-        return ""  # an installation that keeps INFO to itself
+        return ""  # a server that refuses INFO

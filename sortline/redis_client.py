@@ -1,4 +1,4 @@
-"""How Sortline reaches its Redis: a client of the settings' address, and errors that say where and what to do."""
+"""How Sortline reaches its Redis: a client for the settings' address, and errors that say where and why."""
 
 import re
 from typing import Any
@@ -12,14 +12,14 @@ from sortline.errors import ConfigurationError, QueueFullError, RedisRefusesErro
 from sortline.redis_address import RedisAddress
 from sortline.server_url import write_host
 
-# What Redis says while it may not or can't write: a replica, a full disk, a fail-over.
+# Redis' errors while it can't or may not write: a replica, a full disk, a failover.
 _CANNOT_WRITE = re.compile("MISCONF|ReadOnly|MasterDown|ClusterDown|NOREPLICAS|READONLY")
-# Before it redis-py puts the beginning of a pipeline's command, and so of a document.
+# Before this redis-py puts the start of a pipeline's command, and so of a document.
 _BLAMED = "of pipeline caused error: "
 
 
 def connect(address: RedisAddress, **options: Any) -> redis.Redis:
-    """A pooled client of that Redis; it connects on first use and retries a cut connection."""
+    """A pooled client of that Redis; it connects on first use and retries a lost connection."""
     merged: dict[str, Any] = {
         "socket_timeout": 10,
         "socket_connect_timeout": 5,
@@ -37,7 +37,7 @@ def as_text(value: object) -> str:
 
 
 class reaching:  # noqa: N801 - reads as a word: with reaching(client): ...
-    """Turns redis-py's errors into one line that says where: Redis away, full, or refusing a command."""
+    """Turns redis-py's errors into one line with the address: Redis can't be reached, is full, or refuses a command."""
 
     def __init__(self, client: redis.Redis) -> None:
         self.client = client
@@ -46,7 +46,7 @@ class reaching:  # noqa: N801 - reads as a word: with reaching(client): ...
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, redis.exceptions.OutOfMemoryError):
-            raise QueueFullError("Redis is out of memory and takes no documents", 10.0) from None
+            raise QueueFullError("Redis is out of memory and accepts no documents; try again later", 10.0) from None
         if isinstance(error, redis.exceptions.AuthenticationError | redis.exceptions.NoPermissionError):
             raise ConfigurationError(f"Redis at {where(self.client)} refuses this user: {error}") from None
         if isinstance(error, redis.exceptions.ResponseError) and _CANNOT_WRITE.search(
@@ -55,10 +55,10 @@ class reaching:  # noqa: N801 - reads as a word: with reaching(client): ...
             if "No space left" in str(error):
                 raise disk.full("redis") from None
             why = str(error).rpartition(_BLAMED)[2]
-            raise ServerUnreachableError(f"Redis at {where(self.client)} takes no writes now: {why}") from None
+            raise ServerUnreachableError(f"Redis at {where(self.client)} accepts no writes now: {why}") from None
         if isinstance(error, redis.exceptions.ResponseError):
             why = str(error).rpartition(_BLAMED)[2]
-            raise RedisRefusesError(f"Redis at {where(self.client)} refuses: {why}", why) from None
+            raise RedisRefusesError(f"Redis at {where(self.client)} refuses a command: {why}", why) from None
         if isinstance(error, redis.exceptions.ConnectionError | redis.exceptions.TimeoutError | OSError):
             raise ServerUnreachableError(f"Redis at {where(self.client)} can't be reached: {error}") from None
 
@@ -70,6 +70,6 @@ def where(client: redis.Redis) -> str:
 
 
 def is_redis_url(url: str) -> bool:
-    """Whether the URL names a Redis server, of whatever kind."""
+    """Whether the URL is for a Redis server of any kind."""
     scheme, separator, _ = url.partition("://")
     return bool(separator) and (scheme == "unix" or "redis" in scheme or "sentinel" in scheme)

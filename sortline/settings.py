@@ -285,7 +285,7 @@ class Settings(BaseSettings):
 
     @property
     def web_address(self) -> str:
-        """Where people find the web, without a slash at its end."""
+        """The address at which people reach the web, without a trailing slash."""
         return check_web_url(self.web_url) if self.web_url else url_of(self.web_host, self.web_port)
 
     @property
@@ -301,7 +301,7 @@ class Settings(BaseSettings):
 
     @property
     def flower_address(self) -> str:
-        """Where people find Flower, without a slash at its end."""
+        """The address at which people reach Flower, without a trailing slash."""
         if self.flower_url:
             return check_web_url(self.flower_url)
         return url_of(self.flower_host, self.flower_port) + self.flower_path

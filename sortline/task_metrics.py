@@ -1,4 +1,4 @@
-"""Figures of the trainer, housekeeping and beat: Celery tells of each task, each process tells its figures."""
+"""Metrics of the trainer, housekeeping and beat: counted from Celery's signals and published by each process."""
 
 import time
 from typing import Any
@@ -21,7 +21,7 @@ _publishers: list[Publisher] = []
 
 
 def watch(settings: Settings) -> None:
-    """Count the tasks of this process from now on, and tell its figures once it is ready."""
+    """Count the tasks of this process from now on, and publish its metrics once it is ready."""
 
     def ready(sender: Any, **_options: Any) -> None:
         _publish(settings, str(sender.hostname).partition("@")[0])

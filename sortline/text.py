@@ -1,4 +1,4 @@
-"""Texts that Postgres can't store: refused where somebody waits for an answer, repaired where one would be lost."""
+"""Texts that Postgres can't store: refused if the sender waits for an answer, repaired if they would be lost."""
 
 import re
 from hashlib import sha256
@@ -10,25 +10,25 @@ UNKEPT = re.compile("[\x00\ud800-\udfff]")  # NUL and halves of surrogate pairs
 
 
 def check_kept(text: str) -> str:
-    """The text itself, which Postgres and JSON can carry.
+    """Check that Postgres and JSON can store a text; returns it.
 
     Raises:
-        ValueError: it holds a NUL or half of a surrogate pair.
+        ValueError: it contains a NUL or half of a surrogate pair.
     """
     found = UNKEPT.search(text)
     if found is not None:
         what = "a NUL" if found[0] == "\x00" else "half of a surrogate pair"
-        raise ValueError(f"character {found.start() + 1} is {what}, which can't be kept")
+        raise ValueError(f"character {found.start() + 1} is {what}, which can't be stored")
     return text
 
 
-# The type of every text that comes in and is no document: in a body, a query, a path, a form.
+# The type of every incoming text that is not a document: in a body, a query, a path, a form.
 Text = Annotated[str, AfterValidator(check_kept), Field(json_schema_extra={"pattern": r"^[^\x00]*$"})]
 
 
 def whole_number(given: str, most: int) -> int | None:
-    """A number as people and addresses write it, from 0 to ``most``; None: it is none."""
-    if not (given.isascii() and given.isdecimal() and len(given) < 20):  # int() is slow on more, and refuses many
+    """A number as people and addresses write it, from 0 to ``most``; None: it is not one."""
+    if not (given.isascii() and given.isdecimal() and len(given) < 20):  # int() is slow on longer ones
         return None
     return found if (found := int(given)) <= most else None
 
@@ -39,7 +39,7 @@ def content_hash(raw: bytes) -> str:
 
 
 def repair(raw: bytes) -> tuple[str, bool]:
-    """Decode a text as sent; replace NUL, broken surrogates and bytes that are not UTF-8 by U+FFFD.
+    """Decode a text as sent, replacing NUL, lone surrogates and invalid UTF-8 with U+FFFD.
 
     Returns:
         The text as stored, and whether anything was replaced.
@@ -48,7 +48,7 @@ def repair(raw: bytes) -> tuple[str, bool]:
         text = raw.decode("utf-8")
         repaired = False
     except UnicodeDecodeError:
-        # JSON producers send lone surrogates, which reach us as WTF-8: one replacement character each.
+        # JSON producers send lone surrogates, which arrive as WTF-8: one replacement character each.
         lenient = raw.decode("utf-8", "surrogatepass") if _only_surrogates(raw) else None
         text = (
             raw.decode("utf-8", "replace")
@@ -63,7 +63,7 @@ def repair(raw: bytes) -> tuple[str, bool]:
 
 
 def encode(text: str) -> bytes:
-    """The bytes of a text as sent: UTF-8, lone surrogates kept so that `repair` can record them."""
+    """The bytes of a text as sent: UTF-8, with lone surrogates kept so that `repair` can record them."""
     return text.encode("utf-8", "surrogatepass")
 
 

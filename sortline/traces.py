@@ -1,7 +1,7 @@
-"""Traces by OpenTelemetry, from a document's append to its acknowledgement; off unless TRACES_URL is set.
+"""OpenTelemetry traces from a document's append to its acknowledgement; off unless TRACES_URL is set.
 
-The libraries are in the extra `traces` and are loaded only then. Sampling and the rest is set by OpenTelemetry's own
-`OTEL_*` variables.
+The libraries are in the extra `traces` and are loaded only then. Sampling and everything else is set by
+OpenTelemetry's own `OTEL_*` variables.
 """
 
 import atexit
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
     from sqlalchemy import Engine
 
-FIELD = "traceparent"  # of a stream's entry, as W3C Trace Context writes it
-_PRIVATE = "/health,/metrics,/sign-in"  # asked all the time, or with a secret in its address
+FIELD = "traceparent"  # a stream entry's field, in the format of W3C Trace Context
+_PRIVATE = "/health,/metrics,/sign-in"  # requested all the time, or with a secret in the address
 _REST_S = 3.0
 _on: list["Tracer"] = []
 
@@ -29,7 +29,7 @@ def set_up(settings: Settings, service: str) -> bool:
     """Send this process's spans to the settings' address from now on; returns whether traces are on.
 
     Raises:
-        ConfigurationError: they are wanted, and the libraries are missing.
+        ConfigurationError: they are on, but the libraries are missing.
     """
     if not settings.traces_url:
         return False
@@ -42,7 +42,7 @@ def set_up(settings: Settings, service: str) -> bool:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ModuleNotFoundError:
-        raise ConfigurationError("SORTLINE_TRACES_URL is set: pip install 'sortline[traces]'") from None
+        raise ConfigurationError("SORTLINE_TRACES_URL needs libraries: pip install 'sortline[traces]'") from None
     resource = Resource.create({"service.name": f"sortline-{service}"})
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=settings.traces_url)))
@@ -53,14 +53,14 @@ def set_up(settings: Settings, service: str) -> bool:
 
 
 def _end_with_the_process(send_rest: Callable[[], None]) -> None:
-    """Send what is left as the process ends, for some seconds: a receiver that is away holds nobody up for longer."""
+    """Send what is left when the process ends, for a few seconds, even if the receiver can't be reached."""
     ends = threading.Event()
 
     def wait() -> None:
         ends.wait()
         send_rest()
 
-    # Begun now: as the interpreter ends no thread can be.
+    # Started now, because no thread can start while the interpreter exits.
     thread = threading.Thread(target=wait, name="last-spans", daemon=True)
     thread.start()
 
@@ -72,13 +72,13 @@ def _end_with_the_process(send_rest: Callable[[], None]) -> None:
 
 
 def tracer() -> "Tracer | None":
-    """What makes spans; None while traces are off."""
+    """The tracer; None while traces are off."""
     return _on[0] if _on else None
 
 
 @contextmanager
 def appending(stream: str, documents: int) -> Iterator[dict[str, bytes]]:
-    """A span around the append of documents; gives the field that carries it on their entries, none while off."""
+    """A span around the append of documents; yields the field that carries it on their entries, none while off."""
     if not _on:
         yield {}
         return
@@ -95,7 +95,7 @@ def appending(stream: str, documents: int) -> Iterator[dict[str, bytes]]:
 
 
 def watch_web(app: "FastAPI", client: "redis.Redis", engine: "Engine") -> None:
-    """Spans of the web's requests, and of what they ask of Redis and Postgres; statements come without values."""
+    """Trace the web's requests and their calls to Redis and Postgres; statements are recorded without values."""
     from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
     from opentelemetry.instrumentation.redis import RedisInstrumentor
 
@@ -105,7 +105,7 @@ def watch_web(app: "FastAPI", client: "redis.Redis", engine: "Engine") -> None:
 
 
 def watch_tasks(engine: "Engine | None" = None) -> None:
-    """Spans of Celery's tasks, and of what they ask of Postgres where an engine is given."""
+    """Trace Celery's tasks and, if an engine is given, their calls to Postgres."""
     from opentelemetry.instrumentation.celery import CeleryInstrumentor
 
     CeleryInstrumentor().instrument()  # type: ignore[no-untyped-call]

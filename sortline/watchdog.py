@@ -1,10 +1,10 @@
-"""Ends a Celery process that has gone deaf: connected, and answering, but taking no messages any more.
+"""Ends a Celery process that has gone deaf: it is connected and answers, but takes no more messages.
 
-After Redis restarted or cut its connections, Celery may connect again and no longer ask for messages (celery issues
-8030, 8091, 9054, 10205; with 5.6 it was seen here after `CLIENT KILL TYPE normal`). So a process does not trust: every
-few seconds it sends itself a message, which has to come back on the connection that its tasks come by. When several in
-turn do not, though Redis took them, the process ends, and whoever supervises it starts it again. Nothing is lost by
-that: trainings, explanations and re-scorings are rows in Postgres, documents are pending in their stream.
+After Redis restarts or closes its connections, Celery may reconnect and no longer ask for messages (celery issues 8030,
+8091, 9054, 10205; with 5.6 it happened here after `CLIENT KILL TYPE normal`). So every few seconds a process sends
+itself a message, which must come back on the connection that its tasks use. If several in a row don't, though Redis
+took them, the process exits, and its supervisor restarts it. Nothing is lost: trainings, explanations and re-scorings
+are rows in Postgres, and documents are pending in their stream.
 """
 
 import contextlib
@@ -28,8 +28,8 @@ from sortline.settings import Settings
 
 log = logging.getLogger(__name__)
 
-_ENDS = 4  # messages missed in turn; sortline.metrics says from how many on a process is called deaf
-_GRACE_S = 10.0  # to finish what it holds
+_ENDS = 4  # messages missed in a row; sortline.metrics has the number from which a process counts as deaf
+_GRACE_S = 10.0  # to finish its work
 _EXIT_CODE = 70
 _AWAY = (OperationalError, redis.exceptions.RedisError, OSError)
 
@@ -37,11 +37,11 @@ UNHEARD = Gauge("sortline_consumer_unheard", "Messages to itself that the proces
 
 
 class Watchdog:
-    """Sends a Celery process messages to itself, and ends it when they do not come back.
+    """Sends a Celery process messages to itself, and ends it if they don't come back.
 
     Args:
-        name: of the process, as Celery has it (`trainer@host`).
-        settings: `deaf_s`, seconds without hearing after which the process ends.
+        name: the process's name in Celery (`trainer@host`).
+        settings: `deaf_s`, seconds without a message after which the process ends.
     """
 
     def __init__(self, app: Celery, name: str, settings: Settings) -> None:
@@ -54,7 +54,7 @@ class Watchdog:
         self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
 
     def listen(self, consumer: Any) -> None:
-        """Take the messages where the tasks come from; to be called each time Celery has connected.
+        """Receive the messages on the tasks' connection; call this each time Celery has connected.
 
         Args:
             consumer: a `celery.worker.consumer.Consumer`.
@@ -74,7 +74,7 @@ class Watchdog:
         UNHEARD.set(unheard)
 
     def _run(self) -> None:
-        """Never by the clock: a process that was suspended or starved has missed nothing."""
+        """Count messages, not time: a process that was suspended or starved has missed nothing."""
         while True:
             time.sleep(self._every_s)
             if self._is_excused():
@@ -82,18 +82,18 @@ class Watchdog:
             elif self._unheard >= _ENDS:
                 self._end()
             else:
-                self._count(self._unheard + 1)  # before it is sent: it comes back at once
+                self._count(self._unheard + 1)  # before sending, because it comes back at once
                 if not self._send():
                     self._count(0)
 
     def _is_excused(self) -> bool:
-        """Whether it need not hear now: it stops, it connects, or no hand is free for another message."""
+        """Whether it need not receive now: it is stopping or connecting, or it can't take another message."""
         consumer = self._consumer
         stops = consumer.controller.blueprint.state != bootsteps.RUN
         return stops or not consumer.connection or len(state.active_requests) >= consumer.pool.num_processes
 
     def _send(self) -> bool:
-        """Whether Redis took a message, on a connection made for it: an old one may be as dead as the consumer's."""
+        """Whether Redis took a message on a new connection: an old one may be as dead as the consumer's."""
         try:
             with self._app.connection_for_write() as connection:
                 connection.ensure_connection(max_retries=1, interval_start=0)
@@ -105,7 +105,7 @@ class Watchdog:
 
     def _end(self) -> None:
         log.critical(
-            "%s is deaf: its Celery consumer took none of %d messages that Redis has; the process ends, to be started "
+            "%s is deaf: its Celery consumer took none of %d messages that Redis has; the process exits, to be started "
             "again", self._name, self._unheard,
         )  # fmt: skip
         with contextlib.suppress(*_AWAY), self._app.connection_for_write() as connection:
@@ -118,7 +118,7 @@ class Watchdog:
 
 
 class WatchdogStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery carries no types
-    """Makes a Celery worker watch its own consumer, from its first connection to its end."""
+    """Makes a Celery worker watch its own consumer from its first connection to its end."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
@@ -129,5 +129,5 @@ class WatchdogStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery car
         self.watchdog = Watchdog(consumer.app, consumer.hostname, settings)
 
     def start(self, consumer: Any) -> None:
-        """Listen on the connection that was just made."""
+        """Listen on the new connection."""
         self.watchdog.listen(consumer)

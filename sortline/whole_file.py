@@ -12,14 +12,14 @@ _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def write_whole(path: Path, raw: bytes) -> None:
-    """Write a file under another name, flush it to disk, rename it."""
+    """Write a file under a temporary name, flush it to disk, then rename it."""
     with whole_file(path) as file:
         file.write(raw)
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write, under another name; flushed to disk and renamed at the end, removed if the block fails."""
+    """A file to write, under a temporary name; at the end it is flushed and renamed, or removed if the block fails."""
     partial = path.with_name(f".{path.name}.tmp")
     try:
         with partial.open("wb") as file:

@@ -13,7 +13,7 @@ from worker.intake import IntakeStep
 settings = settings_or_exit("worker")
 app = celery_app("worker", settings.celery_broker)
 app.conf.update(
-    broker_channel_error_retry=True,  # a Redis that is full refuses with an error that is no cut connection
+    broker_channel_error_retry=True,  # a full Redis refuses with an error other than a lost connection
     broker_connection_retry_on_startup=True,
     sortline_settings=settings,
     task_acks_late=True,

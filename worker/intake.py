@@ -183,7 +183,7 @@ class Intake:
     def _tell_full(self) -> None:
         is_full = self.writer.disk_full
         if is_full or self._told_full:
-            disk.tell(self.consumer.client, self.settings.prefix, is_full)
+            disk.mark_postgres(self.consumer.client, self.settings.prefix, is_full)
             self._told_full = is_full
 
     def _hold(self, lane: Lane) -> None:

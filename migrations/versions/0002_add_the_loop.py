@@ -1,4 +1,4 @@
-"""Add what the loop needs: a calibration split, the queue of people, decisions of a snapshot, outbox, tuning."""
+"""Add what the loop needs: a calibration split, the review queue, a snapshot's decisions, the outbox, tuning."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -98,7 +98,7 @@ def _set_splits(condition: str) -> None:
 
 
 def _create_queue() -> None:
-    """The table, and what waits in it already: predictions that nobody decided on."""
+    """Create the table and fill it with what waits already: predictions that nobody has decided."""
     op.create_table(
         "queue_items",
         sa.Column("document_id", sa.BigInteger(), autoincrement=False, nullable=False),

@@ -1,4 +1,4 @@
-"""Add people: passwords, sessions, links that sign in once, wrong passwords."""
+"""Add people: passwords, sessions, one-time sign-in links, wrong passwords."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Add the desk: who holds what, and until when; turns, overlap and repeats; decisions that can't be doubled."""
+"""Add the desk: who holds which document until when; turns, overlap and repeats; decisions that can't be doubled."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Add explanations: which words speak for a label."""
+"""Add explanations: which words support a label."""
 
 import sqlalchemy as sa
 from alembic import op

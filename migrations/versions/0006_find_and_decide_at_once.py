@@ -1,4 +1,4 @@
-"""Indexes to find documents by date, label and words; documents that are decided at once."""
+"""Add indexes to find documents by date, label and words; allow several documents to be decided at once."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,8 +11,8 @@ depends_on = None
 
 _TIME = sa.DateTime(timezone=True)
 _JSON = postgresql.JSONB(astext_type=sa.Text())
-# The words of more characters could overflow what Postgres keeps of them. Written so that its cost, which is measured,
-# is what the planner counts with: it takes to_tsvector for cheap, and walks along all texts where an index would do.
+# The words of a longer text could exceed what Postgres can store of them. The function declares its measured cost: the
+# planner takes to_tsvector for cheap, and would otherwise scan all texts where an index would do.
 _WORDS = """
 CREATE FUNCTION document_words(said text) RETURNS tsvector LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 2000
 AS $$ BEGIN RETURN to_tsvector('simple', left(said, 100000)); END $$

@@ -1,4 +1,4 @@
-"""Add what the page on how people do needs: since when a decided document waited, and reviews by time."""
+"""Add what the page on people's work needs: since when a decided document had waited, and reviews by time."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Add webhooks and what is on its way to them, and the views that people read by SQL."""
+"""Add webhooks with their waiting events, and the views that people read with SQL."""
 
 import sqlalchemy as sa
 from alembic import op

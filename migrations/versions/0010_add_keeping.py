@@ -1,4 +1,4 @@
-"""Add keeping: what was erased, how many, how long labels' documents are kept; no samples of texts in statistics."""
+"""Add erasure and retention: what was erased, how long labels' documents are kept; no texts in statistics."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ branch_labels = None
 depends_on = None
 
 _TIME = sa.DateTime(timezone=True)
-# ANALYZE would keep samples of them in pg_statistic, where no erasure looks; no query filters by them.
+# ANALYZE would store samples of them in pg_statistic, which erasure does not search; no query filters by them.
 _UNSAMPLED = {
     "documents": ("text", "meta"),
     "reviews": ("note", "proposed_label"),

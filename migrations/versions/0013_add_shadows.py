@@ -1,4 +1,4 @@
-"""Add shadows: versions that answer beside the active one, and the queue's reason for what they answer otherwise."""
+"""Add shadows: versions that run in the shadow of the active one, and the queue's reason for disagreements."""
 
 import sqlalchemy as sa
 from alembic import op

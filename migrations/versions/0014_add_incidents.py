@@ -1,4 +1,4 @@
-"""Add incidents, and what drift is measured against."""
+"""Add incidents, and the reference that drift is measured against."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Count answers by day, keep a daily look at accuracy, find audits by time, let those that wait come at random."""
+"""Count answers by day, record accuracy daily, find audits by time, give waiting audits a random order."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -37,7 +37,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_reviews_audited", "reviews", ["created_at"], postgresql_where=sa.text("sampling_probability IS NOT NULL")
     )
-    # They came with the least sure first: those decided were no fair sample of those drawn.
+    # They came least confident first, so those decided were not a fair sample of those drawn.
     op.execute("UPDATE queue_items SET score = random() WHERE reason = 'audit'")
 
 

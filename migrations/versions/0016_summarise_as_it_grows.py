@@ -1,6 +1,6 @@
-"""Summarise predictions by time as they come, so that the last minute is found without reading the last million.
+"""Summarise predictions by time as they arrive, so that the last minute is found without reading the last million.
 
-Settings of indexes alone: nothing is rewritten, nobody waits.
+It only changes settings of indexes: nothing is rewritten, and nobody waits.
 """
 
 from alembic import op

@@ -1,6 +1,6 @@
-"""Keep of each prediction what share of its text the model can't read.
+"""Store for each prediction the share of its text that the model can't read.
 
-Postgres adds a column that may be null without touching a row.
+Postgres adds a nullable column without rewriting any row.
 """
 
 import sqlalchemy as sa

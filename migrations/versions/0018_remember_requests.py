@@ -1,4 +1,4 @@
-"""Remember requests that may come again, and what was answered to them."""
+"""Store requests that may be repeated, and the answers to them."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,7 +1,7 @@
-"""Add second factors, known browsers, where sessions are, tokens' ends, and audit rows that count.
+"""Add second factors, known browsers, where sessions come from, tokens' expiry, and audit rows that count.
 
-Tokens there are keep what they may do: decisions of upstream, which had no scope of their own, come to those that may
-send documents.
+Existing tokens keep what they may do: upstream decisions, which had no scope of their own, are allowed to those that
+may send documents.
 """
 
 import sqlalchemy as sa
@@ -77,7 +77,7 @@ def _tokens() -> None:
 
 def downgrade() -> None:
     op.execute("UPDATE api_tokens SET scopes = array_remove(scopes, 'reviews')")
-    op.execute("DELETE FROM audit_events WHERE hour IS NOT NULL")  # without its count such a row says something else
+    op.execute("DELETE FROM audit_events WHERE hour IS NOT NULL")  # without its count the row would be wrong
     op.drop_index("uq_audit_events_hour", "audit_events")
     op.alter_column("api_tokens", "scopes", server_default=sa.text("'{documents,models}'"))
     op.drop_index("ix_sign_in_failures_address", "sign_in_failures")

@@ -1,6 +1,6 @@
-"""Keep the checksum of each report's page.
+"""Store the checksum of each report's page.
 
-Postgres adds a column that may be null without touching a row.
+Postgres adds a nullable column without rewriting any row.
 """
 
 import sqlalchemy as sa

@@ -1,4 +1,4 @@
-"""The command line: `sortline COMMAND`. Each command is loaded when it is called, so that all start fast."""
+"""The command line: `sortline COMMAND`. Each command is loaded only when it is called, so that all start fast."""
 
 import sys
 from importlib import import_module
@@ -51,7 +51,7 @@ class _Commands(click.Group):
 
 
 def _not_installed(name: str, error: ModuleNotFoundError) -> click.Command:
-    """A command whose libraries are in an extra that is not installed: listed, and refused when called."""
+    """A command whose libraries are in an extra that is not installed: it is listed, and refuses when it is called."""
     library = str(error.name).partition(".")[0]
     if library in _OURS:
         raise error
@@ -84,7 +84,7 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line; exit 0 done, 1 failed, 2 wrong use."""
+    """Run the command line. Exit codes: 0 done, 1 failed, 2 wrong usage."""
     try:
         cli(prog_name="sortline")
     except SortlineError as error:

@@ -1,4 +1,4 @@
-"""sortline backup: everything that must not be lost, into a folder."""
+"""sortline backup: write everything that must not be lost into a folder."""
 
 import json
 from contextlib import AbstractContextManager, nullcontext
@@ -17,9 +17,10 @@ from sortline.settings import Settings, get_settings
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--json", "as_json", is_flag=True)
 def command(folder: Path, as_json: bool) -> None:
-    """Write Postgres, Redis' streams and the model store into FOLDER (new or empty) while the line goes on.
+    """Back up Postgres, the Redis streams and the model store into FOLDER (new or empty) while Sortline runs.
 
-    It holds texts in the clear: keep it where they may lie. Settings and secrets are not in it.
+    The backup contains the documents' texts unencrypted: keep it where they are allowed to be. It does not contain
+    settings or secrets.
     """
     from housekeeping.backup import backup
 
@@ -36,7 +37,7 @@ def command(folder: Path, as_json: bool) -> None:
     counts = ", ".join(f"{name} {count:,}" for name, count in manifest.counts.items())
     click.echo(f"{folder}: Postgres, {counts}")
     if manifest.damaged:
-        click.echo(f"not intact in the model store: version {', '.join(map(str, manifest.damaged))}", err=True)
+        click.echo(f"damaged in the model store: version {', '.join(map(str, manifest.damaged))}", err=True)
 
 
 def _servers(settings: Settings) -> AbstractContextManager[None]:

@@ -1,4 +1,4 @@
-"""sortline classify: a quick look at what the active model says of a text."""
+"""sortline classify: what the active model predicts for one text."""
 
 import json
 import sys
@@ -18,10 +18,10 @@ _TOP = 5
 
 @click.command()
 @click.argument("text", default="-")
-@click.option("--checkpoint", help="A checkpoint folder, instead of the active model version.")
+@click.option("--checkpoint", help="Use this checkpoint folder instead of the active model version.")
 @click.option("--json", "as_json", is_flag=True)
 def command(text: str, checkpoint: str | None, as_json: bool) -> None:
-    """Classify TEXT (`-`: standard input) here and now; nothing is stored."""
+    """Classify TEXT (`-`: standard input) in this process and print the result; nothing is stored."""
     from classifier.classifier import load_classifier
 
     settings = get_settings()
@@ -30,11 +30,11 @@ def command(text: str, checkpoint: str | None, as_json: bool) -> None:
         with session(settings.postgres_url) as opened:
             version = model_versions.active(opened)
         if version is None:
-            raise NotFoundError("no model is active; `sortline import FILE` and `sortline train` make one")
+            raise NotFoundError("there is no active model: run `sortline import FILE`, then `sortline train`")
         uri, sha256 = version.checkpoint_uri, version.sha256
     raw = sys.stdin.buffer.read() if text == "-" else encode(text)
     if not raw.strip():
-        raise InvalidDocumentError("text is empty", "empty_text")
+        raise InvalidDocumentError("the text is empty", "empty_text")
     classifier = load_classifier(uri, sha256, settings)
     cleaned = repair(raw)[0]
     probabilities = classifier.predict_proba([cleaned])

@@ -1,4 +1,4 @@
-"""sortline dead: entries that could not be classified."""
+"""sortline dead: dead letters, the entries that could not be classified."""
 
 import json
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from worker.requeue import requeue as send_again
 
 @click.group()
 def command() -> None:
-    """Dead letters: list, requeue."""
+    """List or requeue dead letters: entries that could not be classified."""
 
 
 @command.command("list")
@@ -28,7 +28,7 @@ def command() -> None:
 @click.option("--limit", default=100, show_default=True)
 @click.option("--json", "as_json", is_flag=True)
 def list_(reason: str | None, limit: int, as_json: bool) -> None:
-    """List dead letters that were not requeued, newest first."""
+    """List dead letters that have not been requeued, newest first."""
     with session(get_settings().postgres_url) as opened:
         letters = dead_letters.listing(opened, reason, limit)
     if as_json:
@@ -45,18 +45,20 @@ def list_(reason: str | None, limit: int, as_json: bool) -> None:
 
 @command.command()
 @click.argument("ids", nargs=-1, type=int)
-@click.option("--reason", help="All of this reason.")
-@click.option("--all", "every", is_flag=True, help="All of them.")
+@click.option("--reason", help="Requeue all with this reason.")
+@click.option("--all", "every", is_flag=True, help="Requeue all.")
 @click.option("--json", "as_json", is_flag=True)
 def requeue(ids: tuple[int, ...], reason: str | None, every: bool, as_json: bool) -> None:
-    """Send dead letters again, as they were sent."""
+    """Put dead letters back on the queue exactly as they were sent."""
     if bool(ids) + bool(reason) + every != 1:
-        raise click.UsageError("name ids, or --reason, or --all")
+        raise click.UsageError("give ids, --reason or --all")
     settings = get_settings()
     with session(settings.postgres_url) as opened, connect(settings.redis) as client:
         missing = sorted(set(ids) - dead_letters.waiting(opened, ids))
         if missing:
-            raise NotFoundError(f"no dead letter waits with id {', '.join(map(str, missing))}")
+            raise NotFoundError(
+                f"there is no dead letter to requeue with id {', '.join(map(str, missing))}; see `sortline dead list`"
+            )
         queue = DocumentQueue(client, settings)
         requeued = send_again(opened, queue, account(), reason, ids or None)
     click.echo(json.dumps({"requeued": requeued}) if as_json else f"{requeued:,} requeued")

@@ -1,4 +1,4 @@
-"""sortline demo: see the line work."""
+"""sortline demo: see Sortline work on sample data."""
 
 from contextlib import closing
 from typing import Any
@@ -13,10 +13,10 @@ from sortline.settings import Settings, get_settings
 
 
 @click.command()
-@click.option("--once", is_flag=True, help="End when the documents are through.")
+@click.option("--once", is_flag=True, help="Exit once the documents are classified.")
 @click.option("--documents", default=2000, show_default=True, help="How many documents to send.")
 def command(once: bool, documents: int) -> None:
-    """Train a first model on the sample data and send documents through the line."""
+    """Train a first model on the sample data, then send documents through Sortline."""
     from sortline.cli import demo_run as demo
     from sortline.cli.ends import Ends
     from sortline.cli.progress import bar
@@ -27,13 +27,13 @@ def command(once: bool, documents: int) -> None:
     logs = LogFiles(settings.data_dir / "logs")
     ends = Ends(lambda said: console.print(f"[yellow]{escape(said)}[/]", soft_wrap=True), logs.path)
     only = ["worker"] if once else None
-    console.print(f"[bold]1[/] starting Postgres, Redis and the line (logs: {logs.folder})")
+    console.print(f"[bold]1[/] starting Postgres, Redis and Sortline's processes (logs: {logs.folder})")
     with closing(logs), running(settings, logs.write, only, ends.take):
         console.print("[bold]2[/] a first model: fine-tuning a pretrained BERT on 960 sample messages")
         with bar("   fine-tuning") as update:
             trained = demo.prepare_model(settings, lambda said: _show(update, said))
         if not trained:
-            console.print("   there is a model already; it is used as it is")
+            console.print("   a model is active already; the demo uses it")
         console.print("[bold]3[/] waiting for the worker to load it")
         engine = demo.wait_for_worker(settings)
         sent = demo.incoming(documents)
@@ -62,22 +62,24 @@ def _summary(console: Console, settings: Settings, outcome: Any, once: bool) -> 
         "accepted",
         f"{outcome.accepted:,} of {outcome.documents:,} ({outcome.accepted / outcome.documents:.0%})",
     )
-    top.add_row("wait for a person", f"{waiting:,}")
-    top.add_row("right, by the sample's true labels", f"{outcome.accuracy:.1%}")
+    top.add_row("waiting for a person", f"{waiting:,}")
+    top.add_row("correct, by the sample's true labels", f"{outcome.accuracy:.1%}")
     if outcome.accuracy_accepted is not None:
-        top.add_row("right among the accepted", f"{outcome.accuracy_accepted:.1%}")
+        top.add_row("correct among the accepted", f"{outcome.accuracy_accepted:.1%}")
     most = max(outcome.labels.values())
     labels = Table("label", "documents", "", box=None, padding=(0, 2))
     for label, count in outcome.labels.items():
         labels.add_row(label, f"{count:,}", "█" * max(1, round(24 * count / most)))
     console.print(Panel(top, title=f"model version {outcome.model_version}", expand=False))
     console.print(labels)
-    console.print("\nThe messages are made up and alike: real ones are harder. README.md has figures on real data.")
+    console.print("\nThe messages are invented and similar; real ones are harder. README.md has figures on real data.")
     if once:
-        console.print("Next: `make demo` without --once stays up; `sortline classify TEXT`; docs/ for your own data.")
+        console.print(
+            "Next: `sortline demo` without --once keeps running; `sortline classify TEXT`; docs/ for your own data."
+        )
     else:
-        console.print(f"Look: web {settings.web_address}   Flower {settings.flower_address}")
-        console.print(f"Sign in, once, as the first user: {demo.first_link(settings)}", soft_wrap=True)
+        console.print(f"Open: web {settings.web_address}   Flower {settings.flower_address}")
+        console.print(f"Sign in as the first user (the link works once): {demo.first_link(settings)}", soft_wrap=True)
         console.print(
             "In another terminal: .venv/bin/sortline status | classify TEXT | enqueue FILE. Ctrl-C stops everything."
         )

@@ -24,7 +24,7 @@ _PATIENCE_S = 300.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the demo shows at its end; accuracies are shares of right labels, None where there is nothing."""
+    """What the demo shows at its end. Accuracies are shares of correct labels, None if there is nothing to count."""
 
     documents: int
     seconds: float
@@ -41,7 +41,7 @@ class Outcome:
 
 
 def prepare_model(settings: Settings, on_training: Callable[[dict[str, object]], None]) -> bool:
-    """Import the sample and train a first model, unless one is active; says whether it did."""
+    """Import the sample and train a first model, unless one is active; returns whether it trained."""
     from trainer.data.import_file import import_file
     from trainer.run import train
 
@@ -62,7 +62,7 @@ def prepare_model(settings: Settings, on_training: Callable[[dict[str, object]],
 
 
 def first_link(settings: Settings) -> str:
-    """The address that signs the demo's first user in, once."""
+    """A link that signs in the demo's first user; it works once."""
     with session(settings.postgres_url) as opened:
         if not any(user.name == _USER for user in people.listing(opened)):
             people.add(opened, _USER, "admin", "demo")
@@ -72,7 +72,7 @@ def first_link(settings: Settings) -> str:
 
 
 def incoming(count: int) -> list[tuple[Document, str]]:
-    """``count`` sample documents with their true labels; past the sample's end they repeat, numbered."""
+    """``count`` sample documents with their true labels; after the sample's end they repeat with a number added."""
     with sample("incoming.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     made = []
@@ -87,7 +87,7 @@ def wait_for_worker(settings: Settings) -> str:
     """Wait until a worker has a model loaded; returns its engine's name.
 
     Raises:
-        ConfigurationError: none came up in time.
+        ConfigurationError: no worker had a model in time.
     """
     queue = DocumentQueue(connect(settings.redis), settings)
     deadline = time.monotonic() + _PATIENCE_S
@@ -99,7 +99,9 @@ def wait_for_worker(settings: Settings) -> str:
         if ready:
             return str(ready[0]["engine"])
         time.sleep(0.2)
-    raise ConfigurationError(f"no worker came up; its log is {settings.data_dir / 'logs' / 'worker.log'}")
+    raise ConfigurationError(
+        f"no worker has loaded the model in time; see the log {settings.data_dir / 'logs' / 'worker.log'}"
+    )
 
 
 def run_documents(settings: Settings, documents: Sequence[Document], on_done: Callable[[float, float], None]) -> float:
@@ -139,7 +141,7 @@ def sample(name: str) -> Path:
     """A file of the sample data.
 
     Raises:
-        ConfigurationError: it is not there.
+        ConfigurationError: it is missing.
     """
     path = EXAMPLES / name
     if not path.is_file():

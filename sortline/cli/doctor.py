@@ -1,4 +1,4 @@
-"""sortline doctor: is everything here as it should be?"""
+"""sortline doctor: check whether this installation works."""
 
 import json
 import sys
@@ -17,7 +17,7 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 @click.command()
 @click.option("--json", "as_json", is_flag=True)
 def command(as_json: bool) -> None:
-    """Check libraries, Postgres, Redis, disk, model store, accelerators and base model; exit 1 when something fails."""
+    """Check libraries, Postgres, Redis, disk, model store, accelerators and base model. Exit code 1: a check failed."""
     console = Console(soft_wrap=True, highlight=False)
     findings: list[Finding] = []
     for finding in examine(get_settings()):

@@ -1,4 +1,4 @@
-"""sortline enqueue: documents from a file onto the queue."""
+"""sortline enqueue: put the documents of a file on the queue."""
 
 import json
 import shutil
@@ -14,6 +14,7 @@ import click
 from sortline.cli.file_options import file_options
 from sortline.cli.progress import counting
 from sortline.client import Client, Document
+from sortline.counted import counted
 from sortline.document_rows import document_of
 from sortline.errors import ImportFileError, InvalidDocumentError
 from sortline.files.encodings import refused_guess
@@ -24,23 +25,24 @@ from sortline.settings import LANES, Lane, get_settings
 _BATCH = 500
 _PATIENCE_S = 10.0
 _SHOWN = 1_000
-_REFUSED = 3  # the exit code that says: done, but not all came in
+_REFUSED = 3  # exit code: done, but some rows were refused
 
 
 @click.command()
 @file_options
 @click.option("--lane", type=click.Choice(LANES), default="bulk", show_default=True)
-@click.option("--source", default="default", show_default=True, help="Source of rows that name none.")
-@click.option("--url", help="Send over HTTP to this address, instead of straight onto the stream.")
+@click.option("--source", default="default", show_default=True, help="Source of rows that don't name one.")
+@click.option("--url", help="Send to this address over HTTP instead of writing to the Redis stream.")
 @click.option("--token", envvar="SORTLINE_TOKEN", help="API token, for --url.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def command(
     file: Path, asked: Asked, lane: Lane, source: str, url: str | None, token: str | None, as_json: bool
 ) -> None:
-    """Send the documents of FILE (`-`: standard input) to be classified.
+    """Send the documents in FILE (`-`: standard input) to be classified.
 
-    CSV, TSV, JSON lines, a JSON array, Parquet, an Excel workbook, or a text a line; labels in it are not sent. With
-    `-` and --format lines or jsonl each line is sent as it comes. Exit code 3: done, but rows were refused.
+    FILE is CSV, TSV, JSON lines, a JSON array, Parquet, an Excel workbook, or one text per line. Labels in it are not
+    sent. With `-` and --format lines or jsonl each line is sent as it arrives. Exit code 3: done, but some rows were
+    refused.
     """
     settings = get_settings()
     client = Client(url or settings.redis, token, settings.prefix, settings.max_backlog, patience=_PATIENCE_S)
@@ -51,7 +53,7 @@ def command(
     if as_json:
         click.echo(json.dumps({"sent": sent, "bad": bad, "lane": lane, "seconds": seconds}))
     else:
-        click.echo(f"{sent:,} documents sent to lane {lane} in {seconds:g} s, {bad:,} rows refused")
+        click.echo(f"{counted(sent, 'document')} sent to lane {lane} in {seconds:g} s, {counted(bad, 'row')} refused")
     sys.exit(_REFUSED if bad else 0)
 
 
@@ -73,7 +75,7 @@ def _send(
             waiting.clear()
             on_sent(sent)
     if bad > _SHOWN:
-        click.echo(f"{name}: and {bad - _SHOWN:,} more refused rows", err=True)
+        click.echo(f"{name}: {counted(bad - _SHOWN, 'more row')} refused", err=True)
     return sent + client.send(waiting, lane), bad
 
 

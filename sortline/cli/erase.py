@@ -1,4 +1,4 @@
-"""sortline erase: documents out of every store."""
+"""sortline erase: remove documents from every store."""
 
 import json
 import sys
@@ -19,29 +19,31 @@ _HELD_WITHIN_S = 10.0
 
 @click.command()
 @click.option("--source", help="Source of the documents that --id names.")
-@click.option("--id", "ids", multiple=True, help="Id of a document, all its versions; any number of times.")
-@click.option("--meta", metavar="KEY=VALUE", help="Documents whose meta has this value; reads everything there is.")
+@click.option("--id", "ids", multiple=True, help="Id of a document; all its versions are erased. Repeatable.")
 @click.option(
-    "--dead-letter", "letters", multiple=True, type=int, help="Id of a dead letter whose document has no name."
+    "--meta", metavar="KEY=VALUE", help="Erase documents whose meta has this value; this reads all documents."
 )
-@click.option("--yes", is_flag=True, help="Erase. Without it, only counts are shown.")
+@click.option(
+    "--dead-letter", "letters", multiple=True, type=int, help="Id of a dead letter whose document has no source and id."
+)
+@click.option("--yes", is_flag=True, help="Erase. Without this option only counts are shown.")
 @click.option(
     "--rewrite/--no-rewrite",
     default=None,
-    help="Write the stores' files anew, so that the bytes are gone too: by default. Alone: of all that was erased.",
+    help="Rewrite the stores' files so that the bytes are gone too (default). Alone: for everything erased so far.",
 )
+@click.option("--prove", metavar="TEXT", help="Search the bytes of all files here for TEXT; exit code 1: it was found.")
 @click.option(
-    "--prove", metavar="TEXT", help="Look for TEXT in the bytes of all files here; found, the exit code is 1."
+    "--list", "list_", is_flag=True, help="Print the list that keeps erased documents from coming back, as JSON lines."
 )
-@click.option("--list", "list_", is_flag=True, help="Print what keeps erased names from coming back, a JSON line each.")
 @click.option("--json", "as_json", is_flag=True)
 def command(
     source: str | None, ids: tuple[str, ...], meta: str | None, letters: tuple[int, ...], yes: bool,
     rewrite: bool | None, prove: str | None, list_: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Erase documents: texts, predictions, reviews, dead letters, events, and what waits. It can't be undone.
+    """Erase documents: texts, predictions, reviews, dead letters, events and queue entries. This can't be undone.
 
-    The line goes on meanwhile; while a table is written anew it waits.
+    Sortline keeps running meanwhile; it waits while a table is rewritten.
     """
     from housekeeping.prove import find_bytes
     from sortline.redis_client import connect
@@ -109,12 +111,12 @@ def _words(told: dict[str, object], dry: bool) -> str:
     counts = told.get("would_erase") or told.get("erased")
     if isinstance(counts, dict):
         said = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items())
-        lines.append(f"would erase: {said}; --yes does it" if dry else f"erased: {said}")
+        lines.append(f"would erase: {said}; add --yes to erase" if dry else f"erased: {said}")
     if told.get("held"):
-        lines.append("workers still hold entries from before; housekeeping sweeps up after them")
+        lines.append("workers still hold entries sent before this; housekeeping erases those later")
     remarks, found = told.get("remarks"), told.get("found_in")
     if isinstance(remarks, list):
-        lines += ["the stores' files are written anew", *(f"but: {remark}" for remark in remarks)]
+        lines += ["the stores' files were rewritten", *(f"but: {remark}" for remark in remarks)]
     if isinstance(found, list):
         lines += [f"found in {path}" for path in found] or ["found in no file"]
     return "\n".join(lines)

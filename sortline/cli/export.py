@@ -1,4 +1,4 @@
-"""sortline export: documents, what was predicted of them and what was decided, into a file."""
+"""sortline export: write documents with their predictions and decisions to a file."""
 
 import json
 import sys
@@ -13,6 +13,7 @@ import click
 from db.queries import document_search
 from db.session import session
 from sortline.cli.progress import bar
+from sortline.counted import counted
 from sortline.errors import ConfigurationError, InvalidInputError
 from sortline.home import account
 from sortline.settings import get_settings
@@ -26,19 +27,19 @@ _FILTERS: dict[str, tuple[str, Any]] = {
     "words": ('Full text: "a phrase", or, -without.', click.STRING),
     "source": ("Source of the documents.", click.STRING),
     "id": ("Id of a document at its source.", click.STRING),
-    "since": ("Received from this day or moment on (UTC).", click.STRING),
-    "until": ("Received until this day, or before this moment (UTC).", click.STRING),
+    "since": ("Received on or after this day or time (UTC).", click.STRING),
+    "until": ("Received up to and including this day, or before this time (UTC).", click.STRING),
     "predicted": ("Label of the newest prediction.", click.STRING),
     "decision": ("The model's decision.", click.Choice(("accept", "review"))),
-    "confidence_from": ("Least confidence, in per cent.", click.STRING),
-    "confidence_to": ("Greatest confidence, in per cent.", click.STRING),
+    "confidence_from": ("Lowest confidence, in per cent.", click.STRING),
+    "confidence_to": ("Highest confidence, in per cent.", click.STRING),
     "version": ("Number of the model version.", click.STRING),
-    "state": ("Waits for a person, was decided by one, or by nobody.", click.Choice(document_search.STATES)),
+    "state": ("Waiting for a person, decided by one, or neither.", click.Choice(document_search.STATES)),
     "decided": ("Label that a person decided.", click.STRING),
     "reviewer": ("Who decided.", click.STRING),
-    "reason": ("Why it waits, or was decided.", click.Choice(DECISION_REASONS)),
+    "reason": ("Why it is waiting, or was decided.", click.Choice(DECISION_REASONS)),
     "texts": (
-        "Of each document the newest text, or all. [default: the newest and the decided]",
+        "For each document its newest text, or all its texts. [default: the newest and the decided]",
         click.Choice(("newest", "all")),
     ),
 }
@@ -52,13 +53,13 @@ def _filters(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--format", "kind", type=click.Choice(list(FORMATS)), help="By default from the name.")
+@click.option("--format", "kind", type=click.Choice(list(FORMATS)), help="Default: from the file's name.")
 @_filters
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def command(file: Path, kind: str | None, as_json: bool, **asked: str | None) -> None:
-    """Write what the filters find to FILE (`-`: standard output), the newest first; without filters, all.
+    """Write the documents that match the filters to FILE (`-`: standard output), newest first; without filters, all.
 
-    FILE is there whole or not at all. With `-` the summary goes to standard error.
+    FILE appears only when it is complete. With `-` the summary goes to standard error.
     """
     given = {name: value for name, value in asked.items() if value}
     try:
@@ -67,7 +68,7 @@ def command(file: Path, kind: str | None, as_json: bool, **asked: str | None) ->
         raise click.UsageError(str(error)) from None
     kind = kind or _kind_of(file)
     if file.exists() and not file.is_file():
-        raise click.UsageError(f"{file} is no file; for standard output write -")
+        raise click.UsageError(f"{file} is not a regular file; for standard output give -")
     began, documents = time.monotonic(), 0
     with session(get_settings().postgres_url) as opened, bar("exporting") as update:
         total = document_search.count(opened, filters, sys.maxsize)
@@ -87,7 +88,7 @@ def command(file: Path, kind: str | None, as_json: bool, **asked: str | None) ->
     said = {"documents": documents, "format": kind, "file": str(file), "seconds": seconds}
     to_stderr = str(file) == "-"
     click.echo(
-        json.dumps(said) if as_json else f"{documents:,} documents in {seconds:g} s, as {FORMATS[kind].title}",
+        json.dumps(said) if as_json else f"{counted(documents, 'document')} in {seconds:g} s, as {FORMATS[kind].title}",
         err=to_stderr,
     )
 
@@ -96,7 +97,7 @@ def _kind_of(file: Path) -> str:
     for kind, each in FORMATS.items():
         if file.name.lower().endswith(each.ending) or (kind == "jsonl" and file.suffix.lower() == ".ndjson"):
             return kind
-    raise click.UsageError(f"name the --format: {', '.join(FORMATS)}")
+    raise click.UsageError(f"the name {file.name} does not tell the format; give --format, one of {', '.join(FORMATS)}")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Options of every command that reads a file: how it is written, and which columns are meant."""
+"""Options of every command that reads a file: its format, and which columns to read."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -13,21 +13,21 @@ from sortline.files.text_kinds import FORMATS
 
 _OPTIONS = (
     click.argument("file", type=click.Path(path_type=Path)),
-    click.option("--format", "kind", type=click.Choice(FORMATS), help="By default told by the file's bytes."),
-    click.option("--text-column", "texts", multiple=True, help="Text column; several are joined."),
+    click.option("--format", "kind", type=click.Choice(FORMATS), help="Default: recognised by the file's content."),
+    click.option("--text-column", "texts", multiple=True, help="Text column. Repeatable: several are joined."),
     click.option("--label-column", "label", default="", help="Label column."),
-    click.option("--id-column", "id_", default="", help="Column of ids, or none: a hash of the text."),
-    click.option("--no-header", is_flag=True, help="The file has no header; columns are named 1, 2, 3, ..."),
-    click.option("--encoding", default="", help="By default its mark, UTF-8 or UTF-16; others have to be named."),
+    click.option("--id-column", "id_", default="", help="Column of ids, or `none` to use a hash of the text."),
+    click.option("--no-header", is_flag=True, help="The file has no header row; columns are named 1, 2, 3, ..."),
+    click.option("--encoding", default="", help="Default: by its byte order mark, UTF-8 or UTF-16; give any other."),
     click.option("--delimiter", default="", help="comma, semicolon, tab, pipe, or any one character."),
     click.option("--quoting", default="", type=click.Choice(["", *QUOTINGS]), metavar="|".join(QUOTINGS),
-                 help="How cells are quoted; none: quotes are letters."),
-    click.option("--sheet", default="", help="Sheet of a workbook; by default the first."),
+                 help="How cells are quoted; none: a quote is an ordinary character."),
+    click.option("--sheet", default="", help="Sheet of a workbook. Default: the first."),
 )  # fmt: skip
 
 
 def file_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Gives a command the argument FILE and these options, which reach it as ``file`` and ``asked``."""
+    """Give a command the argument FILE and these options; it receives them as ``file`` and ``asked``."""
 
     @wraps(command)
     def with_asked(
@@ -35,7 +35,9 @@ def file_options(command: Callable[..., Any]) -> Callable[..., Any]:
         delimiter: str, quoting: str, sheet: str, **more: Any,
     ) -> Any:  # fmt: skip
         if str(file) != "-" and not file.is_file():
-            raise click.UsageError(f"{file}: {'it is a folder' if file.is_dir() else 'there is no such file'}")
+            raise click.UsageError(
+                f"{file}: {'this is a folder; give a file' if file.is_dir() else 'there is no such file'}"
+            )
         asked = Asked(Columns(texts, label, id_, not no_header), encoding, kind or "", delimiter, quoting, sheet)
         return command(file=file, asked=asked, **more)
 

@@ -1,4 +1,4 @@
-"""sortline import: labelled files into the database."""
+"""sortline import: load a labelled file into the database."""
 
 import json
 import sys
@@ -10,6 +10,7 @@ import click
 from db.queries import audit
 from db.session import session
 from sortline.cli.file_options import file_options
+from sortline.counted import counted
 from sortline.errors import ServerUnreachableError
 from sortline.files.reading import Asked
 from sortline.home import account
@@ -23,27 +24,29 @@ if TYPE_CHECKING:
     from trainer.data.preview import Preview
 
 _SHOWN = 20
-_REFUSED = 3  # the exit code that says: done, but not all came in
+_REFUSED = 3  # exit code: done, but some rows were refused
 
 
 @click.command("import")
 @file_options
 @click.option("--source", default="", help="Source of the documents. [default: import]")
-@click.option("--split", type=click.Choice(["train", "validation", "test"]), help="Split of the new examples.")
-@click.option("--keep-near-duplicates", is_flag=True, help="Split each text by its own hash alone.")
+@click.option(
+    "--split", type=click.Choice(["train", "validation", "test"]), help="Put all new examples into this split."
+)
+@click.option("--keep-near-duplicates", is_flag=True, help="Assign each text to a split by its own hash alone.")
 @click.option("--fold-labels", "fold", is_flag=True, help="Read labels that look alike (Refund, refund) as one.")
 @click.option("--strict", is_flag=True, help="Import nothing if any row is refused.")
-@click.option("--dry-run", is_flag=True, help="Say how the file would be read; store nothing.")
+@click.option("--dry-run", is_flag=True, help="Show how the file would be read; store nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def command(
     file: Path, asked: Asked, source: str, split: str | None, keep_near_duplicates: bool, fold: bool, strict: bool,
     dry_run: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Import labelled examples from FILE.
+    """Import the labelled examples in FILE.
 
-    CSV, TSV, JSON lines, a JSON array, Parquet, an Excel workbook, or an export of Label Studio, Argilla, doccano,
-    Prodigy or fastText; packed by gzip or zip or not. What can't be read without doubt is refused, row by row; the
-    same file again adds nothing. Exit code 3: done, but rows were refused.
+    FILE is CSV, TSV, JSON lines, a JSON array, Parquet, an Excel workbook, or an export of Label Studio, Argilla,
+    doccano, Prodigy or fastText; it may be packed with gzip or zip. Rows that can't be read with certainty are refused
+    one by one. Importing the same file again adds nothing. Exit code 3: done, but some rows were refused.
     """
     if dry_run:
         _dry_run(file, asked, source, fold, as_json)
@@ -55,9 +58,9 @@ def command(
     said: list[str] = []
 
     def warn(survey: "Survey") -> None:
-        """Say what looks wrong, before anything is stored."""
+        """Print what looks wrong before anything is stored."""
         said.extend(survey.doubts)
-        _say(file, survey.doubts)
+        _print_doubts(file, survey.doubts)
 
     with session(settings.postgres_url) as opened, bar(f"importing {file.name}") as update:
         report = import_file(
@@ -66,13 +69,13 @@ def command(
         found = {name: count for name, count in report.to_dict().items() if isinstance(count, int)}
         audit.note(opened, account(), "imported", "import", {"file": file.name, **found})
         opened.commit()
-    _say(file, [doubt for doubt in report.doubts if doubt not in said])
+    _print_doubts(file, [doubt for doubt in report.doubts if doubt not in said])
     _refusals(file, report.refused, report.bad)
     click.echo(json.dumps(report.to_dict()) if as_json else _summary(report))
     sys.exit(_REFUSED if report.refused else 0)
 
 
-def _say(file: Path, doubts: "Sequence[str]") -> None:
+def _print_doubts(file: Path, doubts: "Sequence[str]") -> None:
     for doubt in doubts:
         click.echo(f"{file}: {doubt}", err=True)
 
@@ -81,22 +84,22 @@ def _refusals(file: Path, refused: int, bad: "list[tuple[int, str]] | tuple[tupl
     for line, reason in bad[:_SHOWN]:
         click.echo(f"{file}: line {line}: {reason}", err=True)
     if refused > _SHOWN:
-        click.echo(f"{file}: and {refused - _SHOWN:,} more refused rows", err=True)
+        click.echo(f"{file}: {counted(refused - _SHOWN, 'more row')} refused", err=True)
 
 
 def _summary(report: "ImportReport") -> str:
     lines = [
         report.shape,
         *report.notes,
-        f"{report.rows:,} {'row' if report.rows == 1 else 'rows'} in {report.seconds:g} s: "
-        f"{report.documents:,} new documents, {report.reviews:,} new labels",
+        f"{counted(report.rows, 'row')} in {report.seconds:g} s: "
+        f"{counted(report.documents, 'new document')}, {counted(report.reviews, 'new label')}",
     ]
     if report.refused:
         unlabelled = f", {report.unlabelled:,} of them without a label" if report.unlabelled else ""
-        lines.append(f"refused rows: {report.refused:,}{unlabelled}; they were not imported")
+        lines.append(f"refused rows: {report.refused:,}{unlabelled} (not imported)")
     if report.repeated:
         lines.append(f"repeated rows: {report.repeated:,}, {report.contradictions:,} of them with another label")
-    shares = ", ".join(f"{name} {count:,}" for name, count in sorted(report.splits.items())) or "none new"
+    shares = ", ".join(f"{name} {count:,}" for name, count in sorted(report.splits.items())) or "no new examples"
     return "\n".join([*lines, f"splits: {shares}"])
 
 
@@ -122,29 +125,29 @@ def _previewed(file: Path, found: "Preview") -> list[str]:
     if found.wrong:
         return [*lines, f"  {found.wrong}", "nothing was stored"]
     if found.guess:
-        lines.append(f"  the encoding is a guess; give it with --encoding {found.guess} if this reads right:")
+        lines.append(f"  the encoding is a guess; if this reads correctly, give --encoding {found.guess}:")
         lines += [f"    {sample}" for sample in found.samples]
     lines.append(
-        f"{found.rows:,} rows: {found.examples:,} examples of {len(found.labels):,} labels, "
+        f"{counted(found.rows, 'row')}: {counted(found.examples, 'example')} of {counted(len(found.labels), 'label')}, "
         f"{found.unlabelled:,} without a label, {found.refused:,} refused"
     )
     if found.repeated:
-        lines.append(f"  {found.repeated:,} of them repeat another row; the last one counts")
+        lines.append(f"  repeats of another row: {found.repeated:,}; the last one counts")
     if found.known:
-        lines.append(f"  {found.known:,} of the examples are stored already")
+        lines.append(f"  examples already stored: {found.known:,}")
     if found.known is None:
-        lines.append("  Postgres can't be reached: what is stored already was not compared")
+        lines.append("  Postgres can't be reached, so the file was not compared with what is already stored")
     if found.near_duplicates:
-        lines.append(f"  {found.near_duplicates:,} texts nearly repeat another one of the file")
+        lines.append(f"  texts that nearly repeat another in the file: {found.near_duplicates:,}")
     if not found.has_labels:
-        lines.append(f"  no labels: to have the texts classified, sortline enqueue {file}")
+        lines.append(f"  there are no labels; to have the texts classified, run `sortline enqueue {file}`")
     lines += [f"  line {line}: {reason}" for line, reason in found.bad[:_SHOWN]]
     if found.refused > _SHOWN:
-        lines.append(f"  and {found.refused - _SHOWN:,} more refused rows")
+        lines.append(f"  {counted(found.refused - _SHOWN, 'more row')} refused")
     lines += [f"  ! {doubt}" for doubt in found.doubts]
     lines += [f"  label {each.name}: {each.count:,} ({each.state}{f' into {each.into}' if each.into else ''})"
               for each in found.labels[:_SHOWN]]  # fmt: skip
     if len(found.labels) > _SHOWN:
-        lines.append(f"  and {len(found.labels) - _SHOWN:,} more labels")
+        lines.append(f"  and {counted(len(found.labels) - _SHOWN, 'more label')}")
     lines += [f"  “{' '.join(text.split())[:70]}” → {label or 'no label'}" for text, label in found.first]
     return [*lines, "nothing was stored"]

@@ -1,4 +1,4 @@
-"""sortline migrate: bring the database to the newest schema."""
+"""sortline migrate: upgrade the database to the newest schema."""
 
 import click
 
@@ -7,8 +7,8 @@ from sortline.settings import get_settings
 
 
 @click.command()
-@click.option("--revision", default="head", show_default=True, help="Where to go; `base` empties the database.")
+@click.option("--revision", default="head", show_default=True, help="Schema revision; `base` drops all tables.")
 def command(revision: str) -> None:
-    """Bring the database to the newest schema."""
+    """Upgrade the database to the newest schema."""
     before, after = migrate(get_settings().postgres_url, revision)
     click.echo(f"database: {before or 'empty'} -> {after or 'empty'}")

@@ -18,7 +18,7 @@ from sortline.settings import get_settings
 
 @click.group()
 def command() -> None:
-    """Model versions: list, show, promote, roll back."""
+    """List, show, promote and roll back model versions."""
 
 
 @command.command("list")
@@ -41,14 +41,16 @@ def list_(as_json: bool) -> None:
             f"{version.created_at:%Y-%m-%d %H:%M}",
             f"{version.promoted_at:%Y-%m-%d %H:%M}" if version.promoted_at else "never",
         )  # fmt: skip
-    Console().print(table if versions else "no model version yet: `sortline import FILE`, then `sortline train`")
+    Console().print(
+        table if versions else "there is no model version yet: run `sortline import FILE`, then `sortline train`"
+    )
 
 
 @command.command()
 @click.argument("version", type=int)
-@click.option("--json", "as_json", is_flag=True, help="All that is known of it; so it is where no terminal is.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON (default without a terminal).")
 def show(version: int, as_json: bool) -> None:
-    """Show a model version: its documents, figures, engines, and what the gate said."""
+    """Show a model version: its documents, figures, engines and the result of the promotion gate."""
     from sortline.cli.outcome import print_outcome
 
     with session(get_settings().postgres_url) as opened:
@@ -61,41 +63,43 @@ def show(version: int, as_json: bool) -> None:
 
 @command.command()
 @click.argument("version", type=int)
-@click.option("--force", is_flag=True, help="Even if the gate refused it; needs --reason.")
-@click.option("--reason", default="", help="Why, for the audit.")
+@click.option("--force", is_flag=True, help="Promote it even if the gate refused it; needs --reason.")
+@click.option("--reason", default="", help="Why, for the audit log.")
 @click.option("--json", "as_json", is_flag=True)
 def promote(version: int, force: bool, reason: str, as_json: bool) -> None:
-    """Make a model version the active one; workers swap to it within seconds."""
+    """Make a model version the active one; workers switch to it within seconds."""
     if force and not reason.strip():
         raise click.UsageError("--force needs a --reason")
     because = reason.strip() if force else None
     with session(get_settings().postgres_url) as opened:
         found = model_versions.activate(opened, version, actor=account(), forced_because=because)
         opened.commit()
-    _say(found, as_json)
+    _print_active(found, as_json)
 
 
 @command.command()
-@click.option("--leave", type=int, help="Only if this version is active: a repeat then changes nothing.")
+@click.option(
+    "--leave", type=int, help="Roll back only if this version is active, so that repeating the command changes nothing."
+)
 @click.option("--json", "as_json", is_flag=True)
 def rollback(leave: int | None, as_json: bool) -> None:
-    """Go back to the version that was active before."""
+    """Return to the version that was active before."""
     with session(get_settings().postgres_url) as opened:
         found = model_versions.rollback(opened, account(), leave)
         opened.commit()
-    _say(found, as_json)
+    _print_active(found, as_json)
 
 
 @command.command()
 @click.argument("version", type=int, required=False)
 @click.option("--share", type=click.FloatRange(0, 1, min_open=True), default=0.1, show_default=True,
-              help="Of the documents that are classified meanwhile.")  # fmt: skip
-@click.option("--stop", is_flag=True, help="End the shadow that is open.")
+              help="Share of the documents that it classifies too.")  # fmt: skip
+@click.option("--stop", is_flag=True, help="Stop the running shadow.")
 @click.option("--json", "as_json", is_flag=True)
 def shadow(version: int | None, share: float, stop: bool, as_json: bool) -> None:
-    """Let a model version answer beside the active one; nobody is sent its answers. Without VERSION: how it does."""
+    """Run a model version in the shadow of the active one; its answers are not sent. Without VERSION: show results."""
     if stop and version is not None:
-        raise click.UsageError("--stop ends the one that is open; name no version")
+        raise click.UsageError("--stop stops the running shadow; give no VERSION with it")
     with session(get_settings().postgres_url) as opened:
         if stop:
             shadows.stop(opened, account(), "ended at the command line")
@@ -108,18 +112,19 @@ def shadow(version: int | None, share: float, stop: bool, as_json: bool) -> None
         seen = None if evidence is None else evidence._asdict() | {"p": evidence.p}
         click.echo(json.dumps({"model_version": found and found.model_version_id, "evidence": seen}))
     elif found is None or evidence is None:
-        click.echo("no version answers beside the active one")
+        click.echo("no model version runs in the shadow of the active one")
     else:
         click.echo(
-            f"model version {found.model_version_id} answers {found.share:.0%} beside the active one: "
-            f"{evidence.documents:,} documents, {evidence.alike:,} alike; where they differ and people decided, it was "
-            f"right {evidence.shadow:,} times, the line {evidence.line:,} times"
+            f"model version {found.model_version_id} runs in the shadow of the active one on {found.share:.0%} of the "
+            f"documents: {evidence.documents:,} classified, {evidence.alike:,} with the same label; where labels "
+            f"differ and a person decided, the shadow was right: {evidence.shadow:,}, the active version: "
+            f"{evidence.line:,}"
         )
         if found.trouble:
             click.echo(found.trouble)
 
 
-def _say(version: ModelVersion, as_json: bool) -> None:
+def _print_active(version: ModelVersion, as_json: bool) -> None:
     click.echo(json.dumps(_describe(version)) if as_json else f"model version {version.id} is active")
 
 

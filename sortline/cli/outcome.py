@@ -1,4 +1,4 @@
-"""What came of a training, for people at a terminal; what was not measured is left out."""
+"""The outcome of a training, for people at a terminal; what was not measured is left out."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,7 @@ from classifier.shortcomings import Shortcoming, shortcomings
 
 
 def print_outcome(version_id: int, status: str, figures: VersionFigures) -> None:
-    """Print what a model version lacks, then its figures."""
+    """Print a model version's shortcomings, then its figures."""
     console = Console()
     print_shortcomings(console, shortcomings(figures, status))
     table = Table(show_header=False, box=None)
@@ -26,18 +26,18 @@ def print_outcome(version_id: int, status: str, figures: VersionFigures) -> None
 
 
 def print_shortcomings(console: Console, found: Iterable[Shortcoming]) -> None:
-    """Print what is missing, each with what to do."""
+    """Print each shortcoming with what to do about it."""
     for each in found:
         console.print(f"[yellow]{escape(each.said)}[/]\n  {escape(each.do)}", soft_wrap=True, highlight=False)
 
 
 def _texts(figures: VersionFigures) -> list[tuple[str, str]]:
-    """What the base model can't read of the texts, where that is worth a word."""
+    """The share of the texts that the base model can't read, if it is worth mentioning."""
     return [("texts", figures.readability.sentence)] if figures.readability.over else []
 
 
 def gate_lines(gate: Verdict) -> list[tuple[str, str]]:
-    """What the gate says: the verdict, then each criterion."""
+    """The promotion gate's verdict, then each criterion."""
     if not gate:
         return []
     lines = [("gate", f"{gate.outcome or 'not judged'}: {gate.reason}")]
@@ -53,11 +53,11 @@ def _documents(counts: SnapshotCounts) -> list[tuple[str, str]]:
     )  # fmt: skip
     lines = [("documents", ", ".join(f"{name} {count:,}" for name, count in parts if count is not None))]
     if counts.left_out is not None:
-        lines.append(("left out", f"{counts.left_out:,} training texts that nearly repeat held-out ones"))
+        lines.append(("left out", f"{counts.left_out:,} training texts that nearly repeat held-out texts"))
     if counts.leaks is not None:
         lines.append(("leak check", f"{counts.leaks:,} near-duplicates across splits"))
     if counts.conflicts:
-        lines.append(("conflicts", f"{counts.conflicts:,} documents on which people's decisions differ"))
+        lines.append(("conflicts", f"{counts.conflicts:,} documents with conflicting decisions"))
     for called, labels in (
         ("few examples", counts.few_examples), ("labels that wait", counts.dropped_labels),
         ("untrained", counts.untrained_labels),
@@ -92,7 +92,9 @@ def _serving(figures: VersionFigures) -> list[tuple[str, str]]:
         for name, each in figures.engines.items()
     ]
     if figures.label_errors:
-        lines.append(("label errors", f"{figures.label_errors:,} documents whose label looks wrong wait for a look"))
+        lines.append(
+            ("label errors", f"{figures.label_errors:,} documents whose label looks wrong are queued for review")
+        )
     lines += gate_lines(figures.gate)
     if figures.report:
         lines.append(("report", f"{figures.report}/report.html"))

@@ -1,4 +1,4 @@
-"""What `sortline up` shows: what runs where and how to sign in, then a model that went live, and what is wrong."""
+"""What `sortline up` shows: what runs where and how to sign in, then promotions and alarms."""
 
 import sys
 import threading
@@ -24,19 +24,19 @@ from sortline.redis_client import connect
 from sortline.settings import Settings
 from web.line.glance import AwayError, Glance
 
-_LOOK_EVERY_S = 5.0
-_AGAIN_S = 600.0  # after which an alarm whose figures have changed is told again
-_PATIENCE_S = 60.0  # with a web that starts
-# So it is after every start, and for a person who has just read what runs it says nothing.
+_EVERY_S = 5.0
+_AGAIN_S = 600.0  # until an alarm whose figures have changed is shown again
+_PATIENCE_S = 60.0  # for the web to start
+# True after every start, so these alarms tell nothing to a person who has just started Sortline.
 _OF_A_START = {"SortlineNoModel", "SortlineNoWorker", "SortlineHousekeepingStopped"}
 
 
 class Overview:
-    """Says what matters of a running `sortline up`.
+    """Shows the important events of a running `sortline up`.
 
     Args:
-        say: takes a sentence.
-        whisper: takes one that no file may keep.
+        say: is called with a sentence.
+        whisper: is called with a sentence that must not be written to a file.
         logs: the folder of the log files.
     """
 
@@ -56,20 +56,20 @@ class Overview:
         self.whisper = whisper
         self.logs = logs
         self._glance = Glance(settings, DocumentQueue(connect(settings.redis, socket_timeout=5), settings))
-        self._wrong: dict[str, tuple[str, float]] = {}  # what was told of an alarm, and when
+        self._wrong: dict[str, tuple[str, float]] = {}  # each alarm's sentence, and when it was shown
 
     def run(self, stopping: threading.Event) -> None:
-        """Say what runs where as soon as it does, then what is new every few seconds; the work of a thread."""
+        """Show what runs where once it runs, then what is new every few seconds; meant for a thread of its own."""
         if "web" in self.supervisor.commands:
             self._until_it_answers(stopping)
         if stopping.is_set():
             return
         model = self._begin()
-        self.say(f"logs: {self.logs} (--verbose shows them all here). Ctrl-C stops everything.")
-        while not stopping.wait(_LOOK_EVERY_S):
-            self.ends.look()
-            with suppress(SQLAlchemyError):  # the next look is not far
-                model = self._look(model, stopping)
+        self.say(f"logs: {self.logs} (--verbose shows them here too). Ctrl-C stops everything.")
+        while not stopping.wait(_EVERY_S):
+            self.ends.report_recoveries()
+            with suppress(SQLAlchemyError):  # the next check comes soon
+                model = self._show_news(model, stopping)
 
     def _until_it_answers(self, stopping: threading.Event) -> None:
         patience = time.monotonic() + _PATIENCE_S
@@ -77,15 +77,15 @@ class Overview:
             if stopping.wait(0.3):
                 return
             if time.monotonic() > patience:
-                self.say(f"the web does not answer yet; its log is {self.logs / 'web.log'}")
+                self.say(f"the web does not answer yet; see its log {self.logs / 'web.log'}")
                 patience = float("inf")
-            self.ends.look()
+            self.ends.report_recoveries()
         self.say(f"web: {self.settings.web_address}")
         if "flower" in self.supervisor.commands:
             self.say(f"Flower: {self.settings.flower_address}")
 
     def _listens(self, name: str) -> bool:
-        """Whether it is this process that listens there, and not another program."""
+        """Whether this process listens, and not another program on its port."""
         for child in self.supervisor.processes:
             if child.name == name and child.process is not None:
                 with suppress(psutil.Error):
@@ -94,38 +94,38 @@ class Overview:
         return False
 
     def _begin(self) -> int | None:
-        """Say what a new line lacks; the model version that is live."""
+        """Show what a new installation lacks; returns the active model version."""
         try:
             found = self._glance.figures.get()
             told = sign_in(self.settings, sys.stdout.isatty()) if "web" in self.supervisor.commands else None
         except (SortlineError, SQLAlchemyError):
-            return None  # the looks say so
+            return None  # the checks below report it
         if not found["active_model"]:
-            self.say("There is no model yet, so documents wait: `sortline import FILE`, then `sortline train`.")
+            self.say("There is no model yet, so documents wait: run `sortline import FILE`, then `sortline train`.")
         if told:
             self.whisper(told)
         model: int | None = found["active_model"]
         return model
 
-    def _look(self, model: int | None, stopping: threading.Event) -> int | None:
-        """Tell what is new; the model version that is live now."""
+    def _show_news(self, model: int | None, stopping: threading.Event) -> int | None:
+        """Show what is new; returns the model version that is active now."""
         try:
             found = self._glance.figures.get()
         except AwayError as away:
             if not stopping.is_set():
-                self._tell_of([away.alarm._asdict()])
+                self._show_alarms([away.alarm._asdict()])
             return model
         live: int | None = found["active_model"]
         if live is not None and live != model:
-            self.say(f"model version {live} is live")
-        self._tell_of([alarm for alarm in found["alarms"] if alarm["name"] not in _OF_A_START])
+            self.say(f"model version {live} is active")
+        self._show_alarms([alarm for alarm in found["alarms"] if alarm["name"] not in _OF_A_START])
         return live
 
-    def _tell_of(self, alarms: Sequence[Mapping[str, Any]]) -> None:
+    def _show_alarms(self, alarms: Sequence[Mapping[str, Any]]) -> None:
         now, names = time.monotonic(), {alarm["name"] for alarm in alarms}
         for name in [name for name in self._wrong if name not in names]:
             said, _ = self._wrong.pop(name)
-            self.say(f"over: {said}")
+            self.say(f"resolved: {said}")
         for alarm in alarms:
             said, at = self._wrong.get(alarm["name"], ("", 0.0))
             if not said or (said != alarm["said"] and now - at > _AGAIN_S):
@@ -134,7 +134,7 @@ class Overview:
 
 
 def answers(settings: Settings) -> bool:
-    """Whether something answers where the web should."""
+    """Whether something answers at the web's address."""
     try:
         httpx.get(f"{url_of(settings.web_host, settings.web_port)}/health/live", timeout=2, trust_env=False)
     except (httpx.HTTPError, httpx.InvalidURL):
@@ -143,10 +143,10 @@ def answers(settings: Settings) -> bool:
 
 
 def sign_in(settings: Settings, on_a_terminal: bool) -> str | None:
-    """What to say of signing in while nobody ever has; None where somebody can.
+    """How to sign in, for an installation where nobody has signed in yet; None if somebody can.
 
-    A link is made for a first person alone, and only where a person reads it at once, or where this machine alone
-    reaches the web: what a journal keeps is of no use elsewhere.
+    Only the first person gets a link, and only if a person reads it at once (on a terminal) or the web can be reached
+    from this machine alone: a link kept in a journal is of no use from elsewhere then.
     """
     private = is_loopback(settings.web_host) and not settings.web_url
     with session(settings.postgres_url) as opened:
@@ -154,13 +154,13 @@ def sign_in(settings: Settings, on_a_terminal: bool) -> str | None:
             return None
         known = people.listing(opened)
         if known:
-            return f"Nobody has signed in yet: `sortline users link {known[0].name}` prints a link."
+            return f"Nobody has signed in yet. To get a sign-in link, run `sortline users link {known[0].name}`."
         if not (on_a_terminal or private):
-            return "Nobody can sign in yet: `sortline users add NAME --role admin` prints a link."
+            return "Nobody can sign in yet. To get a sign-in link, run `sortline users add NAME --role admin`."
         user = people.add(opened, account(), "admin", account())
         token = people.make_link(opened, user, account())
         opened.commit()
-    return f"Sign in, once, as the first user: {settings.web_address}/sign-in/{token}"
+    return f"Sign in as the first user (the link works once): {settings.web_address}/sign-in/{token}"
 
 
 def _has_a_port(process: psutil.Process) -> bool:

@@ -13,14 +13,14 @@ _PLAIN_EVERY_S = 10.0
 
 
 class Update(Protocol):
-    """Says how far it is; ``total`` None: not known yet."""
+    """Shows progress; ``total`` None: not known yet."""
 
     def __call__(self, done: float, total: float | None, more: str = "") -> None: ...
 
 
 @contextmanager
 def bar(what: str) -> Iterator[Update]:
-    """A bar; the block calls the update with (done, total, a few words more)."""
+    """A progress bar; the block calls the update with (done, total, a short text)."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _plain(what)
@@ -37,7 +37,7 @@ def bar(what: str) -> Iterator[Update]:
 
 @contextmanager
 def counting(what: str, unit: str) -> Iterator[Callable[[int], None]]:
-    """A count of something whose total is not known."""
+    """A counter for work whose total is unknown."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _plain_count(what, unit)

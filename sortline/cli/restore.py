@@ -1,4 +1,4 @@
-"""sortline restore: a backup into empty servers."""
+"""sortline restore: load a backup into empty servers."""
 
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -10,20 +10,20 @@ from sortline.settings import Settings, get_settings
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--force", is_flag=True, help="Replace what is in database, Redis and model store.")
+@click.option("--force", is_flag=True, help="Replace what is in the database, Redis and the model store.")
 @click.option(
     "--erased", type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="What was erased since the backup: the file that `sortline erase --list` wrote.",
+    help="What was erased since the backup: a file with the output of `sortline erase --list`.",
 )  # fmt: skip
 def command(folder: Path, force: bool, erased: Path | None) -> None:
-    """Fill the settings' servers and model store from FOLDER; no process of Sortline may run meanwhile."""
+    """Restore the backup in FOLDER to the configured servers and model store. Stop all Sortline processes first."""
     from housekeeping.restore import restore
 
     settings = get_settings()
     lines = erased.read_text(encoding="utf-8").splitlines() if erased else []
     with _servers(settings):
         manifest = restore(settings, folder, force, lines, lambda what: click.echo(f"restoring {what}", err=True))
-    click.echo(f"restored the backup of {manifest.made_at}; start the processes now")
+    click.echo(f"restored the backup of {manifest.made_at}; now start the processes")
 
 
 def _servers(settings: Settings) -> AbstractContextManager[None]:

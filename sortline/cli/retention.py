@@ -12,17 +12,17 @@ from sortline.settings import get_settings
 
 @click.command()
 @click.option("--label", help="Set how long this label's documents are kept.")
-@click.option("--days", help="A number; 0 keeps them for ever; `default` follows the setting.")
+@click.option("--days", help="Number of days; 0 keeps them for ever; `default` uses the setting.")
 @click.option("--json", "as_json", is_flag=True)
 def command(label: str | None, days: str | None, as_json: bool) -> None:
-    """Show how long documents are kept, by label, or set it for one; housekeeping erases what is older."""
+    """Show how long each label's documents are kept, or set it for one label; housekeeping erases older ones."""
     if (label is None) != (days is None):
-        raise click.UsageError("--label and --days belong together")
+        raise click.UsageError("give --label and --days together, or neither")
     setting = get_settings().retention_days
     with session(get_settings().postgres_url) as opened:
         if label is not None and days is not None:
             if days != "default" and not (days.isascii() and days.isdigit()):
-                raise click.UsageError("--days is a number, or `default`")
+                raise click.UsageError("--days must be a number or `default`")
             kept = None if days == "default" else int(days)
             retention.set_days(opened, label, kept)
             erasure.note(opened, account(), "retention of a label", {"label": label, "days": kept})

@@ -1,4 +1,4 @@
-"""sortline status: how the line is doing."""
+"""sortline status: the state of the queue, workers, model and training."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,9 +15,9 @@ from sortline.settings import Settings, get_settings
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True)
-@click.option("--show-secrets", is_flag=True, help="Keep passwords in the URLs.")
+@click.option("--show-secrets", is_flag=True, help="Show passwords in the URLs.")
 def command(as_json: bool, show_secrets: bool) -> None:
-    """Show backlog, workers, the active model, and what is dead."""
+    """Show the backlog, workers, active model, training, dead letters and alarms."""
     from monitoring.status import line_status
     from sortline.queue import DocumentQueue
     from sortline.redis_client import connect
@@ -59,7 +59,7 @@ def _training(training: dict[str, Any]) -> str:
         said += f": model version {training['model_version']}"
         said += f", gate: {training['verdict']}" if training["verdict"] else ""
     if training["retrain_after"] and training["state"] not in ("waiting", "running"):
-        said += f"; {training['decisions']:,} of {training['retrain_after']:,} new decisions that start the next"
+        said += f"; {training['decisions']:,} of the {training['retrain_after']:,} new decisions that start the next"
     return said
 
 

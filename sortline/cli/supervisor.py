@@ -25,7 +25,7 @@ from sortline.settings import Settings
 
 PROCFILE = Path(__file__).with_name("Procfile")
 _SERVERS = ("postgres", "redis")
-# What takes documents or work ends first; what finishes them gets time; the servers end last.
+# What accepts documents or work stops first; what finishes it gets time; the servers stop last.
 _STOP_ORDER: tuple[tuple[tuple[str, ...], float], ...] = (
     (("web", "beat", "flower"), 10.0),
     (("worker", "trainer", "housekeeping"), 60.0),
@@ -36,11 +36,11 @@ class Supervisor:
     """Runs Sortline in one folder.
 
     Args:
-        settings: where, and which servers are outside ones.
-        sink: takes a process's name and a line of its output.
+        settings: the folder, and which servers run elsewhere.
+        sink: is called with a process's name and a line of its output.
         only: names of the processes to run; None: all of the Procfile.
         procfile: the processes.
-        ended: takes the end of a process that is started again.
+        ended: is called with the end of a process that will be restarted.
     """
 
     def __init__(
@@ -61,16 +61,16 @@ class Supervisor:
 
     @property
     def names(self) -> list[str]:
-        """Names of everything that may print a line."""
+        """Names of everything that can print a line."""
         return [*_SERVERS, *self.commands]
 
     def start(self) -> None:
-        """Start the servers, migrate, start the processes; without processes it starts the servers alone.
+        """Start the servers, migrate the database, start the processes; without processes, start the servers alone.
 
         Raises:
             AlreadyRunningError: another `sortline up` runs in this folder.
-            PortTakenError: another program has a port that a process needs.
-            ConfigurationError, ServerUnreachableError: a server does not start.
+            PortTakenError: another program uses a port that a process needs.
+            ConfigurationError, ServerUnreachableError: a server did not start.
         """
         self._take_lock()
         try:
@@ -95,7 +95,7 @@ class Supervisor:
             raise
 
     def stop(self) -> None:
-        """Stop everything in order and let go of the lock."""
+        """Stop everything in order and release the lock."""
         ordered = {name for names, _ in _STOP_ORDER for name in names}
         others = tuple(child.name for child in self.processes if child.name not in ordered)
         for names, patience in ((others, 10.0), *_STOP_ORDER):
@@ -117,13 +117,13 @@ class Supervisor:
         self.settings.data_dir.mkdir(parents=True, exist_ok=True)
         handle = (self.settings.data_dir / "up.lock").open("a+", encoding="utf-8")
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel lets go of it at kill -9 too
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel releases it even after kill -9
         except BlockingIOError:
             handle.seek(0)
             pid = handle.read().strip() or "unknown"
             handle.close()
             folder = self.settings.data_dir.resolve()
-            raise AlreadyRunningError(f"Sortline is up already in {folder} (process {pid})") from None
+            raise AlreadyRunningError(f"Sortline already runs in {folder} (process {pid}); stop it first") from None
         handle.truncate(0)
         handle.write(str(os.getpid()))
         handle.flush()
@@ -152,7 +152,7 @@ class Supervisor:
         server.wait(child.is_alive)
 
     def _note(self) -> None:
-        """Write down what runs, so that the next start can end what a kill -9 of this one leaves."""
+        """Record what runs, so that the next start can end what is left running if this process is killed."""
         noted = []
         for child in (*self.servers, *self.processes):
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -164,12 +164,12 @@ class Supervisor:
         partial.replace(self._run_file)
 
     def _end_leftovers(self) -> None:
-        """End what an `up` that was killed left running: processes first, then the servers."""
+        """End what a killed `sortline up` left running: processes first, then the servers."""
         left = [*_noted(self._run_file), *_by_pid_files(self.settings.data_dir)]
         servers = [found for found in left if found.name in _SERVERS]
         for found, patience in (([each for each in left if each not in servers], 60.0), (servers, 30.0)):
             for each in found:
-                self.sink("up", f"ending {each.name} ({each.pid}), left by a run that was killed")
+                self.sink("up", f"ending {each.name} (process {each.pid}), left running by a killed `sortline up`")
                 each.ask_to_stop()
             for each in found:
                 each.end(patience)
@@ -177,14 +177,14 @@ class Supervisor:
 
 @dataclass(frozen=True)
 class Leftover:
-    """A process group that a killed run left: its leader's number, and whether it lives."""
+    """A process group that a killed run left: its leader's process id and start time."""
 
     name: str
     pid: int
     created: float
 
     def leader(self) -> psutil.Process | None:
-        """The leader, unless it has ended (another process may have its number by now)."""
+        """The leader, unless it has ended (another process may have its id by now)."""
         with contextlib.suppress(psutil.Error):
             process = psutil.Process(self.pid)
             if abs(process.create_time() - self.created) <= 1 and process.status() != psutil.STATUS_ZOMBIE:
@@ -198,7 +198,7 @@ class Leftover:
                 leader.send_signal(_stop_signal(self.name))
 
     def end(self, patience: float) -> None:
-        """Wait up to ``patience`` seconds, then kill what is left of the group."""
+        """Wait up to ``patience`` seconds, then kill the rest of the group."""
         if leader := self.leader():
             with contextlib.suppress(psutil.Error):
                 leader.wait(patience)
@@ -208,7 +208,7 @@ class Leftover:
 
 
 def process_environment(settings: Settings) -> dict[str, str]:
-    """What the processes need to find this folder's servers, whatever their working folder."""
+    """Environment variables by which the processes find this folder's servers from any working folder."""
     here = str(Path(sys.executable).parent)
     return {
         "SORTLINE_DATA_DIR": str(settings.data_dir.resolve()),
@@ -222,11 +222,11 @@ def process_environment(settings: Settings) -> dict[str, str]:
 
 
 def check_ports(settings: Settings, names: Container[str]) -> None:
-    """See whether the processes of these names can have their ports.
+    """Check that the processes with these names can use their ports.
 
     Raises:
-        PortTakenError: another program has one, or two of ours would.
-        ConfigurationError: this machine or this user can't have it.
+        PortTakenError: another program uses one, or two of ours would use the same one.
+        ConfigurationError: this machine or this user can't use it.
     """
     listening = [
         (name.upper(), host, port)
@@ -238,7 +238,7 @@ def check_ports(settings: Settings, names: Container[str]) -> None:
     ]
     if len({port for _, _, port in listening}) < len(listening):
         port = settings.web_port
-        raise PortTakenError(f"SORTLINE_WEB_PORT and SORTLINE_FLOWER_PORT are both {port}: set one to another port")
+        raise PortTakenError(f"SORTLINE_WEB_PORT and SORTLINE_FLOWER_PORT are both {port}; set one to another port")
     for name, host, port in listening:
         try:
             check(host, port, name)
@@ -247,7 +247,7 @@ def check_ports(settings: Settings, names: Container[str]) -> None:
 
 
 def _holder(port: int) -> str:
-    """Which program listens on a port, as far as this user may know."""
+    """The program that listens on a port, as far as this user may see it."""
     with contextlib.suppress(psutil.Error):
         for connection in psutil.net_connections("tcp"):
             here = connection.status == psutil.CONN_LISTEN and tuple(connection.laddr)[1:] == (port,)
@@ -263,7 +263,7 @@ def running(
     only: Sequence[str] | None = None,
     ended: Callable[[End], None] = lambda _: None,
 ) -> Iterator[Supervisor]:
-    """A supervisor that is up inside the block."""
+    """A supervisor that runs inside the block."""
     supervisor = Supervisor(settings, sink, only, ended=ended)
     supervisor.start()
     try:
@@ -274,13 +274,13 @@ def running(
 
 @contextmanager
 def servers(settings: Settings, alone: bool = False) -> Iterator[None]:
-    """The embedded servers: those of a running `sortline up`, or started for the block.
+    """The embedded servers: those of a running `sortline up`, else started for the block.
 
     Args:
-        alone: nothing else may run here.
+        alone: require that no `sortline up` runs in this folder.
 
     Raises:
-        AlreadyRunningError: `sortline up` runs, and must not.
+        AlreadyRunningError: `sortline up` runs and ``alone`` is set.
     """
     supervisor = Supervisor(settings, lambda name, line: None, only=[])
     try:
@@ -295,7 +295,7 @@ def servers(settings: Settings, alone: bool = False) -> Iterator[None]:
 
 
 def wait_for_signal() -> None:
-    """Wait for Ctrl-C or a request to end."""
+    """Wait for Ctrl-C or SIGTERM."""
     asked = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: asked.set())
@@ -310,7 +310,7 @@ def _commands(procfile: Path, only: Sequence[str] | None) -> dict[str, str]:
         raise ConfigurationError(f"{procfile} can't be read: {error.strerror}") from None
     unknown = set(only or ()) - set(found)
     if unknown:
-        message = f"no such process: {', '.join(sorted(unknown))}; there are {', '.join(found)}"
+        message = f"there is no process {', '.join(sorted(unknown))}; choose from {', '.join(found)}"
         raise ConfigurationError(message)
     return {name: command for name, command in found.items() if only is None or name in only}
 
@@ -323,7 +323,7 @@ def _end(children: Sequence[Child], patience: float) -> None:
 
 
 def _stop_signal(name: str) -> signal.Signals:
-    # SIGINT is Postgres' fast shutdown: it does not wait for clients.
+    # SIGINT is Postgres' fast shutdown, which does not wait for clients.
     return signal.SIGINT if name == "postgres" else signal.SIGTERM
 
 
@@ -335,7 +335,7 @@ def _noted(path: Path) -> list[Leftover]:
 
 
 def _by_pid_files(data_dir: Path) -> list[Leftover]:
-    """Servers that were started again in the moment after the last note, by the files they write themselves."""
+    """Servers that were restarted just after the last record, found by their own pid files."""
     found = []
     for name, file, programs in (
         ("postgres", "postgres/postmaster.pid", {"postgres"}),

@@ -1,4 +1,4 @@
-"""sortline tokens: API tokens of the HTTP door."""
+"""sortline tokens: tokens for the HTTP API."""
 
 import json
 import re
@@ -19,19 +19,21 @@ _MOST_DAYS = 3650
 
 
 def _span(_context: click.Context, _param: click.Parameter, given: str | None) -> timedelta | None:
-    """A span of time, as 12h, 90d or 8w."""
+    """A time span such as 12h, 90d or 8w."""
     if given is None:
         return None
     found = re.fullmatch(r"([1-9][0-9]{0,5})([hdw])", given.strip())
     span = timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else timedelta.max
     if span > timedelta(days=_MOST_DAYS):
-        raise click.BadParameter(f"{given!r} is not a span such as 12h, 90d or 8w, of at most {_MOST_DAYS:,} days")
+        raise click.BadParameter(
+            f"{given!r} is not a time span: give one such as 12h, 90d or 8w, at most {_MOST_DAYS:,} days"
+        )
     return span
 
 
 @click.group()
 def command() -> None:
-    """API tokens: add, list, revoke."""
+    """Add, list and revoke API tokens."""
 
 
 @command.command()
@@ -41,13 +43,17 @@ def command() -> None:
     "scopes",
     multiple=True,
     type=click.Choice(api_tokens.SCOPES),
-    help="What it may do; by default documents (send, read, flag) alone. models: train and promote.",
+    help="What the token may do. Default: documents (send, read, flag). models: train and promote.",
 )
 @click.option(
-    "--expires", "lasts", callback=_span, metavar="SPAN", help="After which it ends, as 12h, 90d, 8w; by default never."
+    "--expires",
+    "lasts",
+    callback=_span,
+    metavar="SPAN",
+    help="When it expires, such as 12h, 90d or 8w. Default: never.",
 )
 def add(name: str, scopes: tuple[str, ...], lasts: timedelta | None) -> None:
-    """Make a token and print it, once; only its hash is kept."""
+    """Create a token and print it. It is shown only now: Sortline stores its hash alone."""
     token = f"sl_{secrets.token_urlsafe(32)}"
     digest, given = hashed(token), scopes or api_tokens.DEFAULT_SCOPES
     with session(get_settings().postgres_url) as opened:
@@ -59,14 +65,14 @@ def add(name: str, scopes: tuple[str, ...], lasts: timedelta | None) -> None:
 @command.command("list")
 @click.option("--json", "as_json", is_flag=True)
 def list_(as_json: bool) -> None:
-    """List tokens by name: what each may do, until when, and when it was used last."""
+    """List tokens by name: what each may do, when it expires and when it was last used."""
     with session(get_settings().postgres_url) as opened:
         tokens = api_tokens.listing(opened)
     if as_json:
         click.echo(json.dumps([_row(token) for token in tokens]))
         return
     for token in tokens:
-        click.echo(f"{token.name}: {', '.join([*token.scopes, *_said(token)])}")
+        click.echo(f"{token.name}: {', '.join([*token.scopes, *_details(token)])}")
 
 
 @command.command()
@@ -89,7 +95,7 @@ def _row(token: ApiToken) -> dict[str, object]:
     }
 
 
-def _said(token: ApiToken) -> list[str]:
+def _details(token: ApiToken) -> list[str]:
     if token.revoked_at:
         return ["revoked"]
     expires = []

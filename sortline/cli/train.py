@@ -1,4 +1,4 @@
-"""sortline train: human decisions to a model version, in this process."""
+"""sortline train: train a model version on people's decisions, in this process."""
 
 import json
 import signal
@@ -15,38 +15,40 @@ from sortline.settings import Settings, get_settings
 
 
 @click.command()
-@click.option("--base-model", help="Encoder: a packaged one, a hub name, or a folder.")
+@click.option("--base-model", help="Encoder: a packaged one, a hub name or a folder.")
 @click.option("--from-parent", is_flag=True, help="Start from the active version instead of the base model.")
-@click.option("--epochs", type=int, help="Most of them; fewer when it gets no better.")
-@click.option("--patience", type=int, help="Epochs without a better macro-F1 after which it stops.")
-@click.option("--learning-rate", type=float, help="At its height.")
+@click.option("--epochs", type=int, help="Maximum number of epochs; training stops early when it gets no better.")
+@click.option("--patience", type=int, help="Stop after this many epochs without a better macro-F1.")
+@click.option("--learning-rate", type=float, help="Peak learning rate.")
 @click.option("--head-factor", type=float, help="How many times faster the new head learns.")
 @click.option("--layer-decay", type=float, help="How much slower each layer learns than the one above it.")
 @click.option(
-    "--dropout", type=float, help="Of all layers that have one; by itself none where many train a fitted head."
+    "--dropout",
+    type=float,
+    help="Dropout of all layers that have it. Default: none with a fitted head and many examples.",
 )
 @click.option("--batch-size", type=int)
-@click.option("--micro-batch", type=int, help="Documents computed at once; gradients of a batch are added up.")
-@click.option("--warmup", type=float, help="Share of the steps.")
+@click.option("--micro-batch", type=int, help="Documents computed at once; gradients are accumulated over a batch.")
+@click.option("--warmup", type=float, help="Share of the steps used for warm-up.")
 @click.option("--weight-decay", type=float)
 @click.option("--label-smoothing", type=float)
-@click.option("--class-weighting", type=click.Choice(["none", "balanced"]), help="balanced: all labels count alike.")
-@click.option("--max-length", type=int, help="Longest window, in tokens.")
-@click.option("--min-examples", type=int, help="That a label new to the model needs.")
+@click.option("--class-weighting", type=click.Choice(["none", "balanced"]), help="balanced: all labels weigh the same.")
+@click.option("--max-length", type=int, help="Maximum window length in tokens.")
+@click.option("--min-examples", type=int, help="Examples that a label new to the model needs.")
 @click.option("--seed", type=int)
-@click.option("--strip-html", is_flag=True, help="Clean markup out of texts.")
-@click.option("--mask", type=click.Choice(["urls", "emails", "users"]), multiple=True, help="Mask what names people.")
+@click.option("--strip-html", is_flag=True, help="Remove markup from texts.")
+@click.option("--mask", type=click.Choice(["urls", "emails", "users"]), multiple=True, help="Mask these in texts.")
 @click.option("--remove-stop-words", is_flag=True, help="BERT is better without it: docs/decisions/0005.")
-@click.option("--keep-near-duplicates", is_flag=True, help="To compare with published figures only.")
-@click.option("--drop-rare-labels", is_flag=True, help="Go on without labels that have one example only.")
-@click.option("--cancel", is_flag=True, help="End the run that waits or runs, wherever it does.")
+@click.option("--keep-near-duplicates", is_flag=True, help="Only for comparison with published figures.")
+@click.option("--drop-rare-labels", is_flag=True, help="Leave out labels with only one example.")
+@click.option("--cancel", is_flag=True, help="Cancel the waiting or running training, in whatever process it runs.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 def command(
     strip_html: bool, mask: tuple[str, ...], remove_stop_words: bool, cancel: bool, as_json: bool, **asked: Any
 ) -> None:
-    """Fine-tune on every labelled document, evaluate, calibrate; a candidate that passes the gate goes live.
+    """Fine-tune on every labelled document, evaluate and calibrate. A candidate that passes the gate is promoted.
 
-    What tuning found best is used, but for the parameters named here. A run whose process died is taken up again.
+    Parameters not given here are the best that tuning found, or defaults. A run whose process died is resumed.
     """
     settings = get_settings()
     if cancel:
@@ -77,11 +79,11 @@ def command(
 
 
 def _run(opened: Session, settings: Settings, parameters: dict[str, Any]) -> int:
-    """A new run, or the one whose process died."""
+    """A new run, or an unfinished one whose process died."""
     training_runs.expire(opened, settings.training_silent_s, settings.training_attempts)
     left = training_runs.unfinished(opened)
     if left is not None and left.state == "waiting" and left.attempts:
-        click.echo(f"going on with training run {left.id}, with its own parameters: its process died", err=True)
+        click.echo(f"resuming training run {left.id} with its own parameters: its process died", err=True)
         return left.id
     run = training_runs.create(opened, "command line", parameters)
     training_runs.note(opened, account(), "train", run.id)
@@ -106,7 +108,7 @@ def _train(settings: Settings, run_id: int) -> int:
         finally:
             signal.signal(signal.SIGTERM, before)
     if version_id is None:
-        raise ConflictError(f"training run {run_id} was taken by another process")
+        raise ConflictError(f"another process has taken training run {run_id}")
     return version_id
 
 
@@ -114,7 +116,7 @@ def _cancel(settings: Settings) -> str:
     with session(settings.postgres_url) as opened:
         run = training_runs.unfinished(opened)
         if run is None:
-            raise NotFoundError("no training waits or runs")
+            raise NotFoundError("there is no waiting or running training to cancel")
         training_runs.cancel(opened, run.id, account())
         opened.commit()
-        return f"training run {run.id} is cancelled"
+        return f"training run {run.id} was cancelled"

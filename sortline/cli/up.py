@@ -1,4 +1,4 @@
-"""sortline up: run everything here."""
+"""sortline up: run everything on this machine."""
 
 import sys
 import threading
@@ -20,13 +20,15 @@ _COLOURS = ("cyan", "yellow", "green", "magenta", "red", "blue")
 
 
 @click.command()
-@click.option("--only", help="Processes to run, separated by commas; all by default.")
-@click.option("--procfile", type=click.Path(path_type=Path), default=PROCFILE, help="Other processes to run.")
-@click.option("--verbose", is_flag=True, help="Show every line that the processes write, not only what matters.")
+@click.option("--only", help="Processes to run, separated by commas. Default: all.")
+@click.option(
+    "--procfile", type=click.Path(path_type=Path), default=PROCFILE, help="Run the processes of this file instead."
+)
+@click.option("--verbose", is_flag=True, help="Show every line that the processes write.")
 def command(only: str | None, procfile: Path, verbose: bool) -> None:
-    """Run the line here: embedded servers where no URL is set, and every process, until Ctrl-C.
+    """Run Sortline on this machine until Ctrl-C: every process, and embedded servers where no URL is set.
 
-    It shows what runs where, and then only what matters; the rest is in logs/ of the data folder.
+    It shows what runs where and then only important events; everything else is in logs/ under the data folder.
     """
     settings = get_settings()
     logs = LogFiles(settings.data_dir.resolve() / "logs")
@@ -38,7 +40,7 @@ def command(only: str | None, procfile: Path, verbose: bool) -> None:
     stopping = threading.Event()
 
     def watch() -> None:
-        from sortline.cli.overview import Overview  # while the processes start: it takes a second
+        from sortline.cli.overview import Overview  # imported while the processes start, as it takes a second
 
         Overview(settings, supervisor, ends, terminal.say, terminal.whisper, logs.folder).run(stopping)
 
@@ -54,7 +56,7 @@ def command(only: str | None, procfile: Path, verbose: bool) -> None:
 
 def _sink(logs: LogFiles, say: Callable[[str], None], printer: Sink | None) -> Sink:
     def sink(name: str, line: str) -> None:
-        if name == "up":  # the supervisor's own, of which all matters
+        if name == "up":  # the supervisor's own lines are all important
             say(line)
             return
         logs.write(name, line)
@@ -65,19 +67,19 @@ def _sink(logs: LogFiles, say: Callable[[str], None], printer: Sink | None) -> S
 
 
 class _Terminal:
-    """Where it is said what matters, with the time; a terminal that is gone is no reason to end."""
+    """Shows important events with the time; if the terminal is gone, Sortline keeps running."""
 
     def __init__(self, logs: LogFiles) -> None:
         self._logs = logs
         self._lock = threading.Lock()
 
     def say(self, text: str) -> None:
-        """Show a sentence, and keep it in up.log."""
+        """Show a sentence and write it to up.log."""
         self._logs.write("up", f"{datetime.now():%Y-%m-%d %H:%M:%S} {text}")
         self.whisper(text)
 
     def whisper(self, text: str) -> None:
-        """Show a sentence that no file keeps."""
+        """Show a sentence without writing it to a file."""
         with self._lock, suppress(OSError):
             click.echo(f"{datetime.now():%H:%M:%S} {text}")
 

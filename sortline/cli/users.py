@@ -14,14 +14,14 @@ _role = click.option("--role", type=click.Choice(people.ROLES), default="reviewe
 
 @click.group()
 def command() -> None:
-    """The people of the web: reviewers decide, leads also see to models and trainings, admins to everything."""
+    """Web users: reviewers decide documents, leads also manage models and trainings, admins manage everything."""
 
 
 @command.command()
 @click.argument("name")
 @_role
 def add(name: str, role: str) -> None:
-    """Add a person and print a link that signs them in once, within a day; there they choose a password."""
+    """Add a person and print a sign-in link. It works once, within a day; the person then chooses a password."""
     with session(get_settings().postgres_url) as opened:
         user = people.add(opened, name, role, account())
         token = people.make_link(opened, user, account())
@@ -32,7 +32,7 @@ def add(name: str, role: str) -> None:
 @command.command()
 @click.argument("name")
 def link(name: str) -> None:
-    """Print a new link that signs a person in once, within a day."""
+    """Print a new sign-in link for a person. It works once, within a day."""
     with session(get_settings().postgres_url) as opened:
         token = people.make_link(opened, people.by_name(opened, name), account())
         opened.commit()
@@ -67,7 +67,7 @@ def list_(as_json: bool) -> None:
 @click.argument("name")
 @click.argument("role", type=click.Choice(people.ROLES))
 def set_role(name: str, role: str) -> None:
-    """Give a person another role."""
+    """Change a person's role."""
     with session(get_settings().postgres_url) as opened:
         people.set_role(opened, name, role, account())
         opened.commit()
@@ -76,7 +76,7 @@ def set_role(name: str, role: str) -> None:
 @command.command()
 @click.argument("name")
 def reset_second_factor(name: str) -> None:
-    """Let a person who lost their second factor sign in without it; their sessions end."""
+    """Remove a lost second factor so that the person can sign in without it; their sessions end."""
     with session(get_settings().postgres_url) as opened:
         second_factors.remove(opened, people.by_name(opened, name).id, account(), reset=True)
         opened.commit()
@@ -85,14 +85,14 @@ def reset_second_factor(name: str) -> None:
 @command.command()
 @click.argument("name")
 def disable(name: str) -> None:
-    """Shut a person out at once; what they decided stays."""
+    """Lock a person out at once; their decisions stay."""
     _set_disabled(name, True)
 
 
 @command.command()
 @click.argument("name")
 def enable(name: str) -> None:
-    """Let a person in again."""
+    """Let a person sign in again."""
     _set_disabled(name, False)
 
 

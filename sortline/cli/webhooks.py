@@ -1,4 +1,4 @@
-"""sortline webhooks: addresses that events are sent to."""
+"""sortline webhooks: HTTP addresses that receive events."""
 
 import json
 
@@ -11,6 +11,7 @@ from db.models import Webhook
 from db.queries import webhooks
 from db.queries.webhooks import Counts
 from db.session import session
+from sortline.counted import counted
 from sortline.errors import TransientError
 from sortline.events import KINDS
 from sortline.home import account
@@ -19,16 +20,20 @@ from sortline.settings import get_settings
 
 @click.group()
 def command() -> None:
-    """Webhooks: addresses that results are sent to, signed in the Standard Webhooks form."""
+    """Manage webhooks: HTTP addresses that receive results, signed as Standard Webhooks."""
 
 
 @command.command()
 @click.argument("name")
 @click.argument("url")
-@click.option("--source", "sources", multiple=True, help="Whose documents it hears of; of all by default.")
-@click.option("--event", "events", multiple=True, type=click.Choice(KINDS), help="What it hears of; of all by default.")
+@click.option(
+    "--source", "sources", multiple=True, help="Send events of this source's documents only. Repeatable. Default: all."
+)
+@click.option(
+    "--event", "events", multiple=True, type=click.Choice(KINDS), help="Send this event only. Repeatable. Default: all."
+)
 def add(name: str, url: str, sources: tuple[str, ...], events: tuple[str, ...]) -> None:
-    """Make a webhook and print its secret, once: what it receives is signed with it."""
+    """Create a webhook and print the secret that signs its requests. The secret is shown only now."""
     from housekeeping.webhook_address import check_url, read_allowed
 
     settings = get_settings()
@@ -42,7 +47,7 @@ def add(name: str, url: str, sources: tuple[str, ...], events: tuple[str, ...]) 
 @command.command("list")
 @click.option("--json", "as_json", is_flag=True)
 def list_(as_json: bool) -> None:
-    """List webhooks by name, with what waits for them."""
+    """List webhooks by name, with their state and waiting events."""
     with session(get_settings().postgres_url) as opened:
         found = webhooks.listing(opened)
     if as_json:
@@ -61,7 +66,7 @@ def list_(as_json: bool) -> None:
 @command.command()
 @click.argument("name")
 def remove(name: str) -> None:
-    """Remove a webhook and what is on its way to it."""
+    """Remove a webhook and the events that wait for it."""
     with session(get_settings().postgres_url) as opened:
         webhooks.remove(opened, name, account())
         opened.commit()
@@ -70,7 +75,7 @@ def remove(name: str) -> None:
 @command.command()
 @click.argument("name")
 def pause(name: str) -> None:
-    """Send nothing until it is resumed; events are kept for it, a week at most."""
+    """Send nothing until it is resumed. Its events are kept for at most a week."""
     with session(get_settings().postgres_url) as opened:
         webhooks.pause(opened, name, account())
         opened.commit()
@@ -79,7 +84,7 @@ def pause(name: str) -> None:
 @command.command()
 @click.argument("name")
 def resume(name: str) -> None:
-    """Send again, at once, what waits."""
+    """Resume a paused webhook and send its waiting events at once."""
     with session(get_settings().postgres_url) as opened:
         webhooks.resume(opened, name, account())
         opened.commit()
@@ -89,7 +94,7 @@ def resume(name: str) -> None:
 @click.argument("name")
 @click.option("--keep-hours", default=24, show_default=True, type=click.IntRange(0, 24 * 30))
 def rotate(name: str, keep_hours: int) -> None:
-    """Make a new secret and print it, once; the one before signs too for some hours."""
+    """Create a new secret and print it, only now. The old secret signs too for --keep-hours."""
     with session(get_settings().postgres_url) as opened:
         secret = webhooks.rotate(opened, name, keep_hours, account())
         opened.commit()
@@ -99,7 +104,7 @@ def rotate(name: str, keep_hours: int) -> None:
 @command.command()
 @click.argument("name")
 def test(name: str) -> None:
-    """Send a signed `sortline.ping` now, from this machine; exit 1 where it does not arrive."""
+    """Send a signed `sortline.ping` now, from this machine. Exit code 1: it did not arrive."""
     from housekeeping.webhooks import ping
 
     settings = get_settings()
@@ -116,7 +121,7 @@ def test(name: str) -> None:
 @click.option("--limit", default=100, show_default=True)
 @click.option("--json", "as_json", is_flag=True)
 def dead(name: str | None, limit: int, as_json: bool) -> None:
-    """List events that were given up, the newest first."""
+    """List events that could not be delivered and were given up, newest first."""
     with session(get_settings().postgres_url) as opened:
         webhook_id = None if name is None else webhooks.by_name(opened, name).id
         found = webhooks.dead(opened, webhook_id, limit)
@@ -137,11 +142,11 @@ def dead(name: str | None, limit: int, as_json: bool) -> None:
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True)
 def send_again(name: str, as_json: bool) -> None:
-    """Send again what was given up."""
+    """Send again the events that were given up."""
     with session(get_settings().postgres_url) as opened:
         sent = webhooks.send_again(opened, name, account())
         opened.commit()
-    click.echo(json.dumps({"sent_again": sent}) if as_json else f"{sent:,} sent again")
+    click.echo(json.dumps({"sent_again": sent}) if as_json else f"{counted(sent, 'event')} sent again")
 
 
 def _describe(webhook: Webhook, counts: Counts) -> dict[str, object]:

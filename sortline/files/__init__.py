@@ -1,10 +1,10 @@
-"""One reader for every file that comes in: `sortline import`, the web's upload and `sortline enqueue`.
+"""The one reader of incoming files: for `sortline import`, uploads to the web and `sortline enqueue`.
 
-The way through it: `unpack` (gzip, zip) → `kinds` (what a file is, by its bytes) → `encodings` → `dialects` and
+A file passes through `unpack` (gzip, zip) → `kinds` (what a file is, by its bytes) → `encodings` → `dialects` and
 `delimited`, `json_records`, `parquet`, `workbook` (records) → `labelling_tools` or `columns` (which fields are text,
-label and id) → `rows` (what is an example, and why what is refused is none). `survey` goes over the whole file once
-and tells what it found before anything is stored.
+label and id) → `rows` (examples, and refused rows with the reason). `survey` reads the whole file once and reports
+what it holds before anything is stored.
 
-Nothing is silently wrong: what is read by a guess says so, and what can't be read without doubt is refused, record by
-record, with its line, the reason and what to do.
+Nothing is wrong silently: a guess is reported as one, and a record that can't be read with certainty is refused by
+itself, with its line, the reason and what to do.
 """

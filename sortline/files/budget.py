@@ -1,4 +1,4 @@
-"""How much a file may take while it is read: a small one may hold more than any memory, and keep a reader busy."""
+"""Limits on reading a file: a small file can unpack to more than any memory holds, or keep a reader busy."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -7,44 +7,44 @@ from typing import TypeVar
 
 from sortline.errors import ImportFileError
 
-_LOOKED_EVERY = 100  # items
+_CHECKED_EVERY = 100  # items
 _Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True)
 class Budget:
-    """Bounds on a file, while it is decoded; None: there is none.
+    """Limits while a file is decoded; None: no limit.
 
-    ``bytes``: that an archive may unpack to, and that columns may decode to; ``rows``: of it; ``seconds``: from now on.
+    ``bytes``: what an archive may unpack to and columns may decode to; ``rows``: most rows; ``seconds``: from now on.
     """
 
-    bytes: int = 64 * 2**30  # what unpacks to more is taken for a bomb
+    bytes: int = 64 * 2**30  # an archive that unpacks to more is treated as a bomb
     rows: int | None = None
     seconds: float | None = None
     _began: float = field(default_factory=time.monotonic)
 
     def within(self, items: Iterable[_Item]) -> Iterator[_Item]:
-        """The items of a file, as long as there is something left.
+        """The items of a file, as long as the limits allow.
 
         Raises:
-            ImportFileError: the file has more rows, or takes longer.
+            ImportFileError: the file has more rows than allowed, or takes longer.
         """
         for count, item in enumerate(items, start=1):
             if self.rows is not None and count > self.rows:
                 raise ImportFileError(f"it has more than {self.rows:,} rows; split it, or use the command line")
-            if self.seconds is not None and count % _LOOKED_EVERY == 0:
-                self._look(self.seconds)
+            if self.seconds is not None and count % _CHECKED_EVERY == 0:
+                self._check_time(self.seconds)
             yield item
 
-    def _look(self, seconds: float) -> None:
+    def _check_time(self, seconds: float) -> None:
         if time.monotonic() - self._began > seconds:
-            raise ImportFileError(f"reading it takes more than {seconds:g} s; split it, or use the command line")
+            raise ImportFileError(f"reading it took more than {seconds:g} s; split it, or use the command line")
 
     def check_bytes(self, size: int) -> None:
-        """Check how many bytes something has once it is decoded.
+        """Check how many bytes something has when decoded.
 
         Raises:
-            ImportFileError: they are too many.
+            ImportFileError: there are too many.
         """
         if size > self.bytes:
             raise ImportFileError(f"it decodes to more than {self.bytes:,} bytes; split it, or use the command line")

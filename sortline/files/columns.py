@@ -1,4 +1,4 @@
-"""Which columns of a file hold text, label and id: named by a person, or found by their names, and why."""
+"""Which columns of a file hold text, label and id: given by a person or found by name, and why."""
 
 import re
 import unicodedata
@@ -15,7 +15,7 @@ LABEL_NAMES = ("label", "category", "class", "intent", "target", "tag", "label t
 _NAMES_OF_CODES = ("label text", "label name")
 ID_NAMES = ("id", "external id", "document id", "doc id")
 SOURCE_NAMES = ("source",)
-NO_IDS = "none"  # what is said where a column named id holds no ids of documents
+NO_IDS = "none"  # given if a column named id does not hold ids of documents
 META_NAMES = ("meta", "metadata")
 MOST_COLUMNS = 10_000
 _SEPARATORS = re.compile(r"[\s_.-]+")
@@ -24,9 +24,9 @@ _CODE = re.compile(r"[+-]?\d+(?:\.0+)?")
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Names of the columns, or their numbers from 1 where the file has no header; empty: found by name.
+    """Names of the columns, or their numbers from 1 if the file has no header; empty: found by name.
 
-    A name that stands twice, or any other, may be given by its position: `#4`. The id may be `none`.
+    Any column, such as one of two with the same name, can be given by its position: `#4`. The id may be `none`.
     """
 
     text: tuple[str, ...] = ()
@@ -37,7 +37,7 @@ class Columns:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The columns that are read, by their keys in a record; None: there is none. ``why`` says it to people."""
+    """The columns that are read, by their keys in a record; None: there is none. ``why`` explains it to people."""
 
     texts: tuple[str, ...]
     label: str | None
@@ -54,7 +54,7 @@ class Chosen:
 
 
 def folded(name: str) -> str:
-    """A column's name regardless of case, width and what parts its words."""
+    """A column's name regardless of case, width and the separators between its words."""
     return _SEPARATORS.sub(" ", unicodedata.normalize("NFKC", name).casefold()).strip().removeprefix("\ufeff")
 
 
@@ -67,7 +67,7 @@ _KNOWN = frozenset((*TEXT_NAMES, *LABEL_NAMES, *ID_NAMES))
 
 
 def unique_names(names: Sequence[str]) -> list[str]:
-    """Keys of a record: the names as they stand; of those that stand twice or are empty, each later one by position."""
+    """A record's keys: the names as written; if a name repeats or is empty, the later column's position and name."""
     check_width(len(names))
     keys: dict[str, None] = {}
     for position, given in enumerate(names, start=1):
@@ -80,7 +80,7 @@ def check_width(columns: int) -> None:
     """Check how many columns, or fields, records have.
 
     Raises:
-        ImportFileError: they are more than any table of texts has.
+        ImportFileError: there are more than any table of texts has.
     """
     if columns > MOST_COLUMNS:
         raise ImportFileError(f"it has more than {MOST_COLUMNS:,} columns, so it is not a file of texts")
@@ -90,18 +90,18 @@ def choose(keys: Sequence[str], columns: Columns, samples: Sequence[Mapping[str,
     """Which columns to read.
 
     Args:
-        keys: of the records, as `unique_names` gives them.
-        samples: a few records; they tell whether a label column holds codes whose names stand beside.
+        keys: the records' keys, as `unique_names` returns them.
+        samples: a few records; they show whether a label column holds codes whose names are in another column.
 
     Raises:
-        ImportFileError: a named one is not there, the name of one that is needed stands twice, or no text is found.
+        ImportFileError: a given column is missing, a needed column's name repeats, or no text column is found.
     """
     why: list[str] = []
     texts = tuple(_named(each, keys) for each in columns.text)
     if not texts:
         found = _found(TEXT_NAMES, keys, "text")
         if found is None:
-            raise ImportFileError(f"the text column is not clear; name it with --text-column: {listed(keys)}")
+            raise ImportFileError(f"no column is known to hold the text; give one with --text-column: {listed(keys)}")
         texts = (found,)
         why.append(f"text: {found} (by its name)")
     label = _named(columns.label, keys) if columns.label else _label(keys, samples, why)
@@ -111,7 +111,7 @@ def choose(keys: Sequence[str], columns: Columns, samples: Sequence[Mapping[str,
     twice = sorted({name for _, name in _positions(keys) if name})
     if twice:
         why.append(
-            f"more than one column is named {', '.join(twice)}; the first is meant unless one is given as #number"
+            f"more than one column is named {', '.join(twice)}; the first is read unless you give another as #number"
         )
     return Chosen(texts, label, id_, _first(SOURCE_NAMES, keys), _first(META_NAMES, keys), tuple(why))
 
@@ -126,7 +126,7 @@ def _label(keys: Sequence[str], samples: Sequence[Mapping[str, object]], why: li
     names = _first(_NAMES_OF_CODES, keys)
     other = _first([name for name in LABEL_NAMES if name not in _NAMES_OF_CODES], keys)
     if names is not None and other is not None and _are_codes(other, samples):
-        why.append(f"label: {names}, for {other} holds its codes; --label-column '{other}' takes the codes")
+        why.append(f"label: {names}, because {other} holds its codes; for the codes give --label-column '{other}'")
         return names
     label = _found(LABEL_NAMES, keys, "label")
     if label is not None:
@@ -148,7 +148,7 @@ def _named(asked: str, keys: Sequence[str]) -> str:
     else:
         same = [key for key in keys if folded(key) == folded(asked)]
         if not same:
-            raise ImportFileError(f"there is no column {asked}; there are {listed(keys)}")
+            raise ImportFileError(f"there is no column {asked}; the columns are {listed(keys)}")
         found = same[0]
     _refuse_twice(found, keys)
     return found
@@ -167,7 +167,7 @@ def _first(candidates: Sequence[str], keys: Sequence[str]) -> str | None:
 
 
 def _positions(keys: Sequence[str]) -> list[tuple[int, str]]:
-    """Position and name of the columns whose name stood before."""
+    """Position and name of the columns whose name an earlier column has."""
     found = []
     for position, key in enumerate(keys, start=1):
         parts = re.match(rf"#{position} (.+)", key)
@@ -181,10 +181,10 @@ def _refuse_twice(key: str, keys: Sequence[str], what: str = "") -> None:
     if others:
         places = ", ".join(f"#{position}" for position in [keys.index(key) + 1, *others])
         option = f" (--{what}-column)" if what else ""
-        raise ImportFileError(f"the column {key} stands more than once ({places}); name one by its number{option}")
+        raise ImportFileError(f"more than one column is named {key} ({places}); give one by its number{option}")
 
 
 def listed(keys: Collection[str]) -> str:
-    """Column names as an error lists them."""
+    """Column names, listed for an error."""
     shown = [key[:60] for key in list(keys)[:20]]
     return ", ".join(shown) + (", ..." if len(keys) > 20 else "")

@@ -1,4 +1,4 @@
-"""Which delimiter and quoting a text file has, found over the whole file."""
+"""Finds a text file's delimiter and quoting from the whole file."""
 
 import csv
 import re
@@ -16,19 +16,19 @@ _CALLED = {
 }  # fmt: skip
 _SAMPLED = 1_000  # lines
 _MOST_HEADER = 1_000  # characters
-_TITLES = 20  # lines that may stand before a header
-_HEADER_WITHIN = 5  # lines: blank ones may stand before it
+_TITLES = 20  # lines that may precede a header
+_HEADER_WITHIN = 5  # lines: blank ones may precede it
 _SEP = re.compile(r'^"?sep=(.)"?\s*$', re.IGNORECASE)
-_FEW_UNEVEN = 200  # one line in so many may be uneven where quotes are letters
+_FEW_UNEVEN = 200  # one line in so many may be uneven if quotes are ordinary characters
 
 Lines = Callable[[], Iterator[str]]
 
 
 def parse_delimiter(asked: str) -> str:
-    """The delimiter that a person named; empty where nothing was asked.
+    """The delimiter that a person gave; empty if none was given.
 
     Raises:
-        ImportFileError: it is no single character.
+        ImportFileError: it is not a single character.
     """
     found = _CALLED.get(asked.strip().lower(), asked)
     if len(found) > 1 or found in ('"', "\n", "\r"):
@@ -37,7 +37,7 @@ def parse_delimiter(asked: str) -> str:
 
 
 def parse_quoting(asked: str) -> Quoting | None:
-    """The quoting that a person named; None where nothing was asked.
+    """The quoting that a person gave; None if none was given.
 
     Raises:
         ImportFileError: there is no such quoting.
@@ -46,15 +46,15 @@ def parse_quoting(asked: str) -> Quoting | None:
         if asked.strip().lower() == known:
             return known
     if asked.strip():
-        raise ImportFileError(f"the quoting {asked!r} is unknown; it is one of {', '.join(QUOTINGS)}")
+        raise ImportFileError(f"the quoting {asked!r} is unknown; give one of {', '.join(QUOTINGS)}")
     return None
 
 
 def find_delimiter(lines: Lines) -> tuple[str, int]:
-    """The delimiter (empty: there is none), and how many lines stand before the header.
+    """The delimiter (empty: there is none), and the number of lines before the header.
 
-    Taken is the one by which most of the first thousand records have as many cells as the header; of those the one
-    that gives a column name we know, then the one with most columns.
+    The delimiter chosen gives most of the first thousand records as many cells as the header. Ties go to one that
+    yields a known column name, then to the one with most columns.
     """
     sample = list(islice(lines(), _SAMPLED))
     if sample and (told := _SEP.match(sample[0].removeprefix("\ufeff"))):
@@ -67,7 +67,7 @@ def find_delimiter(lines: Lines) -> tuple[str, int]:
 
 
 def _later_header(sample: list[str]) -> tuple[str, int] | None:
-    """Delimiter and number of lines before a header that a title or remarks stand above, as reports have them."""
+    """Delimiter and number of lines before the header if a title or remarks precede it, as in reports."""
     for skip in range(1, min(_TITLES, len(sample) - 1)):
         for delimiter in DELIMITERS:
             cells = cells_of(sample[skip], delimiter) if delimiter in sample[skip] else []
@@ -80,7 +80,7 @@ def _later_header(sample: list[str]) -> tuple[str, int] | None:
 
 
 def _rare_delimiter(sample: list[str]) -> str:
-    """Another sign by which the first line is made of two names that we know, as in `text^label`."""
+    """Another sign that splits the first line into two known names, as in `text^label`."""
     first = next((line.strip("\ufeff\r\n") for line in sample if line.strip()), "")[:_MOST_HEADER]
     signs = dict.fromkeys(c for c in first if not c.isalnum() and c not in " \"'_-.")
     return next((sign for sign in signs if sum(map(is_known_name, first.split(sign))) > 1), "")
@@ -100,21 +100,21 @@ def _score(sample: list[str], delimiter: str) -> tuple[bool, float, int]:
 
 
 def is_sep_line(line: str) -> bool:
-    """Whether it is the line by which Excel is told the delimiter (`sep=;`)."""
+    """Whether it is the line that tells Excel the delimiter (`sep=;`)."""
     return _SEP.match(line.removeprefix("\ufeff")) is not None
 
 
 def find_quoting(lines: Lines, delimiter: str, skip: int) -> Dialect:
-    """How a whole file that holds quotes can be read best, by RFC 4180 where nothing speaks against it."""
+    """The best way to read a whole file that holds quotes: RFC 4180 unless something speaks against it."""
     if _is_spaced(lines, delimiter, skip):
         return Dialect(delimiter, strict=True, spaced=True)
     seen = _go_over(lines, Dialect(delimiter), skip)
     if not seen.refused_lines and seen.quoted:
         return Dialect(delimiter)
     if not seen.quoted and not seen.refused_lines:
-        return Dialect(delimiter, "none")  # no cell begins with a quote: they are letters
+        return Dialect(delimiter, "none")  # no cell begins with a quote: quotes are ordinary characters
     even = seen.uneven_lines * _FEW_UNEVEN <= seen.lines and seen.uneven_lines < seen.refused_lines
-    # A tab is in hardly any text, so lines that all have the right number of cells are records.
+    # Hardly any text contains a tab, so lines that all have the right number of cells are records.
     if delimiter == "\t" and even:
         return Dialect(delimiter, "none")
     if seen.refused_lines == seen.doubtful_lines and seen.well_quoted + seen.clear >= seen.doubtful:
@@ -123,7 +123,7 @@ def find_quoting(lines: Lines, delimiter: str, skip: int) -> Dialect:
 
 
 def _is_spaced(lines: Lines, delimiter: str, skip: int) -> bool:
-    """Whether quoted cells have a space before them (`hello, "card"`), and each line is a record so."""
+    """Whether quoted cells have a space before them (`hello, "card"`) and each line is a record that way."""
     spaced = re.compile(f'{re.escape(delimiter)} +"[^"]*(?:""[^"]*)*" *(?:{re.escape(delimiter)}|$)', re.MULTILINE)
     begins = f"{delimiter} "
     if not any(begins in line and spaced.search(line) for line in islice(lines(), skip, None)):
@@ -145,7 +145,7 @@ def _is_spaced(lines: Lines, delimiter: str, skip: int) -> bool:
 
 
 def _other_quoting(lines: Lines, delimiter: str, skip: int, seen: Seen) -> Quoting:
-    """Another quoting by which no line is refused."""
+    """Another quoting with which no line is refused."""
     if seen.backslashes and not _go_over(lines, Dialect(delimiter, "backslash"), skip).refused_lines:
         return "backslash"
     single = seen.refused_of_one_line and not seen.refused_of_several_lines and not seen.doubled

@@ -1,4 +1,4 @@
-"""In which encoding a text file is written: told by its mark, by UTF-8, or guessed in sight of who brings it."""
+"""Finds a text file's encoding: by its byte order mark, as UTF-8, or by a guess that its owner has to confirm."""
 
 import codecs
 import re
@@ -12,12 +12,12 @@ from typing import NamedTuple
 from sortline.errors import ImportFileError
 
 _PIECE = 2**20
-_GUESSED_FROM = 2**18  # bytes of lines that are not ASCII, from which an encoding is guessed
+_GUESSED_FROM = 2**18  # bytes of non-ASCII lines from which an encoding is guessed
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
 )  # fmt: skip
-# What people call encodings. "ANSI" is Windows' word for its own; what Excel calls CSV is written in that one.
+# What people call encodings. "ANSI" is Windows' word for its own encoding, in which Excel writes "CSV".
 _CALLED = {
     "ansi": "cp1252", "windows": "cp1252", "win": "cp1252", "western": "cp1252", "excel": "cp1252", "msexcel": "cp1252",
     "unicode": "utf-16", "unicodetext": "utf-16", "utf8bom": "utf-8-sig", "utf8withbom": "utf-8-sig",
@@ -30,14 +30,14 @@ COMMON = (
     "cp1251 (Cyrillic)", "cp1253 (Greek)", "cp1254 (Turkish)", "latin-1", "latin-9", "mac-roman", "cp932 (Japanese)",
     "gb18030 (Chinese)", "big5", "cp949 (Korean)",
 )  # fmt: skip
-# Codecs of the standard library that are no encodings of texts, that exist on one system alone, or that give halves of
-# surrogate pairs (utf_7). What it has no alias for (idna, punycode, unicode_escape) is not on the list either: some of
-# those take the square of a file's length.
+# Codecs of the standard library that don't encode text, that exist on one system only, or that produce halves of
+# surrogate pairs (utf_7). Codecs without an alias (idna, punycode, unicode_escape) are not allowed either: some take
+# time that grows with the square of a file's length.
 _NO_TEXT = frozenset(("base64_codec", "bz2_codec", "hex_codec", "mbcs", "quopri_codec", "rot_13", "uu_codec", "utf_7",
                       "zlib_codec"))  # fmt: skip
 ALLOWED = frozenset((*aliases.values(), "utf_8_sig", "cp875", "koi8_t", "koi8_u", "mac_croatian")) - _NO_TEXT
 _LONGEST_NAME = 40
-# Without what parts words.
+# Names without separators.
 _NAMED = {
     re.sub(r"[\s_.-]+", "", name): codec
     for name, codec in (*((each, each) for each in ALLOWED), *aliases.items()) if codec in ALLOWED
@@ -45,12 +45,12 @@ _NAMED = {
 _LETTERS = re.compile(rb"[A-Za-z ]")
 _C1 = re.compile("[\x80-\x9f]")
 _FEW = 8  # bytes
-_SAMPLE = 60  # characters around the first one that is not ASCII
+_SAMPLE = 60  # characters around the first non-ASCII one
 _SAMPLES = 3
 
 
 class Encoding(NamedTuple):
-    """An encoding by Python's name; ``guess``: it was guessed, and ``samples`` show how the file reads by it."""
+    """An encoding by Python's name; ``guess``: it was guessed, and ``samples`` show how the file reads in it."""
 
     name: str
     guess: bool = False
@@ -58,14 +58,14 @@ class Encoding(NamedTuple):
 
 
 def find_encoding(path: Path, asked: str = "") -> Encoding:
-    """The encoding that a whole file can be read in.
+    """The encoding in which the whole file can be read.
 
     Args:
-        asked: what its owner calls it; empty: found by its mark, else UTF-8, else UTF-16, else guessed by chardet.
+        asked: the encoding its owner gave; empty: by its mark, else UTF-8, else UTF-16, else guessed by chardet.
 
     Raises:
         ImportFileError: the name is unknown, or the file can't be read in it; the message says at which line, and
-            which encoding would do.
+        which encoding would work.
     """
     if asked:
         name = known_name(asked)
@@ -86,16 +86,16 @@ def find_encoding(path: Path, asked: str = "") -> Encoding:
     if _is_damaged_utf_8(path):
         line, why = where
         raise ImportFileError(
-            f"{path} is UTF-8 and damaged, or cut off: in line {line:,} {why}; write it again, or mend that line"
+            f"{path} is UTF-8, but damaged or cut off: in line {line:,} {why}; save it again, or correct that line"
         )
     return _guess(path)
 
 
 def known_name(asked: str) -> str:
-    """Python's name of an encoding that a person named.
+    """Python's name of an encoding that a person gave.
 
     Raises:
-        ImportFileError: it is unknown; the message lists the usual ones.
+        ImportFileError: it is unknown; the message lists common ones.
     """
     plain = re.sub(r"[\s_.-]+", "", asked[:_LONGEST_NAME].lower())
     plain = re.sub(r"^(?:windows|win)(?=\d)", "cp", plain)
@@ -105,18 +105,18 @@ def known_name(asked: str) -> str:
         found = codecs.lookup(_NAMED[re.sub(r"[\s_.-]+", "", _CALLED.get(plain, plain))])
     except LookupError:
         shown = asked.encode("ascii", "backslashreplace").decode()[:40]
-        raise ImportFileError(f"the encoding {shown!r} is unknown; the usual ones are {', '.join(COMMON)}") from None
+        raise ImportFileError(f"the encoding {shown!r} is unknown; common ones are {', '.join(COMMON)}") from None
     if found.name == "utf-8":
-        return "utf-8-sig"  # takes a mark away where there is one
-    # Simplified Chinese: GB 18030 holds both older sets.
+        return "utf-8-sig"  # removes a byte order mark
+    # Simplified Chinese: GB 18030 contains both older sets.
     return {"gbk": "gb18030", "gb2312": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949"}.get(found.name, found.name)
 
 
 def _check(path: Path, name: str, asked: str) -> None:
-    """Read the whole file by an encoding.
+    """Check that the whole file can be read in an encoding.
 
     Raises:
-        ImportFileError: it can't be, or gives control characters that no text has.
+        ImportFileError: it can't, or it yields control characters that no text has.
     """
     bad = _first_bad(path, name)
     if bad is None:
@@ -126,20 +126,20 @@ def _check(path: Path, name: str, asked: str) -> None:
         guess = _guess(path)
         better = "" if codecs.lookup(guess.name) == codecs.lookup(name) else f"; {_advice(guess)}"
     except ImportFileError:
-        better = "; no other encoding fits either: it may be damaged, or cut off"
+        better = "; no other encoding fits either, so the file may be damaged or cut off"
     raise ImportFileError(f"{path}: line {line:,} can't be read as {asked}: {why}{better}")
 
 
 def _advice(guess: Encoding) -> str:
     return (
-        f"the file looks like {guess.name}, where it reads {_quoted(guess.samples)}; if that is right, give it as the "
+        f"the file looks like {guess.name} and then reads {_quoted(guess.samples)}; if that is correct, give this "
         f"encoding (--encoding {guess.name})"
     )
 
 
 def refused_guess(path: Path, guess: Encoding) -> str:
-    """What is said of a file whose encoding is a guess that nobody has confirmed."""
-    return f"{path} is not UTF-8 and says nothing of its encoding; {_advice(guess)}"
+    """The error for a file whose encoding is a guess that nobody has confirmed."""
+    return f"{path} is not UTF-8 and does not state its encoding; {_advice(guess)}"
 
 
 def _quoted(samples: tuple[str, ...]) -> str:
@@ -147,9 +147,9 @@ def _quoted(samples: tuple[str, ...]) -> str:
 
 
 def _first_bad(path: Path, name: str) -> tuple[int, str] | None:
-    """The first line that an encoding can't read, from 1, and why; None: all of it can be read.
+    """The first line, from 1, that can't be read in an encoding, and why; None: the whole file can be read.
 
-    Control characters from U+0080 to U+009F are in no text: they come of reading cp1252 as Latin-1.
+    No text has control characters from U+0080 to U+009F: they result from reading cp1252 as Latin-1.
     """
     decoder = codecs.getincrementaldecoder(name)("strict")
     line = 1
@@ -165,12 +165,12 @@ def _first_bad(path: Path, name: str) -> tuple[int, str] | None:
                     line,
                     f"the bytes {shown} are not valid in it" if " " in shown else f"byte {shown} is not valid in it",
                 )
-            except UnicodeError as error:  # utf-16 without a mark where the codec wants one
+            except UnicodeError as error:  # UTF-16 without the mark that the codec needs
                 return line, str(error)
             found = _C1.search(text) if name not in ("utf-8", "utf-8-sig") else None
             if found:
                 line += text.count("\n", 0, found.start())
-                return line, f"it would give the control character U+{ord(found[0]):04X}, which no text has"
+                return line, f"it would contain the control character U+{ord(found[0]):04X}, which no text has"
             line += text.count("\n")
             if not raw:
                 return None
@@ -181,14 +181,14 @@ def _lines(raw: bytes, name: str) -> int:
 
 
 def utf_16_without_mark(head: bytes) -> str:
-    """The name of the UTF-16 that a file without a mark begins in; empty where it begins in none."""
+    """Which UTF-16 a file without a mark begins in; empty if it is not UTF-16."""
     if b"\x00" not in head or _is_of_single_bytes(head):
         return ""
     return next((name for name in ("utf-16-le", "utf-16-be") if _reads_as(head, name)), "")
 
 
 def _is_of_single_bytes(head: bytes) -> bool:
-    """Whether it is rather text with some NULs in it, two letters of which UTF-16 would read as a Chinese one."""
+    """Whether it is text in single bytes with some NULs, whose pairs of letters UTF-16 would read as Chinese."""
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
@@ -197,13 +197,13 @@ def _is_of_single_bytes(head: bytes) -> bool:
 
 
 def _are_of_alphabets(half: bytes) -> bool:
-    """Whether each second byte may be the one that tells alphabets apart: always the same few, one of them NUL."""
+    """Whether every second byte may be the one that names the alphabet: always the same few, one of them NUL."""
     commonest = Counter(half).most_common(3)
     return half.count(0) > len(half) / 20 and sum(count for _, count in commonest) > len(half) * 0.8
 
 
 def _reads_as(head: bytes, name: str) -> bool:
-    """Whether bytes are UTF-16 of this order: characters of text, and ASCII spaces or line ends."""
+    """Whether bytes are UTF-16 in this byte order: characters of text, and ASCII spaces or line ends."""
     text = head[: len(head) // 2 * 2].decode(name, "ignore")[:20_000]
     if not text or not any(c in " \n\t,;" for c in text):
         return False
@@ -212,16 +212,16 @@ def _reads_as(head: bytes, name: str) -> bool:
 
 
 def _guess(path: Path) -> Encoding:
-    """What chardet takes the file for, if the whole file can be read so.
+    """The encoding that chardet guesses, if the whole file can be read in it.
 
     Raises:
         ImportFileError: nothing fits.
     """
     import chardet
 
-    sample = b"".join(_telling(path))
+    sample = b"".join(_non_ascii_lines(path))
     candidates = [str(each["encoding"]) for each in chardet.detect_all(sample) if each["encoding"]]
-    if sum(byte > 127 for byte in sample) < _FEW:  # too few to tell rare encodings by
+    if sum(byte > 127 for byte in sample) < _FEW:  # too few to recognise rare encodings
         candidates.insert(0, "cp1252")
     for candidate in [*candidates, "cp1252"]:
         try:
@@ -231,20 +231,20 @@ def _guess(path: Path) -> Encoding:
         if name != "utf-8-sig" and _first_bad(path, name) is None:
             return Encoding(name, True, _samples(path, name))
     raise ImportFileError(
-        f"{path} is neither UTF-8 nor any other encoding that could be told; it may be damaged, or no text. "
-        f"If you know its encoding, name it: --encoding, one of {', '.join(COMMON)}"
+        f"the encoding of {path} can't be recognised; the file may be damaged, or not text. If you know its encoding, "
+        f"give it with --encoding; common ones are {', '.join(COMMON)}"
     )
 
 
 def _is_damaged_utf_8(path: Path) -> bool:
-    """Whether most of what is not ASCII is UTF-8, which no other encoding looks like by chance."""
-    text = b"".join(_telling(path)).decode("utf-8", "replace")
+    """Whether most of what is not ASCII is UTF-8: no other encoding looks like that by chance."""
+    text = b"".join(_non_ascii_lines(path)).decode("utf-8", "replace")
     bad = text.count("\N{REPLACEMENT CHARACTER}")
     return sum(c > "\x7f" for c in text) - bad >= max(1, bad)
 
 
-def _telling(path: Path) -> Iterator[bytes]:
-    """The file's first lines that are not ASCII, whole: what a detector learns from."""
+def _non_ascii_lines(path: Path) -> Iterator[bytes]:
+    """The file's first lines that are not ASCII, whole, for an encoding detector."""
     taken = 0
     with path.open("rb") as file:
         while taken < _GUESSED_FROM and (line := file.readline(_PIECE)):
@@ -254,9 +254,9 @@ def _telling(path: Path) -> Iterator[bytes]:
 
 
 def _samples(path: Path, name: str) -> tuple[str, ...]:
-    """A few pieces of the file as it reads by an encoding, around what is not ASCII."""
+    """A few pieces of the file as it reads in an encoding, around characters that are not ASCII."""
     found: list[str] = []
-    for raw in _telling(path):
+    for raw in _non_ascii_lines(path):
         text = raw.decode(name, "replace").strip()
         at = next((i for i, c in enumerate(text) if c > "\x7f"), 0)
         piece = text[max(0, at - _SAMPLE // 2) : at + _SAMPLE // 2].strip()

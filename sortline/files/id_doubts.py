@@ -1,7 +1,7 @@
-"""What looks wrong with the ids of a file: repeated, rounded by a spreadsheet, missing in part, spelled differently.
+"""What looks wrong with a file's ids: repeated, rounded by a spreadsheet, partly missing, or spelled differently.
 
-Memory stays bounded: 16 bytes a row (hashes; that two ids of ten million are mixed up has a chance of some millionths),
-and the first ids as examples.
+Memory is bounded: 16 bytes of hashes per row, and the first ids as examples. With ten million ids the chance that two
+are confused is a few millionths.
 """
 
 import re
@@ -12,25 +12,25 @@ from typing import Literal
 
 Kind = Literal["rounded", "repeated", "decimal", "spelled", "missing"]
 
-_PARTS = 256  # of which one at a time is looked through
+_PARTS = 256  # searched one at a time
 _HALF = 2**32
 _REMEMBERED = 20_000  # ids that can be shown
 _SHOWN = 3
 _NUMERIC = frozenset("+-0123456789")
-# 1.23457E+17 and 1,23457E+17: a long number as a spreadsheet shows and saves it. 1E5 may be a code.
+# 1.23457E+17 and 1,23457E+17 are long numbers as a spreadsheet shows and saves them. 1E5 may be a code.
 _EXPONENT = re.compile(r"[+-]?\d(?:[.,]\d+[eE][+-]?\d+|[eE]\+\d+)")
-# Spreadsheets keep 15 digits of a number, and write noughts for the others.
+# Spreadsheets keep 15 digits of a number and replace the others with zeros.
 _LONG = re.compile(r"\d{16,}(?:\.0+)?")
 _FIFTEEN_DIGITS = re.compile(r"\d{15}0+(?:\.0+)?")
-_LEAST_LONG = 5  # ids that all end so by chance once in 100,000 files
+_LEAST_LONG = 5  # so many ids all end in a zero by chance in one of 100,000 files
 _DECIMAL = re.compile(r"(\d+)\.0+")
 
 
 @dataclass(frozen=True, slots=True)
 class IdDoubt:
-    """One thing that looks wrong: ``seen`` says what, ``advice`` what follows and what to do.
+    """One thing that looks wrong: ``seen`` says what; ``advice`` says what follows and what to do.
 
-    ``rows``: how many it is about; ``examples``: ids of some of them.
+    ``rows``: how many are affected; ``examples``: some of their ids.
     """
 
     kind: Kind
@@ -41,13 +41,13 @@ class IdDoubt:
 
     @property
     def message(self) -> str:
-        """One sentence for people: what is seen, what follows, and what to do."""
+        """One sentence for people: what was found, what follows, and what to do."""
         return f"{self.seen}: {self.advice}"
 
 
 @dataclass(slots=True)
 class _Counted:
-    """Ids of one form: how many there are, and the first different ones."""
+    """Ids of one form: how many there are, and the first distinct ones."""
 
     rows: int = 0
     examples: tuple[str, ...] = ()
@@ -60,7 +60,7 @@ class _Counted:
 
 @dataclass(slots=True)
 class _Repeated:
-    """Ids that are on several rows: how many, their rows, and those of them that are remembered."""
+    """Ids on several rows: how many there are, their rows, and the remembered ones."""
 
     ids: int = 0
     rows: int = 0
@@ -74,17 +74,17 @@ class _Repeated:
 
 
 class IdDoubts:
-    """Takes a file's rows one after the other, and tells at the end what looks wrong with their ids."""
+    """Takes a file's rows one after the other, then says what looks wrong with their ids."""
 
     def __init__(self) -> None:
-        self._folded = [array("Q") for _ in range(_PARTS)]  # hash of the id as people may mean it
-        self._exact = [array("Q") for _ in range(_PARTS)]  # half a hash of the id as it stands, half one of the text
+        self._folded = [array("Q") for _ in range(_PARTS)]  # hash of the id as it is probably meant
+        self._exact = [array("Q") for _ in range(_PARTS)]  # half a hash of the id as written, half a hash of the text
         self._remembered: dict[int, tuple[str, ...]] = {}
         self._rows = self._missing = 0
         self._exponents, self._long, self._noughts, self._decimals = (_Counted() for _ in range(4))
 
     def add(self, id: str, text: str | bytes) -> None:
-        """A row's id ("" where it has none), and its text or a digest of it."""
+        """Take a row's id ("" if it has none), and its text or a digest of it."""
         self._rows += 1
         id = id.strip()
         if not id:
@@ -106,7 +106,7 @@ class IdDoubts:
             self._decimals.add(id)
 
     def doubts(self) -> list[IdDoubt]:
-        """What looks wrong, the weightiest first."""
+        """What looks wrong, most serious first."""
         repeated, spelled = self._on_several_rows()
         return [*self._rounded(repeated), *self._versions(repeated), *self._decimal(), *self._spelled(spelled),
                 *self._without()]  # fmt: skip
@@ -117,7 +117,7 @@ class IdDoubts:
             self._remembered[folded] = (*spellings, id)
 
     def _on_several_rows(self) -> tuple[_Repeated, _Repeated]:
-        """Ids with different texts, and ids that differ in their spelling alone."""
+        """Ids with different texts, and ids that differ only in spelling."""
         repeated, spelled = _Repeated(), _Repeated()
         for folded, exact in zip(self._folded, self._exact, strict=True):
             for hashed, rows in _differing(folded, exact).items():
@@ -144,8 +144,8 @@ class IdDoubts:
         yield IdDoubt(
             "rounded", rows, examples,
             f"{_have_ids(rows)} that a spreadsheet rounded ({_quoted(examples)})",
-            "different documents have got the same id, and the digits are lost; export the file again from its source "
-            "with this column as text, or choose another column of ids, or none",
+            "different documents now have the same id, and the lost digits can't be recovered; export the file again "
+            "from its source with this column as text, or choose another id column, or none",
         )  # fmt: skip
 
     def _versions(self, repeated: _Repeated) -> Iterator[IdDoubt]:
@@ -155,8 +155,8 @@ class IdDoubts:
             yield IdDoubt(
                 "repeated", repeated.rows, examples,
                 f"{_ids(repeated.ids)} on {_rows(repeated.rows)} with different texts{such}",
-                "the texts of one id count as versions of one document, of which search finds the newest; where each "
-                "row is a document of its own, choose another column of ids, or none",
+                "texts with the same id count as versions of one document, and search finds the newest; if each row is "
+                "a separate document, choose another id column, or none",
             )  # fmt: skip
 
     def _decimal(self) -> Iterator[IdDoubt]:
@@ -164,8 +164,8 @@ class IdDoubts:
             yield IdDoubt(
                 "decimal", self._decimals.rows, self._decimals.examples,
                 f"{_have_ids(self._decimals.rows)} with a needless decimal point ({_quoted(self._decimals.examples)})",
-                "they are other ids than the same numbers without one; programs write them so where a column had "
-                "empty cells, so write the column as whole numbers or as text",
+                "these ids differ from the same numbers without one; programs add it if a column has empty cells, so "
+                "write the column as whole numbers or as text",
             )  # fmt: skip
 
     def _spelled(self, spelled: _Repeated) -> Iterator[IdDoubt]:
@@ -174,9 +174,9 @@ class IdDoubts:
             such = f" ({_quoted(examples)})" if examples else ""
             yield IdDoubt(
                 "spelled", spelled.rows, examples,
-                f"the ids of {_rows(spelled.rows)} differ only in capitals, spaces, leading noughts or a decimal "
+                f"the ids of {_rows(spelled.rows)} differ only in capitals, spaces, leading zeros or a decimal "
                 f"point{such}",
-                "they count as different documents; write them in one way if they are not",
+                "they count as different documents; if they are the same, write them alike",
             )  # fmt: skip
 
     def _without(self) -> Iterator[IdDoubt]:
@@ -185,13 +185,13 @@ class IdDoubts:
             yield IdDoubt(
                 "missing", self._missing, (),
                 f"{self._missing:,} of {_rows(self._rows)} {has} no id",
-                "an id is made of the text, so that a corrected text becomes another document; fill the column if "
-                "these documents have ids",
+                "such an id is made from the text, so a corrected text becomes another document; if these documents "
+                "have ids, fill in the column",
             )  # fmt: skip
 
 
 def _differing(folded: "array[int]", exact: "array[int]") -> dict[int, list[int]]:
-    """Rows by what their ids mean, where they are not all the same id and text."""
+    """Rows by the hash of their id as meant, for those that are not all the same id and text."""
     first: dict[int, int] = {}
     several = {hashed for hashed, row in zip(folded, exact, strict=True) if first.setdefault(hashed, row) != row}
     found: dict[int, list[int]] = {hashed: [] for hashed in several}
@@ -202,7 +202,7 @@ def _differing(folded: "array[int]", exact: "array[int]") -> dict[int, list[int]
 
 
 def _as_meant(id: str) -> str:
-    """An id without what people and programs change by accident: capitals, spaces, leading noughts, `.0`."""
+    """An id without what people and programs change by accident: capitals, spaces, leading zeros, `.0`."""
     if "." in id and (decimal := _DECIMAL.fullmatch(id)):
         id = decimal[1]
     return "".join(id.split()).casefold().lstrip("0") or "0"

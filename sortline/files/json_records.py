@@ -1,4 +1,4 @@
-"""Records of JSON: an object a line, or one array of objects."""
+"""Records of JSON: one object per line, or one array of objects."""
 
 import json
 import re
@@ -14,7 +14,7 @@ _SPACE = re.compile(r"[\s\ufeff]*")
 
 
 class Record(NamedTuple):
-    """A record: its line (of an array: its number), its fields, or why it was refused."""
+    """A record: its line (in an array: its number), and its fields or why it was refused."""
 
     line: int
     fields: dict[str, Any]
@@ -22,7 +22,7 @@ class Record(NamedTuple):
 
 
 def json_lines(file: IO[str]) -> Iterator[Record]:
-    """An object a line; a line that is none is refused alone."""
+    """One object per line; a line that is not an object is refused by itself."""
     for line, raw in enumerate(lines_of(file), start=1):
         if not raw.strip("\ufeff \t\r\n"):
             continue
@@ -30,10 +30,10 @@ def json_lines(file: IO[str]) -> Iterator[Record]:
 
 
 def json_array(file: IO[str]) -> Iterator[Record]:
-    """The objects of one array, read piece by piece; ``line`` is an object's number, from 1.
+    """The objects of one array, read piece by piece; ``line`` is the object's number, from 1.
 
     Raises:
-        ImportFileError: the array breaks off or holds what is no JSON: nothing after it can be told apart.
+        ImportFileError: the array breaks off or is damaged, so that no record after that can be recognised.
     """
     decoder, text, number, at = json.JSONDecoder(**RECORD_HOOKS), file.read(_PIECE), 0, 0
     at = _SPACE.match(text, 0).end() + 1  # type: ignore[union-attr] # the opening bracket
@@ -49,28 +49,28 @@ def json_array(file: IO[str]) -> Iterator[Record]:
         if text[at : at + 1] == ",":
             at += 1
         elif text[at : at + 1] != "]":
-            raise ImportFileError(f"the JSON array is damaged after its record {number:,}: no comma and no end")
+            raise ImportFileError(f"the JSON array is damaged after record {number:,}: a comma or its end is missing")
 
 
 def _next(decoder: json.JSONDecoder, file: IO[str], text: str, at: int, number: int) -> tuple[Any, int, str]:
     while True:
         try:
             value, end = decoder.raw_decode(text, at)
-            if end < len(text) or not isinstance(value, int | float):  # a number may go on in the next piece
+            if end < len(text) or not isinstance(value, int | float):  # a number may continue in the next piece
                 return value, end, text
         except RecursionError:
-            raise ImportFileError(f"the JSON array's record {number + 1:,} is nested too deeply") from None
+            raise ImportFileError(f"record {number + 1:,} of the JSON array is nested too deeply") from None
         except ValueError as error:
             if len(text) - at > MOST_LINE:
-                raise ImportFileError(f"the JSON array is damaged in its record {number + 1:,}: {error}") from None
+                raise ImportFileError(f"the JSON array is damaged in record {number + 1:,}: {error}") from None
         more = file.read(max(_PIECE, len(text) - at))
         if not more:
-            raise ImportFileError(f"the JSON array is damaged or breaks off in its record {number + 1:,}")
+            raise ImportFileError(f"the JSON array is damaged or breaks off in record {number + 1:,}")
         text, at = text[at:] + more, 0
 
 
 def _filled(file: IO[str], text: str, at: int) -> tuple[str, int]:
-    """Text whose position is not a space, more read where it ends."""
+    """The text and the position of the next character that is not a space, reading more if needed."""
     while True:
         at = _SPACE.match(text, at).end()  # type: ignore[union-attr]
         if at < len(text):
@@ -84,12 +84,12 @@ def _refuse_more(file: IO[str], text: str, at: int) -> None:
     rest = text[at:]
     while rest:
         if rest.strip():
-            raise ImportFileError("after the JSON array there is more; give one array, or an object a line")
+            raise ImportFileError("something follows the JSON array; give one array, or one object per line")
         rest = file.read(_PIECE)
 
 
 def json_line(line: int, raw: str) -> Record:
-    """The object of a line, or why it is none."""
+    """The object of a line, or why it is not one."""
     try:
         value = json.loads(raw.removeprefix("\ufeff"), **RECORD_HOOKS)
     except (ValueError, RecursionError) as error:

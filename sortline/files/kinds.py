@@ -1,4 +1,4 @@
-"""What a file is, told by its bytes; its name is asked only where the bytes leave it open."""
+"""What a file is, recognised by its bytes; its name decides only if the bytes don't."""
 
 import re
 from pathlib import Path
@@ -10,12 +10,12 @@ from sortline.files.encodings import utf_16_without_mark
 Kind = Literal["delimited", "json-lines", "json-array", "parquet", "workbook", "lines"]
 KIND_NAMES: dict[Kind, str] = {
     "delimited": "delimited text", "json-lines": "JSON lines", "json-array": "a JSON array", "parquet": "Parquet",
-    "workbook": "an Excel workbook", "lines": "a text a line",
+    "workbook": "an Excel workbook", "lines": "one text per line",
 }  # fmt: skip
-READ = "CSV, TSV, JSON lines, a JSON array, Parquet, an Excel workbook, a text a line; gzip or zip of one of these"
+READ = "CSV, TSV, JSON lines, a JSON array, Parquet, an Excel workbook or one text per line, also in gzip or zip"
 SNIFFED = 2**16  # bytes
 
-# Signatures as the formats' own specifications (or the file utility's) give them; of those that we don't read.
+# Signatures of formats that we don't read, from the formats' specifications or the file utility.
 _FOREIGN: tuple[tuple[bytes, str, str], ...] = (
     (b"%PDF-", "a PDF document", "copy its table into a spreadsheet and save that as CSV"),
     (b"\x89PNG\r\n\x1a\n", "a PNG picture", ""),
@@ -42,22 +42,22 @@ _FOREIGN: tuple[tuple[bytes, str, str], ...] = (
 _PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _MARKUP = re.compile(rb"\s*(?:<\?xml|<!doctype|<html)", re.IGNORECASE)
-_COULD_BE_WORDS = (b"GIF8", b"BZh", b"ORC", b"MZ", b"FEA1", b"ARROW1")  # so only where bytes follow that no text has
+_COULD_BE_WORDS = (b"GIF8", b"BZh", b"ORC", b"MZ", b"FEA1", b"ARROW1")  # these need bytes after them that no text has
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 
 
 class Sniffed(NamedTuple):
-    """What the first bytes say; ``kind`` is None for text, whose kind is told once its encoding is known."""
+    """What the first bytes say; ``kind`` is None for text, whose kind is found once its encoding is known."""
 
     kind: Kind | None
     packed: Literal["", "gzip", "zip"] = ""
 
 
 def sniff(path: Path) -> Sniffed:
-    """What a file is by its first bytes.
+    """What a file is, by its first bytes.
 
     Raises:
-        ImportFileError: it is empty, can't be read, or is something that is not read here; named for what it is.
+        ImportFileError: it is empty, can't be read, or is of a kind that is not read here, which the message names.
     """
     try:
         with path.open("rb") as file:
@@ -74,14 +74,14 @@ def sniff(path: Path) -> Sniffed:
         return _zipped(path)
     if head.startswith(b"PAR1"):
         return Sniffed("parquet")
-    if head.startswith(_OLE):  # old workbooks, and new ones under a password; other Office files fail in the reader
+    if head.startswith(_OLE):  # old workbooks, and new ones with a password; other Office files fail in the reader
         return Sniffed("workbook")
     _refuse_foreign(path, head)
     return Sniffed(None)
 
 
 def _zipped(path: Path) -> Sniffed:
-    """A workbook is a zip archive itself, as other Office documents are."""
+    """What a zip archive is: workbooks and other Office documents are zip archives too."""
     import zipfile
 
     try:
@@ -118,12 +118,12 @@ def _refuse_foreign(path: Path, head: bytes) -> None:
         raise _foreign(path, "an XML or HTML document", "save its table as CSV")
     if head.startswith(_UTF16_MARKS) or utf_16_without_mark(head):
         return
-    head = head.rstrip(b"\x1a")  # the end of a text file on DOS
-    # NULs make a row bad, escapes are taken away with the colours, and ctrl-A is Hive's delimiter.
+    head = head.rstrip(b"\x1a")  # DOS ends text files with it
+    # Not counted: NULs refuse their own row, escapes are removed with colours, and Ctrl-A is Hive's delimiter.
     controls = sum(byte < 9 or 13 < byte < 32 for byte in head) - sum(map(head.count, (0, 1, 0x1B)))
     if controls > len(head) / 100:
         raise _foreign(path, "not text (it holds control characters)", "")
 
 
 def _foreign(path: Path, what: str, cure: str) -> ImportFileError:
-    return ImportFileError(f"{path} is {what}; {cure or 'no texts can be read from it'}. Sortline reads {READ}")
+    return ImportFileError(f"{path} is {what}; {cure or 'it contains no readable texts'}. Sortline reads {READ}")

@@ -1,4 +1,4 @@
-"""Cells of a label column that hold more than one label's name: several labels, or what a program wrote around it."""
+"""Cells of a label column that hold more than a label's name: several labels, or a program's markup around it."""
 
 import json
 import re
@@ -9,16 +9,16 @@ from sortline.files.label_keys import plain_key
 from sortline.files.missing_labels import is_missing
 
 _FASTTEXT = re.compile(r"__[^\W_]+__\S")
-# Signs between labels, and what each needs: every part is met in two cells at least and (weak) one of them, or (last)
-# each of them, is a label by itself.
+# Separators of labels. For strong and weak ones every part must occur in at least two cells or be a label by itself;
+# for weak ones at least one part, and for the weakest every part, must be a label by itself.
 _STRONG, _WEAK, _WEAKEST = (";", "|", "\t"), (",", "#", "、", "，"), ("/", " & ", " + ", " and ")
 
 
 def parts_by_cell(labels: Iterable[str], known: Collection[str] = ()) -> dict[str, tuple[str, ...]]:
     """Labels that seem to hold several labels, each with its parts.
 
-    A comma or a slash may belong to a name ("Paris, France", "1/10", "and/or"), so it counts only where the parts are
-    labels by themselves, in the file or in the database.
+    A comma or a slash may belong to a name ("Paris, France", "1/10", "and/or"), so it separates labels only if the
+    parts are labels by themselves, in the file or in the database.
     """
     names = [name for name in labels if not is_missing(name)]
     found = {name: parts for name in names if len(parts := listed(name)) > 1}
@@ -31,7 +31,7 @@ def parts_by_cell(labels: Iterable[str], known: Collection[str] = ()) -> dict[st
 
 
 def listed(name: str) -> tuple[str, ...]:
-    """The labels of a list as JSON or Python write it, or of a Label Studio answer; empty where it is none."""
+    """The labels of a list as JSON or Python write it, or of a Label Studio answer; empty if it is neither."""
     if not name.startswith(("[", "{")):
         return ()
     try:
@@ -47,7 +47,7 @@ def listed(name: str) -> tuple[str, ...]:
 
 
 def has_markup(name: str) -> bool:
-    """Whether a label is what a program writes around names: JSON, or fastText's prefix."""
+    """Whether a label carries a program's markup: JSON, or fastText's prefix."""
     if _FASTTEXT.match(name) or listed(name):
         return True
     if not name.startswith(("[", "{")):

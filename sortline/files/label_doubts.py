@@ -1,6 +1,6 @@
-"""What looks wrong with the labels of a file, said before anything is stored.
+"""What looks wrong with a file's labels, reported before anything is stored.
 
-Doubts are guesses in sight of the user: nothing is changed by them.
+Doubts are guesses shown to the user; they change nothing.
 """
 
 import statistics
@@ -21,13 +21,13 @@ Kind = Literal[
 ]  # fmt: skip
 
 _SHOWN = 5  # names in a sentence
-_MANY = 20  # different labels from which a column may hold texts
-_MOST_COMPARED = 20_000  # different labels; a file with more has no column of labels there
+_MANY = 20  # different labels; with as many, the column may hold texts
+_MOST_COMPARED = 20_000  # different labels; a column with more does not hold labels
 _LONG = 80  # characters
 
 
 class Seen(NamedTuple):
-    """A label of a doubt: how many examples of the file have it, and whether the database has it already."""
+    """A label in doubt: how many examples of the file have it, and whether the database has it already."""
 
     name: str
     examples: int
@@ -36,7 +36,7 @@ class Seen(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LabelDoubt:
-    """One thing that looks wrong: ``seen`` says what, ``advice`` what to do; ``labels`` are all that it is about."""
+    """One thing that looks wrong: ``seen`` says what, ``advice`` what to do; ``labels`` are all those affected."""
 
     kind: Kind
     labels: tuple[Seen, ...]
@@ -45,15 +45,15 @@ class LabelDoubt:
 
     @property
     def message(self) -> str:
-        """One sentence for people: what is seen, and what to do."""
+        """One sentence for people: what was found, and what to do."""
         return f"{self.seen}: {self.advice}"
 
 
 def label_doubts(counts: Mapping[str, int], known: Collection[str] = ()) -> list[LabelDoubt]:
-    """What looks wrong with the labels of a file, the weightiest first.
+    """What looks wrong with a file's labels, most serious first.
 
     Args:
-        counts: how many examples each label has, by its cleaned name.
+        counts: the number of examples of each label, by its cleaned name.
         known: labels in the database.
     """
     known = frozenset(known)
@@ -82,26 +82,26 @@ def label_doubts(counts: Mapping[str, int], known: Collection[str] = ()) -> list
 def _same_numbers(
     groups: Sequence[Sequence[str]], alone: Mapping[str, int], counts: Mapping[str, int], known: frozenset[str]
 ) -> Iterator[LabelDoubt]:
-    """Numbers that stand there twice (1, 1.0), and whole ones that became decimal ones."""
+    """Numbers in two forms (1, 1.0), and whole numbers that became decimal ones."""
     twice = [name for group in groups if all(map(WHOLE.fullmatch, group)) for name in group]
     grouped = {name for group in groups for name in group}
     decimal = [name for name in whole_again(alone, known) if name not in grouped]
     seen = _seen(sorted([*twice, *decimal], key=lambda name: (float(name), len(name))), counts, known)
     if seen:
         words = "are the same numbers in two forms" if twice else "are whole numbers, written with a decimal point"
-        advice = "fold them with --fold-labels (1.0 becomes 1); programs write them so where a column had empty cells"
+        advice = "fold them with --fold-labels (1.0 becomes 1); programs write .0 if a column has empty cells"
         yield LabelDoubt("look-alike", seen, f"{_named(seen)} {words}", advice)
 
 
 def _look_alike(group: Sequence[str], counts: Mapping[str, int], known: frozenset[str]) -> LabelDoubt:
     target = winner(group, counts, known)
     seen = _seen(sorted(group, key=lambda name: (name != target, -counts.get(name, 0), name)), counts, known)
-    words = f"{_named(seen)} look like one label and count as {_number(len(seen))}"
+    words = f"{_named(seen)} look like one label but count as {_number(len(seen))}"
     stays = [each.name for each in seen if each.known]
     if len(stays) > 1 and all(each.known for each in seen):
-        advice = "if they are one, merge them on the page of labels"
+        advice = "if they are the same, merge them on the labels page"
     else:
-        advice = f'fold them into "{target}" with --fold-labels, or leave them as they are if they differ'
+        advice = f'if they are the same, fold them into "{target}" with --fold-labels'
     return LabelDoubt("look-alike", seen, words, advice)
 
 
@@ -113,8 +113,8 @@ def _several(counts: Mapping[str, int], several: Mapping[str, Sequence[str]]) ->
         yield LabelDoubt(
             "several",
             seen,
-            f"{_named(seen)} {'seems' if len(seen) == 1 else 'seem'} to hold several labels (the first: {parts})",
-            "a document has one label here; leave these rows out, or give each one label",
+            f"{_named(seen)} {'seems' if len(seen) == 1 else 'seem'} to hold several labels (the first one: {parts})",
+            "Sortline gives a document one label; remove these rows, or give each one label",
         )
 
 
@@ -124,9 +124,9 @@ def _markup(counts: Mapping[str, int]) -> Iterator[LabelDoubt]:
         yield LabelDoubt(
             "markup",
             seen,
-            f"{_named(seen)} {'is' if len(seen) == 1 else 'are'} written as a program writes labels, not as people "
-            "read them",
-            "import the tool's own export as it is, or take the plain names out of it first",
+            f"{_named(seen)} {'is' if len(seen) == 1 else 'are'} written the way programs write labels, not the way "
+            "people read them",
+            "import the tool's own export unchanged, or extract the plain names first",
         )
 
 
@@ -137,7 +137,7 @@ def _missing(counts: Mapping[str, int], names: Sequence[str], known: frozenset[s
             "missing",
             seen,
             f"{_named(seen)} often {'means' if len(seen) == 1 else 'mean'} that nobody gave a label",
-            "if so, empty these cells; otherwise the model learns it as a label like any other",
+            "if so, clear these cells; otherwise the model learns this as a label",
         )
 
 
@@ -147,8 +147,8 @@ def _damaged(counts: Mapping[str, int], known: frozenset[str]) -> Iterator[Label
         yield LabelDoubt(
             "damaged",
             seen,
-            f"{_named(seen)} {'was' if len(seen) == 1 else 'were'} damaged when the file was made, by a wrong encoding",
-            "write the file again from its source, or correct these names",
+            f"{_named(seen)} {'was' if len(seen) == 1 else 'were'} damaged by a wrong encoding when the file was made",
+            "export the file again from its source, or correct these names",
         )
 
 
@@ -169,8 +169,8 @@ def _mixed_scripts(counts: Mapping[str, int], known: frozenset[str]) -> Iterator
         yield LabelDoubt(
             "mixed-scripts",
             seen,
-            f"{_named(seen)} {'has' if len(seen) == 1 else 'have'} Latin and Cyrillic letters in one word",
-            "letters that look the same differ, so nobody will find it by typing; write the word in one script",
+            f"{_named(seen)} {'mixes' if len(seen) == 1 else 'mix'} Latin and Cyrillic letters in one word",
+            "they look the same but differ, so nobody will find the label by typing; write the word in one script",
         )
 
 
@@ -186,9 +186,9 @@ def _unsure(counts: Mapping[str, int], known: frozenset[str]) -> Iterator[LabelD
         yield LabelDoubt(
             "unsure",
             seen,
-            f"{_named(seen)} {'is a label' if len(seen) == 1 else 'are labels'} with a question mark, as people "
-            "write when they are not sure",
-            "decide these rows, or leave their labels empty so that somebody decides at the desk",
+            f"{_named(seen)} {'ends' if len(seen) == 1 else 'end'} with a question mark, as people write when they are "
+            "not sure",
+            "decide on a label, or clear these cells so that somebody decides at the desk",
         )
 
 
@@ -200,8 +200,8 @@ def _like_texts(counts: Mapping[str, int], known: frozenset[str]) -> Iterator[La
         yield LabelDoubt(
             "like-texts",
             first,
-            f"{len(counts):,} different labels stand on {total:,} examples, such as {_named(first)}",
-            "if the column holds something else, choose another one with --label-column; if not, bring more examples",
+            f"there are {len(counts):,} different labels for {total:,} examples, such as {_named(first)}",
+            "if this is not the label column, choose another with --label-column; if it is, import more examples",
         )
         return
     long = [name for name in new if len(name) > _LONG]
@@ -212,7 +212,7 @@ def _like_texts(counts: Mapping[str, int], known: frozenset[str]) -> Iterator[La
             "long",
             seen,
             f"{_named(seen)} {'is' if len(seen) == 1 else 'are'} as long as a text{typical}",
-            "look whether the column of labels is the right one (--label-column)",
+            "check that this is the label column (--label-column)",
         )
 
 
@@ -225,9 +225,9 @@ def _numbers(counts: Mapping[str, int], known: frozenset[str]) -> Iterator[Label
             "numbers",
             seen,
             f"all labels are numbers: {_named(seen)}",
-            "if another column has their names, choose it with --label-column, for people decide by names"
+            "if another column has their names, choose it with --label-column, because people decide by name"
             if whole
-            else "measures are no labels; choose another column with --label-column, or make ranges of them",
+            else "measurements are not labels; choose another column with --label-column, or turn them into ranges",
         )
 
 
@@ -236,13 +236,13 @@ def _once(
 ) -> Iterator[LabelDoubt]:
     left = {*known, *several, *missing}
     once = [name for name, count in counts.items() if count == 1 and name not in left]
-    if once and not (len(once) >= _MANY and 2 * len(counts) > sum(counts.values())):  # that is said of texts
+    if once and not (len(once) >= _MANY and 2 * len(counts) > sum(counts.values())):  # reported as texts
         seen = _seen(sorted(once), counts)
         yield LabelDoubt(
             "once",
             seen,
             f"{_named(seen)} {'has one example' if len(seen) == 1 else 'have one example each'}",
-            "a label with one example can't be learned and tested; look for a slip, or bring more examples",
+            "a label with one example can't be both learned and tested; check its spelling, or import more examples",
         )
 
 
@@ -253,7 +253,7 @@ def _only_one(counts: Mapping[str, int], known: frozenset[str]) -> Iterator[Labe
             "only-one",
             seen,
             f"every example has the label {_named(seen)}",
-            "a model needs examples of two labels at least; bring others, or choose another column",
+            "a model needs examples of at least two labels; import others, or choose another column",
         )
 
 
@@ -266,7 +266,7 @@ def _by_count(names: Iterable[str], counts: Mapping[str, int]) -> list[str]:
 
 
 def _named(seen: Sequence[Seen]) -> str:
-    """Names with their counts, the first of them: "a" (3), "b" (1) and 12 more."""
+    """The first names with their counts: "a" (3), "b" (1) and 12 more."""
     said = [f'"{_cut(each.name)}" ({_examples(each)})' for each in seen[:_SHOWN]]
     more = len(seen) - len(said)
     if more > 0:

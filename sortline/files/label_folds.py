@@ -1,4 +1,4 @@
-"""Labels of a file that look like one, and folding them into one where somebody asks for it."""
+"""Labels of a file that look the same, and folding them into one on request."""
 
 import re
 import unicodedata
@@ -15,14 +15,14 @@ _FLOAT_OF_WHOLE = re.compile(r"([+-]?\d+)\.0+")
 
 
 def fold_labels(names: Mapping[str, int], known: Collection[str] = ()) -> dict[str, str]:
-    """To which name each label folds that looks like another one; labels that stay are missing.
+    """The name into which each label that looks like another is folded; labels that stay are left out.
 
-    The known label wins, else the most frequent one; a whole number that became a decimal one (1.0) is whole again
-    where all decimal numbers of the file are of that kind. Cells that hold several labels, and words that mean
-    "missing", never fold; nor do labels that the database has.
+    The known label wins, else the most frequent one. A whole number that became a decimal one (1.0) is made whole again
+    if all decimal numbers of the file are of that kind. Cells that hold several labels, words that mean "missing" and
+    labels in the database are never folded.
 
     Args:
-        names: how many examples each label has, by its cleaned name.
+        names: the number of examples of each label, by its cleaned name.
         known: labels in the database.
     """
     known = frozenset(known)
@@ -36,8 +36,8 @@ def fold_labels(names: Mapping[str, int], known: Collection[str] = ()) -> dict[s
 
 
 def alike(alone: Mapping[str, int], known: frozenset[str]) -> list[list[str]]:
-    """Labels that look like one, of the file and of the database, in groups of two and more."""
-    by_key: dict[str, list[str]] = {}  # names that share a key share the list too
+    """Labels of the file and the database that look the same, in groups of two or more."""
+    by_key: dict[str, list[str]] = {}  # names that share a key share the list
     for name in dict.fromkeys([*alone, *sorted(known)]):
         if is_missing(name):
             continue
@@ -50,7 +50,7 @@ def alike(alone: Mapping[str, int], known: frozenset[str]) -> list[list[str]]:
 
 
 def _by_accents(names: Sequence[str]) -> list[list[str]]:
-    """One group where an accent was lost (résumé, resume); several where accents tell words apart (ma, má, mà)."""
+    """One group if an accent was lost (résumé, resume); several if accents distinguish words (ma, má, mà)."""
     by_key: dict[str, list[str]] = defaultdict(list)
     for name in names:
         by_key[accented_key(name) if has_accents(name) else ""].append(name)
@@ -58,9 +58,9 @@ def _by_accents(names: Sequence[str]) -> list[list[str]]:
 
 
 def winner(group: Sequence[str], counts: Mapping[str, int], known: frozenset[str]) -> str:
-    """Where names are met as often, one in plain letters, not capitals throughout, short, and that came first.
+    """The name that wins. Among equally frequent ones: plain letters, not all capitals, short, and first to occur.
 
-    A word of two scripts never wins over one that can be typed.
+    A word of mixed scripts never wins over one that can be typed.
     """
 
     def place(name: str) -> tuple[bool, bool, int, bool, bool, int]:
@@ -71,7 +71,7 @@ def winner(group: Sequence[str], counts: Mapping[str, int], known: frozenset[str
 
 
 def whole_again(alone: Mapping[str, int], known: frozenset[str]) -> dict[str, str]:
-    """1.0 → 1, where no decimal number of the file has another fraction (as versions and measures have)."""
+    """1.0 → 1, if no decimal number of the file has another fraction (as versions and measurements have)."""
     numbers = [name for name in alone if NUMBER.fullmatch(name) and "." in name]
     if not all(WHOLE.fullmatch(name) for name in numbers):
         return {}

@@ -1,9 +1,9 @@
-"""Keys by which labels that look like one are found: names with the same key may be one label, spelled differently."""
+"""Keys that find labels that look the same: names with the same key may be one label, spelled differently."""
 
 import re
 import unicodedata
 
-# Letters of other scripts that look like Latin ones (of Unicode's confusables.txt those that keyboards mix up).
+# Letters of other scripts that look like Latin ones (those of Unicode's confusables.txt that keyboards mix up).
 _LOOK_ALIKE = str.maketrans(
     "АВЕКМНОРСТУХІЈЅԚԜҮаеорсухіјѕԛԝһΑΒΕΖΗΙΚΜΝΟΡΤΥΧοϲ", "ABEKMHOPCTYXIJSQWYaeopcyxijsqwhABEZHIKMNOPTYXoc"
 )
@@ -16,7 +16,7 @@ _AND = re.compile(r"(?<=\w)\s*&\s*(?=\w)")
 _UNDRAWN = re.compile("[\u200c\u200d\ufe0f]")
 _SIGN = re.compile(r"(?:(?<=\s)|^)-(?=\d)")
 _KEPT_SIGN = "\u2212"
-# What stands between the parts of a name: nothing of it counts, but for what keeps two numbers apart.
+# Separators between the parts of a name. They don't count, unless they keep two numbers apart.
 _BETWEEN = re.compile(r"(?<=[^\W\d_])[\s_.-]+(?=[^\W_])|(?<=\d)[\s_.-]+(?=[^\W\d_])")
 _NUMBER = re.compile(r"(-?)0*(\d+?)(?:\.0*)?")
 _AROUND = (('"', '"'), ("'", "'"), ("“", "”"), ("„", "“"), ("«", "»"), ("‘", "’"), ("(", ")"), ("[", "]"), ("*", "*"))
@@ -25,9 +25,9 @@ _LATIN, _CYRILLIC = re.compile("[A-Za-zÀ-ɏ]"), re.compile("[Ѐ-ԯ]")
 
 
 def accented_key(name: str) -> str:
-    """A name without case, width, quotes around it, punctuation at its end, and what stands between its parts.
+    """A name without case, width, surrounding quotes, punctuation at its end, and separators between its parts.
 
-    Accents count, and so do signs that tell labels apart: C, C++ and C#; +1 and -1; 1.0 and 1.1; 1/10.
+    Accents count, and so do signs that distinguish labels: C, C++ and C#; +1 and -1; 1.0 and 1.1; 1/10.
     """
     folded = name.casefold() if name.isascii() else _folded(name)
     bare = _AND.sub(" and ", _without_ends(" ".join(folded.split())))
@@ -43,22 +43,22 @@ def _folded(name: str) -> str:
 
 
 def plain_key(name: str) -> str:
-    """As `accented_key`, without the accents of Latin and Greek letters."""
+    """Like `accented_key`, but without the accents of Latin and Greek letters."""
     return _plain(accented_key(name))
 
 
 def plain_keys(name: str) -> set[str]:
-    """`plain_key` as it stands, and with Cyrillic and Greek letters read as the Latin ones that they look like."""
+    """`plain_key`, and the same with Cyrillic and Greek letters read as the Latin ones they look like."""
     return {plain_key(name)} if name.isascii() else {plain_key(name), plain_key(name.translate(_LOOK_ALIKE))}
 
 
 def has_accents(name: str) -> bool:
-    """Whether `accented_key` tells something of a name that `plain_key` does not."""
+    """Whether a name has accents, so that its `accented_key` differs from its `plain_key`."""
     return plain_key(name) != accented_key(name)
 
 
 def mixes_scripts(name: str) -> bool:
-    """Whether a word of a name has Latin and Cyrillic letters, of which some look the same."""
+    """Whether a word of a name mixes Latin and Cyrillic letters, some of which look the same."""
     words = (word for word in re.split(r"[\W\d_]+", name) if word)
     return any(_LATIN.search(word) and _CYRILLIC.search(word) and word.translate(_LOOK_ALIKE) != word for word in words)
 
@@ -79,7 +79,7 @@ def _is_latin_or_greek(character: str) -> bool:
 
 
 def _without_ends(name: str) -> str:
-    """A name without quotes or brackets around it, and without punctuation at its end; never empty.
+    """A name without surrounding quotes or brackets and without punctuation at its end; never empty.
 
     A full stop ends a word, unless it marks a short one as an abbreviation: "refund." but "No.".
     """

@@ -1,4 +1,4 @@
-"""Records of Parquet files; columns that nobody needs are not read."""
+"""Records of Parquet files; unneeded columns are not read."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -34,11 +34,11 @@ def count(path: Path) -> int:
 
 
 def records(path: Path, keys: Sequence[str] | None = None, budget: Budget = AMPLE) -> Iterator[Record]:
-    """Rows; a row's number, from 1, stands for its line. Class labels come by their names.
+    """Rows; a row's number, from 1, serves as its line. Class labels are returned by name.
 
     Args:
         keys: which columns to read; None: all.
-        budget: bytes that they may decode to.
+        budget: limits the bytes that they may decode to.
 
     Raises:
         ImportFileError: it can't be read, or pyarrow is not installed.
@@ -76,7 +76,7 @@ def flat_texts(path: Path) -> list[str]:
 
 
 def _rows(file: "pyarrow.parquet.ParquetFile") -> int:
-    """How many rows to read at once: few, where a value that is written once may stand in memory for each of them."""
+    """How many rows to read at once: few if a value written once may be repeated in memory for each of them."""
     import pyarrow.types
 
     nested = any(pyarrow.types.is_nested(each.type) for each in file.schema_arrow)
@@ -84,7 +84,7 @@ def _rows(file: "pyarrow.parquet.ParquetFile") -> int:
 
 
 def _decoded(batch: "pyarrow.RecordBatch") -> Iterator["pyarrow.RecordBatch"]:
-    """A batch in pieces that fit into memory: a text that is written once for all rows takes no place before."""
+    """A batch in pieces that fit into memory: only then is a text that is written once repeated for each row."""
     import pyarrow
 
     longest = sum(_longest(column) for column in batch.columns)
@@ -99,7 +99,7 @@ def _decoded(batch: "pyarrow.RecordBatch") -> Iterator["pyarrow.RecordBatch"]:
 
 
 def _longest(column: "pyarrow.Array") -> int:
-    """Bytes of the longest value of a column that is written as a list of values and their numbers."""
+    """Bytes of the longest value of a dictionary-encoded column."""
     import pyarrow
     import pyarrow.compute
 
@@ -115,19 +115,19 @@ def _opened(path: Path, as_dictionaries: Sequence[str] = ()) -> Iterator["pyarro
         import pyarrow.parquet
     except ModuleNotFoundError:
         raise ImportFileError(
-            f"{path} is a Parquet file, and pyarrow, which reads it, is not installed: pip install 'sortline[files]', "
-            "or save it as CSV or JSON lines"
+            f"{path} is a Parquet file, but pyarrow, which reads it, is not installed; run "
+            "`pip install 'sortline[files]'`, or save the file as CSV or JSON lines"
         ) from None
     try:
         file = pyarrow.parquet.ParquetFile(path, read_dictionary=list(as_dictionaries))
     except (pyarrow.ArrowException, OSError) as error:
-        raise ImportFileError(f"{path} is a Parquet file that can't be read: {error}") from None
+        raise ImportFileError(f"{path} is a Parquet file, but can't be read: {error}") from None
     with file:
         yield file
 
 
 def _class_names(metadata: dict[bytes, bytes]) -> dict[str, list[str]]:
-    """Names of class labels by column, as the datasets library writes them beside a table."""
+    """Names of class labels by column, as the datasets library stores them with a table."""
     try:
         features = json.loads(metadata[b"huggingface"])["info"]["features"]
         return {
@@ -140,7 +140,7 @@ def _class_names(metadata: dict[bytes, bytes]) -> dict[str, list[str]]:
 
 
 def _name(value: Any, known: Sequence[str]) -> Any:
-    """A class label's name; -1 stands for no label, as in the test parts of public data."""
+    """A class label's name; -1 means no label, as in the test parts of public datasets."""
     if not isinstance(value, int):
         return value
     if value == -1:

@@ -1,4 +1,4 @@
-"""A file that comes in, opened: what it is, how it is read and why, and its rows."""
+"""An incoming file, opened: what it is, how it is read and why, and its rows."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,17 +27,17 @@ __all__ = ["NOTHING_ASKED", "Asked", "Columns", "Reading", "Row", "opened"]
 
 _SAMPLES = 200
 _TOLD_EVERY = 20_000  # records or lines
-_OURS = {"id", "source", "lane", "received_at"}  # what each of our exports says of a document
-_ABOVE = "the names of the columns are in {where}; what stands before them is not read"
+_OURS = {"id", "source", "lane", "received_at"}  # fields that each of our exports has
+_ABOVE = "the column names are in {where}; what precedes them is not read"
 _Item = TypeVar("_Item")
-OnProgress = Callable[[int, int, str], None]  # bytes (of tables: rows) done, of how many, and with what
+OnProgress = Callable[[int, int, str], None]  # bytes (for tables: rows) done, their total, and the stage
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a person says of a file; empty: found.
+    """What a person says about a file; empty values are found out.
 
-    ``kind``: one of `text_kinds.FORMATS`; ``sheet``: of a workbook.
+    ``kind``: one of `text_kinds.FORMATS`; ``sheet``: a workbook's.
     """
 
     columns: Columns = field(default_factory=Columns)
@@ -55,8 +55,8 @@ NOTHING_ASKED = Asked()
 class Reading:
     """A file and how it is read.
 
-    ``keys``: its columns; ``chosen``: those that are read, None where a labelling tool's export or a text a line says
-    it by itself; ``wrong``: why no columns could be chosen. ``notes``: what was decided, for people.
+    ``keys``: its columns; ``chosen``: those that are read, None for a labelling tool's export or one text per line;
+    ``wrong``: why no columns could be chosen. ``notes``: what was decided, for people.
     """
 
     file: Unpacked
@@ -72,25 +72,25 @@ class Reading:
     header: bool = True
     sheet: str = ""
     own: bool = False
-    fasttext: str = ""  # the prefix of its labels
+    fasttext: str = ""  # its labels' prefix
     on_progress: OnProgress = lambda _done, _total, _stage: None
     budget: Budget = AMPLE
 
     @property
     def has_labels(self) -> bool:
-        """Whether rows may carry labels."""
+        """Whether rows can have labels."""
         return (
             bool(self.fasttext) or self.tool is not None or (self.chosen is not None and self.chosen.label is not None)
         )
 
     @property
     def is_own_export(self) -> bool:
-        """Whether it is what `sortline export` wrote, whose decisions the database may know already."""
+        """Whether `sortline export` wrote it, so that the database may have its decisions already."""
         return self.own
 
     @property
     def shape(self) -> str:
-        """What it is, in a few words: as `delimited text (semicolon, quoting rfc4180), cp1252`."""
+        """What it is, in a few words, such as `delimited text (semicolon, quoting rfc4180), cp1252`."""
         packed = f"{self.file.packed} of " if self.file.packed else ""
         said = self.tool.title if self.tool else "fastText" if self.fasttext else KIND_NAMES[self.kind]
         if self.dialect:
@@ -103,10 +103,10 @@ class Reading:
         return packed + said + (f", {name}{' (a guess)' if self.encoding.guess else ''}" if name else "")
 
     def rows(self, stage: str = "reading") -> Iterator[Row]:
-        """The file's rows, good and refused.
+        """The file's rows, accepted and refused.
 
         Raises:
-            ImportFileError: it can't be read on, or no columns were chosen.
+            ImportFileError: reading can't continue, or no columns were chosen.
         """
         if self.wrong:
             raise ImportFileError(f"{self.file.path}: {self.wrong}")
@@ -117,20 +117,20 @@ class Reading:
             if record.error:
                 yield Row(record.line, error=record.error)
             elif self.tool is not None:
-                yield self._told(record, self.tool)
+                yield self._row_of(record, self.tool)
             else:
                 assert self.chosen is not None
                 yield make_row(record.line, record.fields, self.chosen)
 
-    def _told(self, record: json_records.Record, tool: Tool) -> Row:
-        """A row of what a tool's export says of a record."""
+    def _row_of(self, record: json_records.Record, tool: Tool) -> Row:
+        """The row that a record of a tool's export yields."""
         fields = record.fields
         if self.own and self.kind == "delimited":
             fields = {key: unprotected(value) for key, value in fields.items()}
         return _row(record.line, tool.read(fields), str(_about(fields).get("source") or "") if self.own else "")
 
     def records(self, stage: str = "reading") -> Iterator[json_records.Record]:
-        """Records as they stand, by the columns' keys."""
+        """Unchanged records, by the columns' keys."""
         yield from self.budget.within(self._records(stage))
 
     def _records(self, stage: str) -> Iterator[json_records.Record]:
@@ -148,7 +148,7 @@ class Reading:
                 yield from self._measured(read(file), file, stage)
 
     def lines(self, stage: str = "") -> Iterator[str]:
-        """The lines of a text file, with their ends."""
+        """The lines of a text file, with their line ends."""
         with _text(self.file.path, self.encoding) as file:
             yield from self._measured(lines_of(file), file, stage) if stage else lines_of(file)
 
@@ -173,11 +173,11 @@ class Reading:
             elif width > 1 and not any(map(str.strip, cells.cells)):
                 continue  # a spreadsheet's empty row
             elif self.header and _is_header(cells.cells, first.cells):
-                yield json_records.Record(cells.line, {}, "repeats the names of the columns: two files were joined")
+                yield json_records.Record(cells.line, {}, "repeats the column names: two files were joined")
             else:
                 yield json_records.Record(cells.line, dict(zip(self.keys, cells.cells, strict=True)))
 
-    # How far it is: asked rarely, for a position costs a system call.
+    # Progress, rarely: asking for the position costs a system call.
 
     def _measured(self, items: Iterable[_Item], file: Any, stage: str) -> Iterator[_Item]:
         total = self.file.path.stat().st_size
@@ -197,40 +197,41 @@ class Reading:
 def opened(
     path: Path, asked: Asked = NOTHING_ASKED, on_progress: OnProgress = lambda *_: None, budget: Budget = AMPLE
 ) -> Iterator[Reading]:
-    """A file, looked at.
+    """Open a file and find out how to read it.
 
     Args:
-        budget: what reading it may take.
+        budget: limits on reading it.
 
     Raises:
         ImportFileError: it can't be read; the message begins with the path.
     """
     if not path.is_file():
-        raise ImportFileError(f"{path}: {'it is a folder' if path.is_dir() else 'there is no such file'}")
+        wrong = "this is a folder; give a file" if path.is_dir() else "there is no such file"
+        raise ImportFileError(f"{path}: {wrong}")
     with unpacked(path, budget.bytes) as file:
         try:
-            yield _look(file, asked, on_progress, budget)
+            yield _recognise(file, asked, on_progress, budget)
         except ImportFileError as error:
             said = str(error).replace(str(file.path), str(path))
             raise ImportFileError(said if said.startswith(str(path)) else f"{path}: {said}") from None
 
 
-def _look(file: Unpacked, asked: Asked, on_progress: OnProgress, budget: Budget) -> Reading:
+def _recognise(file: Unpacked, asked: Asked, on_progress: OnProgress, budget: Budget) -> Reading:
     if asked.kind and asked.kind not in CALLED:
-        raise ImportFileError(f"the format {asked.kind!r} is unknown; it is one of {', '.join(CALLED)}")
+        raise ImportFileError(f"the format {asked.kind!r} is unknown; give one of {', '.join(CALLED)}")
     reading = Reading(
         file, file.kind or "lines", header=asked.columns.header, on_progress=on_progress, budget=budget
     )  # fmt: skip
     if file.kind is None:
         reading.encoding = find_encoding(file.path, asked.encoding)
-        _look_at_text(reading, asked)
+        _recognise_text(reading, asked)
     if reading.kind == "parquet":
         reading.keys = parquet.names(file.path)
     elif reading.kind == "workbook":
         sheets = workbook.sheet_names(file.path, budget)
         reading.sheet = asked.sheet or sheets[0]
         if len(sheets) > 1 and not asked.sheet:
-            reading.notes.append(f"the sheet {reading.sheet} of {len(sheets)} is read (--sheet takes another): "
+            reading.notes.append(f"the sheet {reading.sheet} of {len(sheets)} is read (choose another with --sheet): "
                                  f"{', '.join(sheets[1:6])}{', ...' if len(sheets) > 6 else ''}")  # fmt: skip
         table = workbook.read(file.path, reading.sheet, reading.header, budget)
         reading.keys = table.keys
@@ -242,7 +243,7 @@ def _look(file: Unpacked, asked: Asked, on_progress: OnProgress, budget: Budget)
     return reading
 
 
-def _look_at_text(reading: Reading, asked: Asked) -> None:
+def _recognise_text(reading: Reading, asked: Asked) -> None:
     wanted = next(iter(asked.columns.text), "") or asked.columns.label
     delimiter = parse_delimiter(asked.delimiter)
     if asked.kind and CALLED[asked.kind] not in ("parquet", "workbook"):
@@ -263,12 +264,12 @@ def _look_at_text(reading: Reading, asked: Asked) -> None:
         delimiter = delimiter or found_delimiter
         reading.kind = "delimited" if delimiter and kind == "lines" else kind
     if reading.kind == "delimited":
-        _look_at_cells(reading, delimiter, parse_quoting(asked.quoting))
+        _recognise_cells(reading, delimiter, parse_quoting(asked.quoting))
 
 
-def _look_at_cells(reading: Reading, delimiter: str, quoting: Quoting | None) -> None:
+def _recognise_cells(reading: Reading, delimiter: str, quoting: Quoting | None) -> None:
     if quoting is None:
-        lines = partial(reading.lines, "looking at its quotes")
+        lines = partial(reading.lines, "checking its quotes")
         reading.dialect = find_quoting(lines, delimiter, reading.skip) if _holds(reading, '"') else Dialect(delimiter)
     else:
         reading.dialect = Dialect(delimiter, quoting, strict=True)
@@ -278,10 +279,10 @@ def _look_at_cells(reading: Reading, delimiter: str, quoting: Quoting | None) ->
     if reading.skip > 1 or (reading.skip and not is_sep_line(next(reading.lines()))):
         reading.notes.append(_ABOVE.format(where=f"line {first.line + reading.skip:,}"))
     if first.error:
-        raise ImportFileError(f"its first row can't be read: {first.error}")
+        raise ImportFileError(f"the first row can't be read: {first.error}")
     cells = list(first.cells)
     if reading.header:
-        while len(cells) > 1 and not cells[-1].strip():  # a delimiter at the header's end
+        while len(cells) > 1 and not cells[-1].strip():  # the header ends with a delimiter
             cells.pop()
         reading.keys = unique_names(cells)
     else:
@@ -289,7 +290,7 @@ def _look_at_cells(reading: Reading, delimiter: str, quoting: Quoting | None) ->
 
 
 def _holds(reading: Reading, character: str) -> bool:
-    """Whether a character is anywhere in the file; told from its bytes."""
+    """Whether a character occurs in the file, judged by its bytes."""
     raw = character.encode(
         reading.encoding.name.removesuffix("-sig") if reading.encoding.name != "utf-16" else "utf-16-le"
     )
@@ -299,7 +300,7 @@ def _holds(reading: Reading, character: str) -> bool:
 
 
 def _choose(reading: Reading, asked: Asked) -> None:
-    """Find the tool whose export it is, or the columns."""
+    """Find the tool that exported it, or the columns."""
     samples: list[Mapping[str, Any]] = []
     if reading.kind in ("json-lines", "json-array"):
         reading.keys, samples = _json_keys(reading)
@@ -318,7 +319,7 @@ def _choose(reading: Reading, asked: Asked) -> None:
         reading.own = all(_about(record).keys() >= _OURS for record in samples)
         label = reading.tool.label
         reading.notes.append(
-            f"{reading.tool.title}: {f'labels from {label}' if label else 'name the label with --label-column'}"
+            f"{reading.tool.title}: {f'labels from {label}' if label else 'give the label with --label-column'}"
         )
         return
     try:
@@ -326,19 +327,19 @@ def _choose(reading: Reading, asked: Asked) -> None:
     except ImportFileError as error:
         reading.wrong = str(error)
         if reading.kind in ("delimited", "workbook") and named.header and not named.text:
-            reading.wrong += "; if the first row is an example, say --no-header"
+            reading.wrong += "; if the first row is an example, give --no-header"
 
 
 def _about(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What our exports say of a document beside its text, where each format has it."""
+    """What our exports hold about a document besides its text, wherever the format puts it."""
     return next((part for key in ("data", "metadata") if isinstance(part := record.get(key), Mapping)), record)
 
 
 def _json_keys(reading: Reading) -> tuple[list[str], list[Mapping[str, Any]]]:
-    """All fields of all records (other programs leave out those that are null), and the first records."""
+    """All fields of all records (some programs leave out null fields), and the first records."""
     keys: dict[str, None] = {}
     samples: list[Mapping[str, Any]] = []
-    for record in reading.records("looking at its fields"):
+    for record in reading.records("checking its fields"):
         if not record.error:
             keys.update(dict.fromkeys(record.fields))
             check_width(len(keys))
@@ -354,7 +355,7 @@ def _row(line: int, told: Labelled | LeftOut, source: str = "") -> Row:
 
 
 def _is_header(cells: Sequence[str], names: Sequence[str]) -> bool:
-    """Whether a row is the header over again, as where one file was written behind another."""
+    """Whether a row repeats the header, as when one file was appended to another."""
     if len(cells) < 2 or cells[-1].strip() != names[len(cells) - 1].strip():
         return False
     return unique_names(cells) == unique_names(names)[: len(cells)]

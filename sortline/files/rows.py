@@ -1,4 +1,4 @@
-"""What a row of a file must be to be an example or a document, and why it is none."""
+"""What makes a row of a file an example or a document, and why a row is refused."""
 
 import math
 import re
@@ -16,15 +16,15 @@ from sortline.label_names import clean_label_name
 LONGEST_TEXT = 2**20  # bytes, as for documents on the queue
 LONGEST_ID = 200
 _EXACT = 1e15  # whole numbers up to here are exact in a double
-_NO_VALUE = "\\N"  # as MySQL, Postgres and Hive write it
+_NO_VALUE = "\\N"  # as MySQL, Postgres and Hive write a missing value
 _LOST = re.compile("[\x00\ufffd\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of a file: a text, with its label where it has one, or why it is neither.
+    """One row of a file: a text, with its label if it has one, or why the row is refused.
 
-    ``line`` counts from 1 and is where the row begins (for tables: the row's number). ``error``: why it was refused.
+    ``line`` is where the row begins, counted from 1 (for tables: the row's number). ``error``: why it was refused.
     """
 
     line: int
@@ -37,11 +37,11 @@ class Row:
 
 
 class RefusedRowError(Exception):
-    """Why a row is not taken."""
+    """Why a row is refused."""
 
 
 def make_row(line: int, record: Mapping[str, Any], chosen: Chosen) -> Row:
-    """A row of a record's values, or the reason why it is none."""
+    """The row of a record's values, or the reason why it is refused."""
     try:
         texts = [_text(record.get(key), key) for key in chosen.texts]
         label = "" if chosen.label is None else as_name(record.get(chosen.label), chosen.label)
@@ -54,7 +54,7 @@ def make_row(line: int, record: Mapping[str, Any], chosen: Chosen) -> Row:
 
 
 def checked(line: int, text: str, label: str, id_: str, source: str = "", meta: Any = None) -> Row:
-    """A row of plain values, or the reason why it is none; an empty label is one that is not given."""
+    """The row of plain values, or the reason why it is refused; an empty label means none."""
     try:
         _check_text(text)
         label = _clean(label)
@@ -66,7 +66,7 @@ def checked(line: int, text: str, label: str, id_: str, source: str = "", meta: 
 
 
 def as_name(value: object, key: str) -> str:
-    """A label's or an id's value as text: whole numbers without a fraction, lists of one as their one value.
+    """A label or an id as text: whole numbers without a fraction, a list of one as its value.
 
     Raises:
         RefusedRowError: it is a structure, or several values.
@@ -82,8 +82,8 @@ def as_name(value: object, key: str) -> str:
         return _single(list(value), key)
     if isinstance(value, bytes | bytearray):
         return _decoded(bytes(value), key)
-    if not isinstance(value, date):  # a moment is one too
-        raise RefusedRowError(f"{key} is a structure, neither text nor a number")
+    if not isinstance(value, date):  # a date with a time is one too
+        raise RefusedRowError(f"{key} must be text or a number, not a structure")
     return value.isoformat()
 
 
@@ -94,7 +94,7 @@ def _is_missing(value: object) -> bool:
 def _single(values: Sequence[object], key: str) -> str:
     if len(values) > 1:
         shown = ", ".join(str(value)[:40] for value in values[:5])
-        raise RefusedRowError(f"{key} holds {len(values)} values ({shown}); a document has one label here")
+        raise RefusedRowError(f"{key} holds {len(values)} values ({shown}); give one")
     return as_name(values[0], key) if values else ""
 
 
@@ -105,7 +105,7 @@ def _text(value: object, key: str) -> str:
         raise RefusedRowError(f"has no {key}")
     if isinstance(value, bytes | bytearray):
         return _decoded(bytes(value), key)
-    raise RefusedRowError(f"{key} is no text")
+    raise RefusedRowError(f"{key} is not text")
 
 
 def _decoded(value: bytes, key: str) -> str:
@@ -117,13 +117,13 @@ def _decoded(value: bytes, key: str) -> str:
 
 def _check_text(text: str) -> None:
     if text == _NO_VALUE:
-        raise RefusedRowError("has no text: \\N stands for none")
+        raise RefusedRowError("has no text: \\N means a missing value")
     lost = _LOST.search(text)
     if lost:
-        raise RefusedRowError(f"the text holds {_named(lost[0])}: a character was lost when the file was made")
+        raise RefusedRowError(f"the text contains {_named(lost[0])}: a character was lost when the file was made")
     size = len(text) if text.isascii() else len(text.encode())
     if size > LONGEST_TEXT:
-        raise RefusedRowError(f"the text has {size:,} bytes, the limit is {LONGEST_TEXT:,}")
+        raise RefusedRowError(f"the text has {size:,} bytes; the limit is {LONGEST_TEXT:,}")
     if not text.strip():
         raise RefusedRowError("the text is empty")
 
@@ -132,8 +132,8 @@ def _clean(label: str) -> str:
     if not label or label.isspace() or label == _NO_VALUE:
         return ""
     if "\N{REPLACEMENT CHARACTER}" in label:
-        raise RefusedRowError("the label holds U+FFFD, the replacement character: a character was lost when the file "
-                              "was made")  # fmt: skip
+        raise RefusedRowError("the label contains U+FFFD, the replacement character: a character was lost when the "
+                              "file was made")  # fmt: skip
     try:
         return clean_label_name(label)
     except InvalidInputError as error:
@@ -143,10 +143,10 @@ def _clean(label: str) -> str:
 def _check_name(what: str, value: str) -> None:
     value = value.strip()
     if len(value) > LONGEST_ID:
-        raise RefusedRowError(f"the {what} has {len(value):,} characters, the limit is {LONGEST_ID}")
+        raise RefusedRowError(f"the {what} has {len(value):,} characters; the limit is {LONGEST_ID}")
     for c in value:
         if unicodedata.category(c) in ("Cc", "Cs") or c == "\N{REPLACEMENT CHARACTER}":
-            raise RefusedRowError(f"the {what} holds {_named(c)}")
+            raise RefusedRowError(f"the {what} contains {_named(c)}")
 
 
 def _named(c: str) -> str:

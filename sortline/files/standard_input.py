@@ -1,4 +1,4 @@
-"""Lines that come one after the other and may never end: texts, or JSON objects."""
+"""Lines of a stream that may never end: texts, or JSON objects."""
 
 from collections.abc import Iterator
 from typing import IO
@@ -12,9 +12,9 @@ from sortline.files.rows import Row, checked, make_row
 
 
 def streamed_rows(lines: IO[bytes], asked: Asked) -> Iterator[Row]:
-    """A row a line, as soon as it is there; a line that can't be read is refused alone.
+    """One row per line, as soon as the line arrives; a line that can't be read is refused by itself.
 
-    Columns of JSON objects are found in each of them by itself.
+    The columns of JSON objects are found in each object separately.
 
     Raises:
         ImportFileError: the encoding is unknown.
@@ -24,7 +24,7 @@ def streamed_rows(lines: IO[bytes], asked: Asked) -> Iterator[Row]:
         try:
             line = raw.decode(encoding).strip("\r\n")
         except UnicodeDecodeError as error:
-            said = f"is not {encoding.removesuffix('-sig')} (byte 0x{raw[error.start]:02X}); name its --encoding"
+            said = f"is not {encoding.removesuffix('-sig')} (byte 0x{raw[error.start]:02X}); give its --encoding"
             yield Row(number, error=said)
             continue
         if line.strip():

@@ -1,4 +1,4 @@
-"""What a whole file holds, found by going over it once, before anything is stored."""
+"""What a whole file holds, found by reading it once before anything is stored."""
 
 import re
 from collections import Counter
@@ -16,16 +16,16 @@ from sortline.files.rows import Row
 
 KEPT_REFUSALS = 1_000
 _FIRST = 5
-# UTF-8 that was read as cp1252 once and written so: "Ã¼" for "ü", "â€™" for "’".
+# UTF-8 that was read as cp1252 and saved that way: "Ã¼" for "ü", "â€™" for "’".
 _READ_WRONG = re.compile("Ã[\u0080-\u00bf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]|â€[™œ\u009d˜“”¦]")
 _ESCAPED, _PATH = re.compile(r"\\[nrt]"), re.compile(r"[A-Za-z]:\\|\\\\")
 
 
 @dataclass
 class Survey:
-    """What is in a file.
+    """What a file holds.
 
-    ``rows``: all of them; ``labelled`` and ``unlabelled``: those that can be read, with and without a label;
+    ``rows``: all rows; ``labelled`` and ``unlabelled``: those that can be read, with and without a label;
     ``refused``: the others, of which the first 1,000 are in ``refusals`` as (line, reason). ``labels``: how many
     examples each has. ``doubts``: sentences on what looks wrong though it can be read. ``folded``: labels that are
     read as another; ``several``: cells that hold several labels, whose rows are refused.
@@ -46,11 +46,11 @@ class Survey:
 
     @property
     def guess(self) -> bool:
-        """Whether the file is read by a guess that somebody has to confirm before anything is stored."""
+        """Whether the encoding is a guess that somebody has to confirm before anything is stored."""
         return self.reading.encoding.guess
 
     def settle(self, row: Row) -> Row:
-        """A row as it counts once the whole file is known: its label folded, or refused for what others say."""
+        """A row once the whole file is known: with its label folded, or refused because of other rows."""
         if row.error or not row.label:
             return row
         checked = self.agreement.check(Labelled(row.text, row.label, row.id))
@@ -58,30 +58,30 @@ class Survey:
             return Row(row.line, error=checked.reason)
         if row.label in self.several:
             parts = ", ".join(self.several[row.label][:5])
-            return Row(row.line, error=f'"{row.label}" holds several labels ({parts}); a document has one label here')
+            return Row(row.line, error=f'"{row.label}" holds several labels ({parts}); give one')
         folded = self.folded.get(row.label)
         return row if folded is None else replace(row, label=folded)
 
 
-def look_over(
+def survey_file(
     reading: Reading,
     known: Collection[str] = (),
     fold: bool = False,
     observe: Callable[[Row], None] = lambda _row: None,
 ) -> Survey:
-    """Go over a file.
+    """Read a file once and report what it holds.
 
     Args:
         known: labels in the database.
-        fold: read labels that look alike as one.
-        observe: is given each row that can be read, before it is settled.
+        fold: treat labels that look alike as one.
+        observe: is called with each readable row before it is settled.
 
     Raises:
         ImportFileError: the file can't be read to its end.
     """
     survey, ids = Survey(reading), IdDoubts()
     wrong = escaped = 0
-    for row in reading.rows("looking it over"):
+    for row in reading.rows("reading it"):
         survey.rows += 1
         if row.error:
             _refuse(survey, row)
@@ -102,13 +102,14 @@ def look_over(
     survey.doubts += [doubt.message for doubt in ids.doubts()]
     if wrong:
         survey.doubts.append(
-            f"{wrong:,} {'text holds' if wrong == 1 else 'texts hold'} signs like Ã¼ or â€™: the file was read in a "
-            "wrong encoding before it was saved; write it again from its source"
+            f"{wrong:,} {'text contains' if wrong == 1 else 'texts contain'} signs like Ã¼ or â€™: the file was read "
+            "in a wrong encoding before it was saved; export it again from its source"
         )
     if escaped:
         survey.doubts.append(
-            f"{escaped:,} {'text holds' if escaped == 1 else 'texts hold'} \\n or \\t as letters, as databases write "
-            "line ends and tabs: they stay as they are; export the table as CSV or JSON lines if they are none"
+            f"{escaped:,} {'text contains' if escaped == 1 else 'texts contain'} \\n or \\t written as two characters, "
+            "as databases write line ends and tabs; they stay as they are, so export the table as CSV or JSON lines if "
+            "they should be line ends and tabs"
         )
     survey.doubts += _name_doubts(reading)
     return survey
@@ -121,14 +122,14 @@ def _refuse(survey: Survey, row: Row) -> None:
 
 
 def _settle_labels(survey: Survey, known: Collection[str], fold: bool) -> None:
-    """Decide which labels are read as others and which cells hold several; count again what follows from it."""
+    """Decide which labels are read as others and which cells hold several labels, and count again."""
     counts = survey.labels
     survey.several = parts_by_cell(counts, known) if len(counts) <= _MOST_LABELS else {}
     alone = {name: count for name, count in counts.items() if name not in survey.several}
     if fold:
         survey.folded = fold_labels(counts, known)
     elif all(WHOLE.fullmatch(name) for name in alone):
-        # A column of whole numbers that a program turned into decimal ones, for one of its cells was empty.
+        # A column of whole numbers that a program turned into decimal ones because a cell was empty.
         survey.folded = whole_again(alone, frozenset(known))
     survey.doubts += [doubt.message for doubt in label_doubts(_folded(counts, survey.folded), known)]
     if survey.folded:
@@ -153,10 +154,10 @@ def _folded(counts: Counter[str], folded: dict[str, str]) -> Counter[str]:
 
 
 def _count_again(survey: Survey) -> None:
-    """Go over the file once more: rows are refused for what other rows say."""
+    """Read the file once more and refuse rows because of other rows."""
     survey.labels, survey.labelled, survey.unlabelled, survey.refused = Counter(), 0, 0, 0
     survey.refusals, survey.first = [], []
-    for row in map(survey.settle, survey.reading.rows("looking it over again")):
+    for row in map(survey.settle, survey.reading.rows("reading it again")):
         if row.error:
             _refuse(survey, row)
             continue
@@ -169,12 +170,12 @@ def _count_again(survey: Survey) -> None:
 
 
 def _name_doubts(reading: Reading) -> list[str]:
-    """Whether a file without known names of columns may have no header at all."""
+    """Whether a file without known column names may have no header at all."""
     if reading.header and reading.kind in ("delimited", "workbook") and reading.keys:
         longest = max(reading.keys, key=len)
         if len(longest) > _LONG_NAME:
             return [
-                f"the first row is taken for names of columns (“{longest[:60]}…”); if it is an example, say --no-header"
+                f"the first row is taken for column names (“{longest[:60]}…”); if it is an example, give --no-header"
             ]
     return []
 

@@ -1,4 +1,4 @@
-"""Which kind of text a text file is: JSON, delimited, or a text a line."""
+"""Which kind of text a text file holds: JSON, delimited records, or one text per line."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ from sortline.files.dialects import DELIMITERS, cells_of, find_delimiter
 from sortline.files.kinds import Kind
 
 _LOOKED_AT = 50  # lines
-LONE = "\x1f"  # stands for a delimiter where there is none
+LONE = "\x1f"  # stands for a missing delimiter
 _PROSE_ENDINGS = (".txt", ".text", ".log", ".md", "-")
 CALLED: dict[str, Kind] = {
     "csv": "delimited", "tsv": "delimited", "jsonl": "json-lines", "ndjson": "json-lines", "json": "json-array",
@@ -21,15 +21,15 @@ FORMATS = ("csv", "tsv", "jsonl", "json", "lines", "parquet", "excel")
 
 
 def find_text_kind(lines: Callable[[], Iterator[str]], name: str, header: bool, wanted: str) -> tuple[Kind, str, int]:
-    """The kind of a text file, its delimiter where it has one, and how many lines stand before its header.
+    """The kind of a text file, its delimiter if it has one, and the number of lines before its header.
 
     Args:
-        name: of the file; its ending is asked only where the lines leave it open.
-        header: whether there is one; without it a file is taken as delimited where its lines agree.
-        wanted: a column that a person named.
+        name: the file's name; its ending decides only if the lines don't.
+        header: whether there is one; without it a file is taken as delimited if its lines agree.
+        wanted: a column that a person gave.
 
     Raises:
-        ImportFileError: it begins as JSON does and is none that can be read record by record.
+        ImportFileError: it begins like JSON, but can't be read record by record.
     """
     first = next((line.strip("\ufeff \t\r\n") for line in islice(lines(), _LOOKED_AT) if line.strip()), "")
     if first.startswith("[") and (first[1:].lstrip()[:1] in ("", "{", "]") or _is_array(first, name)):
@@ -43,7 +43,7 @@ def find_text_kind(lines: Callable[[], Iterator[str]], name: str, header: bool, 
             return "delimited", delimiter, skip
         return "lines", "", 0
     if name.lower().endswith((".csv", ".tsv", ".tab")) and '"' in first and any(each in first for each in DELIMITERS):
-        raise ImportFileError("its first row can't be read as names of columns, for its quotes don't match; mend it, "
+        raise ImportFileError("the first row can't be read as column names because its quotes don't match; correct it, "
                               "or give --format lines if each line is a text")  # fmt: skip
     if header and _single(first) in (*map(folded, TEXT_NAMES), folded(wanted) if wanted else "text"):
         return "delimited", _lone(lines), 0
@@ -51,7 +51,7 @@ def find_text_kind(lines: Callable[[], Iterator[str]], name: str, header: bool, 
 
 
 def _is_array(first: str, name: str) -> bool:
-    """Whether a line begins an array of other things than objects, whose records are refused one by one."""
+    """Whether a line begins an array of something other than objects, whose records are refused one by one."""
     if name.lower().endswith(".json"):
         return True
     try:
@@ -67,7 +67,7 @@ def _json(first: str, name: str) -> Kind:
     except (ValueError, RecursionError):
         pass
     if first == "{" or name.lower().endswith(".json"):
-        raise ImportFileError("it is one JSON object over several lines; give an array of objects, or an object a line")
+        raise ImportFileError("it is one JSON object over several lines; give an array of objects, or one per line")
     return (
         "json-lines" if name.lower().endswith((".jsonl", ".ndjson")) or first[1:].lstrip().startswith('"') else "lines"
     )
@@ -83,6 +83,6 @@ def _single(first: str) -> str:
 
 
 def _lone(lines: Callable[[], Iterator[str]]) -> str:
-    """What parts the cells of a file of one column: a comma if its texts are quoted as such, else what is in none."""
+    """The delimiter of a file with one column: a comma if its texts are quoted for it, else one that none contains."""
     records = islice(Reader(islice(lines(), 1_000), Dialect(",", strict=True)), 1_000)
     return "," if not any(record.error for record in records) else LONE

@@ -1,4 +1,4 @@
-"""Gzip and zip: one file each, laid beside as it is inside."""
+"""Gzip and zip: the one file inside is unpacked to a temporary folder."""
 
 import gzip
 import tempfile
@@ -18,7 +18,7 @@ _HIDDEN = ("__MACOSX/", ".")
 
 
 class Unpacked(NamedTuple):
-    """A file as it is read: itself, or what was packed in it. ``kind`` is None for text."""
+    """The file to read: the given one, or what was packed in it. ``kind`` is None for text."""
 
     path: Path
     name: str
@@ -31,7 +31,7 @@ def unpacked(path: Path, most: int = AMPLE.bytes) -> Iterator[Unpacked]:
     """The file, or the one file inside it.
 
     Args:
-        most: bytes that it may unpack to.
+        most: most bytes that it may unpack to.
 
     Raises:
         ImportFileError: it can't be read, holds no file or several, needs a password, or unpacks to more than
@@ -70,7 +70,7 @@ def _unzip(path: Path, inner: Path, most: int) -> str:
             held = f"{len(files)} files ({names}{', ...' if len(files) > 5 else ''})" if files else "no file"
             raise ImportFileError(f"{path} is a zip archive with {held}; unpack it and give one file at a time")
         if files[0].flag_bits & 1:
-            raise ImportFileError(f"{path} is a zip archive under a password; unpack it first")
+            raise ImportFileError(f"{path} is a zip archive with a password; unpack it first")
         with archive.open(files[0]) as source:
             _copy(source, inner, most, path)
     return Path(files[0].filename).name
@@ -81,7 +81,7 @@ def _is_hidden(name: str) -> bool:
 
 
 def _copy(source: gzip.GzipFile | IO[bytes], inner: Path, most: int, path: Path) -> None:
-    """Unpack up to a limit: a small archive may hold more than any disk."""
+    """Unpack up to a limit: a small archive can unpack to more than any disk holds."""
     left = most
     with inner.open("wb") as target:
         while piece := source.read(_PIECE):

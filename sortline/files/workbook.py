@@ -1,4 +1,4 @@
-"""Records of Excel workbooks (and OpenDocument sheets)."""
+"""Records of Excel workbooks and OpenDocument spreadsheets."""
 
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -13,11 +13,11 @@ from sortline.files.json_records import Record
 if TYPE_CHECKING:
     from python_calamine import CalamineWorkbook
 
-_TITLES = 20  # rows that may stand above a header
+_TITLES = 20  # rows that may precede a header
 
 
 def sheet_names(path: Path, budget: Budget = AMPLE) -> list[str]:
-    """Names of the sheets that can be seen.
+    """Names of the visible sheets.
 
     Raises:
         ImportFileError: it can't be read, or what reads it is not installed.
@@ -28,7 +28,7 @@ def sheet_names(path: Path, budget: Budget = AMPLE) -> list[str]:
 
 
 class Table(NamedTuple):
-    """A sheet's table; ``above``: in which row its header is, where something else stands above it, else 0."""
+    """A sheet's table; ``above``: the row of its header if something precedes it, else 0."""
 
     keys: list[str]
     records: Iterator[Record]
@@ -36,14 +36,14 @@ class Table(NamedTuple):
 
 
 def read(path: Path, sheet: str, header: bool, budget: Budget = AMPLE) -> Table:
-    """The columns' names of a sheet, and its rows; a row's number in the sheet stands for its line.
+    """A sheet's column names and rows; a row's number in the sheet serves as its line.
 
     Raises:
         ImportFileError: it can't be read, or has no such sheet.
     """
     book = _opened(path, budget)
     if sheet not in book.sheet_names:
-        raise ImportFileError(f"{path} has no sheet {sheet}; it has {', '.join(book.sheet_names)}")
+        raise ImportFileError(f"{path} has no sheet {sheet}; its sheets are {', '.join(book.sheet_names)}")
     try:
         table = book.get_sheet_by_name(sheet)
         rows = table.to_python(skip_empty_area=False)
@@ -64,7 +64,7 @@ def read(path: Path, sheet: str, header: bool, budget: Budget = AMPLE) -> Table:
 
 
 def _header_row(rows: Sequence[Sequence[Any]], first: int) -> int:
-    """Where the header is: at first, or below a title or remarks that fill fewer cells."""
+    """Where the header is: in the first row, or below a title or remarks that fill fewer cells."""
     filled = [sum(map(_is_given, row)) for row in rows[first : first + _TITLES]]
     for offset, row in enumerate(rows[first : first + _TITLES]):
         if sum(is_known_name(_cell_text(cell)) for cell in row) > 1 and filled[offset] > max(
@@ -94,8 +94,8 @@ def _opened(path: Path, budget: Budget) -> "CalamineWorkbook":
         import python_calamine
     except ModuleNotFoundError:
         raise ImportFileError(
-            f"{path} is an Excel workbook, and python-calamine, which reads it, is not installed: "
-            "pip install 'sortline[files]', or save the sheet as CSV UTF-8"
+            f"{path} is an Excel workbook, but python-calamine, which reads it, is not installed; run "
+            "`pip install 'sortline[files]'`, or save the sheet as CSV UTF-8"
         ) from None
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
@@ -104,8 +104,8 @@ def _opened(path: Path, budget: Budget) -> "CalamineWorkbook":
         with path.open("rb") as file:
             return python_calamine.CalamineWorkbook.from_filelike(file)
     except python_calamine.PasswordError:
-        raise ImportFileError(f"{path} is a workbook under a password; save it without one, or as CSV UTF-8") from None
+        raise ImportFileError(f"{path} is a workbook with a password; save it without one, or as CSV UTF-8") from None
     except (python_calamine.CalamineError, OSError, ValueError) as error:
         raise ImportFileError(
-            f"{path} looks like an Office document and can't be read as a workbook ({error}); save it as CSV UTF-8"
+            f"{path} looks like an Office document, but can't be read as a workbook ({error}); save it as CSV UTF-8"
         ) from None

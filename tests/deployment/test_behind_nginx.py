@@ -237,7 +237,7 @@ def test_the_doctor_asks_for_the_web_as_people_do(settings: Settings) -> None:
         assert [finding.level for finding in _web(under)] == ["ok"]
         (elsewhere,) = _web(under.model_copy(update={"web_url": f"http://127.0.0.1:{port}/other"}))
         assert (elsewhere.level, "/other/health/live answers 404" in elsewhere.found) == ("warn", True)
-        assert "let the proxy lead /other/ to the web's port" in str(elsewhere.advice)
+        assert "make the proxy pass /other/ to the web's port" in str(elsewhere.advice)
     (away,) = _web(under.model_copy(update={"web_url": f"http://127.0.0.1:{shut}"}))
     assert (away.level, "can't be reached from this machine" in away.found) == ("warn", True)
     assert list(_web(settings)) == []

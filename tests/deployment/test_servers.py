@@ -155,7 +155,7 @@ def test_a_socket_with_a_password_carries_celery(bed: Bed) -> None:
 
 def test_one_database_holds_documents_and_broker_where_there_is_no_other(bed: Bed) -> None:
     last = Settings(_env_file=None, redis_url=bed.redis_url(15), redis_ca_file=bed.authority)
-    with pytest.raises(ConfigurationError, match="has no database 16: set SORTLINE_BROKER_DATABASE"):
+    with pytest.raises(ConfigurationError, match="has no database 16; set SORTLINE_BROKER_DATABASE"):
         check_broker(last)
     found = {finding.name: finding for finding in examine(last)}
     assert found["Redis"].level == "ok"
@@ -164,7 +164,7 @@ def test_one_database_holds_documents_and_broker_where_there_is_no_other(bed: Be
     alone = last.model_copy(update={"broker_database": 15})
     check_broker(alone)
     (told,) = [finding for finding in examine(alone) if finding.name == "Celery's broker"]
-    assert told.level == "ok" and "the database of the documents too" in told.found
+    assert told.level == "ok" and "the same database as the documents" in told.found
 
 
 def test_statements_are_not_prepared_behind_a_pooler(bed: Bed, settings: Settings) -> None:
@@ -189,8 +189,8 @@ def test_statements_are_not_prepared_behind_a_pooler(bed: Bed, settings: Setting
         assert not is_pooled(opened)
     get_engine(plain.postgres_url).dispose()
     found = {finding.name: finding for finding in examine(settings)}
-    assert "statements are not prepared" in found["Postgres pooler"].found
-    assert found["Postgres TLS"].found == "encrypted, the certificate verified (verify-full)"
+    assert "prepared statements are not used" in found["Postgres pooler"].found
+    assert found["Postgres TLS"].found == "encrypted, certificate verified (verify-full)"
 
 
 def test_a_backup_through_the_pooler_leaves_its_connections_as_they_were(settings: Settings, tmp_path: Path) -> None:

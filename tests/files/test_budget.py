@@ -58,7 +58,7 @@ def test_looking_ahead_costs_so_much_a_line(line: str, quoting: str, monkeypatch
         for _ in reader:
             pass
     except ImportFileError as error:
-        assert "say how the file quotes" in str(error)
+        assert "give the file's quoting" in str(error)
     else:
         assert reader._looked < 60 * 5_000
 
@@ -67,7 +67,7 @@ def test_looking_ahead_costs_so_much_a_line(line: str, quoting: str, monkeypatch
     "name", ["idna", "punycode", "zlib", "rot13", "utf-7", "unicode_escape", "undefined", "x" * 10**6]
 )
 def test_an_encoding_is_one_of_a_list(name: str, tmp_path: Path) -> None:
-    with pytest.raises(ImportFileError, match="is unknown; the usual ones are utf-8"):
+    with pytest.raises(ImportFileError, match="is unknown; common ones are utf-8"):
         known_name(name)
 
 

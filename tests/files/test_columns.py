@@ -37,7 +37,7 @@ def test_of_codes_and_names_the_names_are_taken_and_it_is_said() -> None:
 
     chosen = choose(keys, Columns(), codes)
     assert chosen.label == "label_text"
-    assert any("label holds its codes; --label-column 'label' takes the codes" in each for each in chosen.why)
+    assert any("label holds its codes; for the codes give --label-column 'label'" in each for each in chosen.why)
     assert choose(keys, Columns(label="LABEL"), codes).label == "label"
     words = [{"text": "a", "label": "refund", "label_text": "please refund"}]
     chosen = choose(keys, Columns(), words)
@@ -49,9 +49,9 @@ def test_a_name_that_stands_twice_has_to_be_given_by_position() -> None:
     keys = unique_names(["text", "label", "label", "", "note", "note"])
     assert keys == ["text", "label", "#3 label", "#4", "note", "#6 note"]
 
-    with pytest.raises(ImportFileError, match=r"the column label stands more than once \(#2, #3\); .*--label-column"):
+    with pytest.raises(ImportFileError, match=r"more than one column is named label \(#2, #3\); .*--label-column"):
         choose(keys, Columns())
-    with pytest.raises(ImportFileError, match="more than once"):
+    with pytest.raises(ImportFileError, match="more than one column"):
         choose(keys, Columns(label="Label"))
     chosen = choose(keys, Columns(label="#3"))
     assert chosen.label == "#3 label"
@@ -59,7 +59,7 @@ def test_a_name_that_stands_twice_has_to_be_given_by_position() -> None:
 
 
 def test_what_is_named_and_missing_is_answered_with_what_there_is() -> None:
-    with pytest.raises(ImportFileError, match="there is no column topic; there are text, label"):
+    with pytest.raises(ImportFileError, match="there is no column topic; the columns are text, label"):
         choose(["text", "label"], Columns(label="topic"))
     with pytest.raises(ImportFileError, match="--text-column: a, b"):
         choose(["a", "b"], Columns())

@@ -66,7 +66,7 @@ def test_however_it_is_parted_the_examples_are_the_same(tmp_path: Path, how: str
 def test_lines_above_the_header_are_said_not_to_be_read(tmp_path: Path, how: str) -> None:
     reading, _, _ = look(tmp_path, READ_ALIKE[how])
 
-    assert any("what stands before them is not read" in note for note in reading.notes)
+    assert any("what precedes them is not read" in note for note in reading.notes)
 
 
 QUOTINGS = {
@@ -139,7 +139,7 @@ def test_two_files_written_one_behind_the_other(tmp_path: Path) -> None:
 
     assert examples == [("a", "card"), ("b", "late")]
     assert [line for line, _ in refused] == [3, 5]
-    assert "repeats the names of the columns" in refused[0][1]
+    assert "repeats the column names" in refused[0][1]
 
 
 def test_a_row_with_too_few_or_too_many_cells_is_refused_alone(tmp_path: Path) -> None:
@@ -172,7 +172,9 @@ def test_without_a_header_columns_are_numbers_and_texts_are_joined(tmp_path: Pat
 
 
 def test_a_file_that_may_have_no_header_says_which_option_to_take(tmp_path: Path) -> None:
-    with pytest.raises(ImportFileError, match=r"name it with --text-column: where is it, late; if .* say --no-header"):
+    with pytest.raises(
+        ImportFileError, match=r"give one with --text-column: where is it, late; if .* give --no-header"
+    ):
         look(tmp_path, "where is it,late\nand this,card\n")
 
 

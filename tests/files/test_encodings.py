@@ -105,14 +105,14 @@ def test_utf_8_cut_in_the_middle_of_a_character_is_named_by_its_line(tmp_path: P
     path = put(tmp_path, table(TEXTS["chinese"]).encode() + "到".encode()[:2])
     with pytest.raises(ImportFileError, match="line 5 can't be read as utf8"):
         find_encoding(path, "utf8")
-    with pytest.raises(ImportFileError, match=r"is UTF-8 and damaged, or cut off: in line 5 the bytes 0xE5 0x88"):
+    with pytest.raises(ImportFileError, match=r"is UTF-8, but damaged or cut off: in line 5 the bytes 0xE5 0x88"):
         find_encoding(path)
 
 
 def test_a_file_of_two_encodings_is_refused_by_line(tmp_path: Path) -> None:
     path = put(tmp_path, table(TEXTS["western"], 3).encode() + "Größe zu klein,card\n".encode("cp1252"))
 
-    with pytest.raises(ImportFileError, match="is UTF-8 and damaged, or cut off: in line 11 byte 0xF6"):
+    with pytest.raises(ImportFileError, match="is UTF-8, but damaged or cut off: in line 11 byte 0xF6"):
         find_encoding(path)
 
 
@@ -130,7 +130,7 @@ def test_latin_1_of_a_windows_file_is_refused_and_the_right_name_given(tmp_path:
     path = put(tmp_path, "text,label\nplain,card\nit’s 20 €,card\n".encode("cp1252"))
 
     with pytest.raises(
-        ImportFileError, match=r"line 3 can't be read as .*: it would give the control character U\+00"
+        ImportFileError, match=r"line 3 can't be read as .*: it would contain the control character U\+00"
     ) as refused:
         find_encoding(path, asked)
 
@@ -176,7 +176,7 @@ def test_names_that_people_type_are_understood(asked: str, name: str) -> None:
     ],
 )
 def test_other_names_are_answered_with_the_list(asked: str) -> None:
-    with pytest.raises(ImportFileError, match="is unknown; the usual ones are utf-8, utf-16, cp1252"):
+    with pytest.raises(ImportFileError, match="is unknown; common ones are utf-8, utf-16, cp1252"):
         known_name(asked)
 
 

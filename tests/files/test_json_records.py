@@ -54,13 +54,13 @@ def test_an_array_is_read_wherever_its_pieces_end() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (json.dumps(TWO)[:-20], "in its record 2"),
+        (json.dumps(TWO)[:-20], "in record 2"),
         (json.dumps(TWO)[:-1], "breaks off before its end"),
         ('[{"text":"a"},', "breaks off before its end"),
-        ('[{"text":"a"} {"text":"b"}]', "damaged after its record 1: no comma"),
-        ('[{"text":"a"},{"text":"b" "label":"x"}]', "in its record 2"),
-        ('[{"text":"a"}]\n[{"text":"b"}]', "after the JSON array there is more"),
-        ('[{"text":"a"}]{"text":"b"}', "after the JSON array there is more"),
+        ('[{"text":"a"} {"text":"b"}]', "damaged after record 1: a comma"),
+        ('[{"text":"a"},{"text":"b" "label":"x"}]', "in record 2"),
+        ('[{"text":"a"}]\n[{"text":"b"}]', "something follows the JSON array"),
+        ('[{"text":"a"}]{"text":"b"}', "something follows the JSON array"),
         ('[{"text":' + "[" * 100_000, "record 1"),
     ],
 )
@@ -98,7 +98,7 @@ def test_data_inside_of_data_says_what_there_is(tmp_path: Path) -> None:
     with pytest.raises(ImportFileError, match="--text-column: data, version"):
         read(tmp_path, json.dumps({"data": TWO, "version": 1}))
     assert read(tmp_path, json.dumps([{"text": {"en": "a"}, "label": "x"}, TWO[0]])) == [
-        ("", "", "text is no text"), ("a", "card", ""),
+        ("", "", "text is not text"), ("a", "card", ""),
     ]  # fmt: skip
 
 

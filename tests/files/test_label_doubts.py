@@ -66,7 +66,7 @@ def test_the_label_of_the_database_wins() -> None:
     assert fold_labels(given, ("refund",)) == dict.fromkeys(given, "refund")
     assert fold_labels(given, ("refund", "Refund")) == dict.fromkeys(("refund.", "REFUND"), "Refund")
     both = doubt("look-alike", {"Refund": 4}, ("refund", "Refund"))
-    assert "merge them on the page of labels" in both.message
+    assert "merge them on the labels page" in both.message
     assert fold_labels({"late parcel": 3}, ("late  parcel",)) == {
         "late parcel": "late  parcel"
     }  # stored before the rule

@@ -86,7 +86,7 @@ LABEL_STUDIO = {
     "two taxonomies": (task(done({**choice(), "value": {"taxonomy": [["A"], ["B"]]}})), "several labels (A, B)"),
     "numbers for annotations": ({"id": 1, "data": {"text": "a"}, "annotations": [4, 5]}, "by number only"),
     "no text": (task(done(choice("card")), text=" "), "has no text"),
-    "a file for a text": (task(done(choice("card")), text="s3://bucket/a.txt"), "address of a file"),
+    "a file for a text": (task(done(choice("card")), text="s3://bucket/a.txt"), "a file's address"),
 }  # fmt: skip
 
 
@@ -103,7 +103,7 @@ def test_label_studio_reads_the_field_that_was_annotated_and_the_question_that_i
     assert tool is not None
     assert tool.read(record) == Labelled("Where is it?", "angry", "mail-3")
     assert read([record], "Label Studio", Chosen(text="text", label="topic")) == ["card"]
-    assert "but to mood, topic" in read([record], "Label Studio", Chosen(label="tone"))[0]
+    assert "only to mood, topic" in read([record], "Label Studio", Chosen(label="tone"))[0]
     later = {"id": 8, "data": {"text": "a subject", "body": "Where?"}, "annotations": []}  # as the others are read
     tool = recognise([later, record], Chosen(label="mood"))
     assert tool is not None
@@ -125,7 +125,7 @@ def test_label_studio_rows() -> None:
         {"id": 1, "text": "a", "mood": {"choices": ["x", "y"]}, **beside},
         {"id": 2, "text": "b", "mood": "x", **beside},
     ]
-    assert read(objects, "MIN") == ["has several labels (x, y); a document has one here", "x"]
+    assert read(objects, "MIN") == ["has several labels (x, y); keep one", "x"]
     assert read([rows[0] | {"was_cancelled": "True"}], "MIN") == ["was skipped by the annotator"]
     assert read([rows[0] | {"annotation_id": "", "annotator": ""}], "MIN") == [None]
     two = [{"id": 1, "text": "a", "mood": "good", "shop": "north", **beside}]
@@ -210,13 +210,13 @@ ARGILLA = {
     "suggested only": (record2(suggestions=SUGGESTED), None),
     "no answer": ({"id": "1", "fields": {"text": "a"}, "responses": {}, "suggestions": {}}, None),
     "null for answers": ({"id": "1", "fields": {"text": "a"}, "responses": None, "suggestions": None}, None),
-    "draft": (record2(response("refund", "draft")), "draft only"),
-    "pending": (record2(response("refund", "pending")), "draft only"),
+    "draft": (record2(response("refund", "draft")), "only a draft"),
+    "pending": (record2(response("refund", "pending")), "only a draft"),
     "discarded": (record2(response("refund", "discarded")), "discarded"),
-    "without a status": (record2(response("refund", None)), "not whether it was submitted"),
+    "without a status": (record2(response("refund", None)), "does not say whether it was submitted"),
     "several": (record2(response(["refund", "card"])), "several labels (refund, card)"),
     "two people": (record2(response("refund"), response("card", user="u2")), "disagree"),
-    "spans": (record2(response([{"start": 0, "end": 2, "label": "X"}])), "is no label"),
+    "spans": (record2(response([{"start": 0, "end": 2, "label": "X"}])), "is not a label"),
     "version 1": ({"fields": {"text": "a"}, "responses": [{"user_id": "u", "status": "submitted",
                    "values": {"label": {"value": "refund"}}}], "suggestions": []}, "refund"),
     "version 1, draft": ({"fields": {"text": "a"}, "responses": [{"user_id": "u", "status": "draft",
@@ -258,7 +258,7 @@ def test_argilla_asks_which_of_several_questions() -> None:
     assert tool.label == "submitted responses to topic"
     assert read([both], "Argilla", Chosen(label="mood")) == ["angry"]
     other = both | {"responses": {"q1": [response("refund")], "q2": [response("angry")]}}
-    assert "several questions (q1, q2); name one with --label-column" in read([other], "Argilla")[0]
+    assert "several questions (q1, q2); choose one with --label-column" in read([other], "Argilla")[0]
     assert "--text-column: title, mail" in read([record2() | {"fields": {"title": "a", "mail": "b"}}], "Argilla")[0]
     assert read([record2(response("x")) | {"fields": {"mail": "b"}}], "Argilla") == ["x"]
 
@@ -295,13 +295,11 @@ def test_doccano_and_lists_of_labels(record: dict[str, Any], expected: str | Non
 def test_fasttext() -> None:
     lines = ["__label__card where is it", "__label__lost __label__card both", "money  back __label__refund", "plain"]
     assert [read_fasttext(line) for line in lines] == [
-        Labelled("where is it", "card"), LeftOut("has several labels (lost, card); a document has one here", ("lost", "card")),
+        Labelled("where is it", "card"), LeftOut("has several labels (lost, card); keep one", ("lost", "card")),
         Labelled("money  back", "refund"), Labelled("plain", None),
     ]  # fmt: skip
     assert read_fasttext("__label__card") == LeftOut("has no text")
-    assert read_fasttext("__label__a,__label__b x") == LeftOut(
-        "has several labels (a, b); a document has one here", ("a", "b")
-    )
+    assert read_fasttext("__label__a,__label__b x") == LeftOut("has several labels (a, b); keep one", ("a", "b"))
     assert read_fasttext("__label__card, where, and __label__ no name") == Labelled("where, and no name", "card")
     assert fasttext_prefix(["__topic__card a", "", "__topic__lost b"]) == "__topic__"
     assert read_fasttext("__topic__card a", "__topic__") == Labelled("a", "card")

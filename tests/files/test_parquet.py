@@ -70,7 +70,7 @@ def test_texts_of_every_type(tmp_path: Path, texts: Any) -> None:
 
 def test_what_is_several_labels_or_none_is_refused_alone(tmp_path: Path) -> None:
     rows = read(tmp_path, {"text": THREE, "label": pa.array([["a", "b"], ["a"], None])})
-    assert "(a, b); a document has one" in rows[0].error
+    assert "(a, b); keep one" in rows[0].error
     assert [(row.label, row.error) for row in rows[1:]] == [("a", ""), ("", "")]
 
     rows = read(tmp_path, {"text": THREE, "label": pa.array([{"x": 1}, {"x": 2}, None])})

@@ -7,7 +7,7 @@ import pytest
 from sortline.errors import ImportFileError
 from sortline.files.reading import Asked, opened
 from sortline.files.rows import Row
-from sortline.files.survey import KEPT_REFUSALS, Survey, look_over
+from sortline.files.survey import KEPT_REFUSALS, Survey, survey_file
 
 
 def survey(
@@ -16,7 +16,7 @@ def survey(
     path = tmp_path / name
     path.write_text(content, encoding="utf-8", newline="")
     with opened(path, Asked()) as reading:
-        return look_over(reading, known, fold)
+        return survey_file(reading, known, fold)
 
 
 def test_all_is_counted_and_the_first_rows_are_kept(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_cells_of_several_labels_are_refused_once_the_whole_file_is_known(tmp_pa
 
     assert (found.labelled, found.refused) == (20, 10)
     assert found.labels == {"card": 10, "late": 10}
-    assert found.refusals[0] == (4, '"card;late" holds several labels (card, late); a document has one label here')
+    assert found.refusals[0] == (4, '"card;late" holds several labels (card, late); give one')
 
 
 @pytest.mark.parametrize("label", ["NaN", "NULL", "None", "N/A", "-", "#N/A"])
@@ -82,21 +82,21 @@ def test_ids_that_repeat_or_look_rounded_are_pointed_out(tmp_path: Path) -> None
 def test_texts_that_were_read_in_a_wrong_encoding_before_are_pointed_out(tmp_path: Path) -> None:
     found = survey(tmp_path, "text,label\nGrÃ¶ÃŸe,card\nitâ€™s late,late\nfine,late\n")
 
-    assert any(doubt.startswith("2 texts hold signs like Ã¼") for doubt in found.doubts)
+    assert any(doubt.startswith("2 texts contain signs like Ã¼") for doubt in found.doubts)
 
 
 def test_what_programs_write_for_line_ends_and_nothing_is_pointed_out(tmp_path: Path) -> None:
     found = survey(tmp_path, "text\tlabel\nline one\\nline two\tcard\na\\tb\tlate\n\\N\tlate\nC:\\new\tlate\n")
 
-    assert any(doubt.startswith("2 texts hold \\n or \\t as letters") for doubt in found.doubts)
-    assert found.refusals == [(4, "has no text: \\N stands for none")]
+    assert any(doubt.startswith("2 texts contain \\n or \\t written") for doubt in found.doubts)
+    assert found.refusals == [(4, "has no text: \\N means a missing value")]
 
 
 def test_a_first_row_that_may_be_an_example_is_pointed_out(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("the card that I ordered three weeks ago has still not arrived at my home,text\nwhere is it,card\n")
     with opened(path) as reading:
-        found = look_over(reading)
+        found = survey_file(reading)
     assert any("--no-header" in doubt for doubt in found.doubts)
 
 
@@ -111,9 +111,9 @@ def test_a_guess_has_to_be_confirmed(tmp_path: Path) -> None:
     path.write_bytes("text,label\ncafé,card\nit’s,card\n".encode("cp1252"))
 
     with opened(path) as reading:
-        assert look_over(reading).guess
+        assert survey_file(reading).guess
     with opened(path, Asked(encoding="cp1252")) as reading:
-        assert not look_over(reading).guess
+        assert not survey_file(reading).guess
 
 
 def test_no_text_column_fails_before_anything_is_read(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_a_zip_under_a_password_says_so(tmp_path: Path) -> None:
     raw[raw.index(b"PK\x01\x02") + 8] |= 1
     (tmp_path / "a.zip").write_bytes(raw)
 
-    with pytest.raises(ImportFileError, match="under a password"), unpacked(tmp_path / "a.zip"):
+    with pytest.raises(ImportFileError, match="with a password"), unpacked(tmp_path / "a.zip"):
         pass
 
 

@@ -25,10 +25,10 @@ def test_the_first_sheet_that_can_be_seen_is_read_and_the_others_are_named(tmp_p
     reading, rows = read(tmp_path, content)
     assert rows == [(2, "a", "card", "")]
     assert reading.sheet == "May"
-    assert reading.notes == ["the sheet May of 2 is read (--sheet takes another): June"]
+    assert reading.notes == ["the sheet May of 2 is read (choose another with --sheet): June"]
     assert read(tmp_path, content, Asked(sheet="June"))[1] == [(2, "b", "late", "")]
     assert read(tmp_path, content, Asked(sheet="Lists"))[1] == [(2, "hidden", "x", "")]
-    with pytest.raises(ImportFileError, match="has no sheet July; it has Lists, May, June"):
+    with pytest.raises(ImportFileError, match="has no sheet July; its sheets are Lists, May, June"):
         read(tmp_path, content, Asked(sheet="July"))
 
 
@@ -51,7 +51,7 @@ def test_cells_of_every_type(tmp_path: Path) -> None:
         ("2", "e", "2024-05-01"), ("3", "worked out", "x"), ("4", "  kept  ", ""),
     ]  # fmt: skip
     assert found[9].error == "has no text"
-    assert found[10].error == "text is no text"
+    assert found[10].error == "text is not text"
 
 
 def test_empty_rows_and_columns_before_and_after_the_table(tmp_path: Path) -> None:
@@ -84,9 +84,9 @@ def test_without_a_header_and_with_names_that_stand_twice(tmp_path: Path) -> Non
         (1, "a", "card", ""),
         (2, "b", "late", ""),
     ]
-    with pytest.raises(ImportFileError, match="stands more than once"):
+    with pytest.raises(ImportFileError, match="more than one column is named"):
         read(tmp_path, workbook([["text", "label", "label"], ["a", "x", "y"]]))
-    with pytest.raises(ImportFileError, match="say --no-header"):
+    with pytest.raises(ImportFileError, match="give --no-header"):
         read(tmp_path, workbook([["where is it", "late"], ["and this", "card"]]))
 
 
@@ -94,7 +94,7 @@ def test_a_header_that_stands_below_a_title(tmp_path: Path) -> None:
     reading, rows = read(tmp_path, workbook([["Tickets of May"], [], ["text", "label"], ["a", "card"]]))
 
     assert rows == [(4, "a", "card", "")]
-    assert any("what stands before them is not read" in note for note in reading.notes)
+    assert any("what precedes them is not read" in note for note in reading.notes)
 
 
 @pytest.mark.parametrize("table", [[], [[]], [[None, ""]]])

@@ -227,7 +227,7 @@ def test_threads_share_a_client(settings: Settings, redis_client: redis.Redis) -
 
 
 def test_another_kind_of_url_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="starts with"):
+    with pytest.raises(ConfigurationError, match="must start with"):
         Client("ftp://somewhere")
 
 

@@ -73,7 +73,7 @@ def test_the_demo(tmp_path: Path) -> None:
     said = house.sortline("demo", "--once", "--documents", "50")
 
     assert "50 documents through the queue" in said
-    assert "right, by the sample's true labels" in said
+    assert "correct, by the sample's true labels" in said
     assert not (tmp_path / ".sortline" / "run.json").exists()
     again = house.sortline("demo", "--once", "--documents", "10")
     assert "there is a model already" in again

@@ -65,7 +65,7 @@ def test_letters_are_composed() -> None:
 
 def test_how_long_a_name_is() -> None:
     assert clean_label_name("é" * LONGEST_NAME + "  ") == "é" * LONGEST_NAME
-    with pytest.raises(InvalidInputError, match="has 201 characters, the limit is 200"):
+    with pytest.raises(InvalidInputError, match="has 201 characters; the limit is 200"):
         clean_label_name("e\u0301" * (LONGEST_NAME + 1))
     for empty in ("", " ", "\u00a0\t\u3000", "\n"):
         with pytest.raises(InvalidInputError, match="the label is empty"):

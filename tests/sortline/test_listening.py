@@ -47,7 +47,7 @@ def test_what_listens_is_reached(host: str, reached_by: list[str]) -> None:
         for address in reached_by:
             socket.create_connection((address, port), timeout=5).close()
         with pytest.raises(
-            PortTakenError, match=rf"port {port} of .* is taken by another program: .*SORTLINE_WEB_PORT"
+            PortTakenError, match=rf"port {port} of .* is taken by another program; .*SORTLINE_WEB_PORT"
         ):
             bind(host, port, "WEB")
     finally:
@@ -71,7 +71,7 @@ def test_web_and_flower_on_one_port() -> None:
 def test_a_taken_port_is_told_with_who_has_it_and_only_where_it_is_needed() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as other:
         settings = Settings(_env_file=None, web_port=other.getsockname()[1], flower_port=find_free_port())
-        with pytest.raises(PortTakenError, match=r"is taken by python\S* \(process \d+\): .*SORTLINE_WEB_PORT"):
+        with pytest.raises(PortTakenError, match=r"is taken by python\S* \(process \d+\); .*SORTLINE_WEB_PORT"):
             check_ports(settings, ["web", "worker", "flower"])
         check_ports(settings, ["worker"])
 

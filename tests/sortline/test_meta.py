@@ -75,7 +75,7 @@ def test_an_object_that_holds_itself_is_refused() -> None:
 
 
 def test_the_message_names_the_place() -> None:
-    with pytest.raises(InvalidDocumentError, match=r"meta\.items\[1\]\.price is 1e999, which can't be kept"):
+    with pytest.raises(InvalidDocumentError, match=r"meta\.items\[1\]\.price is 1e999, which can't be stored"):
         check_meta(b'{"items": [{"price": 1}, {"price": 1e999}]}')
     with pytest.raises(InvalidDocumentError, match=r"meta\.a has the key 'b' twice"):
         check_meta(b'{"a": {"b": 1, "b": 2}}')

@@ -112,7 +112,7 @@ def test_started_twice_it_says_so(folder: Path) -> None:
     until(lambda: up.says("| tick"))
     second = subprocess.run([str(SORTLINE), "up"], cwd=folder, capture_output=True, text=True, timeout=30)
     assert second.returncode == 1
-    assert f"up already in {folder / '.sortline'} (process {up.process.pid})" in second.stderr
+    assert f"already runs in {folder / '.sortline'} (process {up.process.pid})" in second.stderr
     up.stop()
 
 

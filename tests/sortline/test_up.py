@@ -85,16 +85,16 @@ def test_from_the_start_to_the_end(
     session.add(DeadLetter(lane="live", entry_id="1-1", source="shop", external_id="1", reason="empty_text",
                            detail="text is empty", raw=b"[]", attempts=1))  # fmt: skip
     session.commit()
-    eventually(lambda: "model version 1 is live" in up.said and "1 document became dead letters" in up.said, 60)
+    eventually(lambda: "model version 1 is active" in up.said and "1 document became dead letters" in up.said, 60)
 
     # A process that dies is named with its reason, once, however often it dies of it.
     port = int(web.rpartition(":")[2])
     leader = psutil.Process(up.process.pid)
     (child,) = [each for each in leader.children() if "web" in each.cmdline()]
     child.kill()
-    eventually(lambda: "web was ended by SIGKILL" in up.said, 60)
+    eventually(lambda: "web was killed by SIGKILL" in up.said, 60)
     with _taken("::1", port, eventually):
-        eventually(lambda: f"web ended with code 1: port {port} of ::1 is taken" in up.said, 90)
+        eventually(lambda: f"web exited with code 1: port {port} of ::1 is taken" in up.said, 90)
         eventually(lambda: (logs / "web.log").read_text().count("is taken") >= 2, 90)
     assert up.said.count("is taken") == 1
 
@@ -175,13 +175,13 @@ def test_an_end_is_told_once_for_each_reason(monkeypatch: pytest.MonkeyPatch) ->
     ends = Ends(told.append, lambda name: Path(f"{name}.log"))
     for said in ("no room", "no room", "no memory", "no memory"):
         ends.take(End("worker", 1, said, 0.0))
-    ends.look()
+    ends.report_recoveries()
     assert [line.partition(".")[0] for line in told] == [
-        "worker ended with code 1: no room",
-        "worker ended with code 1: no memory (3 times now)",
+        "worker exited with code 1: no room",
+        "worker exited with code 1: no memory (3 times so far)",
     ]
 
     monkeypatch.setattr(ends_module, "_RUNS_AFTER_S", -1.0)
-    ends.look()
-    ends.look()
-    assert told[2:] == ["worker runs again"]
+    ends.report_recoveries()
+    ends.report_recoveries()
+    assert told[2:] == ["worker is running again"]

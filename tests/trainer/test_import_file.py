@@ -149,7 +149,7 @@ def test_an_encoding_that_is_guessed_is_named_and_nothing_is_stored_until_it_is_
     path = tmp_path / "labelled.csv"
     path.write_bytes("text,label\nMüller fragt – wo bleibt’s?,Rückfrage\nalles gut,Lob\n".encode("cp1252"))
 
-    with pytest.raises(ImportFileError, match="looks like cp1252, where it reads “Müller fragt – wo"):
+    with pytest.raises(ImportFileError, match="looks like cp1252 and then reads “Müller fragt – wo"):
         import_file(session, path)
     assert count(session, Document) == 0
 
@@ -168,7 +168,7 @@ def test_doubts_are_said_before_anything_is_stored(session: Session, tmp_path: P
 
     ((doubts, stored),) = said
     assert stored == 0
-    assert any("look like one label and count as three" in doubt for doubt in doubts)
+    assert any("look like one label but count as three" in doubt for doubt in doubts)
 
 
 def test_labels_that_look_alike_are_folded_where_that_is_asked_for(session: Session, tmp_path: Path) -> None:
@@ -200,8 +200,8 @@ def test_cells_that_hold_several_labels_are_refused_and_named(session: Session, 
 
     assert report.documents == 2
     assert report.bad == [
-        (4, '"delivery;refund" holds several labels (delivery, refund); a document has one label here'),
-        (5, '"refund|delivery" holds several labels (refund, delivery); a document has one label here'),
+        (4, '"delivery;refund" holds several labels (delivery, refund); give one'),
+        (5, '"refund|delivery" holds several labels (refund, delivery); give one'),
     ]
 
 

@@ -140,9 +140,9 @@ def test_the_command_line_waits_for_no_run_and_cancels_one(sortline: Sortline, s
     busy = sortline("train")
     assert busy.returncode == 1
     assert f"training run {run.id} is running (fine-tuning, step 3 of 1,000); wait for it, or cancel it" in busy.stderr
-    assert sortline("train", "--cancel").stdout == f"training run {run.id} is cancelled\n"
+    assert sortline("train", "--cancel").stdout == f"training run {run.id} was cancelled\n"
     none = sortline("train", "--cancel")
-    assert (none.returncode, "no training waits or runs" in none.stderr) == (1, True)
+    assert (none.returncode, "no waiting or running training" in none.stderr) == (1, True)
 
 
 def test_the_command_line_goes_on_with_a_run_whose_process_died(sortline: Sortline, session: Session) -> None:
@@ -154,7 +154,7 @@ def test_the_command_line_goes_on_with_a_run_whose_process_died(sortline: Sortli
     again = sortline("train")
 
     session.refresh(run)
-    assert f"going on with training run {run.id}" in again.stderr
+    assert f"resuming training run {run.id}" in again.stderr
     assert (again.returncode, run.state, run.attempts) == (1, "failed", 2)
     assert run.error is not None
     assert run.error in again.stderr  # there is nothing to learn from

@@ -240,8 +240,8 @@ def test_the_command_writes_to_standard_output_and_refuses_what_is_wrong(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["kept.csv", "--since", "yesterday"], "since is a day"), (["all.xls"], "name the --format: csv"),
-        (["all.json"], "name the --format"), (["/dev/null", "--format", "csv"], "is no file"),
+        (["kept.csv", "--since", "yesterday"], "since is a day"), (["all.xls"], "give --format, one of csv"),
+        (["all.json"], "give --format"), (["/dev/null", "--format", "csv"], "is not a regular file"),
         (["all.csv", "--state", "lost"], "'waiting', 'reviewed'"),
     ],
 )  # fmt: skip

@@ -126,9 +126,9 @@ def test_only_leads_and_only_from_our_page(sign_in_as: SignInAs, lead: Browser, 
             b"text,label\n",
             "a.csv",
             {"encoding": "klingon"},
-            "the encoding &#39;klingon&#39; is unknown; the usual ones are utf-8",
+            "the encoding &#39;klingon&#39; is unknown; common ones are utf-8",
         ),
-        (b"PAR1 and no more", "b.parquet", {}, "b.parquet is a Parquet file that can&#39;t be read"),
+        (b"PAR1 and no more", "b.parquet", {}, "b.parquet is a Parquet file, but can&#39;t be read"),
         (b'[{"text": "a"},', "c.json", {}, "c.json: the JSON array breaks off"),
         (b"%PDF-1.7 words", "d.csv", {}, "d.csv is a PDF document"),
         (b"PK\x03\x04 no archive", "e.xlsx", {}, "e.xlsx is a damaged zip archive"),
@@ -216,7 +216,7 @@ def test_doubts_refusals_and_what_was_chosen_stand_in_the_preview(lead: Browser)
     ]
     page = send(lead, "\n".join(["text;x,label", "text,label", *rows][1:]))
 
-    assert "look like one label and count as two" in page.text
+    assert "look like one label but count as two" in page.text
     assert "line 2: <bdi>up to line 4: a quote inside" in page.text
     folded = lead.send_form("/import/preview", token=token(page), fold="on")
     assert "labels read as another" in folded.text

@@ -58,7 +58,7 @@ def test_what_breaks_the_contract_fails_with_its_reason_and_stops_nothing(
     log = worker.log.read_text()
     assert "InvalidDocumentError" in log
     assert "fast" in log
-    assert "meta.price is inf, which JSON can't carry" in log
+    assert "meta.price is inf, which JSON can't represent" in log
     assert line.count("SELECT count(*) FROM documents") == 1
 
 

@@ -19,7 +19,7 @@ from sortline.files.budget import AMPLE, Budget
 from sortline.files.encodings import refused_guess
 from sortline.files.reading import NOTHING_ASKED, Asked, opened
 from sortline.files.rows import Row
-from sortline.files.survey import KEPT_REFUSALS, Survey, look_over
+from sortline.files.survey import KEPT_REFUSALS, Survey, survey_file
 from sortline.text import content_hash
 from trainer.data.base_texts import base_readability
 from trainer.data.repeats import Repeats
@@ -112,7 +112,7 @@ def import_file(
             sample.add(row.text)
 
         known = [label.name for label in labels.listing(session)]
-        survey = look_over(reading, known, fold, observe)
+        survey = survey_file(reading, known, fold, observe)
         survey.doubts += unreadable(sample.texts, base_model)
         _check(path, survey, strict)
         if many := too_many_labels(known, survey):

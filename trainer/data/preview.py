@@ -15,7 +15,7 @@ from sortline.errors import ImportFileError
 from sortline.files.budget import AMPLE, Budget
 from sortline.files.reading import NOTHING_ASKED, Asked, opened
 from sortline.files.rows import Row
-from sortline.files.survey import Survey, look_over
+from sortline.files.survey import Survey, survey_file
 from sortline.text import content_hash
 from trainer.data.import_file import OnProgress, example, too_many_labels, unreadable
 from trainer.data.near_duplicates import near_duplicate_groups
@@ -144,7 +144,7 @@ def preview(
             return Preview(reading.shape, reading.keys, wrong=reading.wrong)
         there = {} if session is None else {label.name: label for label in labels.listing(session)}
         watched = _Watched(session, source)
-        survey = look_over(reading, there, fold, watched)
+        survey = survey_file(reading, there, fold, watched)
         watched.ask()
         survey.doubts += filter(None, [too_many_labels(there, survey)])
         survey.doubts += unreadable(watched.sample.texts, base_model)

@@ -1,7 +1,7 @@
-"""Exports of labelling tools: which tool a file comes from, and what each of its records comes to.
+"""Exports of labelling tools: which tool a file comes from, and what each of its records yields.
 
-Nothing labels but what a person answered and handed in: no draft, no skipped, rejected or ignored task, no prediction.
-One label a document: records with several, and documents on which people disagree, are left out and say so.
+Only submitted answers of people count as labels: no drafts, no skipped, rejected or ignored tasks, no predictions.
+A document has one label: records with several, and documents on which people disagree, are left out with the reason.
 """
 
 from collections.abc import Sequence
@@ -26,14 +26,14 @@ _NONE_CHOSEN = Chosen()
 
 
 def recognise(records: Sequence[Record], chosen: Chosen = _NONE_CHOSEN) -> Tool | None:
-    """The tool whose export a file is, by its first records (objects of JSON, or rows of CSV by column).
+    """The tool that exported a file, by its first records (JSON objects, or CSV rows by column).
 
     Args:
-        records: of which the first 200 are looked at.
-        chosen: what the user named as text, label (or the tool's question) and id.
+        records: the first 200 are checked.
+        chosen: what the user gave as text, label (or the tool's question) and id.
 
     Returns:
-        What reads each record; None where the file is of no tool, and columns are to be found.
+        What reads each record; None if no tool exported the file, so that its columns have to be found.
     """
     first = list(islice(records, _LOOKED_AT))
     if not first:

@@ -1,4 +1,4 @@
-"""Documents that stand on several rows of an export, one for each answer: their labels must be the same."""
+"""Documents on several rows of an export, one row per answer: their labels must agree."""
 
 from sys import intern
 
@@ -6,10 +6,10 @@ from sortline.files.labelling_tools.answers import Labelled, LeftOut, disagreein
 
 
 class Agreement:
-    """Goes over a file twice: `add` takes what each record came to, then `check` says what each one is in the end.
+    """Reads a file twice: `add` takes what each record yields, then `check` returns the final result of each.
 
-    Rejected and ignored answers are left out before, so that an accepted one wins over them. Some hundred bytes are
-    held for each document that has a label.
+    Rejected and ignored answers are left out before, so that an accepted one wins over them. It holds some hundred
+    bytes for each document with a label.
     """
 
     def __init__(self) -> None:
@@ -29,11 +29,11 @@ class Agreement:
 
     @property
     def disagrees(self) -> bool:
-        """Whether there is a document whose rows have different labels."""
+        """Whether the rows of some document have different labels."""
         return bool(self._several)
 
     def check(self, read: Labelled | LeftOut) -> Labelled | LeftOut:
-        """The same result, or why its document is left out, in the second round."""
+        """The same result or, in the second round, why its document is left out."""
         if isinstance(read, LeftOut) or read.label is None or _key(read) not in self._several:
             return read
         return disagreeing(self._several[_key(read)])

@@ -1,4 +1,4 @@
-"""What a record of a labelling tool's export comes to: a text with one label, or why it is left out."""
+"""What a record of a labelling tool's export yields: a text with one label, or why it is left out."""
 
 import json
 import re
@@ -14,12 +14,12 @@ LABEL_NAMES = (
     "topic",
 )  # fmt: skip
 ID_NAMES = ("id", "external_id", "document_id")
-# Tools that keep texts in files have their addresses in the place of texts.
+# Tools that keep texts in files export the files' addresses instead of texts.
 _FILE_ADDRESS = re.compile(r"(?:/data/(?:upload|local-files)/|(?:s3|gs|azure-blob|azure_spi)://)\S+")
 
 
 class Labelled(NamedTuple):
-    """A document; ``label`` is None where nobody has answered yet, ``id`` is "" where it has none."""
+    """A document; ``label`` is None if nobody has answered yet, ``id`` is "" if it has none."""
 
     text: str
     label: str | None
@@ -27,7 +27,7 @@ class Labelled(NamedTuple):
 
 
 class LeftOut(NamedTuple):
-    """Why a record is no example, as it stands after its line; ``labels``: those that it names."""
+    """Why a record is not an example, worded to follow its line number; ``labels``: those it names."""
 
     reason: str
     labels: tuple[str, ...] = ()
@@ -35,7 +35,7 @@ class LeftOut(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """Fields that the user named; empty: found by the tool's own rules. ``label`` may be a question of the tool."""
+    """Fields that the user gave; empty: found by the tool's own rules. ``label`` may be a question of the tool."""
 
     text: str = ""
     label: str = ""
@@ -43,9 +43,9 @@ class Chosen:
 
 
 class Tool(Protocol):
-    """A tool whose export a file is.
+    """The tool that exported a file.
 
-    ``title`` is for people; ``label`` says where labels are taken from, "" where the user has to name it.
+    ``title`` is for people; ``label`` says where labels come from, "" if the user has to say.
     """
 
     @property
@@ -55,26 +55,26 @@ class Tool(Protocol):
     def label(self) -> str: ...
 
     def read(self, record: Record) -> Labelled | LeftOut:
-        """One record; whatever it holds, this raises nothing."""
+        """Read one record; whatever it holds, nothing is raised."""
 
 
 def several(labels: Sequence[str]) -> LeftOut:
     """Left out: the document has several labels."""
-    return LeftOut(f"has several labels ({listed(labels)}); a document has one here", tuple(labels))
+    return LeftOut(f"has several labels ({listed(labels)}); keep one", tuple(labels))
 
 
 def disagreeing(labels: Sequence[str]) -> LeftOut:
     """Left out: people gave the document different labels."""
-    return LeftOut(f"people disagree on its label ({listed(labels)}); decide it in the tool first", tuple(labels))
+    return LeftOut(f"people disagree on its label ({listed(labels)}); resolve this in the tool first", tuple(labels))
 
 
 def listed(names: Sequence[str]) -> str:
-    """Some names for a sentence."""
+    """The first few names, for a sentence."""
     return ", ".join(str(name)[:60] for name in names[:5]) + (", ..." if len(names) > 5 else "")
 
 
 def names_of(value: Any) -> list[str] | None:
-    """The labels of a name, a number or a list of these, each once; None: it holds something else."""
+    """The labels in a name, a number or a list of these, each once; None: it is something else."""
     values = value if isinstance(value, list | tuple) else [value]
     names = [_name(each) for each in values if each is not None]
     return None if None in names else list(dict.fromkeys(name for name in names if name))
@@ -96,12 +96,12 @@ def as_id(value: Any) -> str:
 
 
 def id_in(fields: Record, chosen: Chosen, names: Iterable[str] = ID_NAMES) -> str:
-    """The id among some fields: the user's choice, else the first of the usual names."""
+    """The id in some fields: the user's choice, else the first of the usual names."""
     return next((id_ for name in ([chosen.id] if chosen.id else names) if (id_ := as_id(fields.get(name)))), "")
 
 
 def text_in(fields: Record, chosen: Chosen, hint: str = "") -> str | LeftOut:
-    """The text among some fields: the user's choice, else the field that is hinted at, else one of the usual names."""
+    """The text in some fields: the user's choice, else the hinted field, else one of the usual names."""
     if chosen.text:
         return _checked(fields.get(chosen.text), chosen.text)
     lower = {name.casefold(): name for name in fields}
@@ -109,7 +109,9 @@ def text_in(fields: Record, chosen: Chosen, hint: str = "") -> str | LeftOut:
     if found is None:
         texts = [name for name, value in fields.items() if isinstance(value, str) and name not in ID_NAMES]
         if len(texts) != 1:
-            return LeftOut(f"which field holds the text? Name it with --text-column: {listed(list(fields)) or 'none'}")
+            return LeftOut(
+                f"no field is known to hold the text; give one with --text-column: {listed(list(fields)) or 'none'}"
+            )
         found = texts[0]
     return _checked(fields[found], found)
 
@@ -118,12 +120,12 @@ def _checked(value: Any, name: str) -> str | LeftOut:
     if not isinstance(value, str) or not value.strip():
         return LeftOut(f"has no text (field {name})")
     if _FILE_ADDRESS.fullmatch(value.strip()):
-        return LeftOut(f"has the address of a file in the place of a text (field {name})")
+        return LeftOut(f"has a file's address instead of a text (field {name})")
     return value
 
 
 def parsed(value: Any) -> Any:
-    """What a cell of JSON holds; everything else as it is."""
+    """The value of a cell that holds JSON; anything else unchanged."""
     if isinstance(value, str) and value.lstrip().startswith(("[", "{")):
         try:
             return json.loads(value)
@@ -133,10 +135,10 @@ def parsed(value: Any) -> Any:
 
 
 def mappings(value: Any) -> list[Mapping[str, Any]]:
-    """The objects of a list; empty where it is none."""
+    """The objects of a list; empty if it is not a list."""
     return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list | tuple) else []
 
 
 def is_true(value: Any) -> bool:
-    """Whether a value of JSON or a cell of CSV says yes."""
+    """Whether a JSON value or a CSV cell means yes."""
     return value is True or (isinstance(value, str) and value.strip().casefold() in ("true", "1"))

@@ -1,5 +1,5 @@
 """Exports of Argilla: records of version 2 (nested or flat), of version 1's feedback datasets, and of its text
-classification. Only submitted responses label; drafts, discarded ones and suggestions never do."""
+classification. Only submitted responses count as labels; drafts, discarded ones and suggestions never do."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class _Response(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Argilla:
-    """Records with responses of people to questions."""
+    """Records with people's responses to questions."""
 
     chosen: Chosen
     question: str
@@ -83,7 +83,7 @@ class ArgillaClassification:
             return LeftOut("was discarded")
         names = _annotated(parsed(record.get("annotation")))
         if names is None:
-            return LeftOut("its annotation is no label")
+            return LeftOut("its annotation is not a label")
         if names and status != "validated":
             return LeftOut(f"its annotation was not validated (status {status})")
         if len(names) > 1:
@@ -108,12 +108,12 @@ def recognise_argilla(records: Sequence[Record], chosen: Chosen) -> Argilla | Ar
 
 
 def _responses(record: Record) -> list[_Response]:
-    """Responses to all questions, whatever the export's form."""
+    """Responses to all questions, whatever form the export has."""
     given = parsed(record.get("responses"))
     if isinstance(given, Mapping):  # version 2: lists by question
         return [_response(question, each) for question, answers in given.items() for each in _listed(answers)]
     found: list[_Response] = []
-    for each in mappings(given):  # version 1: one object a person, with the answers to all questions
+    for each in mappings(given):  # version 1: one object per person, with the answers to all questions
         values = each.get("values")
         if isinstance(values, Mapping):
             found += [
@@ -135,7 +135,7 @@ def _responses(record: Record) -> list[_Response]:
 
 
 def _listed(answers: Any) -> list[Mapping[str, Any]]:
-    """Answers as objects; Parquet may have turned a list of objects into an object of lists."""
+    """Answers as objects; Parquet may turn a list of objects into an object of lists."""
     answers = parsed(answers)
     if isinstance(answers, Mapping):
         columns = {name: each for name, each in answers.items() if isinstance(each, list)}
@@ -164,11 +164,11 @@ def _flat_fields(record: Record) -> dict[str, Any]:
 def _agreed(responses: Sequence[_Response]) -> str | LeftOut:
     questions = list(dict.fromkeys(each.question for each in responses))
     if len(questions) > 1:
-        return LeftOut(f"answers several questions ({listed(questions)}); name one with --label-column")
+        return LeftOut(f"answers several questions ({listed(questions)}); choose one with --label-column")
     answers = [names_of(each.value) for each in responses]
     given = [each for each in answers if each is not None]
     if len(given) < len(answers):
-        return LeftOut(f"the answer to {questions[0]} is no label")
+        return LeftOut(f"the answer to {questions[0]} is not a label")
     names = list(dict.fromkeys(name for each in given for name in each))
     if len(names) != 1:
         if not names:
@@ -182,12 +182,12 @@ def _unsubmitted(responses: Sequence[_Response]) -> str:
     if "discarded" in statuses:
         return "was discarded by the annotator"
     if statuses & {"draft", "pending"}:
-        return "has a draft only, which nobody submitted"
-    return "its answer says not whether it was submitted; export the records with their status"
+        return "has only a draft, which nobody submitted"
+    return "its answer does not say whether it was submitted; export the records with their status"
 
 
 def _annotated(annotation: Any) -> list[str] | None:
-    if isinstance(annotation, Mapping):  # as the server's interface gave it
+    if isinstance(annotation, Mapping):  # as the server's API returned it
         labels = mappings(annotation.get("labels"))
         return names_of([each.get("class_label", each.get("label")) for each in labels])
     return names_of(annotation)

@@ -1,4 +1,4 @@
-"""Exports of doccano (JSONL, JSON, CSV), and others that give each text a list of labels, as spaCy does."""
+"""Exports of doccano (JSONL, JSON, CSV), and other files with a list of labels per text, such as spaCy's."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _JOINED = "#"  # between labels in doccano's CSV
 
 @dataclass(frozen=True, slots=True)
 class Doccano:
-    """Texts with lists of labels; ``joined``: the labels of a text are one cell, a hash between them."""
+    """Texts with lists of labels; ``joined``: a text's labels are in one cell, separated by #."""
 
     chosen: Chosen
     label: str
@@ -46,7 +46,7 @@ class Doccano:
 
 
 def recognise_doccano(records: Sequence[Record], chosen: Chosen) -> Doccano | None:
-    """Texts with lists of labels by their first records; None: it is none."""
+    """Recognise texts with lists of labels by the first records; None: they are something else."""
     for name in (chosen.label,) if chosen.label else _LABELS:
         given = [each[name] for each in records if each.get(name) not in (None, "")]
         if given and 2 * sum(_is_list(each, name) for each in given) >= len(given):
@@ -65,7 +65,7 @@ def _is_list(value: Any, name: str) -> bool:
 
 
 def _one(value: Any) -> str | LeftOut | None:
-    if isinstance(value, Mapping):  # spaCy: how true each label is
+    if isinstance(value, Mapping):  # spaCy: a score for each label
         value = [name for name, share in value.items() if isinstance(share, int | float) and share >= 0.5]
         if not value:
             return LeftOut("none of its labels is set")

@@ -1,7 +1,7 @@
 """Exports of Label Studio: JSON (https://labelstud.io/guide/export), JSON-MIN and CSV.
 
-Only submitted annotations label; drafts, skipped tasks and predictions never do. Where a ground truth is marked, it
-alone counts.
+Only submitted annotations count as labels; drafts, skipped tasks and predictions never do. If an annotation is marked
+as ground truth, it alone counts.
 """
 
 from collections import Counter
@@ -37,7 +37,7 @@ _SPANS = {"labels", "hypertextlabels", "paragraphlabels", "timeserieslabels", "r
 
 @dataclass(frozen=True, slots=True)
 class LabelStudioTasks:
-    """Tasks with their annotations (JSON); ``field``: of the data, which most annotations of the file are of."""
+    """Tasks with their annotations (JSON); ``field``: the data field that most annotations of the file are about."""
 
     chosen: Chosen
     field: str = ""
@@ -50,13 +50,13 @@ class LabelStudioTasks:
     def read(self, record: Record) -> Labelled | LeftOut:
         data = record.get("data")
         if not isinstance(data, Mapping):
-            return LeftOut("is no task: it has no data")
+            return LeftOut("is not a task: it has no data")
         annotations = _annotations(record)
         text = text_in(data, self.chosen, _text_field(annotations, data) or self.field)
         if isinstance(text, LeftOut):
             return text
         if _given(record) and not annotations:
-            return LeftOut("has its annotations by number only; export the project as JSON again")
+            return LeftOut("refers to its annotations by number only; export the project as JSON again")
         submitted = [each for each in annotations if not is_true(each.get("was_cancelled"))]
         counted = [each for each in submitted if not _is_rejected(each)]
         label = _agreed([_of_annotation(each, self.chosen.label) for each in _truths(counted) or counted])
@@ -65,7 +65,7 @@ class LabelStudioTasks:
         if label is None:
             why = (
                 "was rejected by a reviewer" if submitted else "was skipped by the annotator" if annotations
-                else "has a draft only, which nobody submitted" if record.get("drafts") else ""
+                else "has only a draft, which nobody submitted" if record.get("drafts") else ""
             )  # fmt: skip
             if why:
                 return LeftOut(why)
@@ -74,7 +74,7 @@ class LabelStudioTasks:
 
 @dataclass(frozen=True, slots=True)
 class LabelStudioRows:
-    """One row an annotation (JSON-MIN, CSV): the fields of the data and the answers, side by side."""
+    """One row per annotation (JSON-MIN, CSV): the data fields and the answers side by side."""
 
     chosen: Chosen
     text: str
@@ -92,7 +92,7 @@ class LabelStudioRows:
         if is_true(record.get("was_cancelled")):
             return LeftOut("was skipped by the annotator")
         if not self.label:
-            return LeftOut(f"which column holds the label? Name it with --label-column: {listed(self.others)}")
+            return LeftOut(f"no column is known to hold the label; give one with --label-column: {listed(self.others)}")
         value = parsed(record.get(self.label))
         if value in (None, "", [], {}):
             return LeftOut("the annotator chose no label")
@@ -101,7 +101,7 @@ class LabelStudioRows:
 
 
 def recognise_label_studio(records: Sequence[Record], chosen: Chosen) -> LabelStudioTasks | LabelStudioRows | None:
-    """Label Studio's export by its first records; None: it is none."""
+    """Recognise a Label Studio export by its first records; None: it is not one."""
     if all(isinstance(each.get("data"), Mapping) and _TASK & each.keys() for each in records):
         fields = Counter(_text_field(_annotations(each), each["data"]) for each in records)
         del fields[""]
@@ -128,7 +128,7 @@ def _annotations(record: Record) -> list[Record]:
 
 
 def _text_field(annotations: Sequence[Record], data: Record) -> str:
-    """The field of the data that was annotated: an answer names the tag, which is often called as its field."""
+    """The annotated data field: an answer names its tag, which often has the field's name."""
     for each in annotations:
         for result in mappings(each.get("result")):
             for said in (result.get("source"), result.get("to_name")):
@@ -162,16 +162,16 @@ def _of_annotation(annotation: Record, question: str) -> list[str] | LeftOut:
         elif found:
             by_question.setdefault(asked, []).extend(found)
     if len(by_question) > 1:
-        return LeftOut(f"answers several questions ({listed(list(by_question))}); name one with --label-column")
+        return LeftOut(f"answers several questions ({listed(list(by_question))}); choose one with --label-column")
     if by_question:
         return list(dict.fromkeys(next(iter(by_question.values()))))
     if others:
-        return LeftOut(f"has no answer to {question}, but to {listed(sorted(others))}")
+        return LeftOut(f"has no answer to {question}, only to {listed(sorted(others))}")
     return LeftOut("has labels of passages, not of the document") if spans else []
 
 
 def _of_value(value: Any) -> list[str] | LeftOut:
-    """The labels of one answer; empty where it is of another kind (a comment, a number of seconds)."""
+    """The labels of one answer; empty if it is of another kind (a comment, a number of seconds)."""
     if isinstance(value, list) and any(isinstance(each, Mapping | list) for each in value):
         names: list[str] = []
         for found in map(_of_value, mappings(value)):
@@ -195,7 +195,7 @@ def _is_answer(value: Any) -> bool:
 
 
 def _agreed(answers: Sequence[list[str] | LeftOut]) -> str | LeftOut | None:
-    """The one label of all annotations, of which empty ones say nothing; None: there is no annotation."""
+    """The one label of all annotations, ignoring empty ones; None: there is no annotation."""
     left = next((each for each in answers if isinstance(each, LeftOut)), None)
     if left is not None:
         return left

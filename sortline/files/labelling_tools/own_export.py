@@ -1,4 +1,4 @@
-"""Sortline's own exports as CSV, JSONL and Parquet, read again; those for other tools are read as theirs."""
+"""Sortline's own exports as CSV, JSONL and Parquet; its exports for other tools are read as theirs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ _COLUMNS = {"id", "source", "text", "label", "action", "decided_at", "predicted"
 
 @dataclass(frozen=True, slots=True)
 class OwnExport:
-    """Documents with what people decided; predictions are none of it."""
+    """Documents with people's decisions; predictions don't count as labels."""
 
     title: str = "Sortline's export"
     label: str = "label (what people decided)"
@@ -28,6 +28,6 @@ class OwnExport:
 
 
 def recognise_own_export(records: Sequence[Record], chosen: Chosen) -> OwnExport | None:
-    """Sortline's export by its columns, unless the user chose others; None: it is none."""
+    """Recognise Sortline's export by its columns, unless the user chose others; None: it is not one."""
     others = {chosen.text, chosen.label, chosen.id} - {"", "text", "label", "id"}
     return OwnExport() if not others and all(each.keys() >= _COLUMNS for each in records) else None

@@ -1,4 +1,4 @@
-"""Exports of Prodigy (db-out): only accepted answers label; rejected and ignored ones never do."""
+"""Exports of Prodigy (db-out): only accepted answers count as labels; rejected and ignored ones never do."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ from sortline.files.labelling_tools.answers import (
 
 _ANSWERS = {"accept", "reject", "ignore"}
 _LEFT_OUT = {
-    "reject": "the annotator rejected the label, which says nothing of the right one",
+    "reject": "the annotator rejected the label, which does not say which one is right",
     "ignore": "the annotator ignored it",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Prodigy:
-    """Binary tasks (a label that is accepted or not) and choices among options."""
+    """Binary tasks (accept a label or not) and choices among options."""
 
     chosen: Chosen
     title: str = "Prodigy"
@@ -50,7 +50,7 @@ class Prodigy:
 
 
 def recognise_prodigy(records: Sequence[Record], chosen: Chosen) -> Prodigy | None:
-    """Prodigy's export by its first records; None: it is none."""
+    """Recognise a Prodigy export by its first records; None: it is not one."""
     answered = [each for each in records if each.get("answer")]
     asked = {"label", "options", "accept", "spans", "_input_hash", "_task_hash"}
     fits = answered and all(
@@ -60,7 +60,7 @@ def recognise_prodigy(records: Sequence[Record], chosen: Chosen) -> Prodigy | No
 
 
 def _labels(record: Record) -> list[str] | None:
-    """Labels that were accepted; None: they are of passages."""
+    """Accepted labels; None: they are labels of passages."""
     options = mappings(parsed(record.get("options")))
     if options or "accept" in record:
         accepted = names_of(parsed(record.get("accept")))
@@ -71,7 +71,7 @@ def _labels(record: Record) -> list[str] | None:
 
 
 def _name(options: Sequence[Mapping[str, object]], accepted: str) -> str:
-    """An option's id, by which Prodigy's own training calls it; of a number, its text, which people read."""
+    """An option's id, which Prodigy's own training uses as label; if it is a number, the text that people read."""
     if not accepted.lstrip("-").isdigit():
         return accepted
     texts = (each.get("text") for each in options if str(each.get("id")) == accepted)

@@ -1,4 +1,4 @@
-"""The client's way over HTTP: requests, and what the answers mean."""
+"""The client over HTTP: requests, and what the answers mean."""
 
 import json
 import re
@@ -21,19 +21,19 @@ from sortline.meta import write_meta
 from sortline.queue import Document
 from sortline.settings import Lane
 
-# What proxies decode, join or cut in paths, and leave alone in queries: separators, lone dots, control characters.
+# What proxies decode, join or cut in paths, but not in queries: separators, lone dots, control characters.
 _SPOILT = re.compile(r"[/\\%;?#\x00-\x1f\x7f]|^\.*$")
-# Answers that say "later": the web itself, or a proxy before it, is away or busy.
+# Answers that mean "later": the web or a proxy before it is busy or can't be reached.
 _LATER = {408, 425, 500, 502, 503, 504}
 
 
-class HttpDoor:
+class HttpClient:
     """The web's routes for documents; safe to share between threads.
 
     Args:
-        url: `http(s)://host:port`, with a path where the web stands behind one.
+        url: `http(s)://host:port`, with a path if the web is served under one.
         token: API token.
-        timeout: seconds of one request.
+        timeout: seconds per request.
 
     Raises:
         ConfigurationError: the URL can't be read.
@@ -44,17 +44,17 @@ class HttpDoor:
         self._timeout = timeout
         try:
             base = httpx.URL(url)
-        except httpx.InvalidURL:  # its message may hold a piece of a password
-            raise ConfigurationError("the web's URL can't be read: it is written http(s)://host:port") from None
+        except httpx.InvalidURL:  # its message may contain a piece of a password
+            raise ConfigurationError("the web's URL can't be read: write it as http(s)://host:port") from None
         if base.userinfo or base.query or base.fragment:
-            raise ConfigurationError("the web's URL is written http(s)://host:port; the token stands beside it")
+            raise ConfigurationError("write the web's URL as http(s)://host:port and give the token separately")
         try:
             self._http = httpx.Client(base_url=base, headers=headers, timeout=timeout)
         except UnicodeEncodeError:
-            raise ConfigurationError("the token can't be used: it holds characters that no token has") from None
+            raise ConfigurationError("the token can't be used: it contains characters that no token has") from None
 
     def send(self, documents: Sequence[Document], lane: Lane) -> None:
-        """Send one request: all documents or none are accepted.
+        """Send one request; all documents or none are accepted.
 
         Raises:
             SortlineError: as `_check` says.
@@ -63,7 +63,7 @@ class HttpDoor:
         _check(self._ask("POST", "/v1/documents", content=body, headers={"Content-Type": "application/json"}))
 
     def classify(self, documents: Sequence[Document], lane: Lane, wait: float) -> list[dict[str, Any]] | None:
-        """Send one request and wait so many seconds for the results; None: they are not all there in time.
+        """Send one request and wait this many seconds for the results; None: not all are ready in time.
 
         Raises:
             SortlineError: as `_check` says.
@@ -77,7 +77,7 @@ class HttpDoor:
         return found
 
     def get(self, source: str, id: str) -> dict[str, Any]:
-        """What the line says of a document.
+        """A document's state.
 
         Raises:
             SortlineError: as `_check` says.
@@ -108,7 +108,7 @@ def _encode(documents: Sequence[Document], lane: Lane) -> bytes:
     try:
         return orjson.dumps(body)
     except TypeError:
-        # Either a document breaks a limit, which this finds, or a text holds lone surrogates.
+        # Either a document breaks a limit, which this finds, or a text contains lone surrogates.
         for index, document in enumerate(documents):
             document.fields(index)
         return json.dumps(body, default=_plain).encode("ascii")
@@ -119,7 +119,7 @@ def _as_json(document: Document, index: int) -> dict[str, Any]:
     if document.meta is None:
         return fields
     try:
-        write_meta(document.meta)  # else orjson would write infinity as null
+        write_meta(document.meta)  # without this orjson would write infinity as null
     except InvalidDocumentError as error:
         raise InvalidDocumentError(str(error), error.reason, index) from None
     return {**fields, "meta": dict(document.meta)}
@@ -131,15 +131,15 @@ def _plain(value: Any) -> Any:
 
 
 def _check(answer: httpx.Response) -> None:
-    """Raise what an answer means.
+    """Raise the error that an answer means.
 
     Raises:
         QueueFullError: 429.
         RequestTooLargeError: 413.
         NotFoundError: 404.
         InvalidDocumentError: 422; the index is the document's position in the request.
-        ServerUnreachableError: the web or what it needs is away; try again.
-        ConfigurationError: anything else, as a token that is unknown or lacks the scope.
+        ServerUnreachableError: the web or a server it needs can't be reached; try again.
+        ConfigurationError: anything else, such as a token that is unknown or lacks the scope.
     """
     if answer.is_success:
         return
@@ -167,7 +167,7 @@ def _problem(answer: httpx.Response) -> dict[str, Any]:
 
 
 def _retry_after(answer: httpx.Response) -> float:
-    """Seconds; a date, which the header may hold too, is only sent by proxies and counts as a second."""
+    """Seconds to wait; a date in this header comes only from proxies and counts as one second."""
     try:
         return min(max(float(answer.headers.get("Retry-After", 0)), 0.0), 300.0)
     except ValueError:
