@@ -29,7 +29,7 @@ def reached(uri: str) -> Iterator[tuple[fsspec.AbstractFileSystem, str]]:
         TransientError: the store can't be used.
     """
     try:
-        file_system, path = fsspec.url_to_fs(uri)
+        file_system, path = fsspec.url_to_fs(str(local_path(uri) or uri))  # it takes %20 of a file URL for a name
     except (ImportError, ValueError) as error:
         raise CheckpointError(f"model store {uri}: {error}") from None
     try:
@@ -42,7 +42,7 @@ def reached(uri: str) -> Iterator[tuple[fsspec.AbstractFileSystem, str]]:
 
 def read_bytes(uri: str, most: int = -1) -> bytes:
     """What is in a file, or its first ``most`` bytes; its driver's errors are raised as they come."""
-    with fsspec.open(uri, "rb") as file:
+    with fsspec.open(str(local_path(uri) or uri), "rb") as file:
         return bytes(file.read(most))
 
 
