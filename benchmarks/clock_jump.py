@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from typing import cast
 
 from sqlalchemy import text
 
-from benchmarks.kept import Kept
+from benchmarks.kept import Kept, end
 from benchmarks.load import Load
 from benchmarks.losses import Entries
 from benchmarks.model import register_stub
@@ -46,10 +45,9 @@ def clock_jump(rounds: int = 2) -> int:
             )
         register_stub(made)
         with _environment(processes):
-            worker = Kept(made.start_worker)
-            opened.callback(worker.stop)
+            worker = opened.enter_context(Kept(made.start_worker))
             for process in (made.start_housekeeping(), made.start_beat()):
-                opened.callback(_end, process)
+                opened.callback(end, process)
             made.wait_ready()
             _send_an_event(made)
             load = Load(made.queue, per_s=300.0)
@@ -94,11 +92,6 @@ def _environment(clock: ShiftedClock) -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(kept)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    process.wait(60)
 
 
 def _goes_on(made: Stack) -> float:

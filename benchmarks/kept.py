@@ -3,6 +3,22 @@
 import subprocess
 import threading
 from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Ask a process to end.
+
+    Raises:
+        subprocess.TimeoutExpired: it did not end within a minute, and was killed.
+    """
+    process.terminate()
+    try:
+        process.wait(60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
 
 
 class Kept:
@@ -16,6 +32,14 @@ class Kept:
         self._thread = threading.Thread(target=self._keep, daemon=True)
         self._thread.start()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
     def kill(self) -> None:
         """End it at once."""
         process = self.process
@@ -23,10 +47,10 @@ class Kept:
         process.wait()
 
     def stop(self) -> None:
+        """End it as `end` does, and start it no more."""
         self._stop.set()
         self._thread.join()
-        self.process.terminate()
-        self.process.wait(60)
+        end(self.process)
 
     def _keep(self) -> None:
         while not self._stop.wait(0.1):

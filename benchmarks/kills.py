@@ -55,14 +55,13 @@ def _run(name: str, faults: int, strike: Fault, module: str = "celery -A worker"
     draw = random.Random(7)
     with stack("faults", classifier="benchmarks.stub:load", claim_idle_s=_CLAIM_IDLE_S, watch_interval_s=0.3) as made:
         register_stub(made)
-        worker = Kept(lambda: made.start_worker(module))
-        made.wait_ready()
-        load = Load(made.queue)
-        load.start()
-        for number in range(faults):
-            strike(made, worker, draw)
-            say(f"{name}: {number + 1} of {faults}, {len(load.accepted):,} documents accepted")
-        load.stop()
-        drained = drain(made)
-        worker.stop()
+        with Kept(lambda: made.start_worker(module)) as worker:
+            made.wait_ready()
+            load = Load(made.queue)
+            load.start()
+            for number in range(faults):
+                strike(made, worker, draw)
+                say(f"{name}: {number + 1} of {faults}, {len(load.accepted):,} documents accepted")
+            load.stop()
+            drained = drain(made)
         return judge(made, name, faults, load.accepted, drained)

@@ -26,7 +26,7 @@ def memory(faults: int = 20, module: str = "celery -A worker", name: str = "memo
         made.client.config_set("maxmemory-policy", "noeviction")
         kept = processes(made, module)
         for each in kept.values():
-            opened.callback(each.stop)
+            opened.enter_context(each)
         made.wait_ready()
         loads = producers(made)
         time.sleep(2)

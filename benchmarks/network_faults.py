@@ -22,7 +22,7 @@ def network_faults(faults: int = 14, module: str = "celery -A worker", name: str
         way = opened.enter_context(network(made.settings))
         kept = processes(made, module, way)
         for each in kept.values():
-            opened.callback(each.stop)
+            opened.enter_context(each)
         made.wait_ready()
         loads = producers(made, way)
         for number in range(faults):

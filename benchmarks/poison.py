@@ -99,15 +99,14 @@ def poison(documents: int = 100_000, module: str = "celery -A worker", name: str
     """
     with stack("poison", classifier="faulty:load", claim_idle_s=2.0, watch_interval_s=0.3, stuck_s=5.0) as made:
         register_stub(made, uri="faulty:1,2")
-        worker = Kept(lambda: made.start_worker(module))
-        made.wait_ready()
-        began = time.monotonic()
-        good, bad = send(made, documents, deadly)
-        say(f"{name}: {len(good):,} documents and {len(bad):,} bad entries are sent")
-        drain(made, _DRAIN_S)
-        seconds = time.monotonic() - began
-        left = held(made)
-        worker.stop()
+        with Kept(lambda: made.start_worker(module)) as worker:
+            made.wait_ready()
+            began = time.monotonic()
+            good, bad = send(made, documents, deadly)
+            say(f"{name}: {len(good):,} documents and {len(bad):,} bad entries are sent")
+            drain(made, _DRAIN_S)
+            seconds = time.monotonic() - began
+            left = held(made)
         with get_engine(made.settings.postgres_url).connect() as connection:
             letters = {
                 (row.lane, row.entry_id): row.reason

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from benchmarks.api_token import TOKEN
@@ -67,8 +67,7 @@ def _line(name: str) -> Iterator[tuple[Stack, dict[str, Kept]]]:
     with ExitStack() as opened:
         made = opened.enter_context(whole_line(name))
         kept = processes(made, "celery -A worker")
-        end: Callable[[Kept], None] = Kept.stop
         for each in kept.values():
-            opened.callback(end, each)
+            opened.enter_context(each)
         made.wait_ready()
         yield made, kept

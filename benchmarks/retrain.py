@@ -4,9 +4,11 @@ import csv
 import random
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from sqlalchemy import select
 
+from benchmarks.kept import end
 from benchmarks.reviewer import decide
 from benchmarks.stack import Stack, result, say, stack
 from benchmarks.texts import labelled, training_files
@@ -38,8 +40,9 @@ def retrain() -> None:
     began = time.monotonic()
     with stack("retrain", accept_threshold=0.999, retrain_after=count, quantise=False) as made:
         _import(made, truth[:first])
-        processes = [made.start_worker(), made.start_trainer(), made.start_housekeeping(), made.start_beat()]
-        try:
+        with ExitStack() as running:
+            for process in (made.start_worker(), made.start_trainer(), made.start_housekeeping(), made.start_beat()):
+                running.callback(end, process)
             with session(made.settings.postgres_url) as opened:
                 trigger.request(opened, made.settings, "the first training", actor="benchmark")
             versions, corrected = [_next_version(made, 0)], []
@@ -52,10 +55,6 @@ def retrain() -> None:
                 say(f"{decided:,} documents decided, {changed:,} labels corrected")
                 corrected.append(round(changed / max(1, decided), 3))
                 versions.append(_next_version(made, versions[-1].id))
-        finally:
-            for process in reversed(processes):
-                process.terminate()
-                process.wait(60)
     result(
         "retrain",
         labels=[sum(v.metrics["snapshot"][part] for part in ("train", "validation", "calibration")) for v in versions],

@@ -103,7 +103,7 @@ def soak(
         way = opened.enter_context(network(made.settings))
         kept = processes(made, module, way)
         for each in kept.values():
-            opened.callback(each.stop)
+            opened.enter_context(each)
         made.wait_ready()
         loads = producers(made, way, slower=5)
         time.sleep(min(_SETTLE_S, every_s))

@@ -5,12 +5,12 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 from sqlalchemy import func, select, text
 
-from benchmarks.kept import Kept
+from benchmarks.kept import Kept, end
 from benchmarks.network import KINDS, network, strike
 from benchmarks.stack import ROOT, Stack, result, say, stack
 from db.models import ModelVersion, TrainingRun
@@ -63,10 +63,10 @@ def _stack(name: str) -> AbstractContextManager[Stack]:
 def _run(made: Stack, name: str, faults: int, fault: Strike, urls: dict[str, str]) -> int:
     draw = random.Random(11)
     _import(made)
-    trainer = Kept(lambda: made.start_trainer(**urls))
-    housekeeping = made.start_housekeeping(**urls)
-    beat = made.start_beat(**urls)
-    try:
+    with ExitStack() as opened:
+        opened.callback(end, made.start_housekeeping(**urls))
+        opened.callback(end, made.start_beat(**urls))
+        trainer = opened.enter_context(Kept(lambda: made.start_trainer(**urls)))
         _request(made)
         say("a first model is trained")
         _wait_ended(made)
@@ -81,11 +81,6 @@ def _run(made: Stack, name: str, faults: int, fault: Strike, urls: dict[str, str
         _wait_ended(made)
         stop.set()
         watcher.join()
-    finally:
-        trainer.stop()
-        for process in (beat, housekeeping):
-            process.terminate()
-            process.wait(60)
     return _judge(made, name, faults, seen)
 
 
