@@ -73,7 +73,7 @@ def test_pages_and_reasons(lead: Browser, session: Session) -> None:
     assert (second.text.count('class="letter"'), "Older ones" in second.text) == (2, False)
     some = lead.get("/dead-letters", params={"reason": "bad_entry"}).text
     assert (some.count('class="letter"'), "doc-2" in some, "Requeue it" in some) == (1, True, True)
-    assert "None waits" in lead.get("/dead-letters", params={"reason": "nothing"}).text
+    assert "There are no dead letters" in lead.get("/dead-letters", params={"reason": "nothing"}).text
 
 
 def test_one_and_all_of_a_reason_are_sent_as_they_were(

@@ -180,7 +180,7 @@ def test_redis_away(web_with: Callable[..., Any]) -> None:
         assert "no-such-server" not in answer.text
         refused(web.get("/health/ready"), 503)
         assert web.get("/health/live").status_code == 200
-        assert "looks again" in web.get("/").text
+        assert "refreshes every" in web.get("/").text
 
 
 @pytest.mark.parametrize("key", ["documents:live", "accepted"])

@@ -141,9 +141,9 @@ def test_the_words_of_a_label(sign_in_as, session: Session, labels: list[int], w
         add_document(session, f"where is my card {i} <i>", reason=None)
     ann = sign_in_as("reviewer", "ann")
     path = f"/labels/{labels[0]}/words"
-    assert "Nothing is explained yet" in ann.get(path).text
+    assert "No document has been explained yet" in ann.get(path).text
     assert ann.post(path).status_code == 403
-    assert "4 wait to be explained" in ann.send_form(path).text
+    assert "4 documents wait to be explained" in ann.send_form(path).text
     work()
     shown = ann.get(path).text
     assert "<b>4</b> documents" in shown

@@ -220,7 +220,7 @@ def test_who_forgot_their_password_sets_a_new_one_by_a_link(door: httpx.Client, 
     session.commit()
     new = "stapled umbrella walnut"
     with Browser(door.base_url, token_of(door.post(f"/sign-in/{link}"))) as browser:
-        assert "without the old one" in browser.get("/account").text
+        assert "without the current one" in browser.get("/account").text
         assert browser.send_form("/account/password", password=new, again=new).status_code == 200
         assert sign_in(door, new).status_code == 303
         assert sign_in(door).status_code == 401
@@ -243,10 +243,10 @@ def test_a_person_sees_where_they_are_signed_in_and_signs_out_there(
     there = [people.sign_in(session, bob, f"192.0.2.{i}", phone + "<script>") for i in range(3)]
     session.commit()
     shown = here.get("/account").text
-    assert shown.count("Sign out there") == 3
+    assert shown.count("End this session") == 3
     for part in ("This browser", "Chrome on Android", "192.0.2.1"):
         assert part in shown
-    assert other.get("/account").text.count("Sign out there") == 0
+    assert other.get("/account").text.count("End this session") == 0
 
     ended = people.hashed(there[0]).hex()
     other.send_form("/account/sessions/end", session=ended)  # none of hers
