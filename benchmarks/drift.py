@@ -13,7 +13,7 @@ from classifier.base_models import base_model_folder
 from db.queries.drift import CHARS, Answered
 from monitoring import drift
 from monitoring.drift import Figures, Matrix
-from monitoring.drift_process import EVERY_S, REFERENCE, figures, level_of_a_look
+from monitoring.drift_process import EVERY_S, REFERENCE, figures, level_of_a_check
 from sortline.settings import DEFAULT_BASE_MODEL, Settings
 from trainer.fine_tuning.sentence_embeddings import sentence_embeddings
 
@@ -177,4 +177,4 @@ def _shifted(division: _Division) -> tuple[int, int, int]:
 
 
 def _look(references: dict[str, Figures], traffic: Figures, label_ids: list[int]) -> list[drift.Moved]:
-    return drift.moved(references, traffic, label_ids, level_of_a_look(SETTINGS), SETTINGS.drift_margin)
+    return drift.moved(references, traffic, label_ids, level_of_a_check(SETTINGS), SETTINGS.drift_margin)

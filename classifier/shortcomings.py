@@ -1,4 +1,4 @@
-"""What a training lacked, in words, and what to do: the same list for the command line, the web and `status`."""
+"""What a training lacked, and what to do about it: the same list for the command line, the web and `status`."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ _NAMED = 5
 
 
 class Shortcoming(NamedTuple):
-    """``name``: what kind it is; ``said``: what is missing, and what follows from it; ``do``: what to do about it."""
+    """``name``: its kind; ``said``: what is missing and what follows from it; ``do``: what to do about it."""
 
     name: str
     said: str
@@ -15,13 +15,13 @@ class Shortcoming(NamedTuple):
 
 
 def shortcomings(metrics: Mapping[str, Any], status: str = "") -> list[Shortcoming]:
-    """What a model version lacks, what matters most first; nothing where its figures don't tell.
+    """What a model version lacks, most important first; what its figures don't say is left out.
 
     Args:
-        metrics: of the model version, as its row keeps them.
-        status: of the model version: what still waits for a person depends on it.
+        metrics: of the model version, as stored in its row.
+        status: of the model version; what still needs a person depends on it.
     """
-    return [found for look in _LOOKS for found in look(metrics, status)]
+    return [found for check in _CHECKS for found in check(metrics, status)]
 
 
 def _no_test(metrics: Mapping[str, Any], _status: str) -> Iterator[Shortcoming]:
@@ -32,8 +32,8 @@ def _no_test(metrics: Mapping[str, Any], _status: str) -> Iterator[Shortcoming]:
     said = evidence.get("sentence") or "there are no test documents, so nothing shows how good it is"
     yield Shortcoming(
         "no evidence" if evidence.get("documents") else "no test",
-        f"{_capital(said)}. It suggests labels and accepts nothing: every document goes to a person.",
-        f"Bring {_more(evidence.get('missing'), 'test document')}: decide audits at the desk, or import labelled "
+        f"{_capital(said)}. It suggests labels but accepts nothing: every document goes to a person.",
+        f"Add {_more(evidence.get('missing'), 'test document')}: decide audits at the desk, or import labelled "
         "documents that were drawn at random (sortline import FILE --split test), then train again.",
     )
 
@@ -46,8 +46,8 @@ def _accepts_nothing(metrics: Mapping[str, Any], _status: str) -> Iterator[Short
         return
     yield Shortcoming(
         "nothing accepted",
-        f"Nothing is accepted, every document goes to a person: {unproved['sentence']}.",
-        f"Bring {_more(unproved.get('missing'), 'calibration or validation document')}: decide audits at the desk, or "
+        f"Nothing is accepted; every document goes to a person: {unproved['sentence']}.",
+        f"Add {_more(unproved.get('missing'), 'calibration or validation document')}: decide audits at the desk, or "
         "import labelled documents that were drawn at random, then train again.",
     )
 
@@ -60,8 +60,8 @@ def _undecided(metrics: Mapping[str, Any], status: str) -> Iterator[Shortcoming]
     yield Shortcoming(
         "undecided",
         f"The gate could not decide, so it is not live: {reason}.",
-        "Look at the documents that turned right or wrong (in the report), then promote it (sortline models promote "
-        "VERSION, or on the page of models) or leave it; more test documents let the gate decide.",
+        "Look in the report at the documents whose answers became right or wrong. Then promote it (sortline models "
+        "promote VERSION, or on the page of models), or leave it. With more test documents the gate can decide.",
     )
 
 
@@ -72,22 +72,21 @@ def _labels_left_out(metrics: Mapping[str, Any], _status: str) -> Iterator[Short
     left_out = sorted({*dropped, *untrained})
     if dropped:
         least = counts.get("min_examples")
+        needed = f" (a new label needs {least:,}; sortline train --min-examples changes that)" if least else ""
         yield Shortcoming(
             "labels left out",
-            f"{_labels(dropped, known + len(left_out))} left out for too few examples, so it never gives "
-            f"{'them' if len(dropped) != 1 else 'it'}: {_named(dropped)}.",
-            "Bring more examples of "
-            + ("them" if len(dropped) != 1 else "it")
-            + (f" ({least:,} let a new label in, or sortline train --min-examples)" if least else "")
-            + ", merge them into others, or archive them.",
+            f"{_labels(dropped, known + len(left_out))} left out for too few examples, so the model never predicts "
+            f"{_them(dropped)}: {_named(dropped)}.",
+            f"Add more examples of {_them(dropped)}{needed}, or merge {_them(dropped)} into other labels, or archive "
+            f"{_them(dropped)}.",
         )
     elsewhere = sorted({*untrained} - {*dropped})
     if elsewhere:
         yield Shortcoming(
             "labels untrained",
-            f"{_labels(elsewhere, known + len(left_out))} left out because all their documents are held out or left "
-            f"out of training: {_named(elsewhere)}.",
-            "Bring more examples of them; sortline import FILE --split train says that they train.",
+            f"{_labels(elsewhere, known + len(left_out))} left out because every document of {_them(elsewhere)} "
+            f"is held out or left out of training: {_named(elsewhere)}.",
+            f"Add more examples of {_them(elsewhere)}; sortline import FILE --split train uses them for training.",
         )
 
 
@@ -96,18 +95,18 @@ def _splits(metrics: Mapping[str, Any], _status: str) -> Iterator[Shortcoming]:
     if counts.get("validation") == 0:
         yield Shortcoming(
             "no validation",
-            "No document validates: the last epoch was kept unseen, and its confidences are not calibrated.",
-            "Import more labelled documents, or decide audits; a tenth of them validates.",
+            "There are no validation documents: the last epoch was kept unchecked, and confidences are not calibrated.",
+            "Import more labelled documents, or decide audits; a tenth of them is used for validation.",
         )
-    for part, what in (("test", "tests"), ("validation", "validates")):
+    for part in ("test", "validation"):
         missing = (counts.get("missing_labels") or {}).get(part) or []
         if missing and counts.get(part):
             total = counts.get("labels") or len(missing)
             yield Shortcoming(
                 f"labels missing in {part}",
-                f"{_labels(missing, total, 'have' if len(missing) != 1 else 'has')} no document that {what}, so "
-                f"nothing is known of {'them' if len(missing) != 1 else 'it'} there: {_named(missing)}.",
-                f"Bring more examples, or some with sortline import FILE --split {part}.",
+                f"{_labels(missing, total, 'have' if len(missing) != 1 else 'has')} no {part} documents, so "
+                f"the {part} says nothing about {_them(missing)}: {_named(missing)}.",
+                f"Add more examples, or some with sortline import FILE --split {part}.",
             )
 
 
@@ -116,16 +115,16 @@ def _few_examples(metrics: Mapping[str, Any], _status: str) -> Iterator[Shortcom
     few = counts.get("few_examples") or []
     if few:
         least = counts.get("min_examples")
-        than = f"fewer than {least:,}" if least else "few"
+        than = f"fewer than {least:,}" if least else "only a few"
         yield Shortcoming(
             "few examples",
             f"{_labels(few, counts.get('labels') or len(few), 'have' if len(few) != 1 else 'has')} {than} examples to "
-            f"train on and {'are' if len(few) != 1 else 'is'} known badly: {_named(few)}.",
-            "Bring more examples.",
+            f"train on, so the model knows {_them(few)} badly: {_named(few)}.",
+            "Add more examples.",
         )
 
 
-_LOOKS: Sequence[Callable[[Mapping[str, Any], str], Iterator[Shortcoming]]] = (
+_CHECKS: Sequence[Callable[[Mapping[str, Any], str], Iterator[Shortcoming]]] = (
     _no_test,
     _accepts_nothing,
     _undecided,
@@ -143,6 +142,10 @@ def _labels(names: Sequence[str], total: int, verb: str = "") -> str:
 
 def _be(names: Sequence[str]) -> str:
     return "are" if len(names) != 1 else "is"
+
+
+def _them(names: Sequence[str]) -> str:
+    return "them" if len(names) != 1 else "it"
 
 
 def _named(names: Sequence[str]) -> str:

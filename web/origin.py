@@ -46,10 +46,10 @@ def nobody_listens(request: Request) -> bool:
     if request.url.scheme == "https" or is_this_machine(request.url.hostname or ""):
         return True
     told_http = request.headers.get("x-forwarded-proto", "").strip().lower() == "http"
-    return not told_http and _is_told_https(request)
+    return not told_http and _has_https_address(request)
 
 
-def _is_told_https(request: Request) -> bool:
+def _has_https_address(request: Request) -> bool:
     """Whether the host is that of SORTLINE_WEB_URL, which says https: a proxy ends TLS there without a word of it."""
     settings: Settings = request.app.state.settings
     own = _split(settings.web_address)

@@ -101,7 +101,7 @@ def _http(request: Request, error: Exception) -> Response:
         headers["Allow"] = ", ".join(sorted(_methods(request)))
     # 400 is what the framework says of a body that it can't read.
     status = 422 if error.status_code == 400 else error.status_code
-    return _told(request, status, error.detail, headers, error.written if isinstance(error, FormRefused) else ())
+    return _answer(request, status, error.detail, headers, error.written if isinstance(error, FormRefused) else ())
 
 
 def _note_refused(request: Request) -> None:
@@ -115,10 +115,12 @@ def _validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
-    return _told(request, 422, f"{where}: {first['msg'].removeprefix('Value error, ')}", {})
+    return _answer(request, 422, f"{where}: {first['msg'].removeprefix('Value error, ')}", {})
 
 
-def _told(request: Request, status: int, detail: str, headers: dict[str, str], written: Sequence[str] = ()) -> Response:
+def _answer(
+    request: Request, status: int, detail: str, headers: dict[str, str], written: Sequence[str] = ()
+) -> Response:
     """A page for browsers, problem details for programs."""
     if "text/html" not in request.headers.get("accept", "") or route_path(request).startswith(_FOR_PROGRAMS):
         return problem(status, detail, headers)

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from db.models import ModelVersion
 from db.queries.live_accuracy import count_answers
-from monitoring.live_accuracy import look
+from monitoring.live_accuracy import check_accuracy
 
 HOSTILE = '<b>"label" \u202e'
 
@@ -87,7 +87,7 @@ def test_an_alarm_is_said_on_the_page_and_less_than_that_is_not(
     assert "The confidences promise more than the audits show. An alarm is raised once" in shown()
 
     answered(session, labels[0], labels[1], right=0, wrong=60, confidence=0.94)
-    look(session, 0.02)
+    check_accuracy(session, 0.02)
     session.commit()
 
     assert "⚠ The confidences promise more than is right" in shown()

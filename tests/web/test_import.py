@@ -205,7 +205,7 @@ def test_a_guessed_encoding_is_shown_with_pieces_of_the_file_and_counts_once_it_
 
     done = lead.send_form("/import/confirm", token=token(page), encoding="cp1252")
 
-    assert "Imported: 2 new documents" in done.text
+    assert "Imported 2 new documents" in done.text
     assert session.scalar(select(Document.text).order_by(Document.id)) == "Der Geldautomat gab 50 € – zurückgebucht"
 
 

@@ -114,7 +114,7 @@ def test_the_first_page_says_so_and_shows_the_way_to_who_is_signed_in(
 ) -> None:
     for_all, for_people = web.get("/").text, sign_in_as("reviewer").get("/").text
 
-    assert f"The traffic has moved (incident {incident})" in for_all
+    assert f"The traffic has changed (incident {incident})" in for_all
     assert '<a href="/incidents">' not in for_all
-    assert f"The traffic has moved (incident {incident})" in for_people
+    assert f"The traffic has changed (incident {incident})" in for_people
     assert 'SortlineDrift · <a href="/incidents">' in for_people

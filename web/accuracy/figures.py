@@ -36,7 +36,7 @@ class Accuracy:
     lately: Measured
     accepted: Measured
     apart: bool
-    look: AccuracyLook | None
+    check: AccuracyLook | None
     labels: Sequence[tuple[str, Measured]]
     versions: Sequence[tuple[int, Measured]]
     plots: Sequence[Markup]

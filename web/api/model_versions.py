@@ -19,7 +19,7 @@ VersionId = Annotated[int, Path(ge=1, le=2**31 - 1)]
 Leave = Annotated[int | None, Field(description="The version that is active now; 409 where another one is by then.")]
 
 
-def _told(metrics: dict[str, Any]) -> dict[str, Any]:
+def _without_report(metrics: dict[str, Any]) -> dict[str, Any]:
     """What others are told of a version's figures: not where its report lies on our machines."""
     return {name: value for name, value in metrics.items() if name != "report"}
 
@@ -43,7 +43,7 @@ class ModelVersion(BaseModel):
     base_model: str
     parent_id: int | None
     label_ids: list[int]
-    metrics: Annotated[dict[str, Any], AfterValidator(_told)]
+    metrics: Annotated[dict[str, Any], AfterValidator(_without_report)]
     created_at: datetime
     promoted_at: datetime | None
 

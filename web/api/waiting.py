@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 MOST_S = 30.0
 _MOST_REQUESTS = 1000
-_LOOK_EVERY_S = 1.0
+_POLL_S = 1.0
 _BLOCK_MS = 1000
 
 Key = tuple[str, str]
@@ -41,7 +41,7 @@ class Waiting:
         self._reader: asyncio.Task[None] | None = None
         self._at_end = asyncio.Event()
         # Of their own: looks never take the threads that other requests need, not even while Postgres is away.
-        self._lookers = CapacityLimiter(8)
+        self._threads = CapacityLimiter(8)
 
     @property
     def full(self) -> bool:
@@ -81,17 +81,19 @@ class Waiting:
                 while True:
                     woken.clear()
                     left = [(n, each) for n, each in enumerate(sent) if n not in found]
-                    found |= await to_thread.run_sync(self._look, left, limiter=self._lookers, abandon_on_cancel=True)
+                    found |= await to_thread.run_sync(
+                        self._read_states, left, limiter=self._threads, abandon_on_cancel=True
+                    )
                     if len(found) == len(sent):
                         return [found[n] for n in range(len(sent))]
                     if await gone():
                         return None
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(woken.wait(), _LOOK_EVERY_S)
+                        await asyncio.wait_for(woken.wait(), _POLL_S)
                     await self._ensure_reader()
         return None
 
-    def _look(self, left: Sequence[tuple[int, Sent]]) -> dict[int, dict[str, Any]]:
+    def _read_states(self, left: Sequence[tuple[int, Sent]]) -> dict[int, dict[str, Any]]:
         try:
             with session(self.settings.postgres_url) as opened:
                 states = sent_states(opened, [each for _, each in left])
@@ -108,7 +110,7 @@ class Waiting:
             self._at_end.clear()
             self._reader = asyncio.create_task(self._read())
         with contextlib.suppress(TimeoutError):  # Redis is away: once a second has to do
-            await asyncio.wait_for(self._at_end.wait(), _LOOK_EVERY_S)
+            await asyncio.wait_for(self._at_end.wait(), _POLL_S)
 
     async def _read(self) -> None:
         """Read the stream from its present end on, as long as somebody waits."""

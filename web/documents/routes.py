@@ -79,7 +79,7 @@ def export_(request: Request, person: Lead, form: PostedForm) -> Response:
 
 
 @router.post("/bulk")
-def look(request: Request, person: Lead, form: PostedForm) -> Response:
+def preview_bulk(request: Request, person: Lead, form: PostedForm) -> Response:
     """Shows what would be decided; nothing is decided yet."""
     asked = dict(parse_qsl(form.get("query", "")))
     try:

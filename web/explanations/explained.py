@@ -18,7 +18,7 @@ from web.visible import visible
 STEPS = 4  # of colour, on each side
 _FAINT = 0.1  # of the heaviest word: less stays without colour
 _MOST_COLOURED = 1000
-_TOLD = 5
+_MOST_WORDS = 5
 _LEAST = 1e-3  # of a logit: where no word weighs more, none does
 _RARE = 2  # documents that a word must be in, where there are enough
 
@@ -34,7 +34,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class WeighedWord:
     """A word that weighs much; ``share``: of all that the words weigh, 0 to 1."""
 
     text: Markup
@@ -71,7 +71,7 @@ def parts(text: str, words: Words) -> list[Part]:
     return [*found, Part(visible(text[end:]), 0)]
 
 
-def told(text: str, found: Mapping[str, Any]) -> tuple[list[Told], list[Told]]:
+def heaviest_words(text: str, found: Mapping[str, Any]) -> tuple[list[WeighedWord], list[WeighedWord]]:
     """The words that speak most for a label, and those that speak most against it; alike ones are one."""
     weights: dict[str, float] = {}
     named = [(text[first:last], weight) for first, last, weight in found["words"]] + list(map(tuple, found["added"]))
@@ -81,8 +81,11 @@ def told(text: str, found: Mapping[str, Any]) -> tuple[list[Told], list[Told]]:
     if max(map(abs, weights.values()), default=0.0) < _LEAST:
         return [], []
     ranked = sorted(weights.items(), key=lambda item: item[1], reverse=True)
-    tell = [Told(visible(word[:60]), weight / total) for word, weight in ranked if abs(weight) >= _FAINT / 2 * total]
-    return [each for each in tell if each.share > 0][:_TOLD], [each for each in tell[::-1] if each.share < 0][:_TOLD]
+    least = _FAINT / 2 * total
+    chosen = [WeighedWord(visible(word[:60]), weight / total) for word, weight in ranked if abs(weight) >= least]
+    speaks_for = [each for each in chosen if each.share > 0]
+    against = [each for each in chosen[::-1] if each.share < 0]
+    return speaks_for[:_MOST_WORDS], against[:_MOST_WORDS]
 
 
 def label_words(explained: Sequence[Explained], most: int) -> tuple[list[LabelWord], list[LabelWord]]:
@@ -107,7 +110,7 @@ def label_words(explained: Sequence[Explained], most: int) -> tuple[list[LabelWo
     return [row for row in rows if row.share > 0][:most], [row for row in rows[::-1] if row.share < 0][:most]
 
 
-def tell_worker(settings: Settings, task: str, *arguments: int) -> None:
+def send_to_worker(settings: Settings, task: str, *arguments: int) -> None:
     """Send one of the worker's tasks; by name, so that the web need not load it.
 
     Raises:

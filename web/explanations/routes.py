@@ -13,7 +13,7 @@ from db.queries.queue_items import Leased
 from db.queries.sensitive import sensitive_labels
 from db.session import session
 from sortline.errors import ConflictError, NotFoundError
-from web.explanations.explained import label_words, parts, tell_worker, told
+from web.explanations.explained import heaviest_words, label_words, parts, send_to_worker
 from web.links import link
 from web.render import html, page
 from web.sessions import Person, PostedForm, Reviewer, Scripted
@@ -48,16 +48,16 @@ def explain(request: Request, person: Scripted, wanted: Wanted) -> JSONResponse:
         leased = _leased(opened, person, wanted)
         assert leased.shown is not None
         key = Key(wanted.document_id, int(leased.shown["model_version_id"]), wanted.label_id)
-        has_to_be_told = explanations.ask(opened, key, _AGAIN_S, _LOST_S)
+        has_to_be_sent = explanations.ask(opened, key, _AGAIN_S, _LOST_S)
         found = explanations.get(opened, key)
         opened.commit()
-    if has_to_be_told:
-        tell_worker(settings, "worker.explain", *key)
+    if has_to_be_sent:
+        send_to_worker(settings, "worker.explain", *key)
     if found is None:
         raise NotFoundError(f"document {key.document_id} is gone")
     if found.found is None:
         return JSONResponse({"state": found.state, "error": found.error})
-    speaks_for, against = told(leased.text, found.found)
+    speaks_for, against = heaviest_words(leased.text, found.found)
     shown = html(
         "explained.html", person=person, parts=parts(leased.text, found.found["words"]),
         speaks_for=speaks_for, against=against, found=found.found,
@@ -96,7 +96,7 @@ def explain_label(request: Request, _person: Reviewer, _form: PostedForm, id: La
             raise ConflictError("no active model version knows this label")
         explanations.ask_sample(opened, version.id, id, _SAMPLE, _LOST_S)
         opened.commit()
-    tell_worker(settings, "worker.explain_waiting")
+    send_to_worker(settings, "worker.explain_waiting")
     return RedirectResponse(link(f"/labels/{id}/words"), 303)
 
 

@@ -47,7 +47,7 @@ def send(request: Request, person: Lead, upload: PostedFile) -> HTMLResponse:
 
 
 @router.post("/preview")
-def look_again(request: Request, person: Lead, form: PostedForm) -> HTMLResponse:
+def preview_again(request: Request, person: Lead, form: PostedForm) -> HTMLResponse:
     """Shows the same file with other columns."""
     return _preview(request, person, form)
 

@@ -82,7 +82,7 @@ def bring_back(request: Request, person: Lead, form: PostedForm, id: Id) -> HTML
 
 
 @router.get("/{id}/merge")
-def look_at_merge(request: Request, person: Lead, id: Id, into: _IntoId) -> HTMLResponse:
+def preview_merge(request: Request, person: Lead, id: Id, into: _IntoId) -> HTMLResponse:
     """What a merge would do, before it is done."""
     with session(request.app.state.settings.postgres_url) as opened:
         label, target = labels.get(opened, id), labels.get(opened, into)

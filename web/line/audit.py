@@ -25,11 +25,11 @@ def show_audit(request: Request, person: Admin, before: Before = None, refused: 
         rows = audit.newest(opened, before, _A_PAGE, refused)
     following = rows[-1].id if len(rows) == _A_PAGE else None
     return page(
-        "audit.html", person=person, rows=rows, following=following, refused=refused, visible=visible, said=_said
+        "audit.html", person=person, rows=rows, following=following, refused=refused, visible=visible, said=_one_line
     )  # fmt: skip
 
 
-def _said(detail: dict[str, Any]) -> str:
+def _one_line(detail: dict[str, Any]) -> str:
     """A row's detail in one line."""
     whole = ", ".join(f"{name}: {value}" for name, value in detail.items() if name != "address" and value is not None)
     return whole if len(whole) <= _MOST_DETAIL else f"{whole[:_MOST_DETAIL]} …"

@@ -114,11 +114,11 @@ class Glance:
         self.queue = queue
         self._minutes = Counts(timedelta(minutes=1), 60)
         self._hours = Counts(timedelta(hours=1), 24 * DAYS)
-        self.figures = Recent(self._look, _FIGURES_S)
-        self.history = Recent(self._remember, _HISTORY_S)
+        self.figures = Recent(self._read_figures, _FIGURES_S)
+        self.history = Recent(self._read_history, _HISTORY_S)
 
-    def _look(self) -> dict[str, Any]:
-        def look(opened: Session) -> dict[str, Any]:
+    def _read_figures(self) -> dict[str, Any]:
+        def read(opened: Session) -> dict[str, Any]:
             try:
                 return line_status(opened, self.queue, self.settings)
             except RedisRefusesError as error:
@@ -127,13 +127,13 @@ class Glance:
                 full = "redis" in disk.embedded(self.settings)
                 raise AwayError(disk_full("redis") if full else REDIS_AWAY, error) from None
 
-        return self._in_postgres(look)
+        return self._ask_postgres(read)
 
-    def _remember(self) -> History:
+    def _read_history(self) -> History:
         now = datetime.now(UTC)
         days = [now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=i) for i in range(DAYS)][::-1]
 
-        def remember(opened: Session) -> History:
+        def read(opened: Session) -> History:
             decided, dead = team.decided_by_day(opened, DAYS), dead_letters.by_day(opened, DAYS)
             return History(
                 self._minutes.newest(opened, now),
@@ -143,9 +143,9 @@ class Glance:
                 *stored(opened),
             )
 
-        return self._in_postgres(remember)
+        return self._ask_postgres(read)
 
-    def _in_postgres(self, ask: Callable[[Session], T]) -> T:
+    def _ask_postgres(self, ask: Callable[[Session], T]) -> T:
         try:
             with session(self.settings.postgres_url) as opened:
                 return ask(opened)

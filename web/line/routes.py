@@ -5,7 +5,7 @@ import logging
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, Response
 
-from monitoring.alarms import said_time
+from monitoring.alarms import time_in_words
 from sortline import folding
 from sortline.text import Text
 from web.api.reference import operations
@@ -44,7 +44,7 @@ def home(request: Request) -> HTMLResponse:
     enrolled = person is not None and (person.has_factor or not person.needs_factor)
     plots = line_plots.of_all(history) + (line_plots.of_people(history) if enrolled else [])
     return page(
-        "home.html", person=person, script=True, found=found, history=history, plots=plots, said_time=said_time,
+        "home.html", person=person, script=True, found=found, history=history, plots=plots, time_in_words=time_in_words,
         troubled={_TROUBLED.get(alarm["name"]) for alarm in found["alarms"]},
         flower_port=settings.flower_port, flower_url=settings.flower_address if settings.flower_url else "",
     )  # fmt: skip

@@ -17,10 +17,10 @@ def plot(found: Evidence) -> Markup:
             rows.append(charts.Dot(name, f"{times}; {told.missing} more"))
         else:
             rows.append(charts.Dot(name, f"{told.value:.0%} ({times})", told.value, told.low, told.high))
-    return charts.dots(charts.Plot("shadow", "Who was right where they differ", said(found)), rows, high=1.0)
+    return charts.dots(charts.Plot("shadow", "Who was right where they differ", verdict(found)), rows, high=1.0)
 
 
-def said(found: Evidence) -> str:
+def verdict(found: Evidence) -> str:
     """What the decided disagreements show."""
     decided = found.shadow + found.line + found.neither
     if found.p is None:

@@ -73,7 +73,7 @@ def give_code(request: Request, form: AnyForm) -> Response:
 
 
 @router.get("/sign-in/{token}")
-def look_at_link(request: Request, token: Text) -> Response:
+def show_link(request: Request, token: Text) -> Response:
     """Asks whoever opens a link to sign in by it; a preview of the link does not use it up."""
     with session(request.app.state.settings.postgres_url) as opened:
         usable = people.is_link(opened, token)
