@@ -329,7 +329,7 @@ def test_passwords_do_not_cross_a_network_in_the_clear(door: httpx.Client, ann: 
 def test_a_page_for_others_says_so(sign_in_as: SignInAs) -> None:
     answer = sign_in_as("reviewer", "bob").send_form("/training-runs", {"Accept": "text/html"})
     assert answer.status_code == 403
-    assert "This is for the role lead; bob has the role reviewer." in answer.text
+    assert "This needs the role lead; bob has the role reviewer." in answer.text
 
 
 def test_only_the_right_password_is_right() -> None:
