@@ -66,8 +66,8 @@ def test_an_empty_database_and_nothing_found(sign_in_as: SignInAs) -> None:
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ("since=yesterday", "since is a day"), ("predicted=no+such", "There is no label &#39;no such&#39;"),
-        ("sauce=x", "There is no filter"), ("after=x", "begin with the first page"), ("words=%00", "NUL"),
+        ("since=yesterday", "since must be a day"), ("predicted=no+such", "There is no label &#39;no such&#39;"),
+        ("sauce=x", "There is no filter"), ("after=x", "start again from the first page"), ("words=%00", "NUL"),
         ("confidence_from=<script>", "not &#39;&lt;script&gt;&#39;"),
     ],
 )  # fmt: skip
@@ -124,7 +124,7 @@ def test_by_source_and_id(sign_in_as: SignInAs, session: Session) -> None:
                    raw=b"", attempts=1)
     )  # fmt: skip
     session.commit()
-    for id_, said in (("dead", "a dead letter, empty_text"), ("none", "waits to be classified")):
+    for id_, said in (("dead", "a dead letter (empty_text)"), ("none", "waits to be classified")):
         answer = ann.get("/documents/of", params={"source": "mail", "id": id_})
         assert (answer.status_code, said in answer.text) == (404, True)
     assert ann.get("/documents/of", params={"source": "mail", "id": "\x00"}).status_code == 422
@@ -234,7 +234,7 @@ def test_look_decide_and_undo_by_button(sign_in_as: SignInAs, session: Session, 
 @pytest.mark.parametrize(
     ("form", "said"),
     [
-        ({"query": "sauce=x"}, "There is no filter"), ({"query": "since=x"}, "since is a day"),
+        ({"query": "sauce=x"}, "There is no filter"), ({"query": "since=x"}, "since must be a day"),
         ({"label": "x"}, "There is no such label"), ({"label": "99"}, "There is no such label"),
         ({"label": "9" * 30}, "There is no such label"),
     ],

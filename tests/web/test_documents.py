@@ -193,7 +193,7 @@ def test_a_redis_that_refuses(web: httpx.Client, settings: Settings, redis_clien
     assert int(answer.headers["Retry-After"]) > 0
     if key == "documents:live":
         page = web.get("/").text
-        assert "Redis refuses what was asked of it: WRONGTYPE" in page
+        assert "Redis refuses commands of the web: WRONGTYPE" in page
         assert str(settings.redis.socket) not in page
 
 

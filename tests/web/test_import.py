@@ -115,7 +115,7 @@ def test_only_leads_and_only_from_our_page(sign_in_as: SignInAs, lead: Browser, 
 @pytest.mark.parametrize(
     ("content", "name", "fields", "why"),
     [
-        (b"", "a.csv", {}, "Choose a file that is not empty"),
+        (b"", "a.csv", {}, "The file is empty"),
         (
             b"text,label\n\xff,b\n",
             "a.csv",
@@ -132,7 +132,7 @@ def test_only_leads_and_only_from_our_page(sign_in_as: SignInAs, lead: Browser, 
         (b'[{"text": "a"},', "c.json", {}, "c.json: the JSON array breaks off"),
         (b"%PDF-1.7 words", "d.csv", {}, "d.csv is a PDF document"),
         (b"PK\x03\x04 no archive", "e.xlsx", {}, "e.xlsx is a damaged zip archive"),
-        (b"text,label\na,b\n", "a.csv", {"source": "x" * 101}, "a source has at most 100"),
+        (b"text,label\na,b\n", "a.csv", {"source": "x" * 101}, "a source may have at most 100"),
     ],
 )
 def test_what_can_not_be_read_is_said_in_one_sentence(

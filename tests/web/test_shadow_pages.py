@@ -34,7 +34,7 @@ def test_start_look_and_end(session: Session, sign_in_as) -> None:
 
     page = reviewer.get(f"/model-versions/{other}/shadow").text
     assert "&lt;b&gt;cash" in page and "<b>cash" not in page and "<script>alert" not in page
-    assert "Nobody has decided a document yet" in page
+    assert "Nobody has decided a document on which they differ yet" in page
     ended = lead.send_form("/model-versions/shadow/end")
     assert "ended by lead" in ended.text
     assert lead.send_form("/model-versions/shadow/end").status_code == 200

@@ -1,4 +1,4 @@
-"""How many of the answers that were sent are right, for everyone who signs in."""
+"""The page on live accuracy, for everyone who signs in."""
 
 from typing import Annotated
 
@@ -17,7 +17,7 @@ router = APIRouter(include_in_schema=False)
 def accuracy(
     request: Request, person: Reviewer, version: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None
 ) -> HTMLResponse:
-    """The page, of the active version unless another is named."""
+    """How many of the answers that were sent are right, for the active version unless another is named."""
     settings = request.app.state.settings
     with session(settings.postgres_url) as opened:
         found = live_accuracy(opened, version)

@@ -1,4 +1,4 @@
-"""The audit, for admins: who changed what, who came in, and what was refused."""
+"""The audit log, for admins: who changed what, who signed in, and what was refused."""
 
 from typing import Annotated, Any
 
@@ -20,7 +20,7 @@ Before = Annotated[int | None, Query(ge=1, le=2**63 - 1)]
 
 @router.get("/audit")
 def show_audit(request: Request, person: Admin, before: Before = None, refused: bool = False) -> HTMLResponse:
-    """What is audited, newest first; or what was refused alone."""
+    """Shows the audit log, newest first, or only the refusals."""
     with session(request.app.state.settings.postgres_url) as opened:
         rows = audit.newest(opened, before, _A_PAGE, refused)
     following = rows[-1].id if len(rows) == _A_PAGE else None
@@ -30,6 +30,6 @@ def show_audit(request: Request, person: Admin, before: Before = None, refused: 
 
 
 def _one_line(detail: dict[str, Any]) -> str:
-    """A row's detail in one line."""
+    """A row's detail on one line."""
     whole = ", ".join(f"{name}: {value}" for name, value in detail.items() if name != "address" and value is not None)
     return whole if len(whole) <= _MOST_DETAIL else f"{whole[:_MOST_DETAIL]} …"

@@ -1,4 +1,4 @@
-"""For people: how the line is doing, and a reference of the routes. Nothing is loaded from another host."""
+"""Pages for people: the state of the line, and a reference of the routes. They load nothing from other hosts."""
 
 import logging
 
@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 router = APIRouter(include_in_schema=False)
 _STYLE = (FOLDER / "sortline.css").read_text(encoding="utf-8")
 _SCRIPTS = {path.stem: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.js")} | {"letters": folding.script()}
-_ASKED_AGAIN = {"Cache-Control": "no-cache"}  # so that all are of one version
-# In the picture of the line: where an alarm belongs.
+_ASKED_AGAIN = {"Cache-Control": "no-cache"}  # so that all of them are from the same version
+# The box in the picture of the line to which an alarm belongs.
 _TROUBLED = {
     "SortlineNoWorker": "workers", "SortlineModelRefused": "workers", "SortlineOldModel": "workers",
     "SortlineDiskFull": "lanes", "SortlineNoModel": "model", "SortlineLiveLate": "lanes",
@@ -33,13 +33,13 @@ _TROUBLED = {
 
 @router.get("/")
 def home(request: Request) -> HTMLResponse:
-    """How the line is doing."""
+    """Shows the state of the line."""
     glance, settings = request.app.state.glance, request.app.state.settings
     try:
         found, history = glance.figures.get(), glance.history.get()
         person = signed_in(request, seen=False)
     except AwayError as error:
-        log.warning("%s", error)  # it names the server's address, which is not for everyone
+        log.warning("%s", error)  # it names the server's address, which not everybody may see
         return page("away.html", 503, script=True, alarm=error.alarm)
     enrolled = person is not None and (person.has_factor or not person.needs_factor)
     plots = line_plots.of_all(history) + (line_plots.of_people(history) if enrolled else [])
@@ -52,19 +52,19 @@ def home(request: Request) -> HTMLResponse:
 
 @router.get("/docs")
 def reference(request: Request) -> HTMLResponse:
-    """The routes, from the OpenAPI description."""
+    """Shows the routes for programs, from the OpenAPI document."""
     return page("reference.html", person=signed_in(request), routes=operations(request.app.openapi()))
 
 
 @router.get("/sortline.css")
 def style() -> Response:
-    """The pages' style."""
+    """The style sheet of the pages."""
     return Response(_STYLE, media_type="text/css", headers=_ASKED_AGAIN)
 
 
 @router.get("/{name}.js")
 def script(name: Text) -> Response:
-    """A script of ours: desk.js, line.js, and what they import."""
+    """A script of the pages: desk.js, line.js, and what they import."""
     if name not in _SCRIPTS:
         raise HTTPException(404, "There is no such script.")
     return Response(_SCRIPTS[name], media_type="text/javascript", headers=_ASKED_AGAIN)
