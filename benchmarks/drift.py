@@ -11,7 +11,7 @@ from benchmarks.texts import BANKING77
 from db.queries.drift import CHARS, Answered
 from monitoring import drift
 from monitoring.drift import Figures
-from monitoring.drift_process import EVERY_S, REFERENCE, figures, level_of_a_look
+from monitoring.drift_process import EVERY_S, REFERENCE, figures, level_of_a_check
 
 _DIVISIONS, _MONTHS, _SHIFTS = 6, 4, 16  # months of stable traffic and shifts: of each division
 _LOOKS_A_DAY = round(24 * 3600 / EVERY_S)
@@ -129,4 +129,4 @@ def _shifted(division: _Division) -> tuple[int, int, int]:
 
 
 def _look(references: dict[str, Figures], traffic: Figures, label_ids: list[int]) -> list[drift.Moved]:
-    return drift.moved(references, traffic, label_ids, level_of_a_look(SETTINGS), SETTINGS.drift_margin)
+    return drift.moved(references, traffic, label_ids, level_of_a_check(SETTINGS), SETTINGS.drift_margin)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from benchmarks.stack import result, say
 from classifier.audit_estimate import disagree, share_right
-from monitoring.live_accuracy import LOOK_CONFIDENCE, WINDOW_DAYS
+from monitoring.live_accuracy import CHECK_CONFIDENCE, WINDOW_DAYS
 
 _REPETITIONS = 2000
 _ERROR_RATES = [percent / 100 for percent in range(1, 21)]
@@ -114,7 +114,7 @@ def false_alarms_a_year(margin: float, error_rate: float = 0.05, answers_a_day: 
     right = draw.binomial(drawn, 1 - _rates(WEEK, error_rate))
     of_window = [_sums(each)[..., None].astype(np.float64) for each in (drawn, right)]
     found = share_right(
-        answers * WINDOW_DAYS, np.array(0.01), of_window[0], of_window[1], LOOK_CONFIDENCE, finite=False
+        answers * WINDOW_DAYS, np.array(0.01), of_window[0], of_window[1], CHECK_CONFIDENCE, finite=False
     )
     alarmed = disagree(found, 1 - error_rate, margin)
     begins = alarmed[:, 1:] & ~alarmed[:, :-1]

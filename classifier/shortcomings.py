@@ -1,4 +1,4 @@
-"""What a training lacked, in words, and what to do: the same list for the command line, the web and `status`."""
+"""What a training lacked, and what to do about it: the same list for the command line, the web and `status`."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -9,7 +9,7 @@ _NAMED = 5
 
 
 class Shortcoming(NamedTuple):
-    """``name``: what kind it is; ``said``: what is missing, and what follows from it; ``do``: what to do about it."""
+    """``name``: its kind; ``said``: what is missing and what follows from it; ``do``: what to do about it."""
 
     name: str
     said: str
@@ -17,13 +17,13 @@ class Shortcoming(NamedTuple):
 
 
 def shortcomings(figures: VersionFigures, status: str = "") -> list[Shortcoming]:
-    """What a model version lacks, what matters most first; nothing where its figures don't tell.
+    """What a model version lacks, most important first; what its figures don't say is left out.
 
     Args:
         figures: of the model version.
-        status: of the model version: what still waits for a person depends on it.
+        status: of the model version; what still needs a person depends on it.
     """
-    return [found for look in _LOOKS for found in look(figures, status)]
+    return [found for check in _CHECKS for found in check(figures, status)]
 
 
 def _no_test(figures: VersionFigures, _status: str) -> Iterator[Shortcoming]:
@@ -33,8 +33,8 @@ def _no_test(figures: VersionFigures, _status: str) -> Iterator[Shortcoming]:
     said = evidence.sentence or "there are no test documents, so nothing shows how good it is"
     yield Shortcoming(
         "no evidence" if evidence.documents else "no test",
-        f"{_capital(said)}. It suggests labels and accepts nothing: every document goes to a person.",
-        f"Bring {_more(evidence.missing, 'test document')}: decide audits at the desk, or import labelled "
+        f"{_capital(said)}. It suggests labels but accepts nothing: every document goes to a person.",
+        f"Add {_more(evidence.missing, 'test document')}: decide audits at the desk, or import labelled "
         "documents that were drawn at random (sortline import FILE --split test), then train again.",
     )
 
@@ -46,8 +46,8 @@ def _accepts_nothing(figures: VersionFigures, _status: str) -> Iterator[Shortcom
         return
     yield Shortcoming(
         "nothing accepted",
-        f"Nothing is accepted, every document goes to a person: {unproved.sentence}.",
-        f"Bring {_more(unproved.missing, 'calibration or validation document')}: decide audits at the desk, or "
+        f"Nothing is accepted; every document goes to a person: {unproved.sentence}.",
+        f"Add {_more(unproved.missing, 'calibration or validation document')}: decide audits at the desk, or "
         "import labelled documents that were drawn at random, then train again.",
     )
 
@@ -59,8 +59,8 @@ def _undecided(figures: VersionFigures, status: str) -> Iterator[Shortcoming]:
     yield Shortcoming(
         "undecided",
         f"The gate could not decide, so it is not live: {reason}.",
-        "Look at the documents that turned right or wrong (in the report), then promote it (sortline models promote "
-        "VERSION, or on the page of models) or leave it; more test documents let the gate decide.",
+        "Look in the report at the documents whose answers became right or wrong. Then promote it (sortline models "
+        "promote VERSION, or on the page of models), or leave it. With more test documents the gate can decide.",
     )
 
 
@@ -71,22 +71,21 @@ def _labels_left_out(figures: VersionFigures, _status: str) -> Iterator[Shortcom
     left_out = sorted({*dropped, *untrained})
     if dropped:
         least = counts.min_examples
+        needed = f" (a new label needs {least:,}; sortline train --min-examples changes that)" if least else ""
         yield Shortcoming(
             "labels left out",
-            f"{_labels(dropped, known + len(left_out))} left out for too few examples, so it never gives "
-            f"{'them' if len(dropped) != 1 else 'it'}: {_named(dropped)}.",
-            "Bring more examples of "
-            + ("them" if len(dropped) != 1 else "it")
-            + (f" ({least:,} let a new label in, or sortline train --min-examples)" if least else "")
-            + ", merge them into others, or archive them.",
+            f"{_labels(dropped, known + len(left_out))} left out for too few examples, so the model never predicts "
+            f"{_them(dropped)}: {_named(dropped)}.",
+            f"Add more examples of {_them(dropped)}{needed}, or merge {_them(dropped)} into other labels, or archive "
+            f"{_them(dropped)}.",
         )
     elsewhere = sorted({*untrained} - {*dropped})
     if elsewhere:
         yield Shortcoming(
             "labels untrained",
-            f"{_labels(elsewhere, known + len(left_out))} left out because all their documents are held out or left "
-            f"out of training: {_named(elsewhere)}.",
-            "Bring more examples of them; sortline import FILE --split train says that they train.",
+            f"{_labels(elsewhere, known + len(left_out))} left out because every document of {_them(elsewhere)} "
+            f"is held out or left out of training: {_named(elsewhere)}.",
+            f"Add more examples of {_them(elsewhere)}; sortline import FILE --split train uses them for training.",
         )
 
 
@@ -95,18 +94,18 @@ def _splits(figures: VersionFigures, _status: str) -> Iterator[Shortcoming]:
     if counts.validation == 0:
         yield Shortcoming(
             "no validation",
-            "No document validates: the last epoch was kept unseen, and its confidences are not calibrated.",
-            "Import more labelled documents, or decide audits; a tenth of them validates.",
+            "There are no validation documents: the last epoch was kept unchecked, and confidences are not calibrated.",
+            "Import more labelled documents, or decide audits; a tenth of them is used for validation.",
         )
-    for part, documents, what in (("test", counts.test, "tests"), ("validation", counts.validation, "validates")):
+    for part, documents in (("test", counts.test), ("validation", counts.validation)):
         missing = counts.missing_labels.get(part, [])
         if missing and documents:
             total = counts.labels or len(missing)
             yield Shortcoming(
                 f"labels missing in {part}",
-                f"{_labels(missing, total, 'have' if len(missing) != 1 else 'has')} no document that {what}, so "
-                f"nothing is known of {'them' if len(missing) != 1 else 'it'} there: {_named(missing)}.",
-                f"Bring more examples, or some with sortline import FILE --split {part}.",
+                f"{_labels(missing, total, 'have' if len(missing) != 1 else 'has')} no {part} documents, so "
+                f"the {part} says nothing about {_them(missing)}: {_named(missing)}.",
+                f"Add more examples, or some with sortline import FILE --split {part}.",
             )
 
 
@@ -115,16 +114,16 @@ def _few_examples(figures: VersionFigures, _status: str) -> Iterator[Shortcoming
     few = counts.few_examples or []
     if few:
         least = counts.min_examples
-        than = f"fewer than {least:,}" if least else "few"
+        than = f"fewer than {least:,}" if least else "only a few"
         yield Shortcoming(
             "few examples",
             f"{_labels(few, counts.labels or len(few), 'have' if len(few) != 1 else 'has')} {than} examples to "
-            f"train on and {'are' if len(few) != 1 else 'is'} known badly: {_named(few)}.",
-            "Bring more examples.",
+            f"train on, so the model knows {_them(few)} badly: {_named(few)}.",
+            "Add more examples.",
         )
 
 
-_LOOKS: Sequence[Callable[[VersionFigures, str], Iterator[Shortcoming]]] = (
+_CHECKS: Sequence[Callable[[VersionFigures, str], Iterator[Shortcoming]]] = (
     _no_test,
     _accepts_nothing,
     _undecided,
@@ -142,6 +141,10 @@ def _labels(names: Sequence[str], total: int, verb: str = "") -> str:
 
 def _be(names: Sequence[str]) -> str:
     return "are" if len(names) != 1 else "is"
+
+
+def _them(names: Sequence[str]) -> str:
+    return "them" if len(names) != 1 else "it"
 
 
 def _named(names: Sequence[str]) -> str:

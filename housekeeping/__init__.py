@@ -1,1 +1,1 @@
-"""What happens in the background: events and webhooks out, retention, erasure, backup, restore, and beat's schedule."""
+"""Work in the background: sending events and webhooks, retention, erasure, backup, restore, and beat's schedule."""

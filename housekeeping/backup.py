@@ -1,7 +1,7 @@
 """A backup: everything that must not be lost, while the line goes on.
 
-The order is what makes it whole. A worker commits a document to Postgres before it takes it off its lane, so the lanes
-are copied first: what is off its lane by then is in Postgres, which is copied next. Events reach the results stream
+The order makes it complete. A worker commits a document to Postgres before it removes it from its lane, so the lanes
+are copied first: what has left its lane by then is in Postgres, which is copied next. Events reach the results stream
 after their commit, so that stream is copied after Postgres: what Postgres calls sent is in it. A checkpoint is in the
 model store before the database names it, so the store is copied last.
 """
@@ -34,15 +34,15 @@ def stream_file(name: str) -> str:
     return f"redis-{name}.entries"
 
 
-def backup(settings: Settings, folder: Path, tell: Callable[[str], None] = lambda _: None) -> Manifest:
-    """Write a backup into an empty or new folder, which only its owner may open: it holds texts.
+def backup(settings: Settings, folder: Path, on_part: Callable[[str], None] = lambda _: None) -> Manifest:
+    """Write a backup into an empty or new folder, which only its owner may open because it holds texts.
 
     Args:
-        tell: called with what is being copied.
+        on_part: called with the name of each part before it is copied.
 
     Raises:
-        BackupError: the folder is not empty, the schema is none, or a program is missing or fails.
-        ServerUnreachableError: a server is away.
+        BackupError: the folder is not empty, there is no schema, or a program is missing or fails.
+        ServerUnreachableError: a server can't be reached.
     """
     _prepare(folder)
     made_at = datetime.now(UTC).isoformat(timespec="seconds")
@@ -50,18 +50,18 @@ def backup(settings: Settings, folder: Path, tell: Callable[[str], None] = lambd
     with connect(settings.redis, socket_timeout=60) as client, reaching(client):
         streams = all_streams(settings)
         for lane in LANES:
-            tell(f"lane {lane}")
+            on_part(f"lane {lane}")
             counts[str(lane)] = write_stream(client, streams[lane], folder / stream_file(lane))
-        tell("Postgres")
+        on_part("Postgres")
         with session(settings.postgres_url) as opened:
             schema, (major, _) = server.revision(opened), server.version(opened)
         if schema is None:
-            raise BackupError("the database has no tables of Sortline: there is nothing to back up")
+            raise BackupError("the database has no tables of Sortline, so there is nothing to back up")
         pg_dump = dump(settings, major, folder / DATABASE)
-        tell("results")
+        on_part("results")
         counts["results"] = write_stream(client, streams["results"], folder / stream_file("results"))
         redis_version = str(client.info("server")["redis_version"])
-    tell("model store")
+    on_part("model store")
     (folder / MODELS).mkdir()
     counts["files"] = fetch_store(settings.models, folder / MODELS)
     parts = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
@@ -78,14 +78,14 @@ def _prepare(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if any(folder.iterdir()):
-            raise BackupError(f"{folder} is not empty")
+            raise BackupError(f"{folder} is not empty; name a new or empty folder")
         folder.chmod(0o700)
     except OSError as error:
         raise BackupError(f"{folder} can't be used: {error.strerror}") from None
 
 
 def _damaged(settings: Settings, models: Path) -> list[int]:
-    """Ids of the versions whose checkpoint is not in the copy, or not as its row says."""
+    """Ids of the versions whose checkpoint is missing in the copy, or differs from what its row says."""
     found = []
     with session(settings.postgres_url) as opened:
         versions = model_versions.listing(opened, _MOST_VERSIONS)

@@ -1,6 +1,6 @@
 """Housekeeping's Celery app and beat's: `celery -A housekeeping worker -Q housekeeping`, `celery -A housekeeping beat`.
 
-Housekeeping never waits behind a training: it has a queue and a process of its own.
+Housekeeping has a queue and a process of its own, so it never waits for a training.
 """
 
 import logging
@@ -30,12 +30,12 @@ _EVERY_S = {
     "prune_outbox": 24 * 3600.0,
 }
 
-# A message that housekeeping was too late for is dropped: the next one is on its way.
+# A message that housekeeping does not take in time is dropped: the next one is on its way.
 _SCHEDULE: dict[str, dict[str, Any]] = {
     name: {"task": f"housekeeping.{name}", "schedule": seconds, "options": {"expires": seconds}}
     for name, seconds in _EVERY_S.items()
 }
-# More frequent tasks would push everything else out of Flower's list; the metrics count them all the same.
+# Tasks that run more often would push everything else out of Flower's list; the metrics still count them.
 _SHOWN_FROM_S = 60.0
 
 settings = settings_or_exit("housekeeping")

@@ -1,9 +1,9 @@
 """Erasing documents: by name, from every store.
 
-First the database, in one transaction for some names: their rows go, and a hash keeps what is on its way from coming
-back. From then on nobody gets to see them. Then the sweep takes them out of Redis' streams and the reports' texts;
-housekeeping repeats it until nothing is left. housekeeping/rewrite.py removes the bytes that deleted rows leave in
-files.
+The database comes first, some names in each transaction: their rows are deleted, and a stored hash keeps out copies
+that are still on their way. From then on nobody sees them. Then the sweep removes them from Redis' streams and from
+the texts of reports; housekeeping repeats it until nothing is left. housekeeping/rewrite.py removes the bytes that
+deleted rows leave in files.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ _CHUNK = 500
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What is to be erased: documents by name, and dead letters by id where they have none."""
+    """What to erase: documents by name, and dead letters without a name by id."""
 
     names: Sequence[Name]
     letters: Sequence[int] = ()
@@ -36,7 +36,7 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """How much there is of what was chosen; ``held_out``: documents that models are judged by."""
+    """How much there is of what was chosen; ``held_out``: documents that model versions are judged by."""
 
     names: int = 0
     documents: int = 0
@@ -51,7 +51,7 @@ class Found:
 class Swept:
     """What a sweep removed: entries and events in Redis, texts in reports.
 
-    ``held``: entries that workers hold and that are older than an erasure; while there are any it is not over.
+    ``held``: entries that workers hold and that are older than an erasure; until there are none, it is not done.
     """
 
     entries: int = 0
@@ -61,9 +61,9 @@ class Swept:
 
 
 def choose_by_meta(settings: Settings, client: redis.Redis, key: str, value: str) -> Chosen:
-    """All whose meta has that value: of documents, dead letters and what waits in the lanes.
+    """All documents, dead letters and entries in the lanes whose meta has that value.
 
-    A document of which one version has it is chosen with all its versions.
+    If one version of a document has it, the document is chosen with all its versions.
     """
 
     def wanted(fields: streams.Fields) -> bool:
@@ -84,8 +84,8 @@ def choose_by_meta(settings: Settings, client: redis.Redis, key: str, value: str
     return Chosen(sorted(names), letters)
 
 
-def look(settings: Settings, client: redis.Redis, chosen: Chosen) -> Found:
-    """How much there is of it; nothing is changed."""
+def count_chosen(settings: Settings, client: redis.Redis, chosen: Chosen) -> Found:
+    """Count what was chosen, without changing anything."""
     names = set(chosen.names)
     with reaching(client):
         waiting = len(
@@ -101,15 +101,15 @@ def erase(
     settings: Settings, client: redis.Redis, chosen: Chosen, actor: str, how: str,
     on_done: Callable[[int], None] = lambda _: None,
 ) -> Found:  # fmt: skip
-    """Erase from the database, some names at a time, each time whole; commits. The sweep does the rest.
+    """Erase from the database, some names in each transaction; commits. The sweep does the rest.
 
     Args:
-        actor: as the audit names who asks.
-        how: by what it was chosen, for the audit; no values.
-        on_done: called with how many names are done.
+        actor: who asks, as the audit log names them.
+        how: the kind of criterion it was chosen by, for the audit log; no values.
+        on_done: called with the number of names that are done.
 
     Raises:
-        TransientError: a server is away, or somebody holds one of the documents for over 10 s; asked again, it goes on.
+        TransientError: a server can't be reached, or one of the documents was locked for over 10 s; a repeat goes on.
     """
     found = Found()
     names = sorted(set(chosen.names))
@@ -127,7 +127,7 @@ def _erase(
         with session(settings.postgres_url) as opened, reaching(client):
             erasure.begin(opened)
             dead = erasure.delete_letters(opened, names, letters)
-            # Only now: a letter that was being requeued is on its lane by now.
+            # Only now: a letter that was just being requeued is on its lane by now.
             erasure.remember(opened, names, streams.last_ids(client, streams.all_streams(settings)))
             facts = erasure.delete_documents(opened, erasure.find(opened, names), "request")
             found = Found(len(names), *facts, dead)
@@ -135,22 +135,22 @@ def _erase(
             opened.commit()
     except OperationalError as error:
         first = str(error.orig).strip().partition("\n")[0]
-        raise TransientError(f"not everything is erased ({first}); the same command goes on") from None
+        raise TransientError(f"not everything is erased ({first}); run the same command again to go on") from None
     return found
 
 
 def sweep(settings: Settings, client: redis.Redis) -> Swept:
-    """Take what was erased out of the streams and the reports; note what is clear of it. Commits.
+    """Remove what was erased from the streams and the reports, and note which erasures are done. Commits.
 
     Raises:
-        TransientError: a server or the model store is away; the next sweep does it.
+        TransientError: a server or the model store can't be reached; the next sweep does it.
     """
     with session(settings.postgres_url) as opened, reaching(client):
         erasures = erasure.unswept(opened)
         if not erasures:
             return Swept()
         keys = streams.all_streams(settings)
-        held = streams.held(client, keys, erasures)  # first: what is not held now has sent its events
+        held = streams.held(client, keys, erasures)  # first: what is not held by now has sent its events
         entries = streams.clear_lanes(client, keys, erasures)
         events = streams.clear_results(client, keys["results"], erasures, lambda names: erasure.known(opened, names))
         texts = forget_erased(opened, text_files(opened, settings.models))

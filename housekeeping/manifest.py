@@ -1,4 +1,4 @@
-"""The manifest of a backup: what it is of, and the sha256 of each part. Written last: without it there is none."""
+"""The manifest of a backup: what it contains, and the sha256 of each part. It is written last and makes it complete."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -14,11 +14,11 @@ _FORM = 1
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a backup is of.
+    """What a backup contains, and what it was made with.
 
     ``schema``: revision of the database; ``postgres``, ``pg_dump``: major versions; ``models``: where the model store
-    was; ``counts``: of what is in it; ``damaged``: model versions whose checkpoint was not intact; ``parts``: sha256
-    of each file, by its path.
+    was; ``counts``: how many entries and files; ``damaged``: model versions whose checkpoint was not intact;
+    ``parts``: sha256 of each file, by its path.
     """
 
     sortline: str
@@ -40,10 +40,10 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a backup whose parts are all there, byte by byte as they were written.
+    """The manifest of a backup whose parts are all there and unchanged.
 
     Raises:
-        BackupError: it is none, it is not complete, or a part was changed.
+        BackupError: there is no backup, it is incomplete, or a part was changed.
     """
     try:
         told: dict[str, Any] = json.loads((folder / _NAME).read_bytes())
@@ -51,14 +51,14 @@ def read_manifest(folder: Path) -> Manifest:
             raise BackupError(f"{folder} was written by a newer Sortline")
         manifest = Manifest(**told)
     except FileNotFoundError:
-        raise BackupError(f"{folder} is no complete backup: it has no {_NAME}") from None
+        raise BackupError(f"{folder} is not a complete backup: {_NAME} is missing") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BackupError(f"{folder / _NAME} can't be read: {error}") from None
     for name, sha256 in manifest.parts.items():
         try:
             found = file_sha256(folder / name)
         except OSError as error:
-            raise BackupError(f"the backup is not complete: {name}: {error.strerror}") from None
+            raise BackupError(f"the backup is incomplete: {name}: {error.strerror}") from None
         if found != sha256:
-            raise BackupError(f"the backup is damaged: {name} is not as it was written")
+            raise BackupError(f"the backup is damaged: {name} has changed since it was written")
     return manifest

@@ -1,4 +1,4 @@
-"""Events of committed transactions, out to the results stream: at least once, in order per document."""
+"""Send the events of committed transactions to the results stream: at least once, in order for each document."""
 
 import redis
 
@@ -11,13 +11,13 @@ _AT_ONCE = 1000
 
 
 def sweep(settings: Settings) -> int:
-    """Send what waits in the outbox; returns how many events left.
+    """Send what waits in the outbox; returns how many events were sent.
 
-    They are appended in one MULTI and then marked as sent: a crash between the two sends them again. One sweeper
-    works at a time.
+    They are appended in one MULTI and then marked as sent: after a crash between the two they are sent again. Only
+    one sweep runs at a time.
 
     Raises:
-        ServerUnreachableError: Redis or Postgres is away; nothing is lost, the next sweep sends it.
+        ServerUnreachableError: Redis or Postgres can't be reached; nothing is lost, the next sweep sends it.
     """
     sent = 0
     with redis.Redis.from_url(settings.redis.url, socket_timeout=10, socket_connect_timeout=5) as client:
@@ -41,7 +41,7 @@ def _sweep_once(settings: Settings, client: redis.Redis) -> int:
                     pipe.xadd(settings.results_stream, event, maxlen=settings.results_length, approximate=True)
                 pipe.execute()
         except redis.RedisError as error:
-            raise ServerUnreachableError(f"the results stream takes no events: {error}") from None
+            raise ServerUnreachableError(f"the results stream accepts no events: {error}") from None
         outbox.mark_sent(opened, [id_ for id_, _ in events])
         opened.commit()
         return len(events)

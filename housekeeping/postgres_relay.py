@@ -1,10 +1,10 @@
-"""A way for pg_dump and pg_restore to a Postgres that is encrypted or behind a pooler.
+"""A relay for pg_dump and pg_restore to a Postgres that requires TLS or is behind a pooler.
 
-The programs of the packaged Postgres speak no TLS; both programs change their session outside of a transaction, where a
-pooler gives them one session after another and each session to others afterwards; and pg_restore sets a parameter that
-servers before 17 do not know. So they connect to a socket here. Behind it everything is carried to the server over TLS,
-verified as the address says; behind a pooler all that they do is in one transaction, which begins before their first
-statement; and an older server does not hear of that parameter.
+The programs of the packaged Postgres can't do TLS. Both programs change their session outside a transaction, where a
+pooler gives them a new server session again and again and passes the changed ones on to others. And pg_restore sets a
+parameter that servers before 17 do not know. So the programs connect to a socket of this relay. It forwards everything
+to the server over TLS, verified as the address says. With a pooler, all that they do runs in one transaction, which
+begins before their first statement. An older server never receives that parameter.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from pathlib import Path
 _PORT = 5432  # of the socket's name alone
 _SSL_REQUEST, _GSS_REQUEST = 80877103, 80877104
 _SASL = 10
-_PLUS = b"SCRAM-SHA-256-PLUS"  # binds a password to the TLS connection; the programs' own connection has none
+_PLUS = b"SCRAM-SHA-256-PLUS"  # binds a password to the TLS connection; the programs' own connection is not TLS
 _CHUNK = 2**18
 _PATIENCE_S = 10.0
 
@@ -30,9 +30,9 @@ _PATIENCE_S = 10.0
 class Target:
     """The server behind the relay.
 
-    ``host``: a name, an address or a socket's folder; ``tls``: None for a connection in the clear; ``begin``: the
-    statement that the connection begins with, where it must stay in one transaction; ``unheard``: statements that
-    begin so do not reach the server; ``errors``: why it could not be reached.
+    ``host``: a name, an address or a socket's folder; ``tls``: None for an unencrypted connection; ``begin``: the
+    statement that the connection begins with, if it must stay in one transaction; ``unheard``: statements that begin
+    with this are not forwarded; ``errors``: why the server could not be reached.
     """
 
     host: str
@@ -46,10 +46,10 @@ class Target:
 
 
 def tls_context(parameters: dict[str, str]) -> ssl.SSLContext:
-    """How libpq would verify the server and name itself, by the same parameters.
+    """A TLS context that verifies the server and identifies the client as libpq would with the same parameters.
 
     Raises:
-        OSError: a file of certificates can't be used.
+        OSError: a certificate file can't be used.
     """
     home = Path.home() / ".postgresql"
     mode, root = parameters.get("sslmode", "prefer"), parameters.get("sslrootcert")
@@ -75,7 +75,7 @@ def tls_context(parameters: dict[str, str]) -> ssl.SSLContext:
 
 @contextmanager
 def relayed(target: Target) -> Iterator[dict[str, str]]:
-    """A socket in a private folder, open inside the block; gives libpq's parameters that lead to it."""
+    """Open a socket in a private folder for the length of the block; yields the libpq parameters that lead to it."""
     folder = Path(tempfile.mkdtemp(prefix="sl-"))  # short: a socket's path has at most 107 bytes
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="postgres-relay", daemon=True)
@@ -95,7 +95,7 @@ def relayed(target: Target) -> Iterator[dict[str, str]]:
 
 
 async def _end_tasks() -> None:
-    """Let the connections end, now that the program has; after some seconds they are cut."""
+    """Let the connections end now that the program has; after some seconds, cut them."""
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     if tasks:
         _, late = await asyncio.wait(tasks, timeout=_PATIENCE_S / 2)
@@ -105,7 +105,7 @@ async def _end_tasks() -> None:
 
 
 class _Relay:
-    """Carries each connection to the target."""
+    """Forwards each connection to the target."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
@@ -123,7 +123,7 @@ class _Relay:
             finally:
                 to_far.close()
         except (asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # one side has left, or the block is over
+            pass  # one side has closed, or the block is over
         except OSError as error:
             self.target.errors.append(str(error))
         finally:
@@ -142,14 +142,14 @@ class _Relay:
         far, to_far = await asyncio.open_connection(place, target.port)
         to_far.write(struct.pack("!ii", 8, _SSL_REQUEST))
         if await far.readexactly(1) != b"S":
-            raise OSError("the server takes no TLS connection")
+            raise OSError("the server does not accept TLS connections")
         await to_far.start_tls(target.tls, server_hostname=target.host)
         return far, to_far
 
     async def _down(
         self, far: asyncio.StreamReader, to_near: asyncio.StreamWriter, to_far: asyncio.StreamWriter
     ) -> None:
-        """Carry what the server says; as it is ready for the first statement, begin the transaction first."""
+        """Forward what the server sends; when it is ready for the first statement, begin the transaction first."""
         begin = self.target.begin
         while True:
             kind, body = await _message(far)
@@ -159,30 +159,30 @@ class _Relay:
                 to_far.write(_packed(b"Q", begin.encode() + b"\0"))
                 begin = None
                 continue
-            if kind != b"C":  # none but of our own statement comes before the server is ready
+            if kind != b"C":  # the only one before the server is ready is that of our own statement
                 to_near.write(_packed(kind, body))
             if kind == b"Z":
                 break
         await _pour(far, to_near)
 
     async def _up(self, near: asyncio.StreamReader, to_far: asyncio.StreamWriter) -> None:
-        """Carry what the program says, and its leaving."""
+        """Forward what the program sends, and that it closes the connection."""
         try:
             if self.target.begin is None and self.target.unheard is None:
                 await _pour(near, to_far)
             while True:
                 kind, body = await _message(near)
-                to_far.write(_packed(kind, self._said(body) if kind == b"Q" else body))
+                to_far.write(_packed(kind, self._forwarded(body) if kind == b"Q" else body))
                 await to_far.drain()
         except asyncio.IncompleteReadError:
             to_far.close()
 
-    def _said(self, statement: bytes) -> bytes:
-        """A statement of the program as the server is to hear it."""
+    def _forwarded(self, statement: bytes) -> bytes:
+        """A statement of the program as it is sent to the server."""
         if self.target.unheard is not None and statement.startswith(self.target.unheard.encode()):
             return b"\0"
         if self.target.begin is not None and statement.strip(b"\0; \n").upper() == b"COMMIT":
-            return b"RESET ALL; COMMIT\0"  # others get the session afterwards
+            return b"RESET ALL; COMMIT\0"  # the session goes to others afterwards
         return statement
 
 
@@ -206,7 +206,7 @@ def _packed(kind: bytes, body: bytes) -> bytes:
 
 
 def _without_binding(body: bytes) -> bytes:
-    """A request for authentication, without the ways that bind it to a TLS connection."""
+    """An authentication request without the methods that bind it to a TLS connection."""
     if struct.unpack("!i", body[:4])[0] != _SASL:
         return body
     ways = [way for way in body[4:].split(b"\0") if way and way != _PLUS]

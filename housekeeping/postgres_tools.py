@@ -1,4 +1,4 @@
-"""pg_dump and pg_restore: the programs that fit the server, and how they are run."""
+"""pg_dump and pg_restore: which of the installed ones fits the server, and how to run it."""
 
 import contextlib
 import os
@@ -20,13 +20,13 @@ _TIMEOUT_SINCE = 17
 
 
 def dump(settings: Settings, server: int, file: Path) -> int:
-    """Write the whole database, at one moment, into a file of Postgres' custom format.
+    """Write a consistent copy of the whole database into a file in Postgres' custom format.
 
     Args:
         server: major version of the server.
 
     Returns:
-        Major version of the program.
+        The major version of the program.
 
     Raises:
         BackupError: no pg_dump fits, or it fails; the message says why.
@@ -38,7 +38,7 @@ def dump(settings: Settings, server: int, file: Path) -> int:
 
 
 def load(settings: Settings, server: int, made_by: int, file: Path) -> None:
-    """Fill an empty database from such a file, wholly or not at all.
+    """Fill an empty database from such a file, completely or not at all.
 
     Args:
         made_by: major version of the program that wrote it.
@@ -48,18 +48,18 @@ def load(settings: Settings, server: int, made_by: int, file: Path) -> None:
     """
     program, version = _program("pg_restore", max(server, made_by))
     options = ["--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction"]
-    # From 17 on it sets this, and an older Postgres refuses it.
+    # From version 17 on it sets this, and an older Postgres refuses it.
     unheard = "SET transaction_timeout" if server < _TIMEOUT_SINCE <= version else None
     _run([program, *options, str(file)], settings, "BEGIN", unheard)
 
 
 def _program(name: str, least: int) -> tuple[str, int]:
-    """The oldest of those at hand that is new enough: a newer one may say what an older server does not know."""
+    """The oldest installed one that is new enough: a newer one may send what an older server does not know."""
     found = [(version, path) for path in _candidates(name) if (version := _version(path)) is not None]
     fitting = sorted((version, path) for version, path in found if version >= least)
     if fitting:
         return fitting[0][1], fitting[0][0]
-    have = ", ".join(f"{path} is {version}" for version, path in found) or "there is none"
+    have = ", ".join(f"{path} is {version}" for version, path in found) or "none is installed"
     raise BackupError(f"{name} {least} or newer is needed ({have}): install Postgres' client programs of that version")
 
 
@@ -83,8 +83,8 @@ def _run(command: list[str], settings: Settings, begin: str, unheard: str | None
     """Run a program on the database.
 
     Args:
-        begin: begins the transaction that it runs in where a pooler stands before Postgres.
-        unheard: how a statement of the program begins that the server does not know.
+        begin: the statement that begins its transaction if it connects through a pooler.
+        unheard: the beginning of a statement of the program that the server does not know.
     """
     with session(settings.postgres_url) as opened:
         driver = opened.connection().connection.driver_connection
@@ -99,7 +99,7 @@ def _run(command: list[str], settings: Settings, begin: str, unheard: str | None
         return
     if encrypted:
         place.tls, place.direct_tls = tls_context(given), given.get("sslnegotiation") == "direct"
-    # What the environment says of the server was for the connection that stands already.
+    # What the environment says about the server is already in that connection; the relay is another address.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     with relayed(place) as way:
         try:
@@ -109,7 +109,7 @@ def _run(command: list[str], settings: Settings, begin: str, unheard: str | None
 
 
 def _execute(command: list[str], parameters: dict[str, str], password: str, environment: dict[str, str]) -> None:
-    # The password goes by the environment: everybody can read a command line.
+    # The password goes through the environment: everybody can read a command line.
     secret = {"PGPASSWORD": password} if password else {}
     where = make_conninfo("", **parameters)
     done = subprocess.run(

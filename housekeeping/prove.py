@@ -1,4 +1,4 @@
-"""Looking for a text in the bytes of every file that this installation keeps here."""
+"""Search the bytes of every file that this installation keeps on this machine."""
 
 import mmap
 import os
@@ -10,9 +10,9 @@ from sortline.settings import Settings
 
 
 def find_bytes(settings: Settings, wanted: bytes) -> list[Path]:
-    """The files that hold these bytes: servers' data, model store, work and run files.
+    """The files that contain these bytes: servers' data, model store, work and run files.
 
-    Stored compressed (long texts in Postgres, over 2 kB) a text is not found; random characters do not compress.
+    A text that is stored compressed (in Postgres, over 2 kB) is not found; random characters are not compressed.
     """
     return sorted(path for path in _files(settings.data_dir, settings.models) if _holds(path, wanted))
 
@@ -24,7 +24,7 @@ def _files(data_dir: Path, models: str) -> Iterator[Path]:
         roots.append(store)
     seen: set[Path] = set()
     for root in roots:
-        for folder, _, names in os.walk(root, followlinks=True):  # as root, Postgres' data are a link
+        for folder, _, names in os.walk(root, followlinks=True):  # as root, Postgres' data folder is a link
             for name in names:
                 path = (Path(folder) / name).resolve()
                 if path.is_file() and path not in seen:
@@ -40,4 +40,4 @@ def _holds(path: Path, wanted: bytes) -> bool:
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
                 return content.find(wanted) >= 0
     except FileNotFoundError:
-        return False  # removed meanwhile
+        return False  # removed in the meantime

@@ -1,4 +1,4 @@
-"""Restoring a backup into empty servers; what was erased since does not come back."""
+"""Restore a backup into empty servers; what has been erased since does not come back."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -27,33 +27,33 @@ from trainer.report.texts import forget_erased, text_files
 
 def restore(
     settings: Settings, folder: Path, force: bool = False, erased: Iterable[str] = (),
-    tell: Callable[[str], None] = lambda _: None,
+    on_part: Callable[[str], None] = lambda _: None,
 ) -> Manifest:  # fmt: skip
-    """Fill servers and model store from a backup, and bring the schema up. No process of Sortline may run.
+    """Fill servers and model store from a backup, and upgrade the schema. No process of Sortline may be running.
 
     Args:
         force: replace what is there.
-        erased: erasures since the backup, lines as `sortline erase --list` prints them. Those that the servers know
-            themselves are kept too.
-        tell: called with what is being restored.
+        erased: erasures since the backup, as lines that `sortline erase --list` printed. Those that the servers
+            know are kept too.
+        on_part: called with the name of each part before it is restored.
 
     Raises:
-        BackupError: the backup is damaged, not complete, or not for this server; nothing was changed.
-        ConflictError: something is there, or workers run; nothing was changed.
+        BackupError: the backup is damaged, incomplete, or not for this server; nothing was changed.
+        ConflictError: the target is not empty, or workers are running; nothing was changed.
     """
-    tell("checking the backup")
+    on_part("checking the backup")
     manifest, since = read_manifest(folder), _parse(erased)
     with connect(settings.redis, socket_timeout=60) as client, reaching(client):
         since += _check_target(settings, client, manifest, force)
-        tell("Postgres")
+        on_part("Postgres")
         major = _clear(settings, client)
         load(settings, major, manifest.pg_dump, folder / DATABASE)
         migrate(settings.postgres_url)
-        tell("model store")
+        on_part("model store")
         fill_store(folder / MODELS, settings.models)
         gone = _apply(settings, manifest, since)
         for name, stream in all_streams(settings).items():
-            tell(f"Redis, {name}")
+            on_part(f"Redis, {name}")
             load_stream(client, stream, folder / stream_file(name), _not_in(gone, name))
     return manifest
 
@@ -70,15 +70,17 @@ def _parse(lines: Iterable[str]) -> list[Erasure]:
 
 
 def _check_target(settings: Settings, client: redis.Redis, manifest: Manifest, force: bool) -> list[Erasure]:
-    """Refuse what must not be overwritten, or does not fit; returns the erasures that are known here."""
+    """Refuse a target that must not be overwritten or does not fit; returns the erasures that it knows."""
     if not is_known(manifest.schema):
-        raise BackupError(f"the backup's schema {manifest.schema} is of a newer Sortline than {__version__}")
+        raise BackupError(
+            f"the backup's schema {manifest.schema} is from a newer Sortline than this one ({__version__})"
+        )
     if DocumentQueue(client, settings).workers():
-        raise ConflictError("workers run; stop every process of Sortline first")
+        raise ConflictError("workers are running; stop every process of Sortline first")
     with session(settings.postgres_url) as opened:
         major, _ = server.version(opened)
         if major < manifest.postgres:
-            raise BackupError(f"the backup is of Postgres {manifest.postgres}; this server is {major}, an older one")
+            raise BackupError(f"the backup is from Postgres {manifest.postgres}, but this server is older ({major})")
         used = server.used_tables(opened)
         known = erasure.listing(opened) if "erasures" in used else []
     streams = [stream for stream in all_streams(settings).values() if client.xlen(stream)]
@@ -86,7 +88,7 @@ def _check_target(settings: Settings, client: redis.Redis, manifest: Manifest, f
     found += [f"Redis ({', '.join(streams)})"] if streams else []
     found += [f"the model store {settings.models}"] if holds_anything(settings.models) else []
     if found and not force:
-        raise ConflictError(f"something is there already: {'; '.join(found)}. --force replaces it")
+        raise ConflictError(f"the target is not empty: {'; '.join(found)}; --force replaces what is there")
     return known
 
 
@@ -102,7 +104,7 @@ def _clear(settings: Settings, client: redis.Redis) -> int:
 
 
 def _apply(settings: Settings, manifest: Manifest, since: Sequence[Erasure]) -> dict[bytes, Erasure]:
-    """Erase again what the backup brought back, and find the model store at its place; returns all erasures."""
+    """Erase again what the backup brought back, and note where the model store is now; returns all erasures."""
     with session(settings.postgres_url) as opened:
         server.move_store(opened, manifest.models, settings.models)
         erasure.add(opened, since)

@@ -1,4 +1,4 @@
-"""Retention: documents are erased when they are older than their label, or the setting, allows."""
+"""Retention: erase documents that are older than their label or the setting allows."""
 
 import time
 from typing import NamedTuple
@@ -11,11 +11,11 @@ from sortline.settings import Settings
 from trainer.report.texts import forget_erased, text_files
 
 _PAGE = 1000
-_MOST_S = 20.0  # of a run: housekeeping has other work
+_MOST_S = 20.0  # for a run: housekeeping has other work
 
 
 class Gone(NamedTuple):
-    """What a run erased; ``after``: id from which the next one goes on, 0: from the start."""
+    """What a run erased; ``after``: the id after which the next run goes on, 0 for the start."""
 
     documents: int
     dead_letters: int
@@ -23,14 +23,14 @@ class Gone(NamedTuple):
 
 
 def retain(settings: Settings, after: int = 0, most_s: float = _MOST_S) -> Gone:
-    """Erase what is due, a page of 1,000 documents each time whole; commits.
+    """Erase what is due, in pages of 1,000 documents, each in one transaction; commits.
 
-    Documents that wait for a person stay until they are decided; those that models are judged by stay unless the
-    setting retention_held_out says otherwise.
+    Documents that wait for a person stay until they are decided. Those that model versions are judged by stay unless
+    the setting retention_held_out says otherwise.
 
     Args:
-        after: where the run before left off.
-        most_s: seconds after which it leaves the rest to the next run.
+        after: where the previous run stopped.
+        most_s: seconds after which the rest is left to the next run.
     """
     began, documents, letters = time.monotonic(), 0, 0
     with session(settings.postgres_url) as opened:

@@ -1,7 +1,7 @@
-"""Writing the stores' files anew, so that the bytes of what was erased are gone from them too.
+"""Rewrite the stores' files, so that the bytes of what was erased are gone from them too.
 
-Deleted rows stay in Postgres' pages and log, deleted entries in Redis' append-only file, until something is written
-over them. This does not wait for that.
+Deleted rows stay in Postgres' pages and log, and deleted entries in Redis' append-only file, until something
+overwrites them. This does not wait for that.
 """
 
 import time
@@ -20,17 +20,17 @@ _AOF_WITHIN_S = 600.0
 
 
 def rewrite_postgres(settings: Settings) -> list[str]:
-    """Write the tables of documents anew, then the log; the line waits while a table is written.
+    """Rewrite the tables of documents, then the log; the line waits while a table is rewritten.
 
     Returns:
-        What could not be done, or lies out of reach, a sentence each.
+        A sentence for each thing that could not be done or is out of reach.
     """
     try:
         with get_engine(settings.postgres_url).connect() as plain:
             return _rewrite_postgres(plain.execution_options(isolation_level="AUTOCOMMIT"))
     except DBAPIError as error:
         first = str(error.orig).strip().partition("\n")[0]
-        raise ServerUnreachableError(f"Postgres' files are not rewritten: {first}") from None
+        raise ServerUnreachableError(f"Postgres' files were not rewritten: {first}") from None
 
 
 def _rewrite_postgres(connection: Connection) -> list[str]:
@@ -45,8 +45,8 @@ def _rewrite_postgres(connection: Connection) -> list[str]:
         rewriting.overwrite_log(connection)
     else:
         remarks.append(
-            "Postgres' write-ahead log holds erased texts until it is recycled: this user may not switch it "
-            "(pg_switch_wal, pg_ls_waldir, the role pg_checkpoint)"
+            "Postgres' write-ahead log holds erased texts until it is recycled: this user lacks the permissions to "
+            "switch it (pg_switch_wal, pg_ls_waldir, the role pg_checkpoint)"
         )
     if rewriting.log_goes_elsewhere(connection):
         remarks.append("an archive or a replica of the write-ahead log holds erased texts as long as it keeps them")
@@ -54,7 +54,7 @@ def _rewrite_postgres(connection: Connection) -> list[str]:
 
 
 def rewrite_redis(client: redis.Redis) -> list[str]:
-    """Write the append-only file anew, and wait for it; returns what could not be done, a sentence each."""
+    """Rewrite the append-only file, and wait for it; returns a sentence for each thing that could not be done."""
     with reaching(client):
         try:
             config = {as_text(name): as_text(value) for name, value in client.config_get("*").items()}
@@ -63,36 +63,36 @@ def rewrite_redis(client: redis.Redis) -> list[str]:
                 return remarks
             _rewrite_append_only_file(client)
         except (redis.exceptions.NoPermissionError, redis.exceptions.ResponseError) as error:
-            return [f"Redis' append-only file is not rewritten: {error}"]
+            return [f"Redis' append-only file was not rewritten: {error}"]
     return remarks
 
 
 def start_redis_rewrite(client: redis.Redis) -> None:
-    """Ask Redis to write its append-only file anew, where it may and keeps one."""
+    """Ask Redis to rewrite its append-only file, if it keeps one and we may ask."""
     try:
         client.bgrewriteaof()
     except redis.exceptions.ResponseError:
-        return  # not allowed, or at it already; Redis does so by itself when the file has doubled
+        return  # not allowed, or under way already; Redis does it by itself when the file has doubled
 
 
 def _remarks(config: dict[str, str]) -> list[str]:
     remarks = []
     if config.get("appendonly") == "yes" and config.get("aof-use-rdb-preamble") == "yes":
         remarks.append(
-            "Redis' append-only file keeps deleted entries until their neighbours are gone: set aof-use-rdb-preamble no"
+            "Redis' append-only file keeps deleted entries until their neighbours are gone; set aof-use-rdb-preamble no"
         )
     if config.get("save"):
-        remarks.append("Redis' snapshot (dump.rdb) holds erased texts until the next one is written: BGSAVE writes it")
+        remarks.append("Redis' snapshot (dump.rdb) holds erased texts until the next one is written; BGSAVE writes it")
     return remarks
 
 
 def _rewrite_append_only_file(client: redis.Redis) -> None:
     deadline = time.monotonic() + _AOF_WITHIN_S
-    _wait(client, deadline)  # one that began before the erasure does not count
+    _wait(client, deadline)  # a rewrite that began before the erasure does not count
     client.bgrewriteaof()
     _wait(client, deadline)
     if as_text(client.info("persistence")["aof_last_bgrewrite_status"]) != "ok":
-        raise ServerUnreachableError("Redis could not write its append-only file anew; its log says why")
+        raise ServerUnreachableError("Redis could not rewrite its append-only file; its log says why")
 
 
 def _wait(client: redis.Redis, deadline: float) -> None:

@@ -1,4 +1,4 @@
-"""Beat's schedule, by a clock that does not jump."""
+"""Beat's schedule on a clock that does not jump."""
 
 import time
 from typing import Any
@@ -9,9 +9,10 @@ _JUMPED_S = 5.0
 
 
 class SteadyScheduler(PersistentScheduler):
-    """Celery's own, but a clock that is set anew stops nothing.
+    """Celery's own scheduler, but a clock that jumps does not stop it.
 
-    Celery keeps by the wall clock when each task was sent last: set back an hour, it would send none for an hour.
+    Celery stores by the wall clock when it last sent each task: with the clock set back an hour, it would send none
+    for an hour.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -19,13 +20,13 @@ class SteadyScheduler(PersistentScheduler):
         super().__init__(*args, **kwargs)
 
     def setup_schedule(self) -> None:
-        """Read when each was sent last; of a time to come nothing is kept."""
+        """Read when each task was last sent; times in the future become now."""
         super().setup_schedule()
         for entry in self.schedule.values():
             entry.last_run_at = min(entry.last_run_at, entry.default_now())
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
-        """Send what is due; returns the seconds until the next is."""
+        """Send what is due; returns the seconds until the next task is due."""
         ahead = _ahead()
         if abs(ahead - self._ahead) > _JUMPED_S:
             self._ahead = ahead
@@ -35,7 +36,7 @@ class SteadyScheduler(PersistentScheduler):
     def _count_from_now(self) -> None:
         for entry in self.schedule.values():
             entry.last_run_at = entry.default_now()
-        self._heap = None  # ordered by the clock before
+        self._heap = None  # ordered by the old clock
 
 
 def _ahead() -> float:

@@ -1,4 +1,4 @@
-"""The model store's files, to a folder and back; a folder or any fsspec URL."""
+"""Copy the model store's files to a folder and back; the store is a folder or any fsspec URL."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from classifier.store_uri import reached
 
 
 def fetch_store(store: str, folder: Path) -> int:
-    """Copy what is in the store; returns how many files. What is being written, or was just removed, is passed over."""
+    """Copy what is in the store; returns how many files. Files being written or just removed are skipped."""
     count = 0
     with reached(store) as (file_system, root):
         for path in file_system.find(root):
@@ -24,7 +24,7 @@ def fetch_store(store: str, folder: Path) -> int:
 
 
 def fill_store(folder: Path, store: str) -> None:
-    """Copy everything in the folder into the store; what has the same name is replaced."""
+    """Copy everything in the folder into the store; files with the same name are replaced."""
     with reached(store) as (file_system, root):
         for path in sorted(folder.rglob("*")):
             if path.is_file():

@@ -1,4 +1,4 @@
-"""A Redis stream as a file: a first line about it, then a line an entry, with the ids they had."""
+"""A Redis stream as a file: a first line about the stream, then one line for each entry with its id."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -20,8 +20,8 @@ Wanted = Callable[[str, Fields], bool]
 def write_stream(client: redis.Redis, stream: str, file: Path) -> int:
     """Write a stream's entries; returns how many.
 
-    Of its consumer groups the place is kept: before the first event that they took and did not finish. Entries that
-    are deleted meanwhile may be missing, those that come meanwhile may be there.
+    The place of each consumer group is kept: before the first event that it took and did not finish. Entries deleted
+    in the meantime may be missing, and entries added in the meantime may be there.
     """
     count = 0
     with file.open("wb") as out:
@@ -33,9 +33,9 @@ def write_stream(client: redis.Redis, stream: str, file: Path) -> int:
 
 
 def load_stream(client: redis.Redis, stream: str, file: Path, wanted: Wanted) -> int:
-    """Fill a stream that does not exist from such a file; returns how many entries it has.
+    """Create a stream from such a file; returns how many entries it has.
 
-    Its next ids are later than all that it ever gave, as if it had never been away.
+    Its next ids are later than all that it ever gave, as if it had never been gone.
     """
     count, top = 0, "0-0"
     with file.open("rb") as lines:
@@ -45,7 +45,7 @@ def load_stream(client: redis.Redis, stream: str, file: Path, wanted: Wanted) ->
             _append(client, stream, page)
             count, top = count + len(page), page[-1][0]
     if order(about["last"]) > order(top):
-        # An entry that came and went is how a stream of any version is told its last id.
+        # Adding an entry and deleting it sets the last id of a stream in every version of Redis.
         client.xadd(stream, {"id": ""}, id=about["last"])
         client.xdel(stream, about["last"])
     for name, start in about["groups"].items():

@@ -1,4 +1,4 @@
-"""Erasure's side of Redis: entries of documents that were erased, in the lanes and on the results stream."""
+"""Erasure in Redis: the entries of erased documents, in the lanes and on the results stream."""
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -12,14 +12,14 @@ from sortline.queue import DEFAULT_SOURCE, GROUP, order
 from sortline.redis_client import as_text
 from sortline.settings import LANES, Settings
 
-_PAGE = 100  # entries read at once: one can hold a mebibyte
+_PAGE = 100  # entries read at once; one can be a mebibyte long
 
 Fields = Mapping[bytes, bytes]
 Streams = Mapping[str, str]  # Redis keys of `live`, `bulk` and `results`
 
 
 def last_ids(client: redis.Redis, streams: Streams) -> dict[str, str]:
-    """The last entry id that each stream gave, by `live`, `bulk` and `results`; 0-0 where there is no stream."""
+    """The last entry id of each stream, by `live`, `bulk` and `results`; 0-0 if there is no stream."""
     return {name: _last_id(client, stream) for name, stream in streams.items()}
 
 
@@ -39,7 +39,7 @@ def read(client: redis.Redis, stream: str, upto: str = "+") -> Iterator[tuple[st
 
 
 def name_of(fields: Fields) -> Name | None:
-    """The name of an entry's document; None where it can't be read."""
+    """The name of an entry's document; None if it can't be read."""
     try:
         return fields.get(b"source", DEFAULT_SOURCE.encode()).decode(), fields[b"id"].decode()
     except (KeyError, UnicodeDecodeError):
@@ -47,7 +47,7 @@ def name_of(fields: Fields) -> Name | None:
 
 
 def has_meta(fields: Fields, key: str, value: str) -> bool:
-    """Whether an entry's meta has that value at its top, as Postgres' ->> would write it."""
+    """Whether an entry's meta has that value under that key at its top level, as Postgres' ->> would write it."""
     try:
         meta = json.loads(fields.get(b"meta", b"null"), parse_float=Decimal, parse_int=Decimal)
     except (ValueError, RecursionError):
@@ -61,7 +61,7 @@ def has_meta(fields: Fields, key: str, value: str) -> bool:
 
 
 def waiting(client: redis.Redis, streams: Streams, wanted: Callable[[Fields], bool]) -> list[Name]:
-    """Names of the lanes' entries that are wanted, one for each entry."""
+    """Names of the wanted entries of the lanes, one for each entry."""
     found = [name_of(fields) for lane in LANES for _, fields in read(client, streams[lane]) if wanted(fields)]
     return [name for name in found if name is not None]
 
@@ -69,7 +69,7 @@ def waiting(client: redis.Redis, streams: Streams, wanted: Callable[[Fields], bo
 def clear_lanes(client: redis.Redis, streams: Streams, erasures: Collection[Erasure]) -> int:
     """Delete the entries that were sent before their erasure; returns how many.
 
-    What a worker holds stays pending with it: it acknowledges it and, because of the erasure, stores nothing.
+    What a worker holds stays pending: the worker acknowledges it and, because of the erasure, stores nothing.
     """
     known = {each.name_hash: each for each in erasures}
     deleted = 0
@@ -83,7 +83,7 @@ def clear_lanes(client: redis.Redis, streams: Streams, erasures: Collection[Eras
 
 
 def held(client: redis.Redis, streams: Streams, erasures: Collection[Erasure]) -> int:
-    """How many entries, whosever, workers hold that were sent before the last of these erasures; at most 1,000.
+    """How many entries that were sent before the last of these erasures workers hold, of any document; at most 1,000.
 
     While there are any, an event of an erased document can still come.
     """
@@ -105,7 +105,7 @@ def clear_results(
         sent_again: those of the names that are in the database again; their later events stay.
     """
     known = {each.name_hash: each for each in erasures}
-    last = _last_id(client, stream)  # before asking: a new document is stored before its event
+    last = _last_id(client, stream)  # before the query: a new document is stored before its event
     found: list[tuple[str, Name, Erasure]] = []
     for entry_id, fields in read(client, stream, last):
         name = name_of(fields)

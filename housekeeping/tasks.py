@@ -1,4 +1,4 @@
-"""Housekeeping's Celery tasks: thin, each calls a plain function."""
+"""Housekeeping's Celery tasks; each only calls a plain function."""
 
 import logging
 import os
@@ -34,12 +34,12 @@ from trainer.fine_tuning.work_folder import remove_work
 
 log = logging.getLogger(__name__)
 
-_UNDELIVERED_S = 30.0  # what waits for so long is sent again: its message may be lost
+_UNDELIVERED_S = 30.0  # what waits this long is sent again: its message may be lost
 _SENT_DAYS = 7
 _deliveries = Deliveries(settings)
-_asked: dict[tuple[str, int], float] = {}  # when something was last asked for
-_drift_checks: list[subprocess.Popen[bytes]] = []  # the check for drift that runs, or ran last
-_walk = {"after": 0}  # where retention left off
+_asked: dict[tuple[str, int], float] = {}  # when each thing was last asked for
+_drift_checks: list[subprocess.Popen[bytes]] = []  # the drift check that is running or ran last
+_walk = {"after": 0}  # where retention stopped
 
 
 def _task(old_name: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
@@ -55,7 +55,7 @@ def _task(old_name: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
 
 @_task("trainer.look")
 def start_due_training() -> None:
-    """Start a training when one is due."""
+    """Start a training if one is due."""
     with session(settings.postgres_url) as opened:
         reason = trigger.due(opened, settings)
         if reason is None:
@@ -63,16 +63,16 @@ def start_due_training() -> None:
         try:
             run = trigger.request(opened, settings, reason)
         except ConflictError:
-            return  # somebody was quicker
+            return  # somebody else was quicker
         except TransientError as error:
             log.warning("a training is due (%s), but can't be started: %s", reason, error)
             return
-    log.info("training run %d starts: %s", run.id, reason)
+    log.info("training run %d started: %s", run.id, reason)
 
 
 @_task("trainer.expire_leases")
 def expire_leases() -> None:
-    """Hand on the runs whose process died; send again what waits in vain; clear up after what has ended."""
+    """Hand on the runs whose process died, send the messages of waiting runs again, and clean up after ended ones."""
     with session(settings.postgres_url) as opened:
         lost = training_runs.expire(opened, settings.training_silent_s, settings.training_attempts)
         waiting = training_runs.waiting(opened, _UNDELIVERED_S)
@@ -81,8 +81,8 @@ def expire_leases() -> None:
         opened.commit()
         newest, unfinished = training_runs.newest(opened), training_runs.unfinished(opened)
     for run in lost:
-        log.warning("training run %d was taken from a silent process: it is %s now", run.id, run.state)
-    # While another message of the run is on its way, the claim lets only one begin.
+        log.warning("training run %d was taken from a silent process and is now %s", run.id, run.state)
+    # If another message of the run is still on its way, the claim lets only one of them begin.
     for run_id in {*waiting, *(run.id for run in lost if run.state == "waiting")}:
         if _is_time("train", run_id):
             trigger.send(settings, run_id, expires_s=_UNDELIVERED_S)
@@ -92,22 +92,22 @@ def expire_leases() -> None:
 
 @_task("trainer.sweep_outbox")
 def publish_outbox() -> None:
-    """Send the events that committed transactions left."""
+    """Send the events that committed transactions left in the outbox."""
     from housekeeping.outbox import sweep
 
     try:
         sweep(settings)
     except (TransientError, DBAPIError) as error:
-        log.warning("the outbox waits: %s", error)
+        log.warning("the outbox can't be emptied now: %s", error)
 
 
 @_task("trainer.sweep_webhooks")
 def deliver_webhooks() -> None:
-    """Begin to send what is due for webhooks; it does not wait, for they may hang."""
+    """Begin to send what is due to webhooks, without waiting for receivers, which may hang."""
     try:
         _deliveries.sweep()
     except (TransientError, DBAPIError) as error:
-        log.warning("webhooks wait: %s", error)
+        log.warning("webhooks can't be sent now: %s", error)
 
 
 @signals.worker_shutdown.connect
@@ -117,7 +117,7 @@ def _finish_webhooks(**_options: object) -> None:
 
 @_task("trainer.ask_for_rescoring")
 def request_rescoring() -> None:
-    """Let a worker score again what waits for a person and has no prediction of the active version."""
+    """Ask a worker to score again what waits for a person and has no prediction by the active version."""
     with session(settings.postgres_url) as opened:
         version_id = rescore.stale(opened)
     if version_id is not None and _is_time("rescore", version_id):
@@ -126,7 +126,7 @@ def request_rescoring() -> None:
 
 @_task("trainer.ask_for_shadow")
 def request_shadow() -> None:
-    """Let a worker go on with the shadow that is open."""
+    """Ask a worker to go on with the running shadow."""
     with session(settings.postgres_url) as opened:
         shadow = shadows.running(opened)
     if shadow is not None and _is_time("shadow", shadow.id):
@@ -135,7 +135,7 @@ def request_shadow() -> None:
 
 @_task("trainer.ask_for_explaining")
 def request_explanations() -> None:
-    """Let a worker explain what was asked for and not taken: its message, or the one that went on, was lost."""
+    """Ask a worker for explanations that no worker has taken, because a message was lost."""
     with session(settings.postgres_url) as opened:
         untaken = explanations.untaken(opened, _UNDELIVERED_S)
     if untaken and _is_time("explain", 0):
@@ -144,7 +144,7 @@ def request_explanations() -> None:
 
 @_task("trainer.look_for_drift")
 def check_drift() -> None:
-    """Start a look for drift in a process of its own, which ends itself; nothing here waits for it."""
+    """Start a drift check in a process of its own, which ends itself; nothing here waits for it."""
     if not settings.drift_false_alarms or any(each.poll() is None for each in _drift_checks):
         return
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -154,50 +154,55 @@ def check_drift() -> None:
 
 @_task("trainer.count_answers")
 def check_live_accuracy() -> None:
-    """Count what was answered, so that nobody who looks at live accuracy has to; once a day, look at it."""
-    from monitoring.live_accuracy import look as look_at_accuracy
+    """Count the answers, so that the page on live accuracy need not; once a day, check the accuracy."""
+    from monitoring.live_accuracy import check_accuracy
 
     with session(settings.postgres_url) as opened:
         live_accuracy.count_answers(opened)
         opened.commit()
-        made = look_at_accuracy(opened, settings.accuracy_margin)
+        made = check_accuracy(opened, settings.accuracy_margin)
         opened.commit()
     if made is not None and made.alarm:
-        log.warning("model version %d: live accuracy is not what its confidences promise", made.model_version_id)
+        log.warning("model version %d: live accuracy differs from what its confidences promise", made.model_version_id)
 
 
 @_task("trainer.prune_outbox")
 def prune_outbox() -> None:
-    """Remove events that were sent long ago, to the results stream and to webhooks."""
+    """Remove events that were sent long ago to the results stream and to webhooks."""
     with session(settings.postgres_url) as opened:
         removed = outbox.prune(opened, _SENT_DAYS) + webhooks.prune(opened, _SENT_DAYS)
         opened.commit()
     if removed:
-        log.info("%d events that were sent over %d days ago are removed", removed, _SENT_DAYS)
+        log.info("removed %d events that were sent over %d days ago", removed, _SENT_DAYS)
 
 
 @_task("keeping.sweep")
 def remove_erased() -> None:
-    """Take what was erased out of streams and reports."""
+    """Remove what was erased from streams and reports."""
     try:
         with connect(settings.redis) as client:
             swept = erase.sweep(settings, client)
             if swept.entries or swept.events:
                 start_redis_rewrite(client)
     except (SortlineError, DBAPIError) as error:
-        log.warning("erased documents wait to be swept out: %s", error)
+        log.warning("erased documents can't be removed from streams and reports now: %s", error)
         return
     if swept.entries or swept.events or swept.texts:
-        log.info("swept out: %d entries, %d events, %d texts of reports", swept.entries, swept.events, swept.texts)
+        log.info(
+            "removed what was erased: %d entries, %d events, %d texts in reports",
+            swept.entries,
+            swept.events,
+            swept.texts,
+        )
 
 
 @_task("keeping.retain")
 def apply_retention() -> None:
-    """Erase what is older than it may be, some at a time."""
+    """Erase documents that are past their retention, some at a time."""
     try:
         gone = retention.retain(settings, _walk["after"])
     except (SortlineError, DBAPIError) as error:
-        log.warning("retention waits: %s", error)
+        log.warning("retention can't run now: %s", error)
         return
     _walk["after"] = gone.after
     if gone.documents or gone.dead_letters:
@@ -212,7 +217,7 @@ def _ask_worker(task: str, *arguments: int) -> None:
 
 
 def _is_time(what: str, id_: int) -> bool:
-    """Whether it was not asked for a while ago; it is now."""
+    """Whether it has not been asked for lately; if so, note that it is asked for now."""
     now = time.monotonic()
     if now - _asked.get((what, id_), float("-inf")) < _UNDELIVERED_S:
         return False

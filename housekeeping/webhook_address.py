@@ -1,7 +1,7 @@
-"""Where a webhook may lead: https to addresses of the public internet, and what the settings allow beside that.
+"""Where a webhook may lead: over https to addresses of the public internet, and to what the settings allow.
 
-A name is resolved once, every address it has is checked, and the request goes to a checked address: a name that
-is changed between the check and the request (DNS rebinding) leads nowhere else.
+A name is resolved once, each of its addresses is checked, and the request goes to a checked address. If the name is
+changed between check and request (DNS rebinding), the request still goes to that address.
 """
 
 import asyncio
@@ -19,20 +19,20 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _MOST_CHARS = 2000
 # IPv6 addresses that a gateway turns into the IPv4 address in their last 32 bits (RFC 6052).
 _TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
-# Special by IANA's registries, and public to Python before 3.13: protocol assignments (RFC 6890), documentation
+# Special in IANA's registries, but global to Python before 3.13: protocol assignments (RFC 6890), documentation
 # (RFC 9637).
 _SPECIAL = tuple(ipaddress.ip_network(each) for each in ("192.0.0.0/24", "3fff::/20"))
 
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """What the setting webhook_allowed names: hosts, and networks."""
+    """The hosts and networks that the setting webhook_allowed names."""
 
     hosts: frozenset[str]
     networks: tuple[Network, ...]
 
     def allows(self, host: str, addresses: list[Address]) -> bool:
-        """Whether the host is named, or all of its addresses are in a network that is."""
+        """Whether the host is named, or all of its addresses are in a named network."""
         if host in self.hosts:
             return True
         return bool(addresses) and all(any(each in network for network in self.networks) for each in addresses)
@@ -61,36 +61,36 @@ def read_allowed(listed: str) -> Allowed:
             networks.append(ipaddress.ip_network(each))
         except ValueError:
             if "/" in each:
-                raise ConfigurationError(f"SORTLINE_WEBHOOK_ALLOWED: {each} is no network") from None
+                raise ConfigurationError(f"SORTLINE_WEBHOOK_ALLOWED: {each} is not a network") from None
             hosts.add(each)
     return Allowed(frozenset(hosts), tuple(networks))
 
 
 def check_url(url: str, allowed: Allowed) -> Target:
-    """The parts of a URL that may become a webhook's, as far as that can be told without asking for its name.
+    """The parts of a URL that a webhook may have, as far as can be checked without resolving its name.
 
     Raises:
-        InvalidInputError: it may not; the message says why.
+        InvalidInputError: a webhook may not have it; the message says why.
     """
     target = _parts(url)
     numeric = _numeric(target)
     if target.scheme == "http" and not allowed.allows(target.host, numeric):
-        raise InvalidInputError("a webhook's URL starts with https://")
+        raise InvalidInputError("a webhook's URL must start with https://")
     if numeric:
         check_addresses(target, numeric, allowed)
     return target
 
 
 async def resolve(target: Target, allowed: Allowed) -> Address:
-    """The address that a request goes to: the first of the name's, all of which are checked.
+    """The address that a request goes to: the first of the name's addresses, all of which are checked.
 
     Raises:
-        InvalidInputError: one of them may not be reached, or the name has none.
+        InvalidInputError: one of them is not allowed, or the name has none.
     """
     try:
         found = await asyncio.get_running_loop().getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        raise InvalidInputError(f"the host {target.host} is not found") from None
+        raise InvalidInputError(f"the host {target.host} was not found") from None
     addresses = [_address(str(each[4][0])) for each in found]
     check_addresses(target, addresses, allowed)
     return addresses[0]
@@ -100,19 +100,19 @@ def check_addresses(target: Target, addresses: list[Address], allowed: Allowed) 
     """Check where a host leads.
 
     Raises:
-        InvalidInputError: to an address that is not public and not allowed, or nowhere, or it is not https.
+        InvalidInputError: it leads to an address that is neither public nor allowed, or nowhere, or is not https.
     """
     if allowed.allows(target.host, addresses):
         return
     if target.scheme != "https":
-        raise InvalidInputError("a webhook's URL starts with https://")
+        raise InvalidInputError("a webhook's URL must start with https://")
     hidden = next((each for each in addresses if not is_public(each)), None)
     if hidden is not None or not addresses:
-        raise InvalidInputError(f"{target.host} leads to {hidden}, which is no public address")
+        raise InvalidInputError(f"{target.host} leads to {hidden}, which is not a public address")
 
 
 def is_public(address: Address) -> bool:
-    """Whether the address is one of the public internet, and so is every IPv4 address that it stands for."""
+    """Whether the address, and every IPv4 address that it stands for, belongs to the public internet."""
     if address in _TRANSLATED:
         return is_public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
     inner: list[Address] = [address]
@@ -128,24 +128,26 @@ def is_public(address: Address) -> bool:
 
 def _parts(url: str) -> Target:
     if len(url) > _MOST_CHARS or not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
-        raise InvalidInputError(f"a webhook's URL has at most {_MOST_CHARS:,} characters, all of them plain ASCII")
+        raise InvalidInputError(
+            f"a webhook's URL has at most {_MOST_CHARS:,} characters, all of them printable ASCII without spaces or \\"
+        )
     try:
         parts = urlsplit(url)
         host, port = (parts.hostname or "").rstrip("."), parts.port
     except ValueError as error:
         raise InvalidInputError(f"the webhook's URL can't be read: {error}") from None
     if parts.scheme not in ("https", "http"):
-        raise InvalidInputError("a webhook's URL starts with https://")
+        raise InvalidInputError("a webhook's URL must start with https://")
     if not host or "%" in host or port == 0:
-        raise InvalidInputError("the webhook's URL has no host, or no port, that can be used")
+        raise InvalidInputError("the webhook's URL has no usable host or port")
     if parts.username is not None or parts.password is not None:
-        raise InvalidInputError("a webhook's URL holds no user and no password: its signature says who sends")
+        raise InvalidInputError("a webhook's URL must not hold a user or password: the signature says who sends")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return Target(parts.scheme, host, port or {"https": 443, "http": 80}[parts.scheme], parts.netloc, path)
 
 
 def _numeric(target: Target) -> list[Address]:
-    """The address of a host that is one, however it is written (2130706433, 0x7f.1); no name is asked for."""
+    """The address of a host that is an address, however written (2130706433, 0x7f.1); no name is resolved."""
     with contextlib.suppress(OSError, UnicodeError):
         found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
         return [_address(str(each[4][0])) for each in found]

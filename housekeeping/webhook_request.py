@@ -1,4 +1,4 @@
-"""One signed request to a webhook, in the Standard Webhooks form (https://www.standardwebhooks.com)."""
+"""One signed request to a webhook, in the format of Standard Webhooks (https://www.standardwebhooks.com)."""
 
 import asyncio
 import ssl
@@ -19,12 +19,12 @@ _OF_MANY = 8  # connections kept to one address
 
 
 class Sender:
-    """Sends to one webhook; connections live as long as it does. To be used in one event loop.
+    """Sends to one webhook, in one event loop; its connections live as long as it does.
 
     Args:
         url: the webhook's.
-        secrets: each signs; the newest first.
-        timeout: seconds of a request, from its name's look-up to its answer's end.
+        secrets: each of them signs; the newest first.
+        timeout: seconds for a request, from resolving the name to the end of the answer.
     """
 
     def __init__(self, url: str, secrets: Sequence[str], allowed: Allowed, timeout: float) -> None:
@@ -44,7 +44,7 @@ class Sender:
         await self._http.aclose()
 
     async def send(self, message_id: str, body: bytes) -> str | None:
-        """Send a message; returns why it did not arrive, None: it did."""
+        """Send a message; returns why it did not arrive, None if it did."""
         try:
             async with asyncio.timeout(self.timeout):
                 target = check_url(self.url, self.allowed)
@@ -56,7 +56,7 @@ class Sender:
         except httpx.TimeoutException:
             return f"no answer within {self.timeout:g} s"
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            # It may quote what the other side sent.
+            # The error may quote what the other side sent.
             said = f"{type(error).__name__}: {error}"[:500]
             return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in said)
 
@@ -72,17 +72,17 @@ class Sender:
         }
         shown = f"[{address}]" if address.version == 6 else str(address)
         url = f"{target.scheme}://{shown}:{target.port}{target.path}"
-        # The certificate is checked against the name, though the connection goes to the address.
+        # The connection goes to the address, but the certificate is checked against the name.
         named: dict[str, Any] = {"sni_hostname": target.host}
         async with self._http.stream("POST", url, content=body, headers=headers, extensions=named) as answer:
             await _read_some(answer)
         if answer.is_redirect:
-            return f"it answers {answer.status_code}: redirects are not followed"
-        return None if answer.is_success else f"it answers {answer.status_code}"
+            return f"it answered {answer.status_code}, and redirects are not followed"
+        return None if answer.is_success else f"it answered {answer.status_code}"
 
 
 def message(event: dict[str, str]) -> bytes:
-    """The body that tells of an event (fields of the results stream); what doesn't apply is null."""
+    """The body for an event (fields of the results stream); what doesn't apply is null."""
     data = {
         "source": event["source"],
         "id": event["id"],
@@ -95,7 +95,7 @@ def message(event: dict[str, str]) -> bytes:
 
 
 async def _read_some(answer: httpx.Response) -> None:
-    """Read an answer to its end, so that the connection can be used again; a long one is left."""
+    """Read an answer to its end, so that the connection can be reused; stop early if it is long."""
     size = 0
     async for part in answer.aiter_raw():
         size += len(part)

@@ -1,7 +1,8 @@
-"""Events out to webhooks: each at least once after the commit, and in order for each document.
+"""Send events to webhooks: each at least once after the commit, and in order for each document.
 
-Beat asks again and again what is due; each webhook is served by a thread of its own, so that one that hangs delays
-no other. Who serves one holds it for a minute: what a killed process leaves, another takes up then.
+Beat triggers a check of what is due every two seconds. Each webhook is served by a thread of its own, so one that
+hangs delays no other. A process holds a webhook for a minute at a time: after that, another takes up what a killed
+process left.
 """
 
 import asyncio
@@ -25,7 +26,7 @@ from sortline.settings import Settings
 
 log = logging.getLogger(__name__)
 
-_AT_ONCE = 8  # requests to one webhook, each of another document
+_AT_ONCE = 8  # requests to one webhook, each for another document
 _ROUNDS_S = 10.0
 
 
@@ -40,10 +41,10 @@ class Deliveries:
         self._stopping = threading.Event()
 
     def sweep(self) -> list[Future[int]]:
-        """Begin to serve the webhooks that something is due for; does not wait for them.
+        """Begin to serve the webhooks that have something due, without waiting for them.
 
         Raises:
-            ServerUnreachableError: Postgres is away.
+            ServerUnreachableError: Postgres can't be reached.
         """
         self._busy = {each for each in self._busy if not each.done()}
         if len(self._busy) >= self.most:
@@ -56,13 +57,13 @@ class Deliveries:
         return begun
 
     def close(self) -> None:
-        """Begin nothing more, and wait for the requests that are under way."""
+        """Begin nothing more, and wait for the requests under way."""
         self._stopping.set()
         self._pool.shutdown()
 
 
 def ping(settings: Settings, webhook: Webhook) -> str | None:
-    """Send a webhook a signed `sortline.ping`; returns why it did not arrive, None: it did."""
+    """Send a webhook a signed `sortline.ping`; returns why it did not arrive, None if it did."""
     now = datetime.now(UTC)
     body = orjson.dumps({"type": "sortline.ping", "timestamp": now.isoformat(timespec="milliseconds"), "data": {}})
 
@@ -81,7 +82,7 @@ def _sender(settings: Settings, webhook: Webhook) -> Sender:
 
 
 async def _serve(settings: Settings, webhook_id: int, stopping: threading.Event) -> int:
-    """Send what is due for a webhook that this process holds, then let go of it; returns how many arrived."""
+    """Send what is due to a webhook that this process holds, then release it; returns how many arrived."""
     began, delivered = time.monotonic(), 0
     with session(settings.postgres_url) as opened:
         webhook = webhooks.get(opened, webhook_id)
@@ -100,7 +101,7 @@ async def _serve(settings: Settings, webhook_id: int, stopping: threading.Event)
 
 
 async def _round(settings: Settings, webhook_id: int, sender: Sender) -> int:
-    """A few requests at a time, one where the last round failed; returns how many arrived."""
+    """Send a few requests at a time, or one if the last round failed; returns how many arrived."""
     with session(settings.postgres_url) as opened:
         webhook = webhooks.get(opened, webhook_id)
         if webhook is None or webhook.paused_at is not None:
@@ -125,7 +126,7 @@ def _serve_safely(settings: Settings, webhook_id: int, stopping: threading.Event
     try:
         return asyncio.run(_serve(settings, webhook_id, stopping))
     except (TransientError, DBAPIError) as error:
-        log.warning("webhook %d waits, what it was told of may be sent again: %s", webhook_id, error)
+        log.warning("webhook %d has to wait, and what was just sent may be sent again: %s", webhook_id, error)
     except Exception:
         log.exception("webhook %d could not be served", webhook_id)
     return 0

@@ -1,10 +1,10 @@
 """What is wrong now, in words, and what to do: the same list for the command line and the web.
 
-Each look is a function that tells the alarms of one kind; names and thresholds are those of
-deploy/prometheus/rules.yml, and a section of docs/operators.md has the name of each.
+Each check is a function that yields the alarms of one kind. Names and thresholds are those of
+deploy/prometheus/rules.yml; docs/operators.md has a section for each name.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from time import time
 from typing import Any, NamedTuple
@@ -46,7 +46,7 @@ class Alarm(NamedTuple):
 
 
 class Now(NamedTuple):
-    """What the looks look at; ``found``: the figures of `monitoring.status.line_status`."""
+    """What the checks read; ``found``: the figures of `monitoring.status.line_status`."""
 
     session: Session
     queue: DocumentQueue
@@ -57,12 +57,12 @@ class Now(NamedTuple):
 POSTGRES_AWAY = Alarm(
     "SortlinePostgresAway",
     "Postgres can't be reached: nothing can be stored. Workers hold what they have and wait; no document is lost.",
-    "Look at Postgres' log, and whether its disk is full. The line goes on by itself.",
+    "Look at Postgres' log and at its disk space. The line goes on by itself.",
 )
 REDIS_AWAY = Alarm(
     "SortlineRedisAway",
-    "Redis can't be reached: no documents are taken and none are classified. Those that were accepted are safe.",
-    "Look at Redis' log; after a start it reads its append-only file first. The line goes on by itself.",
+    "Redis can't be reached: no documents are accepted and none are classified. Those already accepted are safe.",
+    "Look at Redis' log; after a start it first reads its append-only file. The line goes on by itself.",
 )
 
 
@@ -70,36 +70,36 @@ def disk_full(server: Server) -> Alarm:
     """The disk under a server is full."""
     return Alarm(
         "SortlineDiskFull",
-        f"The disk under {server.capitalize()} is full: no documents are taken over HTTP (503). None is lost.",
-        "Give it room. The line goes on by itself, within half a minute.",
+        f"The disk under {server.capitalize()} is full: no documents are accepted over HTTP (503). None is lost.",
+        "Make room on the disk. The line goes on by itself, within half a minute.",
     )
 
 
 def redis_refuses(why: object) -> Alarm:
-    """Redis answers, but does not do what it is asked for."""
+    """Redis answers, but refuses commands."""
     return Alarm(
         "SortlineRedisRefuses",
-        f"{why}. Documents wait, none is lost.",
-        "Mend what it names: a key of a wrong type is renamed or deleted, a missing right is given. The line goes on "
+        f"{why}. Documents wait; none is lost.",
+        "Fix what it names: rename or delete a key of the wrong type, or grant a missing permission. The line goes on "
         "by itself.",
     )
 
 
 def alarms(now: Now) -> list[Alarm]:
-    """What is wrong now, what stops the line first.
+    """What is wrong now; what stops the line comes first.
 
     Raises:
-        ServerUnreachableError: Redis is away.
+        ServerUnreachableError: Redis can't be reached.
     """
-    return [alarm for look in LOOKS for alarm in look(now)]
+    return [alarm for check in CHECKS for alarm in check(now)]
 
 
 def _no_worker(now: Now) -> Iterator[Alarm]:
     if not now.found["workers"]:
         yield Alarm(
             "SortlineNoWorker",
-            "No worker runs. Documents wait, none is lost.",
-            "Start one with sortline up or celery -A worker worker. If one should run, its log says why it does not.",
+            "No worker is running. Documents wait; none is lost.",
+            "Start one with sortline up or celery -A worker worker. If one should be running, look at its log.",
         )
 
 
@@ -108,8 +108,8 @@ def _no_model(now: Now) -> Iterator[Alarm]:
         waiting = sum(lane["backlog"] for lane in now.found["lanes"].values())
         yield Alarm(
             "SortlineNoModel",
-            f"No model version is active: {_count(waiting, 'document')} will wait until there is one.",
-            "Make one with sortline import FILE and sortline train, or promote one that there is.",
+            f"No model version is active: documents wait until there is one ({waiting:,} waiting now).",
+            "Create one with sortline import FILE and sortline train, or promote an existing one.",
         )
 
 
@@ -118,16 +118,16 @@ def _refused(now: Now) -> Iterator[Alarm]:
     if reasons:
         yield Alarm(
             "SortlineModelRefused",
-            f"The active model version is refused by {_count(len(reasons), 'worker')}, the one before goes on: "
-            f"{reasons[0]}",
-            "Mend the model store, or go back with sortline models rollback.",
+            f"{_count(len(reasons), 'worker')} {_verb(reasons, 'refuse')} the active model version and "
+            f"{_verb(reasons, 'use')} the previous one: {reasons[0]}",
+            "Repair the model store, or go back with sortline models rollback.",
         )
 
 
 def _redis_refuses(now: Now) -> Iterator[Alarm]:
     refusals = [str(worker["redis_refuses"]) for worker in now.found["workers"] if worker.get("redis_refuses")]
     if refusals:
-        yield redis_refuses(f"Redis refuses what {_count(len(refusals), 'worker')} asked of it: {refusals[0]}")
+        yield redis_refuses(f"Redis refuses commands of {_count(len(refusals), 'worker')}: {refusals[0]}")
 
 
 def _lane_stalled(now: Now) -> Iterator[Alarm]:
@@ -139,8 +139,8 @@ def _lane_stalled(now: Now) -> Iterator[Alarm]:
         if limit and longest >= limit / 2:
             yield Alarm(
                 "SortlineLaneStalled",
-                f"Lane {lane} has entries that a worker with room for them has not read for {said_time(longest)}.",
-                f"Such a worker ends itself after {said_time(limit)}. If nothing starts it again, start it by hand.",
+                f"Lane {lane} has entries, but a worker with room for them has read none for {time_in_words(longest)}.",
+                f"The worker ends itself after {time_in_words(limit)}. If nothing restarts it, start it by hand.",
             )
 
 
@@ -154,9 +154,9 @@ def _old_model(now: Now) -> Iterator[Alarm]:
     if old:
         yield Alarm(
             "SortlineOldModel",
-            f"Model version {old[0]['model_version']} still answers in {_count(len(old), 'worker')}, "
-            f"ten minutes and more after version {version.id} was promoted.",
-            "Look at the worker's log for the model store or Postgres, and start it again.",
+            f"{_count(len(old), 'worker')} still {_verb(old, 'use')} model version {old[0]['model_version']}, "
+            f"ten minutes or more after version {version.id} was promoted.",
+            "Look in the worker's log for trouble with the model store or Postgres, then restart the worker.",
         )
 
 
@@ -165,8 +165,8 @@ def _live_late(now: Now) -> Iterator[Alarm]:
     if oldest_s is not None and oldest_s > _LATE_S:
         yield Alarm(
             "SortlineLiveLate",
-            f"Live documents are late: the oldest has waited for {said_time(oldest_s)}.",
-            "If workers run, add more or give them more cores, and let producers send what is not urgent to bulk.",
+            f"Live documents are late: the oldest has waited for {time_in_words(oldest_s)}.",
+            "If workers are running, add more or give them more cores; send documents that are not urgent to bulk.",
         )
 
 
@@ -176,7 +176,7 @@ def _backlog_fills(now: Now) -> Iterator[Alarm]:
         if state["backlog"] > _FULL * limit:
             yield Alarm(
                 "SortlineBacklogFills",
-                f"Lane {lane} is nearly full: {state['backlog']:,} of {limit:,} documents. At the limit producers are "
+                f"Lane {lane} is nearly full: {state['backlog']:,} of {limit:,} documents. At the limit, producers are "
                 "told to wait (429).",
                 "Start more workers; raise SORTLINE_MAX_BACKLOG only if Redis has memory for it.",
             )
@@ -194,7 +194,7 @@ def _redis_fills(now: Now) -> Iterator[Alarm]:
     if most and used > _FULL * most:
         yield Alarm(
             "SortlineRedisFills",
-            f"Redis uses {100 * used / most:.0f} % of its memory. When full it takes no documents, and drops none.",
+            f"Redis uses {100 * used / most:.0f} % of its memory. When full, it accepts no documents and drops none.",
             "Start more workers to empty the lanes, or give Redis more memory (maxmemory).",
         )
 
@@ -203,8 +203,8 @@ def _redis_forgets(now: Now) -> Iterator[Alarm]:
     if because := now.queue.forgets():
         yield Alarm(
             "SortlineRedisForgets",
-            f"{because}, so the HTTP door takes none.",
-            "Set appendonly yes and appendfsync always, as deploy/redis.conf has it.",
+            f"{because}, so the HTTP API accepts none.",
+            "Set appendonly yes and appendfsync always, as in deploy/redis.conf.",
         )
 
 
@@ -215,7 +215,7 @@ def _dead_letters(now: Now) -> Iterator[Alarm]:
         yield Alarm(
             "SortlineDeadLetters",
             f"{_count(sum(reasons.values()), 'document')} became dead letters in the last hour: {which}.",
-            "See why with sortline dead list, mend the producer, then sortline dead requeue. Each is kept.",
+            "See why with sortline dead list, fix the producer, then run sortline dead requeue. Every one is kept.",
         )
 
 
@@ -226,9 +226,9 @@ def _housekeeping(now: Now) -> Iterator[Alarm]:
     if not swept or time() - max(swept) > _SWEPT_WITHIN_S:
         yield Alarm(
             "SortlineHousekeepingStopped",
-            "Housekeeping has not been heard of for a minute or more: events wait and no training starts by itself. "
+            "Housekeeping has not been heard of for a minute or more: events wait, and no training starts by itself. "
             "Documents are classified as before.",
-            "Look at the logs of housekeeping and beat; both must run.",
+            "Look at the logs of housekeeping and beat; both must be running.",
         )
 
 
@@ -238,9 +238,9 @@ def _deaf(now: Now) -> Iterator[Alarm]:
     if found:
         yield Alarm(
             "SortlineConsumerDeaf",
-            f"{' and '.join(found)} {'take' if len(found) > 1 else 'takes'} no messages from Celery's queues, though "
+            f"{' and '.join(found)} {_verb(found, 'receive')} no messages from Celery's queues, though "
             "Redis can be reached: trainings, explanations and re-scorings wait.",
-            "Such a process ends itself within half a minute. If nothing starts it again, start it by hand.",
+            "Such a process ends itself within half a minute. If nothing restarts it, start it by hand.",
         )
 
 
@@ -249,8 +249,9 @@ def _outbox(now: Now) -> Iterator[Alarm]:
     if oldest_s > _OUTBOX_S:
         yield Alarm(
             "SortlineOutboxWaits",
-            f"Upstream is not told of corrections: {_count(unsent, 'event')}, the oldest {said_time(oldest_s)} old.",
-            "Look at housekeeping's log. Nothing is lost; they leave when they can.",
+            f"Other systems are not told of corrections: {_count(unsent, 'event')} not sent, the oldest for "
+            f"{time_in_words(oldest_s)}.",
+            "Look at housekeeping's log. Nothing is lost; the events are sent as soon as possible.",
         )
 
 
@@ -260,22 +261,24 @@ def _webhooks(now: Now) -> Iterator[Alarm]:
         states = [f"{count:,} {state}" for count, state in ((paused, "paused"), (failing, "failing")) if count]
         yield Alarm(
             "SortlineWebhooks",
-            f"Results do not get through to every webhook: {' and '.join(states)}. Their events are kept for days.",
-            "sortline webhooks list, or the page for admins, says which and why; mend the receiver, then resume it.",
+            f"Results do not reach every webhook: {' and '.join(states)}. Their events are kept for days.",
+            "sortline webhooks list, or the page for admins, says which and why. Fix the receiver, then resume it.",
         )
 
 
 def _accuracy(now: Now) -> Iterator[Alarm]:
-    look = live_accuracy.last_look(now.session)
-    if look is None or not look.alarm:
+    check = live_accuracy.last_look(now.session)
+    if check is None or not check.alarm:
         return
-    value, low, high, expected = (f"{100 * (x or 0):.1f}" for x in (look.accuracy, look.low, look.high, look.expected))
+    value, low, high, expected = (
+        f"{100 * (x or 0):.1f}" for x in (check.accuracy, check.low, check.high, check.expected)
+    )
     yield Alarm(
         "SortlineAccuracyDisagrees",
-        f"{value} % of the answers of model version {look.model_version_id} are right (95 %: {low} to {high}, from "
-        f"{_count(look.decided, 'audit')} of the last four weeks), where its confidences promise {expected} %.",
-        "See the page on live accuracy for the week and the labels it comes from; then train on newer decisions, or go "
-        "back with sortline models rollback.",
+        f"{value} % of the answers of model version {check.model_version_id} are right (95 %: {low} to {high}, from "
+        f"{_count(check.decided, 'audit')} of the last four weeks), but its confidences promise {expected} %.",
+        "The page on live accuracy shows in which week and in which labels this began. Then train on newer decisions, "
+        "or go back with sortline models rollback.",
     )
 
 
@@ -287,20 +290,20 @@ def _training(now: Now) -> Iterator[Alarm]:
         yield Alarm(
             "SortlineTrainingFailed",
             f"Training run {run.id} failed; the active model version stays.",
-            "sortline status and the page on models have its error. Mend it and start another.",
+            "sortline status and the page on models show its error. Fix it and start another training.",
         )
     untaken_s = training_runs.untaken_s(now.session, run, now.settings.training_silent_s)
     if untaken_s > _UNTAKEN_S:
         yield Alarm(
             "SortlineTrainingWaits",
-            f"Training run {run.id} has waited for {said_time(untaken_s)}, and no trainer has taken it.",
-            "See that the trainer and housekeeping run, with sortline doctor; the run starts by itself once they do.",
+            f"Training run {run.id} has waited for {time_in_words(untaken_s)}, and no trainer has taken it.",
+            "Check with sortline doctor that the trainer and housekeeping are running; then the run starts by itself.",
         )
     if (silent_s := training_runs.silent_s(now.session, run)) > _SILENT_S:
         yield Alarm(
             "SortlineTrainingSilent",
-            f"Training run {run.id} is said to run, but has not been heard of for {said_time(silent_s)}.",
-            "Start trainer and housekeeping again; the run goes on from its last state.",
+            f"Training run {run.id} is marked as running, but has not been heard of for {time_in_words(silent_s)}.",
+            "Restart the trainer and housekeeping; the run goes on from its last saved state.",
         )
 
 
@@ -309,20 +312,20 @@ def _drift(now: Now) -> Iterator[Alarm]:
         if incident.kind == incidents.DRIFT:
             yield Alarm(
                 "SortlineDrift",
-                f"The traffic has moved (incident {incident.id}): documents come that are not like those that the "
-                "model was trained on, or not in the same shares.",
-                "The page on incidents says what has moved. Decide its evidence at the desk; train if the answers are "
-                "wrong.",
+                f"The traffic has changed (incident {incident.id}): documents arrive that are unlike those that the "
+                "model was trained on, or in different proportions.",
+                "The page on incidents says what has changed. Decide its evidence at the desk; train if the answers "
+                "are wrong.",
             )
     if now.settings.drift_false_alarms and drift.looks_fail(now.session):
         yield Alarm(
             "SortlineDriftUnseen",
-            "The last looks for drift failed: nobody is told when the traffic moves.",
+            "The last drift checks failed: nobody is told when the traffic changes.",
             "The page on incidents has the error; housekeeping needs the encoder and 2 GiB of memory.",
         )
 
 
-LOOKS: tuple[Callable[[Now], Iterator[Alarm]], ...] = (
+CHECKS: tuple[Callable[[Now], Iterator[Alarm]], ...] = (
     _disk_full,
     _no_worker,
     _no_model,
@@ -345,8 +348,8 @@ LOOKS: tuple[Callable[[Now], Iterator[Alarm]], ...] = (
 )
 
 
-def said_time(seconds: float) -> str:
-    """A span in words, in its largest unit that is whole: 0.4 s, 12 s, 3 minutes, 5 hours, 2 days."""
+def time_in_words(seconds: float) -> str:
+    """A time span in words, in the largest unit of which there are at least two: 0.4 s, 75 s, 3 minutes, 2 days."""
     for unit, name in ((86_400, "day"), (3600, "hour"), (60, "minute")):
         if seconds >= 2 * unit:
             return f"{seconds / unit:,.0f} {name}s"
@@ -355,3 +358,7 @@ def said_time(seconds: float) -> str:
 
 def _count(count: int, name: str) -> str:
     return f"{count:,} {name}{'' if count == 1 else 's'}"
+
+
+def _verb(who: Sequence[object], verb: str) -> str:
+    return verb if len(who) != 1 else f"{verb}s"

@@ -1,16 +1,17 @@
-"""Has the traffic moved away from what a model was trained on? The test of one look, on arrays alone.
+"""Has the traffic moved away from what a model was trained on? The test of one drift check, on arrays alone.
 
 Each document is reduced to five figures: its confidence, its label, the length of its text, the share of its words
-that the training texts don't have, and how far its embedding is from the nearest training text. Of the first and the
-last three a reference sample gives the edges: shares of its documents above given values. A stream has moved when,
-at any edge (or label), the share in the traffic differs from that of the reference by more than a margin, beyond
-doubt: the exact bounds of Clopper and Pearson ("The Use of Confidence or Fiducial Limits", Biometrika 26, 1934) of
-the two shares lie further apart. That is a test of "the Kolmogorov distance is at most the margin", exact for any
-number of documents: few can't alarm by chance, and a million don't make a trifle an alarm.
+that the training texts don't have, and how far its embedding is from the nearest training text. For all of them but
+the label, a reference sample gives the edges: values, each with the share of its documents above it. A stream has
+moved when, at any edge (or label), the share in the traffic differs from that of the reference by more than a margin,
+with statistical certainty: the exact bounds of Clopper and Pearson ("The Use of Confidence or Fiducial Limits",
+Biometrika 26, 1934) of the two shares lie further apart than the margin. That is a test of "the Kolmogorov distance is
+at most the margin", exact for any number of documents: a few can't raise an alarm by chance, and with a million a
+trifle is still no alarm.
 
-All tests of a month share one budget (Bonferroni), over looks, streams, references, windows, edges and
-directions. The expected number of false alarms a month is at most that budget, however the looks overlap, because
-expectations add up whatever depends on what.
+All tests of a month share one budget (Bonferroni), over checks, streams, references, windows, edges and directions.
+The expected number of false alarms a month is at most that budget, however the checks overlap, because expectations
+add up whether or not the tests depend on each other.
 """
 
 import re
@@ -28,15 +29,16 @@ Indices = NDArray[np.int64]
 STREAMS = ("confidence", "labels", "length", "unknown_words", "embedding")
 REFERENCES = ("training", "weeks")
 WINDOWS = (500, 1000)  # of the newest documents: the shorter sees a sudden shift sooner, the longer a slight one
-LEAST = 100  # documents, without which there is no look
-# Surer answers and texts nearer to the training texts are no harm; held-out documents have no near-duplicates there.
+LEAST = 100  # documents; with fewer there is no check
+# More confident answers and texts nearer to the training texts do no harm; held-out documents, the reference, have no
+# near-duplicates among the training texts.
 _ONE_WAY = {"confidence": "fallen", "unknown_words": "risen", "embedding": "risen"}
 _EDGES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995)
 _WORD = re.compile(r"\w+")
 
 
 class Figures(NamedTuple):
-    """What is looked at of n documents; ``label_ids`` and the others are (n,), newest documents first.
+    """The figures of n documents; ``label_ids`` and the others are (n,), newest documents first.
 
     ``confidence`` and ``unknown_words`` are from 0 to 1, ``length`` is in characters, ``embedding`` is 1 less the
     cosine to the nearest training text.
@@ -49,11 +51,11 @@ class Figures(NamedTuple):
     embedding: Floats
 
     def newest(self, count: int) -> "Figures":
-        """Those of the newest ``count`` documents."""
+        """The figures of the newest ``count`` documents."""
         return self.picked(np.arange(min(count, len(self.length))))
 
     def picked(self, chosen: Indices) -> "Figures":
-        """Those of the documents at these positions."""
+        """The figures of the documents at these positions."""
         return Figures(
             self.confidence[chosen], self.label_ids[chosen], self.length[chosen], self.unknown_words[chosen],
             self.embedding[chosen],
@@ -62,10 +64,10 @@ class Figures(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """A stream whose share of documents over ``edge`` (or of a label) is not what it was.
+    """A stream whose share of documents over ``edge`` (or of a label) has changed.
 
-    ``now`` and ``before`` are shares of ``documents`` and of ``reference_documents``; ``by`` is the difference that
-    is beyond doubt. ``label_id`` and ``edge``: the one or the other.
+    ``now`` and ``before`` are shares of ``documents`` and of ``reference_documents``; ``by`` is the difference
+    that is certain. Either ``label_id`` or ``edge`` is given.
     """
 
     stream: str
@@ -79,7 +81,7 @@ class Moved:
     by: float
 
     def holds(self, figures: Figures) -> NDArray[np.bool_]:
-        """Which documents (n,) are of the kind of which there are more now."""
+        """Which documents (n,) are of the kind that has become more frequent."""
         risen = self.now > self.before
         if self.edge is None:
             return np.asarray(figures.label_ids == self.label_id) & risen
@@ -103,14 +105,14 @@ def distance_to_nearest(embeddings: Matrix, anchors: Matrix) -> Floats:
     return np.asarray(1 - (embeddings @ anchors.T).max(axis=1), np.float64)
 
 
-def level(budget: float, looks: float) -> float:
+def level(budget: float, checks: float) -> float:
     """Level of the test of one stream, against one reference, over one window.
 
     Args:
-        budget: false alarms a month that may be expected.
-        looks: looks a month.
+        budget: expected false alarms a month, at most.
+        checks: checks a month.
     """
-    return budget / (looks * len(STREAMS) * len(REFERENCES) * len(WINDOWS))
+    return budget / (checks * len(STREAMS) * len(REFERENCES) * len(WINDOWS))
 
 
 def moved(
@@ -128,8 +130,8 @@ def moved(
         traffic: newest documents first.
         label_ids: all labels that the model knows.
         alpha: what `level` gives.
-        margin: difference of shares that is no drift.
-        without: (stream, reference) that are not to be looked at.
+        margin: a difference of shares up to this is not drift.
+        without: pairs (stream, reference) to leave out.
     """
     found: list[Moved] = []
     for reference, before in references.items():
@@ -185,10 +187,10 @@ def _bounds(hits: NDArray[np.bool_], alpha: float) -> tuple[Floats, Floats]:
 
 
 def _untied(values: Floats, seed: int) -> Floats:
-    """The values, equal ones told apart by chance.
+    """The values, with ties broken at random.
 
     Edges are values of the reference itself. The share of all documents above its k-th greatest value then follows
-    exactly the beta distribution that its upper bound is taken from, but only where no two values are equal.
+    exactly the beta distribution that gives its upper bound, but only if no two values are equal.
     """
     return values + np.random.default_rng(seed).random(len(values)) * 1e-7
 
@@ -199,7 +201,7 @@ def _values(figures: Figures, stream: str) -> Floats:
 
 
 def in_words(found: Moved, labels: dict[int, str]) -> str:
-    """A sentence for people; ``labels``: names by id."""
+    """The change as a sentence for people; ``labels``: names by id."""
     since = {"training": "in the training snapshot", "weeks": "in the weeks before"}[found.reference]
     now, before, edge = found.now, found.before, found.edge or 0.0
     if found.label_id is not None:
@@ -218,7 +220,7 @@ def in_words(found: Moved, labels: dict[int, str]) -> str:
 
 
 def evidence(found: Sequence[Moved], traffic: Figures, count: int) -> Indices:
-    """Positions in the traffic of documents of which there are more now, at most ``count``, the clearest first."""
+    """Positions in the traffic of the documents that have become more frequent, at most ``count``, clearest first."""
     hits = np.sum([each.holds(traffic) for each in found], axis=0)
     order = np.lexsort((-traffic.embedding, -hits))
     return np.asarray([i for i in order if hits[i]][:count], np.int64)

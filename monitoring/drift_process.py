@@ -1,7 +1,7 @@
-"""One look for drift, in a process of its own: `python -m monitoring.drift_process`.
+"""One drift check, in a process of its own: `python -m monitoring.drift_process`.
 
-Housekeeping starts it and goes on at once. It reads samples of bounded size, computes on one thread at a low
-priority, and ends itself when it takes too long.
+Housekeeping starts it and does not wait for it. It reads samples of bounded size, computes on one thread at a low
+priority, and ends itself if it takes too long.
 """
 
 import logging
@@ -38,24 +38,24 @@ REFERENCE = 2000  # documents of each reference, and training texts
 _LEAST_REFERENCE = 300
 _WEEKS = (timedelta(days=28), timedelta(days=1))  # last weeks: from, to
 _EVIDENCE = 50
-# Measured accuracy is good when it is shown to be at most so much under that on test documents.
+# Measured accuracy is good enough when it is shown to be at most this much below that on test documents.
 _ACCURACY_MARGIN = 0.05
 _DOUBT = 0.05
-_LEAST_AUDITS = 100  # the interval is an approximation
+_LEAST_AUDITS = 100  # because the interval is an approximation
 
 
 class Outcome(NamedTuple):
-    """What came of a look, in words; ``incident_id``: of the one that it opened."""
+    """The outcome of a check, in words; ``incident_id``: of the incident that it opened, if any."""
 
     said: str
     incident_id: int | None = None
 
 
-def look(settings: Settings) -> Outcome:
-    """Look once, and keep what came of it: open an incident, or see whether the open one may be closed.
+def check_drift(settings: Settings) -> Outcome:
+    """Check once and store the outcome: open an incident, or see whether the open one may be closed.
 
     Raises:
-        CheckpointError, TrainingError: the encoder can't be had.
+        CheckpointError, TrainingError: the encoder can't be loaded.
         TransientError: Postgres can't be reached.
     """
     with session(settings.postgres_url) as opened:
@@ -78,16 +78,16 @@ def _outcome(opened: Session, settings: Settings) -> Outcome:
     if version is None:
         return Outcome("No model version is active.")
     now = next((each for each in incidents.open(opened) if each.kind == incidents.DRIFT), None)
-    return _look(opened, settings, version) if now is None else _follow(opened, now, version)
+    return _compare(opened, settings, version) if now is None else _follow(opened, now, version)
 
 
-def level_of_a_look(settings: Settings) -> float:
-    """Level of each test of a look; see `monitoring.drift`."""
+def level_of_a_check(settings: Settings) -> float:
+    """Level of each test of a check; see `monitoring.drift`."""
     return drift.level(settings.drift_false_alarms, _MONTH_S / EVERY_S)
 
 
 def figures(answered: Sequence[Answered], known: frozenset[str], embeddings: Matrix, anchors: Matrix) -> Figures:
-    """What is looked at of documents; ``embeddings`` (n, width) are theirs, ``anchors`` those of training texts."""
+    """The figures of documents; ``embeddings`` (n, width) are theirs, ``anchors`` those of training texts."""
     return Figures(
         np.array([each.confidence for each in answered], np.float64),
         np.array([each.label_id for each in answered], np.int64),
@@ -97,11 +97,11 @@ def figures(answered: Sequence[Answered], known: frozenset[str], embeddings: Mat
     )
 
 
-def _look(opened: Session, settings: Settings, version: ModelVersion) -> Outcome:
+def _compare(opened: Session, settings: Settings, version: ModelVersion) -> Outcome:
     before = [each for each in incidents.of_version(opened, incidents.DRIFT, version.id) if each.closed_at]
     traffic = _traffic(opened, version)
     if len(traffic) < drift.LEAST:
-        return Outcome(f"Nothing new, or fewer than {drift.LEAST} documents of model version {version.id} yet.")
+        return Outcome(f"Nothing new, or fewer than {drift.LEAST} documents of model version {version.id} so far.")
     training, held_out = queries.frozen(opened, version.id)
     weeks = _weeks(opened, version, before, traffic[-1].document_id)
     references = {
@@ -110,7 +110,7 @@ def _look(opened: Session, settings: Settings, version: ModelVersion) -> Outcome
         if len(each) >= _LEAST_REFERENCE
     }  # fmt: skip
     if not references:
-        return Outcome("Neither held-out documents nor enough traffic of the last weeks to compare with yet.")
+        return Outcome("There are neither held-out documents nor enough traffic of the last weeks to compare with yet.")
     names = {label.id: label.name for label in labels.listing(opened)}
     opened.commit()  # nothing is held while embeddings are computed
     now, then = _all_figures(settings, version, training, traffic, references)
@@ -120,9 +120,9 @@ def _look(opened: Session, settings: Settings, version: ModelVersion) -> Outcome
         for each in incident.evidence.get("moved", [])
         if each["reference"] == "training"
     )
-    moved = drift.moved(then, now, version.label_ids, level_of_a_look(settings), settings.drift_margin, accepted)
+    moved = drift.moved(then, now, version.label_ids, level_of_a_check(settings), settings.drift_margin, accepted)
     if not moved:
-        return Outcome(f"{len(traffic):,} documents were compared with {_named(references)}: nothing has moved.")
+        return Outcome(f"{len(traffic):,} documents were compared with {_named(references)}: nothing has changed.")
     chosen = [traffic[i] for i in drift.evidence(moved, now, len(traffic))]
     return _open(opened, version, moved, chosen, names)
 
@@ -132,7 +132,7 @@ def _named(references: Iterable[str]) -> str:
 
 
 def _traffic(opened: Session, version: ModelVersion) -> list[Answered]:
-    """The newest documents, or a sample of the last hour's where those are more; none when nothing is new."""
+    """The newest documents, or a sample of the last hour's if there are more of those; none if nothing is new."""
     most = drift.WINDOWS[-1]
     first = queries.first_since(opened, datetime.now(UTC) - timedelta(seconds=EVERY_S))
     found = queries.newest(opened, version.id, most)
@@ -144,7 +144,7 @@ def _traffic(opened: Session, version: ModelVersion) -> list[Answered]:
 
 
 def _weeks(opened: Session, version: ModelVersion, before: Sequence[Incident], oldest: int) -> list[Answered]:
-    """Documents of the last weeks, since the last alarm was closed: by that the traffic was taken as it is."""
+    """Documents of the last weeks, since the last incident was closed: from then on the traffic counts as normal."""
     from_, to = (datetime.now(UTC) - each for each in _WEEKS)
     since = max([from_, *(each.closed_at for each in before if each.closed_at)])
     last = min(oldest, queries.first_since(opened, to)) - 1
@@ -161,7 +161,7 @@ def _all_figures(
 ) -> tuple[Figures, dict[str, Figures]]:
     from trainer.fine_tuning.sentence_embeddings import sentence_embeddings
 
-    if not training:  # a version without a frozen reference: half of the weeks' documents stand for training texts
+    if not training:  # a version without a frozen reference: half of the weeks' documents stand in for training texts
         half = len(references["weeks"]) // 2
         training = [each.text for each in references["weeks"][half:]]
         references = {**references, "weeks": references["weeks"][:half]}
@@ -179,7 +179,7 @@ def _all_figures(
 
 
 def _encoder(settings: Settings, version: ModelVersion) -> Path:
-    """The pretrained encoder, which new topics are far from; the fine-tuned one where that can't be had here."""
+    """The pretrained encoder, from which new topics are far away; the fine-tuned one if that can't be loaded here."""
     try:
         return base_model_folder(version.base_model)
     except CheckpointError:
@@ -200,22 +200,22 @@ def _open(
     }
     incident_id = incidents.begin(opened, incidents.DRIFT, version.id, max(each.by for each in moved), evidence)
     if incident_id is None:
-        return Outcome("Another look opened an incident meanwhile.")
+        return Outcome("Another check has opened an incident in the meantime.")
     said, note = {each.document_id: each.label_id for each in chosen}, f"Evidence of incident {incident_id}."
     items = [
         {"document_id": id_, "score": float(place), "label_id": said[id_], "note": note}
         for place, id_ in enumerate(wanted)
     ]
     queue_items.add(opened, items, "drift")
-    log.warning("incident %d: the traffic has moved: %s", incident_id, " ".join(words))
+    log.warning("incident %d: the traffic has changed: %s", incident_id, " ".join(words))
     return Outcome(f"Incident {incident_id} was opened.", incident_id)
 
 
 def _follow(opened: Session, incident: Incident, version: ModelVersion) -> Outcome:
     """Close an incident when audits since the midnight after it show that the answers are good.
 
-    It is one look a day, at what was decided by midnight. All of them together are wrong in at most one of twenty
-    incidents: the doubt allowed on the k-th day is a part 1 / (k (k + 1)) of that, and these add up to 1.
+    There is one test a day, on what was decided by midnight. All of them together are wrong in at most one of twenty
+    incidents: the error allowed on the k-th day is the part 1 / (k (k + 1)) of that, and these parts add up to 1.
     """
     until = live_accuracy.today()
     since = incident.opened_at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
@@ -224,13 +224,16 @@ def _follow(opened: Session, incident: Incident, version: ModelVersion) -> Outco
     tested = VersionFigures.model_validate(version.metrics).test.accuracy
     wanted = (1.0 if tested is None else tested) - _ACCURACY_MARGIN
     if found.value is None:
-        return Outcome(f"Incident {incident.id} is open, so no look is taken. No audit of later days is decided yet.")
+        return Outcome(
+            f"Incident {incident.id} is open, so there are no checks. No audit of the following days is decided yet."
+        )
     measured = (
-        f"{_percent(found.value)} of the answers since are right, at least {_percent(found.low)}, by {found.decided:,} "
-        f"audits; {_percent(wanted)} is enough for model version {version.id}"
+        f"{_percent(found.value)} of the answers since are right (at least {_percent(found.low)}), by "
+        f"{found.decided:,} audit{'s' if found.decided != 1 else ''}; {_percent(wanted)} is enough for model version "
+        f"{version.id}"
     )
     if found.decided < _LEAST_AUDITS or found.low < wanted:
-        return Outcome(f"Incident {incident.id} is open, so no look is taken. {measured}.")
+        return Outcome(f"Incident {incident.id} is open, so there are no checks. {measured}.")
     incidents.close(opened, incident.id, "beat", measured)
     log.warning("incident %d is closed: %s", incident.id, measured)
     return Outcome(f"Incident {incident.id} was closed.")
@@ -241,16 +244,16 @@ def _percent(share: float) -> str:
 
 
 def main() -> None:
-    """A look of this process; it ends itself after half an hour."""
+    """Check for drift in this process, which ends itself after half an hour."""
     signal.alarm(queries.MOST_LOOK_S)
     os.nice(10)
     settings = get_settings()
     silence_telemetry()
     set_up_logging(settings.log_level)
     try:
-        look(settings)
+        check_drift(settings)
     except (SortlineError, DBAPIError) as error:
-        log.warning("no look for drift: %s", error)
+        log.warning("the drift check failed: %s", error)
 
 
 if __name__ == "__main__":

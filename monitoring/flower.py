@@ -1,7 +1,7 @@
 """`python -m monitoring.flower`: Flower on Celery's broker, with the settings' address, port and password.
 
 Flower becomes this very process, with a Celery app that knows the broker and loads no model library
-(monitoring/flower_app.py). The password goes to it by its environment, because every user of the machine can read a
+(monitoring/flower_app.py). It gets the password through its environment, because every user of the machine can read a
 command line.
 """
 
@@ -23,7 +23,7 @@ _MAX_TASKS = 10_000  # micro-batches kept in memory; Flower's own 100,000 take h
 
 def command(settings: Settings) -> list[str]:
     """The command line of Flower."""
-    # Its `::` is IPv6 alone; without an address it listens on all of both.
+    # To Flower, `::` means IPv6 alone; without an address it listens on all of both kinds.
     host = "" if settings.flower_host == "::" else settings.flower_host
     return [
         sys.executable, "-m", "celery", "-A", "monitoring.flower_app", "flower", f"--address={host}",
@@ -32,12 +32,12 @@ def command(settings: Settings) -> list[str]:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The environment of Flower: this process's own, and the password.
+    """The environment of Flower: this process's own and the password.
 
     Raises:
-        ConfigurationError: it would be open to other machines without a password, though it can stop workers.
+        ConfigurationError: other machines could reach Flower without a password, and Flower can stop workers.
     """
-    # Flower reads FLOWER_* of its own; the path goes to it in the settings' spelling, under which FLOWER_URL has it.
+    # Flower reads FLOWER_* itself; the path is in the spelling of the settings, as FLOWER_URL has it.
     added = {"FLOWER_URL_PREFIX": settings.flower_path.strip("/")}
     password = settings.flower_password
     if password:
@@ -52,7 +52,7 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 def main() -> None:
-    """Become Flower; exit 1 where the settings forbid it."""
+    """Become Flower; exit 1 if the settings forbid it."""
     try:
         settings = get_settings()
         make_home(settings)
@@ -61,7 +61,7 @@ def main() -> None:
         check(settings.flower_host, settings.flower_port, "FLOWER")
         check_broker(settings)
     except ServerUnreachableError as error:
-        log.error("%s", error)  # Flower goes on trying
+        log.error("%s", error)  # Flower keeps trying
     except SortlineError as error:
         sys.exit(f"flower: {error}")
     os.execve(arguments[0], arguments, variables)  # noqa: S606 - no shell is wanted

@@ -4,7 +4,7 @@ from contextlib import suppress
 
 from sortline.celery_app import celery_app, settings_or_exit
 
-# Flower shows its figures (names of workers and tasks) without its password; this process alone loads it.
+# Without this, Flower shows its metrics (names of workers and tasks) to everybody; only this process loads Flower.
 with suppress(ModuleNotFoundError):
     from flower.views.monitor import Metrics
     from tornado.web import authenticated

@@ -1,4 +1,4 @@
-"""Live accuracy: how many of a version's answers are right, by audits, beside how many its confidences promise."""
+"""Live accuracy: how many of a version's answers are right, by audits, and how many its confidences promise."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -14,14 +14,14 @@ from db.queries import live_accuracy
 from db.queries.live_accuracy import Answered, Audited
 
 WINDOW_DAYS = 28
-LOOK_CONFIDENCE = 0.999
+CHECK_CONFIDENCE = 0.999
 
 
 class Measured(NamedTuple):
     """A share of right answers, the ends of its interval, and what it rests on.
 
-    ``value`` None: no audit was decided. ``expected``: the mean confidence of all these answers; None: there is none,
-    or they were not counted yet. ``least`` and ``most``: the share if every audit that waits were wrong, or right.
+    ``value`` is None if no audit was decided. ``expected`` is the mean confidence of all these answers, None if there
+    are none or they are not counted yet. ``least`` and ``most``: the share if every waiting audit were wrong, or right.
     """
 
     answers: int
@@ -37,14 +37,14 @@ class Measured(NamedTuple):
 
     @property
     def waiting(self) -> int:
-        """Audits that nobody decided yet."""
+        """Audits that nobody has decided yet."""
         return self.drawn - self.decided
 
 
 def measured(
     answered: Iterable[Answered], audited: Sequence[Audited], confidence: float = 0.95, finite: bool = True
 ) -> Measured:
-    """What the audits of some answers tell of all of them; the arguments after are those of `share_right`."""
+    """What the audits of some answers say about all of them; the other arguments are those of `share_right`."""
     answers, promised = {"accept": 0, "review": 0}, 0.0
     for each in answered:
         answers[each.decision] += each.documents
@@ -55,7 +55,7 @@ def measured(
         counts[:, list(answers).index(row.decision), probabilities.index(row.probability)] += row[-3:]
     drawn, decided, right = counts
     total = sum(answers.values())
-    # What was not counted yet is told from the draws.
+    # Answers that are not counted yet are estimated from the draws.
     population = np.array(list(answers.values()), float) if total else (drawn / np.array(probabilities)).sum(axis=1)
 
     def share(decided: NDArray[np.float64], right: NDArray[np.float64]) -> tuple[float, float, float]:
@@ -77,8 +77,8 @@ def of_version(
 ) -> Measured:
     """The accuracy of a version's answers from ``since`` to before ``until`` (None: now), by audits.
 
-    Answers are counted by housekeeping every two minutes, in whole days of UTC: the newest may be missing among them,
-    and the first day counts as a whole. Audits are those of exactly that time.
+    Housekeeping counts answers every two minutes, in whole days of UTC: the newest may be missing, and the first day
+    counts as a whole. Audits are those of exactly that time.
     """
     until = until or datetime.now(UTC)
     answered = live_accuracy.answered(session, since, until, version_id)
@@ -86,21 +86,21 @@ def of_version(
 
 
 def today() -> datetime:
-    """The midnight of UTC with which this day began."""
+    """The midnight (UTC) at which today began."""
     return datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def look(session: Session, margin: float) -> AccuracyLook | None:
-    """Whether the active version's live accuracy is another than its confidences promise; the caller commits.
+def check_accuracy(session: Session, margin: float) -> AccuracyLook | None:
+    """Check whether the active version's live accuracy differs from what its confidences promise; the caller commits.
 
-    It sees what was answered, and decided, by midnight, once a day: however often somebody asks, chance alone raises
-    an alarm on about one day in a thousand, on fewer with a margin.
+    It runs once a day, on what was answered and decided by midnight. However often it is called, chance alone raises
+    an alarm on about one day in a thousand, and on fewer with a margin.
 
     Args:
-        margin: by how much they may differ, shown beyond doubt, before that is an alarm.
+        margin: how much they may differ, with statistical certainty, before there is an alarm.
 
     Returns:
-        The look, which is stored; None: there was one today, or no version is active.
+        The stored check; None: there was one today, or no version is active.
     """
     until = today()
     version_id = live_accuracy.look_due(session, until.date())
@@ -109,8 +109,8 @@ def look(session: Session, margin: float) -> AccuracyLook | None:
     period = (until - timedelta(days=WINDOW_DAYS), until, version_id)
     answered, audited = live_accuracy.answered(session, *period), live_accuracy.audited(session, *period)
     found = measured(answered, audited)
-    # Confidences promise a share in the long run: these very answers may be off by chance, even if all were decided.
-    sure = measured(answered, audited, LOOK_CONFIDENCE, finite=False)
+    # Confidences promise a share in the long run: these answers may differ from it by chance, even if all were decided.
+    sure = measured(answered, audited, CHECK_CONFIDENCE, finite=False)
     made = AccuracyLook(
         day=until.date(), model_version_id=version_id, answers=found.answers, drawn=found.drawn, decided=found.decided,
         accuracy=found.value, low=found.low, high=found.high, expected=found.expected, alarm=differs(sure, margin),
@@ -120,7 +120,7 @@ def look(session: Session, margin: float) -> AccuracyLook | None:
 
 
 def differs(found: Measured, margin: float) -> bool:
-    """Whether the whole interval is further from what the confidences promise than the margin."""
+    """Whether the whole interval is further than the margin from what the confidences promise."""
     if found.value is None or found.expected is None:
         return False
     share = Share(*(np.array(each) for each in (found.value, found.low, found.high)))

@@ -14,10 +14,10 @@ from sortline.settings import LANES, Settings
 
 
 def line_status(session: Session, queue: DocumentQueue, settings: Settings) -> dict[str, Any]:
-    """The figures of `sortline status --json`, without URLs; ``estimated`` names those that were not counted.
+    """The figures of `sortline status --json`, without URLs; ``estimated`` names those that are estimates, not counts.
 
     Raises:
-        ServerUnreachableError: Redis is away.
+        ServerUnreachableError: Redis can't be reached.
     """
     states = {lane: queue.lane(lane) for lane in LANES}
     version = model_versions.active(session)
@@ -40,7 +40,7 @@ def line_status(session: Session, queue: DocumentQueue, settings: Settings) -> d
 
 
 def _shortcomings(session: Session, active: ModelVersion | None) -> list[dict[str, Any]]:
-    """What the active version lacks, and the newest one where that is another."""
+    """What the active version lacks, and the newest one if that is another."""
     newest = next(iter(model_versions.listing(session, 1)), None)
     versions = [version for version in (active, newest) if version is not None]
     return [
@@ -52,7 +52,7 @@ def _shortcomings(session: Session, active: ModelVersion | None) -> list[dict[st
 
 
 def _training(session: Session, settings: Settings) -> dict[str, Any]:
-    """The newest training with its verdict, and what the next one waits for."""
+    """The newest training with its verdict, and the decisions that the next one waits for."""
     run = next(iter(training_runs.newest(session)), None)
     version = model_versions.get(session, run.model_version_id) if run and run.model_version_id else None
     enough = settings.retrain_after

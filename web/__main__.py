@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 def main() -> None:
-    """Serve until told to stop; exit 1 where the settings are wrong."""
+    """Serve until stopped; exit 1 if the settings are wrong."""
     try:
         settings = get_settings()
         make_home(settings)
@@ -28,7 +28,7 @@ def main() -> None:
         app = create_app(settings)
         check_documents(settings)
     except ServerUnreachableError as error:
-        log.error("%s", error)  # it serves: /health/ready says so
+        log.error("%s", error)  # it serves all the same: /health/ready says so
     except SortlineError as error:
         sys.exit(f"web: {error}")
     config = uvicorn.Config(

@@ -1,4 +1,4 @@
-"""Where a request comes from and which route it asks for, as the log, the audit and the limits have it."""
+"""Where a request comes from and which route it asks for, for the log, the audit log and the limits."""
 
 import ipaddress
 
@@ -7,12 +7,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from db.audit import came_from
 
-_IPV6_NETWORK = 64  # bits: what one subscriber has at least
-_MOST_ADDRESS = 100  # characters: behind a proxy it is what a header says
+_IPV6_NETWORK = 64  # bits: the least that one subscriber has
+_MOST_ADDRESS = 100  # characters: behind a proxy a header supplies it
 
 
 class CameFrom:
-    """Says for each request where it came from, so that every audit row that it makes has it."""
+    """Records for each request where it came from, so that every row it adds to the audit log has it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -26,12 +26,12 @@ class CameFrom:
 
 
 def caller_address(request: Request) -> str:
-    """The address of who asks: with a trusted proxy between, what it says; empty where it can't be told."""
+    """The address of the caller, which behind a trusted proxy is what the proxy says; empty if unknown."""
     return _address(request.scope)
 
 
 def network_of(address: str) -> str:
-    """What limits count an address as: itself, or of IPv6 its network, all of whose addresses one caller may have."""
+    """What limits count an address as: itself, or for IPv6 its network, which one caller may own as a whole."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:
@@ -44,7 +44,7 @@ def network_of(address: str) -> str:
 
 
 def route_name(request: Request) -> str:
-    """The method and route of a request, as docs/http.md has them: never a path that was asked for."""
+    """The method and route of a request as in docs/http.md, never the path that was requested."""
     route = request.scope.get("route")
     return f"{request.method} {getattr(route, 'path', '')}".strip()
 

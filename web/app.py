@@ -1,4 +1,4 @@
-"""The web: documents over HTTP, and a page that shows how the line is doing."""
+"""The web application: documents over HTTP, and the pages."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -51,7 +51,7 @@ ROUTES = (
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The application; connections are made when they are first needed."""
+    """The application; connections are opened when they are first needed."""
     settings = settings or get_settings()
     publisher, refusals, hashing = Publisher(settings, "web"), Refusals(settings.postgres_url), Hashing()
 
@@ -96,7 +96,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     check_web_path(settings, {app.openapi_url or "", *(route.path for route in routes)})
     app.add_middleware(UnderPath, path=settings.web_path)
     app.add_middleware(AllowedHosts, settings=settings)
-    app.add_middleware(SafeHeaders, settings=settings)  # the last is the outermost
+    app.add_middleware(SafeHeaders, settings=settings)  # the last one added is the outermost
     if traces.set_up(settings, "web"):
         traces.watch_web(app, app.state.queue.client, get_engine(settings.postgres_url))
     return app

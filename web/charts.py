@@ -1,8 +1,8 @@
-"""Plots as SVG in the page: data in, markup out, without a script.
+"""Plots as SVG inside the page: data in, markup out, without a script.
 
-Colours are the style sheet's by class and follow light and dark; geometry is in attributes, so the pages' policy
-holds. Each plot has a title and a description for who can't see it, and its figures as a table.
-(pygal and matplotlib bring a style element of their own, which the policy refuses and dark mode can't reach.)
+Colours come from the style sheet by class and follow light and dark mode. Geometry is in attributes, which the pages'
+content security policy allows. For people who can't see it, each plot has a title, a description and its figures as a
+table. (pygal and matplotlib write a style element of their own, which the policy refuses and dark mode can't reach.)
 """
 
 import math
@@ -25,9 +25,9 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """What a plot is called: ``key`` is unique on its page, ``says`` one sentence on what is seen.
+    """A plot's words: ``key`` is unique on its page, ``says`` is one sentence on what it shows.
 
-    ``empty``: what stands there while there is nothing to see.
+    ``empty``: the text in its place while there is nothing to show.
     """
 
     key: str
@@ -38,9 +38,9 @@ class Plot:
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """A row of `dots`: a figure with its interval and as ``said``; ``value`` None: ``said`` tells why there is none.
+    """A row of `dots`: a figure with its interval and its words; if ``value`` is None, ``said`` says why.
 
-    ``promised``: what the figure should be, a bar across the row.
+    ``promised``: what the figure should be, shown as a bar across the row.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Dot:
 
 
 def lines(plot: Plot, times: Sequence[str], series: Mapping[str, Sequence[float]]) -> Markup:
-    """Values over time from 0 on, the first series as an area; ``times`` and each series are equally long."""
+    """Values over time on an axis from 0, the first series as an area; ``times`` and each series are equally long."""
     top = nice_ticks(0, max((value for values in series.values() for value in values), default=0))[-1]
     left, right, upper, lower = 44, _WIDTH - 8, 34, 172
     step = (right - left) / max(1, len(times) - 1)
@@ -81,7 +81,7 @@ def lines(plot: Plot, times: Sequence[str], series: Mapping[str, Sequence[float]
 
 
 def dots(plot: Plot, rows: Sequence[Dot], low: float = 0.0, high: float | None = None, unit: str = "") -> Markup:
-    """A dot for each row and a whisker for its interval, on a scale from ``low`` to ``high`` (None: what it takes)."""
+    """A dot for each row and a whisker for its interval, on a scale from ``low`` to ``high`` (None: as needed)."""
     seen = [row.high for row in rows if row.value is not None]
     ticks = nice_ticks(low, max(seen, default=low + 1) if high is None else high)
     left, right, lower = _LABEL + 8, _WIDTH - 66, _ROW * len(rows) + 8
@@ -114,7 +114,7 @@ def dots(plot: Plot, rows: Sequence[Dot], low: float = 0.0, high: float | None =
 
 
 def stacked(plot: Plot, rows: Mapping[str, Sequence[int]], parts_are: Sequence[str]) -> Markup:
-    """A bar for each row, in parts that are told apart by their shade, the last the darkest."""
+    """A bar for each row, in parts of different shades, the last part the darkest."""
     top = max((sum(values) for values in rows.values()), default=0) or 1
     left, right, upper = _LABEL + 8, _WIDTH - 56, 28
     parts = [_legend(parts_are, "q")]
@@ -132,7 +132,7 @@ def stacked(plot: Plot, rows: Mapping[str, Sequence[int]], parts_are: Sequence[s
 
 
 def matrix(plot: Plot, names: Sequence[str], counts: Mapping[tuple[int, int], int], down: str, across: str) -> Markup:
-    """How often each name of ``down`` (rows) met each of ``across`` (columns): keys of ``counts`` are (row, column)."""
+    """How often each name of ``down`` (rows) met each of ``across`` (columns); keys of ``counts`` are (row, column)."""
     size = (_WIDTH - _LABEL - 30) / max(1, len(names))
     height, most = min(34.0, size), max(counts.values(), default=1)
     left, upper = _LABEL + 26, 40
@@ -156,7 +156,7 @@ def matrix(plot: Plot, names: Sequence[str], counts: Mapping[tuple[int, int], in
 
 
 def nice_ticks(low: float, high: float) -> list[float]:
-    """Two to six round numbers, from at most ``low`` to at least ``high``; whole ones where the span is over 1."""
+    """Two to six round numbers, from at most ``low`` to at least ``high``; integers if the span is over 1."""
     span = high - low if high > low else 1.0
     power = 10.0 ** math.floor(math.log10(span) - 1)
     steps = (power * factor for factor in (1, 2, 2.5, 5, 10, 20, 25, 50))
@@ -202,14 +202,14 @@ def _legend(names: Sequence[str], shades: str = "s") -> Markup:
 
 
 def _name(name: str, y: float) -> Markup:
-    """A name at the left, cut where it is too long; the inner picture hides what is still too wide."""
+    """A name at the left, cut if it is too long; the inner picture hides what is still too wide."""
     return Markup('<svg x="0" y="{:.1f}" width="{}" height="24"><title>{}</title>{}</svg>').format(
         y - 12, _LABEL, name, _text(0, 16, _short(name), "start", "name")
     )
 
 
 def _short(name: str) -> str:
-    """A name of strangers in one line: what can't be seen as a square, cut in its middle where it is too long."""
+    """A name on one line: invisible characters become a square, and a long name is cut in the middle."""
     shown = blot_unseen(name, "\N{WHITE SQUARE}")
     wide = sum(unicodedata.east_asian_width(character) in "WF" for character in shown[:_MOST_COLUMNS])
     most = _MOST_COLUMNS - wide // 2

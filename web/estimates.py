@@ -1,4 +1,4 @@
-"""Figures with 95 % intervals, which say how many observations they are of; too few give none."""
+"""Figures with 95 % intervals and their number of observations; with too few observations there is no figure."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import krippendorff
 import numpy as np
 from numpy.typing import NDArray
 
-LEAST = 20  # observations; a share of 90 % is then known to 70 to 97 %
+LEAST = 20  # observations; a share of 90 % then has the interval 70 to 97 %
 _Z = 1.959963984540054
 _DRAWS = 1000
 _MOST_CELLS = 3_000_000  # the library holds documents times labels squared, four times over
@@ -15,7 +15,7 @@ _MOST_CELLS = 3_000_000  # the library holds documents times labels squared, fou
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure of ``n`` observations and its 95 % interval; ``value`` None: it can't be told."""
+    """A figure from ``n`` observations and its 95 % interval; ``value`` is None if it can't be estimated."""
 
     n: int
     value: float | None = None
@@ -24,7 +24,7 @@ class Estimate:
 
     @property
     def missing(self) -> int:
-        """How many observations are missing until there is a figure."""
+        """How many more observations a figure needs."""
         return max(0, LEAST - self.n)
 
 
@@ -34,7 +34,7 @@ def share(hits: int, n: int) -> Estimate:
 
 
 def difference(hits: int, n: int, other_hits: int, other_n: int) -> Estimate:
-    """A share less another of other observations; the interval is the hybrid score one of Newcombe.
+    """The difference of two shares of different observations, with Newcombe's hybrid score interval.
 
     "Interval estimation for the difference between independent proportions", Statistics in Medicine 17, 1998,
     method 10. ``n`` of the result is that of the smaller side.
@@ -49,7 +49,7 @@ def difference(hits: int, n: int, other_hits: int, other_n: int) -> Estimate:
 
 
 def per_hour(n: int, mean_s: float | None, deviation_s: float) -> Estimate:
-    """How often an hour, from the mean seconds of each; the ends are those of the mean's normal interval."""
+    """How often an hour, from the mean seconds of each; the ends come from the mean's normal interval."""
     if n < LEAST or not mean_s:
         return Estimate(n)
     around = _Z * deviation_s / n**0.5
@@ -62,13 +62,13 @@ def agreement(documents: Sequence[Sequence[int]], seed: int = 0) -> Estimate:
     """Krippendorff's alpha of nominal values: 1 is full agreement, 0 what chance gives.
 
     Args:
-        documents: of each, the labels that people gave it; those with one are left out. Where labels are many, only
-            the first documents are taken, so that the library's arrays stay small; ``n`` says how many.
+        documents: for each, the labels that people gave it; documents with one label are left out. With many labels,
+            only the first documents are used, to keep the library's arrays small; ``n`` says how many.
         seed: of the draws.
 
-    The interval is the percentile one of a bootstrap over documents (Efron, Annals of Statistics 7, 1979). Without
-    any disagreement, which no resample would contain, the lower end takes the exact upper bound of Clopper and
-    Pearson (Biometrika 26, 1934) on the share of documents that are disagreed on.
+    The interval is a percentile bootstrap over documents (Efron, Annals of Statistics 7, 1979). If nobody disagrees,
+    no resample would contain a disagreement either; then the lower end uses the exact upper bound of Clopper and
+    Pearson (Biometrika 26, 1934) on the share of documents on which people disagree.
     """
     counts = _counts([each for each in documents if len(each) > 1])
     n, labels = counts.shape
@@ -86,7 +86,7 @@ def agreement(documents: Sequence[Sequence[int]], seed: int = 0) -> Estimate:
 
 
 def _counts(documents: Sequence[Sequence[int]]) -> NDArray[np.int64]:
-    """How many people gave each document each label (documents, labels), of as many documents as memory allows."""
+    """How many people gave each document each label (documents, labels), for as many documents as memory allows."""
     known = _places(label for each in documents for label in each)
     documents = documents[: _MOST_CELLS // max(1, len(known)) ** 2]
     known = _places(label for each in documents for label in each)
@@ -104,9 +104,9 @@ def _places(labels: Iterable[int]) -> dict[int, int]:
 def _disagreement(
     counts: NDArray[np.int64], weights: NDArray[np.float64] | NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Observed and expected disagreement (draws,) of documents weighted (draws, n): alpha is 1 less their ratio.
+    """Observed and expected disagreement (draws,) of documents weighted (draws, n): alpha is 1 minus their ratio.
 
-    Krippendorff, "Computing Krippendorff's Alpha-Reliability", 2011; of all resamples at once.
+    Krippendorff, "Computing Krippendorff's Alpha-Reliability", 2011; for all resamples at once.
     """
     votes = counts.sum(axis=1)
     within = (votes**2 - (counts**2).sum(axis=1)) / (votes - 1)

@@ -1,4 +1,4 @@
-"""Options of the command line in messages, named as the fields of the web's import."""
+"""Command line options in messages, named as the fields of the import page."""
 
 import re
 
@@ -13,5 +13,5 @@ _OPTION = re.compile(r"--[a-z][a-z-]+")
 
 
 def by_field(message: str) -> str:
-    """The message, each option named as the field that the page has for it; options that it lacks stay as they are."""
+    """The message with each option named as the page's field for it; options without a field stay as they are."""
     return _OPTION.sub(lambda found: _FIELDS.get(found[0], found[0]), message)

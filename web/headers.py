@@ -1,4 +1,4 @@
-"""Headers that every answer has, and hosts that requests may name."""
+"""Headers of every answer, and the hosts that requests may name."""
 
 import re
 
@@ -9,7 +9,7 @@ from sortline.settings import Settings
 from web.origin import is_this_machine
 from web.problems import problem
 
-# What an answer does not say itself. Nearly all show texts or persons, so what may be kept says so.
+# For what an answer does not say itself. Nearly all show texts or persons, so an answer that may be cached says so.
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -23,7 +23,7 @@ _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
 
 
 class SafeHeaders:
-    """Adds to each answer what keeps it from caches, frames and other sites; over TLS it asks for TLS alone."""
+    """Adds headers that keep an answer out of caches, frames and other sites; over TLS, also one that demands TLS."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
@@ -43,10 +43,10 @@ class SafeHeaders:
 
 
 class AllowedHosts:
-    """Refuses requests for hosts that are not ours: 421; 400 where the header can't be read.
+    """Refuses requests for hosts that are not ours with 421, or with 400 if the header can't be read.
 
-    Ours are the hosts of SORTLINE_ALLOWED_HOSTS, that of SORTLINE_WEB_URL, and this machine's own names for itself;
-    where SORTLINE_ALLOWED_HOSTS is empty, all are.
+    Ours are the hosts of SORTLINE_ALLOWED_HOSTS, that of SORTLINE_WEB_URL, and this machine's own names for itself.
+    If SORTLINE_ALLOWED_HOSTS is empty, all hosts are ours.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""Bounds on what a request may bring."""
+"""Limits on the body of a request."""
 
 import asyncio
 from collections.abc import MutableMapping
@@ -15,9 +15,9 @@ _DRAINED = 4  # times the limit
 
 
 class BodyLimit:
-    """Refuses bodies over ``limit`` bytes with 413: by their Content-Length, else while they are read.
+    """Refuses bodies over ``limit`` bytes with 413: by their Content-Length, or while they are read.
 
-    A body that nobody reads (no route, no token) is never collected, so it needs no bound.
+    A body that no route reads (no route, no token) is never collected, so it needs no limit.
     """
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
@@ -50,15 +50,15 @@ class BodyLimit:
     def _announced(scope: Scope) -> int:
         for name, value in scope["headers"]:
             if name == b"content-length" and value.isdigit():
-                return int(value[:20])  # as many digits as any length needs; int() refuses absurdly many
+                return int(value[:20])  # more digits than any length needs; int() refuses absurdly many
         return 0
 
 
 class Drained:
-    """Reads on to the end of a body, and throws it away, before an answer that did not need it.
+    """Reads the rest of a body and discards it before an answer that did not need it.
 
-    A connection that is closed over bytes nobody read is reset, and the answer is lost with it: behind a proxy a 401
-    or a 413 becomes a 502. What takes more than a second, or four times the limit, is left unread.
+    If the server closes a connection with unread bytes, the connection is reset and the answer is lost: behind a proxy
+    a 401 or a 413 becomes a 502. What takes more than a second, or exceeds four times the limit, is left unread.
     """
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
@@ -90,6 +90,6 @@ class Drained:
 
     @staticmethod
     def _comes(scope: Scope) -> bool:
-        """Whether a body is on its way; who expects 100-continue sends it only when it is asked for."""
+        """Whether a body is on its way; a client that expects 100-continue sends it only on request."""
         names = {name for name, _ in scope["headers"]}
         return bool(names & {b"content-length", b"transfer-encoding"}) and b"expect" not in names

@@ -1,7 +1,7 @@
-"""Links to our own pages: all of them lie under the path of SORTLINE_WEB_URL, which a proxy may strip or keep.
+"""Links to our own pages: all of them are under the path of SORTLINE_WEB_URL, which a proxy may strip or keep.
 
-Templates write ``{{ root }}/desk``, Python ``link("/desk")``, scripts ``link("/desk")`` of link.js. A link is made of
-the setting alone; what a request says of its host or its path never decides where a link leads.
+Templates write ``{{ root }}/desk``, Python ``link("/desk")``, scripts ``link("/desk")`` from link.js. A link depends
+on the setting alone; the host or path of a request never decides where a link leads.
 """
 
 from contextvars import ContextVar
@@ -17,17 +17,17 @@ _root: ContextVar[str] = ContextVar("root", default="")
 
 
 def root() -> str:
-    """The path that all our pages lie under: ``/sortline``, or nothing where they lie at the root of their host."""
+    """The path that all our pages are under: ``/sortline``, or empty if they are at the root of their host."""
     return _root.get()
 
 
 def link(path: str) -> str:
-    """The address of one of our pages; the path begins with a slash, as its route does."""
+    """The address of one of our pages; the path begins with a slash, like its route."""
     return root() + path
 
 
 def route_path(request: Request) -> str:
-    """The path of a request as the routes know it: without what stands before all of them."""
+    """The path of a request as the routes know it, without the part before all of them."""
     path: str = request.scope["path"]
     return path.removeprefix(request.scope.get("root_path", ""))
 
@@ -35,8 +35,8 @@ def route_path(request: Request) -> str:
 class UnderPath:
     """Serves the application under a path, whether the proxy before it strips that path or keeps it.
 
-    Requests without the path are served too: to a proxy that strips it all look like that, and probes and
-    Prometheus come to the process itself.
+    Requests without the path are served too: behind a proxy that strips it all requests look like that, and probes
+    and Prometheus ask the process itself.
     """
 
     def __init__(self, app: ASGIApp, path: str) -> None:
@@ -55,13 +55,13 @@ class UnderPath:
             _root.reset(before)
 
     def _whole(self, scope: Scope) -> Scope:
-        """The scope of the same request with the path before its route, once, as ASGI has it."""
+        """The scope of the same request with the path exactly once before its route, as ASGI wants it."""
         raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
         segments = raw.split(b"/")[1:]
         many = len(self._segments)
         if [unquote(each.decode("latin-1")) for each in segments[:many]] == self._segments:
             raw = b"/".join([b"", *segments[many:]])
-        raw = b"/" + raw.lstrip(b"/")  # a proxy that strips /sortline of /sortline/desk and puts / there sends two
+        raw = b"/" + raw.lstrip(b"/")  # a proxy that replaces /sortline of /sortline/desk by / sends two slashes
         return {
             **scope,
             "root_path": self._decoded,
@@ -71,17 +71,17 @@ class UnderPath:
 
 
 def check_web_path(settings: Settings, routes: set[str]) -> None:
-    """See that requests with the path of SORTLINE_WEB_URL can be told from those without it.
+    """Check that requests with the path of SORTLINE_WEB_URL can be told from requests without it.
 
     Args:
         routes: the paths of all routes.
 
     Raises:
-        ConfigurationError: a route of ours begins like it.
+        ConfigurationError: a route of ours begins with the same name.
     """
     first = settings.web_path.split("/")[1:2]
     if first and first[0] in {each.split("/")[1] for each in routes}:
         raise ConfigurationError(
-            f"SORTLINE_WEB_URL leads to /{first[0]}, which is a page of Sortline itself: "
-            "put the web under another path, as /sortline"
+            f"SORTLINE_WEB_URL leads to /{first[0]}, which is a page of Sortline itself; "
+            "choose another path for the web, such as /sortline"
         )

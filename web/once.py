@@ -1,6 +1,6 @@
-"""Requests that come twice, and are carried out once: those of programs by a header, forms by a hidden field.
+"""Requests that come twice but are carried out once: programs mark them with a header, forms with a hidden field.
 
-What has a key of its own anyway (a document's name, a lease, a bulk decision) needs neither.
+A request that has a key of its own (a document's name, a lease, a bulk decision) needs neither.
 """
 
 from collections.abc import Callable
@@ -17,22 +17,22 @@ from web.forms import Form
 from web.links import route_path
 from web.sessions import Person
 
-SENT_BEFORE = "This form was sent before, and carried out once. Here is how things stand now."
+SENT_BEFORE = "This form had been sent before and was carried out only once. This is the present state."
 REPLAYED = "Idempotent-Replayed"
 _Model = TypeVar("_Model", bound=BaseModel)
 _Key = Annotated[
     str | None,
     Header(
         alias="Idempotency-Key", min_length=1, max_length=255, pattern="^[!-~]+$",
-        description="Anything that no other request of yours has, such as a UUID. A repeat with the same key within a "
-        "day gets the first answer, and changes nothing.",
+        description="A value that no other request of yours has, such as a UUID. A repeat with the same key within a "
+        "day changes nothing and gets the first answer.",
     ),
 ]  # fmt: skip
 
 
 @dataclass(slots=True)
 class Repeatable:
-    """A request of a program, with its key if it has one."""
+    """A program's request, with its key if it has one."""
 
     key: str | None
     request_hash: bytes
@@ -40,11 +40,11 @@ class Repeatable:
     replayed: bool = False
 
     def done(self, session: Session, caller: str, model: type[_Model], does: Callable[[], _Model]) -> _Model:
-        """Do what is asked and commit; of a request that was done before, give its answer.
+        """Do what is asked and commit; if the request was carried out before, return that answer.
 
         Raises:
-            ConflictError: the same request is under way.
-            InvalidInputError: its key was given to another one.
+            ConflictError: the same request is being carried out.
+            InvalidInputError: its key was used for another request.
         """
         if self.key is None:
             answer = does()
@@ -60,7 +60,7 @@ class Repeatable:
         return answer
 
     def undone(self, session: Session, caller: str) -> None:
-        """Note that what was done was taken back, and commit: a repeat is a new try."""
+        """Note that the change was taken back, and commit, so that a repeat is a new attempt."""
         if self.key is not None:
             idempotency.forget(session, caller, self.key)
         session.commit()
@@ -75,9 +75,9 @@ Once = Annotated[Repeatable, Depends(_once)]
 
 
 def sent_before(request: Request, session: Session, person: Person, form: Form) -> bool:
-    """Whether a person sent this very form of this very page before; if not, it counts as sent once this is committed.
+    """Whether a person sent this form of this page before; if not, it counts as sent once this is committed.
 
-    A double click waits for the first one. The same form with other words in it is another.
+    A second click waits for the first. The same form with other content counts as another form.
     """
     if not form.get("once"):
         return False

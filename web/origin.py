@@ -1,7 +1,7 @@
-"""Where a browser got a page from: whether a form is of a page of ours, and whether others could read along.
+"""Where a browser got a page from: whether a form is from a page of ours, and whether others could listen.
 
-A proxy that names neither the host nor the scheme of its visitors (nginx does neither by itself) leaves both to be
-told by SORTLINE_WEB_URL.
+If a proxy passes on neither the host nor the scheme that its visitors use (nginx does neither by default),
+SORTLINE_WEB_URL supplies both.
 """
 
 import ipaddress
@@ -15,13 +15,13 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def check_origin(request: Request) -> None:
-    """See that a form, or what a script asks, comes from a page of ours.
+    """Check that a form, or a script's request, comes from a page of ours.
 
     Raises:
         HTTPException: 403, it comes from another site.
     """
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        raise HTTPException(403, "Forms of other sites are not taken.")
+        raise HTTPException(403, "Forms from other sites are not accepted.")
     given = request.headers.get("origin")
     if given is None:
         return
@@ -33,34 +33,34 @@ def check_origin(request: Request) -> None:
     if place is None or place not in ours:
         raise HTTPException(
             403,
-            f"Forms of other sites are not taken, and this one came from {given[:200]}. "
-            "If that is Sortline's own address, its operator has to set SORTLINE_WEB_URL to it.",
+            f"Forms from other sites are not accepted, and this one came from {given[:200]}. "
+            "If that is Sortline's own address, its operator must set SORTLINE_WEB_URL to it.",
         )
 
 
 def nobody_listens(request: Request) -> bool:
-    """Whether a browser will keep the cookie: the page came by https, or from the machine itself."""
+    """Whether a browser will keep the cookie: the page came over https, or from the machine itself."""
     origin = _split(request.headers.get("origin", ""))
-    if origin.hostname:  # the browser's own word, sent with each form
+    if origin.hostname:  # from the browser itself, sent with each form
         return origin.scheme == "https" or is_this_machine(origin.hostname)
     if request.url.scheme == "https" or is_this_machine(request.url.hostname or ""):
         return True
     told_http = request.headers.get("x-forwarded-proto", "").strip().lower() == "http"
-    return not told_http and _is_told_https(request)
+    return not told_http and _has_https_address(request)
 
 
-def _is_told_https(request: Request) -> bool:
-    """Whether the host is that of SORTLINE_WEB_URL, which says https: a proxy ends TLS there without a word of it."""
+def _has_https_address(request: Request) -> bool:
+    """Whether the host is that of an https SORTLINE_WEB_URL: a proxy ends TLS there without saying so."""
     settings: Settings = request.app.state.settings
     own = _split(settings.web_address)
     asked = _place(f"https://{request.headers.get('host', '')}")
-    # Without the port, as many proxies write the host, or with it.
+    # Many proxies write the host without its port, others with it.
     told = (_place(f"https://{own.hostname}"), _place(settings.web_address))
     return own.scheme == "https" and asked is not None and asked in told
 
 
 def _place(address: str) -> tuple[str, str, int | None] | None:
-    """Scheme, host and port of an address; None where it has none, as the origin `null` of pages without one."""
+    """Scheme, host and port of an address; None if it has none, such as the origin `null`."""
     parts = _split(address)
     try:
         port = parts.port

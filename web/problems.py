@@ -1,4 +1,4 @@
-"""Every error as problem details (RFC 9457): what went wrong in one line, never a traceback."""
+"""Every error as problem details (RFC 9457): one line on what went wrong, never a traceback."""
 
 import contextlib
 import logging
@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
-_FOR_PROGRAMS = ("/v1/", "/desk/")  # paths below which nobody reads HTML, whatever is accepted
+_FOR_PROGRAMS = ("/v1/", "/desk/")  # below these paths nobody reads HTML, whatever the Accept header says
 _STATUS: tuple[tuple[type[SortlineError], int], ...] = (
     (InvalidDocumentError, 422),
     (InvalidInputError, 422),
@@ -54,7 +54,7 @@ _STATUS: tuple[tuple[type[SortlineError], int], ...] = (
 
 
 class ProblemResponse(JSONResponse):
-    """An answer of the problem media type."""
+    """An answer with the media type of problem details."""
 
     media_type = MEDIA_TYPE
 
@@ -88,7 +88,7 @@ def _sortline(request: Request, error: Exception) -> Response:
         return _unavailable(request, error)
     if status == 500:
         log.error("%s", error)
-        return problem(500, "The server is not set up rightly; its log says more.")
+        return problem(500, "The server is not configured correctly; its log says more.")
     return problem(status, str(error))
 
 
@@ -99,13 +99,13 @@ def _http(request: Request, error: Exception) -> Response:
     headers = dict(error.headers or {})
     if error.status_code == 405:
         headers["Allow"] = ", ".join(sorted(_methods(request)))
-    # 400 is what the framework says of a body that it can't read.
+    # The framework answers 400 to a body that it can't read.
     status = 422 if error.status_code == 400 else error.status_code
-    return _told(request, status, error.detail, headers, error.written if isinstance(error, FormRefused) else ())
+    return _answer(request, status, error.detail, headers, error.written if isinstance(error, FormRefused) else ())
 
 
 def _note_refused(request: Request) -> None:
-    """Count that a person or token may not do what it asked for."""
+    """Count a request that its person or token may not make."""
     actor = getattr(request.state, "actor", "unknown")
     refusals: Refusals = request.app.state.refusals
     refusals.note(actor, "refused", route_name(request), caller_address(request))
@@ -115,10 +115,12 @@ def _validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
-    return _told(request, 422, f"{where}: {first['msg'].removeprefix('Value error, ')}", {})
+    return _answer(request, 422, f"{where}: {first['msg'].removeprefix('Value error, ')}", {})
 
 
-def _told(request: Request, status: int, detail: str, headers: dict[str, str], written: Sequence[str] = ()) -> Response:
+def _answer(
+    request: Request, status: int, detail: str, headers: dict[str, str], written: Sequence[str] = ()
+) -> Response:
     """A page for browsers, problem details for programs."""
     if "text/html" not in request.headers.get("accept", "") or route_path(request).startswith(_FOR_PROGRAMS):
         return problem(status, detail, headers)
@@ -128,14 +130,14 @@ def _told(request: Request, status: int, detail: str, headers: dict[str, str], w
 
 
 def _methods(request: Request) -> set[str]:
-    """What may be asked of a path: the framework knows only the first route that lies there."""
+    """The methods of a path: the framework knows only the first route that matches it."""
     routes: list[Route] = request.app.state.routes
     first = next((route for route in routes if route.matches(request.scope)[0] is not Match.NONE), None)
     return {method for route in routes if first and route.path == first.path for method in route.methods or ()}
 
 
 def _server_away(request: Request, error: Exception) -> Response:
-    # The text of a driver's error may name hosts or hold statements: it goes to the log alone.
+    # A driver's error may name hosts or contain statements: its text goes to the log alone.
     log.warning("%s: %s", type(error).__name__, str(error).partition("\n")[0])
     return _unavailable(request, disk.full("postgres") if is_disk_full(error) else error)
 
@@ -150,22 +152,22 @@ def _unavailable(request: Request, error: Exception) -> Response:
         error = disk.full(full[0])
     if isinstance(error, DiskFullError):
         return problem(503, str(error), {"Retry-After": str(math.ceil(error.retry_after_s))})
-    detail = "Postgres or Redis can't be used now; try again later with the same ids."
+    detail = "Postgres or Redis can't be used now. Try again later with the same ids."
     return problem(503, detail, {"Retry-After": str(RETRY_AFTER_S)})
 
 
 def _gone(_request: Request, _error: Exception) -> Response:
-    return problem(400, "The connection ended before the body did.")
+    return problem(400, "The connection was closed before the whole body had arrived.")
 
 
 def _unforeseen(_request: Request, _error: Exception) -> Response:
-    # The server ends this connection after it; a client that is not told so sends its next request into the void.
+    # The server closes this connection afterwards; a client that does not know loses its next request.
     headers = {"Connection": "close", "Cache-Control": "no-store"}
-    return problem(500, "Something went wrong; the server's log says more.", headers)
+    return problem(500, "The server failed to carry out the request; its log says more.", headers)
 
 
 def _printable(value: dict[str, Any]) -> dict[str, Any]:
-    """Broken surrogates, which JSON answers can't carry, replaced; details may quote what was sent."""
+    """The values with broken surrogates replaced: a detail may quote what was sent, and JSON can't carry them."""
     return {
         name: text.encode("utf-8", "replace").decode() if isinstance(text, str) else text
         for name, text in value.items()

@@ -1,6 +1,6 @@
-"""What was refused: counted in memory, and every two seconds written to the log and the audit.
+"""Refused requests: counted in memory, and written to the log and the audit log every two seconds.
 
-A request that is refused costs no statement, so that who is refused often holds up nobody.
+Refusing a request costs no SQL statement, so a caller who is refused often slows down nobody.
 """
 
 import logging
@@ -17,11 +17,11 @@ from sortline.postgres_address import PostgresAddress
 
 log = logging.getLogger(__name__)
 _EVERY_S = 2.0
-_MOST = 1000  # kinds of refusals that are held in memory
+_MOST = 1000  # kinds of refusals that are kept in memory
 
 
 class Refusals:
-    """Counts what is refused, in a thread of its own between `start` and `stop`."""
+    """Counts refusals and writes them, in a thread of its own between `start` and `stop`."""
 
     def __init__(self, database: PostgresAddress) -> None:
         self.database = database
@@ -32,7 +32,7 @@ class Refusals:
         self._thread = threading.Thread(target=self._run, name="refusals", daemon=True)
 
     def note(self, actor: str, action: str, subject: str, address: str) -> None:
-        """Count a refusal; ``subject`` must be of a bounded number, as a route is."""
+        """Count a refusal; ``subject`` must be one of a bounded set, as routes are."""
         refusal = Refusal(actor, action, subject, address)
         with self._lock:
             if len(self._counts) >= _MOST and refusal not in self._counts:
@@ -40,16 +40,16 @@ class Refusals:
             self._counts[refusal] += 1
 
     def start(self) -> None:
-        """Begin to write."""
+        """Start writing."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Write what is left, and end."""
+        """Write what is left, then stop."""
         self._ends.set()
         self._thread.join()
 
     def write(self) -> None:
-        """Write what was counted; while Postgres is away it is kept, and the log has it."""
+        """Write what was counted to the log and to Postgres; what Postgres can't take is kept for later."""
         with self._lock:
             counts, self._counts = self._counts, Counter()
         for refusal, times in counts.items():
@@ -62,7 +62,7 @@ class Refusals:
                 audit.count(opened, self._unwritten)
                 opened.commit()
         except (SQLAlchemyError, TransientError) as error:
-            log.warning("the audit can't be written now: %s", type(error).__name__)
+            log.warning("the audit log can't be written now: %s", type(error).__name__)
             return
         self._unwritten.clear()
 

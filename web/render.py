@@ -1,4 +1,4 @@
-"""Pages from templates, with headers that let them load nothing from elsewhere."""
+"""Pages from templates, with headers that forbid them to load anything from elsewhere."""
 
 import secrets
 from pathlib import Path
@@ -17,13 +17,13 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'none'"
 }
-# What a form carries: whose session it is of, and which page, so that one that is sent twice counts once.
-# Without autocomplete="off" Firefox puts the values of before into a page that is loaded again.
+# Every form carries its session and its page, so that a form sent twice counts once.
+# Without autocomplete="off" Firefox fills a reloaded page with the old values.
 _HIDDEN = Markup(
     '<input type="hidden" name="csrf" value="{}" autocomplete="off">'
     '<input type="hidden" name="once" value="{}" autocomplete="off">'
 )
-# For pages with a script of ours, which asks for more.
+# For pages with a script of ours, which needs more.
 _SCRIPT_HEADERS = HEADERS | {
     "Content-Security-Policy": HEADERS["Content-Security-Policy"] + "; script-src 'self'; connect-src 'self'"
 }
@@ -36,18 +36,18 @@ _TEMPLATES.filters["by_field"] = by_field
 def page(
     name: str, status: int = 200, person: Person | None = None, script: bool = False, **values: Any
 ) -> HTMLResponse:
-    """A page of a template, in which ``root`` stands before the path of each link to a page of ours.
+    """A page from a template, in which ``root`` precedes the path of each link to a page of ours.
 
     Args:
         script: whether a script of ours belongs to it.
-        person: who is signed in; ``csrf`` is then the hidden field of their forms, ``leads`` and ``admin``
+        person: who is signed in; ``csrf`` is then the hidden field of their forms, and ``leads`` and ``admin`` say
             whether they may do what leads and admins do.
     """
     return HTMLResponse(html(name, person=person, **values), status, headers=_SCRIPT_HEADERS if script else HEADERS)
 
 
 def html(name: str, person: Person | None = None, **values: Any) -> str:
-    """What a template gives: a page, or a piece of one that a script of ours puts into its own."""
+    """The HTML of a template: a page, or a piece that a script of ours inserts into its page."""
     if person is not None:
         csrf = _HIDDEN.format(person.csrf, secrets.token_urlsafe(16))
         values |= {"person": person, "csrf": csrf, "leads": person.may("lead"), "admin": person.may("admin")}

@@ -1,4 +1,4 @@
-"""Who looks at a page: a person who is signed in, kept by a cookie, and the forms that they post."""
+"""Who is signed in, by a session cookie, and the forms that they post."""
 
 import hashlib
 import hmac
@@ -22,20 +22,20 @@ from web.links import link, root
 from web.origin import check_origin
 
 COOKIE = "__Host-sortline"
-# Browsers hold __Host- to the whole host; under a path the cookie is for that path alone, not for its neighbours.
+# Browsers allow __Host- for a whole host only; under a path, the cookie is for that path alone.
 _PATH_COOKIE = "__Secure-sortline"
 _KNOWN = "-known"
 _KNOWN_S = 180 * 24 * 3600
 _MOST_FORM_BYTES = 100_000
-_SIGNED_OUT = "You are not signed in any more, so nothing was changed. Sign in, and send the form anew."
-_STALE = "The form is not of this session, so nothing was changed. Load its page again, and send it anew."
-# Fields in which people write at length. What is refused for its session is shown again, to copy; never a password.
+_SIGNED_OUT = "You are no longer signed in, so nothing was changed. Sign in and send the form again."
+_STALE = "The form belongs to another session, so nothing was changed. Reload its page and send it again."
+# Fields in which people write at length. If the session is refused, they are shown again to copy; never a password.
 _WRITTEN = ("description", "note", "reason", "because")
-_ENROL = "Your role must have a second factor: set it up on the page of your account."
+_ENROL = "Your role requires a second factor: set it up on your account page."
 
 
 class FormRefused(HTTPException):
-    """A form that is not of this session, or of none; ``written``: what a person wrote into it."""
+    """A form of another session or of none; ``written``: what a person wrote into it."""
 
     def __init__(self, status: int, detail: str, written: Sequence[str]) -> None:
         super().__init__(status, detail, {"WWW-Authenticate": "Cookie"} if status == 401 else None)
@@ -52,9 +52,9 @@ class Upload(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who is signed in; ``csrf`` is what their forms carry.
+    """Who is signed in; ``csrf`` is the token in their forms.
 
-    ``has_factor``: a second one; ``needs_factor``: their role must have it.
+    ``has_factor``: they have a second factor; ``needs_factor``: their role requires one.
     """
 
     id: int
@@ -67,7 +67,7 @@ class Person:
 
     @property
     def actor(self) -> str:
-        """As the audit names them."""
+        """Their name in the audit log."""
         return f"user:{self.name}"
 
     def may(self, role: str) -> bool:
@@ -79,7 +79,7 @@ def signed_in(request: Request, seen: bool = True) -> Person | None:
     """Who is signed in, if anyone is.
 
     Args:
-        seen: False for a page that loads itself again: nobody has to sit before it.
+        seen: False for a page that reloads itself: nobody need be in front of it.
     """
     token = session_token(request)
     if not token:
@@ -101,33 +101,33 @@ def signed_in(request: Request, seen: bool = True) -> Person | None:
 
 
 def lasting(settings: Settings) -> tuple[timedelta, timedelta]:
-    """How long a session lasts without a request, and at most."""
+    """How long a session lasts without a request, and how long at most."""
     return timedelta(hours=settings.session_idle_h), timedelta(hours=settings.session_most_h)
 
 
 def session_token(request: Request) -> str:
-    """The value of the session's cookie; empty where there is none."""
+    """The value of the session's cookie; empty if there is none."""
     return request.cookies.get(_cookie_name(), "")
 
 
 def known_browser(request: Request) -> bytes | None:
-    """The sha256 of the cookie by which a browser shows that people signed in with it before; None: it has none."""
+    """The sha256 of the cookie that marks a browser in which people signed in before; None if it has none."""
     token = request.cookies.get(_cookie_name() + _KNOWN)
     return hashed(token) if token else None
 
 
 def new_browser(request: Request) -> tuple[str, bytes]:
-    """A browser's own cookie of that kind, or else a new one, and its sha256."""
+    """A browser's cookie of that kind, or a new one, and its sha256."""
     token = request.cookies.get(_cookie_name() + _KNOWN, "")
-    if not 40 <= len(token) <= 100:  # else none that we made
+    if not 40 <= len(token) <= 100:  # otherwise we did not make it
         token = secrets.token_urlsafe(32)
     return token, hashed(token)
 
 
 def start_session(response: Response, token: str, browser: str) -> None:
-    """Set the cookies of a session and of the browser, for the path that all pages lie under.
+    """Set the cookies of a session and of the browser, for the path that all pages are under.
 
-    Cookies of these names are kept by browsers only where nobody can listen: over https, or on the machine itself.
+    Browsers keep cookies with these names only where nobody can listen: over https, or on the machine itself.
     """
     path = root() or "/"
     response.set_cookie(_cookie_name(), token, httponly=True, samesite="lax", secure=True, path=path)
@@ -136,7 +136,7 @@ def start_session(response: Response, token: str, browser: str) -> None:
 
 
 def end_session(response: Response) -> None:
-    """Let the browser forget the cookie of a session."""
+    """Delete the cookie of a session in the browser."""
     response.delete_cookie(_cookie_name(), path=root() or "/", secure=True, httponly=True)
 
 
@@ -145,10 +145,10 @@ def _cookie_name() -> str:
 
 
 def at_least(role: str, enrolled: bool = True) -> Callable[[Request], Awaitable[Person]]:
-    """A dependency: who is signed in, with at least that role; others come to the sign-in page, or read 403.
+    """A dependency: the person who is signed in, with at least that role; others are sent to sign in, or get 403.
 
     Args:
-        enrolled: whether who must have a second factor and has none is sent to set it up.
+        enrolled: whether people who need a second factor and have none are sent to set it up.
     """
 
     async def check(request: Request) -> Person:
@@ -158,20 +158,20 @@ def at_least(role: str, enrolled: bool = True) -> Callable[[Request], Awaitable[
                 raise FormRefused(401, _SIGNED_OUT, written)
             asked = f"?{request.url.query}" if request.url.query else ""
             back = request.scope["raw_path"].decode("latin-1") + asked
-            if request.method != "GET":  # a form's address is no page
+            if request.method != "GET":  # the address of a form is not a page
                 back = link("/")
             raise HTTPException(303, "Sign in first.", {"Location": link(f"/sign-in?next={quote(back)}")})
         if enrolled and person.needs_factor and not person.has_factor:
             raise HTTPException(303, _ENROL, {"Location": link("/account/second-factor")})
         if not person.may(role):
-            raise HTTPException(403, f"This is for the role {role}; {person.name} has the role {person.role}.")
+            raise HTTPException(403, f"This needs the role {role}; {person.name} has the role {person.role}.")
         return person
 
     return check
 
 
 async def _fields(request: Request) -> Form:
-    """Fields of a posted form, which must come from a page of ours."""
+    """The fields of a posted form, which must come from a page of ours."""
     check_origin(request)
     raw = await request.body()
     if len(raw) > _MOST_FORM_BYTES:
@@ -180,7 +180,7 @@ async def _fields(request: Request) -> Form:
 
 
 async def _written(request: Request) -> Sequence[str]:
-    """What a person wrote into the form that they sent."""
+    """What a person wrote into the form that they sent, to be shown again."""
     kind = request.headers.get("content-type", "")
     return _texts(await _fields(request)) if kind.startswith("application/x-www-form-urlencoded") else ()
 
@@ -193,7 +193,7 @@ AnyForm = Annotated[Form, Depends(_fields)]
 
 
 def _checked(request: Request, fields: AnyForm) -> Form:
-    """Fields of a form that carries its session's token."""
+    """The fields of a form that carries its session's token."""
     token = session_token(request)
     given = fields.get("csrf", "")
     if not hmac.compare_digest(given.encode(), _csrf(token).encode()):
@@ -202,17 +202,17 @@ def _checked(request: Request, fields: AnyForm) -> Form:
 
 
 def _scripted(request: Request) -> Person:
-    """Who is signed in, asked for by a script of one of our pages; it answers 401 where nobody is."""
+    """Who is signed in, for requests of our pages' scripts; answers 401 if nobody is."""
     check_origin(request)
     person = signed_in(request)
     if person is None:
-        raise HTTPException(401, "You are not signed in any more.", {"WWW-Authenticate": "Cookie"})
+        raise HTTPException(401, "You are no longer signed in.", {"WWW-Authenticate": "Cookie"})
     if person.needs_factor and not person.has_factor:
         raise HTTPException(403, _ENROL)
     if request.method != "GET" and not hmac.compare_digest(
         request.headers.get("x-csrf-token", "").encode(), person.csrf.encode()
     ):
-        raise HTTPException(403, "The page is not of this session; load it again.")
+        raise HTTPException(403, "The page belongs to another session; reload it.")
     return person
 
 
@@ -225,7 +225,7 @@ async def _upload(request: Request) -> AsyncIterator[Upload]:
         file = posted.get("file")
         _checked(request, fields)
         if not isinstance(file, UploadFile):
-            raise HTTPException(422, "The form holds no file.")
+            raise HTTPException(422, "The form contains no file.")
         named = check_fields({"file": file.filename or ""})["file"]
         yield Upload(fields, named, file.file)
 
@@ -240,7 +240,7 @@ Admin = Annotated[Person, Depends(at_least("admin"))]
 
 
 def own_path(path: str) -> str:
-    """Where to go after signing in: a page of ours, whatever is asked for."""
+    """Where to go after signing in: always a page of ours, whatever was requested."""
     try:
         parts = urlsplit(path)
     except ValueError:
@@ -251,5 +251,5 @@ def own_path(path: str) -> str:
 
 
 def _csrf(token: str) -> str:
-    """What only pages of the session know: the cookie's value itself is out of their reach."""
+    """A token that only pages of the session know; they can't read the cookie itself."""
     return hmac.new(token.encode(), b"sortline form", hashlib.sha256).hexdigest()

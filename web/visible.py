@@ -1,4 +1,4 @@
-"""Texts of strangers as they are: markup is text, and what can't be seen is shown by its code point."""
+"""Untrusted texts shown as they are: markup is text, and invisible characters are shown by their code points."""
 
 import re
 import unicodedata
@@ -8,7 +8,7 @@ from markupsafe import Markup, escape
 
 _MOST_MARKS = 2000
 _BEYOND = "\N{WHITE SQUARE}"
-# Letters and marks that show nothing, beside whole categories: Hangul fillers, the empty braille cell, joiners.
+# Invisible letters and marks outside the whole categories: Hangul fillers, the empty braille cell, joiners.
 _BLANK = "\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u17b5\u180b\u180c\u180d\u180f"
 _SELECTORS = "\ufe00-\ufe0e"  # the emoji selector U+FE0F stays: it is part of how emoji look
 _OTHERS = "\u2028\u2029\ue000-\uf8ff\U000f0000-\U0010ffff"  # line separators, private use
@@ -23,10 +23,10 @@ def _unseen() -> re.Pattern[str]:
 
 
 def visible(text: str) -> Markup:
-    """The text as HTML: escaped, with zero-width, direction and control characters as marks that name them.
+    """The text as HTML: escaped, with zero-width, direction and control characters replaced by marks that name them.
 
-    Runs of one character are one mark; after 2,000 marks a plain square stands for each. A joiner between two emoji
-    stays, for it shows.
+    A run of one character becomes one mark; after 2,000 marks each becomes a plain square. A joiner between two emoji
+    stays, because its effect is visible.
     """
     parts: list[str] = []
     end = marks = 0

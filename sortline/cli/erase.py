@@ -73,14 +73,14 @@ def _erase(
     settings: Settings, client: redis.Redis, source: str | None, ids: tuple[str, ...], meta: str | None,
     letters: tuple[int, ...], yes: bool,
 ) -> dict[str, object]:  # fmt: skip
-    from housekeeping.erase import Chosen, choose_by_meta, erase, look, sweep
+    from housekeeping.erase import Chosen, choose_by_meta, count_chosen, erase, sweep
 
     chosen, how = Chosen([(source or "", each) for each in ids], letters), "source and id"
     if meta:
         key, _, value = meta.partition("=")
         found = choose_by_meta(settings, client, key, value)
         chosen, how = Chosen(found.names, (*found.letters, *letters)), "a value of meta"
-    counts = look(settings, client, chosen)
+    counts = count_chosen(settings, client, chosen)
     told = asdict(counts)
     if not yes:
         return {"would_erase": told}

@@ -35,7 +35,7 @@ def test_a_model_that_lacks_nothing_and_one_that_nothing_is_known_of() -> None:
         (
             lacking("evidence", enough=False, documents=0, missing=20, sentence="there are no test documents"),
             "no test",
-            "There are no test documents. It suggests labels and accepts nothing",
+            "There are no test documents. It suggests labels but accepts nothing",
         ),
         (
             lacking("evidence", enough=False, documents=6, missing=14, sentence="6 of 6 are right"),
@@ -55,11 +55,11 @@ def test_a_model_that_lacks_nothing_and_one_that_nothing_is_known_of() -> None:
         ),
         (lacking("snapshot", dropped_labels=["odd"]), "labels left out", "1 of 4 labels is left out"),
         (lacking("snapshot", untrained_labels=["odd"]), "labels untrained", "odd"),
-        (lacking("snapshot", validation=0), "no validation", "No document validates"),
+        (lacking("snapshot", validation=0), "no validation", "There are no validation documents"),
         (
             lacking("snapshot", missing_labels={"test": ["cash", "card"]}),
             "labels missing in test",
-            "2 of 3 labels have no document that tests",
+            "2 of 3 labels have no test documents",
         ),
         (lacking("snapshot", few_examples=["cash"]), "few examples", "1 of 3 labels has fewer than 8 examples"),
     ],

@@ -325,7 +325,7 @@ def test_a_lead_works_in_a_browser(
     page.set_input_files(
         "#file", {"name": "a.csv", "mimeType": "text/csv", "buffer": f"text,label\n{lines}\n".encode()}
     )
-    page.click("text=Look at it first")
+    page.click("button:has-text('Preview')")
     page.wait_for_selector("text=Nothing is imported yet")
     assert count(session, ImportFile) == 1
     page.click("button:has-text('Import')")

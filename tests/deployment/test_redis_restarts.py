@@ -33,7 +33,7 @@ from tests.deployment.own_redis import (
     supervised,
 )
 from trainer.trigger import send
-from web.explanations.explained import tell_worker
+from web.explanations.explained import send_to_worker
 
 pytestmark = pytest.mark.slow
 
@@ -93,7 +93,7 @@ class Work:
         asked = Explanation(document_id=document_id, model_version_id=self.versions[0], label_id=11)
         self.session.add(asked)
         self.session.commit()
-        tell_worker(self.settings, "worker.explain", document_id or 0, self.versions[0], 11)
+        send_to_worker(self.settings, "worker.explain", document_id or 0, self.versions[0], 11)
         promote(self.session, self.versions[1])
 
     def waiting(self) -> list[str]:

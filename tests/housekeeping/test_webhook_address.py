@@ -122,7 +122,7 @@ def answers(monkeypatch: pytest.MonkeyPatch, *lists: list[str]) -> list[str]:
 def test_every_address_of_a_name_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     target = check_url("https://hooks.example.com/", NOTHING)
     answers(monkeypatch, ["8.8.8.8", "169.254.169.254"])
-    with pytest.raises(InvalidInputError, match=r"169\.254\.169\.254, which is no public address"):
+    with pytest.raises(InvalidInputError, match=r"169\.254\.169\.254, which is not a public address"):
         asyncio.run(resolve(target, NOTHING))
 
 

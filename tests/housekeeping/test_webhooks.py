@@ -196,7 +196,7 @@ def test_an_hour_of_errors_loses_nothing_and_floods_nobody(hooks: Hooks, receive
         hooks.sweep()
         hooks.pass_time(60)
     assert hooks.webhook().state == "failing"
-    assert "it answers 500" in (hooks.webhook().last_error or "")
+    assert "it answered 500" in (hooks.webhook().last_error or "")
     assert len(there.requests) < 40  # eight in the first round, then one at a time, ever more seldom
     there.requests.clear()
 
@@ -223,7 +223,7 @@ def test_after_a_day_one_is_given_up_seen_and_sent_again(
 
     assert [state for id, state, _ in hooks.states() if id == "bad"] == ["dead", "waiting"]
     (letter,) = webhooks.dead(session)
-    assert (letter.webhook, letter.event["label"], letter.error) == ("crm", "1", "it answers 422")
+    assert (letter.webhook, letter.event["label"], letter.error) == ("crm", "1", "it answered 422")
     assert hooks.webhook().paused_at is None
     refused.clear()
     assert webhooks.send_again(session, "crm", "ann") == 1
@@ -297,7 +297,7 @@ def test_private_addresses_are_not_reached(session: Session, settings: Settings,
 
     hooks.sweep()
 
-    assert hooks.webhook().last_error == "127.0.0.1 leads to 127.0.0.1, which is no public address"
+    assert hooks.webhook().last_error == "127.0.0.1 leads to 127.0.0.1, which is not a public address"
     assert there.requests == []
 
 
@@ -400,5 +400,5 @@ def test_an_erased_document_takes_its_deliveries_along(hooks: Hooks, receiver, s
 
 
 def test_a_wrong_network_in_the_settings_is_named() -> None:
-    with pytest.raises(Exception, match=r"SORTLINE_WEBHOOK_ALLOWED: 10\.0\.0\.0/99 is no network"):
+    with pytest.raises(Exception, match=r"SORTLINE_WEBHOOK_ALLOWED: 10\.0\.0\.0/99 is not a network"):
         read_allowed("10.0.0.0/99")

@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 from db.models import AccuracyLook, DeadLetter, Label, ModelVersion, OutboxEvent, TrainingRun, Webhook
 from db.queries import drift, incidents
 from db.queries.live_accuracy import count_answers
-from monitoring.alarms import POSTGRES_AWAY, REDIS_AWAY, said_time
-from monitoring.live_accuracy import look
+from monitoring.alarms import POSTGRES_AWAY, REDIS_AWAY, time_in_words
+from monitoring.live_accuracy import check_accuracy
 from monitoring.status import line_status
 from sortline.metrics import Publisher
 from sortline.queue import Document, DocumentQueue
@@ -184,12 +184,12 @@ def test_answers_that_are_right_less_often_than_promised(
     add_answers(session, 180, yes, truth_id=yes, **drawn)
     add_answers(session, 10, yes, truth_id=no, **drawn)
     count_answers(session)
-    look(session, settings.accuracy_margin)
+    check_accuracy(session, settings.accuracy_margin)
     assert raised(session, settings, redis_client) == {}
 
     add_answers(session, 30, yes, truth_id=no, **drawn)
     session.query(AccuracyLook).delete()
-    look(session, settings.accuracy_margin)
+    check_accuracy(session, settings.accuracy_margin)
 
     said = raised(session, settings, redis_client)
     assert list(said) == ["SortlineAccuracyDisagrees"]
@@ -243,7 +243,7 @@ def test_a_redis_that_refuses_and_a_lane_that_is_not_read(
     said = raised(session, settings, redis_client)
 
     assert set(said) == {"SortlineRedisRefuses", "SortlineLaneStalled"}
-    assert "asked of it: WRONGTYPE the key sortline:results." in said["SortlineRedisRefuses"]
+    assert "commands of 1 worker: WRONGTYPE the key sortline:results." in said["SortlineRedisRefuses"]
     assert said["SortlineLaneStalled"].startswith("Lane bulk has entries")
 
 
@@ -270,7 +270,7 @@ def test_alarms_of_servers_have_their_sections() -> None:
     ("seconds", "said"), [(0.42, "0.4 s"), (75, "75 s"), (180, "3 minutes"), (7200, "2 hours"), (259200, "3 days")]
 )
 def test_times_in_words(seconds: float, said: str) -> None:
-    assert said_time(seconds) == said
+    assert time_in_words(seconds) == said
 
 
 def test_a_redis_that_does_not_tell_is_said_to_forget(

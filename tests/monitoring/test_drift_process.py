@@ -91,7 +91,7 @@ def version(session: Session, settings: Settings) -> ModelVersion:
 
 
 def look(settings: Settings, session: Session) -> Incident | None:
-    found = drift_process.look(settings).incident_id
+    found = drift_process.check_drift(settings).incident_id
     session.expire_all()
     return None if found is None else session.get_one(Incident, found)
 
@@ -161,7 +161,7 @@ def test_stable_traffic_opens_none(session: Session, settings: Settings, version
     (last,) = drift.last_looks(session)
     assert not last.failed
     assert last.said == (
-        "1,000 documents were compared with the training snapshot and the weeks before: nothing has moved."
+        "1,000 documents were compared with the training snapshot and the weeks before: nothing has changed."
     )
 
 
@@ -244,12 +244,12 @@ def test_measured_accuracy_closes_it(session: Session, settings: Settings, versi
     add_answers(session, 245, 1, probability=0.01, truth_id=1, version_id=version.id)
     add_answers(session, 5, 1, probability=0.01, truth_id=2, version_id=version.id)
 
-    outcome = drift_process.look(settings)
+    outcome = drift_process.check_drift(settings)
 
     session.refresh(incident)
     assert outcome == (f"Incident {incident.id} was closed.", None)
     assert incident.closed_at is not None and incident.closed_by == "beat"
-    assert str(incident.closed_because).startswith("98.0 % of the answers since are right, at least 9")
+    assert str(incident.closed_because).startswith("98.0 % of the answers since are right (at least 9")
     assert "by 250 audits; 85.0 % is enough" in str(incident.closed_because)
     event = session.query(AuditEvent).filter_by(action="incident closed").one()
     assert event.subject == f"incident:{incident.id}"
@@ -261,7 +261,7 @@ def test_measured_accuracy_closes_it(session: Session, settings: Settings, versi
         (200, 50, 1.5, "80.0 % of the answers since are right"),  # worse than what is enough
         (225, 25, 1.5, "90.0 % of the answers since are right"),  # beyond doubt for a single look, not for one a day
         (99, 0, 1.5, "by 99 audits"),
-        (250, 0, 2.5, "No audit of later days is decided yet"),  # answers of the day on which it began
+        (250, 0, 2.5, "No audit of the following days is decided yet"),  # answers of the day on which it began
     ],
 )
 def test_bad_accuracy_or_too_few_audits_do_not(
@@ -272,7 +272,7 @@ def test_bad_accuracy_or_too_few_audits_do_not(
     if wrong:
         add_answers(session, wrong, 1, probability=0.01, truth_id=2, version_id=version.id, days=days)
 
-    outcome = drift_process.look(settings)
+    outcome = drift_process.check_drift(settings)
 
     session.refresh(incident)
     assert incident.closed_at is None

@@ -172,12 +172,12 @@ def test_a_look_a_day_sees_what_was_decided_by_midnight(session: Session, labels
     session.execute(text("UPDATE reviews SET created_at = now() WHERE document_id = ANY(:ids)"), {"ids": late})
     queries.count_answers(session)
 
-    made = live_accuracy.look(session, 0.02)
+    made = live_accuracy.check_accuracy(session, 0.02)
 
     assert made is not None and made.alarm and made.accuracy == pytest.approx(0.85) and made.decided == 200
     assert made.expected == pytest.approx(0.97)
     assert made.low < 0.85 < made.high < 0.97
-    assert live_accuracy.look(session, 0.02) is None
+    assert live_accuracy.check_accuracy(session, 0.02) is None
     assert queries.last_look(session) is made
 
 
@@ -187,17 +187,17 @@ def test_within_the_margin_there_is_no_alarm(session: Session, labels: list[int]
     add_answers(session, 30, labels[0], probability=0.05, truth_id=labels[1], confidence=0.97)
     queries.count_answers(session)
 
-    made = live_accuracy.look(session, 0.1)
+    made = live_accuracy.check_accuracy(session, 0.1)
 
     assert made is not None and not made.alarm
 
 
 def test_without_an_active_version_or_an_answer_there_is_nothing_to_alarm(session: Session, labels: list[int]) -> None:
-    made = live_accuracy.look(session, 0.02)
+    made = live_accuracy.check_accuracy(session, 0.02)
     assert made is not None and (made.accuracy, made.expected, made.alarm) == (None, None, False)
     assert live_accuracy.measured([], []) == (0, 0, 0, 0, None, 0, 1, None, 0, 1)
 
     session.query(ModelVersion).one().status = "retired"
     session.flush()
 
-    assert live_accuracy.look(session, 0.02) is None and queries.last_look(session) is None
+    assert live_accuracy.check_accuracy(session, 0.02) is None and queries.last_look(session) is None

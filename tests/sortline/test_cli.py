@@ -135,8 +135,8 @@ def test_status_for_people_says_why_documents_wait(
 
     answer = sortline("status")
 
-    assert "No model version is active: 1 document will wait" in answer.stdout
-    assert "No worker runs" in answer.stdout
+    assert "No model version is active: documents wait until there is one (1 waiting now)" in answer.stdout
+    assert "No worker is running" in answer.stdout
     assert "sortline train" in answer.stdout
 
 

@@ -30,7 +30,7 @@ def test_what_a_training_lacked_stands_before_its_figures(
     )  # fmt: skip
 
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("6 of 6 test documents are right. It suggests labels and accepts nothing")
+    assert lines[0].startswith("6 of 6 test documents are right. It suggests labels but accepts nothing")
     assert "about 14 more test documents" in lines[1]
     assert lines[2].startswith("120 of 123 labels are left out for too few examples")
     assert any("100.00% of 6 (95 %: 54.1% to 100.0%)" in line for line in lines)

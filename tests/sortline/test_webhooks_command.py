@@ -78,8 +78,8 @@ def test_the_life_of_a_webhook(run: Run, session: Session, settings: Settings) -
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["add", "crm", "http://hooks.example.com/"], "starts with https://"),
-        (["add", "crm", "https://169.254.169.254/"], "no public address"),
+        (["add", "crm", "http://hooks.example.com/"], "must start with https://"),
+        (["add", "crm", "https://169.254.169.254/"], "not a public address"),
         (["add", " crm", "https://hooks.example.com/"], "a name has 1 to 100 characters"),
         (["pause", "crm"], "there is no webhook crm"),
         (["dead", "crm"], "there is no webhook crm"),
@@ -92,4 +92,4 @@ def test_wrong_use_is_named(run: Run, arguments: list[str], said: str) -> None:
 
 def test_the_command_line_has_it(sortline: Callable[..., object]) -> None:
     done = sortline("webhooks", "add", "crm", "http://hooks.example.com/")
-    assert (done.returncode, done.stderr) == (1, "sortline: a webhook's URL starts with https://\n")
+    assert (done.returncode, done.stderr) == (1, "sortline: a webhook's URL must start with https://\n")

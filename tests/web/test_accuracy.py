@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from db.models import ModelVersion
 from db.queries.live_accuracy import count_answers
-from monitoring.live_accuracy import look
+from monitoring.live_accuracy import check_accuracy
 
 HOSTILE = '<b>"label" \u202e'
 
@@ -59,7 +59,7 @@ def test_audits_that_wait_alone_tell_nothing_yet(
     count_answers(session)
     session.commit()
 
-    assert "No audit was decided yet; 3 wait at the desk" in shown()
+    assert "No audit has been decided yet; 3 wait at the desk" in shown()
 
 
 def test_the_share_with_its_interval_beside_what_is_promised(
@@ -74,7 +74,7 @@ def test_the_share_with_its_interval_beside_what_is_promised(
     value, low, high = map(float, re.findall(r"right ([\d.]+) % ([\d.]+) to ([\d.]+)", page)[0])
     assert value == 91.7 and 85 < low < 88 and 95 < high < 97
     assert "promised by confidences 90.0 %" in page and "audits decided 120 of 140" in page
-    assert "20 audits wait and count like those decided" in page
+    assert "20 audits wait for a decision" in page
     assert "As far as 120 audits can tell, as many answers are right" in page
     assert f"{NAMES[0]} 90.0 %" in page and "100 of 120" in page
     assert "&lt;b&gt;&#34;label&#34; \u202e 100.0 %" in page
@@ -84,13 +84,13 @@ def test_an_alarm_is_said_on_the_page_and_less_than_that_is_not(
     session: Session, labels: list[int], shown: Callable[..., str]
 ) -> None:
     answered(session, labels[0], labels[1], right=150, wrong=20, confidence=0.94)
-    assert "Confidences promise more than the audits show. It is an alarm once" in shown()
+    assert "The confidences promise more than the audits show. An alarm is raised once" in shown()
 
     answered(session, labels[0], labels[1], right=0, wrong=60, confidence=0.94)
-    look(session, 0.02)
+    check_accuracy(session, 0.02)
     session.commit()
 
-    assert "⚠ Confidences promise more than is right" in shown()
+    assert "⚠ The confidences promise more than is right" in shown()
 
 
 def test_each_version_has_its_own_figures(session: Session, labels: list[int], shown: Callable[..., str]) -> None:
@@ -100,7 +100,7 @@ def test_each_version_has_its_own_figures(session: Session, labels: list[int], s
     answered(session, labels[0], labels[1], right=100, wrong=0)
 
     assert "of version 1 active" in shown() and "right 100.0 %" in shown()
-    assert "of version 2 How" in shown(version=2)
-    assert "This version has answered nothing in the last four weeks" in shown(version=2)
+    assert "of version 2 This page" in shown(version=2)
+    assert "This version has no answers in the last four weeks" in shown(version=2)
     assert "2 50.0 %" in shown(version=2)  # of 13 weeks, in the table
-    assert "Version 99 has answered nothing in the last 13 weeks" in shown(version=99)
+    assert "Version 99 has no answers in the last 13 weeks" in shown(version=99)

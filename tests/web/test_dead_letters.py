@@ -73,7 +73,7 @@ def test_pages_and_reasons(lead: Browser, session: Session) -> None:
     assert (second.text.count('class="letter"'), "Older ones" in second.text) == (2, False)
     some = lead.get("/dead-letters", params={"reason": "bad_entry"}).text
     assert (some.count('class="letter"'), "doc-2" in some, "Requeue it" in some) == (1, True, True)
-    assert "None waits" in lead.get("/dead-letters", params={"reason": "nothing"}).text
+    assert "There are no dead letters" in lead.get("/dead-letters", params={"reason": "nothing"}).text
 
 
 def test_one_and_all_of_a_reason_are_sent_as_they_were(
@@ -84,9 +84,9 @@ def test_one_and_all_of_a_reason_are_sent_as_they_were(
         bury(session, i, "bad_entry", lane="bulk")
     last = bury(session, 4)
 
-    assert f"Dead letter {one} is on its way again" in lead.send_form("/dead-letters/requeue", id=one).text
-    assert f"Dead letter {one} was sent before" in lead.send_form("/dead-letters/requeue", id=one).text
-    assert "2 are on their way again" in lead.send_form("/dead-letters/requeue", reason="bad_entry").text
+    assert f"Dead letter {one} is requeued" in lead.send_form("/dead-letters/requeue", id=one).text
+    assert f"Dead letter {one} had been requeued before" in lead.send_form("/dead-letters/requeue", id=one).text
+    assert "2 dead letters are requeued" in lead.send_form("/dead-letters/requeue", reason="bad_entry").text
     assert lead.send_form("/dead-letters/requeue", id="x").status_code == 422
 
     ((_, sent),) = redis_client.eval("return redis.call('XRANGE', KEYS[1], '-', '+')", 1, settings.stream("live"))

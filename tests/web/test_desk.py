@@ -130,7 +130,7 @@ def test_labels_in_use_and_the_page_around(sign_in_as, session: Session) -> None
     ann = sign_in_as("reviewer")
     assert [each["name"] for each in ann.get("/desk/labels").json()] == [NAMES[0], NAMES[2]]
     around = ask(ann, "renew", tokens=[]).json()
-    assert around["around"] == {"waiting": "1", "training": "0 of 200 new decisions until the next training."}
+    assert around["around"] == {"waiting": "1", "training": "The next training starts at 200 new decisions (now 0)."}
 
 
 def test_every_answer_is_json_whatever_is_accepted(

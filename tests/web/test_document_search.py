@@ -203,8 +203,8 @@ def test_a_query_string_becomes_filters() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("sauce", "x", "no filter 'sauce'"), ("since", "yesterday", "since is a day"), ("since", "2026-02-30", "day"),
-        ("until", "9999-12-31", "until is a day"), ("confidence_from", "nan", "0 to 100"),
+        ("sauce", "x", "no filter 'sauce'"), ("since", "yesterday", "since must be a day"), ("since", "2026-02-30", "day"),
+        ("until", "9999-12-31", "until must be a day"), ("confidence_from", "nan", "0 to 100"),
         ("confidence_to", "101", "0 to 100"), ("confidence_to", "high", "0 to 100"), ("version", "-1", "number"),
         ("version", "9" * 20, "number"), ("version", "²", "number"), ("decision", "maybe", "accept, review"),
         ("state", "lost", "waiting, reviewed"), ("reason", "why", "doubtful"), ("texts", "some", "newest, all"),

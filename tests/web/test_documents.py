@@ -180,7 +180,7 @@ def test_redis_away(web_with: Callable[..., Any]) -> None:
         assert "no-such-server" not in answer.text
         refused(web.get("/health/ready"), 503)
         assert web.get("/health/live").status_code == 200
-        assert "looks again" in web.get("/").text
+        assert "refreshes every" in web.get("/").text
 
 
 @pytest.mark.parametrize("key", ["documents:live", "accepted"])
@@ -193,7 +193,7 @@ def test_a_redis_that_refuses(web: httpx.Client, settings: Settings, redis_clien
     assert int(answer.headers["Retry-After"]) > 0
     if key == "documents:live":
         page = web.get("/").text
-        assert "Redis refuses what was asked of it: WRONGTYPE" in page
+        assert "Redis refuses commands of the web: WRONGTYPE" in page
         assert str(settings.redis.socket) not in page
 
 

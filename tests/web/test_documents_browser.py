@@ -53,7 +53,7 @@ def test_find_look_decide_and_undo(open_page: Callable[..., Any], session: Sessi
     assert page.locator(".results li").count() == 3
 
     page.select_option("#label", label=NAMES[1])
-    page.click("text=Look at them first")
+    page.click("button:has-text('Preview')")
     page.wait_for_url("**/documents/bulk/*")
     assert session.query(Review).count() == 0
     page.locator("text=Decide 3 documents").dblclick()
@@ -63,7 +63,7 @@ def test_find_look_decide_and_undo(open_page: Callable[..., Any], session: Sessi
     assert session.query(QueueItem).count() == 1
 
     page.click("text=Undo all of it")
-    page.wait_for_selector("text=All taken back by")
+    page.wait_for_selector("text=took all of it back")
     session.rollback()
     assert session.query(QueueItem).count() == 4
     page.click("text=The search that found them")
@@ -79,7 +79,7 @@ def test_axe_finds_nothing_serious_and_a_phone_needs_no_sideways_scrolling(
     add_document(session, "a" * 5000 + " card", source="s" * 100)
     add_document(session, "مرحبا بالعالم card " * 20)
     page = open_page("/documents?source=mail", viewport={"width": 390, "height": 844}, has_touch=True)
-    page.click("text=Look at them first")
+    page.click("button:has-text('Preview')")
     page.wait_for_url("**/documents/bulk/*")
     for path in (page.url, "/documents?words=card&confidence_from=1", f"/documents/{document}"):
         page.goto(path if path.startswith("http") else page.url.split("/documents")[0] + path)

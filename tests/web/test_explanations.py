@@ -16,7 +16,7 @@ from db.models import Explanation, ModelVersion
 from db.queries import explanations, people
 from db.queries.explanations import Explained, Key
 from sortline.settings import Settings
-from web.explanations.explained import label_words, parts, told
+from web.explanations.explained import heaviest_words, label_words, parts
 from worker.explain_task import explain_document
 from worker.explainer import ExplainerProcess
 
@@ -141,9 +141,9 @@ def test_the_words_of_a_label(sign_in_as, session: Session, labels: list[int], w
         add_document(session, f"where is my card {i} <i>", reason=None)
     ann = sign_in_as("reviewer", "ann")
     path = f"/labels/{labels[0]}/words"
-    assert "Nothing is explained yet" in ann.get(path).text
+    assert "No document has been explained yet" in ann.get(path).text
     assert ann.post(path).status_code == 403
-    assert "4 wait to be explained" in ann.send_form(path).text
+    assert "4 documents wait to be explained" in ann.send_form(path).text
     work()
     shown = ann.get(path).text
     assert "<b>4</b> documents" in shown
@@ -167,10 +167,10 @@ def test_colours_follow_the_weights_and_nothing_of_the_text_is_lost() -> None:
 
 def test_what_weighs_most_is_told_in_words() -> None:
     found = {"words": [(0, 4, 3.0), (5, 9, 1.0), (10, 13, -1.0)], "added": [["URL", 1.0]]}
-    speaks_for, against = told("card card <b>", found)
+    speaks_for, against = heaviest_words("card card <b>", found)
     assert [(each.text, round(each.share, 2)) for each in speaks_for] == [("card", 0.67), ("URL", 0.17)]
     assert [each.text for each in against] == ["&lt;b&gt;"]
-    assert told("card", {"words": [(0, 4, 1e-9)], "added": []}) == ([], [])
+    assert heaviest_words("card", {"words": [(0, 4, 1e-9)], "added": []}) == ([], [])
 
 
 def test_each_document_counts_alike_in_a_labels_words() -> None:

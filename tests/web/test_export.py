@@ -125,8 +125,8 @@ def test_reviewers_and_forms_of_others_get_nothing(sign_in_as: SignInAs, session
 @pytest.mark.parametrize(
     ("kind", "filters", "said"),
     [
-        ("csv", {"predicted": "no such"}, "There is no label"), ("csv", {"since": "x"}, "since is a day"),
-        ("xls", {}, "The format is one of csv, jsonl"),
+        ("csv", {"predicted": "no such"}, "There is no label"), ("csv", {"since": "x"}, "since must be a day"),
+        ("xls", {}, "The format must be one of csv, jsonl"),
     ],
 )  # fmt: skip
 def test_what_can_not_be_exported_is_said_in_the_page(
@@ -176,7 +176,7 @@ def test_who_goes_away_ends_the_export_and_two_at_once_are_enough(
 
     third = ask(lead)
 
-    assert (third.status_code, "Two exports are under way already" in third.text) == (422, True)
+    assert (third.status_code, "Two exports are already running" in third.text) == (422, True)
     for each in open_ones:
         each.__exit__(None, None, None)
     eventually(lambda: exporting(session) == 0)
@@ -240,7 +240,7 @@ def test_the_command_writes_to_standard_output_and_refuses_what_is_wrong(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["kept.csv", "--since", "yesterday"], "since is a day"), (["all.xls"], "give --format, one of csv"),
+        (["kept.csv", "--since", "yesterday"], "since must be a day"), (["all.xls"], "give --format, one of csv"),
         (["all.json"], "give --format"), (["/dev/null", "--format", "csv"], "is not a regular file"),
         (["all.csv", "--state", "lost"], "'waiting', 'reviewed'"),
     ],

@@ -99,7 +99,7 @@ def test_parquet_of_nothing_is_a_file_without_rows_and_many_rows_are_groups(monk
 
 def test_parquet_without_its_library_is_refused_before_anything_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ConfigurationError, match="pyarrow is not installed: take another format"):
+    with pytest.raises(ConfigurationError, match="pyarrow is not installed; choose another format"):
         FORMATS["parquet"].write(iter(()))
 
 

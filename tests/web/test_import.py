@@ -65,14 +65,14 @@ def test_a_file_is_looked_at_and_imported_once(lead: Browser, session: Session) 
     page = lead.send_form("/import/preview", **chosen)
     for shown in (
         "<bdi>My file.csv</bdi>", "5 rows", "<b>4 examples</b>", "&lt;b&gt;it&lt;/b&gt;", "line 4: <bdi>the text is empty",
-        "Repeated rows: 1; of each text and id the last row counts", "Read as delimited text (comma", '<bdi>lost</bdi></td><td class="number">1</td><td><span class="pill active">new',
+        "1 repeated row; of the rows with the same text and id, the last one counts", "Read as delimited text (comma", '<bdi>lost</bdi></td><td class="number">1</td><td><span class="pill active">new',
         "counts as <bdi>new one</bdi>",
     ):  # fmt: skip
         assert shown in page.text
     assert count(session, Document) == 0
 
     done = lead.send_form("/import/confirm", **chosen, split="test", id="")
-    assert "Imported: 3 new documents, 3 new decisions, of 5 rows" in done.text
+    assert "Imported 3 new documents and 3 new decisions from 5 rows" in done.text
     assert [document.split for document in labelled_documents(session)] == ["test"] * 3
     again = lead.send_form("/import/confirm", **chosen)
     assert (again.status_code, "that file is gone" in again.text) == (422, True)
@@ -115,7 +115,7 @@ def test_only_leads_and_only_from_our_page(sign_in_as: SignInAs, lead: Browser, 
 @pytest.mark.parametrize(
     ("content", "name", "fields", "why"),
     [
-        (b"", "a.csv", {}, "Choose a file that is not empty"),
+        (b"", "a.csv", {}, "The file is empty"),
         (
             b"text,label\n\xff,b\n",
             "a.csv",
@@ -132,7 +132,7 @@ def test_only_leads_and_only_from_our_page(sign_in_as: SignInAs, lead: Browser, 
         (b'[{"text": "a"},', "c.json", {}, "c.json: the JSON array breaks off"),
         (b"%PDF-1.7 words", "d.csv", {}, "d.csv is a PDF document"),
         (b"PK\x03\x04 no archive", "e.xlsx", {}, "e.xlsx is a damaged zip archive"),
-        (b"text,label\na,b\n", "a.csv", {"source": "x" * 101}, "a source has at most 100"),
+        (b"text,label\na,b\n", "a.csv", {"source": "x" * 101}, "a source may have at most 100"),
     ],
 )
 def test_what_can_not_be_read_is_said_in_one_sentence(
@@ -184,7 +184,7 @@ def test_the_page_on_a_phone_and_for_a_screen_reader(
     page.goto(f"{web.base_url}/import")
     check()
     page.set_input_files("#file", tmp_path / "some.csv")
-    page.click("text=Look at it first")
+    page.click("button:has-text('Preview')")
     page.wait_for_selector("text=31 examples")
     check()
     page.click("text=Import 31")
@@ -199,13 +199,13 @@ def test_a_guessed_encoding_is_shown_with_pieces_of_the_file_and_counts_once_it_
     page = send(
         lead, "text,label\nDer Geldautomat gab 50 € – zurückgebucht,Rückfrage\nalles gut,Lob\n".encode("cp1252")
     )
-    assert "It is read as <b>cp1252</b>, which is a guess" in page.text
+    assert "It was read as <b>cp1252</b>, which is a guess" in page.text
     assert "gab 50 € – zurückgebucht" in page.text
     assert count(session, Document) == 0
 
     done = lead.send_form("/import/confirm", token=token(page), encoding="cp1252")
 
-    assert "Imported: 2 new documents" in done.text
+    assert "Imported 2 new documents" in done.text
     assert session.scalar(select(Document.text).order_by(Document.id)) == "Der Geldautomat gab 50 € – zurückgebucht"
 
 
@@ -227,12 +227,12 @@ def test_a_file_without_labels_is_offered_as_documents_to_classify(
     lead: Browser, session: Session, settings: Settings, redis_client: Any
 ) -> None:
     page = send(lead, "id,text\n7,where is my card\n8,\n9,money back please\n", "documents.csv")
-    assert "The file holds no labels." in page.text
+    assert "The file contains no labels." in page.text
     assert "Classify 2 texts" in page.text
 
     done = lead.send_form("/import/classify", token=token(page), source="crm")
 
-    assert "Sent to be classified: 2 documents" in done.text
+    assert "Sent 2 documents to be classified" in done.text
     assert "line 3: <bdi>the text is empty" in done.text
     entries = [fields for _, fields in redis_client.xrange(settings.stream("bulk"))]
     assert [(entry[b"id"], entry[b"source"]) for entry in entries] == [(b"7", b"crm"), (b"9", b"crm")]

@@ -30,9 +30,9 @@ def test_everyone_who_is_signed_in_reads_what_it_means(sign_in_as: SignIn, incid
     page = sign_in_as("reviewer").get("/incidents")
 
     assert page.status_code == 200
-    assert f"Incident {incident}: the traffic has moved" in page.text
+    assert f"Incident {incident}: the traffic has changed" in page.text
     assert "9.0% of the newest 500 documents are unlike." in page.text
-    assert '<a href="/desk">at the desk</a> (waiting: 1)' in page.text
+    assert '<a href="/desk">at the desk</a> (1 waiting)' in page.text
     assert "&lt;b&gt;zebra&lt;/b&gt; yacht" in page.text
     assert "<form" not in page.text
 
@@ -86,8 +86,8 @@ def test_one_of_a_kind_is_open_at_most(session: Session, incident: int) -> None:
 def test_an_empty_page_says_so(sign_in_as: SignIn) -> None:
     page = sign_in_as("reviewer").get("/incidents").text
 
-    assert "No incident so far." in page
-    assert "There was no look yet." in page
+    assert "There have been no incidents." in page
+    assert "There has been no check yet." in page
 
 
 def test_what_came_of_the_last_look_is_said(sign_in_as: SignIn, session: Session) -> None:
@@ -114,7 +114,7 @@ def test_the_first_page_says_so_and_shows_the_way_to_who_is_signed_in(
 ) -> None:
     for_all, for_people = web.get("/").text, sign_in_as("reviewer").get("/").text
 
-    assert f"The traffic has moved (incident {incident})" in for_all
+    assert f"The traffic has changed (incident {incident})" in for_all
     assert '<a href="/incidents">' not in for_all
-    assert f"The traffic has moved (incident {incident})" in for_people
+    assert f"The traffic has changed (incident {incident})" in for_people
     assert 'SortlineDrift · <a href="/incidents">' in for_people

@@ -36,7 +36,7 @@ def filled(session: Session) -> str:
     opened = incidents.begin(session, incidents.DRIFT, version.id, 0.1, {"words": _WORDS, "document_ids": ids})
     session.add(TrainingRun(reason=f"drift, incident {opened}: its evidence is decided", state="failed"))
     drift.end_look(
-        session, drift.begin_look(session), f"Incident {opened} is open: until it is closed no look is taken."
+        session, drift.begin_look(session), f"Incident {opened} is open: until it is closed there are no checks."
     )
     link = people.make_link(session, ann, "tests")
     session.commit()

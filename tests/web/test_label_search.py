@@ -11,7 +11,7 @@ def test_a_filter_takes_a_label_as_it_is_typed(sign_in_as, session: Session) -> 
     add_document(session, unlike(1))
     ann = sign_in_as("reviewer")
     for typed in ("Straßenbahn", "STRASSENBAHN", " straßen\u00adbahn"):
-        assert "1 document," in ann.get("/documents", params={"predicted": typed}).text
+        assert "1 document." in ann.get("/documents", params={"predicted": typed}).text
     for exact in ("résumé", "resume"):
         assert "No documents" in ann.get("/documents", params={"decided": exact}).text
     several = ann.get("/documents", params={"predicted": "RESUME"})

@@ -58,13 +58,13 @@ def test_a_lead_adds_describes_archives_and_brings_back(lead: Browser, session: 
     assert lead.send_form("/labels", name="x" * 201).status_code == 422
 
     page = lead.send_form("/labels/4", description="First line\r\nsecond <i>", sensitive="on")
-    assert "The guideline is kept" in page.text
+    assert "The guideline is saved" in page.text
     label = session.get_one(Label, 4)
     assert (label.description, label.sensitive) == ("First line\nsecond <i>", True)
     long = lead.send_form("/labels/4", description="y" * 5001)
     assert (long.status_code, "at most 5,000 characters" in long.text, "yyy" in long.text) == (422, True, True)
 
-    assert "It is archived" in lead.send_form("/labels/4/archive").text
+    assert "The label is archived" in lead.send_form("/labels/4/archive").text
     assert lead.send_form("/labels/4/archive").status_code == 200
     archived = lead.send_form("/labels", name='<b>"new" & 🎉')
     assert (archived.status_code, "already; it is archived" in archived.text) == (409, True)

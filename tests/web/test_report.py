@@ -73,7 +73,7 @@ def test_a_replaced_report_is_not_shown(
     assert (gone.status_code, str(tmp_path) in gone.text) == (404, False)
     version.report_sha256 = None
     session.commit()
-    assert "older than checksums" in reviewer.get(path).json()["detail"]
+    assert "before reports had checksums" in reviewer.get(path).json()["detail"]
 
 
 def test_answers_do_not_say_where_a_report_lies(

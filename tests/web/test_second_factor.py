@@ -210,7 +210,7 @@ def test_the_pages_in_a_browser(
     page.goto(f"{web.base_url}/account/second-factor")
     look("factor")
     page.goto(f"{web.base_url}/account")
-    page.click("text=Sign out there")
+    page.click("text=End this session")
     page.wait_for_load_state()
     page.click("form.end button")
     page.wait_for_url(f"{web.base_url}/")
@@ -224,7 +224,7 @@ def test_the_pages_in_a_browser(
     page.fill("#code", code(secret, later=1))
     page.click("main form button")
     page.wait_for_url(f"{web.base_url}/account")
-    assert page.locator("text=Sign out there").count() == 0
+    assert page.locator("text=End this session").count() == 0
     assert troubles == []
     context.close()
 

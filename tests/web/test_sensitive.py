@@ -118,7 +118,7 @@ def test_the_report_says_where_it_can_be_read(
     add_report(session, session.scalars(select(ModelVersion)).one(), tmp_path, [document, plain])
     shown = sign_in_as("reviewer").get("/model-versions/1/report").text
     assert "a plain text" in shown and SECRET not in shown
-    assert f"Its label is sensitive: read it on the page of document {document}." in shown
+    assert f"Its label is sensitive; read it on the page of document {document}." in shown
 
 
 def test_the_last_decisions_are_blurred_until_somebody_asks(

@@ -25,8 +25,8 @@ def test_start_look_and_end(session: Session, sign_in_as) -> None:
     assert lead.send_form(f"/model-versions/{other}/shadow", percent=0).status_code == 409
 
     begun = lead.send_form(f"/model-versions/{other}/shadow", percent=12.5)
-    assert "it answers 12.5 % of the documents" in begun.text
-    assert "Answers 12.5 % beside the active one" in reviewer.get("/model-versions").text
+    assert "it has answered 12.5 % of the documents" in begun.text
+    assert "Answers 12.5 % of the documents beside the active version" in reviewer.get("/model-versions").text
     document = add_document(session, "<script>alert(1)</script>", probabilities=(0.6, 0.4))
     session.add(Prediction(document_id=document, model_version_id=other, kind="shadow", label_id=labels[1].id,
                            confidence=0.9, probabilities=[0.1, 0.9], decision="accept"))  # fmt: skip
@@ -34,7 +34,7 @@ def test_start_look_and_end(session: Session, sign_in_as) -> None:
 
     page = reviewer.get(f"/model-versions/{other}/shadow").text
     assert "&lt;b&gt;cash" in page and "<b>cash" not in page and "<script>alert" not in page
-    assert "Nobody has decided a document yet" in page
+    assert "Nobody has decided a document on which they differ yet" in page
     ended = lead.send_form("/model-versions/shadow/end")
     assert "ended by lead" in ended.text
     assert lead.send_form("/model-versions/shadow/end").status_code == 200

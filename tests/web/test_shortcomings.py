@@ -29,7 +29,7 @@ def test_what_a_model_lacks_stands_on_its_pages_and_on_the_first_one(
 
     for path in ("/", "/model-versions", f"/training-runs/{run.id}"):
         page = reviewer.get(path).text
-        assert "There are no test documents. It suggests labels and accepts nothing" in page, path
+        assert "There are no test documents. It suggests labels but accepts nothing" in page, path
         assert "2 of 4 labels are left out" in page, path
         assert "&lt;b&gt;rare&lt;/b&gt;" in page, path
         assert "about 20 more test documents" in page, path

@@ -223,14 +223,14 @@ def test_only_leads_see_it_and_reviewers_see_themselves(
     reviewer, lead = sign_in_as("reviewer", "rita"), sign_in_as("lead", "lea")
     rita = session.scalars(select(User.id).where(User.name == "rita")).one()
     assert "/people" not in reviewer.get("/account").text
-    assert "How you do" not in reviewer.get("/account").text
+    assert "How you are doing" not in reviewer.get("/account").text
     for i in range(25):
         decide(session, rita, labels[i % 3])
     decide(session, ann, labels[0])
     assert reviewer.get("/people").status_code == 403
     own = reviewer.get("/account").text
     assert "you decided 25 documents, 360 an hour" in own
-    assert "20 more documents have to come to you twice" in own
+    assert "after 20 more documents have come to you twice" in own
     page = lead.get("/people?days=90")
     assert page.status_code == 200
     assert 'href="/people"' in page.text

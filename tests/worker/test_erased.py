@@ -64,7 +64,7 @@ def test_events_of_before_are_swept_out_and_those_of_a_new_document_stay(
 
 
 def test_by_a_value_of_meta_wherever_it_is(line, start_worker, eventually: Callable[..., None]) -> None:
-    from housekeeping.erase import choose_by_meta, look
+    from housekeeping.erase import choose_by_meta, count_chosen
 
     start = start_worker()
     line.queue.append([Document("a", "x", meta={"customer": 42}), Document("b", "x", meta={"customer": 43})])
@@ -79,7 +79,7 @@ def test_by_a_value_of_meta_wherever_it_is(line, start_worker, eventually: Calla
     chosen = choose_by_meta(line.settings, line.client, "customer", "42")
 
     assert list(chosen.names) == [("default", "a"), ("default", "c"), ("default", "d")] and len(chosen.letters) == 1
-    found = look(line.settings, line.client, chosen)
+    found = count_chosen(line.settings, line.client, chosen)
     assert (found.documents, found.dead_letters, found.waiting) == (1, 2, 1)
     erase(line.settings, line.client, chosen, "test", "a value of meta")
     sweep(line.settings, line.client)

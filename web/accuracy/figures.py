@@ -1,4 +1,4 @@
-"""What the page on live accuracy shows of a version: figures, weeks and labels, from answers and their audits."""
+"""What the page on live accuracy shows about a version: figures, weeks and labels, from answers and their audits."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ from web import charts
 from web.charts import Dot, Plot
 
 WEEKS = 13
-_SAYS = "Weeks by their Monday (UTC). A dot: the share that is right, with its 95 % interval; a bar: what is promised."
+_SAYS = "Weeks begin on Monday (UTC). Dot: the share that is right, with its 95 % interval. Bar: the promised share."
 
 Key = TypeVar("Key", int, date)
 Some = TypeVar("Some", Answered, Audited)
@@ -26,9 +26,9 @@ Row = Answered | Audited
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """Of a version: the last four weeks, those accepted alone, and by label; ``versions``: all of the last 13 weeks.
+    """A version's last four weeks, the accepted answers alone, and by label; ``versions``: all of the last 13 weeks.
 
-    ``apart``: whether the 95 % interval is beside what is promised, margin or not; ``look``: the newest daily one.
+    ``apart``: whether the 95 % interval excludes what is promised, whatever the margin; ``check``: the last daily one.
     """
 
     version_id: int | None
@@ -36,14 +36,14 @@ class Accuracy:
     lately: Measured
     accepted: Measured
     apart: bool
-    look: AccuracyLook | None
+    check: AccuracyLook | None
     labels: Sequence[tuple[str, Measured]]
     versions: Sequence[tuple[int, Measured]]
     plots: Sequence[Markup]
 
 
 def live_accuracy(session: Session, version_id: int | None) -> Accuracy:
-    """Figures of a version; None: of the active one, else of the newest that answered."""
+    """The figures of a version; None means the active one, or else the newest that answered."""
     active = model_versions.active(session)
     until = today() + timedelta(days=1)
     this_week = today() - timedelta(days=today().weekday())
@@ -105,6 +105,6 @@ def _plot(plot: Plot, weeks: Sequence[date], found: Mapping[date, Measured]) -> 
 def _dot(week: date, found: Measured | None) -> Dot:
     name = f"{week:%-d %b}"
     if found is None or found.value is None:
-        return Dot(name, "no audit decided" if found else "no answers")
+        return Dot(name, "no audits decided" if found else "no answers")
     low, value, high = (100 * each for each in (found.low, found.value, found.high))
     return Dot(name, f"{value:.1f} %", value, low, high, None if found.expected is None else 100 * found.expected)

@@ -1,4 +1,4 @@
-"""How many of the answers that were sent are right, for everyone who signs in."""
+"""The page on live accuracy, for everyone who signs in."""
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
@@ -14,7 +14,7 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/accuracy")
 def accuracy(request: Request, person: Reviewer, version: AskedId | None = None) -> HTMLResponse:
-    """The page, of the active version unless another is named."""
+    """How many of the answers that were sent are right, for the active version unless another is named."""
     settings = request.app.state.settings
     with session(settings.postgres_url) as opened:
         found = live_accuracy(opened, version)

@@ -1,1 +1,1 @@
-"""The HTTP API, for programs: documents, reviews, model versions, trainings, health and metrics."""
+"""The HTTP API for programs: documents, reviews, model versions, trainings, health and metrics."""

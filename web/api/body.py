@@ -1,4 +1,4 @@
-"""Request bodies, parsed by hand: the standard library keeps lone surrogates, which stricter parsers refuse."""
+"""Request bodies, parsed here: the standard library keeps lone surrogates, which stricter parsers refuse."""
 
 from typing import Any
 
@@ -10,15 +10,15 @@ _DOCUMENT_KEYS = {"id", "text", "source", "meta"}
 
 
 def parse_object(raw: bytes, keys: set[str]) -> dict[str, Any]:
-    """The JSON object of a body, whose keys are all known.
+    """The JSON object of a body, with known keys only.
 
     Raises:
-        InvalidDocumentError: it is no such thing.
+        InvalidDocumentError: the body is something else.
     """
     try:
         value = read_json(raw)
     except ValueError as error:  # not JSON, not UTF-8, or nested too deeply
-        raise InvalidDocumentError(f"the body is no JSON: {_short(error)}") from None
+        raise InvalidDocumentError(f"the body is not JSON: {_short(error)}") from None
     if not isinstance(value, dict):
         raise InvalidDocumentError("the body must be a JSON object")
     _check_keys(value, keys, None)
@@ -26,13 +26,13 @@ def parse_object(raw: bytes, keys: set[str]) -> dict[str, Any]:
 
 
 def parse_documents(items: object) -> list[Document]:
-    """The documents of a request; their limits are the queue's to check.
+    """The documents of a request; the queue checks their limits.
 
     Raises:
-        InvalidDocumentError: one has a wrong shape; its index is in the error.
+        InvalidDocumentError: a document has a wrong shape; the error has its index.
     """
     if not isinstance(items, list):
-        raise InvalidDocumentError("documents is missing or no list")
+        raise InvalidDocumentError("documents is missing or is not a list")
     return [_document(item, index) for index, item in enumerate(items)]
 
 
@@ -48,11 +48,11 @@ def _document(item: object, index: int) -> Document:
 
 def _check_keys(value: dict[str, Any], known: set[str], index: int | None) -> None:
     if isinstance(value, Doubled):
-        raise InvalidDocumentError(f"key {value.name[:50]!r} stands twice", index=index)
+        raise InvalidDocumentError(f"key {value.name[:50]!r} occurs twice", index=index)
     unknown = sorted(set(value) - known)
     if unknown:
         there_are = ", ".join(sorted(known))
-        raise InvalidDocumentError(f"key {unknown[0][:50]!r} is unknown; there are {there_are}", index=index)
+        raise InvalidDocumentError(f"key {unknown[0][:50]!r} is unknown; known keys are {there_are}", index=index)
 
 
 def _short(error: ValueError) -> str:

@@ -1,4 +1,4 @@
-"""Documents in, their states out."""
+"""Routes that accept documents and report their states."""
 
 import time
 from collections.abc import Sequence
@@ -44,8 +44,8 @@ _DOCUMENT = {
         "source": {"type": "string", "minLength": 1, "maxLength": MAX_SOURCE_CHARS, "default": DEFAULT_SOURCE},
         "meta": {
             "anyOf": [{"type": "object"}, {"type": "null"}],
-            "description": f"Anything; at most {meta.MAX_BYTES:,} bytes of JSON, {meta.MAX_DEPTH} deep; "
-            "whole numbers of 64 bits, others of a double; keys once.",
+            "description": f"Any JSON object of at most {meta.MAX_BYTES:,} bytes and {meta.MAX_DEPTH} levels. Integers "
+            "must fit 64 bits, other numbers a double; a key may occur only once.",
         },
     },
 }
@@ -62,7 +62,7 @@ _BODY: dict[str, Any] = {
 
 
 class _Anything(Convertor[str]):
-    """A rest of a path in which any character may stand, line ends too."""
+    """The rest of a path, in which any character may occur, line ends included."""
 
     regex = r"[\s\S]*"
 
@@ -77,13 +77,13 @@ register_url_convertor("anything", _Anything())
 
 
 class Accepted(BaseModel):
-    """How many documents were taken."""
+    """How many documents were accepted."""
 
     accepted: int
 
 
 class Review(BaseModel):
-    """What a person decided; the label is null where none fits."""
+    """What a person decided; the label is null if none fits."""
 
     action: Literal["confirm", "correct", "none_fits"]
     label: str | None
@@ -92,11 +92,11 @@ class Review(BaseModel):
 
 
 class State(BaseModel):
-    """How far a document has come.
+    """The state of a document.
 
-    `label`, `confidence`, `decision` and `model_version` are the model's, null where it said nothing;
-    `review` is the newest human decision. Of a dead document, `decision` is the reason. `unknown_share` is there only
-    where the model can't read more than a tenth of the text's characters.
+    `label`, `confidence`, `decision` and `model_version` come from the model, and are null if it made no prediction.
+    `review` is the newest human decision. For a dead document, `decision` is the reason. `unknown_share` is present
+    only if the model can't read more than a tenth of the text's characters.
     """
 
     source: str
@@ -111,13 +111,13 @@ class State(BaseModel):
 
 
 class States(BaseModel):
-    """The states of a request's documents, in their order, of the very texts that were sent."""
+    """The states of a request's documents, in their order and for exactly the texts that were sent."""
 
     results: list[State]
 
 
 class Erased(BaseModel):
-    """What was erased: versions of the document, decisions on it, and dead letters."""
+    """How much was erased: versions of the document, decisions on it, and dead letters."""
 
     documents: int
     reviews: int
@@ -129,7 +129,7 @@ class Erased(BaseModel):
     status_code=202,
     response_model=Accepted,
     responses={
-        200: {"model": States, "description": "All results, where they were waited for"},
+        200: {"model": States, "description": "All results, if the request waited for them"},
         **problems(401, 403, 413, 422, 429, 503),
     },
     openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": _BODY}}}},
@@ -139,9 +139,9 @@ async def send_documents(
 ) -> Accepted | JSONResponse:
     """Send documents to a lane: all of them, in order, or none.
 
-    Answers 202 when Redis has them on disk. With `wait`, the answer is held for so many seconds at most, and is 200
-    with the results when all of them are there in that time. One invalid document refuses the request; the problem's
-    index names it. Sending the same document again changes nothing.
+    Answers 202 when Redis has them on disk. With `wait`, the answer is delayed for at most that many seconds; it is
+    200 with the results if all of them are ready in that time. One invalid document refuses the whole request; the
+    problem's `index` names it. Sending the same document again changes nothing.
     """
     raw = await request.body()
     until = time.monotonic() + wait
@@ -170,7 +170,7 @@ async def send_documents(
 def get_document_by_query(request: Request, _token: Documents, source: Source, id: Id) -> State:
     """The state of a document's newest version; 404 while it waits.
 
-    The safest way to name a document: proxies change paths, as `%2F` in them, and leave queries alone.
+    This is the safest way to name a document: proxies change paths, such as `%2F` in them, but not queries.
     """
     with session(request.app.state.settings.postgres_url) as opened:
         return _state(opened, *checked(source, id))
@@ -185,7 +185,7 @@ def get_document_by_query(request: Request, _token: Documents, source: Source, i
 def get_document(request: Request, _token: Documents, source: Text, id: Text) -> State:
     """The state of a document's newest version; 404 while it waits. Percent-encode source and id.
 
-    Where a proxy decoded `%2F`, the document is found if the path can mean only one that there is.
+    If a proxy has decoded `%2F`, the document is found if the path fits only one existing document.
     """
     with session(request.app.state.settings.postgres_url) as opened:
         return _state(opened, *names_in_path(request, opened))
@@ -193,7 +193,7 @@ def get_document(request: Request, _token: Documents, source: Text, id: Text) ->
 
 @router.delete("", status_code=202, response_model=Erased, responses=problems(401, 403, 404, 422, 503))
 def erase_document_by_query(request: Request, token: Erase, source: Source, id: Id) -> Erased:
-    """Erase a document, all its versions, for good, as `DELETE /v1/documents/{source}/{id}` does."""
+    """Erase all versions of a document for good, as `DELETE /v1/documents/{source}/{id}` does."""
     return _erase(request.app, checked(source, id), token)
 
 
@@ -204,13 +204,14 @@ def erase_document_by_query(request: Request, token: Erase, source: Source, id: 
     responses=problems(401, 403, 404, 503),
 )
 def erase_document(request: Request, token: Erase, source: Text, id: Text) -> Erased:
-    """Erase a document, all its versions, for good. Percent-encode source and id. The scope is `erase`.
+    """Erase all versions of a document for good. Percent-encode source and id. The scope is `erase`.
 
-    A path in which a proxy decoded `%2F` is refused with 404, for it may mean another document: name it in the query.
+    A path in which a proxy has decoded `%2F` is refused with 404, because it may mean another document; name the
+    document in the query instead.
 
-    From the answer on nobody gets to see it, and what waits of it is not classified; a name that is not known is
-    kept from being stored if it waits. Entries, events and report texts are swept out within a minute. What is sent
-    later under the same name is a new document.
+    Once the request is answered, nobody sees the document, and entries of it that still wait are not classified. An
+    unknown name is erased too: if such a document waits, it will not be stored. Entries, events and texts in reports
+    are removed within a minute. What is sent later under the same name is a new document.
     """
     return _erase(request.app, sure_names_in_path(request), token)
 
@@ -218,7 +219,7 @@ def erase_document(request: Request, token: Erase, source: Text, id: Text) -> Er
 def _state(opened: Session, source: str, id: str) -> State:
     found = document_state(opened, source, id)
     if found is None:
-        raise NotFoundError("the document is unknown, or still waiting")
+        raise NotFoundError("the document is unknown or still waiting")
     return State.model_validate({"source": source, "id": id, **found.told()})
 
 
@@ -233,7 +234,7 @@ def _parse(app: FastAPI, raw: bytes) -> tuple[Lane, list[Document]]:
     if not isinstance(given, str):
         raise InvalidDocumentError(f"lane must be text, not {type(given).__name__}")
     if isinstance(items, list) and len(items) > most:
-        raise HTTPException(413, f"The request has {len(items):,} documents, the limit is {most:,}.")
+        raise HTTPException(413, f"The request has {len(items):,} documents; the limit is {most:,}.")
     return check_lane(given), parse_documents(items)
 
 
@@ -243,5 +244,5 @@ def _append(app: FastAPI, documents: Sequence[Document], lane: Lane) -> list[str
 
 
 def _hashes(documents: Sequence[Document]) -> list[str]:
-    """As the worker will find them; also the check that ids and sources are names."""
+    """The hashes as the worker will compute them; also checks that ids and sources are valid."""
     return [content_hash(each.fields(index)["text"]) for index, each in enumerate(documents)]

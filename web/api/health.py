@@ -1,4 +1,4 @@
-"""For machines: is it alive, is it ready, how is it doing."""
+"""For monitoring: whether the web is alive and ready, and the metrics."""
 
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse, Response
@@ -14,13 +14,13 @@ router = APIRouter(tags=["health"])
 
 @router.get("/health/live")
 def live() -> dict[str, str]:
-    """The process answers."""
+    """Answers 200 while the process is alive."""
     return {"status": "ok"}
 
 
 @router.get("/health/ready", responses=problems(503))
 def ready(request: Request) -> dict[str, str]:
-    """Postgres and Redis answer; 503 otherwise."""
+    """Answers 200 if Postgres and Redis can be reached, 503 otherwise."""
     queue = request.app.state.queue
     with reaching(queue.client):
         queue.client.ping()
@@ -31,5 +31,5 @@ def ready(request: Request) -> dict[str, str]:
 
 @router.get("/metrics", response_class=PlainTextResponse)
 def metrics(request: Request) -> Response:
-    """The figures of the whole line, every process's too, in Prometheus' text form."""
+    """The metrics of the whole line and of every process, in Prometheus' text format."""
     return Response(generate_latest(request.app.state.metrics), media_type=CONTENT_TYPE_LATEST)

@@ -1,4 +1,4 @@
-"""The figures of the whole line for Prometheus: what Redis and Postgres hold now, and what each process counted."""
+"""The metrics of the whole line for Prometheus: what Redis and Postgres hold now, and what each process counted."""
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
@@ -37,16 +37,16 @@ _STATES = ("waiting", "running", "done", "failed", "cancelled")
 
 
 class Line(Collector):
-    """Everything that `/metrics` shows; a server that is away is a figure too, and hides only what is in it."""
+    """Everything that `/metrics` shows; if a server can't be reached, a metric says so and only its own are missing."""
 
     def __init__(self, settings: Settings, publisher: Publisher) -> None:
         self.settings = settings
         self.process = publisher.process
-        # A scrape waits for nobody: the queue's own client would try again and again.
+        # A scrape must not wait: the queue's own client would retry again and again.
         self.queue = DocumentQueue(connect(settings.redis, socket_timeout=2, retry=None), settings)
 
     def collect(self) -> Iterator[Metric]:
-        """All metrics, as prometheus_client asks for them."""
+        """All metrics, when prometheus_client asks for them."""
         told: dict[str, Any] = {}
         full = disk.embedded(self.settings)
         try:
@@ -54,16 +54,16 @@ class Line(Collector):
             in_redis = list(self._redis())
             told = of_others(self.queue.client, self.settings.prefix, self.process)
         except (SortlineError, redis.exceptions.RedisError, OSError) as error:
-            log.warning("no figures from Redis: %s", error)
-            in_redis = [_gauge("sortline_redis_up", "Whether this web reaches Redis", 0)]
+            log.warning("no metrics from Redis: %s", error)
+            in_redis = [_gauge("sortline_redis_up", "1: this web process reaches Redis", 0)]
         try:
             with session(self.settings.postgres_url) as opened:
                 in_postgres = list(_postgres(opened, self.settings))
         except (SortlineError, SQLAlchemyError) as error:
-            log.warning("no figures from Postgres: %s", str(error).partition("\n")[0])
-            in_postgres = [_gauge("sortline_postgres_up", "Whether this web reaches Postgres", 0)]
+            log.warning("no metrics from Postgres: %s", str(error).partition("\n")[0])
+            in_postgres = [_gauge("sortline_postgres_up", "1: this web process reaches Postgres", 0)]
         disks: dict[str, float] = {server: int(server in full) for server in disk.SERVERS}
-        yield _gauge("sortline_disk_full", "1: the disk under it is full", disks, "server")
+        yield _gauge("sortline_disk_full", "1: the server's disk is full", disks, "server")
         yield from in_redis
         yield from in_postgres
         yield _processes({self.process, *told})
@@ -74,20 +74,22 @@ class Line(Collector):
         backlog = {lane: state.backlog for lane, state in states.items()}
         oldest = {lane: state.oldest_s or 0 for lane, state in states.items()}
         workers, memory = self.queue.workers(), self.queue.client.info("memory")
-        yield _gauge("sortline_redis_up", "Whether this web reaches Redis", 1)
+        yield _gauge("sortline_redis_up", "1: this web process reaches Redis", 1)
         yield _gauge("sortline_redis_memory_bytes", "Memory that Redis uses", memory["used_memory"])
-        yield _gauge("sortline_redis_memory_limit_bytes", "Most it may use; 0: no limit", memory.get("maxmemory", 0))
+        yield _gauge(
+            "sortline_redis_memory_limit_bytes", "The most memory it may use; 0: no limit", memory.get("maxmemory", 0)
+        )
         forgets = int(bool(self.queue.forgets()))
-        yield _gauge("sortline_redis_forgets", "1: Redis would not keep on disk what it accepts", forgets)
-        yield _gauge("sortline_backlog", "Entries not done", backlog, "lane")
+        yield _gauge("sortline_redis_forgets", "1: Redis is not set to keep on disk what it accepts", forgets)
+        yield _gauge("sortline_backlog", "Entries that are not done", backlog, "lane")
         yield _filled(
-            CounterMetricFamily("sortline_documents_accepted", "Documents taken over HTTP", labels=["lane"]),
+            CounterMetricFamily("sortline_documents_accepted", "Documents accepted over HTTP", labels=["lane"]),
             self.queue.accepted(),
         )
         yield _gauge("sortline_backlog_limit", "Entries a lane may hold", self.settings.max_backlog)
-        yield _gauge("sortline_oldest_seconds", "Age of the oldest entry", oldest, "lane")
+        yield _gauge("sortline_oldest_seconds", "Age of the oldest entry that is not done", oldest, "lane")
         yield _gauge("sortline_pending", "Entries that workers hold", sum(s.pending for s in states.values()))
-        yield _gauge("sortline_workers", "Workers heard of", len(workers))
+        yield _gauge("sortline_workers", "Workers heard of in the last ten seconds", len(workers))
         refusing = sum(bool(worker["refused"]) for worker in workers)
         yield _gauge("sortline_workers_refusing", "Workers that refuse the active model version", refusing)
 
@@ -95,21 +97,25 @@ class Line(Collector):
 def _postgres(opened: Session, settings: Settings) -> Iterator[Metric]:
     version = model_versions.active(opened)
     unsent, oldest_s = outbox.unsent(opened)
-    yield _gauge("sortline_postgres_up", "Whether this web reaches Postgres", 1)
+    yield _gauge("sortline_postgres_up", "1: this web process reaches Postgres", 1)
     yield _gauge("sortline_dead_letters", "Dead letters not requeued", dead_letters.count(opened).rows)
-    yield _gauge("sortline_active_model_version", "0: none", version.id if version else 0)
+    yield _gauge(
+        "sortline_active_model_version", "Number of the active model version; 0: none", version.id if version else 0
+    )
     found = {reason: each.rows for reason, each in queue_items.waiting(opened).items()}
     waiting = dict.fromkeys(queue_items.REASONS, 0) | found
     yield _gauge("sortline_queue", "Documents that wait for a person", waiting, "reason")
-    yield _gauge("sortline_outbox_unsent", "Events that wait to leave", unsent)
-    yield _gauge("sortline_outbox_oldest_seconds", "Age of the oldest of them", oldest_s)
+    yield _gauge("sortline_outbox_unsent", "Events that wait to be sent", unsent)
+    yield _gauge("sortline_outbox_oldest_seconds", "Age of the oldest event that waits to be sent", oldest_s)
     paused, failing = webhooks.ailing(opened)
-    yield _gauge("sortline_webhooks", "Webhooks that get nothing", {"paused": paused, "failing": failing}, "state")
+    yield _gauge("sortline_webhooks", "Webhooks that receive nothing", {"paused": paused, "failing": failing}, "state")
     decisions = training_runs.decisions_since(opened, max(1, settings.retrain_after))
-    yield _gauge("sortline_training_decisions", "New decisions since the last training, up to enough", decisions)
-    yield _gauge("sortline_incidents", "Incidents that are open", incidents.counts(opened), "kind")
+    yield _gauge(
+        "sortline_training_decisions", "New decisions since the last training, up to SORTLINE_RETRAIN_AFTER", decisions
+    )
+    yield _gauge("sortline_incidents", "Open incidents", incidents.counts(opened), "kind")
     unseen = int(settings.drift_false_alarms > 0 and drift.looks_fail(opened))
-    yield _gauge("sortline_drift_looks_fail", "1: the last two looks for drift failed", unseen)
+    yield _gauge("sortline_drift_looks_fail", "1: the last two drift checks failed", unseen)
     yield from _accuracy(opened)
     yield from _training(opened, next(iter(training_runs.newest(opened)), None))
 
@@ -122,9 +128,9 @@ def _accuracy(opened: Session) -> Iterator[Metric]:
     share = {"low": look.low, "measured": value, "high": look.high}
     audits = {"decided": look.decided, "waiting": look.drawn - look.decided}
     yield _gauge("sortline_live_accuracy", "Share of right answers, by audits, and its 95 % interval", share, "figure")
-    yield _gauge("sortline_expected_accuracy", "What the confidences of these answers promise", promised)
+    yield _gauge("sortline_expected_accuracy", "Accuracy that the confidences of these answers promise", promised)
     yield _gauge("sortline_audits", "Audits of these answers", audits, "state")
-    yield _gauge("sortline_accuracy_disagrees", "1: the two differ, shown beyond doubt", int(look.alarm))
+    yield _gauge("sortline_accuracy_disagrees", "1: the two differ with statistical certainty", int(look.alarm))
 
 
 def _training(opened: Session, run: TrainingRun | None) -> Iterator[Metric]:
@@ -132,9 +138,11 @@ def _training(opened: Session, run: TrainingRun | None) -> Iterator[Metric]:
     share = 1.0 if run and run.state == "done" else progress.get("step", 0) / max(1, progress.get("steps", 1))
     silent = training_runs.silent_s(opened, run) if run else 0.0
     state = {name: int(run is not None and run.state == name) for name in _STATES}
-    yield _gauge("sortline_training_state", "1 for the state of the newest training run", state, "state")
-    yield _gauge("sortline_training_progress", "Share of its steps that are done", share)
-    yield _gauge("sortline_training_silent_seconds", "Time since its process was heard of, while it runs", silent)
+    yield _gauge("sortline_training_state", "1 for the present state of the newest training run", state, "state")
+    yield _gauge("sortline_training_progress", "Share of the newest run's steps that are done", share)
+    yield _gauge(
+        "sortline_training_silent_seconds", "Time since the training process was last heard of, while it runs", silent
+    )
 
 
 def _processes(names: Iterable[str]) -> Metric:

@@ -19,13 +19,13 @@ router = APIRouter(prefix="/v1", tags=["models"])
 Leave = Annotated[int | None, Field(description="The version that is active now; 409 where another one is by then.")]
 
 
-def _told(metrics: dict[str, Any]) -> dict[str, Any]:
-    """What others are told of a version's figures: not where its report lies on our machines."""
+def _without_report(metrics: dict[str, Any]) -> dict[str, Any]:
+    """A version's figures without the place of its report on our machines."""
     return {name: value for name, value in metrics.items() if name != "report"}
 
 
 class Label(BaseModel):
-    """A class that documents are sorted into."""
+    """A class into which documents are sorted."""
 
     model_config = ConfigDict(from_attributes=True)
     id: int
@@ -35,7 +35,7 @@ class Label(BaseModel):
 
 
 class ModelVersion(BaseModel):
-    """A checkpoint that was, is or may become the one that classifies."""
+    """A version of the model: it classifies, has classified, or may be promoted to classify."""
 
     model_config = ConfigDict(from_attributes=True)
     id: int
@@ -43,7 +43,7 @@ class ModelVersion(BaseModel):
     base_model: str
     parent_id: int | None
     label_ids: list[int]
-    metrics: Annotated[dict[str, Any], AfterValidator(_told)]
+    metrics: Annotated[dict[str, Any], AfterValidator(_without_report)]
     created_at: datetime
     promoted_at: datetime | None
 
@@ -84,7 +84,7 @@ class Rollback(BaseModel):
 
 
 class Promotion(BaseModel):
-    """What a promotion may say; ``force`` promotes what the gate refused, and ``reason`` goes into the audit.
+    """The options of a promotion: ``force`` promotes a version that the gate refused, ``reason`` goes to the audit log.
 
     ``leave``: the version that is active now.
     """
@@ -106,16 +106,16 @@ class Promotion(BaseModel):
     @model_validator(mode="after")
     def _has_reason(self) -> Self:
         if self.force and not self.reason.strip():
-            raise ValueError("force needs a reason")
+            raise ValueError("force requires a reason")
         return self
 
 
 @router.post("/model-versions/rollback", response_model=ModelVersion, responses=problems(401, 403, 409, 413, 422, 503))
 def rollback(request: Request, token: Promote, once: Once, asked: Rollback | None = None) -> ModelVersion:
-    """Go back to the version that was active before; the workers swap to it within seconds.
+    """Go back to the previously active version; the workers swap to it within seconds.
 
-    A second rollback goes one version further back. Say which version you `leave`, or send an `Idempotency-Key`, and
-    a repeat of this one does not.
+    A second rollback goes one version further back. If you name the version that you `leave`, or send an
+    `Idempotency-Key`, a repeat of the same request does not.
     """
     actor, leave = f"token:{token}", asked.leave if asked else None
     with session(request.app.state.settings.postgres_url) as opened:
@@ -131,7 +131,7 @@ def rollback(request: Request, token: Promote, once: Once, asked: Rollback | Non
 def promote(
     request: Request, token: Promote, once: Once, version_id: Id, promotion: Promotion | None = None
 ) -> ModelVersion:
-    """Make a model version the one that classifies; the workers swap to it within seconds."""
+    """Make a model version the active one; the workers swap to it within seconds."""
     actor, asked = f"token:{token}", promotion or Promotion()
     because = asked.reason.strip() if asked.force else None
     with session(request.app.state.settings.postgres_url) as opened:

@@ -1,8 +1,8 @@
-"""Source and id of the document that a request is about: in its path, or, where no proxy can spoil them, its query.
+"""Source and id of the document that a request is about: in its path, or in its query, where no proxy changes them.
 
-In a path, names are told apart by the slash between them, so a slash within a name is sent as %2F. Many proxies
-decode that (nginx does where proxy_pass ends in a path), and then nobody can see where the source ends. What is only
-read may be found among the documents that there are; what is erased never is: a guess could erase another one.
+In a path, a slash separates the two names, so a slash within a name is sent as %2F. Many proxies decode that (nginx
+does if proxy_pass ends in a path), and then nobody can see where the source ends. To read a document, we look which
+existing document the path may mean; to erase one we never guess, because that could erase another document.
 """
 
 from typing import Annotated
@@ -21,24 +21,24 @@ Name = tuple[str, str]
 
 _BEFORE = "/v1/documents/"
 _DECODED = (
-    "the path does not say where the source ends and the id begins: a slash within a name was sent as it is, or a "
+    "the path does not show where the source ends and the id begins: a slash within a name was not encoded, or a "
     "proxy on the way decoded its %2F. Send the names in the query, {method} {route}?source=SOURCE&id=ID, or let the "
     "proxy pass paths on unchanged (nginx: nothing after host and port in proxy_pass)"
 )
-_NONE = "there can be no such document: the path is /v1/documents/{source}/{id}"
+_NONE = "there is no such document: the path must be /v1/documents/{source}/{id}"
 
-Source = Annotated[Text, Query(description="Where it comes from, as it was sent.")]
-Id = Annotated[Text, Query(description="Its id within the source.")]
+Source = Annotated[Text, Query(description="The source with which the document was sent.")]
+Id = Annotated[Text, Query(description="The id with which the document was sent.")]
 
 
 def names_in_path(request: Request, opened: Session, after: str = "") -> Name:
-    """Source and id from the path as sent: only there is %2F not yet a separator.
+    """Source and id from the path as it was sent, in which %2F is not decoded yet.
 
     Args:
-        after: what follows them.
+        after: what follows them in the path.
 
     Raises:
-        NotFoundError: no document can have such names, or a proxy decoded them and not exactly one reading is known.
+        NotFoundError: no document can have such names, or a proxy decoded them and not exactly one document fits.
     """
     readings = _readings(request, after)
     if len(readings) == 1:
@@ -50,7 +50,7 @@ def names_in_path(request: Request, opened: Session, after: str = "") -> Name:
 
 
 def sure_names_in_path(request: Request) -> Name:
-    """As `names_in_path`, for what can't be undone: of a path that can be read in several ways nothing is looked up.
+    """Like `names_in_path`, for what can't be undone: a path that can be read in several ways is refused.
 
     Raises:
         NotFoundError: no document can have such names, or the path can be read in several ways.
@@ -61,7 +61,7 @@ def sure_names_in_path(request: Request) -> Name:
 
 
 def checked(source: str, id: str) -> Name:
-    """Source and id as a document may have them.
+    """Source and id, checked to be such as a document may have.
 
     Raises:
         NotFoundError: no document can have such names.
@@ -70,12 +70,12 @@ def checked(source: str, id: str) -> Name:
         check_name("source", source, MAX_SOURCE_CHARS)
         check_name("id", id, MAX_ID_CHARS)
     except InvalidDocumentError as error:
-        raise NotFoundError(f"there can be no such document: {error}") from None
+        raise NotFoundError(f"there is no such document: {error}") from None
     return source, id
 
 
 def _readings(request: Request, after: str) -> list[Name]:
-    """All the names that the path may mean: at least one, and but one where it has a single slash between names."""
+    """All the names that the path may mean: at least one, and exactly one if the path has a single slash."""
     parts, readings = _parts(request, after), []
     for end in range(1, len(parts)):
         try:

@@ -1,4 +1,4 @@
-"""The reference page at /docs, made from the OpenAPI document: no script, nothing from other hosts."""
+"""The reference page at /docs, made from the OpenAPI document, without scripts and files from other hosts."""
 
 import json
 from http import HTTPStatus
@@ -16,7 +16,7 @@ _PROBLEM: dict[str, Any] = {
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string"},
-        "index": {"type": "integer", "description": "Position of the invalid document, from 0."},
+        "index": {"type": "integer", "description": "Position of the invalid document in the request, from 0."},
         "reason": {"type": "string", "enum": ["bad_entry", "empty_text", "text_too_large"]},
     },
 }
@@ -36,7 +36,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def operations(openapi: dict[str, Any]) -> list[dict[str, Any]]:
-    """What the page shows of each route, in the order of the OpenAPI document."""
+    """What the page shows about each route, in the order of the OpenAPI document."""
     return [
         _operation(openapi, path, method, route[method])
         for path, route in openapi["paths"].items()
@@ -64,7 +64,7 @@ def _pretty(openapi: dict[str, Any], part: dict[str, Any] | None) -> str | None:
 
 
 def _resolved(openapi: dict[str, Any], value: Any) -> Any:
-    """The schema with its references to components replaced by what they name (they are not recursive)."""
+    """The schema with references to components replaced by the components, which are not recursive."""
     if isinstance(value, list):
         return [_resolved(openapi, item) for item in value]
     if not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""What upstream systems say of documents: that one needs a look, and what their own people decided."""
+"""What upstream systems say about documents: that a person should look at one, and what their own people decided."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -26,7 +26,7 @@ _Note = Annotated[Text, Field(max_length=decisions.MOST_NOTE)]
 
 
 class Flag(BaseModel):
-    """Why a document needs a look."""
+    """Why a person should look at the document."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -42,13 +42,13 @@ class Flagged(BaseModel):
 
 
 class _Noted(BaseModel):
-    """What is kept of the answer: no names, which an erasure would have to find."""
+    """The part of the answer that is stored: no names, which an erasure would have to find."""
 
     flagged: bool = True
 
 
 class UpstreamReview(BaseModel):
-    """A decision of one of your own people; ``label`` null: none fits. ``reviewer``: who, as you call them."""
+    """A decision by one of your own people; ``label`` is null if none fits, ``reviewer`` your name for the person."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -60,7 +60,7 @@ class UpstreamReview(BaseModel):
 
 
 class UpstreamReviews(BaseModel):
-    """Decisions: all are taken, or none."""
+    """Decisions; all of them are accepted, or none."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -79,9 +79,9 @@ class Written(BaseModel):
     responses=problems(401, 403, 404, 409, 413, 422, 503),
 )
 def flag(request: Request, token: Documents, once: Once, source: Text, id: Text, flag: Flag | None = None) -> Flagged:
-    """Let a person look at a classified document. Percent-encode source and id.
+    """Queue a classified document for a person. Percent-encode source and id.
 
-    Where a proxy decoded `%2F`, the document is found if the path can mean only one that there is.
+    If a proxy has decoded `%2F`, the document is found if the path fits only one existing document.
     """
     with session(request.app.state.settings.postgres_url) as opened:
         return _flag(opened, names_in_path(request, opened, "/flag"), token, once, flag)
@@ -91,17 +91,17 @@ def flag(request: Request, token: Documents, once: Once, source: Text, id: Text,
 def flag_by_query(
     request: Request, token: Documents, once: Once, source: Source, id: Id, flag: Flag | None = None
 ) -> Flagged:
-    """Let a person look at a classified document, as `POST /v1/documents/{source}/{id}/flag` does."""
+    """Queue a classified document for a person, as `POST /v1/documents/{source}/{id}/flag` does."""
     with session(request.app.state.settings.postgres_url) as opened:
         return _flag(opened, checked(source, id), token, once, flag)
 
 
 @router.post("/reviews", status_code=201, response_model=Written, responses=problems(401, 403, 404, 409, 413, 422, 503))
 def add_reviews(request: Request, token: Reviews, once: Once, asked: UpstreamReviews) -> Written:
-    """Tell what your own people decided: the trainer learns from it, and nobody decides it here again.
+    """Send decisions of your own people: trainings learn from them, and nobody decides these documents here again.
 
-    One that repeats what the same person said last changes nothing. Of an unknown document or label the whole
-    request is refused, and named.
+    A decision that repeats the same person's last one changes nothing. If a document or label is unknown, the whole
+    request is refused and the problem names it.
     """
     with session(request.app.state.settings.postgres_url) as opened:
         return once.done(opened, f"token:{token}", Written, lambda: _add(opened, token, asked.reviews))
@@ -135,5 +135,5 @@ def _known(opened: Session, source: str, id: str, index: int | None = None) -> i
     found = document_id(opened, source, id)
     if found is None:
         which = "" if index is None else f" (review {index}: {source}/{id})"
-        raise NotFoundError(f"the document is unknown, or still waiting{which}")
+        raise NotFoundError(f"the document is unknown or still waiting{which}")
     return found

@@ -1,4 +1,4 @@
-"""Who asks: bearer tokens, kept as sha256 in api_tokens."""
+"""Who calls: bearer tokens, stored as sha256 in api_tokens."""
 
 import time
 from collections.abc import Callable
@@ -16,13 +16,13 @@ from web.addresses import caller_address, route_name
 
 _KEPT_S = 5.0
 _MOST_KEPT = 1000
-_bearer = HTTPBearer(auto_error=False, description="A token of `sortline tokens add NAME`.")
+_bearer = HTTPBearer(auto_error=False, description="A token made by `sortline tokens add NAME`.")
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The owner of a token that we made; ``is_valid``: neither revoked nor past its end."""
+    """The owner of a token that we made; ``is_valid``: neither revoked nor expired."""
 
     name: str
     scopes: frozenset[str]
@@ -30,17 +30,17 @@ class Caller:
 
 
 class Tokens:
-    """Looks tokens up and remembers valid ones for 5 s; others never, so a new token works at once."""
+    """Looks tokens up and remembers valid ones for 5 s; it never remembers others, so a new token works at once."""
 
     def __init__(self, database: PostgresAddress) -> None:
         self.database = database
         self._known: dict[bytes, tuple[float, Caller]] = {}
 
     def caller(self, token: str) -> Caller | None:
-        """The token's owner; None when it is unknown.
+        """The token's owner; None if the token is unknown.
 
         Raises:
-            ServerUnreachableError: Postgres is away.
+            ServerUnreachableError: Postgres can't be reached.
         """
         digest, now = hashed(token), time.monotonic()
         kept = self._known.get(digest)
@@ -61,14 +61,14 @@ class Tokens:
 
 
 def requires(*scopes: str) -> Callable[[Request, HTTPAuthorizationCredentials | None], str]:
-    """A dependency: the name of the caller's token, which has one of the scopes (none: any valid token will do).
+    """A dependency: the name of the caller's token, which has one of the scopes (none given: any valid token).
 
-    It answers 401 without a valid token, 403 without the scope; both are counted in the audit.
+    It answers 401 without a valid token and 403 without the scope; the audit log counts both.
     """
 
     def check(request: Request, credentials: Credentials) -> str:
         if credentials is None:
-            raise HTTPException(401, "A bearer token is needed.", {"WWW-Authenticate": "Bearer"})
+            raise HTTPException(401, "A bearer token is required.", {"WWW-Authenticate": "Bearer"})
         tokens: Tokens = request.app.state.tokens
         caller = tokens.caller(credentials.credentials)
         actor = f"token:{caller.name}" if caller else "unknown"

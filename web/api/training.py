@@ -1,4 +1,4 @@
-"""Training runs: start one, look at one."""
+"""Training runs: start, list, show and cancel."""
 
 from datetime import datetime
 from functools import partial
@@ -25,7 +25,7 @@ router = APIRouter(tags=["training"])
 
 
 class TrainingRun(BaseModel):
-    """A training run and how far it is; ``progress``: stage and, while fine-tuning, step, steps, loss, left_s."""
+    """A training run; ``progress`` has the stage and, during fine-tuning, step, steps, loss and left_s."""
 
     model_config = ConfigDict(from_attributes=True, protected_namespaces=())
 
@@ -51,7 +51,7 @@ class TrainingRuns(BaseModel):
 
 
 class Asked(BaseModel):
-    """What a training may be told; parameters that are not named are those that tuning found best."""
+    """The options of a training; parameters that are not named are those that tuning found best."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -60,10 +60,10 @@ class Asked(BaseModel):
 
 @router.post("/v1/training-runs", status_code=201, responses=problems(401, 403, 409, 413, 422, 503))
 def start(request: Request, token: Train, once: Once, asked: Asked | None = None) -> TrainingRun:
-    """Start a training from every labelled document; 409 while another one waits or runs.
+    """Start a training on all labelled documents; 409 while another one waits or runs.
 
-    `base_model` is that of the settings (`SORTLINE_BASE_MODEL`, `SORTLINE_BASE_MODELS`) or one that a version was made
-    of; 422 for others, and where it is a folder of this machine that can't be used.
+    `base_model` must be one of the settings (`SORTLINE_BASE_MODEL`, `SORTLINE_BASE_MODELS`) or one that a model
+    version was made from; 422 for others, and for a folder on this machine that can't be used.
     """
     parameters = asked.parameters if asked else {}
     read_parameters(parameters)
@@ -87,18 +87,18 @@ def _created(opened: Session, parameters: dict[str, Any], actor: str) -> Trainin
 
 
 def _refuse_unlisted_base(opened: Session, parameters: dict[str, Any], settings: Settings) -> None:
-    """Refuse a base model that nobody on the machine named: a name is a download or a folder of the trainer's."""
+    """Refuse a base model that nobody on the machine named: a name means a download, or a folder on the trainer."""
     name = parameters.get("base_model")
     listed = {settings.base_model, *(each.strip() for each in settings.base_models.split(","))}
     if name and name not in listed and name not in model_versions.base_models(opened):
         raise InvalidInputError(
-            "this base model can't be asked for: name it in SORTLINE_BASE_MODELS, or start the training by "
+            "this base model is not allowed here: name it in SORTLINE_BASE_MODELS, or start the training with "
             "`sortline train --base-model`"
         )
 
 
 def refuse_faulty_base(parameters: dict[str, Any], settings: Settings) -> None:
-    """Refuse a training whose base model is seen from here to be none.
+    """Refuse a training whose base model is a folder on this machine without a usable model.
 
     Raises:
         InvalidInputError: it can't be used; the message says what to do.
@@ -128,7 +128,7 @@ def get(request: Request, _token: ReadModels, id: Id) -> TrainingRun:
 
 @router.post("/v1/training-runs/{id}/cancel", responses=problems(401, 403, 404, 409, 413, 422, 503))
 def cancel(request: Request, token: Train, once: Once, id: Id) -> TrainingRun:
-    """End a training that waits or runs; its process stops within seconds, the active model stays."""
+    """Cancel a training that waits or runs; its process stops within seconds, and the active model version stays."""
     with session(request.app.state.settings.postgres_url) as opened:
         cancelled = partial(training_runs.cancel, opened, id, actor := f"token:{token}")
         return once.done(opened, actor, TrainingRun, lambda: TrainingRun.model_validate(cancelled()))

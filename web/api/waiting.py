@@ -1,7 +1,7 @@
 """Requests that wait for the results of their documents: one reader of the results stream wakes them all.
 
-A wake-up only says that it is worth to look: what is answered comes from Postgres, and is of the very text that was
-sent. Each looks once a second anyway, for events that the reader missed.
+A wake-up only says that it is time to ask Postgres, which has the answer for exactly the text that was sent. Each
+request also asks once a second anyway, in case the reader missed an event.
 """
 
 import asyncio
@@ -25,14 +25,14 @@ log = logging.getLogger(__name__)
 
 MOST_S = 30.0
 _MOST_REQUESTS = 1000
-_LOOK_EVERY_S = 1.0
+_POLL_S = 1.0
 _BLOCK_MS = 1000
 
 Key = tuple[str, str]
 
 
 class Waiting:
-    """All requests of this process that wait. To be used in one event loop."""
+    """All waiting requests of this process. To be used in one event loop."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -40,17 +40,17 @@ class Waiting:
         self._woken: dict[Key, set[asyncio.Event]] = {}
         self._reader: asyncio.Task[None] | None = None
         self._at_end = asyncio.Event()
-        # Of their own: looks never take the threads that other requests need, not even while Postgres is away.
-        self._lookers = CapacityLimiter(8)
+        # Its own, so that these queries never take the threads of other requests, even while Postgres can't be reached.
+        self._threads = CapacityLimiter(8)
 
     @property
     def full(self) -> bool:
-        """Whether so many requests wait that no other may."""
+        """Whether as many requests wait as may."""
         return self._requests >= _MOST_REQUESTS
 
     @contextlib.asynccontextmanager
     async def listening(self, keys: Sequence[Key]) -> AsyncIterator[asyncio.Event]:
-        """Listens for results (source, id), to begin before the documents are sent; the event is set by each."""
+        """Listen for results (source, id); begin before the documents are sent. Each result sets the event."""
         woken = asyncio.Event()
         self._requests += 1
         for key in keys:
@@ -69,11 +69,11 @@ class Waiting:
     async def states(
         self, sent: Sequence[Sent], woken: asyncio.Event, until: float, gone: Callable[[], Awaitable[bool]]
     ) -> list[dict[str, Any]] | None:
-        """The states of documents in their order; None when one is not there in time, or nobody wants them any more.
+        """The states of documents in their order; None if one is not ready in time or the caller has gone.
 
         Args:
             until: by time.monotonic().
-            gone: whether who asked has gone away.
+            gone: whether the caller has gone away.
         """
         found: dict[int, dict[str, Any]] = {}
         with contextlib.suppress(TimeoutError):
@@ -81,22 +81,26 @@ class Waiting:
                 while True:
                     woken.clear()
                     left = [(n, each) for n, each in enumerate(sent) if n not in found]
-                    found |= await to_thread.run_sync(self._look, left, limiter=self._lookers, abandon_on_cancel=True)
+                    found |= await to_thread.run_sync(
+                        self._read_states, left, limiter=self._threads, abandon_on_cancel=True
+                    )
                     if len(found) == len(sent):
                         return [found[n] for n in range(len(sent))]
                     if await gone():
                         return None
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(woken.wait(), _LOOK_EVERY_S)
+                        await asyncio.wait_for(woken.wait(), _POLL_S)
                     await self._ensure_reader()
         return None
 
-    def _look(self, left: Sequence[tuple[int, Sent]]) -> dict[int, dict[str, Any]]:
+    def _read_states(self, left: Sequence[tuple[int, Sent]]) -> dict[int, dict[str, Any]]:
         try:
             with session(self.settings.postgres_url) as opened:
                 states = sent_states(opened, [each for _, each in left])
         except (TransientError, DBAPIError, PoolTimeoutError) as error:
-            log.warning("results wait: %s", str(error).partition("\n")[0])  # the documents are taken all the same
+            log.warning(
+                "results can't be read now: %s", str(error).partition("\n")[0]
+            )  # the documents are accepted all the same
             return {}
         return {
             left[n][0]: {"source": left[n][1].source, "id": left[n][1].id, **state.told()}
@@ -107,11 +111,11 @@ class Waiting:
         if self._reader is None or self._reader.done():
             self._at_end.clear()
             self._reader = asyncio.create_task(self._read())
-        with contextlib.suppress(TimeoutError):  # Redis is away: once a second has to do
-            await asyncio.wait_for(self._at_end.wait(), _LOOK_EVERY_S)
+        with contextlib.suppress(TimeoutError):  # Redis can't be reached: asking once a second has to do
+            await asyncio.wait_for(self._at_end.wait(), _POLL_S)
 
     async def _read(self) -> None:
-        """Read the stream from its present end on, as long as somebody waits."""
+        """Read the stream from its present end, as long as somebody waits."""
         stream = self.settings.results_stream
         try:
             async with redis.asyncio.Redis.from_url(self.settings.redis.url, protocol=2, socket_timeout=10) as client:
@@ -122,7 +126,7 @@ class Waiting:
                     found: Any = await client.xread({stream: position}, count=1000, block=_BLOCK_MS)
                     for position, fields in found[0][1] if found else ():  # noqa: B007 - the last is kept
                         self._wake(fields)
-                self._reader = None  # before the connection is closed: who comes now needs a new one
+                self._reader = None  # before the connection is closed: a request that comes now needs a new reader
         except redis.exceptions.RedisError as error:
             log.warning("the results stream can't be read: %s", error)
 

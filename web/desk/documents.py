@@ -1,4 +1,4 @@
-"""What the desk shows of a document: its text, why it is here, and what the model thinks of it."""
+"""What the desk shows about a document: its text, why it is here, and what the model predicts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from db.models import Label
 from db.queries.queue_items import Leased
 from web.visible import visible
 
-_MOST_CHOICES = 9  # a key each
+_MOST_CHOICES = 9  # one key for each
 
 WHY = {
     "doubtful": "the model is not sure",
@@ -21,13 +21,13 @@ WHY = {
     "repeat": "once more",
     "shadow": "two versions of the model do not agree",
 }
-# These two would give away what they are for.
+# These two reasons would give away their purpose.
 TOLD_AS = {"overlap": "doubtful", "repeat": "doubtful"}
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A label that may fit, with the model's confidence (0 to 1), None where it has not said one."""
+    """A label that may fit, with the model's confidence (0 to 1), or None if the model gave none."""
 
     id: int
     name: str
@@ -39,7 +39,7 @@ class DeskDocument:
     """A document on the page.
 
     ``predicted``: whether the first choice is a prediction that Enter confirms; ``explains``: whether the words that
-    drove the model may be shown; ``unknown_share``: of the text that the model can't read, where it is over a tenth.
+    drove the model may be shown; ``unknown_share``: the share of the text that the model can't read, if over a tenth.
     """
 
     id: int
@@ -60,7 +60,7 @@ class DeskDocument:
 
 
 def desk_document(leased: Leased, labels: Mapping[int, Label], blurred: bool = False) -> DeskDocument:
-    """What the page shows; ``labels``: all, by id. A merged label shows as the one that it was merged into."""
+    """What the page shows; ``labels``: all labels by id. A merged label appears as the one it was merged into."""
     hidden = leased.label_id is not None and leased.shown is None
     choices = _choices(leased, labels, hidden)
     predicted = _as_label(labels, leased.label_id)
@@ -74,7 +74,7 @@ def desk_document(leased: Leased, labels: Mapping[int, Label], blurred: bool = F
 
 
 def _choices(leased: Leased, labels: Mapping[int, Label], hidden: bool) -> list[Choice]:
-    if hidden:  # by name, which tells nothing; more labels than keys are found by typing
+    if hidden:  # ordered by name, which reveals nothing; if there are more labels than keys, people type
         in_use = sorted((label for label in labels.values() if label.archived_at is None), key=lambda each: each.name)
         return [Choice(label.id, label.name, None) for label in in_use] if len(in_use) <= _MOST_CHOICES else []
     if leased.probabilities is None or leased.label_ids is None:
@@ -90,6 +90,6 @@ def _choices(leased: Leased, labels: Mapping[int, Label], hidden: bool) -> list[
 
 
 def _as_label(labels: Mapping[int, Label], label_id: int | None) -> Label | None:
-    """The label, or the one that it was merged into."""
+    """The label, or the one it was merged into."""
     label = labels.get(label_id or 0)
     return labels.get(label.merged_into_id) if label is not None and label.merged_into_id else label

@@ -1,13 +1,13 @@
-"""What comes next at the desk.
+"""Which document comes next at the desk.
 
 The policy, in the order in which it decides:
 
-1. What a reviewer holds already comes first, so that a page that is loaded again goes on where it was.
-2. Among the reasons that have something free, one is drawn by the weights below.
-3. Doubtful documents: two of the predicted labels are drawn, and the smaller margin wins, so that one label does not
-   fill the morning. Other reasons: the least score, then the oldest; an audit's score is drawn at random.
-4. A document that nearly repeats one that the reviewer decided lately, or holds, is put off: it comes after all that
-   were put off less often. So a cluster of look-alikes is spread over the day, for everybody.
+1. Documents that a reviewer already holds come first, so that a reloaded page continues where it was.
+2. Among the reasons with a free document, one is drawn by the weights below.
+3. Doubtful documents: two of the predicted labels are drawn, and the smallest margin wins, so that one label does not
+   fill the morning. Other reasons: the lowest score, then the oldest; an audit's score is random.
+4. A document that nearly repeats one that the reviewer lately decided or holds is put off: it comes after all that
+   were put off less often. So similar documents are spread over the day, for everybody.
 """
 
 import random
@@ -22,21 +22,21 @@ from sortline.settings import Settings
 
 WEIGHTS = {"doubtful": 6, "flag": 3, "audit": 2, "label_error": 1, "drift": 3, "overlap": 1, "repeat": 1, "shadow": 1}
 
-_LABELS = 2  # how many labels' doubtful documents are held against each other
+_LABELS = 2  # how many labels' doubtful documents are compared
 _OF_EACH = 8
 _CANDIDATES = 16
-_SPREAD = ("doubtful", "label_error", "drift")  # the others were asked for, or drawn: they keep their order
-_RECENT = 64  # a reviewer's last documents, against which look-alikes are found
-_CHARS = 1000  # of a text, for that
+_SPREAD = ("doubtful", "label_error", "drift")  # the others were requested or drawn at random, so they keep their order
+_RECENT = 64  # a reviewer's last documents, with which candidates are compared
+_CHARS = 1000  # of a text, for the comparison
 _ROUNDS = 4
 
 
 def next_documents(session: Session, settings: Settings, user_id: int, have: Sequence[int], count: int) -> list[int]:
-    """Lease documents to a reviewer; returns the ids of those that they hold and do not have on their page.
+    """Lease documents to a reviewer; returns the ids of those that they hold but do not have on their page.
 
     Args:
-        have: ids of the documents that are on the page, and of those that it should not get.
-        count: how many to give at most.
+        have: ids of the documents on the page, and of those that it must not get.
+        count: how many to return at most.
     """
     held = [id_ for id_ in queue_items.held(session, user_id) if id_ not in set(have)][:count]
     while len(held) < count:
@@ -66,7 +66,7 @@ def _next_document(session: Session, settings: Settings, user_id: int, without: 
 
 
 def _drawn_order() -> list[str]:
-    """The reasons in a random order in which each comes first as often as its weight says.
+    """The reasons in a random order, in which each comes first with a probability given by its weight.
 
     Efraimidis and Spirakis, "Weighted random sampling with a reservoir", 2006.
     """
@@ -81,7 +81,7 @@ def _candidates(session: Session, reason: str, user_id: int, without: Sequence[i
         return []
     start = random.randint(1, max(1, largest))  # noqa: S311 - no secret
     found = queue_items.first_of_labels(session, start, _LABELS, _OF_EACH, user_id, without, _CHARS)
-    # Others may hold all that these labels have.
+    # Other reviewers may hold all documents of these labels.
     return found or queue_items.first(session, reason, user_id, without, _CANDIDATES, _CHARS)
 
 

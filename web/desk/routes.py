@@ -1,6 +1,6 @@
-"""The desk: reviewers decide documents one after the other. The page's script asks for the next and sends decisions.
+"""The desk: reviewers decide one document after another. The page's script asks for the next and sends decisions.
 
-But for the page itself, every answer is JSON: what else comes back is a proxy's, and the script takes it for no answer.
+Except for the page itself, every answer is JSON: anything else comes from a proxy, and the script ignores it.
 """
 
 from typing import Annotated, Any, Literal
@@ -25,7 +25,7 @@ router = APIRouter(prefix="/desk", include_in_schema=False)
 
 _AT_ONCE = 3
 _COUNTED = 10_000
-_MOST_TYPED = 10_000  # characters; what is shorter and still too long is refused by name
+_MOST_TYPED = 10_000  # characters; a shorter text that is still too long gets an error that names its field
 
 
 class _Asked(BaseModel):
@@ -33,20 +33,20 @@ class _Asked(BaseModel):
 
 
 class Have(_Asked):
-    """Documents that are on the page, and those that it should not get: in the person's other tabs, or decided."""
+    """Documents on the page, and those that it must not get: in the person's other tabs, or decided."""
 
     have: Annotated[list[SentBigId], Field(max_length=50)] = []
     elsewhere: Annotated[list[SentBigId], Field(max_length=200)] = []
 
 
 class Tokens(_Asked):
-    """Leases of the page."""
+    """The leases of the page."""
 
     tokens: Annotated[list[SentBigId], Field(max_length=50)]
 
 
 class Decided(_Asked):
-    """A decision as the page sends it."""
+    """A decision, as the page sends it."""
 
     document_id: SentBigId
     token: SentBigId
@@ -65,7 +65,7 @@ class Undo(_Asked):
 
 @router.get("")
 def desk(request: Request, person: Reviewer) -> HTMLResponse:
-    """The desk: what waits for a person, one document after the other."""
+    """The desk, where people decide the waiting documents one after another."""
     with session(request.app.state.settings.postgres_url) as opened:
         last = decisions.last(opened, person.id)
         blurred = sensitive_documents(opened, [each.document_id for each in last])
@@ -75,7 +75,7 @@ def desk(request: Request, person: Reviewer) -> HTMLResponse:
 
 @router.post("/next")
 def next_(request: Request, person: Scripted, asked: Have) -> JSONResponse:
-    """What comes next, as HTML in JSON: documents that the page does not have yet; empty when nothing is free."""
+    """Returns the next documents that the page does not have yet, as HTML in JSON; empty if nothing is free."""
     settings = request.app.state.settings
     with session(settings.postgres_url) as opened:
         queue_items.leases_may_be_lost(opened)
@@ -87,7 +87,7 @@ def next_(request: Request, person: Scripted, asked: Have) -> JSONResponse:
 
 @router.post("/decisions")
 def decide(request: Request, person: Scripted, asked: Decided) -> JSONResponse:
-    """Write a decision; the same one sent twice is written once."""
+    """Stores a decision; if it is sent twice, it is stored once."""
     settings = request.app.state.settings
     said = {name: (value or "").strip() or None for name, value in
             (("note", asked.note), ("proposed_label", asked.proposed_label))}  # fmt: skip
@@ -100,7 +100,7 @@ def decide(request: Request, person: Scripted, asked: Decided) -> JSONResponse:
 
 @router.post("/undo")
 def undo(request: Request, person: Scripted, asked: Undo) -> JSONResponse:
-    """Take a decision back; its document comes back as HTML in JSON, unless another person has it by now."""
+    """Takes a decision back and returns its document as HTML in JSON, unless another person has it by now."""
     settings = request.app.state.settings
     with session(settings.postgres_url) as opened:
         document_id = decisions.undo(opened, asked.review_id, person.id, settings.lease_s)
@@ -110,7 +110,7 @@ def undo(request: Request, person: Scripted, asked: Undo) -> JSONResponse:
 
 @router.post("/renew")
 def renew(request: Request, person: Scripted, asked: Tokens) -> JSONResponse:
-    """Let the page's leases last longer; says which of them are the reviewer's still, and how things are around."""
+    """Extends the page's leases; returns which of them the reviewer still has, and the state of the queue."""
     settings = request.app.state.settings
     with session(settings.postgres_url) as opened:
         tokens = queue_items.renew(opened, person.id, asked.tokens, settings.lease_s)
@@ -120,7 +120,7 @@ def renew(request: Request, person: Scripted, asked: Tokens) -> JSONResponse:
 
 @router.get("/labels")
 def list_labels(request: Request, _person: Scripted) -> JSONResponse:
-    """Labels in use, with their guidelines."""
+    """Returns the labels in use, with their guidelines."""
     with session(request.app.state.settings.postgres_url) as opened:
         rows = [row for row in labels.listing(opened) if row.archived_at is None]
     return JSONResponse([
@@ -130,7 +130,7 @@ def list_labels(request: Request, _person: Scripted) -> JSONResponse:
 
 @router.get("/session")
 def who(person: Scripted) -> JSONResponse:
-    """Who is signed in: a page whose session ended goes on with the next one of the same person."""
+    """Returns who is signed in, so that a page can go on with the person's next session when one has ended."""
     return JSONResponse({"id": person.id, "name": person.name, "csrf": person.csrf})
 
 
@@ -143,7 +143,7 @@ def _documents(opened: Session, person: Person, ids: list[int]) -> JSONResponse:
 
 
 def _around(request: Request, opened: Session) -> dict[str, Any]:
-    """How much waits, and when the next training comes, in words."""
+    """How many documents wait, and when the next training starts, in words."""
     settings = request.app.state.settings
     counts = queue_items.waiting_up_to(opened, _COUNTED)
     waiting = sum(counts.values())
@@ -153,7 +153,7 @@ def _around(request: Request, opened: Session) -> dict[str, Any]:
     if run is not None:
         training = f"Training run {run.id} is {run.state}."
     elif enough:
-        training = f"{since:,} of {enough:,} new decisions until the next training."
+        training = f"The next training starts at {enough:,} new decision{'s' if enough != 1 else ''} (now {since:,})."
     else:
         training = "Trainings are started by hand."
     more = "more than " if any(count >= _COUNTED for count in counts.values()) else ""

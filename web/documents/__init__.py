@@ -1,1 +1,1 @@
-"""Pages on documents: search, history, decisions on many, export."""
+"""Pages on documents: search, history, decisions on many at once, export."""

@@ -1,4 +1,4 @@
-"""What is found, as a file for other programs, and in the audit who took it."""
+"""Export the documents found as a file for other programs; the audit log records who took it."""
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import suppress
@@ -16,7 +16,7 @@ OnDocument = Callable[[int], None]
 
 
 class _Export:
-    """One export: what it takes, who takes it, and how many documents it has given so far."""
+    """One export: what is exported, by whom, and how many documents so far."""
 
     def __init__(self, session: Session, kind: str, asked: Mapping[str, str], actor: str) -> None:
         self.session, self.actor = session, actor
@@ -24,7 +24,7 @@ class _Export:
         self.documents = 0
 
     def note(self, action: str) -> None:
-        """Add a row to the audit and commit."""
+        """Add a row to the audit log and commit."""
         detail = self.detail if action == "export began" else self.detail | {"documents": self.documents}
         audit.note(self.session, self.actor, action, "documents", detail)
         self.session.commit()
@@ -36,11 +36,11 @@ class _Export:
             yield row
 
     def watched(self, pieces: Iterator[bytes]) -> Generator[bytes]:
-        """The pieces; the end is noted, be it the last of them or not."""
+        """The pieces; the end is recorded, whether it is complete or not."""
         try:
             yield from pieces
-        except BaseException as error:  # a reader that goes away, too
-            with suppress(SQLAlchemyError):  # the error says more than that it could not be noted
+        except BaseException as error:  # also if the reader goes away
+            with suppress(SQLAlchemyError):  # the error itself matters more than a failure to record it
                 self.session.rollback()
                 self.note("export broken off")
             if isinstance(error, DBAPIError):
@@ -51,7 +51,7 @@ class _Export:
 
 
 def what_leaves(filters: Filters, asked: Mapping[str, str]) -> Filters:
-    """The filters of a file: older texts that people decided belong to it, unless the newest alone are asked for."""
+    """The filters of a file: it includes older texts that people decided, unless only the newest are asked for."""
     return filters if asked.get("texts") else replace(filters, decided_texts=True)
 
 
@@ -63,23 +63,24 @@ def export(
     actor: str,
     on_document: OnDocument = lambda _count: None,
 ) -> Generator[bytes]:
-    """The bytes of a file of all that is found; memory stays small with any number of documents.
+    """The bytes of a file of all documents found; memory stays small with any number of documents.
 
-    Commits for the audit: that it began, before the first byte; how many documents left, after the last, or that it
-    was broken off. No limit of time cuts it: whatever goes wrong is raised, and what was given by then is no file.
+    Commits rows of the audit log: before the first byte that the export began, and at the end how many documents it
+    had, or that it broke off. No time limit cuts it: any error is raised, and what was written by then is not a valid
+    file.
 
     Args:
         kind: one of `FORMATS`.
-        asked: the filters as they were given, for the audit.
-        on_document: called with how many documents are done.
+        asked: the filters as they were given, for the audit log.
+        on_document: called with the number of documents that are done.
 
     Raises:
-        InvalidInputError: there is no such label or person; nothing is noted.
-        ConfigurationError: what writes the format is not installed; nothing is noted.
-        TransientError: the database broke off; raised while the pieces are read.
+        InvalidInputError: there is no such label or person; nothing is recorded.
+        ConfigurationError: the library that writes the format is not installed; nothing is recorded.
+        TransientError: the database failed; raised while the pieces are read.
     """
     filters = what_leaves(filters, asked)
-    document_search.count(session, filters, 0)  # names that are unknown are refused before anything is noted
+    document_search.count(session, filters, 0)  # unknown names are refused before anything is recorded
     made = _Export(session, kind, asked, actor)
     pieces = FORMATS[kind].write(made.counted(document_search.every(session, filters), on_document))
     made.note("export began")

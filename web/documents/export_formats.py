@@ -1,6 +1,6 @@
-"""Documents as files for other programs: CSV, JSONL, Parquet, and what Label Studio and Argilla import.
+"""Documents as files for other programs: CSV, JSONL, Parquet, and the formats that Label Studio and Argilla import.
 
-Each writer takes rows one by one and gives bytes piece by piece, so that any number of documents fits into memory.
+Each writer takes rows one by one and yields bytes piece by piece, so that memory is enough for any number of documents.
 """
 
 import csv
@@ -16,13 +16,13 @@ from sortline.errors import ConfigurationError
 from sortline.files.protection import protected
 
 _PIECE = 2**16  # bytes
-_GROUP_ROWS, _GROUP_CHARS = 10_000, 2**24  # of a Parquet row group
+_GROUP_ROWS, _GROUP_CHARS = 10_000, 2**24  # in a Parquet row group
 
 Writer = Callable[[Iterable[Found]], Iterator[bytes]]
 
 
 class Format(NamedTuple):
-    """A kind of file; ``ending`` is that of its name."""
+    """A file format; ``ending`` is that of the file's name."""
 
     title: str
     ending: str
@@ -31,14 +31,14 @@ class Format(NamedTuple):
 
 
 class _Line:
-    """What csv writes to: it hands the line back."""
+    """The file that csv writes to: it returns the line."""
 
     def write(self, line: str) -> str:
         return line
 
 
 class _Sink(io.RawIOBase):
-    """A file that only grows, and forgets what was taken from it."""
+    """A file that only grows, and drops what was taken from it."""
 
     def __init__(self) -> None:
         self._held, self._position = bytearray(), 0
@@ -56,7 +56,7 @@ class _Sink(io.RawIOBase):
         return len(piece)
 
     def take(self) -> bytes:
-        """What was written since the last time."""
+        """What was written since the last call."""
         taken = bytes(self._held)
         self._held.clear()
         return taken
@@ -77,7 +77,7 @@ COLUMNS = tuple(record(Found(*(None,) * len(Found._fields))))  # type: ignore[ar
 
 
 def _csv(rows: Iterable[Found]) -> Iterator[bytes]:
-    """UTF-8 with a byte-order mark, without which spreadsheets misread it; lines and quotes as RFC 4180 has them."""
+    """UTF-8 with a byte-order mark, because spreadsheets misread it without one; lines and quotes as in RFC 4180."""
     return _pieces(_csv_lines(rows))
 
 
@@ -89,7 +89,7 @@ def _csv_lines(rows: Iterable[Found]) -> Iterator[bytes]:
 
 
 def _cell(value: object) -> object:
-    """A cell that no spreadsheet takes for a formula, from which an import gets back what it was; numbers stay."""
+    """A cell that no spreadsheet takes for a formula and that an import restores; numbers stay as they are."""
     if value is None or isinstance(value, int | float):
         return value
     return protected(_text(value))
@@ -110,7 +110,7 @@ def _json(value: object) -> str:
 
 
 def _json_array(items: Iterable[object]) -> Iterator[bytes]:
-    """One JSON array; without its last bracket it is none, so what broke off can't be read as whole."""
+    """One JSON array; a file that broke off lacks the last bracket, so it can't be read as complete."""
     before = b"[\n"
     for item in items:
         yield before + _json(item).encode()
@@ -119,7 +119,7 @@ def _json_array(items: Iterable[object]) -> Iterator[bytes]:
 
 
 def _parquet(rows: Iterable[Found]) -> Iterator[bytes]:
-    """Parquet, whose footer is written last: what broke off can't be opened.
+    """Parquet; its footer is written last, so a file that broke off can't be opened.
 
     Raises:
         ConfigurationError: pyarrow is not installed; raised at once.
@@ -129,7 +129,7 @@ def _parquet(rows: Iterable[Found]) -> Iterator[bytes]:
         import pyarrow.parquet
     except ModuleNotFoundError:
         raise ConfigurationError(
-            "Parquet can't be written here, for pyarrow is not installed: take another format, or use "
+            "Parquet can't be written here because pyarrow is not installed; choose another format, or use "
             "`sortline export` where the trainer is installed"
         ) from None
 
@@ -164,7 +164,7 @@ def _groups(rows: Iterable[Found]) -> Iterator[list[dict[str, Any]]]:
 
 
 def _label_studio(rows: Iterable[Found]) -> Iterator[bytes]:
-    """Tasks as https://labelstud.io/guide/task_format has them, for a Choices tag `label` on a Text tag `text`."""
+    """Tasks as in https://labelstud.io/guide/task_format, for a Choices tag `label` on a Text tag `text`."""
     return _pieces(_json_array(map(_task, rows)))
 
 
@@ -205,12 +205,12 @@ def _record(row: Found) -> dict[str, Any]:
 
 
 def argilla_user(name: str) -> str:
-    """The id that stands for a person in records of Argilla, the same in every export."""
+    """The id of a person in records of Argilla, the same in every export."""
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"sortline:people/{name}"))
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:
-    """What there is of a record, as text or numbers: both programs show nothing else."""
+    """The values of a record that are not empty, as text or numbers: both programs show nothing else."""
     return {
         name: value if isinstance(value, int | float) else _text(value)
         for name, value in values.items()
@@ -219,7 +219,7 @@ def _given(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _pieces(parts: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes in pieces that are worth being sent."""
+    """The same bytes in pieces large enough to be worth sending."""
     held = bytearray()
     for part in parts:
         held += part

@@ -1,4 +1,4 @@
-"""Filters of documents from a query string, the same for pages and exports."""
+"""Document filters from a query string, the same for pages and exports."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -17,29 +17,29 @@ _NAMES = (
 
 
 def parse_filters(given: Mapping[str, str], blind: bool = False, beside: tuple[str, ...] = ()) -> Filters:
-    """The filters of a query string; what is empty is not asked for.
+    """The filters of a query string; empty values are ignored.
 
     ``words``, ``source``, ``id``; ``since`` and ``until`` (days, or moments, of UTC; a day as ``until`` is included);
     ``predicted``, ``decided`` (labels by name), ``decision``, ``confidence_from``, ``confidence_to`` (per cent),
     ``version``, ``state``, ``reviewer``, ``reason``, and ``texts=all`` for older texts too.
 
     Args:
-        blind: as `Filters` has it.
-        beside: names of what else the query string may hold.
+        blind: as in `Filters`.
+        beside: other names that the query string may contain.
 
     Raises:
-        InvalidInputError: a name is unknown, or a value can't be read; the message says which.
+        InvalidInputError: a name is unknown, or a value is invalid; the message says which.
     """
     asked = {name: value.strip() for name, value in given.items() if value.strip() and name not in beside}
     for name, value in asked.items():
         if name not in _NAMES:
-            raise InvalidInputError(f"There is no filter {name[:50]!r}; there are {', '.join(_NAMES)}.")
+            raise InvalidInputError(f"There is no filter {name[:50]!r}; the filters are {', '.join(_NAMES)}.")
         if len(value) > _MOST_CHARS:
-            raise InvalidInputError(f"{name} has at most {_MOST_CHARS} characters.")
+            raise InvalidInputError(f"{name} may have at most {_MOST_CHARS} characters.")
         try:
             check_kept(value)
         except ValueError as error:
-            raise InvalidInputError(f"{name} can't be taken: {error}.") from None
+            raise InvalidInputError(f"{name} can't be accepted: {error}.") from None
     return Filters(
         words=asked.get("words"),
         source=asked.get("source"),
@@ -61,10 +61,10 @@ def parse_filters(given: Mapping[str, str], blind: bool = False, beside: tuple[s
 
 
 def parse_cursor(given: str) -> Cursor | None:
-    """Where a page begins, from what `cursor_text` made; None of an empty one.
+    """Where a page begins, from a text made by `cursor_text`; None if the text is empty.
 
     Raises:
-        InvalidInputError: it is no such thing.
+        InvalidInputError: the text is something else.
     """
     if not given:
         return None
@@ -75,11 +75,11 @@ def parse_cursor(given: str) -> Cursor | None:
             raise OverflowError
         return Cursor(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds), last)
     except OverflowError:
-        raise InvalidInputError("The address of the page is damaged: begin with the first page.") from None
+        raise InvalidInputError("The address of this page is damaged; start again from the first page.") from None
 
 
 def cursor_text(cursor: Cursor) -> str:
-    """A cursor as it stands in an address."""
+    """A cursor as text, for an address."""
     return f"{(cursor.received_at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)}-{cursor.id}"
 
 
@@ -93,7 +93,7 @@ def _moment(asked: Mapping[str, str], name: str) -> datetime | None:
             moment += timedelta(days=1)
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
-        raise InvalidInputError(f"{name} is a day such as 2026-01-31, not {value[:50]!r}.") from None
+        raise InvalidInputError(f"{name} must be a day such as 2026-01-31, not {value[:50]!r}.") from None
 
 
 def _share(asked: Mapping[str, str], name: str) -> float | None:
@@ -104,8 +104,8 @@ def _share(asked: Mapping[str, str], name: str) -> float | None:
         percent = float(value)
     except ValueError:
         percent = -1
-    if not 0 <= percent <= 100:  # NaN neither
-        raise InvalidInputError(f"{name} is a number from 0 to 100 (per cent), not {value[:50]!r}.")
+    if not 0 <= percent <= 100:  # excludes NaN too
+        raise InvalidInputError(f"{name} must be a number from 0 to 100 (per cent), not {value[:50]!r}.")
     return percent / 100
 
 
@@ -115,12 +115,12 @@ def _version(asked: Mapping[str, str]) -> int | None:
         return None
     found = whole_number(value, 2**31 - 1)
     if found is None:
-        raise InvalidInputError(f"version is the number of a model version, not {value[:50]!r}.")
+        raise InvalidInputError(f"version must be the number of a model version, not {value[:50]!r}.")
     return found
 
 
 def _one_of(asked: Mapping[str, str], name: str, known: tuple[str, ...]) -> str | None:
     value = asked.get(name)
     if value is not None and value not in known:
-        raise InvalidInputError(f"{name} is one of {', '.join(known)}, not {value[:50]!r}.")
+        raise InvalidInputError(f"{name} must be one of {', '.join(known)}, not {value[:50]!r}.")
     return value

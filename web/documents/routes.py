@@ -1,4 +1,4 @@
-"""Pages on documents: reviewers find them and read what happened to each; leads decide many at once."""
+"""Pages on documents: reviewers find them and read the history of each; leads decide many at once."""
 
 import json
 import threading
@@ -38,37 +38,37 @@ _COUNTED = 10_000
 _CHARS = 300  # of a text in a list
 _SAMPLE = 20
 _SEARCH_S, _COUNT_S = 5.0, 1.0
-_WAITS_S = 30.0  # of many documents, that others may be deciding
-_EXPORTS = threading.BoundedSemaphore(2)  # each holds a connection for as long as it is read
+_WAITS_S = 30.0  # for many documents, which others may be deciding
+_EXPORTS = threading.BoundedSemaphore(2)  # each holds a connection while it is read
 
 
 @router.get("")
 def find(request: Request, person: Reviewer) -> HTMLResponse:
-    """A form of filters, and what they find."""
+    """Shows the search form and the documents found."""
     return _found(request, person, dict(request.query_params))
 
 
 @router.get("/of")
 def find_by_name(request: Request, _person: Reviewer, source: Text = "", id: Text = "") -> Response:
-    """To the newest text of a source's document."""
+    """Redirects to the newest text of a document, given its source and id."""
     with session(request.app.state.settings.postgres_url) as opened:
         found = document_id(opened, source, id)
         dead = document_state(opened, source, id) if found is None else None
     if found is None:
-        said = f": it is a dead letter, {dead.decision}" if dead else ", or it waits to be classified"
+        said = f": it is a dead letter ({dead.decision})" if dead else ", or it still waits to be classified"
         raise HTTPException(404, f"There is no such document{said}.")
     return RedirectResponse(link(f"/documents/{found}"), 303)
 
 
 @router.post("/export")
 def export_(request: Request, person: Lead, form: PostedForm) -> Response:
-    """All that is found, as a file that is sent while it is read."""
+    """Sends all documents found as a file, while they are read from the database."""
     asked, kind = dict(parse_qsl(form.get("query", ""))), form.get("format", "")
     pieces = _exported(request.app.state.settings, person, asked, kind)
     made = FORMATS.get(kind)
     try:
         if made is None:
-            raise InvalidInputError(f"The format is one of {', '.join(FORMATS)}.")
+            raise InvalidInputError(f"The format must be one of {', '.join(FORMATS)}.")
         name = f"sortline-{datetime.now(UTC):%Y-%m-%d-%H%M}{made.ending}"
         return Download(pieces, name, made.media_type)
     except (ConfigurationError, ConflictError, InvalidInputError) as error:
@@ -76,8 +76,8 @@ def export_(request: Request, person: Lead, form: PostedForm) -> Response:
 
 
 @router.post("/bulk")
-def look(request: Request, person: Lead, form: PostedForm) -> Response:
-    """Shows what would be decided; nothing is decided yet."""
+def preview_bulk(request: Request, person: Lead, form: PostedForm) -> Response:
+    """Prepares a preview of what would be decided; nothing is decided yet."""
     asked = dict(parse_qsl(form.get("query", "")))
     try:
         filters = parse_filters(asked)
@@ -93,7 +93,7 @@ def look(request: Request, person: Lead, form: PostedForm) -> Response:
 
 @router.get("/bulk")
 def list_bulks(request: Request, person: Lead) -> HTMLResponse:
-    """What was decided at once, the newest first."""
+    """Lists the decisions on many documents at once, newest first."""
     with session(request.app.state.settings.postgres_url) as opened:
         made = bulk_decisions.newest(opened, 100)
         names = {label.id: label.name for label in labels.listing(opened)}
@@ -102,13 +102,13 @@ def list_bulks(request: Request, person: Lead) -> HTMLResponse:
 
 @router.get("/bulk/{id}")
 def show_bulk(request: Request, person: Lead, id: Id) -> HTMLResponse:
-    """Documents to decide at once, or what became of them."""
+    """Shows the documents to decide at once, or the outcome."""
     return _bulk(request, person, id)
 
 
 @router.post("/bulk/{id}/decide")
 def decide(request: Request, person: Lead, _form: PostedForm, id: Id) -> Response:
-    """Decides what was looked at; a second click changes nothing."""
+    """Decides the documents of the preview; a second click changes nothing."""
     try:
         with session(request.app.state.settings.postgres_url) as opened:
             with document_search.within(opened, _WAITS_S):
@@ -121,7 +121,7 @@ def decide(request: Request, person: Lead, _form: PostedForm, id: Id) -> Respons
 
 @router.post("/bulk/{id}/undo")
 def undo(request: Request, person: Lead, _form: PostedForm, id: Id) -> Response:
-    """Takes all its decisions back; a second click changes nothing."""
+    """Takes all decisions back; a second click changes nothing."""
     try:
         with session(request.app.state.settings.postgres_url) as opened:
             with document_search.within(opened, _WAITS_S):
@@ -134,7 +134,7 @@ def undo(request: Request, person: Lead, _form: PostedForm, id: Id) -> Response:
 
 @router.get("/{id}")
 def show(request: Request, person: Reviewer, id: BigId) -> HTMLResponse:
-    """One document, and all that happened to it."""
+    """Shows one document and its history."""
     with session(request.app.state.settings.postgres_url) as opened:
         found = history(opened, id)
         known = {label.id: label for label in labels.listing(opened)}
@@ -153,7 +153,7 @@ def show(request: Request, person: Reviewer, id: BigId) -> HTMLResponse:
 
 @router.post("/{id}/flag")
 def flag(request: Request, person: Lead, form: PostedForm, id: BigId) -> RedirectResponse:
-    """Lets somebody look at the document at the desk."""
+    """Queues the document at the desk for somebody to look at."""
     note = form.get("note", "").strip()[: decisions.MOST_NOTE]
     with session(request.app.state.settings.postgres_url) as opened:
         if erasure.missing(opened, [id]):
@@ -167,7 +167,7 @@ def flag(request: Request, person: Lead, form: PostedForm, id: BigId) -> Redirec
 
 
 def _found(request: Request, person: Person, given: dict[str, str], wrong: str = "") -> HTMLResponse:
-    """The page of a search; what can't be read or takes too long is said, and the form keeps what was asked."""
+    """The page of a search; it says if a filter is invalid or the search is too slow, and the form keeps its values."""
     after = given.pop("after", "")
     asked = {name: value for name, value in given.items() if value.strip()}
     lead = person.may("lead")
@@ -197,7 +197,7 @@ def _found(request: Request, person: Person, given: dict[str, str], wrong: str =
 def _exported(settings: Settings, person: Person, asked: Mapping[str, str], kind: str) -> Generator[bytes]:
     filters = parse_filters(asked)
     if not _EXPORTS.acquire(blocking=False):
-        raise ConflictError("Two exports are under way already; try again when one of them has ended.")
+        raise ConflictError("Two exports are already running; try again when one of them has ended.")
     try:
         with session(settings.postgres_url) as opened:
             yield from export(opened, filters, kind, asked, person.actor)
@@ -206,7 +206,7 @@ def _exported(settings: Settings, person: Person, asked: Mapping[str, str], kind
 
 
 def _count(opened: Session, filters: Filters) -> int | None:
-    """How many are found, up to a bound; None where counting takes long: the page comes all the same."""
+    """How many documents are found, up to a limit; None if counting takes too long, because the page must not wait."""
     try:
         with document_search.within(opened, _COUNT_S):
             return document_search.count(opened, filters, _COUNTED + 1)

@@ -1,4 +1,4 @@
-"""A document's history as a page tells it: one line of time, and what was said of it in words."""
+"""A document's history as its page shows it: one timeline, with reasons in words."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from web.desk.documents import TOLD_AS, WHY
 _TOP = 5
 DECISIONS_WHY = WHY | {
     "import": "it came with a labelled file",
-    "upstream": "an upstream system's own people decided",
-    "bulk": "decided with others at once",
+    "upstream": "people of another system decided it",
+    "bulk": "decided together with other documents",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Something that happened: ``kind`` is arrival, text, prediction, queued, decision, dead or event."""
+    """Something that happened; ``kind`` is arrival, text, prediction, queued, decision, dead or event."""
 
     at: datetime
     kind: str
@@ -30,22 +30,22 @@ class Moment:
 
 
 def why(reason: str | None, lead: bool) -> str:
-    """A reason in words; those that would give away what a document is for are told to leads alone."""
+    """A reason in words; only leads see reasons that would give away what a document is for."""
     told = reason if lead else TOLD_AS.get(reason or "", reason)
     return DECISIONS_WHY.get(told or "", told or "")
 
 
 def is_hidden(waits_because: str | None, lead: bool) -> bool:
-    """Whether predictions and decisions stay unseen, for who looks may have to decide without them."""
+    """Whether predictions and decisions are hidden, because the viewer may have to decide without them."""
     return waits_because in BLIND and not lead
 
 
 def timeline(history: History, labels: Mapping[int, str], hidden: bool) -> list[Moment]:
-    """What happened, the oldest first.
+    """What happened, oldest first.
 
     Args:
         labels: names by id.
-        hidden: leave out what would sway who decides.
+        hidden: leave out what could influence the decision.
     """
     document, item = history.document, history.item
     found = [Moment(row.received_at, "arrival" if row.id == document.id else "text", row) for row in history.texts]
@@ -55,7 +55,7 @@ def timeline(history: History, labels: Mapping[int, str], hidden: bool) -> list[
         found += [Moment(row.created_at, "decision", row) for row in reversed(history.reviews)]
         found += [Moment(row.created_at, "event", row) for row in reversed(history.events)]
     found += [Moment(item.selected_at, "queued", item)] if item is not None else []
-    # One transaction is one moment: a document arrives before it is predicted, and is told of after it is decided.
+    # One transaction has one time: a document arrives before its prediction, and its event follows the decision.
     return sorted(found, key=lambda moment: moment.at)
 
 

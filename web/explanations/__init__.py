@@ -1,1 +1,1 @@
-"""Pages that say why a document got its label."""
+"""Pages that explain why a document got its label."""

@@ -1,4 +1,4 @@
-"""Explanations as pages show them: a text with coloured words, and the words that weigh most."""
+"""Explanations as pages show them: a text with coloured words, and the words with the most weight."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,27 +15,27 @@ from sortline.redis_check import broker_place
 from sortline.settings import Settings
 from web.visible import visible
 
-STEPS = 4  # of colour, on each side
-_FAINT = 0.1  # of the heaviest word: less stays without colour
+STEPS = 4  # shades of colour, on each side
+_FAINT = 0.1  # of the heaviest word; lighter words get no colour
 _MOST_COLOURED = 1000
-_TOLD = 5
-_LEAST = 1e-3  # of a logit: where no word weighs more, none does
-_RARE = 2  # documents that a word must be in, where there are enough
+_MOST_WORDS = 5
+_LEAST = 1e-3  # of a logit; if no word weighs more, none counts
+_RARE = 2  # documents that a word must be in, if there are enough documents
 
 Words = Sequence[tuple[int, int, float]]
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of a text; ``step``: 1 to 4 speaks for the label, -1 to -4 against it, 0 neither."""
+    """A piece of a text; a ``step`` of 1 to 4 speaks for the label, -1 to -4 against it, 0 neither."""
 
     text: Markup
     step: int
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """A word that weighs much; ``share``: of all that the words weigh, 0 to 1."""
+class WeighedWord:
+    """A word with much weight; ``share``: of the weight of all words, 0 to 1."""
 
     text: Markup
     share: float
@@ -43,7 +43,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class LabelWord:
-    """A word of a label's documents; ``share``: of all that a document's words weigh, the mean over all documents."""
+    """A word of a label's documents; ``share``: of the weight of a document's words, averaged over all documents."""
 
     text: Markup
     share: float
@@ -71,8 +71,8 @@ def parts(text: str, words: Words) -> list[Part]:
     return [*found, Part(visible(text[end:]), 0)]
 
 
-def told(text: str, found: Mapping[str, Any]) -> tuple[list[Told], list[Told]]:
-    """The words that speak most for a label, and those that speak most against it; alike ones are one."""
+def heaviest_words(text: str, found: Mapping[str, Any]) -> tuple[list[WeighedWord], list[WeighedWord]]:
+    """The words that speak most for a label, and those that speak most against it; equal words are added up."""
     weights: dict[str, float] = {}
     named = [(text[first:last], weight) for first, last, weight in found["words"]] + list(map(tuple, found["added"]))
     for word, weight in named:
@@ -81,14 +81,18 @@ def told(text: str, found: Mapping[str, Any]) -> tuple[list[Told], list[Told]]:
     if max(map(abs, weights.values()), default=0.0) < _LEAST:
         return [], []
     ranked = sorted(weights.items(), key=lambda item: item[1], reverse=True)
-    tell = [Told(visible(word[:60]), weight / total) for word, weight in ranked if abs(weight) >= _FAINT / 2 * total]
-    return [each for each in tell if each.share > 0][:_TOLD], [each for each in tell[::-1] if each.share < 0][:_TOLD]
+    least = _FAINT / 2 * total
+    chosen = [WeighedWord(visible(word[:60]), weight / total) for word, weight in ranked if abs(weight) >= least]
+    speaks_for = [each for each in chosen if each.share > 0]
+    against = [each for each in chosen[::-1] if each.share < 0]
+    return speaks_for[:_MOST_WORDS], against[:_MOST_WORDS]
 
 
 def label_words(explained: Sequence[Explained], most: int) -> tuple[list[LabelWord], list[LabelWord]]:
     """The words that speak most for a label over many documents, and those that speak most against it.
 
-    Each document counts alike, however long and however sure. Of ten and more documents a word must be in two.
+    Each document counts the same, however long it is and however confident the model. With ten or more documents, a
+    word must be in two.
     """
     shares: dict[str, float] = {}
     documents: dict[str, int] = {}
@@ -107,11 +111,11 @@ def label_words(explained: Sequence[Explained], most: int) -> tuple[list[LabelWo
     return [row for row in rows if row.share > 0][:most], [row for row in rows[::-1] if row.share < 0][:most]
 
 
-def tell_worker(settings: Settings, task: str, *arguments: int) -> None:
-    """Send one of the worker's tasks; by name, so that the web need not load it.
+def send_to_worker(settings: Settings, task: str, *arguments: int) -> None:
+    """Send a task to the worker, by name so that the web need not load it.
 
     Raises:
-        ServerUnreachableError: the broker can't be reached; what waits is asked for again later.
+        ServerUnreachableError: the broker can't be reached; waiting explanations are requested again later.
     """
     try:
         with celery_app("explain", settings.celery_broker) as app:

@@ -1,4 +1,4 @@
-"""Why a label: for the document before a reviewer, and over a label's documents."""
+"""Why a label was predicted: for the document in front of a reviewer, and over a label's documents."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ from db.queries.queue_items import Leased
 from db.queries.sensitive import sensitive_labels
 from db.session import session
 from sortline.errors import ConflictError, NotFoundError
-from web.explanations.explained import label_words, parts, tell_worker, told
+from web.explanations.explained import heaviest_words, label_words, parts, send_to_worker
 from web.ids import Id, SentBigId
 from web.links import link
 from web.render import html, page
@@ -21,16 +21,16 @@ from web.sessions import Person, PostedForm, Reviewer, Scripted
 
 router = APIRouter(include_in_schema=False)
 
-_AGAIN_S = 15.0  # after which what no worker took, or what failed, is asked for anew
+_AGAIN_S = 15.0  # after which an explanation that no worker took, or that failed, is requested again
 _LOST_S = 90.0
 _SAMPLE = 50
 _MOST_DOCUMENTS = 200
-_CHARS = 20_000  # of each text: a few of a megabyte would fill the memory
+_CHARS = 20_000  # of each text: a few texts of a megabyte would fill the memory
 _MOST_WORDS = 25
 
 
 class Wanted(BaseModel):
-    """A document that is before the reviewer, by its lease, and the label to explain."""
+    """A document in front of the reviewer, by its lease, and the label to explain."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -41,22 +41,22 @@ class Wanted(BaseModel):
 
 @router.post("/desk/explanation")
 def explain(request: Request, person: Scripted, wanted: Wanted) -> JSONResponse:
-    """The explanation as HTML in JSON, or how far it is; the first question lets a worker compute it."""
+    """Returns the explanation as HTML in JSON, or its state; the first request has a worker compute it."""
     settings = request.app.state.settings
     with session(settings.postgres_url) as opened:
         leased = _leased(opened, person, wanted)
         assert leased.shown is not None
         key = Key(wanted.document_id, int(leased.shown["model_version_id"]), wanted.label_id)
-        has_to_be_told = explanations.ask(opened, key, _AGAIN_S, _LOST_S)
+        has_to_be_sent = explanations.ask(opened, key, _AGAIN_S, _LOST_S)
         found = explanations.get(opened, key)
         opened.commit()
-    if has_to_be_told:
-        tell_worker(settings, "worker.explain", *key)
+    if has_to_be_sent:
+        send_to_worker(settings, "worker.explain", *key)
     if found is None:
         raise NotFoundError(f"document {key.document_id} is gone")
     if found.found is None:
         return JSONResponse({"state": found.state, "error": found.error})
-    speaks_for, against = told(leased.text, found.found)
+    speaks_for, against = heaviest_words(leased.text, found.found)
     shown = html(
         "explained.html", person=person, parts=parts(leased.text, found.found["words"]),
         speaks_for=speaks_for, against=against, found=found.found,
@@ -66,7 +66,7 @@ def explain(request: Request, person: Scripted, wanted: Wanted) -> JSONResponse:
 
 @router.get("/labels/{id}/words")
 def words(request: Request, person: Reviewer, id: Id) -> HTMLResponse:
-    """The words that speak for a label over many documents."""
+    """Shows the words that speak for and against a label, over many documents."""
     with session(request.app.state.settings.postgres_url) as opened:
         label, version = labels.get(opened, id), model_versions.active(opened)
         blurred = label.name in sensitive_labels(opened)
@@ -86,27 +86,27 @@ def words(request: Request, person: Reviewer, id: Id) -> HTMLResponse:
 
 @router.post("/labels/{id}/words")
 def explain_label(request: Request, _person: Reviewer, _form: PostedForm, id: Id) -> Response:
-    """Lets a worker explain the label's newest documents; asked twice, they are explained once."""
+    """Has a worker explain the label's newest documents; if asked twice, they are explained once."""
     settings = request.app.state.settings
     with session(settings.postgres_url) as opened:
         labels.get(opened, id)
         version = model_versions.active(opened)
         if version is None or id not in version.label_ids:
-            raise ConflictError("no active model version knows this label")
+            raise ConflictError("the active model version does not know this label")
         explanations.ask_sample(opened, version.id, id, _SAMPLE, _LOST_S)
         opened.commit()
-    tell_worker(settings, "worker.explain_waiting")
+    send_to_worker(settings, "worker.explain_waiting")
     return RedirectResponse(link(f"/labels/{id}/words"), 303)
 
 
 def _leased(opened: Session, person: Person, wanted: Wanted) -> Leased:
-    """What is before the reviewer; what its lease hides is not explained either: that would give it away."""
+    """The document in front of the reviewer; a hidden prediction is not explained, because that would reveal it."""
     found = queue_items.leased(opened, person.id, [wanted.document_id])
     leased = next((each for each in found if each.lease_token == wanted.token), None)
     if leased is None:
-        raise ConflictError("the document is not before you any more")
+        raise ConflictError("you no longer have this document")
     if leased.shown is None:
-        raise HTTPException(403, "The prediction is hidden here, or there is none: there is nothing to explain.")
+        raise HTTPException(403, "The prediction is hidden or missing here, so there is nothing to explain.")
     if wanted.label_id not in (leased.label_ids or []):
         raise NotFoundError(f"the model that classified this document does not know label {wanted.label_id}")
     return leased

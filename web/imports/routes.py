@@ -1,6 +1,6 @@
-"""Files by the web: sent, looked at, and imported or classified exactly as they were looked at; for leads.
+"""Pages to upload a file, preview it, and import or classify it exactly as it was previewed; for leads.
 
-What is in them is read by `web.imports.upload_process`, in a process with limits.
+Files are read by `web.imports.upload_process`, in a process with limits.
 """
 
 from pathlib import PurePosixPath
@@ -29,32 +29,32 @@ _REFUSED = (ImportFileError, InvalidInputError, NotFoundError)
 
 @router.get("")
 def form(request: Request, person: Lead) -> HTMLResponse:
-    """Asks for a file."""
+    """Shows the form for a file."""
     return _form(request, person)
 
 
 @router.post("")
 def send(request: Request, person: Lead, upload: PostedFile) -> HTMLResponse:
-    """Keeps the file for an hour and shows what is in it; nothing is imported yet."""
+    """Keeps the file for an hour and shows a preview; nothing is imported yet."""
     name = PurePosixPath(upload.name.replace("\\", "/")).name[:200] or "file.csv"
     with request.app.state.uploads.room, session(request.app.state.settings.postgres_url) as opened:
         content = upload.file.read()
         if not content:
-            return _form(request, person, "Choose a file that is not empty.")
+            return _form(request, person, "The file is empty; choose another one.")
         token = import_files.keep(opened, person.id, name, content)
         opened.commit()
     return _preview(request, person, {**upload.fields, "token": token})
 
 
 @router.post("/preview")
-def look_again(request: Request, person: Lead, form: PostedForm) -> HTMLResponse:
-    """Shows the same file with other columns."""
+def preview_again(request: Request, person: Lead, form: PostedForm) -> HTMLResponse:
+    """Shows the preview again with other columns or another dialect."""
     return _preview(request, person, form)
 
 
 @router.post("/leave")
 def leave(request: Request, person: Lead, form: PostedForm) -> RedirectResponse:
-    """Removes the file."""
+    """Deletes the file."""
     with session(request.app.state.settings.postgres_url) as opened:
         import_files.leave(opened, form.get("token", ""), person.id)
         opened.commit()
@@ -63,7 +63,7 @@ def leave(request: Request, person: Lead, form: PostedForm) -> RedirectResponse:
 
 @router.post("/confirm")
 def confirm(request: Request, person: Lead, form: PostedForm) -> HTMLResponse:
-    """Imports the file that was looked at, and removes it; a second click finds it gone."""
+    """Imports the previewed file and deletes it; a second click finds it gone."""
     try:
         done = _read(request, person, form, "import", split=_split(form))
     except _REFUSED as error:
@@ -73,7 +73,7 @@ def confirm(request: Request, person: Lead, form: PostedForm) -> HTMLResponse:
 
 @router.post("/classify")
 def classify(request: Request, person: Lead, form: PostedForm) -> HTMLResponse:
-    """Sends the texts of the file that was looked at to be classified; their labels are not read."""
+    """Sends the texts of the previewed file to be classified; their labels are ignored."""
     try:
         done = _read(request, person, form, "classify")
     except _REFUSED as error:
@@ -82,7 +82,7 @@ def classify(request: Request, person: Lead, form: PostedForm) -> HTMLResponse:
 
 
 def _read(request: Request, person: Person, form: Form, what: str, **more: Any) -> dict[str, Any]:
-    """What became of the file that a form names, or of the first look at it."""
+    """The result of a job on the file that a form names."""
     job = {"token": form.get("token", ""), "user_id": person.id, "actor": person.actor, "form": form}
     answer: dict[str, Any] = request.app.state.uploads.read(
         what, source=_source(form), fold="fold" in form, **job, **more
@@ -111,11 +111,11 @@ def _preview(request: Request, person: Person, form: Form) -> HTMLResponse:
 def _source(form: Form) -> str:
     source = form.get("source", "").strip()
     if len(source) > 100 or not source.isprintable():
-        raise InvalidInputError("a source has at most 100 characters, all of which can be seen")
+        raise InvalidInputError("a source may have at most 100 characters, all of them printable")
     return source
 
 
 def _split(form: Form) -> str | None:
     if form.get("split", "") not in _SPLITS:
-        raise InvalidInputError("the split is train, validation or test, or none")
+        raise InvalidInputError("the split must be train, validation, test or empty")
     return form.get("split") or None

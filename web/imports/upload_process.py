@@ -1,7 +1,7 @@
-"""`python -m web.imports.upload_process`: reads a file that came by the web, in a process that may take only so much.
+"""`python -m web.imports.upload_process`: reads an uploaded file in a process with limited resources.
 
-A job comes as JSON on standard input, its answer goes to standard output as JSON: what is decoded here never stands in
-the web's own memory, and what breaks a decoder breaks this process alone. It is an edge: it commits.
+The job comes as JSON on standard input, and the answer goes as JSON to standard output: what is decoded here is never
+in the web's own memory, and a file that breaks a decoder breaks this process alone. It is an edge, so it commits.
 """
 
 import os
@@ -33,21 +33,23 @@ from sortline.queue import Document, DocumentQueue
 from sortline.redis_client import connect
 from sortline.settings import Settings
 
-# What splits texts (numpy, datasketch) is slow to load: only where a file is read.
+# The libraries that assign splits (numpy, datasketch) are slow to load, so they load only when a file is read.
 
 _BATCH = 500
 _MOST_LABELS, _MOST_REFUSED, _MOST_CHARS, _LONGEST_COLUMN = 100, 100, 2_000, 200
-_TOO_LARGE = "reading it takes more memory than a file may take here; split it, or use the command line"
+_TOO_LARGE = "reading it takes more memory than is allowed here; split the file, or use the command line"
 Job = Mapping[str, Any]
 
 
 def main() -> None:
-    """Answer the one job on standard input."""
+    """Carry out the one job on standard input and write its answer."""
     job = orjson.loads(sys.stdin.buffer.read())
     settings = Settings(_env_file=None, **job["settings"])
     confine(settings)
     answers = os.dup(sys.stdout.fileno())
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints is no answer
+    os.dup2(
+        sys.stderr.fileno(), sys.stdout.fileno()
+    )  # so that what a library prints does not become part of the answer
     try:
         answer = {"answer": _short(_JOBS[job["what"]](settings, job))}
     except (DBAPIError, redis.exceptions.RedisError) as error:
@@ -61,7 +63,7 @@ def main() -> None:
 
 
 def confine(settings: Settings) -> None:
-    """Bound this process's memory, its processor time and the files that it writes."""
+    """Limit this process's memory, its processor time and the size of the files that it writes."""
     memory, seconds = settings.upload_memory_mib * 2**20, int(settings.upload_s) + 1
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
@@ -112,7 +114,7 @@ def _classify(settings: Settings, job: Job) -> dict[str, Any]:
         file = import_files.get(opened, job["token"], job["user_id"])
         with _on_disk(file) as path, read_file(path, asked(job), budget=_budget(settings)) as reading:
             sent, refused, bad = _enqueue(settings, reading, job["source"] or "import")
-        # Sent twice, documents are the same: so the file goes when they are on the queue.
+        # Sending documents twice is harmless, so the file is deleted only when all of them are on the queue.
         import_files.leave(opened, job["token"], job["user_id"])
         _note(opened, job, file, "classified a file", {"sent": sent, "refused": refused})
         opened.commit()
@@ -120,7 +122,7 @@ def _classify(settings: Settings, job: Job) -> dict[str, Any]:
 
 
 def _enqueue(settings: Settings, reading: Reading, source: str) -> tuple[int, int, list[tuple[int, str]]]:
-    """Send a file's texts; returns how many, and how many were refused, of which the first with line and reason."""
+    """Send a file's texts; returns how many were sent and refused, and the first refusals with line and reason."""
     queue = DocumentQueue(connect(settings.redis), settings)
     sent = refused = 0
     bad: list[tuple[int, str]] = []
@@ -146,7 +148,7 @@ def _note(opened: Session, job: Job, file: ImportFile, action: str, counts: Mapp
 
 
 def asked(job: Job) -> Asked:
-    """What a form says of a file."""
+    """What a form says about a file."""
     form = job["form"]
     text = form.get("text", "")
     columns = Columns((text,) if text else (), form.get("label", ""), form.get("id", ""), "no_header" not in form)
@@ -156,9 +158,9 @@ def asked(job: Job) -> Asked:
 
 @contextmanager
 def _on_disk(file: ImportFile) -> Iterator[Path]:
-    """The file where readers can open it; their errors name it as its owner does."""
+    """Write the file where readers can open it; their errors name it by its original name."""
     with tempfile.TemporaryDirectory(prefix="sortline-") as folder:
-        # Its ending is asked where its bytes leave open what it is.
+        # The ending of the name decides if the bytes leave the kind of file open.
         path = Path(folder) / f"file{PurePosixPath(file.name).suffix[:10]}"
         path.write_bytes(file.content)
         try:
@@ -168,7 +170,7 @@ def _on_disk(file: ImportFile) -> Iterator[Path]:
 
 
 def _short(value: Any) -> Any:
-    """A value whose texts are as long as a page shows at most."""
+    """The value with its texts cut to what a page shows at most."""
     if isinstance(value, str):
         return value if len(value) <= _MOST_CHARS else value[:_MOST_CHARS] + "…"
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Files that came by the web are read in a process of their own, whatever they do to it."""
+"""Uploaded files are read in a process of their own, so that they can't harm the web."""
 
 import logging
 import os
@@ -17,15 +17,15 @@ from sortline.settings import Settings
 log = logging.getLogger(__name__)
 
 _AT_ONCE = 2
-_WAITED_S = 20.0  # for one of them
+_WAITED_S = 20.0  # until one of them is done
 _WALL = 4  # times the processor time that it may take
 _MOST_ANSWER = 2**24  # bytes
-_BUSY = "Two files are being read just now: try again when one of them is done."
+_BUSY = "Two files are being read now; try again when one of them is done."
 _BROKEN = (
-    "Reading the file takes more memory or time than a file may take here "
-    "(SORTLINE_UPLOAD_MEMORY_MIB, SORTLINE_UPLOAD_S): split it, or use the command line."
+    "Reading the file takes more memory or time than is allowed here "
+    "(SORTLINE_UPLOAD_MEMORY_MIB, SORTLINE_UPLOAD_S); split the file, or use the command line."
 )
-# Threads and pools of memory that are made ahead take room that the file may need.
+# Preallocated threads and memory pools would take memory that the file may need.
 _FRUGAL = {
     "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2", "ARROW_DEFAULT_MEMORY_POOL": "system",
     "TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1",
@@ -33,19 +33,19 @@ _FRUGAL = {
 
 
 class Uploads:
-    """Reads files, two at a time; `web.imports.upload_process` does it."""
+    """Has files read by `web.imports.upload_process`, two at a time."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._free = threading.BoundedSemaphore(_AT_ONCE)
-        self.room = threading.BoundedSemaphore(_AT_ONCE)  # of files that stand in memory on their way to the database
+        self.room = threading.BoundedSemaphore(_AT_ONCE)  # for files held in memory on their way to the database
 
     def read(self, what: str, **job: Any) -> dict[str, Any]:
-        """Do a job on a file that is kept, and return its answer.
+        """Do a job on a stored file and return its answer.
 
         Raises:
-            ImportFileError: it can't be read, or takes too much; or two are being read.
-            SortlineError: as the job raised it.
+            ImportFileError: it can't be read or exceeds the limits, or two files are being read.
+            SortlineError: what the job raised.
         """
         if not self._free.acquire(timeout=_WAITED_S):
             raise ImportFileError(_BUSY)
@@ -56,13 +56,13 @@ class Uploads:
             self._free.release()
 
     def _given(self) -> dict[str, Any]:
-        """Our settings, with the servers' addresses: embedded ones are found by the folder of temporary files."""
+        """Our settings with the servers' addresses: embedded servers are found by the folder of temporary files."""
         given = {name: _plain(getattr(self.settings, name)) for name in type(self.settings).model_fields}
         addresses = {"database_url": self.settings.postgres_url.url, "redis_url": self.settings.redis.url}
         return given | addresses | dict.fromkeys(("database_url_file", "redis_url_file"))
 
     def _answer(self, job: bytes, folder: str) -> dict[str, Any]:
-        # Its files lie in a folder of ours: it may be killed before it takes them away.
+        # Its temporary files are in a folder of ours: it may be killed before it deletes them.
         command = [sys.executable, "-m", "web.imports.upload_process"]
         environment = {**os.environ, **_FRUGAL, "TMPDIR": folder}
         with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:

@@ -1,4 +1,4 @@
-"""How much each label is used, as pages show it: counted up to a bound, which they say."""
+"""How much each label is used, as pages show it: counted up to a limit, which they show."""
 
 from dataclasses import dataclass
 
@@ -6,12 +6,12 @@ from sqlalchemy.orm import Session
 
 from db.queries import labels
 
-LATELY = 10_000  # newest documents whose predictions are looked at
+LATELY = 10_000  # newest documents whose predictions are counted
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Figures of a label in words; ``share``: of the newest documents, as the model sees them (0 to 1)."""
+    """A label's figures; ``share``: of the newest documents, those predicted as this label (0 to 1)."""
 
     decisions: str
     waiting: str
@@ -19,7 +19,7 @@ class Figures:
 
 
 def figures(session: Session) -> dict[int, Figures]:
-    """Figures by label id; a label that others were merged into has their decisions and documents too."""
+    """Figures by label id; a label into which others were merged includes their decisions and documents."""
     use, into = labels.use(session, LATELY), labels.merged(session)
     total = sum(each.predicted for each in use.values())
     found = {}

@@ -1,4 +1,4 @@
-"""Pages on labels: everyone reads guidelines and figures; leads add, describe, archive and merge."""
+"""Pages on labels: everyone reads guidelines and figures; leads add, describe, archive and merge labels."""
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse
@@ -17,17 +17,17 @@ from web.sessions import Lead, Person, PostedForm, Reviewer
 
 router = APIRouter(prefix="/labels", include_in_schema=False)
 
-_A_GLANCE = 10  # of so many labels nobody has to search for one
+_A_GLANCE = 10  # with at most this many labels, nobody needs a search
 _SAID = {
-    "described": "The guideline is kept; the desk shows it from the next page on.",
-    "archived": "It is archived: nobody can choose it, and its decisions don't train.",
-    "back": "It is in use again.",
+    "described": "The guideline is saved. A desk that is already open shows it after a reload.",
+    "archived": "The label is archived: nobody can choose it, and its decisions are not used for training.",
+    "back": "The label is in use again.",
 }
 
 
 @router.get("")
 def list_labels(request: Request, person: Reviewer, find: Text = "") -> HTMLResponse:
-    """All labels with their figures, or those that are found, and those that reviewers proposed."""
+    """Shows all labels with their figures, or those found by name, and labels that reviewers proposed."""
     return _labels(request, person, find=find)
 
 
@@ -42,18 +42,20 @@ def add(request: Request, person: Lead, form: PostedForm) -> HTMLResponse:
             opened.commit()
     except (ConflictError, InvalidInputError) as error:
         return _labels(request, person, wrong=error, name=form.get("name", ""))
-    return _labels(request, person, said=f"The label {label.name} is there: the desk offers it from its next page on.")
+    return _labels(
+        request, person, said=f"The label {label.name} is added. A desk that is already open offers it after a reload."
+    )
 
 
 @router.get("/{id}")
 def show(request: Request, person: Reviewer, id: Id) -> HTMLResponse:
-    """One label: its guideline, and what a lead may change."""
+    """Shows one label: its guideline, and what a lead may change."""
     return _label(request, person, id)
 
 
 @router.post("/{id}")
 def describe(request: Request, person: Lead, form: PostedForm, id: Id) -> HTMLResponse:
-    """Sets the guideline, and whether texts are blurred."""
+    """Sets the guideline, and whether the label is sensitive."""
     given = form.get("description", "")
     try:
         with session(request.app.state.settings.postgres_url) as opened:
@@ -68,30 +70,30 @@ def describe(request: Request, person: Lead, form: PostedForm, id: Id) -> HTMLRe
 
 @router.post("/{id}/archive")
 def archive(request: Request, person: Lead, form: PostedForm, id: Id) -> HTMLResponse:
-    """Takes a label out of use."""
+    """Archives a label."""
     return _set_archived(request, person, form, id, True)
 
 
 @router.post("/{id}/bring-back")
 def bring_back(request: Request, person: Lead, form: PostedForm, id: Id) -> HTMLResponse:
-    """Takes an archived label into use again."""
+    """Puts an archived label back in use."""
     return _set_archived(request, person, form, id, False)
 
 
 @router.get("/{id}/merge")
-def look_at_merge(request: Request, person: Lead, id: Id, into: AskedId) -> HTMLResponse:
-    """What a merge would do, before it is done."""
+def preview_merge(request: Request, person: Lead, id: Id, into: AskedId) -> HTMLResponse:
+    """Shows what a merge would do, before it is done."""
     with session(request.app.state.settings.postgres_url) as opened:
         label, target = labels.get(opened, id), labels.get(opened, into)
         if label is target or label.archived_at or target.archived_at:
-            raise HTTPException(409, "Two labels that are in use can be merged.")
+            raise HTTPException(409, "Only two different labels that are in use can be merged.")
         found = figures(opened)
     return page("merge_label.html", person=person, label=label, target=target, use=found[id])
 
 
 @router.post("/{id}/merge")
 def merge(request: Request, person: Lead, form: PostedForm, id: Id) -> HTMLResponse:
-    """Lets a label's decisions count as another's; a second click changes nothing."""
+    """Makes a label's decisions count as another's; a second click changes nothing."""
     into = number(form, "into", "The form does not say which label to merge it into.")
     try:
         with session(request.app.state.settings.postgres_url) as opened:
@@ -101,13 +103,13 @@ def merge(request: Request, person: Lead, form: PostedForm, id: Id) -> HTMLRespo
             opened.commit()
     except (ConflictError, NotFoundError) as error:
         return _label(request, person, id, wrong=error)
-    said = f"Decisions for {done.label} count as {done.into} from now on; upstream is told of {done.told:,} documents."
+    said = f"Decisions for {done.label} now count as {done.into}. {_events(done.told)}"
     return _label(request, person, id, said=said)
 
 
 @router.post("/{id}/undo-merge")
 def undo_merge(request: Request, person: Lead, form: PostedForm, id: Id) -> HTMLResponse:
-    """Brings a merged label back with its own decisions."""
+    """Undoes a merge: the label is back with its own decisions."""
     try:
         with session(request.app.state.settings.postgres_url) as opened:
             if sent_before(request, opened, person, form):
@@ -116,7 +118,7 @@ def undo_merge(request: Request, person: Lead, form: PostedForm, id: Id) -> HTML
             opened.commit()
     except ConflictError as error:
         return _label(request, person, id, wrong=error)
-    said = f"It is in use again, with the decisions made for it; upstream is told of {done.told:,} documents."
+    said = f"The label is in use again, with the decisions made for it. {_events(done.told)}"
     return _label(request, person, id, said=said)
 
 
@@ -130,6 +132,10 @@ def _set_archived(request: Request, person: Person, form: Form, id: int, archive
     except ConflictError as error:
         return _label(request, person, id, wrong=error)
     return _label(request, person, id, said=_SAID["archived" if archived else "back"])
+
+
+def _events(count: int) -> str:
+    return f"Other systems get an event for {count:,} document{'s' if count != 1 else ''}."
 
 
 def _status(wrong: Exception | None) -> int:

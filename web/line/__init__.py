@@ -1,1 +1,1 @@
-"""Pages on the line itself: its state, incidents, dead letters, webhooks and the audit."""
+"""Pages on the line itself: its state, incidents, dead letters, webhooks and the audit log."""

@@ -1,4 +1,4 @@
-"""The audit, for admins: who changed what, who came in, and what was refused."""
+"""The audit log, for admins: who changed what, who signed in, and what was refused."""
 
 from typing import Any
 
@@ -22,16 +22,16 @@ _MOST_DETAIL = 500
 def show_audit(
     request: Request, person: Admin, before: AskedBigId | None = None, refused: bool = False
 ) -> HTMLResponse:
-    """What is audited, newest first; or what was refused alone."""
+    """Shows the audit log, newest first, or only the refusals."""
     with session(request.app.state.settings.postgres_url) as opened:
         rows = audit.newest(opened, before, _A_PAGE, refused)
     following = rows[-1].id if len(rows) == _A_PAGE else None
     return page(
-        "audit.html", person=person, rows=rows, following=following, refused=refused, visible=visible, said=_said
+        "audit.html", person=person, rows=rows, following=following, refused=refused, visible=visible, said=_one_line
     )  # fmt: skip
 
 
-def _said(detail: dict[str, Any]) -> str:
-    """A row's detail in one line."""
+def _one_line(detail: dict[str, Any]) -> str:
+    """A row's detail on one line."""
     whole = ", ".join(f"{name}: {value}" for name, value in detail.items() if name != "address" and value is not None)
     return whole if len(whole) <= _MOST_DETAIL else f"{whole[:_MOST_DETAIL]} …"

@@ -1,4 +1,4 @@
-"""Pages on dead letters: everyone looks, leads send them again."""
+"""Pages on dead letters: everyone may look, leads requeue them."""
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
@@ -21,22 +21,22 @@ router = APIRouter(prefix="/dead-letters", include_in_schema=False)
 
 _PAGE = 50
 _SHOWN = 20_000  # characters of a field
-_MOST_S = 10.0  # of requeuing, before the page answers
+_MOST_S = 10.0  # for requeuing, before the page answers
 _WHICH = "The form does not say which dead letter to requeue."
-_AWAY = "Redis can't be reached: what is listed here was not sent. Try again when it is back."
+_AWAY = "Redis can't be reached, so the dead letters listed here were not requeued. Try again when it is back."
 
 
 @router.get("")
 def list_letters(
     request: Request, person: Reviewer, reason: Text = "", before: AskedBigId | None = None
 ) -> HTMLResponse:
-    """Dead letters that were not requeued, newest first."""
+    """Lists the dead letters that were not requeued, newest first."""
     return _letters(request, person, reason, before)
 
 
 @router.post("/requeue")
 def send_again(request: Request, person: Lead, form: PostedForm) -> HTMLResponse:
-    """Sends one again, or all of a reason (an empty one: all); a second click sends nothing twice."""
+    """Requeues one dead letter, or all with a reason (all, if it is empty); a second click sends nothing twice."""
     reason = form.get("reason", "")
     ids = [number(form, "id", _WHICH, most=2**63 - 1)] if form.get("id") else None
     state = request.app.state
@@ -48,15 +48,15 @@ def send_again(request: Request, person: Lead, form: PostedForm) -> HTMLResponse
     except ServerUnreachableError:
         return _letters(request, person, reason, wrong=_AWAY)
     if ids:
-        said = f"Dead letter {ids[0]} is on its way again." if done else f"Dead letter {ids[0]} was sent before."
+        said = f"Dead letter {ids[0]} is requeued." if done else f"Dead letter {ids[0]} had been requeued before."
     else:
-        said = f"{done:,} are on their way again."
+        said = f"{done:,} dead letter{' is' if done == 1 else 's are'} requeued."
     return _letters(request, person, reason, said=said)
 
 
 @router.get("/{id}")
 def show(request: Request, person: Reviewer, id: BigId) -> HTMLResponse:
-    """One dead letter, as it was sent."""
+    """Shows one dead letter, as it was sent."""
     with session(request.app.state.settings.postgres_url) as opened:
         letter = dead_letters.get(opened, id)
         blurred = is_sensitive_letter(opened, id)
@@ -65,7 +65,7 @@ def show(request: Request, person: Reviewer, id: BigId) -> HTMLResponse:
 
 
 def _field(name: bytes, value: bytes) -> dict[str, object]:
-    """A field as text; bytes that are no UTF-8 are replaced, and said to be."""
+    """A field as text; bytes that are not UTF-8 are replaced, and the page says so."""
     text = value.decode("utf-8", "replace")
     return {
         "name": visible(name.decode("utf-8", "replace")[:200]), "text": visible(text[:_SHOWN]), "bytes": len(value),

@@ -1,4 +1,4 @@
-"""What the page on the line shows, asked for once in some seconds however many pages are open."""
+"""What the page on the line shows, read once every few seconds however many pages are open."""
 
 import threading
 import time
@@ -23,12 +23,12 @@ from sortline.settings import Settings
 DAYS = 7
 T = TypeVar("T")
 _FIGURES_S, _HISTORY_S = 2.0, 5.0
-_BUDGET_S = 0.5  # of counting, each time: with millions of documents the older hours follow on the next looks
-_LATE_COMMITS = timedelta(seconds=60)  # a transaction's rows bear the time of its start
+_BUDGET_S = 0.5  # for counting, each time: with millions of documents, the older hours follow later
+_LATE_COMMITS = timedelta(seconds=60)  # a transaction's rows have the time at which it began
 
 
 class AwayError(ServerUnreachableError):
-    """A server is away; ``alarm`` says which."""
+    """A server can't be reached; ``alarm`` says which."""
 
     def __init__(self, alarm: Alarm, because: Exception) -> None:
         super().__init__(str(because).partition("\n")[0])
@@ -36,7 +36,7 @@ class AwayError(ServerUnreachableError):
 
 
 class History(NamedTuple):
-    """What was done lately, the oldest first; an hour that was not counted yet is missing at the start."""
+    """What was done recently, oldest first; hours that are not counted yet are missing at the start."""
 
     minutes: list[tuple[datetime, Classified]]
     hours: list[tuple[datetime, Classified]]
@@ -47,12 +47,12 @@ class History(NamedTuple):
 
     @property
     def whole(self) -> bool:
-        """Whether every hour was counted."""
+        """Whether every hour is counted."""
         return len(self.hours) == 24 * DAYS
 
 
 class Recent(Generic[T]):
-    """A value that is made at most once in ``for_s`` seconds; who asks meanwhile gets it, or the error it made."""
+    """A value that is computed at most once in ``for_s`` seconds; meanwhile callers get it, or the error it raised."""
 
     def __init__(self, make: Callable[[], T], for_s: float) -> None:
         self._make = make
@@ -65,7 +65,7 @@ class Recent(Generic[T]):
         """The value.
 
         Raises:
-            AwayError: a server was away.
+            AwayError: a server could not be reached.
         """
         with self._lock:
             if time.monotonic() >= self._until:
@@ -80,7 +80,7 @@ class Recent(Generic[T]):
 
 
 class Counts:
-    """Documents classified in each of the last ``count`` stretches of ``width``; what is over is counted once."""
+    """Documents classified in each of the last ``count`` periods of ``width``; a completed period is counted once."""
 
     def __init__(self, width: timedelta, count: int) -> None:
         self.width = width
@@ -88,9 +88,9 @@ class Counts:
         self._done: dict[datetime, Classified] = {}
 
     def newest(self, opened: Session, now: datetime) -> list[tuple[datetime, Classified]]:
-        """Start and counts of each, the oldest first; from the newest on, as many as can be counted in half a second.
+        """Start and counts of each period, oldest first: the newest ones, as many as can be counted in half a second.
 
-        The stretch that is not over is left out: it would look like a fall.
+        The current period is left out, because it would look like a drop.
         """
         deadline = time.monotonic() + _BUDGET_S
         seconds = int(self.width.total_seconds())
@@ -114,26 +114,26 @@ class Glance:
         self.queue = queue
         self._minutes = Counts(timedelta(minutes=1), 60)
         self._hours = Counts(timedelta(hours=1), 24 * DAYS)
-        self.figures = Recent(self._look, _FIGURES_S)
-        self.history = Recent(self._remember, _HISTORY_S)
+        self.figures = Recent(self._read_figures, _FIGURES_S)
+        self.history = Recent(self._read_history, _HISTORY_S)
 
-    def _look(self) -> dict[str, Any]:
-        def look(opened: Session) -> dict[str, Any]:
+    def _read_figures(self) -> dict[str, Any]:
+        def read(opened: Session) -> dict[str, Any]:
             try:
                 return line_status(opened, self.queue, self.settings)
             except RedisRefusesError as error:
-                raise AwayError(redis_refuses(f"Redis refuses what was asked of it: {error.why}"), error) from None
+                raise AwayError(redis_refuses(f"Redis refuses commands of the web: {error.why}"), error) from None
             except ServerUnreachableError as error:
                 full = "redis" in disk.embedded(self.settings)
                 raise AwayError(disk_full("redis") if full else REDIS_AWAY, error) from None
 
-        return self._in_postgres(look)
+        return self._ask_postgres(read)
 
-    def _remember(self) -> History:
+    def _read_history(self) -> History:
         now = datetime.now(UTC)
         days = [now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=i) for i in range(DAYS)][::-1]
 
-        def remember(opened: Session) -> History:
+        def read(opened: Session) -> History:
             decided, dead = team.decided_by_day(opened, DAYS), dead_letters.by_day(opened, DAYS)
             return History(
                 self._minutes.newest(opened, now),
@@ -143,9 +143,9 @@ class Glance:
                 *stored(opened),
             )
 
-        return self._in_postgres(remember)
+        return self._ask_postgres(read)
 
-    def _in_postgres(self, ask: Callable[[Session], T]) -> T:
+    def _ask_postgres(self, ask: Callable[[Session], T]) -> T:
         try:
             with session(self.settings.postgres_url) as opened:
                 return ask(opened)

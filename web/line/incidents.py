@@ -1,4 +1,4 @@
-"""The page of incidents: what has alarmed, what it means and what to do; leads close what is settled."""
+"""The page on incidents: what happened, what it means and what to do; leads close what is settled."""
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
@@ -22,16 +22,16 @@ _MOST_REASON = 1000
 
 @router.get("")
 def list_incidents(request: Request, person: Reviewer) -> HTMLResponse:
-    """Incidents, the newest first."""
+    """Lists the incidents, newest first."""
     return _incidents(request, person)
 
 
 @router.post("/{id}/close")
 def close(request: Request, person: Lead, form: PostedForm, id: Id) -> HTMLResponse:
-    """Ends an incident; the audit keeps who did it and why."""
+    """Closes an incident; the audit log records who closed it and why."""
     because = form.get("because", "").strip()[:_MOST_REASON]
     if not because:
-        return _incidents(request, person, wrong="Say why the incident is settled: the audit keeps it.")
+        return _incidents(request, person, wrong="Say why the incident is settled; the audit log keeps the reason.")
     try:
         with session(request.app.state.settings.postgres_url) as opened:
             if sent_before(request, opened, person, form):
@@ -40,7 +40,9 @@ def close(request: Request, person: Lead, form: PostedForm, id: Id) -> HTMLRespo
             opened.commit()
     except ConflictError as error:
         return _incidents(request, person, wrong=str(error))
-    return _incidents(request, person, said=f"Incident {id} is closed; the traffic counts as it is from now on.")
+    return _incidents(
+        request, person, said=f"Incident {id} is closed; the present traffic counts as normal from now on."
+    )
 
 
 def _incidents(request: Request, person: Person, said: str = "", wrong: str = "") -> HTMLResponse:

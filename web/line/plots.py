@@ -1,4 +1,4 @@
-"""The plots of the page on the line: which rows, which words; web/charts.py draws them."""
+"""The plots of the page on the line: their rows and words; web/charts.py draws them."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,33 +10,33 @@ from web import charts
 from web.charts import Plot
 from web.line.glance import History
 
-_NO_HOUR = "Nothing yet; an hour is shown when it is over."
+_NO_HOUR = "Nothing yet; an hour appears when it is over."
 Stretches = Sequence[tuple[datetime, Classified]]
 
 
 def of_all(history: History) -> list[Markup]:
-    """What everybody may see."""
+    """The plots that everybody may see."""
     missing = "" if history.whole else " Older hours are still being counted."
     hours = [f"{began:%a %H:%M}" for began, _ in history.hours]
     return [
-        _lines("minutes", "Documents a minute, last hour", "Classified in each whole minute; times are UTC.",
+        _lines("minutes", "Documents a minute, last hour", "Classified in each complete minute; times are UTC.",
                [f"{began:%H:%M}" for began, _ in history.minutes], "documents", _documents(history.minutes),
-               "Nothing yet; a minute is shown when it is over."),
-        _lines("hours", "Documents an hour, last week", f"Classified in each whole hour; times are UTC.{missing}",
+               "Nothing yet; a minute appears when it is over."),
+        _lines("hours", "Documents an hour, last week", f"Classified in each complete hour; times are UTC.{missing}",
                hours, "documents", _documents(history.hours), _NO_HOUR),
         _lines("accepted", "Accepted without a person, last week",
                f"Percent of each hour's documents; the others wait at the desk.{missing}",
                hours, "percent", _shares(history.hours), _NO_HOUR),
         _lines("dead", "Dead letters a day",
-               "Documents that were given up, sent again or not. Days are of UTC; today is not over.",
+               "Documents given up on, whether requeued or not. Days are in UTC; today is not over.",
                _days(history.dead), "dead letters", [count for _, count in history.dead]),
     ]  # fmt: skip
 
 
 def of_people(history: History) -> list[Markup]:
-    """What people who are signed in see besides."""
+    """The plots that only signed-in people see."""
     return [
-        _lines("decisions", "Decisions a day", "What people decided at the desk. Days are of UTC; today is not over.",
+        _lines("decisions", "Decisions a day", "What people decided at the desk. Days are in UTC; today is not over.",
                _days(history.decisions), "decisions", [count for _, count in history.decisions]),
     ]  # fmt: skip
 
@@ -53,7 +53,7 @@ def _documents(stretches: Stretches) -> list[int]:
 
 
 def _shares(stretches: Stretches) -> list[float]:
-    # An hour without documents has no share: it keeps that of the hour before, so that the line does not fall to 0.
+    # An hour without documents has no share: it keeps that of the hour before, so that the line does not drop to 0.
     shares: list[float] = []
     for _, each in stretches:
         before = shares[-1] if shares else 0.0

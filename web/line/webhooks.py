@@ -1,4 +1,4 @@
-"""The page on webhooks, for admins: where results go, what does not get through, and buttons that mend it."""
+"""The page on webhooks, for admins: where results go, what is not delivered, and buttons to pause and resend."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,25 +21,25 @@ _SHOWN_DEAD = 50
 
 @router.get("")
 def list_webhooks(request: Request, person: Admin) -> HTMLResponse:
-    """All webhooks, and the newest events that were given up."""
+    """Lists all webhooks, and the newest events that were given up."""
     return _page(request, person)
 
 
 @router.post("/pause")
 def pause(request: Request, person: Admin, form: PostedForm) -> HTMLResponse:
-    """Sends nothing to a webhook until it is resumed."""
-    return _change(request, person, form, webhooks.pause, "is paused; its events are kept, a week at most")
+    """Pauses a webhook: nothing is sent to it until it is resumed."""
+    return _change(request, person, form, webhooks.pause, "is paused; its events are kept for a week at most")
 
 
 @router.post("/resume")
 def resume(request: Request, person: Admin, form: PostedForm) -> HTMLResponse:
-    """Sends what waits, at once."""
-    return _change(request, person, form, webhooks.resume, "is tried again within seconds")
+    """Resumes a webhook: what waits is sent at once."""
+    return _change(request, person, form, webhooks.resume, "is resumed and tried again within seconds")
 
 
 @router.post("/send-again")
 def send_again(request: Request, person: Admin, form: PostedForm) -> HTMLResponse:
-    """Sends what was given up once more."""
+    """Sends events that were given up once more."""
     return _change(request, person, form, webhooks.send_again, "gets what was given up once more")
 
 

@@ -1,7 +1,7 @@
 """A training's report as the web shows it: the page that the trainer wrote, with texts from the database.
 
-The model store is not trusted. A page is shown only where its checksum is the database's, the side file with its texts
-is not read at all, and no script runs in it (`HEADERS`).
+The model store is not trusted. A page is shown only if its checksum matches the database, the side file with its texts
+is not read at all, and no script runs in the page (`HEADERS`).
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from sortline.errors import ConflictError, NotFoundError, TransientError
 
 PAGE = "report.html"
 MOST_BYTES = 2**25
-# Sandboxed, without any right: no script, no form, no origin, whatever the file holds.
+# Sandboxed without any permission: no script, no form, no origin, whatever the file contains.
 HEADERS = {
     "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -31,8 +31,8 @@ def read_report(version: ModelVersion) -> str:
     """The page of a version's report, as the trainer wrote it.
 
     Raises:
-        NotFoundError: it has none, or the file is gone.
-        ConflictError: the file is not the one that the trainer wrote, or nobody can tell.
+        NotFoundError: there is no report, or its file is gone.
+        ConflictError: the file is not the one that the trainer wrote, or that can't be checked.
         TransientError: the model store can't be used.
     """
     uri = VersionFigures.model_validate(version.metrics).report
@@ -40,14 +40,14 @@ def read_report(version: ModelVersion) -> str:
         raise NotFoundError(f"Model version {version.id} has no report.")
     if version.report_sha256 is None:
         raise ConflictError(
-            f"The report of model version {version.id} is older than checksums of reports, so it is not shown here. "
-            "Read it in the model store."
+            f"The report of model version {version.id} was written before reports had checksums, so it is not shown "
+            "here. Read it in the model store."
         )
     raw = _read(f"{uri}/{PAGE}", version.id)
     if hashlib.sha256(raw).hexdigest() != version.report_sha256:
         raise ConflictError(
             f"The report of model version {version.id} was changed after the training wrote it, so it is not shown: "
-            "its checksum is not the database's. Find out who can write the model store."
+            "its checksum differs from the database's. Find out who can write to the model store."
         )
     return raw.decode()
 
@@ -58,7 +58,7 @@ def documents_of(html: str) -> list[int]:
 
 
 def filled(html: str, texts: Mapping[int, str]) -> str:
-    """The page with the documents' texts, and without the script that would put them in from a side file."""
+    """The page with the documents' texts, and without the script that would insert them from a side file."""
 
     def case(found: re.Match[str]) -> str:
         text = texts.get(int(found[2]))

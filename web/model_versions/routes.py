@@ -24,19 +24,19 @@ from web.visible import visible
 
 router = APIRouter(include_in_schema=False)
 _PAIRS, _EXAMPLES, _CHARS = 20, 50, 300
-_ELSEWHERE = "Its label is sensitive: read it on the page of document {}."
+_ELSEWHERE = "Its label is sensitive; read it on the page of document {}."
 
 
 @router.get("/model-versions")
 def list_versions(request: Request, person: Reviewer) -> HTMLResponse:
-    """All versions, and the newest trainings."""
+    """Lists all model versions and the newest trainings."""
     return _versions(request, person)
 
 
 @router.post("/model-versions/rollback")
 def roll_back(request: Request, person: Lead, form: PostedForm) -> HTMLResponse:
-    """Goes back from the version that the page showed as active; a second click changes nothing."""
-    leave = number(form, "leave", "The form does not say which version to leave.")
+    """Rolls back from the version that the page showed as active; a second click changes nothing."""
+    leave = number(form, "leave", "The form does not say from which version to roll back.")
     try:
         with session(request.app.state.settings.postgres_url) as opened:
             if sent_before(request, opened, person, form):
@@ -50,7 +50,7 @@ def roll_back(request: Request, person: Lead, form: PostedForm) -> HTMLResponse:
 
 @router.post("/model-versions/{id}/promote")
 def promote(request: Request, person: Lead, form: PostedForm, id: Id) -> HTMLResponse:
-    """Makes a version the active one; what the gate refused needs a reason."""
+    """Promotes a version; one that the gate refused needs a reason."""
     reason, leave = form.get("reason", "").strip()[:1000], _shown(form, "leave")
     try:
         with session(request.app.state.settings.postgres_url) as opened:
@@ -74,7 +74,7 @@ def start_shadow(request: Request, person: Lead, form: PostedForm, id: Id) -> Re
             shadows.start(opened, id, share, person.actor)
             opened.commit()
     except ValueError:
-        raise HTTPException(422, "The share is a number of percent.") from None
+        raise HTTPException(422, "The share must be a number of percent, such as 10.") from None
     except (ConflictError, NotFoundError, InvalidInputError) as error:
         return _versions(request, person, wrong=str(error))
     return RedirectResponse(link(f"/model-versions/{id}/shadow"), 303)
@@ -92,7 +92,7 @@ def end_shadow(request: Request, person: Lead, form: PostedForm) -> Response:
 
 @router.get("/model-versions/{id}/shadow")
 def show_shadow(request: Request, person: Reviewer, id: Id) -> HTMLResponse:
-    """A shadow's answers where they differ from the active version's, and which of them people found right."""
+    """Shows where a shadow's answers differ from the active version's, and which of them people found right."""
     with session(request.app.state.settings.postgres_url) as opened:
         version, shadow = model_versions.get(opened, id), shadows.of_version(opened, id)
         found = shadows.evidence(opened, id)
@@ -106,7 +106,7 @@ def show_shadow(request: Request, person: Reviewer, id: Id) -> HTMLResponse:
 
 @router.post("/training-runs")
 def train(request: Request, person: Lead, form: PostedForm) -> Response:
-    """Starts a training; while one runs it says so."""
+    """Starts a training, or says that one is already running."""
     settings = request.app.state.settings
     try:
         refuse_faulty_base({}, settings)
@@ -121,7 +121,7 @@ def train(request: Request, person: Lead, form: PostedForm) -> Response:
 
 @router.get("/training-runs/{id}")
 def show_run(request: Request, person: Reviewer, id: Id) -> HTMLResponse:
-    """One training, with how far it is."""
+    """Shows one training and its progress."""
     with session(request.app.state.settings.postgres_url) as opened:
         run = training_runs.get(opened, id)
         version = model_versions.get(opened, run.model_version_id) if run.model_version_id else None
@@ -132,7 +132,7 @@ def show_run(request: Request, person: Reviewer, id: Id) -> HTMLResponse:
 
 @router.post("/training-runs/{id}/cancel")
 def cancel(request: Request, person: Lead, form: PostedForm, id: Id) -> Response:
-    """Ends a training."""
+    """Cancels a training."""
     try:
         with session(request.app.state.settings.postgres_url) as opened:
             if sent_before(request, opened, person, form):
@@ -146,7 +146,7 @@ def cancel(request: Request, person: Lead, form: PostedForm, id: Id) -> Response
 
 @router.get("/model-versions/{id}/report")
 def report(request: Request, _person: Reviewer, id: Id) -> Response:
-    """The report of the training that made a version; in place of a sensitive text, where it can be read."""
+    """Shows the report of the training that made a version; instead of a sensitive text, it says where to read it."""
     with session(request.app.state.settings.postgres_url) as opened:
         html = read_report(model_versions.get(opened, id))
         ids = documents_of(html)
@@ -156,8 +156,8 @@ def report(request: Request, _person: Reviewer, id: Id) -> Response:
 
 
 def _shown(form: Form, name: str) -> int | None:
-    """What a form's field says of the state that its page showed; None: it doesn't."""
-    return number(form, name, "The form is not one of ours; load the page again.") if form.get(name) else None
+    """The id that a form's field gives for the state that its page showed; None if the field is missing."""
+    return number(form, name, "The form is invalid; reload the page.") if form.get(name) else None
 
 
 def _versions(request: Request, person: Person, said: str = "", wrong: str = "") -> HTMLResponse:

@@ -1,1 +1,1 @@
-"""Signing in, second factors and a person's own account."""
+"""Sign-in, second factors and a person's own account."""

@@ -1,4 +1,4 @@
-"""A person's own account: password, and where they are signed in."""
+"""A person's own account: their password, and where they are signed in."""
 
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
@@ -23,13 +23,13 @@ _OWN_DAYS = 30
 
 @router.get("")
 def account(request: Request, person: SignedIn) -> HTMLResponse:
-    """Where a person chooses a password, sees where they are signed in, and how they do."""
+    """Shows a person their account: password, second factor, where they are signed in, and their own figures."""
     return _account(request, person)
 
 
 @router.post("/password")
 async def set_password(request: Request, person: SignedIn, form: PostedForm) -> HTMLResponse:
-    """Sets the password; who has one says it first, or came by a link. Other sessions of the person end."""
+    """Sets the password. This needs the current one, or a sign-in with a link. The person's other sessions end."""
     wrong = await refused_password(request, person, form.get("present", ""))
     if wrong:
         return await run_in_threadpool(_account, request, person, 403, wrong=wrong)
@@ -40,7 +40,7 @@ async def set_password(request: Request, person: SignedIn, form: PostedForm) -> 
     except InvalidInputError as error:
         return await run_in_threadpool(_account, request, person, 422, wrong=str(error))
     await run_in_threadpool(_keep_password, request, person, made)
-    said = "Your password is set. Wherever else you were signed in, you are not any more."
+    said = "Your password is set. All your other sessions have ended."
     return await run_in_threadpool(_account, request, person, said=said)
 
 
@@ -91,8 +91,8 @@ def _bytes(given: str) -> bytes:
 
 
 def _browser_name(agent: str) -> str:
-    """A browser as people call it, from what it calls itself; a guess, for one's own memory."""
-    # Most name others too: Edge names Chrome, Chrome names Safari.
+    """A browser's usual name, guessed from its User-Agent to help people remember."""
+    # Most browsers name others too: Edge names Chrome, Chrome names Safari.
     names = {"Edg": "Edge", "OPR/": "Opera", "Firefox/": "Firefox", "Chrome/": "Chrome", "Safari/": "Safari"}
     systems = {"Android": "Android", "iPhone": "iPhone", "iPad": "iPad", "Windows": "Windows", "Mac OS": "macOS",
                "Linux": "Linux"}  # fmt: skip

@@ -1,4 +1,4 @@
-"""Passwords and codes that are tried: counted before they are checked, and checked where they hold up nobody."""
+"""Attempts with passwords and codes: counted before they are checked, and checked without holding up others."""
 
 import hashlib
 from dataclasses import dataclass
@@ -16,27 +16,27 @@ from web.sessions import Person, known_browser, session_token
 from web.sign_in import second_factor
 from web.sign_in.passwords import is_right
 
-SHUT = "Too many wrong passwords or codes: try again in a quarter of an hour."
+SHUT = "Too many wrong passwords or codes. Try again in a quarter of an hour."
 SHUT_S = 900
-WRONG_CODE = "That code is not right, or was used already."
+WRONG_CODE = "That code is wrong or has been used already."
 _MOST_NAME = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One that is counted and may be checked; ``user``: whose name it is, if anyone's who may sign in."""
+    """An attempt that is counted and may be checked; ``user``: the person with that name, if they may sign in."""
 
     id: int
     user: User | None
 
     @property
     def actor(self) -> str:
-        """As the audit names them."""
+        """Their name in the audit log."""
         return f"user:{self.user.name}" if self.user else "unknown"
 
 
 def begin(request: Request, name: str) -> Attempt | None:
-    """Count an attempt on a name; None: it is one too many, and may not be checked."""
+    """Count an attempt on a name; None if it is one too many and may not be checked."""
     name = name if len(name) <= _MOST_NAME and name.isprintable() else ""
     address = network_of(caller_address(request))
     with session(request.app.state.settings.postgres_url) as opened:
@@ -56,10 +56,10 @@ def begin(request: Request, name: str) -> Attempt | None:
 
 
 async def is_right_password(request: Request, attempt: Attempt, password: str) -> bool:
-    """Whether it is the person's; an attempt that is wrong stays counted.
+    """Whether the password is the person's; a wrong attempt stays counted.
 
     Raises:
-        HTTPException: 503, too many are being checked; the attempt is counted no more.
+        HTTPException: 503, too many are being checked; the attempt is no longer counted.
     """
     kept = attempt.user.password_hash if attempt.user else None
     try:
@@ -73,21 +73,21 @@ async def is_right_password(request: Request, attempt: Attempt, password: str) -
 
 
 def take_back(request: Request, attempt: Attempt) -> None:
-    """Count an attempt no more."""
+    """Stop counting an attempt."""
     with session(request.app.state.settings.postgres_url) as opened:
         sign_in_attempts.take_back(opened, attempt.id)
         opened.commit()
 
 
 def note_wrong(request: Request, attempt: Attempt) -> None:
-    """Tell the audit that an attempt was wrong."""
+    """Record in the audit log that an attempt was wrong."""
     _note(request, attempt, "wrong password or code")
 
 
 async def refused_password(request: Request, person: Person, password: str) -> str:
-    """Why a password that a person who is signed in gave is not taken; empty: it is theirs.
+    """Why the password given by a signed-in person is refused; empty if it is right.
 
-    Who came by a link lately, or has no password yet, need not give one.
+    A person who lately signed in with a link, or has no password yet, need not give one.
 
     Raises:
         HTTPException: 503, too many are being checked.
@@ -98,13 +98,13 @@ async def refused_password(request: Request, person: Person, password: str) -> s
     if attempt is None:
         return SHUT
     if not await is_right_password(request, attempt, password):
-        return "That is not your password so far."
+        return "That is not your current password."
     await run_in_threadpool(take_back, request, attempt)
     return ""
 
 
 def refused_code(request: Request, person: Person, code: str) -> str:
-    """Why a code that a person who is signed in gave is not taken; empty: it is taken now."""
+    """Why the code given by a signed-in person is refused; empty if it is right, and then it is used up."""
     attempt = begin(request, person.name)
     if attempt is None:
         return SHUT
@@ -131,11 +131,11 @@ def _find(opened: Session, name: str) -> User | None:
 
 
 def _unreadable(name: str) -> str:
-    """What stands for a name that nobody has: some type their password there."""
+    """What is stored instead of an unknown name: some people type their password there."""
     return f"sha256 {hashlib.sha256(name.encode()).hexdigest()}"
 
 
 def _may_reset(request: Request, person: Person) -> bool:
-    """Whether the person has no password yet, or came by a link lately."""
+    """Whether the person has no password yet, or lately signed in with a link."""
     with session(request.app.state.settings.postgres_url) as opened:
         return not person.has_password or people.may_reset(opened, session_token(request))

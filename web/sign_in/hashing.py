@@ -1,4 +1,4 @@
-"""A place of its own for what takes a core and 64 MiB: hashing passwords never holds the threads that routes need."""
+"""Threads of their own for hashing passwords, which takes a core and 64 MiB, so that other routes keep theirs."""
 
 import asyncio
 import os
@@ -14,12 +14,12 @@ P = ParamSpec("P")
 T = TypeVar("T")
 _WAITING = 8
 _RETRY_AFTER_S = 2
-_FULL = "Too many people are signing in at this moment; try again in some seconds."
+_FULL = "Too many people are signing in at this moment; try again in a few seconds."
 _NICE = 10
 
 
 class Hashing:
-    """Runs functions in a few threads that give way to all others; a few more wait, and the rest is refused."""
+    """Runs functions in a few threads with low priority; a few more calls may wait, the rest are refused."""
 
     def __init__(self, at_once: int | None = None, waiting: int = _WAITING) -> None:
         at_once = at_once or max(1, min(4, (os.cpu_count() or 1) // 2))
@@ -30,16 +30,16 @@ class Hashing:
         """What the function returns.
 
         Raises:
-            HTTPException: 503, there is no room.
+            HTTPException: 503, too many calls are waiting.
         """
         if not self._room.acquire(blocking=False):
             raise HTTPException(503, _FULL, {"Retry-After": str(_RETRY_AFTER_S)})
         future = self._pool.submit(function, *args, **kwargs)
-        future.add_done_callback(lambda _done: self._room.release())  # also where the caller goes away
+        future.add_done_callback(lambda _done: self._room.release())  # also if the caller goes away
         return await asyncio.wrap_future(future)
 
     def stop(self) -> None:
-        """End the threads, each after what it is at."""
+        """End the threads, each after its present call."""
         self._pool.shutdown(wait=False)
 
 

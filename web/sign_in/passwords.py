@@ -1,6 +1,6 @@
 """Passwords, kept as Argon2id hashes (RFC 9106) by argon2-cffi with its own parameters.
 
-Each call takes a core and 64 MiB for tens of milliseconds: routes make them in `web.sign_in.hashing`.
+Each call takes a core and 64 MiB for tens of milliseconds, so routes run them in `web.sign_in.hashing`.
 """
 
 from argon2 import PasswordHasher
@@ -12,11 +12,11 @@ from sortline.errors import InvalidInputError
 LEAST, MOST = 12, 1000
 _hasher = PasswordHasher()
 _NOBODY = _hasher.hash("nobody's password")
-# Of zxcvbn's estimate (D. L. Wheeler, USENIX Security 2016): less is found by who has the hash.
+# By zxcvbn's estimate (D. L. Wheeler, USENIX Security 2016); with fewer, whoever has the hash finds the password.
 _LEAST_GUESSES = 10**8
 _MOST_ESTIMATED = 72  # characters; its time grows with their square
 _WEAK = (
-    "That password is among the first that are tried: a common one, a name, a sequence or a repetition. "
+    "That password is among the first that an attacker tries: a common one, a name, a sequence or a repetition. "
     "Choose a few words that do not belong together."
 )
 
@@ -25,13 +25,13 @@ def hash_password(password: str, name: str = "") -> str:
     """The hash to keep.
 
     Args:
-        name: the person's, which a password must not rest on.
+        name: the person's name, on which the password must not be based.
 
     Raises:
         InvalidInputError: it is too short, longer than anyone types, or easily guessed.
     """
     if not LEAST <= len(password) <= MOST:
-        raise InvalidInputError(f"A password has at least {LEAST} characters, and at most {MOST:,}.")
+        raise InvalidInputError(f"A password must have at least {LEAST} characters and at most {MOST:,}.")
     known = [word for word in (name, *name.split(), "sortline") if word]
     if zxcvbn(password[:_MOST_ESTIMATED], user_inputs=known)["guesses"] < _LEAST_GUESSES:
         raise InvalidInputError(_WEAK)
@@ -39,7 +39,7 @@ def hash_password(password: str, name: str = "") -> str:
 
 
 def is_right(password: str, kept: str | None) -> bool:
-    """Whether the password is the one; without a hash it takes as long and is not."""
+    """Whether the password matches the hash; without a hash it takes as long and returns False."""
     try:
         _hasher.verify(kept or _NOBODY, password[: MOST + 1])
     except (VerificationError, InvalidHashError):

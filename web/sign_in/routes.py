@@ -1,4 +1,4 @@
-"""People sign in, by name and password or by a link, and where they have one by a second factor; and out."""
+"""People sign in with name and password or with a link, plus a second factor if they have one, and sign out."""
 
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
@@ -27,21 +27,21 @@ from web.sign_in.attempts import SHUT, SHUT_S, WRONG_CODE, Attempt, begin, is_ri
 
 router = APIRouter(include_in_schema=False)
 
-_WRONG = "That name and password do not go together."
-_LATE = "That took longer than five minutes: sign in anew."
-_USED = "That link was used already, or is older than a day. Whoever gave it to you can make a new one."
-_OPEN = "This page came by plain http over a network, where others could read along: sign in over https."
+_WRONG = "The name or the password is wrong."
+_LATE = "That took longer than five minutes. Sign in again."
+_USED = "That link has been used already or is older than a day. Whoever gave it to you can make a new one."
+_OPEN = "This page was loaded over plain http, where others on the network could listen. Sign in over https."
 
 
 @router.get("/sign-in")
 def sign_in_form(request: Request, next: Text = "/") -> HTMLResponse:
-    """Asks for name and password."""
+    """Shows the form for name and password."""
     return _form(200, own_path(next), "" if nobody_listens(request) else _OPEN)
 
 
 @router.post("/sign-in")
 async def sign_in(request: Request, form: AnyForm) -> Response:
-    """Starts a session, or asks for the second factor; too many wrong passwords shut the door for a while."""
+    """Starts a session, or asks for the second factor; after too many wrong passwords, refuses for a while."""
     goal = own_path(form.get("next", ""))
     if not nobody_listens(request):
         return _form(403, goal, _OPEN)
@@ -55,7 +55,7 @@ async def sign_in(request: Request, form: AnyForm) -> Response:
 
 @router.post("/sign-in/code")
 def give_code(request: Request, form: AnyForm) -> Response:
-    """Takes the second factor of somebody who gave the first one, and starts their session."""
+    """Checks the second factor after the password or link, and starts the session."""
     goal, step = own_path(form.get("next", "")), form.get("step", "")
     if not nobody_listens(request):
         return _form(403, goal, _OPEN)
@@ -73,8 +73,8 @@ def give_code(request: Request, form: AnyForm) -> Response:
 
 
 @router.get("/sign-in/{token}")
-def look_at_link(request: Request, token: Text) -> Response:
-    """Asks whoever opens a link to sign in by it; a preview of the link does not use it up."""
+def show_link(request: Request, token: Text) -> Response:
+    """Shows a button that signs in with the link, so that a program that previews the link does not use it up."""
     with session(request.app.state.settings.postgres_url) as opened:
         usable = people.is_link(opened, token)
     if not nobody_listens(request):
@@ -84,7 +84,7 @@ def look_at_link(request: Request, token: Text) -> Response:
 
 @router.post("/sign-in/{token}")
 def sign_in_by_link(request: Request, token: Text, _form_: AnyForm) -> Response:
-    """Signs in whose link it is, once."""
+    """Signs the person in with their link, which works once."""
     if not nobody_listens(request):
         return _form(403, link("/"), _OPEN)
     with session(request.app.state.settings.postgres_url) as opened:
@@ -98,7 +98,7 @@ def sign_in_by_link(request: Request, token: Text, _form_: AnyForm) -> Response:
 
 @router.post("/sign-out")
 def sign_out(request: Request, _form: PostedForm) -> Response:
-    """Ends the session."""
+    """Signs out: ends the session."""
     with session(request.app.state.settings.postgres_url) as opened:
         people.sign_out(opened, session_token(request))
         opened.commit()
@@ -119,7 +119,7 @@ def _after_password(request: Request, attempt: Attempt, user: User, goal: str, c
 
 
 def _is_right_code(request: Request, attempt: Attempt, user: User, code: str, step: str = "") -> bool:
-    """Take a code, and with it the half way in that led here."""
+    """Use up a code, and with it the unfinished sign-in."""
     with session(request.app.state.settings.postgres_url) as opened:
         right = second_factor.take(opened, user, code) and (not step or second_factors.end_step(opened, step))
         if right:

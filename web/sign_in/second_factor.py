@@ -1,4 +1,4 @@
-"""The second factor: codes of a person's device by the time (TOTP, RFC 6238), and recovery codes."""
+"""The second factor: time-based codes from a person's device (TOTP, RFC 6238), and recovery codes."""
 
 import base64
 import hmac
@@ -14,7 +14,7 @@ from db.models import User
 from db.queries import second_factors
 
 _PERIOD_S = 30
-_DRIFT = 1  # steps that a device's clock may be off, each way
+_DRIFT = 1  # steps that a device's clock may be off, in either direction
 _RECOVERY_CODES, _RECOVERY_BYTES = 10, 10
 _LIGHT, _DARK = "#fff", "#000"
 
@@ -25,13 +25,13 @@ def new_secret() -> str:
 
 
 def new_recovery_codes() -> list[str]:
-    """Codes of 80 random bits each, as `abcd-efgh-ijkl-mnop`."""
+    """Codes of 80 random bits each, such as `abcd-efgh-ijkl-mnop`."""
     made = [base64.b32encode(secrets.token_bytes(_RECOVERY_BYTES)).decode().lower() for _ in range(_RECOVERY_CODES)]
     return ["-".join(code[i : i + 4] for i in range(0, len(code), 4)) for code in made]
 
 
 def take(opened: Session, user: User, code: str) -> bool:
-    """Take a code of the device or a recovery code; each is right once. The caller commits."""
+    """Use up a code from the device or a recovery code; each is right once. The caller commits."""
     plain = "".join(code.split()).replace("-", "").lower()
     if plain.isascii() and plain.isdecimal():
         step = step_of(user.totp_secret or "", plain, time.time())
@@ -41,7 +41,7 @@ def take(opened: Session, user: User, code: str) -> bool:
 
 
 def step_of(secret: str, code: str, now: float) -> int | None:
-    """The step of time (30 s) whose code it is, at most one away from now; None: it is none of them."""
+    """The time step (30 s) of the code, at most one step from now; None if it is the code of none of them."""
     if not secret:
         return None
     this = int(now) // _PERIOD_S
@@ -55,7 +55,7 @@ def step_of(secret: str, code: str, now: float) -> int | None:
 
 
 def picture(secret: str, name: str) -> Markup:
-    """A QR code that authenticator apps read, as SVG that stands in a page; light and dark whatever its colours are."""
+    """A QR code for authenticator apps, as inline SVG; it stays dark on light in any colour scheme."""
     address = pyotp.TOTP(secret, interval=_PERIOD_S).provisioning_uri(name=name, issuer_name="Sortline")
     made = segno.make(address, error="m", micro=False)
     drawn = made.svg_inline(scale=5, dark=_DARK, light=_LIGHT, title="QR code of the secret", omitsize=True)

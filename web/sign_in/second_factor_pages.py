@@ -1,4 +1,4 @@
-"""A person sets up their second factor, makes new recovery codes, and takes it away."""
+"""Pages on which a person sets up their second factor, makes new recovery codes, or removes it."""
 
 from collections.abc import Sequence
 
@@ -20,13 +20,13 @@ router = APIRouter(prefix="/account/second-factor", include_in_schema=False)
 
 @router.get("")
 def show_second_factor(request: Request, person: SignedIn) -> HTMLResponse:
-    """How the second factor stands, and the secret while it is being set up."""
+    """Shows the state of the second factor, and the secret while it is being set up."""
     return _factor(request, person)
 
 
 @router.post("/begin")
 def begin_second_factor(request: Request, person: SignedIn, _form: PostedForm) -> Response:
-    """Makes a secret to set up a device with."""
+    """Makes a secret for setting up a device."""
     with session(request.app.state.settings.postgres_url) as opened:
         second_factors.begin(opened, person.id, second_factor.new_secret())
         opened.commit()
@@ -35,7 +35,7 @@ def begin_second_factor(request: Request, person: SignedIn, _form: PostedForm) -
 
 @router.post("/confirm")
 async def confirm_second_factor(request: Request, person: SignedIn, form: PostedForm) -> HTMLResponse:
-    """Asks for the second factor from now on, once the password and a code were right; shows recovery codes, once."""
+    """Turns the second factor on if password and code are right, and shows the recovery codes once."""
     wrong = await refused_password(request, person, form.get("present", ""))
     if wrong:
         return await run_in_threadpool(_factor, request, person, 403, wrong=wrong)
@@ -44,7 +44,7 @@ async def confirm_second_factor(request: Request, person: SignedIn, form: Posted
 
 @router.post("/codes")
 def make_codes(request: Request, person: SignedIn, form: PostedForm) -> HTMLResponse:
-    """Makes new recovery codes in place of the old ones, for a code."""
+    """Replaces the recovery codes; this needs a code."""
     if wrong := refused_code(request, person, form.get("code", "")):
         return _factor(request, person, 403, wrong=wrong)
     codes = second_factor.new_recovery_codes()
@@ -57,15 +57,15 @@ def make_codes(request: Request, person: SignedIn, form: PostedForm) -> HTMLResp
 
 @router.post("/remove")
 def remove_second_factor(request: Request, person: SignedIn, form: PostedForm) -> HTMLResponse:
-    """Asks for no second factor any more, for a code; unless the person's role must have one."""
+    """Removes the second factor unless the person's role requires one; this needs a code."""
     if person.needs_factor:
-        return _factor(request, person, 403, wrong="Your role must have a second factor.")
+        return _factor(request, person, 403, wrong="Your role requires a second factor.")
     if wrong := refused_code(request, person, form.get("code", "")):
         return _factor(request, person, 403, wrong=wrong)
     with session(request.app.state.settings.postgres_url) as opened:
         second_factors.remove(opened, person.id, person.actor)
         opened.commit()
-    return _factor(request, person, said="Nobody asks you for a second factor any more.")
+    return _factor(request, person, said="The second factor is removed: you are no longer asked for a code.")
 
 
 def _confirm(request: Request, person: Person, code: str) -> HTMLResponse:

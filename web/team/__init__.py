@@ -1,1 +1,1 @@
-"""The page on how people do."""
+"""The page on how people are doing."""

@@ -1,4 +1,4 @@
-"""How people do: figures from the counts of db/queries/team.py, for the page of leads and for each person."""
+"""How people are doing: figures from the counts in db/queries/team.py, for leads and for each person."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ from web.estimates import LEAST, Estimate, agreement, difference, per_hour, shar
 from web.team import plots as team_plots
 from web.team.plots import Votes
 
-NONE_FITS = 0  # stands for a label where none fits; no label has this id
+NONE_FITS = 0  # stands for a label if none fits; no label has this id
 _CLEARING_DAYS = 7
 _MOST_TWICE = 500
 
@@ -23,8 +23,8 @@ _MOST_TWICE = 500
 class Clearing:
     """How the queue moves, in documents a day.
 
-    ``days``: until it is empty; None: never at this pace, or too few to tell. ``decided``: documents
-    that the pace is of.
+    ``days``: until it is empty; None: never at this pace, or too few decisions to know. ``decided``: the number of
+    documents that the pace is based on.
     """
 
     waiting: int
@@ -35,13 +35,13 @@ class Clearing:
 
     @property
     def enough(self) -> bool:
-        """Whether enough was decided to tell."""
+        """Whether enough documents were decided for an estimate."""
         return self.decided >= LEAST
 
 
 @dataclass(frozen=True, slots=True)
 class Anchoring:
-    """How often people choose the predicted label where they see it, where they don't, and by how much more."""
+    """How often people choose the predicted label when they see it, when they don't, and the difference."""
 
     shown: Estimate
     hidden: Estimate
@@ -50,7 +50,7 @@ class Anchoring:
 
 @dataclass(frozen=True, slots=True)
 class Team:
-    """What the page shows beside its plots; ``later``: documents that come once more, when their day has come."""
+    """What the page shows beside its plots; ``later``: documents that will come back later, as repeats."""
 
     decisions: int
     skips: int
@@ -98,16 +98,16 @@ def how_people_do(session: Session, days: int, overdue_d: float) -> Team:
 
 
 def own_figures(session: Session, user_id: int, days: int) -> tuple[int, Estimate, Estimate]:
-    """What a person sees of themselves: decisions, how many an hour, and how often they decide as before."""
+    """A person's own figures: decisions, how many an hour, and how often they decide the same way again."""
     paces, repeated = team.by_person(session, days, user_id), team.repeated(session, days, user_id)
     same = share(repeated[0].same, repeated[0].documents) if repeated else Estimate(0)
     return sum(pace.decisions for pace in paces), together(paces), same
 
 
 def clearing(waiting: Sequence[Waiting], week: Sequence[Flow]) -> Clearing:
-    """When the queue is empty at the pace of the last week, or of the days since the first event in it.
+    """When the queue will be empty at the pace of the last week, or of the days since the first event in it.
 
-    Second opinions and documents that come once more are left out on both sides: decisions make them.
+    Second opinions and repeats are left out on both sides, because decisions create them.
     """
     count = sum(each.waiting for each in waiting if each.reason not in ("overlap", "repeat"))
     gone, came = sum(each.gone for each in week), sum(each.came for each in week)
@@ -118,7 +118,7 @@ def clearing(waiting: Sequence[Waiting], week: Sequence[Flow]) -> Clearing:
 
 
 def anchoring(compared: Iterable[Compared]) -> Anchoring:
-    """Agreement with the prediction where it is shown against where it is hidden by chance; audits are neither."""
+    """Agreement with predictions that are shown and with those hidden by chance; audits count as neither."""
     hits, totals = defaultdict[str, int](int), defaultdict[str, int](int)
     for each in compared:
         totals[each.arm] += each.documents
@@ -131,7 +131,7 @@ def anchoring(compared: Iterable[Compared]) -> Anchoring:
 
 
 def together(paces: Sequence[Pace]) -> Estimate:
-    """Decisions an hour of all together: of the mean of all seconds, which spread within people and between them."""
+    """Decisions an hour of all people together, from the mean seconds, whose variance is within and between people."""
     timed = [(pace.timed, pace.mean_s, pace.deviation_s) for pace in paces if pace.mean_s is not None]
     n = sum(count for count, _, _ in timed)
     if not n:
@@ -150,7 +150,7 @@ def by_document(votes: Sequence[Vote]) -> Votes:
 
 
 def _width(days: int, first: datetime | None) -> int:
-    """Days that a point of a plot over time is of."""
+    """Days that one point of a plot over time covers."""
     long = min(days, 0 if first is None else (datetime.now(UTC) - first).days)
     return 1 if long <= 120 else 7 if long <= 800 else 28
 

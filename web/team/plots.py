@@ -1,4 +1,4 @@
-"""The plots of how people do: which rows, which words; web/charts.py draws them."""
+"""The plots of how people are doing: their rows and words; web/charts.py draws them."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +16,7 @@ _MOST_ROWS = 12
 _MOST_LABELS = 8
 _WHY = {
     "doubtful": "doubtful", "audit": "audits", "flag": "flagged", "label_error": "labels in doubt",
-    "drift": "unlike training", "overlap": "second opinions", "repeat": "once more",
+    "drift": "unlike training", "overlap": "second opinions", "repeat": "repeats",
     "shadow": "versions that differ",
 }  # fmt: skip
 _AGES = ("under a day", "1 to 7 days", "7 to 30 days", "older")
@@ -28,21 +28,23 @@ Votes = Sequence[Sequence[tuple[int, int]]]  # of each document, who chose which
 
 def decisions(flow: Sequence[Flow], width: int) -> Markup:
     """Decisions over time."""
-    plot = Plot("decisions", f"Decisions a {_per(width)}", "All decisions at the desk that stand; days are of UTC.")
+    plot = Plot(
+        "decisions", f"Decisions a {_per(width)}", "All decisions at the desk that still stand; days are in UTC."
+    )
     return charts.lines(plot, _times(flow), {"decisions": [each.decided for each in flow]})
 
 
 def in_and_out(flow: Sequence[Flow], width: int) -> Markup:
-    """Documents that came and documents that were decided, over time."""
-    says = "Documents that were decided, and documents that came into the queue; second opinions left out."
+    """Documents that came into the queue and documents that were decided, over time."""
+    says = "Documents that were decided, and documents that came into the queue, without second opinions."
     series = {"decided": [each.gone for each in flow], "came in": [each.came for each in flow]}
     return charts.lines(Plot("flow", f"In and out, a {_per(width)}", says), _times(flow), series)
 
 
 def rates(paces: Sequence[Pace]) -> Markup:
-    """Decisions an hour, of each person."""
+    """Decisions an hour, by person."""
     found = [(pace.name, per_hour(pace.timed, pace.mean_s, pace.deviation_s)) for pace in paces[:_MOST_ROWS]]
-    says = "From the seconds that each decision took, idle ones excluded." + _more(len(paces))
+    says = "From the seconds that each decision took, without idle time." + _more(len(paces))
     return charts.dots(
         Plot("rates", "Decisions an hour, by person", says), [_dot(name, each, "{:,.0f}", 1) for name, each in found]
     )
@@ -65,15 +67,15 @@ def agreements(votes: Votes, overall: Estimate, people: Names) -> Markup:
 
 
 def repeats(repeated: Sequence[Repeated], people: Names) -> Markup:
-    """How often each person decides a document as before."""
+    """How often each person decides a document the same way again."""
     most = sorted(repeated, key=lambda each: -each.documents)
     rows = [_dot(people.get(each.reviewer_id, "somebody"), share(each.same, each.documents)) for each in most]
-    says = "How often a document that came to the same person again, a day later or more, was decided as before."
-    return _shares(Plot("repeats", "Deciding as before", says + _more(len(most))), rows[:_MOST_ROWS])
+    says = "How often a person decided a document the same way when it came back a day or more later."
+    return _shares(Plot("repeats", "Deciding the same way again", says + _more(len(most))), rows[:_MOST_ROWS])
 
 
 def anchoring(shown: Estimate, hidden: Estimate) -> Markup:
-    """How often people choose the predicted label, with it before them and without."""
+    """How often people choose the predicted label, when they see it and when they don't."""
     rows = [_dot("prediction shown", shown), _dot("prediction hidden", hidden)] if shown.n + hidden.n else []
     says = "How often people choose the label that the model predicted."
     return _shares(Plot("anchoring", "With and without the prediction", says), rows)
@@ -87,7 +89,7 @@ def corrections(compared: Iterable[Compared], names: Names) -> Markup:
         wrong[each.predicted_id] += each.documents if each.label_id != each.predicted_id else 0
     most = sorted(totals, key=lambda label: (-wrong[label], names.get(label, "")))
     rows = [_dot(names.get(label, str(label)), share(wrong[label], totals[label])) for label in most[:_MOST_ROWS]]
-    says = "Share of the decided documents with that prediction that got another label; most corrections first."
+    says = "Of the decided documents with that prediction, the share that got another label; most corrections first."
     return _shares(Plot("corrections", "Corrected, by predicted label", says + _more(len(most))), rows)
 
 
@@ -100,18 +102,20 @@ def pairs_of_people(votes: Votes, names: Names) -> Markup:
                 counts[min(label, other), max(label, other)] += 1
                 counts[max(label, other), min(label, other)] += 1
     plot = Plot(
-        "people", "Where people disagree", "Labels that two people gave to the same document; either way round."
+        "people",
+        "Where people disagree",
+        "Different labels that two people gave to the same document; each pair counts both ways.",
     )
     return _matrix(plot, counts, names, "one person", "the other")
 
 
 def pairs_with_model(compared: Iterable[Compared], names: Names) -> Markup:
-    """Labels that were predicted, and those that people chose instead; label 0: none fits."""
+    """The predicted labels and those that people chose instead; label 0 means none fits."""
     counts = defaultdict[tuple[int, int], int](int)
     for each in compared:
         if each.label_id != each.predicted_id:
             counts[each.predicted_id, each.label_id or 0] += each.documents
-    plot = Plot("model", "What is corrected to what", "The label predicted, and the one that a person chose instead.")
+    plot = Plot("model", "What is corrected to what", "The predicted label, and the one that a person chose instead.")
     return _matrix(plot, counts, names, "the model", "the person")
 
 
@@ -123,12 +127,14 @@ def queue(waiting: Sequence[Waiting]) -> Markup:
     oldest = max((each.oldest_d for each in waiting if each.waiting), default=0.0)
     ago = f"{oldest:,.0f} days" if oldest >= 2 else f"{24 * oldest:,.0f} hours"
     return charts.stacked(
-        Plot("queue", "Waiting for a person", f"Why documents wait, and how long; the oldest for {ago}."), rows, _AGES
+        Plot("queue", "Waiting for a person", f"Why documents wait and for how long; the oldest for {ago}."),
+        rows,
+        _AGES,
     )
 
 
 def _matrix(plot: Plot, counts: Pairs, names: Names, down: str, across: str) -> Markup:
-    """The labels with the largest counts against each other."""
+    """A matrix of the labels with the largest counts."""
     weight = defaultdict[int, int](int)
     for pair, count in counts.items():
         for label in pair:
@@ -136,7 +142,7 @@ def _matrix(plot: Plot, counts: Pairs, names: Names, down: str, across: str) -> 
     chosen = sorted(weight, key=lambda label: (-weight[label], names.get(label, "")))[:_MOST_LABELS]
     place = {label: i for i, label in enumerate(chosen)}
     kept = {(place[a], place[b]): count for (a, b), count in counts.items() if a in place and b in place}
-    more = f" The {_MOST_LABELS} labels with most of them." if len(weight) > _MOST_LABELS else ""
+    more = f" Only the {_MOST_LABELS} labels with the most of them are shown." if len(weight) > _MOST_LABELS else ""
     shown = Plot(plot.key, plot.title, plot.says + more)
     return charts.matrix(shown, [names.get(label, str(label)) for label in chosen], kept, down, across)
 
@@ -147,7 +153,7 @@ def _shares(plot: Plot, rows: Sequence[Dot]) -> Markup:
 
 def _dot(name: str, found: Estimate, form: str = "{:.0f} %", scale: float = 100) -> Dot:
     if found.value is None:
-        return Dot(name, f"{found.missing} more needed" if found.missing else "can't be told")
+        return Dot(name, f"{found.missing} more needed" if found.missing else "can't be estimated")
     low, value, high = (scale * each for each in (found.low, found.value, found.high))
     return Dot(name, form.format(value), value, low, high)
 
@@ -161,4 +167,4 @@ def _times(flow: Sequence[Flow]) -> list[str]:
 
 
 def _more(count: int) -> str:
-    return f" {count - _MOST_ROWS:,} more are not shown." if count > _MOST_ROWS else ""
+    return f" Not shown: {count - _MOST_ROWS:,} more." if count > _MOST_ROWS else ""

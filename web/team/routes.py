@@ -1,4 +1,4 @@
-"""How people do, for leads."""
+"""The page on how people are doing, for leads."""
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse
@@ -18,9 +18,9 @@ RANGES = {"7": 7, "30": 30, "90": 90, "all": team.EVER}
 
 @router.get("/people")
 def people(request: Request, person: Lead, days: Text = "30") -> HTMLResponse:
-    """How people do, over the last days."""
+    """Shows how people are doing, over the last days."""
     if days not in RANGES:
-        raise HTTPException(422, f"days is one of {', '.join(RANGES)}.")
+        raise HTTPException(422, f"days must be one of {', '.join(RANGES)}.")
     settings = request.app.state.settings
     with session(settings.postgres_url) as opened:
         found = how_people_do(opened, RANGES[days], settings.audit_overdue_d)
