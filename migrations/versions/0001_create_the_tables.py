@@ -51,7 +51,7 @@ def upgrade() -> None:
         sa.Column("external_id", sa.Text(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("detail", sa.Text(), nullable=False),
-        sa.Column("raw", sa.LargeBinary(), nullable=False, comment="the entry's fields, as worker.queue packs them"),
+        sa.Column("raw", sa.LargeBinary(), nullable=False, comment="the entry's fields, as sortline.queue packs them"),
         sa.Column("attempts", sa.SmallInteger(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("requeued_at", sa.DateTime(timezone=True), nullable=True),
