@@ -78,9 +78,9 @@ class Preview:
 
 
 class _Compared(NamedTuple):
-    """Of different texts how many nearly repeat another, and what is said of that."""
+    """How many of different texts nearly repeat another one, and what is said of that."""
 
-    count: int
+    near: int
     notes: list[str]
     doubts: list[str]
 
@@ -181,7 +181,7 @@ def preview(
         doubts=survey.doubts,
         repeated=len(watched.repeats.superseded()),
         known=None if session is None else watched.known,
-        near_duplicates=None if near is None else near.count,
+        near_duplicates=None if near is None else near.near,
         has_labels=reading.has_labels,
     )
 
