@@ -1,10 +1,11 @@
-"""A network between a process and its server, and what a network does: it resets, delays, swallows, and loses answers.
+"""A network between a process and its server, and what it does: it resets, delays, swallows, forgets, loses answers.
 
 In a thread of its own, so that what uses it need not be asyncio's.
 """
 
 import asyncio
 import contextlib
+import ctypes
 import socket
 import struct
 import threading
@@ -16,15 +17,27 @@ from typing import Self
 _CHUNK = 2**16
 _COMMIT = b"COMMIT\x00"  # as a query of Postgres' protocol carries it
 _AT_ONCE = struct.pack("ii", 1, 0)  # SO_LINGER: closing sends a reset
+_SO_ATTACH_FILTER = 26  # Linux; Python has no name for it
+_NOTHING_PASSES = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))  # one BPF instruction: return 0
 
 
 @dataclass(slots=True, eq=False)
 class _Link:
-    """One connection: its two sides, and whether the next answer is to be lost."""
+    """One connection: its two sides, whether the next answer is to be lost, and whether the network forgot it."""
 
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter
     loses_answer: bool = False
+    forgotten: bool = False
+
+    def forget(self) -> None:
+        """Let nothing through any more, for ever: what is sent over TCP is not even acknowledged to its sender."""
+        self.forgotten = True
+        program = struct.pack("HL", 1, ctypes.addressof(_NOTHING_PASSES))
+        for side in (self.client, self.server):
+            opened = side.get_extra_info("socket")
+            if opened.family == socket.AF_INET:
+                opened.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
 
     def reset(self) -> None:
         """End both sides at once."""
@@ -37,12 +50,12 @@ class _Link:
 
 
 class Proxy:
-    """Carries TCP connections of this machine to a server's Unix socket; ``port`` is where it listens.
+    """Carries TCP connections of this machine to a server's Unix socket, or port; ``port`` is where it listens.
 
     ``delay_s``: seconds that each piece is held back; ``lost``: how many answers to COMMIT were lost so far.
     """
 
-    def __init__(self, server: Path) -> None:
+    def __init__(self, server: Path | int) -> None:
         self.server = server
         self.port = 0
         self.delay_s = 0.0
@@ -74,6 +87,13 @@ class Proxy:
         """Let nothing through, new connections included, and close none; afterwards all goes on where it was."""
         self._loop.call_soon_threadsafe(self._passes.clear if swallows else self._passes.set)
 
+    def forget(self) -> int:
+        """Forget the connections that there are, as a firewall does; new ones work. Returns how many there were."""
+        found = list(self._links)
+        for link in found:
+            self._loop.call_soon_threadsafe(link.forget)
+        return len(found)
+
     def lose_answers(self, count: int) -> None:
         """Of the next ``count`` COMMITs let Postgres hear, and nobody the answer: the connection ends instead."""
         self._to_lose = count
@@ -97,7 +117,7 @@ class Proxy:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            answers, server = await asyncio.open_unix_connection(self.server)
+            answers, server = await self._connect()
         except OSError:  # the server is away
             writer.transport.abort()
             return
@@ -107,6 +127,11 @@ class Proxy:
             await asyncio.gather(self._carry(reader, server, link), self._carry(answers, writer, link))
         self._links.discard(link)
         link.reset()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if isinstance(self.server, Path):
+            return await asyncio.open_unix_connection(self.server)
+        return await asyncio.open_connection("127.0.0.1", self.server)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, link: _Link) -> None:
         asks = writer is link.server
@@ -120,6 +145,8 @@ class Proxy:
             if self.delay_s:
                 await asyncio.sleep(self.delay_s)
             await self._passes.wait()
+            if link.forgotten:
+                continue
             writer.write(piece)
             await writer.drain()
         raise ConnectionResetError

@@ -4,12 +4,12 @@ from classifier.cleaning import Cleaning
 
 NEAR = 0.8  # near-duplicates, from here on
 _SHINGLE = 4
-_clean = Cleaning("NFKC")
+tidy = Cleaning("NFKC")
 
 
 def normal(text: str) -> str:
     """The form in which texts are compared: normal form, lower case, single spaces."""
-    return _clean(text).lower()
+    return tidy(text).lower()
 
 
 def shingles(text: str) -> frozenset[str]:

@@ -18,6 +18,10 @@ SCHEMA = "sortline_schema"  # an engine's execution option: the schema in which 
 
 # A connection that the network dropped ends within a minute; without this its caller would wait for hours.
 _NOTICES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 30_000}
+# On Postgres' side too: a transaction that waits there for its client would hold its locks for hours.
+_SERVER_NOTICES = ", ".join(
+    f"set_config('tcp_{name.removeprefix('tcp_')}', '{value}', false)" for name, value in _NOTICES.items()
+)
 
 
 @cache
@@ -55,7 +59,7 @@ def _look_in_schema(connection: Connection) -> None:
 
 @event.listens_for(Engine, "connect")
 def _prepare_nothing_behind_a_pooler(connection: object, _record: object) -> None:
-    """Switch prepared statements off if there is a pooler before Postgres.
+    """Switch prepared statements off if there is a pooler; let Postgres notice a connection that is forgotten.
 
     A statement is prepared in one session, and a pooler gives the next transaction another. A pooler is recognised by
     this: the process id given on connecting is not that of the process that answers.
@@ -63,9 +67,9 @@ def _prepare_nothing_behind_a_pooler(connection: object, _record: object) -> Non
     if not isinstance(connection, psycopg.Connection):
         return
     autocommit, connection.autocommit = connection.autocommit, True
-    answer = connection.execute("SELECT pg_backend_pid()", prepare=False).fetchone()
+    answer = connection.execute(f"SELECT pg_backend_pid(), {_SERVER_NOTICES}", prepare=False).fetchone()
     connection.autocommit = autocommit
-    if answer != (connection.info.backend_pid,):
+    if answer is None or answer[0] != connection.info.backend_pid:
         connection.prepare_threshold = None
 
 

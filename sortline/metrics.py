@@ -75,7 +75,13 @@ def of_others(client: redis.Redis, prefix: str, process: str) -> dict[str, Any]:
     keys = sorted(client.scan_iter(match=f"{start}*", count=1000))
     told = dict(zip((key.decode().removeprefix(start) for key in keys), client.mget(keys) if keys else (), strict=True))
     told.pop(process, None)
-    return {name: orjson.loads(zlib.decompress(raw)) for name, raw in told.items() if raw}
+    found: dict[str, Any] = {}
+    for name, raw in told.items():
+        try:
+            found |= {name: orjson.loads(zlib.decompress(raw))} if raw else {}
+        except (zlib.error, ValueError):
+            log.warning("no figures of %s: what stands under its key in Redis is something else", name)
+    return found
 
 
 def figure(told: dict[str, Any], sample: str, **labels: str) -> dict[str, float]:

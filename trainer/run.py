@@ -15,7 +15,7 @@ from db.session import session
 from sortline.errors import ConflictError, SortlineError, TrainingError, TransientError
 from sortline.settings import Settings
 from sortline.whole_file import is_disk_full
-from trainer.data.base_texts import readability_of
+from trainer.data.base_texts import readability_of, said_of_reading
 from trainer.data.snapshot import read_snapshot, store_snapshot
 from trainer.data.split import assign_new
 from trainer.data.training_data import TrainingData, select
@@ -117,13 +117,17 @@ def _freeze(settings: Settings, lease: Lease) -> tuple[Base, Parameters, Trainin
         newest = newest_review_id(opened)
         assign_new(opened)
         active = model_versions.active(opened)
-        data = select(
-            labelled_documents(opened),
-            parameters.keep_near_duplicates,
-            parameters.drop_rare_labels,
-            None if active is None else active.label_ids,
-            parameters.min_examples,
-        )
+        documents = labelled_documents(opened)
+        try:
+            data = select(
+                documents,
+                parameters.keep_near_duplicates,
+                parameters.drop_rare_labels,
+                None if active is None else active.label_ids,
+                parameters.min_examples,
+            )
+        except TrainingError as refusal:
+            raise said_of_reading(refusal, documents, parameters.cleaning, [base.folder]) from None
         row = store_snapshot(opened, data, settings.models, str(lease.run_id))
         if not snapshots.attach(opened, row.id, lease.run_id, lease.token, newest):
             raise ConflictError(f"training run {lease.run_id} was taken away from this process")

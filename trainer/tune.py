@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,13 @@ import optuna
 
 from classifier.base_models import base_model_folder
 from classifier.checkpoint import SnapshotReference
+from classifier.cleaning import Cleaning
 from db.queries import model_versions, server, snapshots, tuned_parameters
 from db.queries.labelled import labelled_documents, lock_splits
 from db.session import engine_arguments, session
 from sortline.errors import SortlineError, TrainingError
 from sortline.settings import Settings
+from trainer.data.base_texts import said_of_reading
 from trainer.data.snapshot import read_snapshot, store_snapshot
 from trainer.data.split import assign_new
 from trainer.data.training_data import TrainingData, label_indices, select
@@ -78,10 +81,9 @@ def tune(
     Raises:
         TrainingError: there are too few documents to validate on, or every trial failed.
     """
-    for name in base_models or (settings.base_model,):
-        usable_base(name)
+    bases = [usable_base(name) for name in base_models or (settings.base_model,)]
     study = _open(settings, study_name)
-    data, snapshot = _data(settings, study)
+    data, snapshot = _data(settings, study, bases)
     with session(settings.postgres_url) as opened:
         before = tuned_parameters.newest(opened) or {}
     if not study.get_trials(deepcopy=False):
@@ -128,7 +130,7 @@ def _open(settings: Settings, name: str) -> optuna.Study:
         )
 
 
-def _data(settings: Settings, study: optuna.Study) -> tuple[TrainingData, SnapshotReference]:
+def _data(settings: Settings, study: optuna.Study, bases: list[Path]) -> tuple[TrainingData, SnapshotReference]:
     """The documents of the study: frozen by the process that is first, read by all."""
     with session(settings.postgres_url) as opened:
         lock_splits(opened)
@@ -136,16 +138,21 @@ def _data(settings: Settings, study: optuna.Study) -> tuple[TrainingData, Snapsh
         if known is None:
             assign_new(opened)
             active = model_versions.active(opened)
-            chosen = select(labelled_documents(opened), known_labels=None if active is None else active.label_ids)
+            documents = labelled_documents(opened)
+            try:
+                chosen = select(documents, known_labels=None if active is None else active.label_ids)
+            except TrainingError as refusal:
+                raise said_of_reading(refusal, documents, Cleaning(), bases) from None
             known = store_snapshot(opened, chosen, settings.models, f"tuning-{study.study_name}").id
             opened.commit()
             study.set_user_attr("snapshot_id", known)
         row = snapshots.get(opened, int(known))
         data = read_snapshot(opened, row)
     if len(data.validation) < _LEAST_VALIDATION:
-        raise TrainingError(
+        few = TrainingError(
             f"{len(data.validation)} documents are too few to judge trials on; validation needs {_LEAST_VALIDATION}"
         )
+        raise said_of_reading(few, [*data.train, *data.held_out], Cleaning(), bases)
     return data, SnapshotReference(id=row.id, sha256=row.sha256)
 
 

@@ -6,19 +6,24 @@ from typing import Any
 
 import pytest
 from labelled_lines import labelled_lines
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from classifier.checkpoint_folder import read_checkpoint
 from classifier.figures import VersionFigures
 from classifier.readable import MULTILINGUAL
+from db.models import TrainingRun
 from db.queries import model_versions
 from sortline.cli.examine import Finding, _base_model, _texts
 from sortline.cli.outcome import print_outcome
+from sortline.errors import TrainingError
 from sortline.settings import Settings
 from trainer.data.base_texts import base_readability
+from trainer.tune import tune
 
 # Each letter becomes one of another script, so that texts stay as different as they are.
 _TO_DEVANAGARI = {ord("a") + i: chr(0x915 + i) for i in range(26)}
+_TO_CYRILLIC = {ord("a") + i: chr(0x430 + i) for i in range(26)}
 HINDI = ["मेरा कार्ड कहाँ है", "कार्ड खो गया है", "पैसे वापस चाहिए", "पैसे वापस कब मिलेंगे"]
 
 
@@ -54,6 +59,55 @@ def test_a_training_on_texts_that_it_cannot_read_says_so(
     found = findings(session, settings)
     assert (found["texts"].level, found["base model"].level) == ("warn", "ok")
     assert MULTILINGUAL[0] in str(found["texts"].advice)
+
+
+REFUSED = [
+    pytest.param(["एक,card", "दो,card"], {}, "the same label", id="one label"),
+    pytest.param(["एक कार्ड,card", "दो कार्ड,card", "पैसे वापस,cash"], {}, "one example only", id="rare label"),
+    pytest.param(
+        ["मेरा कार्ड कहाँ है,card", "कार्ड खो गया है,card", "पैसे वापस चाहिए,cash", "पैसे वापस कब मिलेंगे,cash"],
+        {"split": "test"}, "no label has documents to train on", id="splits",
+    ),
+    pytest.param(
+        [f"मेरा कार्ड मुझे आज तक नहीं मिला है {number},{label}" for number, label in enumerate(["card", "cash"] * 6)],
+        {"split": "test"}, "Texts that nearly repeat", id="near-duplicates",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("lines", "how", "refusal"), REFUSED)
+def test_a_refused_training_says_too_that_the_base_model_can_not_read_the_texts(
+    session: Session, import_lines: Callable[..., Any], train_now: Callable[..., int],
+    lines: list[str], how: dict[str, Any], refusal: str,
+) -> None:  # fmt: skip
+    import_lines(["text,label", *lines], **how)
+
+    with pytest.raises(TrainingError, match=refusal) as refused:
+        train_now()
+
+    assert f"{len(lines)} of {len(lines)} texts hold more than a tenth of characters" in str(refused.value)
+    assert MULTILINGUAL[0] in str(refused.value)
+    assert session.scalars(select(TrainingRun)).one().error == str(refused.value)
+
+
+def test_a_refused_training_on_readable_texts_speaks_of_the_refusal_alone(
+    import_lines: Callable[..., Any], train_now: Callable[..., int]
+) -> None:
+    import_lines(["text,label", "where is my card,card", "the card has not arrived,card"])
+    with pytest.raises(TrainingError, match=r"the same label, 'card'$"):
+        train_now()
+
+
+def test_a_refused_tuning_says_so_too_unless_one_of_its_base_models_can_read_the_texts(
+    settings: Settings, tiny_base: Path, import_lines: Callable[..., Any]
+) -> None:
+    lines = [line.rpartition(",") for line in labelled_lines(60)[1:]]
+    import_lines(["text,label", *(f"{text.translate(_TO_CYRILLIC)},{label}" for text, _, label in lines)])
+
+    with pytest.raises(TrainingError, match=f"validation needs 50.*{MULTILINGUAL[0]}"):
+        tune(settings, 1, "one", (str(tiny_base),))
+    with pytest.raises(TrainingError, match=r"validation needs 50$"):
+        tune(settings, 1, "two", (str(tiny_base), "all-MiniLM-L6-v2"))
 
 
 def test_readable_texts_need_no_word(session: Session, settings: Settings, import_lines: Callable[..., Any]) -> None:

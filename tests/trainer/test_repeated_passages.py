@@ -5,12 +5,17 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
+from sqlalchemy.orm import Session
 
+from classifier.shortcomings import Shortcoming
 from db.queries.labelled import Labelled
 from sortline.errors import TrainingError
-from trainer.data.near_duplicates import near_duplicate_groups
+from trainer.data.import_file import ImportReport
+from trainer.data.near_duplicates import NearDuplicates, near_duplicate_groups
+from trainer.data.preview import preview
 from trainer.data.split import Assignment, assign, groups_of
 from trainer.data.split_doubts import foretold_doubts, split_doubts
 from trainer.data.training_data import select
@@ -44,6 +49,11 @@ def documents(texts: list[str], splits: dict[int, str] | None = None) -> list[La
         )
         for i, text in enumerate(texts, start=1)
     ]
+
+
+def foretold(texts: list[str]) -> list[Shortcoming]:
+    hashes = [sha256(text.encode()).digest() for text in texts]
+    return foretold_doubts(texts, hashes, near_duplicate_groups(texts))
 
 
 def groups(texts: list[str]) -> int:
@@ -152,10 +162,10 @@ def test_a_file_in_one_split_is_told_before_and_after_the_import() -> None:
     texts = [f"Dear customer {i}, your order is on its way.{_FOOTER}" for i in range(40)]
     assigned = assign(documents(texts), groups_of(documents(texts)))
 
-    foretold = foretold_doubts(texts, [sha256(text.encode()).digest() for text in texts])
+    before = foretold(texts)
     found = split_doubts(assigned, Counter(each.split for each in assigned))
 
-    assert foretold == found
+    assert before == found
     assert [each.name for each in found] == ["one group", "empty splits"]
     assert found[0].said.startswith("All 40 new documents nearly repeat one another, so all of them are in one split")
     assert all(help in found[0].do for help in ("footer", "--keep-near-duplicates", "--split", "sortline erase"))
@@ -165,7 +175,7 @@ def test_a_file_of_a_few_templates_says_why_splits_stay_empty() -> None:
     templates = ["where is parcel {}, it has not come yet", "invoice {} names a sum that we never owed you at all"]
     texts = [template.format(1000 + i) for template in templates for i in range(20)]
 
-    found = foretold_doubts(texts, [sha256(text.encode()).digest() for text in texts])
+    found = foretold(texts)
 
     empty = next(each for each in found if each.name == "empty splits")
     assert "40 new documents are 2 groups of texts that nearly repeat each other" in empty.do
@@ -174,7 +184,7 @@ def test_a_file_of_a_few_templates_says_why_splits_stay_empty() -> None:
 
 def test_an_ordinary_file_raises_no_doubt() -> None:
     texts = sentences(300)
-    assert foretold_doubts(texts, [sha256(text.encode()).digest() for text in texts]) == []
+    assert foretold(texts) == []
     assert split_doubts([], {}) == []
     forced = [Assignment(i, i, "test", forced=True) for i in range(50)]
     assert split_doubts(forced, {"test": 50}) == []
@@ -183,3 +193,53 @@ def test_an_ordinary_file_raises_no_doubt() -> None:
 def test_a_training_without_training_documents_says_where_they_are_and_what_helps() -> None:
     with pytest.raises(TrainingError, match=r"no label has documents to train on.*test 40.*--split train"):
         select(documents(sentences(40), dict.fromkeys(range(1, 41), "test")))
+
+
+def test_what_was_left_out_is_told_with_a_passage_as_it_is_written() -> None:
+    texts = [*sentences(20, seed=2), *(message + "." + _FOOTER for message in sentences(30))]
+    alike = NearDuplicates(texts)
+
+    found = alike.repeated()
+
+    assert found is not None
+    assert found.documents == 30
+    assert found.passage in "." + _FOOTER
+    assert len(found.passage) > 200
+    assert alike.repeated(range(20)) is None
+    assert alike.repeated([3, 20, 21]) == (2, found.passage)
+    assert "2 of 3 documents" in alike.repeated([3, 20, 21]).note(3)  # type: ignore[union-attr]
+
+
+def test_nothing_is_told_where_nothing_was_left_out() -> None:
+    draw = random.Random(3)
+    names = ["".join(draw.choices("aeilnorst", k=7)).title() for _ in range(50)]
+    letters = [f"Dear {name}, your order {i * 97} is on its way.{_FOOTER}" for i, name in enumerate(names)]
+
+    assert NearDuplicates(sentences(50)).repeated() is None
+    assert NearDuplicates(letters).repeated() is None
+    assert NearDuplicates([]).repeated() is None
+
+
+def test_the_import_and_its_preview_say_that_a_footer_was_left_out(
+    session: Session, tmp_path: Path, import_lines: Callable[..., ImportReport]
+) -> None:
+    mails = [f"{message}.{_FOOTER}" for message in sentences(40)]
+    lines = ["text,label", *(f'"{mail}",{("card", "cash")[i % 2]}' for i, mail in enumerate(mails))]
+    looked = tmp_path / "looked-at.csv"
+    looked.write_text("\n".join(lines), "utf-8")
+
+    foretold = preview(session, looked)
+    first = import_lines(lines[:31])
+    more = import_lines([lines[0], *lines[31:], "hello there,card"], name="more.csv")
+    again = import_lines(lines, name="again.csv")
+    kept = import_lines(
+        [lines[0], *(f'"{message}.{_HEADER}",card' for message in sentences(30, 4))], keep_near_duplicates=True
+    )
+
+    for notes, documents in ((foretold.why, "40 of 40"), (first.notes, "30 of 30"), (more.notes, "10 of 11")):
+        (note,) = [each for each in notes if "footer" in each]
+        assert f"{documents} documents" in note
+        assert "Northwind Cycles, 12 Harbour Road" in note
+        assert "near-duplicates" in note
+    for report in (again, kept):
+        assert not [each for each in report.notes if "footer" in each]

@@ -223,6 +223,19 @@ def test_doubts_refusals_and_what_was_chosen_stand_in_the_preview(lead: Browser)
     assert folded.text.count('class="pill active">new') == 1
 
 
+def test_passages_that_many_texts_repeat_stand_in_the_preview_and_in_the_result(lead: Browser) -> None:
+    footer = "This message is meant for the addressee alone; if you got it by mistake, please delete it and tell us so."
+    lines = [line.rpartition(",") for line in labelled_lines(30)[1:]]
+    file = "\n".join(["text,label", *(f'"{text.strip(chr(34))} {footer}",{label}' for text, _, label in lines)])
+
+    page = send(lead, file)
+    done = lead.send_form("/import/confirm", token=token(page))
+
+    for shown in (page, done):
+        assert "30 of 30 documents" in shown.text
+        assert "This message is meant for the addressee alone" in shown.text
+
+
 def test_a_file_without_labels_is_offered_as_documents_to_classify(
     lead: Browser, session: Session, settings: Settings, redis_client: Any
 ) -> None:

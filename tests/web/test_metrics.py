@@ -7,8 +7,10 @@ from collections.abc import Callable
 import httpx
 import numpy as np
 import pytest
+import redis
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from db.models import TrainingRun
@@ -84,6 +86,46 @@ def test_a_server_that_is_away_is_a_figure(web_with: Callable[..., object], away
     assert value(figures, f"sortline_{there}_up") == 1
     assert hidden not in names
     assert "process_resident_memory_bytes" in names
+
+
+BROKEN: list[tuple[str, bytes, list[str], list[str]]] = [
+    ("documents:live", b"no stream", ["sortline_backlog", "sortline_oldest_seconds"], ["sortline_workers"]),
+    ("accepted", b"no hash", ["sortline_documents_accepted_total"], ["sortline_backlog", "sortline_workers"]),
+    ("workers:one", b"no json", ["sortline_workers"], ["sortline_backlog", "sortline_redis_memory_bytes"]),
+    ("metrics:beat@here-1", b"not packed", [], ["sortline_backlog", "sortline_workers"]),
+]
+
+
+@pytest.mark.parametrize(("key", "value_", "hidden", "shown"), BROKEN, ids=[each[0] for each in BROKEN])
+def test_a_key_that_can_not_be_read_hides_its_own_figures_alone(
+    web: httpx.Client, settings: Settings, redis_client: redis.Redis, caplog: pytest.LogCaptureFixture,
+    key: str, value_: bytes, hidden: list[str], shown: list[str],
+) -> None:  # fmt: skip
+    redis_client.set(f"{settings.prefix}:{key}", value_)
+
+    figures = scraped(web)
+
+    names = {name for name, _ in figures}
+    assert value(figures, "sortline_redis_up") == 1
+    assert value(figures, "sortline_postgres_up") == 1
+    assert names.isdisjoint(hidden)
+    assert names.issuperset([*shown, "process_resident_memory_bytes", "sortline_disk_full"])
+    assert any("no figures of" in message for message in caplog.messages)
+
+
+def test_a_table_that_can_not_be_read_hides_its_own_figures_alone(
+    web: httpx.Client, session: Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    session.execute(text("ALTER TABLE incidents RENAME TO incidents_elsewhere"))
+    session.commit()
+
+    figures = scraped(web)
+
+    names = {name for name, _ in figures}
+    assert value(figures, "sortline_postgres_up") == 1
+    assert "sortline_incidents" not in names
+    assert names.issuperset(["sortline_dead_letters", "sortline_queue", "sortline_training_state", "sortline_audits"])
+    assert any("no figures of incidents" in message for message in caplog.messages)
 
 
 def test_the_newest_training_is_shown(web: httpx.Client, session: Session) -> None:

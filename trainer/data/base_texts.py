@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from classifier.base_models import base_model_here
 from classifier.cleaning import Cleaning
-from sortline.errors import SortlineError
+from sortline.errors import SortlineError, TrainingError
 
 T = TypeVar("T")
 
 if TYPE_CHECKING:
     from classifier.readable import Readability
+    from db.queries.labelled import Labelled
     from trainer.data.training_data import TrainingData
 
 MOST_TEXTS = 2_000  # seconds, whatever the tokenizer
@@ -49,6 +50,21 @@ def base_readability(texts: Sequence[str], base_model: str) -> "Readability | No
         return readability([Cleaning()(text) for text in _spread(texts, MOST_TEXTS)], fast_tokenizer(folder))
     except SortlineError:
         return None
+
+
+def said_of_reading(
+    refusal: TrainingError, documents: "Sequence[Labelled]", cleaning: Cleaning, base_folders: Sequence[Path]
+) -> TrainingError:
+    """A training's refusal; where none of its base models can read the texts, it says that too."""
+    from classifier.base_tokenizer import fast_tokenizer
+    from classifier.readable import readability
+
+    if not documents:
+        return refusal
+    cleaned = [cleaning(document.text) for document in _spread(documents, MOST_TEXTS)]
+    found = [readability(cleaned, fast_tokenizer(folder)) for folder in base_folders]
+    best = min(found, key=lambda each: each.unread_share)
+    return TrainingError(f"{refusal}. {best.sentence()}") if best.is_poor else refusal
 
 
 def _spread(items: "Sequence[T]", most: int) -> "Sequence[T]":

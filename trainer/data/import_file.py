@@ -121,9 +121,11 @@ def import_file(
         report = ImportReport(shape=reading.shape, notes=[*_why(survey), *reading.notes], doubts=survey.doubts)
         _store(session, survey, repeats, source, report)
     on_progress(survey.labelled, survey.labelled, "looking for near-duplicates")
-    assigned = assign_new(session, split, keep_near_duplicates)
+    assigned, repeated = assign_new(session, split, keep_near_duplicates)
     report.splits = dict(Counter(each.split for each in assigned))
     report.doubts += [f"{each.said} {each.do}" for each in split_doubts(assigned, split_counts(session))]
+    if repeated:
+        report.notes.append(repeated.note(len(assigned)))
     report.seconds = round(time.monotonic() - began, 2)
     return report
 

@@ -9,14 +9,15 @@ alone (docs/decisions/0028-repeated-passages.md).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from datasketch import MinHash
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import DisjointSet
 
-from classifier.shingles import NEAR, jaccard, normal, shingles
-from trainer.data.passages import Hashes, own_passages, shared_passages
+from classifier.shingles import NEAR, jaccard, normal, shingles, tidy
+from trainer.data.passages import Hashes, longest_passage, own_passages, shared_passages
 
 Indices = NDArray[np.int64]
 
@@ -24,6 +25,24 @@ Indices = NDArray[np.int64]
 _BANDS, _ROWS = 16, 4
 _MANY = 10  # different texts that share a passage
 _ROUNDS = 5  # a footer in a footer: what is left is looked at again
+_SHOWN = 120  # characters of a passage
+
+
+class Repeated(NamedTuple):
+    """Passages that were left out of the comparison: of how many documents, and the longest one of the first."""
+
+    documents: int
+    passage: str
+
+    def note(self, of: int) -> str:
+        """What people are told, of so many documents."""
+        passage = f"{self.passage[:_SHOWN].rstrip()}…" if len(self.passage) > _SHOWN else self.passage
+        contain = "contains" if self.documents == 1 else "contain"
+        return (
+            f"{self.documents:,} of {of:,} documents {contain} passages that many documents repeat (a footer, a header "
+            f"or a template), for example “{passage}”. Such passages are left out when near-duplicates are looked for; "
+            "the stored texts keep them."
+        )
 
 
 def near_duplicate_groups(texts: Sequence[str]) -> Indices:
@@ -43,6 +62,8 @@ class NearDuplicates:
         self._signatures = np.empty((0, _BANDS * _ROWS), np.uint64)
         forms = [normal(text) for text in texts]
         self._places = self._add(forms)
+        self._texts = texts
+        self._repeated, self._shortened = np.empty(0, np.uint64), set[int]()
         for _ in range(_ROUNDS):
             shared = self._shared(forms)
             if not len(shared):
@@ -50,6 +71,8 @@ class NearDuplicates:
             own = [own_passages(form, shared) or form for form in forms]
             changed = [i for i, form in enumerate(own) if form != forms[i]]
             self._places[changed] = self._add([own[i] for i in changed])
+            self._repeated = np.union1d(self._repeated, shared)
+            self._shortened.update(changed)
             forms = own
 
     def groups(self, chosen: Sequence[int] | None = None) -> Indices:
@@ -63,6 +86,17 @@ class NearDuplicates:
             _tie(bucket, self._sets, tied)
         first: dict[int, int] = {}
         return np.array([first.setdefault(tied[each], i) for i, each in enumerate(places.tolist())], dtype=np.int64)
+
+    def repeated(self, chosen: Iterable[int] | None = None) -> Repeated | None:
+        """What was left out because many texts share it, of all texts or the chosen ones; None: nothing was."""
+        places = sorted(self._shortened if chosen is None else self._shortened.intersection(chosen))
+        if not places:
+            return None
+        text = self._texts[places[0]]
+        form, written = normal(text), tidy(text)
+        start, end = longest_passage(form, self._repeated)
+        # Lower case is hardly ever of another length.
+        return Repeated(len(places), (written if len(written) == len(form) else form)[start:end].strip())
 
     def _shared(self, forms: Sequence[str]) -> Hashes:
         """Hashes of the passages that ten and more candidates share, wherever that explains why they are alike."""

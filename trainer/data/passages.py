@@ -57,6 +57,14 @@ def own_passages(text: str, shared: Hashes) -> str:
     return " ".join(piece for piece in pieces if _says_something(piece))
 
 
+def longest_passage(text: str, shared: Hashes) -> tuple[int, int]:
+    """Where the longest passage of a text that is shared starts and ends; an empty one where none is."""
+    covered = np.concatenate([[False], _covered(text, shared), [False]])
+    edges = np.flatnonzero(covered[1:] != covered[:-1]).reshape(-1, 2).tolist()
+    start, end = max(edges, key=lambda each: each[1] - each[0], default=(0, 0))
+    return start, end
+
+
 def _sample(texts: Sequence[str]) -> list[str]:
     mean = sum(map(len, texts)) / len(texts)
     size = int(max(10, min(_SAMPLE, len(texts), _SAMPLED_CHARACTERS / max(1, mean))))

@@ -18,7 +18,7 @@ from sortline.files.rows import Row
 from sortline.files.survey import Survey, survey_file
 from sortline.text import content_hash
 from trainer.data.import_file import OnProgress, example, too_many_labels, unreadable
-from trainer.data.near_duplicates import near_duplicate_groups
+from trainer.data.near_duplicates import NearDuplicates
 from trainer.data.repeats import Repeats
 from trainer.data.sample import Sample
 from trainer.data.split_doubts import foretold_doubts
@@ -78,10 +78,11 @@ class Preview:
 
 
 class _Compared(NamedTuple):
-    """Different texts, and the hash of each."""
+    """How many of different texts nearly repeat another one, and what is said of that."""
 
-    texts: list[str]
-    hashes: list[bytes]
+    near: int
+    notes: list[str]
+    doubts: list[str]
 
 
 @dataclass
@@ -109,9 +110,16 @@ class _Watched:
             if len(self.waiting) == _CHUNK:
                 self.ask()
 
-    def alike(self) -> _Compared | None:
-        """The texts to hold against each other; None: there are too many."""
-        return None if self.texts is None else _Compared(list(self.texts.values()), list(self.texts))
+    def compared(self) -> _Compared | None:
+        """What comes of holding the texts against each other; None: there are too many."""
+        if self.texts is None:
+            return None
+        texts, hashes = list(self.texts.values()), list(self.texts)
+        alike = NearDuplicates(texts)
+        groups, repeated = alike.groups(), alike.repeated()
+        notes = [repeated.note(len(texts))] if repeated else []
+        doubts = [f"{each.said} {each.do}" for each in foretold_doubts(texts, hashes, groups)]
+        return _Compared(len(texts) - len(set(groups.tolist())), notes, doubts)
 
     def ask(self) -> None:
         if self.session is not None and self.waiting:
@@ -148,8 +156,9 @@ def preview(
         watched.ask()
         survey.doubts += filter(None, [too_many_labels(there, survey)])
         survey.doubts += unreadable(watched.sample.texts, base_model)
-        if near := watched.alike():
-            survey.doubts += [f"{each.said} {each.do}" for each in foretold_doubts(*near)]
+        near = watched.compared()
+        if near:
+            survey.doubts += near.doubts
     if not survey.rows:
         raise ImportFileError(f"{path} holds no rows")
     chosen = reading.chosen
@@ -159,7 +168,7 @@ def preview(
         text=chosen.texts[0] if chosen else "",
         label=(chosen.label or "") if chosen else "",
         id=(chosen.id or "") if chosen else "",
-        why=[*(chosen.why if chosen else ()), *reading.notes],
+        why=[*(chosen.why if chosen else ()), *reading.notes, *(near.notes if near else ())],
         guess=reading.encoding.name if survey.guess else "",
         samples=reading.encoding.samples if survey.guess else (),
         rows=survey.rows,
@@ -172,13 +181,9 @@ def preview(
         doubts=survey.doubts,
         repeated=len(watched.repeats.superseded()),
         known=None if session is None else watched.known,
-        near_duplicates=None if near is None else _repeating(near.texts),
+        near_duplicates=None if near is None else near.near,
         has_labels=reading.has_labels,
     )
-
-
-def _repeating(texts: Sequence[str]) -> int:
-    return len(texts) - len(set(near_duplicate_groups(texts).tolist()))
 
 
 def _labels(session: Session | None, survey: Survey) -> list[PreviewLabel]:

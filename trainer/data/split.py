@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
+from typing import NamedTuple
 
 import numpy as np
 import orjson
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from db.queries.labelled import Labelled, labelled_documents, lock_splits, store_splits
-from trainer.data.near_duplicates import NearDuplicates, near_duplicate_groups
+from trainer.data.near_duplicates import NearDuplicates, Repeated, near_duplicate_groups
 
 HELD_OUT = ("validation", "calibration", "test")
 LEFT_OUT = "left_out"
@@ -29,7 +30,14 @@ class Assignment:
     forced: bool
 
 
-def assign_new(session: Session, forced: str | None = None, keep_near_duplicates: bool = False) -> list[Assignment]:
+class Assigned(NamedTuple):
+    """New assignments, and which passages of their documents were left out to find near-duplicates (None: none)."""
+
+    assignments: list[Assignment]
+    repeated: Repeated | None
+
+
+def assign_new(session: Session, forced: str | None = None, keep_near_duplicates: bool = False) -> Assigned:
     """Assign and store the splits of labelled documents that have none; the caller commits.
 
     One transaction does so at a time: two that did not see each other's documents could part near-duplicates.
@@ -37,11 +45,13 @@ def assign_new(session: Session, forced: str | None = None, keep_near_duplicates
     """
     lock_splits(session)
     documents = labelled_documents(session)
-    if all(document.split for document in documents):
-        return []
-    found = assign(documents, groups_of(documents), forced, keep_near_duplicates)
+    new = [i for i, document in enumerate(documents) if not document.split]
+    if not new:
+        return Assigned([], None)
+    alike = NearDuplicates([document.text for document in documents])
+    found = assign(documents, alike.groups(), forced, keep_near_duplicates)
     store_splits(session, orjson.dumps([asdict(each) for each in found]).decode())
-    return found
+    return Assigned(found, None if keep_near_duplicates else alike.repeated(new))
 
 
 def assign(

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from classifier.shortcomings import Shortcoming
 from db.queries.labelled import Labelled
-from trainer.data.split import HELD_OUT, LEFT_OUT, Assignment, assign, groups_of
+from trainer.data.split import HELD_OUT, LEFT_OUT, Assignment, Groups, assign
 
 _LARGE = 0.5  # of the new documents in one near-duplicate group
 _FEW = 10  # documents that say nothing about how a file is split
@@ -23,21 +23,18 @@ def split_doubts(assigned: Sequence[Assignment], counts: Mapping[str, int]) -> l
     return [*_one_group(assigned), *_left_out(assigned), *_empty_splits(assigned, counts)]
 
 
-def foretold_doubts(
-    texts: Sequence[str], hashes: Sequence[bytes], forced: str | None = None, keep_near_duplicates: bool = False
-) -> list[Shortcoming]:
+def foretold_doubts(texts: Sequence[str], hashes: Sequence[bytes], groups: Groups) -> list[Shortcoming]:
     """The same before anything is stored, as if the texts of a file were the only labelled documents.
 
     Args:
         hashes: content hash of each text, (n,).
-        forced: see `trainer.data.split.assign`.
-        keep_near_duplicates: likewise.
+        groups: near-duplicate group of each text, (n,).
     """
     documents = [
         Labelled(i, text, digest, label_id=0, label="", may_be_held_out=True, group_id=None, split=None)
         for i, (text, digest) in enumerate(zip(texts, hashes, strict=True), start=1)
     ]
-    assigned = assign(documents, groups_of(documents), forced, keep_near_duplicates)
+    assigned = assign(documents, groups)
     return split_doubts(assigned, Counter(each.split for each in assigned))
 
 

@@ -1,14 +1,16 @@
 """The metrics of the whole line for Prometheus: what Redis and Postgres hold now, and what each process counted."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, suppress
+from functools import partial
 from math import nan
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from db.models import AccuracyLook, TrainingRun
@@ -25,13 +27,14 @@ from db.queries import (
 )
 from db.session import session
 from sortline import disk
-from sortline.errors import SortlineError
+from sortline.errors import DiskFullError, RedisRefusesError, ServerUnreachableError, SortlineError
 from sortline.metrics import ROLES, Publisher, merged, of_others
 from sortline.queue import DocumentQueue, LaneState
 from sortline.redis_client import connect
 from sortline.settings import LANES, Settings
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 _STATES = ("waiting", "running", "done", "failed", "cancelled")
 
@@ -47,80 +50,153 @@ class Line(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """All metrics, when prometheus_client asks for them."""
-        told: dict[str, Any] = {}
-        full = disk.embedded(self.settings)
-        try:
-            full = self.queue.full_disks()
-            in_redis = list(self._redis())
-            told = of_others(self.queue.client, self.settings.prefix, self.process)
-        except (SortlineError, redis.exceptions.RedisError, OSError) as error:
-            log.warning("no metrics from Redis: %s", error)
-            in_redis = [_gauge("sortline_redis_up", "1: this web process reaches Redis", 0)]
-        try:
-            with session(self.settings.postgres_url) as opened:
-                in_postgres = list(_postgres(opened, self.settings))
-        except (SortlineError, SQLAlchemyError) as error:
-            log.warning("no metrics from Postgres: %s", str(error).partition("\n")[0])
-            in_postgres = [_gauge("sortline_postgres_up", "1: this web process reaches Postgres", 0)]
+        redis_, postgres = _Asked("Redis"), _Asked("Postgres")
+        in_redis, in_postgres = list[Metric](), list[Metric]()
+        redis_.reach(self._answers)
+        full = redis_.ask("full disks", self.queue.full_disks, disk.embedded(self.settings))
+        for what, figures in self._redis().items():
+            in_redis += redis_.ask(what, partial(_all, figures), [])
+        nothing: dict[str, Any] = {}
+        told = redis_.ask(
+            "processes", lambda: of_others(self.queue.client, self.settings.prefix, self.process), nothing
+        )
+        with ExitStack() as stack:
+            opened = postgres.reach(lambda: stack.enter_context(session(self.settings.postgres_url)))
+            if opened is not None:
+                for what, of in _POSTGRES.items():
+                    in_postgres += postgres.ask(what, partial(_stored, of, opened, self.settings), [])
         disks: dict[str, float] = {server: int(server in full) for server in disk.SERVERS}
         yield _gauge("sortline_disk_full", "1: the server's disk is full", disks, "server")
+        yield _gauge("sortline_redis_up", "1: this web process reaches Redis", int(redis_.up))
         yield from in_redis
+        yield _gauge("sortline_postgres_up", "1: this web process reaches Postgres", int(postgres.up))
         yield from in_postgres
         yield _processes({self.process, *told})
         yield from merged(told, self.process)
 
-    def _redis(self) -> Iterator[Metric]:
+    def _answers(self) -> None:
+        with suppress(redis.exceptions.NoPermissionError):  # an answer too
+            self.queue.client.ping()
+
+    def _redis(self) -> dict[str, Callable[[], Iterator[Metric]]]:
+        return {"lanes": self._lanes, "accepted documents": self._accepted, "memory": self._memory,
+                "durability": self._forgets, "workers": self._workers}  # fmt: skip
+
+    def _lanes(self) -> Iterator[Metric]:
         states: dict[str, LaneState] = {lane: self.queue.lane(lane) for lane in LANES}
         backlog = {lane: state.backlog for lane, state in states.items()}
         oldest = {lane: state.oldest_s or 0 for lane, state in states.items()}
-        workers, memory = self.queue.workers(), self.queue.client.info("memory")
-        yield _gauge("sortline_redis_up", "1: this web process reaches Redis", 1)
+        yield _gauge("sortline_backlog", "Entries that are not done", backlog, "lane")
+        yield _gauge("sortline_backlog_limit", "Entries a lane may hold", self.settings.max_backlog)
+        yield _gauge("sortline_oldest_seconds", "Age of the oldest entry that is not done", oldest, "lane")
+        yield _gauge("sortline_pending", "Entries that workers hold", sum(s.pending for s in states.values()))
+
+    def _accepted(self) -> Iterator[Metric]:
+        counter = CounterMetricFamily("sortline_documents_accepted", "Documents accepted over HTTP", labels=["lane"])
+        yield _filled(counter, self.queue.accepted())
+
+    def _memory(self) -> Iterator[Metric]:
+        memory = self.queue.client.info("memory")
         yield _gauge("sortline_redis_memory_bytes", "Memory that Redis uses", memory["used_memory"])
         yield _gauge(
             "sortline_redis_memory_limit_bytes", "The most memory it may use; 0: no limit", memory.get("maxmemory", 0)
         )
+
+    def _forgets(self) -> Iterator[Metric]:
         forgets = int(bool(self.queue.forgets()))
         yield _gauge("sortline_redis_forgets", "1: Redis is not set to keep on disk what it accepts", forgets)
-        yield _gauge("sortline_backlog", "Entries that are not done", backlog, "lane")
-        yield _filled(
-            CounterMetricFamily("sortline_documents_accepted", "Documents accepted over HTTP", labels=["lane"]),
-            self.queue.accepted(),
-        )
-        yield _gauge("sortline_backlog_limit", "Entries a lane may hold", self.settings.max_backlog)
-        yield _gauge("sortline_oldest_seconds", "Age of the oldest entry that is not done", oldest, "lane")
-        yield _gauge("sortline_pending", "Entries that workers hold", sum(s.pending for s in states.values()))
+
+    def _workers(self) -> Iterator[Metric]:
+        workers = self.queue.workers()
         yield _gauge("sortline_workers", "Workers heard of in the last ten seconds", len(workers))
         refusing = sum(bool(worker["refused"]) for worker in workers)
         yield _gauge("sortline_workers_refusing", "Workers that refuse the active model version", refusing)
 
 
-def _postgres(opened: Session, settings: Settings) -> Iterator[Metric]:
+class _Asked:
+    """A server that is asked one thing after another; ``up``: it answers, whatever it can't tell."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.up = True
+
+    def reach(self, call: Callable[[], T]) -> T | None:
+        """What a first call gives; None: the server is away."""
+        try:
+            return call()
+        except (SortlineError, redis.exceptions.RedisError, SQLAlchemyError, OSError) as error:
+            self._lose(error)
+        return None
+
+    def ask(self, what: str, call: Callable[[], T], otherwise: T) -> T:
+        """What a call gives, or something else where the server can't tell it; the log says why."""
+        if not self.up:
+            return otherwise
+        try:
+            return call()
+        except Exception as error:  # whatever a key or a table holds, it hides its own figures alone
+            if _is_away(error):
+                self._lose(error)
+            else:
+                log.warning("no figures of %s from %s: %s", what, self.name, str(error).partition("\n")[0])
+        return otherwise
+
+    def _lose(self, error: Exception) -> None:
+        log.warning("no figures from %s: %s", self.name, str(error).partition("\n")[0])
+        self.up = False
+
+
+def _is_away(error: Exception) -> bool:
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated
+    if isinstance(error, RedisRefusesError | DiskFullError):
+        return False
+    return isinstance(error, ServerUnreachableError | redis.exceptions.ConnectionError | redis.exceptions.TimeoutError)
+
+
+def _all(figures: Callable[[], Iterator[Metric]]) -> list[Metric]:
+    return list(figures())
+
+
+def _stored(
+    figures: Callable[[Session, Settings], Iterator[Metric]], opened: Session, settings: Settings
+) -> list[Metric]:
+    opened.rollback()  # a statement that failed has ended the transaction
+    return list(figures(opened, settings))
+
+
+def _line(opened: Session, _settings: Settings) -> Iterator[Metric]:
     version = model_versions.active(opened)
-    unsent, oldest_s = outbox.unsent(opened)
-    yield _gauge("sortline_postgres_up", "1: this web process reaches Postgres", 1)
     yield _gauge("sortline_dead_letters", "Dead letters not requeued", dead_letters.count(opened).rows)
     yield _gauge(
         "sortline_active_model_version", "Number of the active model version; 0: none", version.id if version else 0
     )
+
+
+def _queue(opened: Session, _settings: Settings) -> Iterator[Metric]:
     found = {reason: each.rows for reason, each in queue_items.waiting(opened).items()}
     waiting = dict.fromkeys(queue_items.REASONS, 0) | found
     yield _gauge("sortline_queue", "Documents that wait for a person", waiting, "reason")
+
+
+def _outbox(opened: Session, _settings: Settings) -> Iterator[Metric]:
+    unsent, oldest_s = outbox.unsent(opened)
     yield _gauge("sortline_outbox_unsent", "Events that wait to be sent", unsent)
     yield _gauge("sortline_outbox_oldest_seconds", "Age of the oldest event that waits to be sent", oldest_s)
+
+
+def _webhooks(opened: Session, _settings: Settings) -> Iterator[Metric]:
     paused, failing = webhooks.ailing(opened)
     yield _gauge("sortline_webhooks", "Webhooks that receive nothing", {"paused": paused, "failing": failing}, "state")
-    decisions = training_runs.decisions_since(opened, max(1, settings.retrain_after))
-    yield _gauge(
-        "sortline_training_decisions", "New decisions since the last training, up to SORTLINE_RETRAIN_AFTER", decisions
-    )
+
+
+def _drift(opened: Session, settings: Settings) -> Iterator[Metric]:
     yield _gauge("sortline_incidents", "Open incidents", incidents.counts(opened), "kind")
     unseen = int(settings.drift_false_alarms > 0 and drift.looks_fail(opened))
     yield _gauge("sortline_drift_looks_fail", "1: the last two drift checks failed", unseen)
-    yield from _accuracy(opened)
-    yield from _training(opened, next(iter(training_runs.newest(opened)), None))
 
 
-def _accuracy(opened: Session) -> Iterator[Metric]:
+def _accuracy(opened: Session, _settings: Settings) -> Iterator[Metric]:
     look = live_accuracy.last_look(opened)
     if look is None:
         look = AccuracyLook(accuracy=None, low=0.0, high=1.0, expected=None, drawn=0, decided=0, alarm=False)
@@ -133,7 +209,12 @@ def _accuracy(opened: Session) -> Iterator[Metric]:
     yield _gauge("sortline_accuracy_disagrees", "1: the two differ with statistical certainty", int(look.alarm))
 
 
-def _training(opened: Session, run: TrainingRun | None) -> Iterator[Metric]:
+def _training(opened: Session, settings: Settings) -> Iterator[Metric]:
+    decisions = training_runs.decisions_since(opened, max(1, settings.retrain_after))
+    yield _gauge(
+        "sortline_training_decisions", "New decisions since the last training, up to SORTLINE_RETRAIN_AFTER", decisions
+    )
+    run: TrainingRun | None = next(iter(training_runs.newest(opened)), None)
     progress: dict[str, Any] = run.progress if run else {}
     share = 1.0 if run and run.state == "done" else progress.get("step", 0) / max(1, progress.get("steps", 1))
     silent = training_runs.silent_s(opened, run) if run else 0.0
@@ -143,6 +224,12 @@ def _training(opened: Session, run: TrainingRun | None) -> Iterator[Metric]:
     yield _gauge(
         "sortline_training_silent_seconds", "Time since the training process was last heard of, while it runs", silent
     )
+
+
+_POSTGRES = {
+    "dead letters and model versions": _line, "documents that wait for a person": _queue, "the outbox": _outbox,
+    "webhooks": _webhooks, "incidents": _drift, "live accuracy": _accuracy, "trainings": _training,
+}  # fmt: skip
 
 
 def _processes(names: Iterable[str]) -> Metric:
