@@ -76,4 +76,4 @@ def test_the_demo(tmp_path: Path) -> None:
     assert "correct, by the sample's true labels" in said
     assert not (tmp_path / ".sortline" / "run.json").exists()
     again = house.sortline("demo", "--once", "--documents", "10")
-    assert "there is a model already" in again
+    assert "a model is active already" in again

@@ -150,7 +150,7 @@ def test_what_dies_is_started_again(folder: Path, name: str) -> None:
         return True
 
     until(answers)
-    assert up.says("starting again")
+    assert up.says("restarting in")
     assert up.stop() == 0
 
 

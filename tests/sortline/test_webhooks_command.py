@@ -51,7 +51,7 @@ def test_the_life_of_a_webhook(run: Run, session: Session, settings: Settings) -
 
     run("pause", "crm")
     found = [finding for finding in examine(settings) if finding.name == "webhook crm"]
-    assert [(finding.level, finding.found[:10]) for finding in found] == [("warn", "paused, by")]
+    assert [(finding.level, finding.found[:10]) for finding in found] == [("warn", "paused: by")]
     (paused,) = json.loads(run("list", "--json"))
     assert paused["state"] == "paused"
     run("resume", "crm")

@@ -26,7 +26,7 @@ def test_how_a_copy_ends_is_told(tiny_base: Path, settings: Settings, tmp_path: 
 
     learned = fine_tune(job(tiny_base), tmp_path / "work", settings)
 
-    assert learned["steps"][-1][0] == 9
+    assert learned.learning.steps[-1][0] == 9
     assert (tmp_path / "work" / "model" / "model.safetensors").exists()
 
 

@@ -109,7 +109,7 @@ def test_a_new_head_is_a_logistic_regression_on_what_the_encoder_says(
     held_out, held_out_mask = pad([np.array(each) for each in made.validation.documents], 0)
     regression = LogisticRegression(C=0.1).fit(as_pooled(mean_base, ids, mask), made.train.targets)
     said = regression.predict(as_pooled(mean_base, held_out, held_out_mask))
-    assert np.mean(said == learned["predicted"]) >= 0.95  # bfloat16 moves a few that lie near a border
+    assert np.mean(said == learned.predicted) >= 0.95  # bfloat16 moves a few that lie near a border
 
 
 def test_what_comes_of_it_is_a_plain_checkpoint_and_its_children_keep_its_layers(
