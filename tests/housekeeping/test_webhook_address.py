@@ -132,7 +132,7 @@ def test_a_name_without_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
 
     target = check_url("https://hooks.example.com/", NOTHING)
     monkeypatch.setattr(socket, "getaddrinfo", missing)
-    with pytest.raises(InvalidInputError, match=r"hooks\.example\.com is not found"):
+    with pytest.raises(InvalidInputError, match=r"hooks\.example\.com was not found"):
         asyncio.run(resolve(target, NOTHING))
 
 

@@ -246,7 +246,7 @@ def test_one_that_fails_for_a_day_is_paused_and_can_be_resumed(
     hooks.sweep()
 
     paused = hooks.webhook()
-    assert (paused.state, paused.paused_because) == ("paused", "nothing got through for 24 hours: it answers 503")
+    assert (paused.state, paused.paused_because) == ("paused", "nothing got through for 24 hours: it answered 503")
     assert session.query(AuditEvent).filter_by(action="webhook paused", actor="beat").count() == 1
     there.requests.clear()
     status = 200
@@ -285,7 +285,7 @@ def test_redirects_are_not_followed(hooks: Hooks, receiver: Callable[..., Receiv
     hooks.sweep()
 
     assert private.requests == []
-    assert hooks.webhook().last_error == "it answers 307: redirects are not followed"
+    assert hooks.webhook().last_error == "it answered 307, and redirects are not followed"
     assert hooks.states() == [("a", "waiting", 1)]
 
 

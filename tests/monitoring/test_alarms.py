@@ -287,4 +287,4 @@ def test_a_redis_that_does_not_tell_is_said_to_forget(
         redis_client.acl_deluser(name)
 
     assert set(found) == {"SortlineRedisForgets"}
-    assert "CONFIG GET is refused" in found["SortlineRedisForgets"]
+    assert "refuses CONFIG GET" in found["SortlineRedisForgets"]

@@ -71,7 +71,7 @@ def test_signing_in_takes_both_and_a_code_only_once(door: httpx.Client, ann: Use
     assert (asked.status_code, asked.headers["cache-control"]) == (200, "no-store")
     assert "set-cookie" not in asked.headers and session.query(UserSession).count() == 0
     wrong = give_code(door, asked, "000000" if code() != "000000" else "000001")
-    assert (wrong.status_code, "not right" in wrong.text) == (401, True)
+    assert (wrong.status_code, "That code is wrong" in wrong.text) == (401, True)
     now = code()
     done = give_code(door, wrong, now)
     assert (done.status_code, done.headers["location"]) == (303, "/labels")
