@@ -75,7 +75,7 @@ class Line(Collector):
         yield from merged(told, self.process)
 
     def _answers(self) -> None:
-        with suppress(redis.exceptions.NoPermissionError):  # an answer too
+        with suppress(redis.exceptions.ResponseError):  # a refusal is an answer too: no right to ask, or a full disk
             self.queue.client.ping()
 
     def _redis(self) -> dict[str, Callable[[], Iterator[Metric]]]:
