@@ -55,6 +55,8 @@ def _summary(console: Console, settings: Settings, outcome: Any, once: bool) -> 
     from sortline.cli import demo_run as demo
 
     top = Table(show_header=False, box=None, padding=(0, 2))
+    top.add_column(no_wrap=True)
+    top.add_column()
     waiting = outcome.documents - outcome.accepted
     speed = f"[bold]{outcome.documents_per_s:,.0f} documents a second[/]"
     top.add_row("speed", f"{speed} ({outcome.engine}, from the first XADD to the last commit)")

@@ -14,7 +14,7 @@ from sortline.redis_client import connect
 from sortline.settings import Settings
 from tests.conftest import until
 from trainer.trigger import send
-from web.explanations.explained import tell_worker
+from web.explanations.explained import send_to_worker
 
 
 class Work:
@@ -53,7 +53,7 @@ class Work:
         asked = Explanation(document_id=document_id, model_version_id=self.versions[0], label_id=11)
         self.session.add(asked)
         self.session.commit()
-        tell_worker(self.settings, "worker.explain", document_id or 0, self.versions[0], 11)
+        send_to_worker(self.settings, "worker.explain", document_id or 0, self.versions[0], 11)
         promote(self.session, self.versions[1])
 
     def waiting(self) -> list[str]:

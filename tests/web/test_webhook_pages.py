@@ -62,7 +62,7 @@ def test_the_buttons(sign_in_as: SignInAs, webhook: Webhook, session: Session) -
     admin = sign_in_as("admin", "ann")
     assert "Paused" in admin.send_form("/webhooks/pause", name=webhook.name).text
     assert 'action="/webhooks/resume"' in admin.get("/webhooks").text
-    assert "is tried again" in admin.send_form("/webhooks/resume", name=webhook.name).text
+    assert "is resumed and tried again" in admin.send_form("/webhooks/resume", name=webhook.name).text
     assert "0 given up" in admin.send_form("/webhooks/send-again", name=webhook.name).text
     assert admin.send_form("/webhooks/pause", name="none").status_code == 404
     assert admin.send_form("/webhooks/pause", {"Origin": "https://evil.example"}, name=webhook.name).status_code == 403
