@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
 import psutil
 import redis
@@ -28,22 +29,37 @@ from db.session import get_engine
 
 _EVERY_S = 60.0
 _HOLE_S = 15.0
-_LOOK_S = 2.0
+_SAMPLE_S = 2.0
 _SETTLE_S = 20.0
+_LAST = 5  # samples that tell what a process has at its end
+_CHILDREN_S = 600.0
 _MORE = 12  # descriptors that a process may have more than once when it began to work: pools fill as they are used
+
+
+class Sample(NamedTuple):
+    """What a process and its children hold at one time."""
+
+    children: int
+    descriptors: int
+    bytes: int
 
 
 @dataclass
 class Seen:
-    """What a process kept: of the process id that it had last."""
+    """The samples of a process, from the process id that it had last."""
 
     pid: int = 0
-    descriptors: list[int] = field(default_factory=list)
-    bytes: list[int] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
+
+    @property
+    def usual(self) -> list[Sample]:
+        """Those with as few children as it ever had: work that is done now and then in a child is not counted."""
+        fewest = min(sample.children for sample in self.samples)
+        return [sample for sample in self.samples if sample.children == fewest]
 
 
 class Watch:
-    """Looks at the descriptors and the memory of each process, every two seconds."""
+    """Samples the descriptors and the memory of each process every two seconds."""
 
     def __init__(self, kept: dict[str, Kept]) -> None:
         self.kept = kept
@@ -53,39 +69,57 @@ class Watch:
         self._thread.start()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Wait until each process has ended the children that it had begun, at most ten minutes, and stop."""
+        end = time.monotonic() + _CHILDREN_S
+        while time.monotonic() < end and not all(self._settled(each) for each in self.seen.values()):
+            time.sleep(_SAMPLE_S)
         self._stop.set()
         self._thread.join()
 
     def leaked(self) -> dict[str, int]:
-        """Descriptors that a process has at its end beyond those that it had at most when it was young."""
-        return {
-            name: max(0, statistics.median_low(each.descriptors[-5:]) - max(each.descriptors[:15]) - _MORE)
-            for name, each in self.seen.items()
-        }
-
-    def growth(self) -> dict[str, float]:
-        """How much memory grew while it was looked at, in percent: medians of the last fifth and the first."""
+        """Descriptors that a process has at its end beyond the most that it had when it was young."""
         found = {}
         for name, each in self.seen.items():
-            fifth = max(1, len(each.bytes) // 5)
-            first, last = statistics.median(each.bytes[:fifth]), statistics.median(each.bytes[-fifth:])
+            young = max(sample.descriptors for sample in each.usual[:15])
+            old = statistics.median_low(sample.descriptors for sample in each.samples[-_LAST:])
+            found[name] = max(0, old - young - _MORE)
+        return found
+
+    def growth(self) -> dict[str, float]:
+        """How much memory grew, in percent: medians of the last fifth of the samples and of the first."""
+        found = {}
+        for name, each in self.seen.items():
+            sizes = [sample.bytes for sample in each.usual]
+            fifth = max(1, len(sizes) // 5)
+            first, last = statistics.median(sizes[:fifth]), statistics.median(sizes[-fifth:])
             found[name] = round(100 * (last / first - 1), 1)
         return found
 
+    @staticmethod
+    def _settled(seen: Seen) -> bool:
+        fewest = min((sample.children for sample in seen.samples), default=0)
+        last = seen.samples[-_LAST:]
+        return len(last) == _LAST and all(sample.children == fewest for sample in last)
+
     def _run(self) -> None:
-        while not self._stop.wait(_LOOK_S):
+        while not self._stop.wait(_SAMPLE_S):
             for name, kept in self.kept.items():
                 with suppress(psutil.Error):
-                    self._look(self.seen[name], psutil.Process(kept.process.pid))
+                    self._sample(self.seen[name], psutil.Process(kept.process.pid))
 
     @staticmethod
-    def _look(seen: Seen, process: psutil.Process) -> None:
+    def _sample(seen: Seen, process: psutil.Process) -> None:
         if seen.pid != process.pid:
-            seen.pid, seen.descriptors, seen.bytes = process.pid, [], []
+            seen.pid, seen.samples = process.pid, []
         children = process.children(recursive=True)
-        seen.descriptors.append(sum(each.num_fds() for each in (process, *children)))
-        seen.bytes.append(sum(each.memory_info().rss for each in (process, *children)))
+        every = (process, *children)
+        seen.samples.append(
+            Sample(
+                len(children),
+                sum(each.num_fds() for each in every),
+                sum(each.memory_info().rss for each in every),
+            )
+        )
 
 
 def soak(
