@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from multiprocessing import get_context
 from pathlib import Path
 
-from sortline.cli import _COMMANDS, main
+from sortline.cli import _COMMANDS, main, module_of
 
 _PROCESSES = get_context("forkserver")
 _PROCESSES.set_forkserver_preload(
-    [__name__, *_COMMANDS.values(), "trainer.data.preview", "trainer.run", "monitoring.status"]
+    [__name__, *map(module_of, _COMMANDS), "trainer.data.preview", "trainer.run", "monitoring.status"]
 )
 
 

@@ -2,6 +2,7 @@
 
 import sys
 from importlib import import_module
+from keyword import iskeyword
 
 import click
 
@@ -9,45 +10,61 @@ from sortline import __version__
 from sortline.errors import ConfigurationError, SortlineError
 from sortline.logs import set_up_logging
 
+# What `sortline --help` says of each command, so that it need not load them.
 _COMMANDS = {
-    "backup": "sortline.cli.backup",
-    "classify": "sortline.cli.classify",
-    "dead": "sortline.cli.dead",
-    "demo": "sortline.cli.demo",
-    "doctor": "sortline.cli.doctor",
-    "enqueue": "sortline.cli.enqueue",
-    "erase": "sortline.cli.erase",
-    "export": "sortline.cli.export",
-    "import": "sortline.cli.import_",
-    "migrate": "sortline.cli.migrate",
-    "models": "sortline.cli.models",
-    "restore": "sortline.cli.restore",
-    "retention": "sortline.cli.retention",
-    "status": "sortline.cli.status",
-    "tokens": "sortline.cli.tokens",
-    "train": "sortline.cli.train",
-    "tune": "sortline.cli.tune",
-    "up": "sortline.cli.up",
-    "users": "sortline.cli.users",
-    "webhooks": "sortline.cli.webhooks",
+    "backup": "Back up Postgres, the Redis streams and the model store into FOLDER (new or empty) while Sortline runs.",
+    "classify": "Classify TEXT (`-`: standard input) in this process and print the result; nothing is stored.",
+    "dead": "List or requeue dead letters: entries that could not be classified.",
+    "demo": "Train a first model on the sample data, then send documents through Sortline.",
+    "doctor": "Check libraries, Postgres, Redis, disk, model store, accelerators and base model.",
+    "enqueue": "Send the documents in FILE (`-`: standard input) to be classified.",
+    "erase": "Erase documents: texts, predictions, reviews, dead letters, events and queue entries.",
+    "export": (
+        "Write the documents that match the filters to FILE (`-`: standard output), newest first; without filters, all."
+    ),
+    "import": "Import the labelled examples in FILE.",
+    "migrate": "Upgrade the database to the newest schema.",
+    "models": "List, show, promote and roll back model versions.",
+    "restore": "Restore the backup in FOLDER to the configured servers and model store.",
+    "retention": (
+        "Show how long each label's documents are kept, or set it for one label; housekeeping erases older ones."
+    ),
+    "status": "Show the backlog, workers, active model, training, dead letters and alarms.",
+    "tokens": "Add, list and revoke API tokens.",
+    "train": "Fine-tune on every labelled document, evaluate and calibrate.",
+    "tune": (
+        "Search for better parameters, judged on validation documents; later trainings use them if they are better."
+    ),
+    "up": "Run Sortline on this machine until Ctrl-C: every process, and embedded servers where no URL is set.",
+    "users": "Web users: reviewers decide documents, leads also manage models and trainings, admins manage everything.",
+    "webhooks": "Manage webhooks: HTTP addresses that receive results, signed as Standard Webhooks.",
 }
 
 
-_OURS = {"sortline", "web", "worker", "trainer", "classifier", "migrations", "db", "keeping"}
+_OURS = {"sortline", "web", "worker", "trainer", "classifier", "migrations", "db", "housekeeping", "monitoring"}
 
 
 class _Commands(click.Group):
     def list_commands(self, _context: click.Context) -> list[str]:
         return sorted(_COMMANDS)
 
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _COMMANDS[name]) for name in self.list_commands(context)])
+
     def get_command(self, _context: click.Context, name: str) -> click.Command | None:
         if name not in _COMMANDS:
             return None
         try:
-            command: click.Command = import_module(_COMMANDS[name]).command
+            command: click.Command = import_module(module_of(name)).command
         except ModuleNotFoundError as error:
             return _not_installed(name, error)
         return command
+
+
+def module_of(name: str) -> str:
+    """The module that holds a command."""
+    return "sortline.cli." + (f"{name}_" if iskeyword(name) else name)
 
 
 def _not_installed(name: str, error: ModuleNotFoundError) -> click.Command:

@@ -2,10 +2,13 @@
 
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 
+import click
 import pytest
 import redis
 from sqlalchemy import select
@@ -14,21 +17,35 @@ from sqlalchemy.orm import Session
 from db.models import ApiToken, AuditEvent, DeadLetter
 from db.models import Document as StoredDocument
 from db.queries import people
-from sortline.cli import _COMMANDS
+from sortline.cli import _COMMANDS, module_of
 from sortline.queue import Document, DocumentQueue, pack_entry
 from sortline.settings import Settings
 from tests.conftest import ROOT, environment
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-CREATED = [name for name, module in _COMMANDS.items() if (ROOT / f"{module.replace('.', '/')}.py").exists()]
 
 
-@pytest.mark.parametrize("name", CREATED)
+@pytest.mark.parametrize("name", _COMMANDS)
 def test_every_command_has_help(sortline: Run, name: str) -> None:
     answer = sortline(name, "--help")
 
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.startswith(f"Usage: sortline {name}")
+
+
+@pytest.mark.parametrize("name", _COMMANDS)
+def test_the_list_of_commands_says_what_each_says_of_itself(name: str) -> None:
+    command: click.Command = import_module(module_of(name)).command
+
+    assert _COMMANDS[name] == command.get_short_help_str(200)
+
+
+def test_the_list_of_commands_is_there_without_loading_them() -> None:
+    code = "import sys; from sortline.cli import cli; cli(['--help'], standalone_mode=False); print(*sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+
+    assert "  webhooks   Manage webhooks" in answer.stdout
+    assert not {"sqlalchemy", "pydantic", "redis", "numpy"} & set(answer.stdout.split())
 
 
 @pytest.mark.parametrize(
