@@ -117,8 +117,8 @@ class Line:
 
     def sweeps(self) -> float:
         """How often housekeeping did what beat asks for every two seconds."""
-        told = of_others(self.work.queue.client, self.settings, "")
-        return sum(figure(told, "sortline_tasks_total", task="trainer.sweep_outbox", state="success").values())
+        told = of_others(self.work.queue.client, self.settings.prefix, "")
+        return sum(figure(told, "sortline_tasks_total", task="housekeeping.publish_outbox", state="success").values())
 
     def _flower(self, path: str) -> Any:
         url = f"http://127.0.0.1:{self.settings.flower_port}{path}"
