@@ -59,7 +59,8 @@ _PAGES = """
 
 Pages are for people: HTML in a browser, with a session cookie. Whoever is not signed in is sent to the sign-in page; \
 whoever lacks the role gets 403. A POST needs the form's token (`csrf`) or, from the desk's script, the header \
-`X-CSRF-Token`, and must come from the same origin or from that of `SORTLINE_WEB_URL`. \
+`X-CSRF-Token`, and must come from the same origin or from that of `SORTLINE_WEB_URL`. The header `X-Person` says \
+whose page sends it: a page from before the person's newest session gets 403, renews its token and sends again. \
 Paths and fields of pages may change between versions; nothing but a browser should call them.
 
 Each form has a hidden key (`once`). *Once per form* means that a double click, a reloaded answer, or going back in \

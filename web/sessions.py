@@ -42,6 +42,16 @@ class FormRefused(HTTPException):
         self.written = written
 
 
+class PageOutdated(HTTPException):
+    """A page of the person themselves is from before their newest session; its script renews it and asks again.
+
+    Nobody was refused a right, so the audit log does not count it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(403, "The page belongs to another session; reload it.")
+
+
 class Upload(NamedTuple):
     """A form that was posted with a file."""
 
@@ -209,10 +219,11 @@ def _scripted(request: Request) -> Person:
         raise HTTPException(401, "You are no longer signed in.", {"WWW-Authenticate": "Cookie"})
     if person.needs_factor and not person.has_factor:
         raise HTTPException(403, _ENROL)
-    if request.method != "GET" and not hmac.compare_digest(
-        request.headers.get("x-csrf-token", "").encode(), person.csrf.encode()
-    ):
-        raise HTTPException(403, "The page belongs to another session; reload it.")
+    given = request.headers.get("x-csrf-token", "")
+    if request.method != "GET" and not hmac.compare_digest(given.encode(), person.csrf.encode()):
+        if given and request.headers.get("x-person") == str(person.id):
+            raise PageOutdated
+        raise HTTPException(403, "The page belongs to another person or to nobody; reload it.")
     return person
 
 
