@@ -13,7 +13,7 @@ from fastapi.routing import RouteContext, iter_route_contexts
 from sortline.settings import Settings
 from web.api.tokens import requires
 from web.app import create_app
-from web.sessions import Scripted, at_least
+from web.sessions import ScriptedSignedIn, at_least
 
 sys.path.insert(0, str(Path(__file__).parent))
 from sent_twice import SENT_TWICE
@@ -82,7 +82,8 @@ _LIMITS = {
     "maxLength": "at most {:,} characters", "minItems": "not empty", "maxItems": "at most {:,}",
 }  # fmt: skip
 _UNTOLD = {"/openapi.json": "The routes for programs, as an OpenAPI document."}
-_SCRIPTED = Scripted.__metadata__[0].dependency  # type: ignore[attr-defined]  # a person whom the desk's script names
+# A person whom the desk's script names.
+_SCRIPTED = ScriptedSignedIn.__metadata__[0].dependency  # type: ignore[attr-defined]
 
 
 def page() -> str:
