@@ -27,31 +27,52 @@ def sheet_names(path: Path, budget: Budget = AMPLE) -> list[str]:
     return [name for name in book.sheet_names if name not in hidden] or list(book.sheet_names)
 
 
-class Table(NamedTuple):
-    """A sheet's table; ``above``: the row of its header if something precedes it, else 0."""
+class Heading(NamedTuple):
+    """A sheet's column names; ``above``: the row of its header if something precedes it, else 0."""
 
     keys: list[str]
-    records: Iterator[Record]
     above: int = 0
 
 
-def read(path: Path, sheet: str, header: bool, budget: Budget = AMPLE) -> Table:
-    """A sheet's column names and rows; a row's number in the sheet serves as its line.
+class Table(NamedTuple):
+    """A sheet's table."""
+
+    heading: Heading
+    records: Iterator[Record]
+
+
+def heading(path: Path, sheet: str, header: bool, budget: Budget = AMPLE) -> Heading:
+    """A sheet's column names.
 
     Raises:
         ImportFileError: it can't be read, or has no such sheet.
     """
+    return _read(path, sheet, header, budget).heading
+
+
+def records(path: Path, sheet: str, header: bool, budget: Budget = AMPLE) -> Iterator[Record]:
+    """A sheet's rows; a row's number in the sheet serves as its line.
+
+    Raises:
+        ImportFileError: it can't be read, or has no such sheet.
+    """
+    yield from _read(path, sheet, header, budget).records
+
+
+def _read(path: Path, sheet: str, header: bool, budget: Budget) -> Table:
     book = _opened(path, budget)
     if sheet not in book.sheet_names:
         raise ImportFileError(f"{path} has no sheet {sheet}; its sheets are {', '.join(book.sheet_names)}")
     try:
         table = book.get_sheet_by_name(sheet)
         rows = table.to_python(skip_empty_area=False)
+    except MemoryError:
+        raise
     except Exception as error:
         raise ImportFileError(f"{path}: the sheet {sheet} can't be read: {error}") from None
     begin = next((i for i, row in enumerate(rows) if any(_is_given(cell) for cell in row)), None)
     if begin is None:
-        return Table([], iter(()))
+        return Table(Heading([]), iter(()))
     first, begin = begin, _header_row(rows, begin) if header else begin
     width = max(len(row) for row in rows[begin:])
     names = [_cell_text(cell) for cell in rows[begin]] if header else [str(i + 1) for i in range(width)]
@@ -60,7 +81,7 @@ def read(path: Path, sheet: str, header: bool, budget: Budget = AMPLE) -> Table:
     ):
         names.pop()
     keys = unique_names(names)
-    return Table(keys, _records(rows, begin + header, keys), begin + 1 if begin > first else 0)
+    return Table(Heading(keys, begin + 1 if begin > first else 0), _records(rows, begin + header, keys))
 
 
 def _header_row(rows: Sequence[Sequence[Any]], first: int) -> int:
