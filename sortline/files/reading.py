@@ -12,6 +12,7 @@ from sortline.errors import ImportFileError
 from sortline.files import json_records, parquet, workbook
 from sortline.files.apart import Apart, Here
 from sortline.files.budget import AMPLE, Budget
+from sortline.files.cell_doubts import NO_DOUBTS, CellDoubts, find_doubts, refuse_single_quotes
 from sortline.files.columns import Chosen, Columns, check_width, choose, unique_names
 from sortline.files.delimited import Dialect, Quoting, Reader, header, lines_of
 from sortline.files.dialects import DELIMITERS, find_quoting, is_sep_line, parse_delimiter, parse_quoting
@@ -64,6 +65,7 @@ class Reading:
     kind: Kind
     encoding: Encoding = field(default_factory=lambda: Encoding(""))
     dialect: Dialect | None = None
+    cell_doubts: CellDoubts = NO_DOUBTS
     keys: Sequence[str] = ()
     chosen: Chosen | None = None
     tool: Tool | None = None
@@ -143,7 +145,8 @@ class Reading:
             found = self.decoder.iterate(parquet.records, path, keys, self.budget)
             yield from self._counted(found, count, stage)
         elif self.kind == "workbook":
-            yield from self.decoder.iterate(workbook.records, path, self.sheet, self.header, self.budget)
+            wanted = None if self.chosen is None or self.tool else self.chosen.keys
+            yield from self.decoder.iterate(workbook.records, path, self.sheet, self.header, self.budget, wanted)
         elif self.kind == "delimited":
             yield from self._delimited(stage)
         else:
@@ -179,7 +182,13 @@ class Reading:
             elif self.header and _is_header(cells.cells, first.cells):
                 yield json_records.Record(cells.line, {}, "repeats the column names: two files were joined")
             else:
-                yield json_records.Record(cells.line, dict(zip(self.keys, cells.cells, strict=True)))
+                fields = dict(zip(self.keys, cells.cells, strict=True))
+                doubt = self.cell_doubts.reason(self._read_of(fields)) if self.cell_doubts and not self.own else ""
+                yield json_records.Record(cells.line, {} if doubt else fields, doubt)
+
+    def _read_of(self, fields: Mapping[str, Any]) -> Iterable[object]:
+        """The values of a record that are read; before the columns are chosen, all of them."""
+        return fields.values() if self.chosen is None else (fields.get(key) for key in self.chosen.keys)
 
     # Progress, rarely: asking for the position costs a system call.
 
@@ -269,12 +278,18 @@ def _recognise_text(reading: Reading, asked: Asked) -> None:
         reading.kind = "delimited" if delimiter and kind == "lines" else kind
     if reading.kind == "delimited":
         _recognise_cells(reading, delimiter, parse_quoting(asked.quoting))
+    elif reading.kind == "lines" and not asked.kind and not asked.quoting:
+        refuse_single_quotes(reading.lines, DELIMITERS)
 
 
 def _recognise_cells(reading: Reading, delimiter: str, quoting: Quoting | None) -> None:
     if quoting is None:
         lines = partial(reading.lines, "checking its quotes")
-        reading.dialect = find_quoting(lines, delimiter, reading.skip) if _holds(reading, '"') else Dialect(delimiter)
+        quotes = _holds(reading, '"')
+        reading.dialect = find_quoting(lines, delimiter, reading.skip) if quotes else Dialect(delimiter)
+        single = _holds(reading, "'") and (not quotes or reading.dialect.quoting == "none")
+        lines_below = islice(reading.lines(), reading.skip, None)
+        reading.cell_doubts = find_doubts(lines_below, reading.dialect, single, _holds(reading, "\\"))
     else:
         reading.dialect = Dialect(delimiter, quoting, strict=True)
     first, _, _ = header(islice(reading.lines(), reading.skip, None), reading.dialect)
