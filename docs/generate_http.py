@@ -13,7 +13,7 @@ from fastapi.routing import RouteContext, iter_route_contexts
 from sortline.settings import Settings
 from web.api.tokens import requires
 from web.app import create_app
-from web.sessions import Scripted, at_least
+from web.sessions import ScriptedSignedIn, at_least
 
 sys.path.insert(0, str(Path(__file__).parent))
 from sent_twice import SENT_TWICE
@@ -59,7 +59,8 @@ _PAGES = """
 
 Pages are for people: HTML in a browser, with a session cookie. Whoever is not signed in is sent to the sign-in page; \
 whoever lacks the role gets 403. A POST needs the form's token (`csrf`) or, from the desk's script, the header \
-`X-CSRF-Token`, and must come from the same origin or from that of `SORTLINE_WEB_URL`. \
+`X-CSRF-Token`, and must come from the same origin or from that of `SORTLINE_WEB_URL`. The header `X-Person` says \
+whose page sends it: a page from before the person's newest session gets 403, renews its token and sends again. \
 Paths and fields of pages may change between versions; nothing but a browser should call them.
 
 Each form has a hidden key (`once`). *Once per form* means that a double click, a reloaded answer, or going back in \
@@ -81,7 +82,8 @@ _LIMITS = {
     "maxLength": "at most {:,} characters", "minItems": "not empty", "maxItems": "at most {:,}",
 }  # fmt: skip
 _UNTOLD = {"/openapi.json": "The routes for programs, as an OpenAPI document."}
-_SCRIPTED = Scripted.__metadata__[0].dependency  # type: ignore[attr-defined]  # a person whom the desk's script names
+# A person whom the desk's script names.
+_SCRIPTED = ScriptedSignedIn.__metadata__[0].dependency  # type: ignore[attr-defined]
 
 
 def page() -> str:

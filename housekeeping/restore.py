@@ -7,7 +7,7 @@ from pathlib import Path
 
 import redis
 
-from db.queries import erasure, server
+from db.queries import audit, erasure, server
 from db.queries.erasure import Erasure, name_hash
 from db.session import session
 from housekeeping.backup import DATABASE, MODELS, stream_file
@@ -26,12 +26,15 @@ from trainer.report.texts import forget_erased, text_files
 
 
 def restore(
-    settings: Settings, folder: Path, force: bool = False, erased: Iterable[str] = (),
+    settings: Settings, folder: Path, actor: str, force: bool = False, erased: Iterable[str] = (),
     on_part: Callable[[str], None] = lambda _: None,
 ) -> Manifest:  # fmt: skip
     """Fill servers and model store from a backup, and upgrade the schema. No process of Sortline may be running.
 
+    The restored database's audit log says who restored which backup, as its last row.
+
     Args:
+        actor: who restores it, for the audit log.
         force: replace what is there.
         erased: erasures since the backup, as lines that `sortline erase --list` printed. Those that the servers
             know are kept too.
@@ -51,10 +54,11 @@ def restore(
         migrate(settings.postgres_url)
         on_part("model store")
         fill_store(folder / MODELS, settings.models)
-        gone = _apply(settings, manifest, since)
+        gone, erased_again = _apply(settings, manifest, since)
         for name, stream in all_streams(settings).items():
             on_part(f"Redis, {name}")
             load_stream(client, stream, folder / stream_file(name), _not_in(gone, name))
+    _note(settings, actor, folder, manifest, erased_again)
     return manifest
 
 
@@ -103,8 +107,12 @@ def _clear(settings: Settings, client: redis.Redis) -> int:
     return major
 
 
-def _apply(settings: Settings, manifest: Manifest, since: Sequence[Erasure]) -> dict[bytes, Erasure]:
-    """Erase again what the backup brought back, and note where the model store is now; returns all erasures."""
+def _apply(settings: Settings, manifest: Manifest, since: Sequence[Erasure]) -> tuple[dict[bytes, Erasure], int]:
+    """Erase again what the backup brought back, and note where the model store is now.
+
+    Returns:
+        All erasures by their name's hash, and how many documents were erased again.
+    """
     with session(settings.postgres_url) as opened:
         server.move_store(opened, manifest.models, settings.models)
         erasure.add(opened, since)
@@ -112,9 +120,19 @@ def _apply(settings: Settings, manifest: Manifest, since: Sequence[Erasure]) -> 
         erasure.delete_letters(opened, names)
         gone = erasure.delete_documents(opened, erasure.find(opened, names), "request")
         forget_erased(opened, text_files(opened, settings.models))
-        erasure.note(opened, "restore", "restore", {"made_at": manifest.made_at, "erased_again": gone.documents})
         opened.commit()
-        return {each.name_hash: each for each in erasure.listing(opened)}
+        return {each.name_hash: each for each in erasure.listing(opened)}, gone.documents
+
+
+def _note(settings: Settings, actor: str, folder: Path, manifest: Manifest, erased_again: int) -> None:
+    """Add the row to the audit log that says which backup this database was restored from."""
+    detail = {
+        "backup": folder.resolve().name, "made_at": manifest.made_at, "counts": manifest.counts,
+        "erased_again": erased_again,
+    }  # fmt: skip
+    with session(settings.postgres_url) as opened:
+        audit.note(opened, actor, "restored", "backup", detail)
+        opened.commit()
 
 
 def _not_in(gone: dict[bytes, Erasure], stream: str) -> Callable[[str, dict[bytes, bytes]], bool]:

@@ -35,7 +35,7 @@ from web.addresses import caller_address, route_name
 from web.links import route_path
 from web.refusals import Refusals
 from web.render import page
-from web.sessions import FormRefused
+from web.sessions import FormRefused, PageRefused
 
 log = logging.getLogger(__name__)
 
@@ -94,9 +94,11 @@ def _sortline(request: Request, error: Exception) -> Response:
 
 def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    if error.status_code == 403:
+    if error.status_code == 403 and not isinstance(error, PageRefused):
         _note_refused(request)
     headers = dict(error.headers or {})
+    if isinstance(error, PageRefused):
+        return problem(error.status_code, error.detail, headers, reason=error.reason)
     if error.status_code == 405:
         headers["Allow"] = ", ".join(sorted(_methods(request)))
     # The framework answers 400 to a body that it can't read.

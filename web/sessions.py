@@ -6,7 +6,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, BinaryIO, NamedTuple
+from typing import Annotated, BinaryIO, Literal, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 from fastapi import Depends, HTTPException, Request, Response
@@ -40,6 +40,17 @@ class FormRefused(HTTPException):
     def __init__(self, status: int, detail: str, written: Sequence[str]) -> None:
         super().__init__(status, detail, {"WWW-Authenticate": "Cookie"} if status == 401 else None)
         self.written = written
+
+
+class PageRefused(HTTPException):
+    """403 to a page's script for what the page or its person can mend; ``reason`` tells the script which it is.
+
+    Nobody was refused a right, so the audit log does not count it.
+    """
+
+    def __init__(self, detail: str, reason: Literal["stale_page", "second_factor"]) -> None:
+        super().__init__(403, detail)
+        self.reason = reason
 
 
 class Upload(NamedTuple):
@@ -207,12 +218,18 @@ def _scripted(request: Request) -> Person:
     person = signed_in(request)
     if person is None:
         raise HTTPException(401, "You are no longer signed in.", {"WWW-Authenticate": "Cookie"})
+    given = request.headers.get("x-csrf-token", "")
+    if request.method != "GET" and not hmac.compare_digest(given.encode(), person.csrf.encode()):
+        if given and request.headers.get("x-person") == str(person.id):
+            raise PageRefused("The page is from before your newest session; reload it.", "stale_page")
+        raise HTTPException(403, "The page belongs to another person or to nobody; reload it.")
+    return person
+
+
+def _enrolled(person: Annotated[Person, Depends(_scripted)]) -> Person:
+    """The same, unless their role requires a second factor and they have none."""
     if person.needs_factor and not person.has_factor:
-        raise HTTPException(403, _ENROL)
-    if request.method != "GET" and not hmac.compare_digest(
-        request.headers.get("x-csrf-token", "").encode(), person.csrf.encode()
-    ):
-        raise HTTPException(403, "The page belongs to another session; reload it.")
+        raise PageRefused(_ENROL, "second_factor")
     return person
 
 
@@ -232,7 +249,8 @@ async def _upload(request: Request) -> AsyncIterator[Upload]:
 
 PostedForm = Annotated[Form, Depends(_checked)]
 PostedFile = Annotated[Upload, Depends(_upload)]
-Scripted = Annotated[Person, Depends(_scripted)]
+ScriptedSignedIn = Annotated[Person, Depends(_scripted)]
+Scripted = Annotated[Person, Depends(_enrolled)]
 SignedIn = Annotated[Person, Depends(at_least("reviewer", enrolled=False))]
 Reviewer = Annotated[Person, Depends(at_least("reviewer"))]
 Lead = Annotated[Person, Depends(at_least("lead"))]

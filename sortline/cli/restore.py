@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from sortline.home import account
 from sortline.settings import Settings, get_settings
 
 
@@ -22,7 +23,9 @@ def command(folder: Path, force: bool, erased: Path | None) -> None:
     settings = get_settings()
     lines = erased.read_text(encoding="utf-8").splitlines() if erased else []
     with _servers(settings):
-        manifest = restore(settings, folder, force, lines, lambda what: click.echo(f"restoring {what}", err=True))
+        manifest = restore(
+            settings, folder, account(), force, lines, lambda what: click.echo(f"restoring {what}", err=True)
+        )
     click.echo(f"restored the backup of {manifest.made_at}; now start the processes")
 
 

@@ -15,12 +15,14 @@ _Item = TypeVar("_Item")
 class Budget:
     """Limits while a file is decoded; None: no limit.
 
-    ``bytes``: what an archive may unpack to and columns may decode to; ``rows``: most rows; ``seconds``: from now on.
+    ``bytes``: what an archive may unpack to and columns may decode to; ``rows``: most rows; ``seconds``: from now on;
+    ``apart``: whether Parquet and workbooks are decoded in a process of limited memory, because this one has no limit.
     """
 
     bytes: int = 64 * 2**30  # an archive that unpacks to more is treated as a bomb
     rows: int | None = None
     seconds: float | None = None
+    apart: bool = False
     _began: float = field(default_factory=time.monotonic)
 
     def within(self, items: Iterable[_Item]) -> Iterator[_Item]:
@@ -50,4 +52,4 @@ class Budget:
             raise ImportFileError(f"it decodes to more than {self.bytes:,} bytes; split it, or use the command line")
 
 
-AMPLE = Budget()
+AMPLE = Budget(apart=True)

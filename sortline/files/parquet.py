@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 _ROWS, _NESTED_ROWS = 4096, 64
 _PIECE = 2**24  # bytes
+# What a file may decode to whatever its size, and per byte of it: values that repeat are written once.
+_FREE, _PER_BYTE = 2**28, 1_000
+_FREE_ROWS, _ROWS_PER_BYTE = 10_000_000, 100
 
 
 def names(path: Path) -> list[str]:
@@ -41,12 +44,15 @@ def records(path: Path, keys: Sequence[str] | None = None, budget: Budget = AMPL
         budget: limits the bytes that they may decode to.
 
     Raises:
-        ImportFileError: it can't be read, or pyarrow is not installed.
+        ImportFileError: it can't be read, decodes to far more than its size suggests, or pyarrow is not installed.
     """
     import pyarrow
 
     row = spent = 0
+    most = _FREE + _PER_BYTE * path.stat().st_size
     with _opened(path, flat_texts(path)) as file:
+        if file.metadata.num_rows > _FREE_ROWS + _ROWS_PER_BYTE * path.stat().st_size:
+            raise ImportFileError(_BOMB.format(what=f"says that it has {file.metadata.num_rows:,} rows"))
         classes = _class_names(file.schema_arrow.metadata or {})
         by_number = [(key, classes[key]) for key in (keys or file.schema_arrow.names) if key in classes]
         try:
@@ -54,11 +60,15 @@ def records(path: Path, keys: Sequence[str] | None = None, budget: Budget = AMPL
                 for piece in _decoded(batch):
                     spent += piece.nbytes
                     budget.check_bytes(spent)
+                    if spent > most:
+                        raise ImportFileError(_BOMB.format(what=f"decodes to more than {most:,} bytes"))
                     for fields in piece.to_pylist():
                         row += 1
                         for key, known in by_number:
                             fields[key] = _name(fields[key], known)
                         yield Record(row, fields)
+        except MemoryError:  # one of pyarrow's exceptions is both
+            raise
         except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
             raise ImportFileError(f"{path}: row {row + 1:,} or one after it can't be read: {error}") from None
 
@@ -120,6 +130,8 @@ def _opened(path: Path, as_dictionaries: Sequence[str] = ()) -> Iterator["pyarro
         ) from None
     try:
         file = pyarrow.parquet.ParquetFile(path, read_dictionary=list(as_dictionaries))
+    except MemoryError:
+        raise
     except (pyarrow.ArrowException, OSError) as error:
         raise ImportFileError(f"{path} is a Parquet file, but can't be read: {error}") from None
     with file:
@@ -146,3 +158,6 @@ def _name(value: Any, known: Sequence[str]) -> Any:
     if value == -1:
         return None
     return known[value] if 0 <= value < len(known) else value
+
+
+_BOMB = "it {what}, far more than its size suggests; if nobody made it to do harm, write it as CSV or JSON lines"

@@ -1,7 +1,7 @@
 """An incoming file, opened: what it is, how it is read and why, and its rows."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -10,7 +10,9 @@ from typing import Any, TypeVar
 
 from sortline.errors import ImportFileError
 from sortline.files import json_records, parquet, workbook
+from sortline.files.apart import Apart, Here
 from sortline.files.budget import AMPLE, Budget
+from sortline.files.cell_doubts import NO_DOUBTS, CellDoubts, find_doubts, refuse_single_quotes
 from sortline.files.columns import Chosen, Columns, check_width, choose, unique_names
 from sortline.files.delimited import Dialect, Quoting, Reader, header, lines_of
 from sortline.files.dialects import DELIMITERS, find_quoting, is_sep_line, parse_delimiter, parse_quoting
@@ -63,6 +65,7 @@ class Reading:
     kind: Kind
     encoding: Encoding = field(default_factory=lambda: Encoding(""))
     dialect: Dialect | None = None
+    cell_doubts: CellDoubts = NO_DOUBTS
     keys: Sequence[str] = ()
     chosen: Chosen | None = None
     tool: Tool | None = None
@@ -75,6 +78,7 @@ class Reading:
     fasttext: str = ""  # its labels' prefix
     on_progress: OnProgress = lambda _done, _total, _stage: None
     budget: Budget = AMPLE
+    decoder: Apart | Here = field(default_factory=Here)  # of Parquet and workbooks
 
     @property
     def has_labels(self) -> bool:
@@ -137,9 +141,12 @@ class Reading:
         path = self.file.path
         if self.kind == "parquet":
             keys = None if self.chosen is None or self.tool else self.chosen.keys
-            yield from self._counted(parquet.records(path, keys, self.budget), parquet.count(path), stage)
+            count = self.decoder.call(parquet.count, path)
+            found = self.decoder.iterate(parquet.records, path, keys, self.budget)
+            yield from self._counted(found, count, stage)
         elif self.kind == "workbook":
-            yield from workbook.read(path, self.sheet, self.header, self.budget).records
+            wanted = None if self.chosen is None or self.tool else self.chosen.keys
+            yield from self.decoder.iterate(workbook.records, path, self.sheet, self.header, self.budget, wanted)
         elif self.kind == "delimited":
             yield from self._delimited(stage)
         else:
@@ -175,7 +182,13 @@ class Reading:
             elif self.header and _is_header(cells.cells, first.cells):
                 yield json_records.Record(cells.line, {}, "repeats the column names: two files were joined")
             else:
-                yield json_records.Record(cells.line, dict(zip(self.keys, cells.cells, strict=True)))
+                fields = dict(zip(self.keys, cells.cells, strict=True))
+                doubt = self.cell_doubts.reason(self._read_of(fields)) if self.cell_doubts and not self.own else ""
+                yield json_records.Record(cells.line, {} if doubt else fields, doubt)
+
+    def _read_of(self, fields: Mapping[str, Any]) -> Iterable[object]:
+        """The values of a record that are read; before the columns are chosen, all of them."""
+        return fields.values() if self.chosen is None else (fields.get(key) for key in self.chosen.keys)
 
     # Progress, rarely: asking for the position costs a system call.
 
@@ -208,35 +221,35 @@ def opened(
     if not path.is_file():
         wrong = "this is a folder; give a file" if path.is_dir() else "there is no such file"
         raise ImportFileError(f"{path}: {wrong}")
-    with unpacked(path, budget.bytes) as file:
+    with unpacked(path, budget.bytes) as file, closing(Apart() if budget.apart else Here()) as decoder:
         try:
-            yield _recognise(file, asked, on_progress, budget)
+            yield _recognise(file, asked, on_progress, budget, decoder)
         except ImportFileError as error:
             said = str(error).replace(str(file.path), str(path))
             raise ImportFileError(said if said.startswith(str(path)) else f"{path}: {said}") from None
 
 
-def _recognise(file: Unpacked, asked: Asked, on_progress: OnProgress, budget: Budget) -> Reading:
+def _recognise(file: Unpacked, asked: Asked, on_progress: OnProgress, budget: Budget, decoder: Apart | Here) -> Reading:
     if asked.kind and asked.kind not in CALLED:
         raise ImportFileError(f"the format {asked.kind!r} is unknown; give one of {', '.join(CALLED)}")
     reading = Reading(
-        file, file.kind or "lines", header=asked.columns.header, on_progress=on_progress, budget=budget
+        file, file.kind or "lines", header=asked.columns.header, on_progress=on_progress, budget=budget, decoder=decoder
     )  # fmt: skip
     if file.kind is None:
         reading.encoding = find_encoding(file.path, asked.encoding)
         _recognise_text(reading, asked)
     if reading.kind == "parquet":
-        reading.keys = parquet.names(file.path)
+        reading.keys = decoder.call(parquet.names, file.path)
     elif reading.kind == "workbook":
-        sheets = workbook.sheet_names(file.path, budget)
+        sheets = decoder.call(workbook.sheet_names, file.path, budget)
         reading.sheet = asked.sheet or sheets[0]
         if len(sheets) > 1 and not asked.sheet:
             reading.notes.append(f"the sheet {reading.sheet} of {len(sheets)} is read (choose another with --sheet): "
                                  f"{', '.join(sheets[1:6])}{', ...' if len(sheets) > 6 else ''}")  # fmt: skip
-        table = workbook.read(file.path, reading.sheet, reading.header, budget)
-        reading.keys = table.keys
-        if table.above:
-            reading.notes.append(_ABOVE.format(where=f"row {table.above:,}"))
+        found = decoder.call(workbook.heading, file.path, reading.sheet, reading.header, budget)
+        reading.keys = found.keys
+        if found.above:
+            reading.notes.append(_ABOVE.format(where=f"row {found.above:,}"))
     if reading.kind != "lines":
         check_width(len(reading.keys))
         _choose(reading, asked)
@@ -265,12 +278,18 @@ def _recognise_text(reading: Reading, asked: Asked) -> None:
         reading.kind = "delimited" if delimiter and kind == "lines" else kind
     if reading.kind == "delimited":
         _recognise_cells(reading, delimiter, parse_quoting(asked.quoting))
+    elif reading.kind == "lines" and not asked.kind and not asked.quoting:
+        refuse_single_quotes(reading.lines, DELIMITERS)
 
 
 def _recognise_cells(reading: Reading, delimiter: str, quoting: Quoting | None) -> None:
     if quoting is None:
         lines = partial(reading.lines, "checking its quotes")
-        reading.dialect = find_quoting(lines, delimiter, reading.skip) if _holds(reading, '"') else Dialect(delimiter)
+        quotes = _holds(reading, '"')
+        reading.dialect = find_quoting(lines, delimiter, reading.skip) if quotes else Dialect(delimiter)
+        single = _holds(reading, "'") and (not quotes or reading.dialect.quoting == "none")
+        lines_below = islice(reading.lines(), reading.skip, None)
+        reading.cell_doubts = find_doubts(lines_below, reading.dialect, single, _holds(reading, "\\"))
     else:
         reading.dialect = Dialect(delimiter, quoting, strict=True)
     first, _, _ = header(islice(reading.lines(), reading.skip, None), reading.dialect)

@@ -196,7 +196,7 @@ def test_statements_are_not_prepared_behind_a_pooler(bed: Bed, settings: Setting
 def test_a_backup_through_the_pooler_leaves_its_connections_as_they_were(settings: Settings, tmp_path: Path) -> None:
     migrate(settings.postgres_url)
     backup(settings, tmp_path / "backup")
-    restore(settings, tmp_path / "backup", force=True)
+    restore(settings, tmp_path / "backup", "tests", force=True)
 
     engines = [get_engine(settings.postgres_url).connect() for _ in range(4)]
     for connection in engines:  # each holds another of the pooler's four
@@ -218,7 +218,7 @@ def test_a_packaged_postgres_with_tls_of_its_own_is_backed_up(
         for name, path in (("its own programs", os.environ["PATH"]), ("the wheel's", "/nonexistent")):
             monkeypatch.setenv("PATH", path)
             backup(made, tmp_path / name)
-            restore(made, tmp_path / name, force=True)
+            restore(made, tmp_path / name, "tests", force=True)
             with session(made.postgres_url) as opened:
                 assert is_encrypted(opened) and not is_pooled(opened)
                 assert opened.scalar(text("SELECT count(*) FROM documents")) == 0

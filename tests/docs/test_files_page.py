@@ -19,7 +19,7 @@ REFUSED = re.findall(r"<!-- refused: (\d+) \| (.+?) -->\n```\n(.*?)```", PAGE, r
 
 def test_there_are_examples() -> None:
     assert len(READ) == 8
-    assert len(REFUSED) == 2
+    assert len(REFUSED) == 3
     assert len(READ) + len(REFUSED) == PAGE.count("<!--")
 
 

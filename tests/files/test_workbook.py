@@ -70,12 +70,25 @@ def test_empty_rows_and_columns_before_and_after_the_table(tmp_path: Path) -> No
     assert rows == [(4, "a", "card", ""), (6, "b", "late", "")]
 
 
-def test_a_merged_cell_gives_its_first_row_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("merged", ["B2:B3", "A2:B2", "A1:C2"])
+def test_a_row_whose_cell_is_merged_into_another_is_refused(tmp_path: Path, merged: str) -> None:
+    """Only the first cell has the value, so a label over three rows would leave two without one."""
     table: Table = [HEAD, ["a", "card"], ["b"], ["c", "late"]]
 
-    _, rows = read(tmp_path, workbook(table, merged="B2:B3"))
+    _, rows = read(tmp_path, workbook(table, merged=merged))
 
-    assert rows == [(2, "a", "card", ""), (3, "b", "", ""), (4, "c", "late", "")]
+    reason = f"is part of the merged cells {merged}, of which only the first one holds the value"
+    refused = [3] if merged == "B2:B3" else [2]
+    assert [line for line, *_, error in rows if reason in error] == refused
+    assert (4, "c", "late", "") in rows
+
+
+def test_cells_that_are_merged_where_nobody_reads_are_no_matter(tmp_path: Path) -> None:
+    table: Table = [[*HEAD, "who"], ["a", "card", "ann"], ["b", "late"], [None, None, None]]
+
+    for merged in ("C2:C3", "A4:C5", "B2:B2"):
+        _, rows = read(tmp_path, workbook(table, merged=merged))
+        assert rows == [(2, "a", "card", ""), (3, "b", "late", "")]
 
 
 def test_without_a_header_and_with_names_that_stand_twice(tmp_path: Path) -> None:

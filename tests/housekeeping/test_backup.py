@@ -6,16 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from classifier.checkpoint import Checkpoint
 from classifier.checkpoint_folder import write_checkpoint
 from classifier.store import ModelStore
-from db.models import ModelVersion
+from db.models import AuditEvent, ModelVersion
 from housekeeping.erase import Chosen, erase
 from housekeeping.postgres_tools import dump
 from housekeeping.restore import restore
 from sortline.errors import BackupError, ConflictError
+from sortline.home import account
 from sortline.queue import Document
 from tests.conftest import until
 from tests.housekeeping.conftest import House
@@ -85,6 +86,11 @@ def test_restored_to_another_machine_the_line_goes_on(backed_up: tuple[House, Pa
         with house.session() as opened:
             names = opened.execute(text("SELECT external_id FROM documents ORDER BY id")).scalars().all()
             version = opened.get_one(ModelVersion, 2)
+            row = opened.execute(select(AuditEvent).where(AuditEvent.action == "restored")).scalar_one()
+        assert (row.actor, row.subject) == (account(), "backup")
+        made = json.loads((backup / "manifest.json").read_bytes())
+        assert row.detail.pop("erased_again") > 0
+        assert row.detail == {"backup": "backup", "made_at": made["made_at"], "counts": made["counts"]}
         assert sorted(names) == sorted(["kept", "slow", *(f"d{i}" for i in range(COUNT))])  # each once, none lost
         assert house.count("SELECT count(*) FROM predictions") == COUNT + 2
         assert {name for name, _ in house.events()} >= {f"d{i}" for i in range(COUNT)}
@@ -100,7 +106,7 @@ def test_restored_to_another_machine_the_line_goes_on(backed_up: tuple[House, Pa
         assert house.send(Document("new", "x"))[0] > before.client.xinfo_stream(before.settings.stream("live"))[
             "last-generated-id"].decode()  # fmt: skip
         with pytest.raises(ConflictError, match="--force"):
-            restore(house.settings, backup)
+            restore(house.settings, backup, "tests")
 
 
 def test_a_damaged_or_incomplete_backup_is_refused(backed_up: tuple[House, Path], tmp_path: Path) -> None:
@@ -109,15 +115,15 @@ def test_a_damaged_or_incomplete_backup_is_refused(backed_up: tuple[House, Path]
     with (backup / "redis-live.entries").open("ab") as file:
         file.write(b"x")
     with pytest.raises(BackupError, match=r"redis-live\.entries has changed since it was written"):
-        restore(house.settings, backup, force=True)
+        restore(house.settings, backup, "tests", force=True)
     told = json.loads((whole / "manifest.json").read_bytes())
     shutil.copy(whole / "redis-live.entries", backup)
     (backup / "manifest.json").write_text(json.dumps({**told, "schema": "9999"}))
     with pytest.raises(BackupError, match="newer Sortline"):
-        restore(house.settings, backup, force=True)
+        restore(house.settings, backup, "tests", force=True)
     (backup / "manifest.json").unlink()
     with pytest.raises(BackupError, match="not a complete backup"):
-        restore(house.settings, backup, force=True)
+        restore(house.settings, backup, "tests", force=True)
     assert house.sortline("backup", str(backup)).returncode == 1  # the folder is not empty
     assert house.sortline("restore", str(backup)).returncode == 1  # something runs here
     assert house.count("SELECT count(*) FROM documents") > 10

@@ -1,5 +1,6 @@
 """The command line where only a producer's libraries are installed."""
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -58,8 +59,15 @@ except ImportFileError as error:
 
 
 def _read(path: Path) -> str:
-    code = _BASE.partition("from sortline.cli")[0] + _LOOK
-    run = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, timeout=60, check=False)
+    """The texts of a file, or why it can't be read, where the process that decodes it lacks the libraries too."""
+    site = path.parent / "site"
+    site.mkdir(exist_ok=True)
+    (site / "sitecustomize.py").write_text(_BASE.partition("from sortline.cli")[0])
+    found = os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])])
+    run = subprocess.run(
+        [sys.executable, "-c", _LOOK, path], env={**os.environ, "PYTHONPATH": found}, capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
     assert run.returncode == 0, run.stderr
     return run.stdout.strip()
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy.orm import Session
 
-from db.models import AuditEvent
-from db.queries import audit
+from db.models import AuditEvent, User
+from db.queries import audit, people
 from db.queries.audit import Refusal
 from tests.web.conftest import Browser
 
@@ -42,6 +42,31 @@ def test_a_person_who_may_not_is_counted_and_admins_read_it(
         assert part in page
     only = admin.get("/audit?refused=true").text
     assert ("3 times" in only, "exported" in only) == (True, False)
+
+
+def test_a_desk_from_before_the_persons_newest_session_is_not_counted(
+    sign_in_as: SignInAs, session: Session, eventually: Callable[..., None]
+) -> None:
+    ann, bob = sign_in_as("reviewer", "ann"), sign_in_as("reviewer", "bob")
+    ids = {user.name: str(user.id) for user in session.query(User)}
+    before = Browser(ann.base_url, people.sign_in(session, people.by_name(session, "ann"), "tests")).csrf
+
+    def ask(person: str, token: str, **more: str) -> int:
+        headers = {"x-csrf-token": token, "x-person": ids[person], **more}
+        return ann.post("/desk/renew", json={"tokens": []}, headers=headers).status_code
+
+    def refused() -> int:
+        session.rollback()
+        rows = session.query(AuditEvent).filter(AuditEvent.hour.is_not(None))
+        return sum(row.times for row in rows if row.subject == "POST /desk/renew")
+
+    # Refusals are written together, so those that count show that the first one does not.
+    assert ask("ann", before) == 403
+    assert ask("bob", bob.csrf) == 403
+    assert ask("ann", "") == 403
+    assert ask("ann", ann.csrf, origin="https://elsewhere.example") == 403
+    eventually(lambda: refused() >= 3)
+    assert refused() == 3
 
 
 def test_many_rows_have_pages_and_hostile_ones_are_text(sign_in_as: SignInAs, session: Session) -> None:

@@ -9,9 +9,11 @@ import httpx
 import pyotp
 import pytest
 from browser import chromium, is_fit_for_all, open_link
+from desk_pages import SHOWN
+from filled_queue import add_document, add_labels, unlike
 from sqlalchemy.orm import Session
 
-from db.models import AuditEvent, RecoveryCode, SignInFailure, User, UserSession
+from db.models import AuditEvent, RecoveryCode, Review, SignInFailure, User, UserSession
 from db.queries import people
 from tests.web.conftest import Browser
 from tests.web.test_people import PASSWORD, token_of
@@ -156,7 +158,7 @@ def test_a_setting_says_who_must_have_one(web_with: Callable[..., Any], session:
                 assert lea.get(path).url.path == "/account/second-factor"
             assert lea.send_form("/training-runs").url.path == "/account/second-factor"
             scripted = lea.post("/desk/next", json={}, headers={"X-CSRF-Token": lea.csrf})
-            assert (scripted.status_code, "second factor" in scripted.text) == (403, True)
+            assert (scripted.status_code, scripted.json()["reason"]) == (403, "second_factor")
             lea.send_form("/account/second-factor/begin")
             user = people.by_name(session, "lea")
             session.refresh(user)
@@ -250,3 +252,45 @@ def test_the_desk_asks_for_the_code_when_the_session_ended(
     page.click("#session-dialog button")
     page.wait_for_selector("#session-dialog", state="hidden")
     context.close()
+
+
+def test_the_desk_says_that_the_role_needs_a_second_factor_and_where_to_set_it_up(
+    browser: Any, web_with: Callable[..., Any], session: Session
+) -> None:
+    add_labels(session)
+    for number in range(3):
+        add_document(session, unlike(number))
+    user = people.add(session, "lea", "reviewer", "tests")
+    link = people.make_link(session, user, "tests")
+    session.commit()
+    with web_with(second_factor_from="lead") as web:
+        context = browser.new_context()
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        open_link(page, f"{web.base_url}/sign-in/{link}")
+        page.goto(f"{web.base_url}/desk")
+        page.wait_for_selector(SHOWN)
+
+        user.role = "lead"
+        session.commit()
+        page.keyboard.press("2")
+
+        page.wait_for_selector(
+            "#trouble >> text=Your role requires a second factor, and you have none. One decision is kept here and sent "
+            "when you have set one up."
+        )
+        assert page.locator("#refused").is_hidden()
+        with context.expect_page() as opened:
+            page.click("#trouble >> text=Set up a second factor")
+        other = opened.value
+        other.wait_for_url(f"{web.base_url}/account/second-factor")
+        other.click("button:has-text('Set it up')")
+        other.wait_for_selector(".qr svg")
+        other.fill("#code", code(other.inner_text(".secret")))
+        other.click("text=Turn it on")
+        other.wait_for_selector(".codes")
+        page.wait_for_selector("#trouble", state="hidden", timeout=30_000)
+        session.rollback()
+        assert session.query(Review).count() == 1
+        assert session.query(AuditEvent).filter(AuditEvent.hour.is_not(None)).count() == 0
+        context.close()

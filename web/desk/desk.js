@@ -10,7 +10,7 @@ import * as kept from "./kept.js";
 import { loadLabels } from "./labels.js";
 import { line } from "./last.js";
 import { setNote } from "./note.js";
-import { countAgain, sayWhatOthersLeft } from "./notices.js";
+import { countAgain, lost, sayWhatOthersLeft } from "./notices.js";
 import { showRefused } from "./refused.js";
 import { onOutcome, send } from "./sending.js";
 import { signIn, watchSession } from "./session.js";
@@ -42,6 +42,7 @@ async function begin() {
     await loadLabels();
   } catch (error) {
     if (signedOut(error)) signIn();
+    else lost(error);
     setTimeout(begin, LOOK_AGAIN_MS);
     return;
   }

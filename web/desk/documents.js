@@ -1,7 +1,7 @@
 // Documents on the page: what comes next is asked for, and one is shown.
 
 import { at, part } from "./elements.js";
-import { passing, signedOut, wordsOf } from "./errors.js";
+import { needsFactor, passing, signedOut, wordsOf } from "./errors.js";
 import * as kept from "./kept.js";
 import { lost, say, trouble } from "./notices.js";
 import { startAgain, untouchedFor } from "./reading.js";
@@ -122,6 +122,7 @@ export async function renew() {
     fill();
   } catch (error) {
     if (signedOut(error)) signIn();
+    else if (needsFactor(error)) lost(error);
   }
 }
 

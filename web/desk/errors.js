@@ -5,10 +5,12 @@ export class Refused extends Error {
   /**
    * @param {number} status
    * @param {string} detail
+   * @param {string} [reason] by which a script knows what can be mended
    */
-  constructor(status, detail) {
+  constructor(status, detail, reason) {
     super(detail);
     this.status = status;
+    this.reason = reason;
   }
 }
 
@@ -29,6 +31,12 @@ export const passing = (error) => !FINAL.includes(statusOf(error) ?? 0);
 
 /** @param {unknown} error */
 export const signedOut = (error) => statusOf(error) === 401;
+
+/**
+ * Whether the person must set up a second factor before they can go on.
+ * @param {unknown} error
+ */
+export const needsFactor = (error) => error instanceof Refused && error.reason === "second_factor";
 
 /** @param {unknown} error */
 export const isAway = (error) => !(error instanceof Refused || error instanceof Strange);

@@ -1,7 +1,8 @@
 // What the desk says to the person: what goes on by itself, and what is the matter.
 
+import { link } from "../scripts/link.js";
 import { at } from "./elements.js";
-import { isAway } from "./errors.js";
+import { isAway, needsFactor } from "./errors.js";
 import * as kept from "./kept.js";
 import { ofOthers } from "./store.js";
 
@@ -9,19 +10,46 @@ const SAID_MS = 12_000;
 
 /** @type {number | undefined} */
 let saidUntil;
-let away = true; // whether it is the connection that is lost
+/**
+ * What is the matter, when it is over, and what ends it.
+ * @typedef {{ why: string, until: string, does?: HTMLElement }} Matter
+ */
+
+/** @type {Matter} */
+const AWAY = { why: "The connection is lost.", until: "it is back" };
+/** @type {Matter} */
+const TROUBLE = { why: "The server has trouble.", until: "that is over" };
+/** @type {Matter} */
+const FACTOR = {
+  why: "Your role requires a second factor, and you have none.", until: "you have set one up", does: settingUp(),
+};
+let matter = AWAY;
+
+// In a tab of its own: where the browser keeps nothing, decisions are in this page alone.
+function settingUp() {
+  const does = document.createElement("a");
+  does.href = link("/account/second-factor").href;
+  does.target = "_blank";
+  does.rel = "noopener";
+  does.textContent = "Set up a second factor";
+  return does;
+}
 
 /**
  * @param {string} id
  * @param {string} words none: it is hidden
+ * @param {HTMLElement} [does] comes after them
  */
-function write(id, words) {
-  at(id).textContent = words;
+function write(id, words, does) {
+  at(id).replaceChildren(words, ...(does ? [" ", does] : []));
   at(id).hidden = !words;
 }
 
-/** @param {string} words */
-export const trouble = (words) => write("trouble", words);
+/**
+ * @param {string} words
+ * @param {HTMLElement} [does]
+ */
+export const trouble = (words, does) => write("trouble", words, does);
 
 /** @param {string} words which are gone after a while */
 export function say(words) {
@@ -32,7 +60,7 @@ export function say(words) {
 
 /** @param {unknown} error why the server has not answered as it should */
 export function lost(error) {
-  away = isAway(error);
+  matter = needsFactor(error) ? FACTOR : isAway(error) ? AWAY : TROUBLE;
   sayLost();
 }
 
@@ -43,10 +71,10 @@ export function countAgain() {
 
 function sayLost() {
   const n = kept.unsent().length;
-  const [why, until] = away ? ["The connection is lost.", "it is back"] : ["The server has trouble.", "that is over"];
+  const { why, until, does } = matter;
   const what = n === 1 ? "One decision is" : `${n} decisions are`;
   const where = kept.safe() ? "kept here" : "kept in this page alone (don't close it)";
-  trouble(`${why} ${n ? `${what} ${where} and sent when ${until}.` : `The page goes on when ${until}.`}`);
+  trouble(`${why} ${n ? `${what} ${where} and sent when ${until}.` : `The page goes on when ${until}.`}`, does);
 }
 
 export async function sayWhatOthersLeft() {

@@ -19,7 +19,7 @@ from web.desk.documents import WHY, desk_document
 from web.desk.queue_policy import next_documents
 from web.ids import SentBigId
 from web.render import html, page
-from web.sessions import Person, Reviewer, Scripted
+from web.sessions import Person, Reviewer, Scripted, ScriptedSignedIn
 
 router = APIRouter(prefix="/desk", include_in_schema=False)
 
@@ -129,8 +129,11 @@ def list_labels(request: Request, _person: Scripted) -> JSONResponse:
 
 
 @router.get("/session")
-def who(person: Scripted) -> JSONResponse:
-    """Returns who is signed in, so that a page can go on with the person's next session when one has ended."""
+def who(person: ScriptedSignedIn) -> JSONResponse:
+    """Returns who is signed in, so that a page can go on with the person's next session when one has ended.
+
+    Whoever still has to set up a second factor is told so by the other routes.
+    """
     return JSONResponse({"id": person.id, "name": person.name, "csrf": person.csrf})
 
 

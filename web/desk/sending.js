@@ -1,7 +1,7 @@
 // Decisions on their way to the server, by one tab at a time, each until the server has it or refuses it: in order,
 // and what could not be written comes after what was tried less often.
 
-import { isAway, passing, signedOut, statusOf, wordsOf } from "./errors.js";
+import { isAway, needsFactor, passing, signedOut, statusOf, wordsOf } from "./errors.js";
 import * as kept from "./kept.js";
 import { lost } from "./notices.js";
 import { call } from "./server.js";
@@ -96,15 +96,17 @@ async function sendOne(row) {
 }
 
 /**
- * One that the server can't take now holds none up that comes after it; without a connection none gets through.
+ * One that the server can't take now holds none up that comes after it; without a connection, or before the person has
+ * the second factor that they need, none gets through.
  * @param {Row} row
  * @param {unknown} error
  */
 function later(row, error) {
-  kept.failed(row, isAway(error) ? null : wordsOf(error));
+  const none = isAway(error) || needsFactor(error);
+  kept.failed(row, none ? null : wordsOf(error));
   failing = true;
   lost(error);
-  return !isAway(error) && statusOf(error) !== 429;
+  return !none && statusOf(error) !== 429;
 }
 
 /**

@@ -2,7 +2,7 @@
 // again; so no answer says "not of this session" while the person is signed in.
 
 import { link } from "../scripts/link.js";
-import { Refused, Strange, statusOf } from "./errors.js";
+import { needsFactor, Refused, Strange, statusOf } from "./errors.js";
 
 /** @param {string} name */
 function meta(name) {
@@ -31,7 +31,7 @@ export async function call(path, body) {
   try {
     return await ask(path, body);
   } catch (error) {
-    if (statusOf(error) !== 403 || body === undefined) throw error;
+    if (statusOf(error) !== 403 || needsFactor(error) || body === undefined) throw error;
     await renewed();
     if (csrf === used) throw error; // it is of this session, and refused all the same
     return ask(path, body);
@@ -57,7 +57,9 @@ export async function renewed() {
 async function ask(path, body) {
   /** @type {Record<string, string>} */
   const headers = { Accept: "application/json" };
-  if (body !== undefined) Object.assign(headers, { "Content-Type": "application/json", "X-CSRF-Token": csrf });
+  // Whose page this is tells the server a token of the person's earlier session from one of somebody else.
+  const whose = { "X-CSRF-Token": csrf, "X-Person": user };
+  if (body !== undefined) Object.assign(headers, { "Content-Type": "application/json", ...whose });
   const answer = await fetch(link(`/desk/${path}`), {
     method: body === undefined ? "GET" : "POST",
     headers,
@@ -67,6 +69,6 @@ async function ask(path, body) {
   const kind = (answer.headers.get("content-type") || "").split(";")[0];
   if (answer.ok && kind === "application/json") return answer.json();
   const problem = kind === "application/problem+json" ? await answer.json() : null;
-  if (problem) throw new Refused(answer.status, problem.detail);
+  if (problem) throw new Refused(answer.status, problem.detail, problem.reason);
   throw new Strange(`the server gave no answer of its own (${answer.status})`);
 }
