@@ -15,7 +15,7 @@ from classifier.checkpoint_folder import INT8, StoredCheckpoint, read_checkpoint
 from classifier.decision import Decisions
 from classifier.engines.choose import choose_engine
 from classifier.engines.protocol import Engine
-from classifier.store import model_store
+from classifier.store import ModelStore, model_store
 from classifier.tokens import Prepared, WindowTokenizer, padding_id, read_tokenizer
 from sortline.settings import Settings
 
@@ -136,13 +136,13 @@ def load_classifier(uri: str, sha256: str | None, settings: Settings) -> Classif
     Raises:
         CheckpointError: the checkpoint is incomplete, changed or can't be loaded.
     """
-    stored = fetch_checkpoint(uri, sha256, settings)
+    stored = fetch_checkpoint(uri, sha256, model_store(settings))
     return assemble(stored.folder, stored.description, settings)
 
 
-def fetch_checkpoint(uri: str, sha256: str | None, settings: Settings) -> StoredCheckpoint:
+def fetch_checkpoint(uri: str, sha256: str | None, store: ModelStore) -> StoredCheckpoint:
     """Fetch and verify a checkpoint; arguments and errors as of `load_classifier`."""
-    return read_checkpoint(model_store(settings).fetch(uri, sha256), sha256)
+    return read_checkpoint(store.fetch(uri, sha256), sha256)
 
 
 def assemble(folder: Path, checkpoint: Checkpoint, settings: Settings) -> Classifier:

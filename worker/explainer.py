@@ -11,6 +11,7 @@ import orjson
 
 from classifier.classifier import fetch_checkpoint
 from classifier.engines.choose import cores
+from classifier.store import model_store
 from sortline.errors import PermanentError, TransientError
 from sortline.settings import Settings
 
@@ -51,7 +52,7 @@ class ExplainerProcess:
                 self._idle.cancel()
             try:
                 if self._verified is None or self._verified[0] != sha256:
-                    self._verified = sha256, str(fetch_checkpoint(uri, sha256, self._settings).folder)
+                    self._verified = sha256, str(fetch_checkpoint(uri, sha256, model_store(self._settings)).folder)
                 answer = self._ask({"folder": self._verified[1], "text": text, "label_id": label_id})
             finally:
                 self._idle = threading.Timer(self._settings.explain_keep_s, self.end)
@@ -97,7 +98,7 @@ class ExplainerProcess:
         if self._process is None or self._process.poll() is not None:
             self._end()
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "classifier.explain_process", str(cores(self._settings))],
+                [sys.executable, "-m", "classifier.explain_process", str(cores(self._settings.threads))],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
                 # Threads that wait by spinning would take the cores from the line.
                 env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "MPLBACKEND": "agg"},
