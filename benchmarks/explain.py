@@ -89,7 +89,7 @@ def _seconds(
     settings: Settings, uri: str, sha256: str, pool: Sequence[str], label_id: int
 ) -> tuple[float, list[float]]:
     """Seconds of the first text, and of those after it."""
-    process = ExplainerProcess(settings)
+    process = ExplainerProcess(model_store(settings), settings.threads, settings.explain_keep_s)
     all_words = " ".join(pool).split()
     seconds: list[float] = []
     try:

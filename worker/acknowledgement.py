@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sortline.events import ResultEvent, pack_command
 from sortline.queue import GROUP
-from sortline.settings import LANES, Lane, Settings
+from sortline.settings import LANES, Lane
 from worker.entry import Entry
 
 # Keys: the results stream, then each lane's stream, then each lane's hash of attempts.
@@ -48,15 +48,30 @@ _SCRIPT = _END.replace("WIDTH", str(len(_FIELDS))).replace(
 )
 
 
-def pack(settings: Settings, entries: Sequence[Entry], events: Sequence[ResultEvent]) -> bytes:
-    """The command that does it; Redis answers 1, or an error, and then has done nothing."""
+def pack(
+    entries: Sequence[Entry],
+    events: Sequence[ResultEvent],
+    *,
+    lanes: Mapping[Lane, str],
+    attempts: Mapping[Lane, str],
+    results: str,
+    results_length: int,
+) -> bytes:
+    """The command that does it; Redis answers 1, or an error, and then has done nothing.
+
+    Args:
+        lanes: Redis key of each lane's stream.
+        attempts: Redis key of each lane's hash of attempts.
+        results: Redis key of the results stream.
+        results_length: events kept in it, about.
+    """
     ids = _by_lane(entries)
     retried = {
         lane: attempts_fields(entry.entry_id for entry in entries if entry.lane == lane and entry.deliveries > 1)
         for lane in LANES
     }
-    keys = [settings.results_stream, *map(settings.stream, LANES), *(attempts_key(settings, lane) for lane in LANES)]
-    head: list[str | int] = ["EVAL", _SCRIPT, len(keys), *keys, GROUP, settings.results_length, len(events)]
+    keys = [results, *(lanes[lane] for lane in LANES), *(attempts[lane] for lane in LANES)]
+    head: list[str | int] = ["EVAL", _SCRIPT, len(keys), *keys, GROUP, results_length, len(events)]
     tail: list[str | int] = []
     for found in (lists[lane] for lists in (ids, retried) for lane in LANES):
         tail.append(len(found))
@@ -64,9 +79,9 @@ def pack(settings: Settings, entries: Sequence[Entry], events: Sequence[ResultEv
     return pack_command(head, events, tail)
 
 
-def attempts_key(settings: Settings, lane: Lane) -> str:
+def attempts_key(prefix: str, lane: Lane) -> str:
     """Of the hash that says how often an entry has failed by itself."""
-    return f"{settings.prefix}:attempts:{lane}"
+    return f"{prefix}:attempts:{lane}"
 
 
 def failed_field(entry_id: str) -> str:

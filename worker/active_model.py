@@ -40,7 +40,7 @@ class Models:
         self.settings = settings
         self.current: LoadedModel | None = None
         self.refused: str | None = None
-        self._load = _loader(settings)
+        self._load = _loader(settings.classifier)
         self._previous: LoadedModel | None = None
         self._beside: LoadedModel | None = None
         self._beside_used = 0.0
@@ -125,11 +125,12 @@ class Models:
         log.info("model version %s is in use", loaded.version_id)
 
 
-def _loader(settings: Settings) -> Load:
-    module, _, name = settings.classifier.partition(":")
+def _loader(reference: str) -> Load:
+    """The function that the setting CLASSIFIER names as `module:function`."""
+    module, _, name = reference.partition(":")
     try:
         load: Load = getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
-        message = f"setting SORTLINE_CLASSIFIER: {settings.classifier} can't be loaded: {error}"
+        message = f"setting SORTLINE_CLASSIFIER: {reference} can't be loaded: {error}"
         raise ConfigurationError(message) from None
     return load

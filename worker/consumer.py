@@ -35,7 +35,10 @@ class Consumer:
     """One process's membership in the consumer group of both lanes. Safe to share between threads."""
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+        self._lanes = {lane: settings.stream(lane) for lane in LANES}
+        self._attempts = {lane: attempts_key(settings.prefix, lane) for lane in LANES}
+        self._results, self._results_length = settings.results_stream, settings.results_length
+        self._claim_idle_ms = int(settings.claim_idle_s * 1000)
         self._new: dict[Lane, set[bytes]] = {lane: set() for lane in LANES}
         self.clock_s = time.time() - time.monotonic()  # until it is measured
         self.name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
@@ -57,7 +60,7 @@ class Consumer:
         """Make the group of each lane, from the stream's beginning, where it is missing."""
         for lane in LANES:
             try:
-                self.client.xgroup_create(self.settings.stream(lane), GROUP, id="0", mkstream=True)
+                self.client.xgroup_create(self._lanes[lane], GROUP, id="0", mkstream=True)
             except redis.exceptions.ResponseError as error:
                 if "BUSYGROUP" not in str(error):
                     raise
@@ -65,7 +68,7 @@ class Consumer:
     def read(self, lane: Lane, count: int, block_ms: int | None) -> list[Entry]:
         """New entries of a lane, at most ``count``; waits ``block_ms`` for the first (None: not at all)."""
         wait = () if block_ms is None else ("BLOCK", block_ms)
-        stream = self.settings.stream(lane)
+        stream = self._lanes[lane]
         try:
             reply = self._call("XREADGROUP", "GROUP", GROUP, self.name, "COUNT", count, *wait, "STREAMS", stream, ">")
         except redis.exceptions.ResponseError as error:
@@ -82,7 +85,7 @@ class Consumer:
 
         Entries deleted while pending are acknowledged here.
         """
-        stream, idle_ms = self.settings.stream(lane), int(self.settings.claim_idle_s * 1000)
+        stream, idle_ms = self._lanes[lane], self._claim_idle_ms
         try:
             stale = self._call("XPENDING", stream, GROUP, "IDLE", idle_ms, "-", "+", count)
         except redis.exceptions.ResponseError as error:
@@ -102,11 +105,11 @@ class Consumer:
         """Refresh the idle time of exactly these entries, without counting a delivery."""
         for start in range(0, len(entry_ids), 1000):
             chunk = entry_ids[start : start + 1000]
-            self._call("XCLAIM", self.settings.stream(lane), GROUP, self.name, 0, *chunk, "JUSTID")
+            self._call("XCLAIM", self._lanes[lane], GROUP, self.name, 0, *chunk, "JUSTID")
 
     def is_unread(self, lane: Lane) -> bool:
         """Whether the lane has entries that the group was never given."""
-        stream = self.settings.stream(lane)
+        stream = self._lanes[lane]
         try:
             groups = {group["name"]: group for group in self.client.xinfo_groups(stream)}
         except redis.exceptions.ResponseError as error:
@@ -125,7 +128,7 @@ class Consumer:
         idle for no time, and taken over by nobody, until the clock is there again. What a living one holds is found
         here by chance, and only refreshed.
         """
-        stream = self.settings.stream(lane)
+        stream = self._lanes[lane]
         try:
             pending = self._call("XPENDING", stream, GROUP, "-", "+", _LOOKED_AT)
         except redis.exceptions.ResponseError as error:
@@ -145,7 +148,14 @@ class Consumer:
             redis.exceptions.ResponseError: Redis refuses a part of it, and says which; nothing is done.
             redis.exceptions.OutOfMemoryError: it has no memory for the results.
         """
-        packed = pack(self.settings, entries, results)
+        packed = pack(
+            entries,
+            results,
+            lanes=self._lanes,
+            attempts=self._attempts,
+            results=self._results,
+            results_length=self._results_length,
+        )
         pool = self.client.connection_pool
         connection = pool.get_connection()
         try:
@@ -169,26 +179,26 @@ class Consumer:
         """
         for lane in LANES:
             if ids := [entry.entry_id for entry in entries if entry.lane == lane]:
-                self.client.xdel(self.settings.stream(lane), *ids)
-                self.client.xack(self.settings.stream(lane), GROUP, *ids)
-                self.client.hdel(attempts_key(self.settings, lane), *attempts_fields(ids))
+                self.client.xdel(self._lanes[lane], *ids)
+                self.client.xack(self._lanes[lane], GROUP, *ids)
+                self.client.hdel(self._attempts[lane], *attempts_fields(ids))
 
     def attempts(self, entry: Entry) -> int:
         """How often the entry has failed on its own."""
-        return int(self.client.hget(attempts_key(self.settings, entry.lane), entry.entry_id) or 0)
+        return int(self.client.hget(self._attempts[entry.lane], entry.entry_id) or 0)
 
     def count_attempt(self, entry: Entry, by: int = 1) -> int:
         """Count an attempt (or take one back), and return how many there are now."""
         entry.deliveries = max(entry.deliveries, 2)  # so that its acknowledgement forgets the count
-        return int(self.client.hincrby(attempts_key(self.settings, entry.lane), entry.entry_id, by))
+        return int(self.client.hincrby(self._attempts[entry.lane], entry.entry_id, by))
 
     def note_failure(self, entry: Entry) -> None:
         """Note that an attempt ended with the document's own exception."""
-        self.client.hincrby(attempts_key(self.settings, entry.lane), failed_field(entry.entry_id))
+        self.client.hincrby(self._attempts[entry.lane], failed_field(entry.entry_id))
 
     def has_failed(self, entry: Entry) -> bool:
         """Whether an attempt ended so: then not only the death of a process speaks against it."""
-        return self.client.hexists(attempts_key(self.settings, entry.lane), failed_field(entry.entry_id))
+        return self.client.hexists(self._attempts[entry.lane], failed_field(entry.entry_id))
 
     def leave(self) -> None:
         """Leave the group of each lane where nothing is pending with us."""
@@ -199,7 +209,7 @@ class Consumer:
         """Remove consumers that have not been heard of for an hour and hold nothing."""
         for lane in LANES:
             try:
-                consumers = self.client.xinfo_consumers(self.settings.stream(lane), GROUP)
+                consumers = self.client.xinfo_consumers(self._lanes[lane], GROUP)
             except redis.exceptions.ResponseError as error:
                 if "no such key" not in str(error) and "NOGROUP" not in str(error):
                     raise
@@ -211,17 +221,17 @@ class Consumer:
 
     def _remove(self, lane: Lane, name: str) -> None:
         try:
-            self.client.eval(_REMOVE_CONSUMER, 1, self.settings.stream(lane), GROUP, name)
+            self.client.eval(_REMOVE_CONSUMER, 1, self._lanes[lane], GROUP, name)
         except redis.exceptions.ResponseError as error:
             if "NOGROUP" not in str(error):
                 raise
 
     def _acknowledge_deleted(self, lane: Lane, entry_ids: Iterable[bytes]) -> None:
-        stream = self.settings.stream(lane)
+        stream = self._lanes[lane]
         for entry_id in entry_ids:
             if not self.client.xrange(stream, entry_id, entry_id):
                 self.client.xack(stream, GROUP, entry_id)
-                self.client.hdel(attempts_key(self.settings, lane), *attempts_fields([entry_id.decode()]))
+                self.client.hdel(self._attempts[lane], *attempts_fields([entry_id.decode()]))
 
     def _call(self, *command: Any) -> Any:
         return self.client.execute_command(*command)  # type: ignore[no-untyped-call]

@@ -11,9 +11,8 @@ import orjson
 
 from classifier.classifier import fetch_checkpoint
 from classifier.engines.choose import cores
-from classifier.store import model_store
+from classifier.store import ModelStore
 from sortline.errors import PermanentError, TransientError
-from sortline.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -23,12 +22,19 @@ MOST_S = 80.0  # of one explanation, loading torch and the model included
 class ExplainerProcess:
     """Explains in a process of its own, one text after the other; thread-safe.
 
-    torch, Captum and the model are memory that a worker should not hold for good: after ``explain_keep_s`` without a
+    torch, Captum and the model are memory that a worker should not hold for good: after ``keep_s`` without a
     question the process ends.
+
+    Args:
+        store: where checkpoints are.
+        threads: processor threads that it may use; 0: all.
+        keep_s: seconds that it is kept after the last question.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, store: ModelStore, threads: int, keep_s: float) -> None:
+        self._store = store
+        self._threads = threads
+        self._keep_s = keep_s
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._verified: tuple[str, str] | None = None  # sha256 and folder of the checkpoint that it has loaded
@@ -52,10 +58,10 @@ class ExplainerProcess:
                 self._idle.cancel()
             try:
                 if self._verified is None or self._verified[0] != sha256:
-                    self._verified = sha256, str(fetch_checkpoint(uri, sha256, model_store(self._settings)).folder)
+                    self._verified = sha256, str(fetch_checkpoint(uri, sha256, self._store).folder)
                 answer = self._ask({"folder": self._verified[1], "text": text, "label_id": label_id})
             finally:
-                self._idle = threading.Timer(self._settings.explain_keep_s, self.end)
+                self._idle = threading.Timer(self._keep_s, self.end)
                 self._idle.daemon = True
                 self._idle.start()
         if "error" in answer:
@@ -98,7 +104,7 @@ class ExplainerProcess:
         if self._process is None or self._process.poll() is not None:
             self._end()
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "classifier.explain_process", str(cores(self._settings.threads))],
+                [sys.executable, "-m", "classifier.explain_process", str(cores(self._threads))],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
                 # Threads that wait by spinning would take the cores from the line.
                 env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "MPLBACKEND": "agg"},

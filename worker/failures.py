@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 import redis
 
-from sortline.settings import Settings
 from worker.commit import DeadEntry
 from worker.consumer import Consumer
 from worker.entry import Entry
@@ -25,21 +24,30 @@ _NO_MEMORY_S = 2.0
 
 
 class Failures:
-    """Decides what comes after a failure."""
+    """Decides what comes after a failure.
+
+    Args:
+        bury: takes an entry that is given up.
+        max_attempts: attempts before an entry is given up.
+        isolate_after: deliveries after which an entry is computed alone.
+    """
 
     def __init__(
         self,
-        settings: Settings,
         consumer: Consumer,
         schedule: Schedule,
         held: Held,
         bury: Callable[[DeadEntry], None],
+        *,
+        max_attempts: int,
+        isolate_after: int,
     ) -> None:
-        self.settings = settings
         self.consumer = consumer
         self.schedule = schedule
         self.held = held
         self.bury = bury
+        self.max_attempts = max_attempts
+        self.isolate_after = isolate_after
 
     def batch(self, batch: MicroBatch) -> None:
         """A micro-batch failed: halve it, or blame its only document."""
@@ -59,12 +67,12 @@ class Failures:
             self.held.later(entry, _NO_MEMORY_S)
             return
         insist(lambda: self._note(entry))
-        if attempts >= self.settings.max_attempts:
+        if attempts >= self.max_attempts:
             self.bury(DeadEntry(entry, "failed", f"{type(error).__name__}: {error}", attempts))
             return
         log.warning("entry %s failed by itself (%s), attempt %d", entry.entry_id, type(error).__name__, attempts,
                     extra=entry.named())  # fmt: skip
-        entry.deliveries = max(entry.deliveries, self.settings.isolate_after)
+        entry.deliveries = max(entry.deliveries, self.isolate_after)
         self.held.later(entry, min(0.1 * 2**attempts, 5.0))
 
     def begin_alone(self, entry: Entry) -> bool:
@@ -77,7 +85,7 @@ class Failures:
         if attempts is None:
             self.held.later(entry, _NO_MEMORY_S)
             return False
-        if attempts <= self.settings.max_attempts:
+        if attempts <= self.max_attempts:
             return True
         if insist(lambda: self.consumer.has_failed(entry)):
             detail = "it failed by itself, and the worker ended before that was written down"

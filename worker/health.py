@@ -9,24 +9,25 @@ import sys
 from sortline.errors import SortlineError
 from sortline.queue import DocumentQueue
 from sortline.redis_client import connect
-from sortline.settings import Settings, get_settings
+from sortline.settings import get_settings
 
 
-def is_alive(settings: Settings, host: str) -> bool:
+def is_alive(queue: DocumentQueue, host: str) -> bool:
     """Whether a worker of ``host`` has told of itself in the last 10 seconds.
 
     Raises:
         ServerUnreachableError: Redis is away.
     """
-    client = connect(settings.redis, socket_timeout=3, retry=None)
-    return any(worker["host"] == host for worker in DocumentQueue(client, settings).workers())
+    return any(worker["host"] == host for worker in queue.workers())
 
 
 def main() -> None:
     """Exit 0 when alive; else 1, with the reason."""
     host = socket.gethostname()
     try:
-        alive = is_alive(get_settings(), host)
+        settings = get_settings()
+        client = connect(settings.redis, socket_timeout=3, retry=None)
+        alive = is_alive(DocumentQueue(client, settings), host)
     except SortlineError as error:
         sys.exit(f"worker.health: {error}")
     if not alive:

@@ -52,21 +52,25 @@ class Intake:
         self.models = Models(settings)
         self.schedule = Schedule(settings.bulk_share)
         self.held = Held(_HELD_BATCHES * settings.micro_batch)
-        self.acknowledger = Acknowledger(self.consumer, self.held, self._committed)
-        self.writer = Writer(settings, self.acknowledger.put, self._blame)
-        self.failures = Failures(settings, self.consumer, self.schedule, self.held, self.writer.bury)
+        self.acknowledger = Acknowledger(self.consumer, self.held, settings.postgres_url, self._committed)
+        self.writer = Writer(settings.postgres_url, settings.audit_share, self.acknowledger.put, self._blame)
+        self.failures = Failures(
+            self.consumer, self.schedule, self.held, self.writer.bury,
+            max_attempts=settings.max_attempts, isolate_after=settings.isolate_after,
+        )  # fmt: skip
         self.compute = Compute(self.schedule, self.failures, self.writer.put)
-        self.presence = Presence(settings, self.consumer, self.models, self.held)
+        self.presence = Presence(settings.prefix, self.consumer, self.models, self.held)
         self.events = TaskEvents(app, hostname)
         self.publisher = Publisher(settings, "worker")
         self.readers = {
             lane: Reader(
-                lane, settings, self.consumer, self.models, self.schedule, self.held, self.failures,
-                self.writer.bury, self.stopping,
+                lane, self.consumer, self.models, self.schedule, self.held, self.failures, self.writer.bury,
+                self.stopping, micro_batch=settings.micro_batch, isolate_after=settings.isolate_after,
+                max_wait_ms=settings.max_wait_ms,
             )
             for lane in LANES
         }  # fmt: skip
-        self.stalls = StallWatch(settings, self.consumer, self.held, self._has_room, self.is_idle)
+        self.stalls = StallWatch(settings.stalled_s, self.consumer, self.held, self._has_room, self.is_idle)
         self._told_full = False
         self._threads: dict[str, threading.Thread] = {}
 

@@ -14,7 +14,6 @@ from celery import Celery
 from celery.events import EventDispatcher
 from kombu.exceptions import OperationalError
 
-from sortline.settings import Settings
 from worker.active_model import Models
 from worker.consumer import Consumer
 from worker.held import Held
@@ -30,8 +29,8 @@ _RATE_OVER_S = 60.0
 class Presence:
     """`sortline:workers:<consumer>`: what a worker says of itself; gone 10 s after it said so last."""
 
-    def __init__(self, settings: Settings, consumer: Consumer, models: Models, held: Held) -> None:
-        self.key = f"{settings.prefix}:workers:{consumer.name}"
+    def __init__(self, prefix: str, consumer: Consumer, models: Models, held: Held) -> None:
+        self.key = f"{prefix}:workers:{consumer.name}"
         self.consumer = consumer
         self.models = models
         self.held = held

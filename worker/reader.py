@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from sortline.errors import InvalidDocumentError
-from sortline.settings import Lane, Settings
+from sortline.settings import Lane
 from worker.active_model import Models
 from worker.commit import DeadEntry
 from worker.consumer import Consumer
@@ -31,12 +31,17 @@ class Reader:
     """Keeps a lane's part of the schedule filled, and no fuller than needed.
 
     What is read ahead is bounded in documents and in bytes, so memory does not depend on the backlog.
+
+    Args:
+        bury: takes an entry that can't be parsed.
+        micro_batch: documents of a micro-batch, at most.
+        isolate_after: deliveries after which an entry is computed alone.
+        max_wait_ms: milliseconds to wait for a micro-batch to fill.
     """
 
     def __init__(
         self,
         lane: Lane,
-        settings: Settings,
         consumer: Consumer,
         models: Models,
         schedule: Schedule,
@@ -44,9 +49,12 @@ class Reader:
         failures: Failures,
         bury: Callable[[DeadEntry], None],
         stopping: threading.Event,
+        *,
+        micro_batch: int,
+        isolate_after: int,
+        max_wait_ms: float,
     ) -> None:
         self.lane = lane
-        self.settings = settings
         self.consumer = consumer
         self.models = models
         self.schedule = schedule
@@ -54,6 +62,9 @@ class Reader:
         self.failures = failures
         self.bury = bury
         self.stopping = stopping
+        self.micro_batch = micro_batch
+        self.isolate_after = isolate_after
+        self.max_wait_ms = max_wait_ms
         self._largest = 1
         self._was_full = False
         self._pause = 0.1
@@ -87,11 +98,11 @@ class Reader:
         return 0.0 if since is None else time.monotonic() - since
 
     def _wait_for_schedule(self, timeout: float) -> bool:
-        ahead = _READ_AHEAD_BATCHES * self.settings.micro_batch
+        ahead = _READ_AHEAD_BATCHES * self.micro_batch
         return self.schedule.wait_for_room(self.lane, ahead, not self._was_full, timeout)
 
     def _read(self) -> list[Entry]:
-        count = max(1, min(self.settings.micro_batch, _READ_BYTES // self._largest))
+        count = max(1, min(self.micro_batch, _READ_BYTES // self._largest))
         self._reading_since = None
         entries = self.held.due(self.lane, count)
         # What is due is held already: it needs no room, and only its end makes some.
@@ -104,7 +115,7 @@ class Reader:
         self._was_full = len(entries) == count
         # While others are being computed these would wait anyway; when idle they leave at once.
         if entries and len(entries) < count and self.schedule.is_busy():
-            self.stopping.wait(self.settings.max_wait_ms / 1000)
+            self.stopping.wait(self.max_wait_ms / 1000)
             with contextlib.suppress(*Unanswered):  # the next read says so
                 entries += self._hold(count - len(entries), None)
         return entries
@@ -129,7 +140,7 @@ class Reader:
                 log.exception("entry %s of lane %s can't be parsed", entry.entry_id, self.lane)
                 self.bury(DeadEntry(entry, "bad_entry", f"{type(error).__name__}: {error}", entry.deliveries))
                 continue
-            (alone if entry.deliveries >= self.settings.isolate_after else together).append(entry)
+            (alone if entry.deliveries >= self.isolate_after else together).append(entry)
         # Halves what one document alone may ask of the next read, so one large text is soon forgotten.
         self._largest = max(1, self._largest // 2, *(entry.size for entry in entries))
         for entry in alone:

@@ -10,6 +10,7 @@ from celery import Celery
 from db.queries import model_versions, outbox, rescore
 from db.session import session
 from sortline.events import now, rescored
+from sortline.postgres_address import PostgresAddress
 from sortline.settings import Settings
 from worker.active_model import LoadedModel
 from worker.intake import Intake
@@ -35,29 +36,31 @@ def register(app: Celery, settings: Settings) -> None:
         if not _busy.acquire(blocking=False):
             return  # it is at it already, and takes what is new too
         try:
-            done, changed = rescore_documents(settings, intake, version_id)
+            done, changed = rescore_documents(settings.postgres_url, intake, version_id, settings.watch_interval_s)
         finally:
             _busy.release()
         log.info("model version %d scored %d waiting documents again, %d labels changed", version_id, done, changed)
 
 
-def rescore_documents(settings: Settings, intake: Intake, version_id: int) -> tuple[int, int]:
+def rescore_documents(
+    postgres: PostgresAddress, intake: Intake, version_id: int, watch_interval_s: float
+) -> tuple[int, int]:
     """Score what waits with a version, page by page, each one transaction; an interrupted one goes on where it was.
 
     Returns:
         How many documents were scored, and how many of their labels changed.
     """
     after, done, changed = 0, 0, 0
-    _wait_until_loaded(settings, intake, version_id)
+    _wait_until_loaded(postgres, intake, version_id, watch_interval_s)
     for _ in turns(intake.stopping, _MOST_S):
         model = _loaded(intake, version_id)
         if model is None:
             break
-        with session(settings.postgres_url) as opened:
+        with session(postgres) as opened:
             found = rescore.page(opened, version_id, after, _PAGE)
         if not found:
             break
-        scored, differ = _rescore_page(settings, model, found)
+        scored, differ = _rescore_page(postgres, model, found)
         done, changed, after = done + scored, changed + differ, found[-1][0]
     return done, changed
 
@@ -68,25 +71,25 @@ def _loaded(intake: Intake, version_id: int) -> LoadedModel | None:
     return model if model is not None and model.version_id == version_id else None
 
 
-def _wait_until_loaded(settings: Settings, intake: Intake, version_id: int) -> None:
+def _wait_until_loaded(postgres: PostgresAddress, intake: Intake, version_id: int, watch_interval_s: float) -> None:
     """Wait until the worker has that version, as long as it is the active one."""
     ends = time.monotonic() + _LOADED_WITHIN_S
     while _loaded(intake, version_id) is None and not intake.stopping.is_set() and time.monotonic() < ends:
-        with session(settings.postgres_url) as opened:
+        with session(postgres) as opened:
             active = model_versions.active(opened)
         if active is None or active.id != version_id:
             return
-        intake.stopping.wait(settings.watch_interval_s)
+        intake.stopping.wait(watch_interval_s)
 
 
-def _rescore_page(settings: Settings, model: LoadedModel, found: list[tuple[int, str]]) -> tuple[int, int]:
+def _rescore_page(postgres: PostgresAddress, model: LoadedModel, found: list[tuple[int, str]]) -> tuple[int, int]:
     classifier = model.classifier
     prepared, probabilities = score(classifier, [text for _, text in found])
     ids = [id_ for id_, _ in found]
     made = prediction_rows(classifier, ids, prepared, probabilities)
     names = dict(zip(classifier.checkpoint.label_ids, classifier.checkpoint.labels, strict=True))
     events, at = [], now()
-    with session(settings.postgres_url) as opened:
+    with session(postgres) as opened:
         waiting = rescore.before(opened, model.version_id, ids)
         rows = [row for row in made if row["document_id"] in waiting]
         for row in rows:

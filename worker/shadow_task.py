@@ -12,6 +12,7 @@ from db.models import Shadow
 from db.queries import shadows
 from db.session import session
 from sortline.errors import SortlineError, TransientError
+from sortline.postgres_address import PostgresAddress
 from sortline.settings import Settings
 from worker.intake import Intake
 from worker.scoring import prediction_rows, score
@@ -36,7 +37,7 @@ def register(app: Celery, settings: Settings) -> None:
         if not _busy.acquire(blocking=False):
             return
         try:
-            answered = answer_beside(settings, intake, shadow_id)
+            answered = answer_beside(settings.postgres_url, intake, shadow_id)
         except (TransientError, DBAPIError) as error:
             log.warning("shadow %d waits: %s", shadow_id, error)
         else:
@@ -46,18 +47,18 @@ def register(app: Celery, settings: Settings) -> None:
             _busy.release()
 
 
-def answer_beside(settings: Settings, intake: Intake, shadow_id: int) -> int:
+def answer_beside(postgres: PostgresAddress, intake: Intake, shadow_id: int) -> int:
     """Go on with a shadow for a while, page by page, each one transaction; an interrupted one goes on where it was.
 
     Returns:
         How many documents were answered.
     """
     answered = 0
-    classifier = _loaded(settings, intake, shadow_id)
+    classifier = _loaded(postgres, intake, shadow_id)
     if classifier is None:
         return answered
     for _ in turns(intake.stopping, _MOST_S):
-        with session(settings.postgres_url) as opened:
+        with session(postgres) as opened:
             held = shadows.hold(opened, shadow_id, intake.consumer.name, _HELD_S)
             opened.commit()
             shadow = shadows.running(opened) if held else None
@@ -67,14 +68,14 @@ def answer_beside(settings: Settings, intake: Intake, shadow_id: int) -> int:
         if to is None:
             intake.stopping.wait(_LOOK_AGAIN_S)
             continue
-        _answer_page(settings, shadow, classifier, to, found)
+        _answer_page(postgres, shadow, classifier, to, found)
         answered += len(found)
     return answered
 
 
-def _loaded(settings: Settings, intake: Intake, shadow_id: int) -> Classifier | None:
+def _loaded(postgres: PostgresAddress, intake: Intake, shadow_id: int) -> Classifier | None:
     """The shadow's version, loaded beside the line's; None when the shadow has ended, or it can't be loaded."""
-    with session(settings.postgres_url) as opened:
+    with session(postgres) as opened:
         version = shadows.version_of(opened, shadow_id)
     if version is None:
         return None
@@ -82,19 +83,19 @@ def _loaded(settings: Settings, intake: Intake, shadow_id: int) -> Classifier | 
         return intake.models.beside(version)
     except (SortlineError, OSError, ValueError, RuntimeError) as error:
         log.error("model version %s can't be a shadow: %s", version.id, error)
-        with session(settings.postgres_url) as opened:
+        with session(postgres) as opened:
             shadows.note_trouble(opened, shadow_id, f"model version {version.id} can't be loaded: {error}")
             opened.commit()
         return None
 
 
 def _answer_page(
-    settings: Settings, shadow: Shadow, classifier: Classifier, to: int, found: list[tuple[int, str]]
+    postgres: PostgresAddress, shadow: Shadow, classifier: Classifier, to: int, found: list[tuple[int, str]]
 ) -> None:
     rows = []
     if found:
         prepared, probabilities = score(classifier, [text for _, text in found])
         rows = prediction_rows(classifier, [id_ for id_, _ in found], prepared, probabilities)
-    with session(settings.postgres_url) as opened:
+    with session(postgres) as opened:
         shadows.store(opened, shadow, to, orjson.dumps(rows, option=orjson.OPT_SERIALIZE_NUMPY).decode())
         opened.commit()

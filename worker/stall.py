@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from prometheus_client import Gauge
 
-from sortline.settings import LANES, Lane, Settings
+from sortline.settings import LANES, Lane
 from worker.consumer import Consumer
 from worker.held import Held
 from worker.outage import REFUSED, Unanswered
@@ -25,20 +25,20 @@ class StallWatch:
     """Looks at each lane again and again. Looks are counted, not seconds: a suspended process has missed nothing.
 
     Args:
-        settings: `stalled_s`, seconds after which a lane that stands still ends the process.
+        stalled_s: seconds after which a lane that stands still ends the process.
         has_room: whether the lane's reader would read an entry now, or would have to, for nothing is on its way.
         is_idle: whether nothing is on its way through the process.
     """
 
     def __init__(
         self,
-        settings: Settings,
+        stalled_s: float,
         consumer: Consumer,
         held: Held,
         has_room: Callable[[Lane], bool],
         is_idle: Callable[[], bool],
     ) -> None:
-        self.every_s = settings.stalled_s / LOOKS
+        self.every_s = stalled_s / LOOKS
         self.consumer = consumer
         self.held = held
         self.has_room = has_room

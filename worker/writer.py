@@ -15,7 +15,8 @@ from db.queries import outbox
 from db.session import is_disk_full, session
 from sortline.errors import TransientError
 from sortline.events import ResultEvent
-from sortline.settings import LANES, Lane, Settings
+from sortline.postgres_address import PostgresAddress
+from sortline.settings import LANES, Lane
 from worker.commit import DeadEntry, commit_batches, commit_dead, is_the_documents_fault
 from worker.consumer import Consumer
 from worker.entry import Entry
@@ -54,14 +55,20 @@ class Writer:
     Of one document only one transaction is under way at a time, so that its events keep their order.
 
     Args:
+        audit_share: share of the documents that people decide without seeing the prediction.
         then: takes what a transaction stored.
         blame: takes a micro-batch of one document that Postgres refuses.
     """
 
     def __init__(
-        self, settings: Settings, then: Callable[[Committed], None], blame: Callable[[MicroBatch, Exception], None]
+        self,
+        postgres: PostgresAddress,
+        audit_share: float,
+        then: Callable[[Committed], None],
+        blame: Callable[[MicroBatch, Exception], None],
     ) -> None:
-        self.settings = settings
+        self.postgres = postgres
+        self.audit_share = audit_share
         self.then = then
         self.blame = blame
         self.disk_full = False  # as Postgres says of its own
@@ -167,8 +174,8 @@ class Writer:
         self.then(Committed(batches, entries, events, {"commit": (started, time.monotonic())}))
 
     def _commit(self, batches: list[MicroBatch]) -> list[ResultEvent]:
-        with session(self.settings.postgres_url) as opened:
-            return commit_batches(opened, batches, self.settings.audit_share, self._subscriptions)
+        with session(self.postgres) as opened:
+            return commit_batches(opened, batches, self.audit_share, self._subscriptions)
 
     def _bisect(self, batches: list[MicroBatch], error: DBAPIError) -> None:
         if len(batches) > 1:
@@ -182,7 +189,7 @@ class Writer:
 
     def _write_dead(self, dead: list[DeadEntry]) -> None:
         def commit() -> list[ResultEvent]:
-            with session(self.settings.postgres_url) as opened:
+            with session(self.postgres) as opened:
                 return commit_dead(opened, dead, self._subscriptions)
 
         events = self._insist(commit)
@@ -216,10 +223,13 @@ def _name(entry: Entry) -> Name:
 class Acknowledger:
     """Publishes the events of committed entries and acknowledges them, both or neither."""
 
-    def __init__(self, consumer: Consumer, held: Held, tell: Callable[[Committed], None]) -> None:
+    def __init__(
+        self, consumer: Consumer, held: Held, postgres: PostgresAddress, then: Callable[[Committed], None]
+    ) -> None:
         self.consumer = consumer
         self.held = held
-        self.tell = tell
+        self.postgres = postgres
+        self.then = then
         self._committed: deque[Committed] = deque()
         self._changed = threading.Condition()
         self._closed = False
@@ -262,7 +272,7 @@ class Acknowledger:
         insist(lambda: self._tell_redis(committed), self._grace.is_over)
         committed.times["acknowledge"] = (started, time.monotonic())
         self.held.release(committed.entries)
-        self.tell(committed)
+        self.then(committed)
 
     def _tell_redis(self, committed: Committed) -> None:
         try:
@@ -270,7 +280,7 @@ class Acknowledger:
         except redis.exceptions.OutOfMemoryError as refusal:
             # It takes no events until it has memory, and has none until entries go: these go, and the events follow.
             try:
-                with session(self.consumer.settings.postgres_url) as opened:
+                with session(self.postgres) as opened:
                     outbox.put_off(opened, committed.events)
                     opened.commit()
             except (TransientError, DBAPIError):

@@ -19,7 +19,7 @@ def test_its_rate_is_that_of_the_last_minute(
     clock = SimpleNamespace(now=1000.0)
     monkeypatch.setattr("worker.presence.time", SimpleNamespace(monotonic=lambda: clock.now))
     presence, queue = (
-        Presence(settings, Consumer(settings), Models(settings), Held(1)),
+        Presence(settings.prefix, Consumer(settings), Models(settings), Held(1)),
         DocumentQueue(redis_client, settings),
     )
 

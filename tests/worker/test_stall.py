@@ -36,7 +36,7 @@ def test_a_worker_that_stands_still_ends(line, start_worker, how: str, said: str
 def test_only_a_lane_that_could_be_read_stands_still(settings: Settings, redis_client: redis.Redis) -> None:
     consumer, held = Consumer(settings), Held(2)
     state: Any = SimpleNamespace(room=True, idle=False)
-    watch = StallWatch(settings, consumer, held, lambda _: state.room, lambda: state.idle)
+    watch = StallWatch(settings.stalled_s, consumer, held, lambda _: state.room, lambda: state.idle)
 
     def looks() -> list[str | None]:
         return [watch.look() for _ in range(LOOKS + 1)]
