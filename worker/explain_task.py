@@ -1,4 +1,4 @@
-"""Why this label: explanations that the web asked for, computed by the worker, stored in Postgres."""
+"""Compute the explanations that people requested in the web, and store them in Postgres."""
 
 import logging
 import threading
@@ -17,7 +17,7 @@ from worker.turns import turns
 
 log = logging.getLogger(__name__)
 
-_MOST_S = 240.0  # then the task ends and another goes on: no message stays for long
+_MOST_S = 240.0  # then the task ends and sends itself again, so that no message stays unacknowledged for long
 
 _busy = threading.Lock()
 
@@ -33,7 +33,7 @@ def register(app: Celery, settings: Settings) -> None:
     @app.task(name="worker.explain_waiting", acks_late=False)
     def explain_waiting() -> None:
         if not _busy.acquire(blocking=False):
-            return  # it is at it already, and takes what is new too
+            return  # another thread is running it, and will take new requests too
         try:
             done, more = explain_documents(settings.postgres_url, explainer, app.conf["sortline_intake"].stopping)
         finally:
@@ -44,7 +44,7 @@ def register(app: Celery, settings: Settings) -> None:
 
 
 def explain_document(postgres: PostgresAddress, explainer: ExplainerProcess, key: Key) -> bool:
-    """Explain one document, if that waits still; what goes wrong is stored in its place."""
+    """Explain one document if that is still waiting; returns whether it was explained. A failure is stored instead."""
     with session(postgres) as opened:
         claimed = explanations.claim(opened, key)
         opened.commit()
@@ -67,10 +67,10 @@ def explain_document(postgres: PostgresAddress, explainer: ExplainerProcess, key
 def explain_documents(
     postgres: PostgresAddress, explainer: ExplainerProcess, stopping: threading.Event
 ) -> tuple[int, bool]:
-    """Explain what waits, one document after the other.
+    """Explain what is waiting, one document after another.
 
     Returns:
-        How many were explained, and whether the time was up before all were.
+        The number of explained documents, and whether time ran out before all were done.
     """
     done = 0
     for _ in turns(stopping, _MOST_S):

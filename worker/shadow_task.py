@@ -1,4 +1,4 @@
-"""A shadow: another version answers a share of what the line classifies, after the line, and nobody is sent it."""
+"""A shadow: another version classifies a share of the documents after the intake; nobody is sent its answers."""
 
 import logging
 import threading
@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 
 _PAGE = 64
 _HELD_S = 60.0
-_MOST_S = 50.0  # then the task ends: housekeeping asks again within a minute
-_LOOK_AGAIN_S = 1.0  # and a rest as long
+_MOST_S = 50.0  # then the task ends; housekeeping sends it again within a minute
+_POLL_S = 1.0  # followed by a rest as long (`turns`)
 
 _busy = threading.Lock()
 
@@ -39,7 +39,7 @@ def register(app: Celery, settings: Settings) -> None:
         try:
             answered = answer_beside(settings.postgres_url, intake, shadow_id)
         except (TransientError, DBAPIError) as error:
-            log.warning("shadow %d waits: %s", shadow_id, error)
+            log.warning("shadow %d is put off: %s", shadow_id, error)
         else:
             if answered:
                 log.info("shadow %d answered %d documents", shadow_id, answered)
@@ -48,10 +48,10 @@ def register(app: Celery, settings: Settings) -> None:
 
 
 def answer_beside(postgres: PostgresAddress, intake: Intake, shadow_id: int) -> int:
-    """Go on with a shadow for a while, page by page, each one transaction; an interrupted one goes on where it was.
+    """Continue a shadow for a while, each page in one transaction; a later call goes on from there.
 
     Returns:
-        How many documents were answered.
+        The number of documents that it classified.
     """
     answered = 0
     classifier = _loaded(postgres, intake, shadow_id)
@@ -66,7 +66,7 @@ def answer_beside(postgres: PostgresAddress, intake: Intake, shadow_id: int) -> 
                 break
             to, found = shadows.page(opened, shadow, _PAGE)
         if to is None:
-            intake.stopping.wait(_LOOK_AGAIN_S)
+            intake.stopping.wait(_POLL_S)
             continue
         _answer_page(postgres, shadow, classifier, to, found)
         answered += len(found)
@@ -74,7 +74,7 @@ def answer_beside(postgres: PostgresAddress, intake: Intake, shadow_id: int) -> 
 
 
 def _loaded(postgres: PostgresAddress, intake: Intake, shadow_id: int) -> Classifier | None:
-    """The shadow's version, loaded beside the line's; None when the shadow has ended, or it can't be loaded."""
+    """The shadow's version, loaded beside the active one; None: the shadow has ended or can't be loaded."""
     with session(postgres) as opened:
         version = shadows.version_of(opened, shadow_id)
     if version is None:
@@ -82,7 +82,7 @@ def _loaded(postgres: PostgresAddress, intake: Intake, shadow_id: int) -> Classi
     try:
         return intake.models.beside(version)
     except (SortlineError, OSError, ValueError, RuntimeError) as error:
-        log.error("model version %s can't be a shadow: %s", version.id, error)
+        log.error("model version %s can't be loaded as a shadow: %s", version.id, error)
         with session(postgres) as opened:
             shadows.note_trouble(opened, shadow_id, f"model version {version.id} can't be loaded: {error}")
             opened.commit()

@@ -25,7 +25,7 @@ def test_its_rate_is_that_of_the_last_minute(
 
     rates = []
     for _ in range(70):  # every two seconds, as a worker tells: documents come for 40 s, then none
-        presence.tell()
+        presence.send_heartbeat()
         rates.append(queue.workers()[0]["documents_per_s"])
         if clock.now < 1040:
             presence.count(60)
