@@ -1,4 +1,4 @@
-"""Which engine runs a checkpoint here: chosen by the machine, overridable by settings."""
+"""Choose the engine that runs a checkpoint on this machine; settings may override the choice."""
 
 import importlib.util
 import logging
@@ -20,18 +20,18 @@ _NVIDIA = (Path("/dev/nvidiactl"), Path("/proc/driver/nvidia/version"), Path("/d
 
 
 def choose_engine(folder: Path, settings: Settings, quantised: bool = False) -> Engine:
-    """Load a checkpoint folder on the engine that is fastest here.
+    """Load a checkpoint folder with the fastest engine of this machine.
 
-    CUDA: torch in bf16. CPU: OpenVINO where it is installed, else torch; bf16 where the processor has it.
-    Imports only the library it takes: torch alone would double a worker's memory.
+    On CUDA that is torch in bf16. On a CPU it is OpenVINO if installed, else torch, in bf16 if the processor has it.
+    Only the chosen library is imported, because torch would double a worker's memory.
 
     Args:
         folder: the checkpoint.
-        quantised: serve its int8 form wherever OpenVINO is taken, unless the settings name another precision.
+        quantised: with OpenVINO, serve the int8 form, unless the settings name a precision.
 
     Raises:
         CheckpointError: the folder can't be loaded.
-        ConfigurationError: the settings ask for an engine, precision or device that is not to be had here.
+        ConfigurationError: the settings name an engine, precision or device that is unknown or not available here.
     """
     _check(settings.engine, settings.precision, settings.device)
     device = _device(settings.device, settings.engine)
@@ -46,7 +46,7 @@ def choose_engine(folder: Path, settings: Settings, quantised: bool = False) -> 
 
 
 def cores(threads: int) -> int:
-    """Processor threads that an engine may use: ``threads``, or all that this process has where that is 0."""
+    """The number of processor threads that an engine may use: ``threads``, or if that is 0, all of this process."""
     if threads:
         return threads
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -110,7 +110,7 @@ def _precision(wanted: str, has_bf16: bool) -> Precision:
 
 
 def _has_cuda() -> bool:
-    """Whether torch can compute on CUDA; torch is not imported where it can't be so."""
+    """Whether torch can compute on CUDA; torch is only imported if it may."""
     try:
         built_for_cpu = version("torch").endswith("+cpu")
     except PackageNotFoundError:
@@ -123,7 +123,7 @@ def _has_cuda() -> bool:
 
 
 def _container_limit() -> int | None:
-    """Whole cores of the cgroup's processor quota, where there is one."""
+    """The cgroup's processor quota in whole cores; None: there is none."""
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
         return max(1, round(int(quota) / int(period)))
