@@ -267,7 +267,7 @@ def _webhooks(now: Now) -> Iterator[Alarm]:
 
 
 def _accuracy(now: Now) -> Iterator[Alarm]:
-    check = live_accuracy.last_look(now.session)
+    check = live_accuracy.last_check(now.session)
     if check is None or not check.alarm:
         return
     value, low, high, expected = (
@@ -317,7 +317,7 @@ def _drift(now: Now) -> Iterator[Alarm]:
                 "The page on incidents says what has changed. Decide its evidence at the desk; train if the answers "
                 "are wrong.",
             )
-    if now.settings.drift_false_alarms and drift.looks_fail(now.session):
+    if now.settings.drift_false_alarms and drift.checks_fail(now.session):
         yield Alarm(
             "SortlineDriftUnseen",
             "The last drift checks failed: nobody is told when the traffic changes.",

@@ -59,16 +59,16 @@ def check_drift(settings: Settings) -> Outcome:
         TransientError: Postgres can't be reached.
     """
     with session(settings.postgres_url) as opened:
-        look_id = queries.begin_look(opened)
+        check_id = queries.begin_check(opened)
         opened.commit()
         try:
             outcome = _outcome(opened, settings)
         except SortlineError as error:
             opened.rollback()
-            queries.end_look(opened, look_id, str(error), failed=True)
+            queries.end_check(opened, check_id, str(error), failed=True)
             opened.commit()
             raise
-        queries.end_look(opened, look_id, outcome.said)
+        queries.end_check(opened, check_id, outcome.said)
         opened.commit()
         return outcome
 
@@ -246,7 +246,7 @@ def _percent(share: float) -> str:
 
 def main() -> None:
     """Check for drift in this process, which ends itself after half an hour."""
-    signal.alarm(queries.MOST_LOOK_S)
+    signal.alarm(queries.MOST_CHECK_S)
     os.nice(10)
     settings = get_settings()
     silence_telemetry()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from sqlalchemy.orm import Session
 
 from db.queries import webhooks
-from db.queries.webhooks import Told, Wanted
+from db.queries.webhooks import DocumentEvent, Wanted
 from sortline.events import ResultEvent
 
 _KEPT_S = 1.0
@@ -25,7 +25,7 @@ class Subscriptions:
             self._wanted = webhooks.wanted(session)
             self._until = time.monotonic() + _KEPT_S
         if self._wanted:
-            webhooks.add_events(session, [Told(e, hash=hash) for e, hash in events if self._is_wanted(e)])
+            webhooks.add_events(session, [DocumentEvent(e, hash=hash) for e, hash in events if self._is_wanted(e)])
 
     def _is_wanted(self, event: ResultEvent) -> bool:
         return any(wanted.wants(event.event, event.source) for wanted in self._wanted)

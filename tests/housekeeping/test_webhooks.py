@@ -246,7 +246,7 @@ def test_one_that_fails_for_a_day_is_paused_and_can_be_resumed(
     hooks.sweep()
 
     paused = hooks.webhook()
-    assert (paused.state, paused.paused_because) == ("paused", "nothing got through for 24 hours: it answered 503")
+    assert (paused.state, paused.paused_because) == ("paused", "no delivery succeeded for 24 hours: it answered 503")
     assert session.query(AuditEvent).filter_by(action="webhook paused", actor="beat").count() == 1
     there.requests.clear()
     status = 200

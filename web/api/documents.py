@@ -220,7 +220,7 @@ def _state(opened: Session, source: str, id: str) -> State:
     found = document_state(opened, source, id)
     if found is None:
         raise NotFoundError("the document is unknown or still waiting")
-    return State.model_validate({"source": source, "id": id, **found.told()})
+    return State.model_validate({"source": source, "id": id, **found.to_dict()})
 
 
 def _erase(app: FastAPI, name: tuple[str, str], token: str) -> Erased:
