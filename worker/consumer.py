@@ -126,8 +126,8 @@ class Consumer:
 
         Redis notes the delivery time of an entry by the wall clock. After that clock is set back, the entries of a dead
         worker have an idle time of 0, and nobody takes them over until the clock has caught up. If the idle time of an
-        entry is 0 in two consecutive calls, this claims the entry for the consumer that has it. If
-        that worker is alive and had just refreshed the entry, the claim only refreshes it once more.
+        entry is 0 in two consecutive calls, this claims the entry for the consumer that has it. If that worker is alive
+        and had just refreshed the entry, the claim only refreshes it once more.
         """
         stream = self._lanes[lane]
         try:

@@ -9,6 +9,7 @@ from classifier.store import model_store
 from db.queries import explanations
 from db.queries.explanations import Key
 from db.session import session
+from sortline.counted import counted
 from sortline.errors import PermanentError, TransientError
 from sortline.postgres_address import PostgresAddress
 from sortline.settings import Settings
@@ -38,7 +39,7 @@ def register(app: Celery, settings: Settings) -> None:
             done, more = explain_documents(settings.postgres_url, explainer, app.conf["sortline_intake"].stopping)
         finally:
             _busy.release()
-        log.info("%d documents are explained", done)
+        log.info("explained %s", counted(done, "document"))
         if more:
             app.send_task("worker.explain_waiting", queue="worker")
 

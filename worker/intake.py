@@ -17,6 +17,7 @@ from typing import Any
 from celery import Celery, bootsteps
 
 from sortline import disk
+from sortline.counted import counted
 from sortline.metrics import Publisher
 from sortline.settings import LANES, Lane, Settings
 from worker import metrics, traces
@@ -91,7 +92,7 @@ class Intake:
         """Finish and acknowledge what is held, then leave the groups."""
         if self.stopping.is_set():
             return
-        log.info("finishing %d documents", self.held.count())
+        log.info("finishing %s", counted(self.held.count(), "document"))
         self.stopping.set()
         self._join("read-")
         self.schedule.close()

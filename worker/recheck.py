@@ -10,6 +10,7 @@ from classifier.figures import VersionFigures
 from db.models import ModelVersion
 from db.queries import labelled, predictions
 from db.queries.predictions import Answer
+from sortline.counted import counted
 from worker.scoring import score
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ def disagreement(session: Session, version: ModelVersion, classifier: Classifier
     differ = label_ids[probabilities.argmax(axis=1)] != np.array([answer.label_id for answer in answers])
     distance = np.abs(probabilities.max(axis=1) - np.array([answer.confidence for answer in answers]))
     if differ.mean() <= _DIFFER and distance.mean() <= _DISTANCE:
-        log.info("%d stored predictions were repeated; %d labels differ", len(answers), differ.sum())
+        log.info("repeated %s; labels that differ: %d", counted(len(answers), "stored prediction"), differ.sum())
         return None
     return (
         f"{classifier.engine.name} gives {differ.sum():,} of {len(answers):,} stored documents another label "

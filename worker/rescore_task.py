@@ -9,6 +9,7 @@ from celery import Celery
 
 from db.queries import model_versions, outbox, rescore
 from db.session import session
+from sortline.counted import counted
 from sortline.events import now, rescored
 from sortline.postgres_address import PostgresAddress
 from sortline.settings import Settings
@@ -39,7 +40,12 @@ def register(app: Celery, settings: Settings) -> None:
             done, changed = rescore_documents(settings.postgres_url, intake, version_id, settings.watch_interval_s)
         finally:
             _busy.release()
-        log.info("model version %d scored %d waiting documents again; %d labels changed", version_id, done, changed)
+        log.info(
+            "model version %d scored %s again; %s changed",
+            version_id,
+            counted(done, "waiting document"),
+            counted(changed, "label"),
+        )
 
 
 def rescore_documents(

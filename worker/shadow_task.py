@@ -11,6 +11,7 @@ from classifier.classifier import Classifier
 from db.models import Shadow
 from db.queries import shadows
 from db.session import session
+from sortline.counted import counted
 from sortline.errors import SortlineError, TransientError
 from sortline.postgres_address import PostgresAddress
 from sortline.settings import Settings
@@ -42,7 +43,7 @@ def register(app: Celery, settings: Settings) -> None:
             log.warning("shadow %d is put off: %s", shadow_id, error)
         else:
             if answered:
-                log.info("shadow %d answered %d documents", shadow_id, answered)
+                log.info("shadow %d answered %s", shadow_id, counted(answered, "document"))
         finally:
             _busy.release()
 

@@ -60,8 +60,9 @@ class StallWatch:
 
     def _fault(self, lane: Lane) -> str | None:
         """What is wrong with a lane that has not moved since the last check; None: nothing."""
-        if self.is_idle() and self.held.count(lane):
-            return f"{self.held.count(lane)} entries of lane {lane} are held, and nothing works on them"
+        if self.is_idle() and (count := self.held.count(lane)):
+            entries = "1 entry is" if count == 1 else f"{count:,} entries are"
+            return f"{entries} held in lane {lane}, but nothing processes {'it' if count == 1 else 'them'}"
         try:
             if self.has_room(lane) and self.consumer.is_unread(lane):
                 return f"lane {lane} has entries and this process has room for them, but it does not read them"

@@ -21,6 +21,6 @@ def take_over(consumer: Consumer, held: Held, lane: Lane) -> None:
             held.later(entry)
         metrics.TAKEN_OVER.labels(lane).inc(len(taken))
         if taken:
-            log.info("took over %d entries of lane %s", len(taken), lane)
+            log.info("took over entries of lane %s: %d", lane, len(taken))
         if len(claimed) < count or not taken:
             return

@@ -290,4 +290,4 @@ class Acknowledger:
             except (TransientError, DBAPIError):
                 raise refusal from None
             self.consumer.drop(committed.entries)
-            log.warning("Redis is out of memory; the events of %d entries wait in the outbox", len(committed.entries))
+            log.warning("Redis is out of memory; events that wait in the outbox now: %d more", len(committed.events))

@@ -21,7 +21,7 @@ Eventually = Callable[..., None]
 @pytest.mark.parametrize(
     ("how", "said"),
     [
-        ("leaks", "1 entries of lane live are held, and nothing works on them; this has lasted 1 s"),
+        ("leaks", "1 entry is held in lane live, but nothing processes it; this has lasted 1 s"),
         (
             "deaf",
             "lane live has entries and this process has room for them, but it does not read them; this has lasted 1 s",
@@ -59,4 +59,4 @@ def test_only_a_lane_that_could_be_read_stands_still(settings: Settings, redis_c
     (entry, _) = held.add(consumer.read("live", 2, None))
     assert isinstance(entry, Entry) and not any(looks())  # the other one is on its way
     state.idle = True
-    assert looks()[-1] == "2 entries of lane live are held, and nothing works on them"
+    assert looks()[-1] == "2 entries are held in lane live, but nothing processes them"
