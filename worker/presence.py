@@ -14,6 +14,7 @@ from celery import Celery
 from celery.events import EventDispatcher
 from kombu.exceptions import OperationalError
 
+from sortline.counted import counted
 from worker.active_model import Models
 from worker.consumer import Consumer
 from worker.held import Held
@@ -144,5 +145,5 @@ class TaskEvents:
             eta=None, timestamp=received,
         )  # fmt: skip
         dispatcher.send("task-started", uuid=task_id, timestamp=started)
-        outcome = f"{len(batch)} documents by model version {batch.model.version_id}"
+        outcome = f"{counted(len(batch), 'document')} by model version {batch.model.version_id}"
         dispatcher.send("task-succeeded", uuid=task_id, result=outcome, runtime=ended - started, timestamp=ended)

@@ -65,7 +65,7 @@ WITH incoming AS MATERIALIZED (
     SELECT FROM reviews before WHERE before.document_id = known.id AND before.reviewer_id = users.id
     AND before.id = (SELECT max(id) FROM reviews last WHERE last.document_id = known.id
                      AND last.reviewer_id = users.id) AND before.label_id = labels.id)
-  -- What we exported ourselves says again what stands, whoever decided it.
+  -- An example that Sortline exported repeats the standing decision, whoever made it, and is not added again.
   AND NOT (:own AND EXISTS (
     SELECT FROM {standing_decision("known.id")} standing JOIN labels given ON given.id = standing.label_id
     WHERE coalesce(given.merged_into_id, given.id) = labels.id))
