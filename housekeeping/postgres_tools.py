@@ -72,10 +72,10 @@ def _candidates(name: str) -> list[str]:
 
 def _version(path: str) -> int | None:
     try:
-        said = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout
+        output = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return None
-    found = re.search(r"\) (\d+)", said)
+    found = re.search(r"\) (\d+)", output)
     return int(found[1]) if found else None
 
 

@@ -202,9 +202,9 @@ def _open(
     incident_id = incidents.begin(opened, incidents.DRIFT, version.id, max(each.by for each in moved), evidence)
     if incident_id is None:
         return Outcome("Another check has opened an incident in the meantime.")
-    said, note = {each.document_id: each.label_id for each in chosen}, f"Evidence of incident {incident_id}."
+    predicted, note = {each.document_id: each.label_id for each in chosen}, f"Evidence of incident {incident_id}."
     items = [
-        {"document_id": id_, "score": float(place), "label_id": said[id_], "note": note}
+        {"document_id": id_, "score": float(place), "label_id": predicted[id_], "note": note}
         for place, id_ in enumerate(wanted)
     ]
     queue_items.add(opened, items, "drift")
