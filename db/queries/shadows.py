@@ -125,8 +125,8 @@ class Evidence(NamedTuple):
 class Pair(NamedTuple):
     """The number of documents to which the active version gave one label and the shadow another."""
 
-    said: str
-    shadow_said: str
+    label: str
+    shadow_label: str
     documents: int
 
 
@@ -135,8 +135,8 @@ class Example(NamedTuple):
 
     document_id: int
     text: str
-    said: str
-    shadow_said: str
+    label: str
+    shadow_label: str
     truth: str | None
 
 
