@@ -14,6 +14,7 @@ from monitoring.drift import Figures
 from monitoring.drift_process import EVERY_S, REFERENCE, figures, level_of_a_check
 
 _DIVISIONS, _MONTHS, _SHIFTS = 6, 4, 16  # months of stable traffic and shifts: of each division
+_LEVEL = level_of_a_check(SETTINGS.drift_false_alarms)
 _LOOKS_A_DAY = round(24 * 3600 / EVERY_S)
 _STEP = 25  # documents between two looks at shifted traffic
 _MOST = 3000
@@ -129,4 +130,4 @@ def _shifted(division: _Division) -> tuple[int, int, int]:
 
 
 def _look(references: dict[str, Figures], traffic: Figures, label_ids: list[int]) -> list[drift.Moved]:
-    return drift.moved(references, traffic, label_ids, level_of_a_check(SETTINGS), SETTINGS.drift_margin)
+    return drift.moved(references, traffic, label_ids, _LEVEL, SETTINGS.drift_margin)

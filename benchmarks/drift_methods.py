@@ -21,6 +21,7 @@ from trainer.fine_tuning.fine_tune import fine_tune
 from trainer.fine_tuning.parameters import Parameters
 from trainer.fine_tuning.prepare import Base, prepare_job
 
+_LEVEL = level_of_a_check(SETTINGS.drift_false_alarms)
 _DRAWS = 40
 _EPOCHS = 3
 _COUNTS = (500, 1000)  # documents of a look, all of them since the shift
@@ -44,7 +45,7 @@ def drift_methods() -> None:
     shares = {"pretrained": _shares(found, parts, found.embeddings)}
     say(f"pretrained: {shares['pretrained']}")
     shares["fine_tuned"] = _shares(found, parts, _pooled_outputs(found, parts[0]))
-    result("drift_methods", documents=list(_COUNTS), draws=_DRAWS, level=level_of_a_check(SETTINGS), **shares)
+    result("drift_methods", documents=list(_COUNTS), draws=_DRAWS, level=_LEVEL, **shares)
 
 
 def _shares(found: World, parts: list[Indices], embeddings: Matrix) -> dict[str, list[float]]:
@@ -65,7 +66,7 @@ def _shares(found: World, parts: list[Indices], embeddings: Matrix) -> dict[str,
 def _nearest(anchors: Matrix, before: Matrix, now: Matrix) -> bool:
     then, traffic = _distances(before, anchors), _distances(now, anchors)
     return bool(drift.moved(
-        {"training": then}, traffic, [0], level_of_a_check(SETTINGS), SETTINGS.drift_margin, _OTHER_STREAMS
+        {"training": then}, traffic, [0], _LEVEL, SETTINGS.drift_margin, _OTHER_STREAMS
     ))  # fmt: skip
 
 
@@ -84,7 +85,7 @@ def _domain_classifier(_: Matrix, before: Matrix, now: Matrix) -> bool:
     model = LogisticRegression(max_iter=200, class_weight="balanced").fit(both[::2], is_now[::2])
     said = model.decision_function(both[1::2])
     p = mannwhitneyu(said[is_now[1::2]], said[~is_now[1::2]], alternative="greater").pvalue
-    return bool(p < level_of_a_check(SETTINGS))
+    return bool(p < _LEVEL)
 
 
 def _mmd(_: Matrix, before: Matrix, now: Matrix) -> bool:
@@ -99,7 +100,7 @@ def _mmd(_: Matrix, before: Matrix, now: Matrix) -> bool:
 
     of_now, of_before = witness(now[::2]), witness(before[::2])
     error = np.sqrt(of_now.var(ddof=1) / len(of_now) + of_before.var(ddof=1) / len(of_before))
-    return bool(norm.sf((of_now.mean() - of_before.mean()) / error) < level_of_a_check(SETTINGS))
+    return bool(norm.sf((of_now.mean() - of_before.mean()) / error) < _LEVEL)
 
 
 _TESTS: dict[str, Finds] = {"nearest": _nearest, "domain_classifier": _domain_classifier, "mmd": _mmd}

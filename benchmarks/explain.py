@@ -15,6 +15,7 @@ from benchmarks.stack import processor, result, say, stack
 from classifier.classifier import Classifier, assemble, fetch_checkpoint
 from classifier.engines.choose import cores
 from classifier.explain import Explainer
+from classifier.store import model_store
 from classifier.tokens import Span
 from classifier.words import words
 from db.queries.labelled import labelled_documents
@@ -46,9 +47,9 @@ def explain() -> None:
     with stack("model", keep=True) as made, session(made.settings.postgres_url) as opened:
         pool = [document.text for document in labelled_documents(opened) if document.split == "test"]
         settings = made.settings.model_copy(update={"engine": "torch", "precision": "f32", "device": "cpu"})
-    stored = fetch_checkpoint(uri, sha256, settings)
+    stored = fetch_checkpoint(uri, sha256, model_store(settings))
     first, seconds = _seconds(settings, uri, sha256, pool, stored.description.label_ids[0])
-    torch.set_num_threads(cores(settings))
+    torch.set_num_threads(cores(settings.threads))
     classifier = assemble(stored.folder, stored.description, settings)
     explainer = Explainer(stored.folder, stored.description)
     draw = np.random.default_rng(_SEED)
@@ -88,7 +89,7 @@ def _seconds(
     settings: Settings, uri: str, sha256: str, pool: Sequence[str], label_id: int
 ) -> tuple[float, list[float]]:
     """Seconds of the first text, and of those after it."""
-    process = ExplainerProcess(settings)
+    process = ExplainerProcess(model_store(settings), settings.threads, settings.explain_keep_s)
     all_words = " ".join(pool).split()
     seconds: list[float] = []
     try:

@@ -54,7 +54,9 @@ def _rate(count: int, url: str) -> tuple[float, float]:
 
 def _serve(made: Stack) -> float:
     """Deliveries a second, for a while."""
-    deliveries, arrived, began = Deliveries(made.settings), 0, time.perf_counter()
+    settings = made.settings
+    deliveries = Deliveries(settings.postgres_url, settings.webhook_allowed, settings.webhook_timeout_s)
+    arrived, began = 0, time.perf_counter()
     while time.perf_counter() - began < _SERVE_S:
         arrived += sum(each.result() for each in deliveries.sweep())
     deliveries.close()

@@ -1,6 +1,6 @@
-"""What share of all answers is right, told from those that were drawn with known probabilities.
+"""Estimate the share of right answers from documents that were drawn with known probabilities.
 
-Pure statistics on counts; docs/decisions/0017-live-accuracy.md has why this interval, and what was measured.
+Pure statistics on counts. docs/decisions/0017-live-accuracy.md says why this interval, and what was measured.
 """
 
 from typing import NamedTuple
@@ -8,13 +8,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-LEAST_OF_A_GROUP = 10  # decided documents; where a group of answers has fewer, all are one group
+LEAST_OF_A_GROUP = 10  # decided documents; if any group has fewer, all groups are treated as one
 
 Floats = NDArray[np.float64]
 
 
 class Share(NamedTuple):
-    """A share and the ends of its interval; NaN, 0 and 1 where nothing was decided."""
+    """A share and the bounds of its interval; NaN, 0 and 1 if nothing was decided."""
 
     value: Floats
     low: Floats
@@ -27,22 +27,23 @@ def share_right(
 ) -> Share:  # fmt: skip
     """The share of right answers in a population of groups, and its interval.
 
-    Each document counts by the inverse of the probability it was drawn with (Hájek's ratio within a group), each group
-    by its answers (post-stratification; Särndal, Swensson and Wretman, "Model Assisted Survey Sampling", 1992).
-    The interval is that of Jeffreys on the effective sample size: how many documents of a plain random sample would be
-    as sure (Korn and Graubard, "Confidence intervals for proportions with small expected number of positive counts
-    estimated from survey data", Survey Methodology 24, 1998; Brown, Cai and DasGupta, "Interval estimation for a
-    binomial proportion", Statistical Science 16, 2001). The variance of a group takes half an error and half a right
-    answer more than were seen: one without an error among its few is not sure to have none.
+    Each document is weighted by the inverse of its probability of being drawn (Hájek's ratio within a group), and each
+    group by the number of its answers (post-stratification; Särndal, Swensson and Wretman, "Model Assisted Survey
+    Sampling", 1992). The interval is Jeffreys' interval for the effective sample size, the size of a simple random
+    sample that would be as precise (Korn and Graubard, "Confidence intervals for proportions with small expected number
+    of positive counts estimated from survey data", Survey Methodology 24, 1998; Brown, Cai and DasGupta, "Interval
+    estimation for a binomial proportion", Statistical Science 16, 2001). The variance of a group adds half an error and
+    half a right answer to those seen, because a small group without errors need not be free of them.
 
     Args:
-        population: answers of each group, (..., groups).
-        probability: with which documents were drawn, (..., groups, draws).
-        decided: how many drawn so were decided, in the same shape; those that wait still count as decided like them.
-        right: how many of these were right answers, in the same shape.
-        confidence: that of the interval.
-        finite: whether the share of these very answers is meant, of which nothing is left to doubt once all are
-            decided; else that of all answers like them.
+        population: number of answers in each group, (..., groups).
+        probability: probability with which documents were drawn, (..., groups, draws).
+        decided: number of documents drawn with it that were decided, in the same shape. Those that still wait are
+            assumed to be like them.
+        right: number of right answers among them, in the same shape.
+        confidence: confidence of the interval.
+        finite: estimate the share of these very answers, which is certain once all are decided; else that of all
+            answers like them.
 
     Returns:
         Share of shape (...).
@@ -65,14 +66,14 @@ def share_right(
 
 
 def disagree(share: Share, expected: Floats | float, margin: float) -> NDArray[np.bool_]:
-    """Whether the whole interval is further from what was expected than the margin."""
+    """Whether the whole interval is further than the margin from the expected share."""
     return (share.high < expected - margin) | (share.low > expected + margin)
 
 
 def _wrong(
     finite: bool, population: Floats, probability: Floats, decided: Floats, right: Floats
 ) -> tuple[Floats, Floats]:
-    """The share of wrong answers, and the effective size of the sample that it is of; NaN where nothing is known."""
+    """The share of wrong answers and the effective sample size; NaN where nothing is known."""
     weight = 1 / probability
     count, sampled = (weight * decided).sum(axis=-1), decided.sum(axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -84,7 +85,7 @@ def _wrong(
         variance = part**2 * careful * (1 - careful) / size * left
         mean, total = (np.where(part > 0, part * each, 0.0).sum(axis=-1) for each in (careful, wrong))
         spread = np.where(part > 0, variance, 0.0).sum(axis=-1)
-        # Where all answers were decided nothing is left to doubt: a size that makes the interval close to a point.
+        # If all answers were decided, nothing is uncertain: this size makes the interval almost a point.
         effective = np.where(spread > 0, mean * (1 - mean) / spread, population.sum(axis=-1) * 1e6)
     return total, effective
 

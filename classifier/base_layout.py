@@ -1,6 +1,6 @@
-"""The folders that pretrained encoders come in: which part is the model, and what is wrong with the others.
+"""The folders that pretrained encoders come in: which part is the model, and what is wrong with a folder.
 
-Files are looked at, and no library is needed: what a folder lacks is said in a second, before anything is trained.
+This only reads files and needs no model library, so it reports what a folder lacks within a second, before training.
 """
 
 import json
@@ -14,7 +14,7 @@ from classifier.weights import INDEX, WEIGHTS, conversion, fault_of_weights
 FAST_TOKENIZER = "tokenizer.json"
 _SENTENCEPIECE = ("sentencepiece.bpe.model", "spiece.model", "spm.model", "tokenizer.model", "sentencepiece.model")
 _VOCABULARIES = ("vocab.txt", "vocab.json")
-# What is read of a folder; others may be as they are.
+# The files of a folder that are read; other files don't matter.
 _READ = (
     "config.json", "modules.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt",
     "vocab.json", "merges.txt", "*.model", "model*.safetensors", "model.safetensors.index.json", "pytorch_model*.bin",
@@ -22,7 +22,8 @@ _READ = (
 _LFS = b"version https://git-lfs.github.com/"
 _ENCODER = "Take an encoder, such as a BERT or an XLM-RoBERTa"
 _DECODER_HEADS = ("ForCausalLM", "LMHeadModel", "DoubleHeadsModel")
-# Cheaply known without transformers; its own lists are asked before a training (`trainer.fine_tuning.base_check`).
+# Known here without importing transformers, whose own lists are checked before a training
+# (`trainer.fine_tuning.base_check`).
 _DECODERS = frozenset({
     "bloom", "codegen", "cohere", "deepseek_v3", "falcon", "gemma", "gemma2", "gemma3", "gemma3_text", "gpt2",
     "gpt_bigcode", "gpt_neo", "gpt_neox", "gpt_oss", "gptj", "granite", "llama", "mamba", "mistral", "mixtral", "mpt",
@@ -36,10 +37,10 @@ _ENCODER_DECODERS = frozenset({
 
 
 def find_encoder(folder: Path) -> Path:
-    """The folder in which the encoder itself lies: this one, or the part that Sentence Transformers or the hub name.
+    """The folder that holds the encoder itself: this one, or one inside it.
 
-    ``modules.json`` names the encoder's folder (``0_Transformer`` in those made before 2021); the hub's cache keeps
-    it under ``snapshots``.
+    Sentence Transformers names the encoder's folder in ``modules.json`` (before 2021 it was ``0_Transformer``); the
+    hub's cache has it under ``snapshots``.
     """
     named = _encoder_module(folder)
     if named is not None and (folder / named / "config.json").is_file():
@@ -51,7 +52,7 @@ def find_encoder(folder: Path) -> Path:
 
 
 def fault_of_folder(folder: Path) -> str | None:
-    """What is wrong with an encoder's folder, and the cure, in words that follow its name; None: nothing is seen."""
+    """What is wrong with an encoder's folder and how to fix it, as words that follow its name; None: nothing found."""
     return (
         _fault_of_files(folder)
         or _fault_of_adapter(folder)
@@ -74,7 +75,7 @@ def fault_of_file(path: Path) -> str:
 
 
 def _encoder_module(folder: Path) -> str | None:
-    """The path that modules.json gives the encoder; None: it says nothing of one."""
+    """The path of the encoder in modules.json; None: it names none."""
     try:
         modules = json.loads((folder / "modules.json").read_text("utf-8"))
         paths = [str(each["path"]) for each in modules if str(each["type"]).rpartition(".")[2] == "Transformer"]
@@ -89,7 +90,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _fault_of_files(folder: Path) -> str | None:
-    """Files that stand for others: of Git LFS, of a download that failed."""
+    """A file that stands in for the real one: a pointer of Git LFS, or a failed download."""
     for path in _files(folder):
         with path.open("rb") as file:
             start = file.read(64)
@@ -111,7 +112,7 @@ def _fault_of_adapter(folder: Path) -> str | None:
     base = _read(folder / "adapter_config.json").get("base_model_name_or_path")
     of = f" of {base}" if isinstance(base, str) and base else ""
     return (
-        f"it holds an adapter{of} alone (adapter_config.json, as LoRA makes it), not a model: merge it into its base "
+        f"it holds only an adapter{of} (adapter_config.json, as LoRA makes it), not a model: merge it into its base "
         "model with peft (`merge_and_unload()`, then `save_pretrained(FOLDER)`) and give that folder"
     )
 
@@ -140,7 +141,7 @@ def _fault_of_kind(kind: str, config: dict[str, Any]) -> str | None:
     if config.get("is_decoder") or kind in _DECODERS or any(each.endswith(_DECODER_HEADS) for each in heads):
         return decoder(kind)
     if config.get("quantization_config"):
-        return "its weights are quantised, and can't be fine-tuned: take the model as it was before that"
+        return "its weights are quantised, so it can't be fine-tuned: take the model in its unquantised form"
     return None
 
 
@@ -148,18 +149,18 @@ def _fault_without_config(folder: Path) -> str:
     """What the folder holds instead."""
     deeper = sorted(path.parent for path in folder.glob("*/config.json") if _is_model(path.parent))
     if deeper:
-        which = "the model lies" if len(deeper) == 1 else f"{len(deeper)} models lie"
+        which = "the model is" if len(deeper) == 1 else f"{len(deeper)} models are"
         return f"{which} in a folder inside it: give {deeper[0]}"
     for pattern, fault in (
         (
             "snapshots/*",
             f"it is the hub's cache of several versions: give a folder of {folder / 'snapshots'}",
         ),
-        ("*.gguf", f"it holds a decoder in a form of its own. {_ENCODER}"),
+        ("*.gguf", f"it holds a decoder in GGUF form. {_ENCODER}"),
         ("params.json", f"it holds a decoder in a form of its own. {_ENCODER}"),
         ("bert_config.json", f"it is in TensorFlow form: take the same model with config.json and {WEIGHTS}"),
         ("*.ckpt*", f"it is in TensorFlow form: take the same model with config.json and {WEIGHTS}"),
-        ("*.zip", "it holds a zip file: unpack that, and give the folder that comes of it"),
+        ("*.zip", "it holds a zip file: unpack it, and give the unpacked folder"),
         ("*", "it has no config.json: give the folder of a pretrained encoder in the form of Hugging Face"),
     ):
         if any(folder.glob(pattern)):
@@ -188,9 +189,9 @@ def _fault_of_tokenizer(folder: Path) -> str | None:
     if pieces is None:
         return f"it has no tokenizer ({FAST_TOKENIZER} is missing): download the whole model"
     if find_spec("sentencepiece"):
-        return None  # transformers makes the fast one of it
+        return None  # transformers converts it
     return (
-        f"its tokenizer is there as SentencePiece alone ({pieces}), without {FAST_TOKENIZER}: make that once with "
+        f"it has its tokenizer only as SentencePiece ({pieces}), without {FAST_TOKENIZER}: make that once with "
         f"`pip install sentencepiece` and {conversion('AutoTokenizer', folder)}"
     )
 

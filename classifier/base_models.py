@@ -1,4 +1,4 @@
-"""The pretrained encoders that a training starts from: packaged, in a folder, or on a model hub."""
+"""The pretrained encoders that trainings start from: from a Python package, a folder or a model hub."""
 
 import importlib.util
 from pathlib import Path
@@ -14,7 +14,7 @@ _TIMEOUT_S = 20.0
 
 
 def base_model_folder(name: str) -> Path:
-    """The folder of a base model's encoder, downloaded from the hub if its name is none of ours and no folder.
+    """The folder of a base model's encoder; a model that is neither packaged nor a folder is downloaded from the hub.
 
     Args:
         name: ``all-MiniLM-L6-v2`` (packaged), a folder, or a hub name such as ``bert-base-uncased``.
@@ -26,20 +26,20 @@ def base_model_folder(name: str) -> Path:
 
 
 def base_model_here(name: str) -> Path | None:
-    """As `base_model_folder`, but nothing is downloaded; None: the model is not on this machine.
+    """Like `base_model_folder`, but without downloading; None: the model is not on this machine.
 
     Raises:
-        CheckpointError: it is here and can't be used, or its name is that of a folder that is missing.
+        CheckpointError: the model is here but can't be used, or the name is a path and there is no such folder.
     """
     folder = _find_packaged(name) if name in _PACKAGED else _local(name) or _downloaded(name)
     return None if folder is None else _checked(folder, name)
 
 
 def refuse_faulty_folder(name: str) -> None:
-    """Refuse the name of a folder or file of this machine that is not a base model; other names are not looked at.
+    """Refuse the name of a folder or file on this machine that is not a base model; other names are not checked.
 
     Raises:
-        CheckpointError: it can't be used.
+        CheckpointError: the folder or file can't be used.
     """
     path = Path(name).expanduser()
     if name not in _PACKAGED and name and path.exists():
@@ -64,7 +64,7 @@ def _packaged(name: str) -> Path:
 
 def _find_packaged(name: str) -> Path | None:
     package, inside, _ = _PACKAGED[name]
-    # The package is looked up, not imported: its import loads sentence-transformers, which is not needed.
+    # Find the package without importing it: the import loads sentence-transformers, which is not needed.
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         return None
@@ -88,10 +88,10 @@ def _from_hub(name: str) -> Path:
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
     try:
-        # Asked first, because the download itself waits without limit for a hub that never answers.
+        # Ask for the list first: the download itself would wait without limit for a hub that never answers.
         listed = HfApi().model_info(name, timeout=_TIMEOUT_S).siblings or []
         _refuse_pickles(name, [each.rfilename for each in listed])
-        # Its operator names the model, and safetensors and JSON alone are fetched.
+        # The operator names the model, and nothing that can run code is fetched.
         return Path(snapshot_download(name, allow_patterns=_FILES, etag_timeout=_TIMEOUT_S))  # nosec B615
     except CheckpointError:
         raise
@@ -103,21 +103,21 @@ def _from_hub(name: str) -> Path:
             return folder
         raise CheckpointError(
             f"base model {name!r} is not a folder here, and the hub can't be reached ({type(error).__name__}): "
-            f"download it where there is a network (`hf download {name} --local-dir FOLDER`), and give the folder"
+            f"download it on a machine with a network (`hf download {name} --local-dir FOLDER`), and give the folder"
         ) from None
 
 
 def _refuse_pickles(name: str, files: list[str]) -> None:
-    """Before anything is downloaded, refuse a model that the hub has no safetensors of."""
+    """Refuse a model without safetensors on the hub, before anything is downloaded."""
     if files and not any(each.endswith(".safetensors") for each in files):
         raise CheckpointError(
             f"base model {name!r} has no weights in safetensors form on the hub; if you trust its source, convert it: "
-            f"`hf download {name} --local-dir FOLDER`, then `sortline train --base-model FOLDER`, which says how"
+            f"`hf download {name} --local-dir FOLDER`, then `sortline train --base-model FOLDER` says how"
         )
 
 
 def _downloaded(name: str) -> Path | None:
-    """The copy of a hub's model that was downloaded before."""
+    """The copy of a model of the hub that was downloaded earlier."""
     if importlib.util.find_spec("huggingface_hub") is None:
         return None
     silence_telemetry()

@@ -1,4 +1,4 @@
-"""The base model's tokenizer, as a checkpoint keeps it."""
+"""The base model's tokenizer, in the form that checkpoints keep."""
 
 import shutil
 import tempfile
@@ -16,10 +16,10 @@ _FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
 
 def save_tokenizer(base: Path, folder: Path) -> None:
-    """Copy the tokenizer, or make a fast one of a base model that has its vocabulary only.
+    """Copy the fast tokenizer of a base model, or make one from its vocabulary.
 
     Raises:
-        TrainingError: no fast tokenizer can be made of it.
+        TrainingError: no fast tokenizer can be made.
     """
     if (base / "tokenizer.json").is_file():
         for name in _FILES:
@@ -28,23 +28,23 @@ def save_tokenizer(base: Path, folder: Path) -> None:
         return
     silence_telemetry()
     if find_spec("transformers") is None:
-        raise TrainingError(f"base model {base} has no fast tokenizer, and transformers, which makes one, is missing")
+        raise TrainingError(f"base model {base} has no fast tokenizer; install transformers, which makes one")
     from transformers import AutoTokenizer
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True, trust_remote_code=False)  # nosec B615
         tokenizer.save_pretrained(folder)
-    except Exception as error:  # converters raise whatever their format's reader does
-        raise TrainingError(f"base model {base}: its tokenizer can't be read: {error}") from None
+    except Exception as error:  # converters raise what the readers of their formats raise
+        raise TrainingError(f"the tokenizer of base model {base} can't be read: {error}") from None
     if not (folder / "tokenizer.json").is_file():
         raise TrainingError(f"base model {base} has no fast tokenizer (tokenizer.json)")
 
 
 def fast_tokenizer(base: Path) -> Tokenizer:
-    """The tokenizer of a base model, made of its vocabulary where it has no fast one.
+    """The fast tokenizer of a base model, made from its vocabulary if it has none.
 
     Raises:
-        CheckpointError: it can't be read; the message says what to do.
+        CheckpointError: the tokenizer can't be read; the message says what to do.
     """
     if (base / FAST_TOKENIZER).is_file():
         try:
@@ -60,5 +60,5 @@ def fast_tokenizer(base: Path) -> Tokenizer:
 
 
 def training_tokenizer(folder: Path, base: Path, max_length: int) -> WindowTokenizer:
-    """A tokenizer that keeps a text's first ``max_length`` tokens: what a long text is trained on."""
+    """A tokenizer that keeps the first ``max_length`` tokens of a text: training uses only those."""
     return WindowTokenizer(read_tokenizer(folder), max_length, "truncate", 0, padding_id(base))

@@ -1,4 +1,4 @@
-"""Folders of copies that can be made again: used ones are kept, old ones go."""
+"""Caches of copies that can be made again: recently used entries are kept, old ones are removed."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ _LEFT_OVER_S = 86_400.0
 
 
 def touch(entry: Path) -> None:
-    """Note that an entry is in use, so that others go first; a cache that can't be written is only read."""
+    """Mark an entry as used, so that others are removed first; does nothing in a cache that is read-only."""
     try:
         os.utime(entry)
     except OSError:
@@ -18,9 +18,9 @@ def touch(entry: Path) -> None:
 
 
 def prune(cache: Path) -> None:
-    """Keep the entries used last, and drop what a killed process left half-made a day ago.
+    """Keep the last used entries, and remove others and half-made ones that a killed process left over a day ago.
 
-    A dropped entry that another process has open stays readable to it; the next one makes it again.
+    A process that has a removed entry open can still read it; the next process makes it again.
     """
     entries = [(path.stat().st_mtime, path) for path in cache.iterdir() if path.is_dir()]
     whole = sorted((entry for entry in entries if not entry[1].name.startswith(".")), reverse=True)

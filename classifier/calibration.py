@@ -1,11 +1,11 @@
-"""Logits to probabilities that mean what they say."""
+"""Logits to calibrated probabilities."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 Logits = NDArray[np.float32]
 
-_SPREAD = 0.5  # of the logarithm of temperatures, before any document is seen
+_SPREAD = 0.5  # standard deviation of the prior on the logarithm of the temperature
 
 
 def softmax(logits: Logits, temperature: float = 1.0) -> Logits:
@@ -16,15 +16,16 @@ def softmax(logits: Logits, temperature: float = 1.0) -> Logits:
 
 
 def fit_temperature(logits: Logits, labels: NDArray[np.int64]) -> float:
-    """The temperature under which the confidence tells best whether the likeliest label is right.
+    """The temperature under which the confidence best predicts whether the likeliest label is right.
 
-    One number divides all logits, so no label changes, only confidences do: temperature scaling of Guo,
-    Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks", ICML 2017. What decisions are made by is
-    the confidence of the likeliest label alone, so its likelihood is maximised, as of a binary classifier's, and
-    not that of all labels, which a few surely wrong documents govern (docs/decisions/0008-temperature.md). Targets
-    are those of Platt, "Probabilistic Outputs for Support Vector Machines", 1999: that n documents were all right
-    is no evidence that none will ever be wrong. Of few documents a chance excess of errors would make a temperature of
-    any size, so its logarithm is held to be normal about 0 beforehand, which weighs as much as some six documents.
+    Temperature scaling divides all logits by one number, which changes confidences but no labels (Guo, Pleiss, Sun and
+    Weinberger, "On Calibration of Modern Neural Networks", ICML 2017). Decisions depend only on the confidence of the
+    likeliest label. So this maximises the likelihood of that label being right or wrong, as for a binary classifier,
+    and not the likelihood over all labels, which a few confidently wrong documents dominate
+    (docs/decisions/0008-temperature.md). The targets are those of Platt, "Probabilistic Outputs for Support Vector
+    Machines", 1999, because n right documents do not show that no document will ever be wrong. With few documents, a
+    chance excess of errors could give any temperature. So its logarithm has a normal prior with mean 0, which weighs as
+    much as about six documents.
 
     Args:
         logits: (n, labels) of documents that were not trained on.
@@ -41,7 +42,7 @@ def fit_temperature(logits: Logits, labels: NDArray[np.int64]) -> float:
     gaps = np.sort(wide, axis=1)[:, :-1] - wide.max(axis=1, keepdims=True)
 
     def loss(log_temperature: float) -> float:
-        # Odds that the likeliest label is not the one: the sum of the others' over its own.
+        # Log odds that the likeliest label is wrong: the exponentials of the other labels over its own.
         others = logsumexp(gaps * np.exp(-log_temperature), axis=1)
         likelihood = float(np.mean(np.logaddexp(0, others) - (1 - target) * others))
         return likelihood + (log_temperature / _SPREAD) ** 2 / (2 * len(labels))

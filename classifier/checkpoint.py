@@ -1,4 +1,4 @@
-"""What a checkpoint says of itself: ``sortline.json``, the folder's description and seal."""
+"""``sortline.json``: describes a checkpoint folder, and seals its files."""
 
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Self
@@ -25,8 +25,8 @@ FORMAT: Literal[1] = 1
 class Calibration(BaseModel):
     """How an engine's logits become decisions.
 
-    ``temperature`` divides them, ``threshold`` is the least confidence that is accepted; 2 accepts nothing.
-    ``label_thresholds`` are those of labels, by id, that have the evidence for one of their own.
+    ``temperature`` divides the logits. ``threshold`` is the least confidence that is accepted; 2 accepts nothing.
+    ``label_thresholds`` holds, by label id, the thresholds of labels with enough evidence for one of their own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,9 +49,9 @@ class Checkpoint(BaseModel):
     """Description of a checkpoint.
 
     ``labels[i]`` is the name and ``label_ids[i]`` the row id of the model's output i. ``calibrations`` holds
-    a ``default`` and, by engine name (``openvino-bf16``), what was fitted on an engine's own logits.
-    ``engine`` names a quantised engine that passed its gate and is to serve on CPUs; None: the machine's own
-    choice. ``files`` maps every other file of the folder to its sha256.
+    ``default`` and, by engine name (``openvino-bf16``), what was fitted to that engine's logits. ``engine`` names a
+    quantised engine that passed its gate and serves on CPUs; None: each machine chooses. ``files`` maps every other
+    file of the folder to its sha256.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -77,7 +77,7 @@ class Checkpoint(BaseModel):
         for name in files:
             path = PurePosixPath(name)
             if path.is_absolute() or ".." in path.parts or "\\" in name:
-                raise ValueError(f"file name {name!r} leads out of the checkpoint")
+                raise ValueError(f"file name {name!r} points outside the checkpoint")
         return files
 
     @field_validator("cleaning", mode="before")
@@ -96,7 +96,7 @@ class Checkpoint(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if len(self.label_ids) != len(self.labels) or len(set(self.label_ids)) != len(self.label_ids):
-            raise ValueError("label_ids and labels don't pair up")
+            raise ValueError("label_ids and labels must have the same length, and label_ids no duplicates")
         if not self.labels:
             raise ValueError("there are no labels")
         if "default" not in self.calibrations:
@@ -112,7 +112,7 @@ def parse_description(raw: bytes, path: Path) -> Checkpoint:
     """Read the bytes of a ``sortline.json``.
 
     Raises:
-        CheckpointError: it is no description of a form this version knows.
+        CheckpointError: this version of Sortline can't read it as a description.
     """
     try:
         return Checkpoint.model_validate_json(raw)

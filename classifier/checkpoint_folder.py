@@ -1,4 +1,4 @@
-"""Checkpoint folders: written whole or not at all, and verified file by file when read."""
+"""Checkpoint folders: written completely or not at all, and verified file by file when read."""
 
 import hashlib
 import shutil
@@ -12,10 +12,10 @@ from classifier.checkpoint import DESCRIPTION, Checkpoint, parse_description
 from sortline.errors import CheckpointError
 from sortline.whole_file import file_sha256, flush
 
-# What can't run code when it is read. Weights are safetensors alone: a pickle is a program.
+# Files that can't run code when they are read. Weights are safetensors only, because a pickle is a program.
 SAFE_SUFFIXES = frozenset({".safetensors", ".json", ".txt", ".model", ".md"})
-# Folder of the int8 form, named for the engine that runs it. OpenVINO's files are plain data; elsewhere a .bin
-# may be a pickle.
+# Folder of the int8 form, named after the engine that runs it. OpenVINO's .bin files are plain data; elsewhere a .bin
+# file may be a pickle.
 INT8 = "openvino-int8"
 _OPENVINO_SUFFIXES = frozenset({".xml", ".bin"})
 _LIBRARIES = ("sortline", "torch", "transformers", "tokenizers", "openvino", "numpy")
@@ -23,7 +23,7 @@ _LIBRARIES = ("sortline", "torch", "transformers", "tokenizers", "openvino", "nu
 
 @dataclass(frozen=True)
 class StoredCheckpoint:
-    """A verified folder; ``sha256`` (of sortline.json) is the model version's, and seals all files."""
+    """A verified folder. ``sha256``, of sortline.json, seals all files; the model version's row has it."""
 
     folder: Path
     sha256: str
@@ -33,15 +33,15 @@ class StoredCheckpoint:
 def write_checkpoint(target: Path, description: Checkpoint, save: Callable[[Path], object]) -> StoredCheckpoint:
     """Write a checkpoint under a temporary name, flush it to disk, and rename it.
 
-    A crash leaves a folder whose name starts with a dot and ends in ``.tmp``, which nothing reads.
+    A crash leaves a folder whose name starts with a dot and ends in ``.tmp``; nothing reads it.
 
     Args:
         target: the folder to make; must not exist.
-        description: what sortline.json shall say; files and library versions are filled in here.
-        save: writes model and tokenizer into the folder that it is given.
+        description: the content of sortline.json; this function adds the files and library versions.
+        save: writes the model and tokenizer into the folder that it is given.
 
     Raises:
-        CheckpointError: the target exists, or what was saved is no safe checkpoint.
+        CheckpointError: the target exists, or a saved file may hold code, or a needed file is missing.
     """
     if target.exists():
         raise CheckpointError(f"checkpoint {target} exists already")
@@ -67,10 +67,10 @@ def read_checkpoint(folder: Path, expected_sha256: str | None = None) -> StoredC
 
     Args:
         folder: the checkpoint.
-        expected_sha256: what the model version's row says sortline.json is.
+        expected_sha256: sha256 of sortline.json in the model version's row; None: any.
 
     Raises:
-        CheckpointError: a file is changed, missing, unexpected or of a kind that may hold code.
+        CheckpointError: a file was changed, is missing, is unexpected or may hold code.
     """
     path = folder / DESCRIPTION
     try:
@@ -86,10 +86,10 @@ def read_checkpoint(folder: Path, expected_sha256: str | None = None) -> StoredC
 
 
 def publish(temporary: Path, target: Path) -> None:
-    """Flush a finished folder to disk and give it its name, in one step for whoever looks.
+    """Flush a finished folder to disk, then rename it, so that readers see all of it or nothing.
 
     Raises:
-        CheckpointError: something else has taken the name.
+        CheckpointError: the name is taken.
     """
     for name in _files(temporary):
         flush(temporary / name)
@@ -103,7 +103,7 @@ def publish(temporary: Path, target: Path) -> None:
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of the installed libraries that a checkpoint's results depend on."""
+    """Versions of the installed libraries that a checkpoint's results depend on, by name."""
     found: dict[str, str] = {}
     for library in _LIBRARIES:
         try:

@@ -1,4 +1,4 @@
-"""Checkpoint + engine: texts to probabilities and decisions."""
+"""A checkpoint and an engine make a classifier: texts to probabilities and decisions."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +15,7 @@ from classifier.checkpoint_folder import INT8, StoredCheckpoint, read_checkpoint
 from classifier.decision import Decisions
 from classifier.engines.choose import choose_engine
 from classifier.engines.protocol import Engine
-from classifier.store import model_store
+from classifier.store import ModelStore, model_store
 from classifier.tokens import Prepared, WindowTokenizer, padding_id, read_tokenizer
 from sortline.settings import Settings
 
@@ -27,13 +27,13 @@ _WARM_LENGTHS = (8, 12, 16, 24, 32, 48, 64, 128)
 
 
 class Classifier:
-    """Classifies texts: by stages, so that a worker can overlap them, or all at once by `predict_proba`.
+    """Classifies texts, in stages that a worker can overlap or all at once with `predict_proba`.
 
     Args:
-        checkpoint: the description that says how.
+        checkpoint: the description of the checkpoint.
         tokenizer: cuts texts into windows of token ids.
         engine: runs the encoder.
-        tokens_per_batch: token budget of a forward pass; 0: the engine's own.
+        tokens_per_batch: token budget of a forward pass; 0: the engine's default.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Classifier:
 
     @property
     def parallel(self) -> int:
-        """How many threads may call `forward` at once with gain."""
+        """The number of threads that can usefully call `forward` at once."""
         return self.engine.parallel
 
     def calibrated_by(self, checkpoint: Checkpoint) -> "Classifier":
@@ -56,14 +56,14 @@ class Classifier:
         return Classifier(checkpoint, self._tokenizer, self.engine, self._budget)
 
     def prepare(self, texts: Sequence[str]) -> list[Prepared]:
-        """Clean, tokenise and window texts, and note what can't be read of them; thread-safe."""
+        """Clean and tokenise texts, cut them into windows, and note how much can't be read; thread-safe."""
         cleaned = [self.checkpoint.cleaning(text) for text in texts]
         prepared = self._tokenizer.prepare(cleaned)
         self._tokenizer.note_unread(cleaned, prepared)
         return prepared
 
     def batches(self, prepared: Sequence[Prepared]) -> list[ForwardBatch]:
-        """Forward batches of all windows, sorted by length; a document's windows may lie in several."""
+        """Forward batches of all windows, sorted by length; a document's windows may be in several batches."""
         return batching.batches(prepared, self._budget, self.engine.overhead, self._tokenizer.pad_id)
 
     def forward(self, batch: ForwardBatch) -> NDArray[np.float32]:
@@ -73,7 +73,7 @@ class Classifier:
     def pool(
         self, count: int, batches: Sequence[ForwardBatch], logits: Sequence[NDArray[np.float32]]
     ) -> NDArray[np.float32]:
-        """Logits (count, labels) of documents: the mean over each one's windows."""
+        """Logits (count, labels) of documents: the mean over the windows of each."""
         pooled = np.zeros((count, len(self.checkpoint.labels)), np.float32)
         windows = np.zeros(count, np.float32)
         for batch, rows in zip(batches, logits, strict=True):
@@ -88,11 +88,11 @@ class Classifier:
         return softmax(self.pool(count, batches, logits), self.calibration.temperature)
 
     def decide(self, probabilities: NDArray[np.float32]) -> Decisions:
-        """Likeliest label, its probability, and whether it is accepted, of probabilities (n, labels)."""
+        """The likeliest label, its probability and whether it is accepted, from probabilities (n, labels)."""
         return decision.decide(probabilities, self._threshold)
 
     def logits(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Uncalibrated logits (n, labels) of texts: what a temperature is fitted on."""
+        """Uncalibrated logits (n, labels) of texts, to which a temperature is fitted."""
         work = self.batches(self.prepare(texts))
         return self.pool(len(texts), work, self._forward_all(work))
 
@@ -101,7 +101,7 @@ class Classifier:
         return softmax(self.logits(texts), self.calibration.temperature)
 
     def warm(self) -> None:
-        """Run typical shapes on every stream, so that the first documents do not pay for them."""
+        """Run typical shapes on every stream of the engine, so that the first documents are not slowed down."""
         window = self.prepare(["a"])[0].windows[0]
         shapes = [length for length in _WARM_LENGTHS if length <= self._tokenizer.max_length]
         work: list[ForwardBatch] = []
@@ -119,7 +119,7 @@ class Classifier:
 
 
 def _threshold(calibration: Calibration, label_ids: Sequence[int]) -> float | NDArray[np.float32]:
-    """One threshold for all labels, or one a label, (labels,), where some have their own."""
+    """One threshold for all labels, or (labels,) if some labels have their own."""
     own = calibration.label_thresholds
     if not own:
         return calibration.threshold
@@ -130,23 +130,23 @@ def load_classifier(uri: str, sha256: str | None, settings: Settings) -> Classif
     """Fetch, verify and load a checkpoint.
 
     Args:
-        uri: what `ModelStore.put` gave, or a folder.
-        sha256: of its sortline.json, as the model version's row says; None: whatever is there.
+        uri: what `ModelStore.put` returned, or a folder.
+        sha256: sha256 of its sortline.json in the model version's row; None: any.
 
     Raises:
-        CheckpointError: the checkpoint is incomplete, changed or can't be loaded.
+        CheckpointError: the checkpoint is incomplete, was changed or can't be loaded.
     """
-    stored = fetch_checkpoint(uri, sha256, settings)
+    stored = fetch_checkpoint(uri, sha256, model_store(settings))
     return assemble(stored.folder, stored.description, settings)
 
 
-def fetch_checkpoint(uri: str, sha256: str | None, settings: Settings) -> StoredCheckpoint:
-    """Fetch and verify a checkpoint; arguments and errors as of `load_classifier`."""
-    return read_checkpoint(model_store(settings).fetch(uri, sha256), sha256)
+def fetch_checkpoint(uri: str, sha256: str | None, store: ModelStore) -> StoredCheckpoint:
+    """Fetch and verify a checkpoint; arguments and errors are those of `load_classifier`."""
+    return read_checkpoint(store.fetch(uri, sha256), sha256)
 
 
 def assemble(folder: Path, checkpoint: Checkpoint, settings: Settings) -> Classifier:
-    """A classifier of a Hugging Face folder and a description that need not be sealed in it yet.
+    """Make a classifier from a Hugging Face folder and a description, which need not be in the folder yet.
 
     Raises:
         CheckpointError: the folder can't be loaded.
@@ -156,10 +156,10 @@ def assemble(folder: Path, checkpoint: Checkpoint, settings: Settings) -> Classi
 
 
 def window_tokenizer(folder: Path, checkpoint: Checkpoint) -> WindowTokenizer:
-    """The tokenizer of a folder, which cuts texts as the description says.
+    """The tokenizer of a folder, with the description's rules for cutting texts.
 
     Raises:
-        CheckpointError: the folder has no tokenizer that can do so.
+        CheckpointError: the folder has no fast tokenizer, or it can't follow these rules.
     """
     return WindowTokenizer(
         read_tokenizer(folder),

@@ -1,6 +1,6 @@
-"""What is done to a text before the tokenizer sees it; stored in the checkpoint, so the same everywhere.
+"""Cleaning of texts before tokenising. The checkpoint stores its options, so it is the same everywhere.
 
-Every step takes time linear in the text's length: texts come from strangers.
+Every step takes time linear in the length of the text, because texts come from strangers.
 """
 
 import re
@@ -18,7 +18,7 @@ _FORMS = ("NFC", "NFD", "NFKC", "NFKD")
 
 _CONTROLS = re.compile(r"[\x01-\x1f\x7f-\x9f]")
 _URL = re.compile(r"\b(?:https?://|www\.)\S+", re.IGNORECASE)
-# The parts are bounded by the lengths of RFC 5321: an unbounded part makes the search quadratic.
+# The parts have the maximum lengths of RFC 5321: unbounded parts would make the search quadratic.
 _EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
 _USER = re.compile(r"(?<![\w@])@\w{1,64}")
 _WORD = re.compile(r"\w+")
@@ -31,11 +31,10 @@ _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 class Cleaning:
     """How texts are cleaned.
 
-    Always: NUL and broken surrogates become U+FFFD (as in the stored document, so that a text and its stored
-    copy are classified alike), other control characters and runs of white space become one space, and the
-    text is brought to the Unicode normal form. The rest is off unless asked for. Masks put the words ``URL``,
-    ``EMAIL`` and ``USER``. ``stop_words`` are the words themselves, not the name of a list: a list may
-    change with the library it comes from.
+    Cleaning always replaces NUL and broken surrogates by U+FFFD, as in the stored document, so that a text and its
+    stored copy are classified alike. It replaces other control characters and runs of white space by one space, and
+    applies the Unicode normal form. Everything else is optional. Masks insert the words ``URL``, ``EMAIL`` and
+    ``USER``. ``stop_words`` holds the words themselves, not the name of a list, because a library may change its list.
     """
 
     normal_form: NormalForm = "NFC"
@@ -62,10 +61,10 @@ class Cleaning:
         return text
 
     def outline(self, text: str) -> str:
-        """What cleaning leaves of a text, each character where it was: spaces stand for what is dropped or masked.
+        """What cleaning keeps of a text, each character in its place, with spaces for what it drops or masks.
 
-        Not yet in the normal form, and character references stay as they are. It is how words of the cleaned
-        text are found in the text as it was sent.
+        The normal form is not applied, and character references stay as they are. `classifier.words` uses it to find
+        words of the cleaned text in the text as sent.
         """
         text = _CONTROLS.sub(" ", _SURROGATE.sub(_REPLACEMENT, text.replace("\x00", _REPLACEMENT)))
         if self.strip_html:
@@ -85,7 +84,7 @@ class Cleaning:
 
     def _apply_options(self, text: str) -> str:
         if self.strip_html:
-            text = _printable(strip_html(text))  # character references bring control characters anew
+            text = _printable(strip_html(text))  # decoded character references may be control characters
         if self.mask_urls and ("://" in text or "www." in text.lower()):
             text = _URL.sub("URL", text)
         if "@" in text:
@@ -94,13 +93,13 @@ class Cleaning:
         return self._without_stop_words(text) if self.stop_words else text
 
     def _without_stop_words(self, text: str, put: Callable[[re.Match[str]], str] = lambda _: "") -> str:
-        """The text without its stop words; a text of stop words alone stays as it is."""
+        """The text without its stop words; a text that has only stop words stays as it is."""
         stop = self._stop_set
         rest = _WORD.sub(lambda word: put(word) if word[0].lower() in stop else word[0], text)
         return rest if _WORD.search(rest) else text
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as JSON takes them."""
+        """The options as JSON values."""
         return asdict(self)
 
     @classmethod
@@ -108,7 +107,7 @@ class Cleaning:
         """Read what `to_dict` wrote.
 
         Raises:
-            CheckpointError: a setting is unknown: ignoring it would clean otherwise than in training.
+            CheckpointError: an option is unknown; ignoring it would clean differently than in training.
         """
         unknown = values.keys() - {field.name for field in fields(cls)}
         if unknown:
@@ -121,7 +120,7 @@ def _blank(found: re.Match[str]) -> str:
 
 
 def _printable(text: str) -> str:
-    """Repair surrogates (pairs become their character) and NUL, put spaces for control characters."""
+    """Repair NUL and surrogates (pairs become their character), and replace control characters by spaces."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -137,9 +136,9 @@ def normalize(form: NormalForm, text: str) -> str:
 
 
 def _stream_safe(text: str) -> str:
-    """Put U+034F into runs of more than 30 combining marks (Unicode's UAX #15, Stream-Safe Text Process).
+    """Insert U+034F into runs of more than 30 combining marks (Unicode's UAX #15, Stream-Safe Text Process).
 
-    ``unicodedata.normalize`` sorts such runs by insertion: a megabyte of marks would take minutes.
+    ``unicodedata.normalize`` sorts such runs by insertion, so a megabyte of marks would take minutes.
     """
     combining = unicodedata.combining
     pieces: list[str] = []
@@ -157,7 +156,7 @@ def _stream_safe(text: str) -> str:
 
 
 def chosen_cleaning(strip_html: bool, masks: Sequence[str], remove_stop_words: bool) -> Cleaning:
-    """A cleaning of the chosen options; ``masks`` are of urls, emails, users."""
+    """A cleaning with the chosen options; ``masks``: any of urls, emails, users."""
     words: tuple[str, ...] = ()
     if remove_stop_words:
         from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS

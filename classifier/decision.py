@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 class Decisions(NamedTuple):
-    """Of n documents: index of the likeliest label, its probability, and whether it is accepted."""
+    """For n documents: the index of the likeliest label, its probability, and whether it is accepted."""
 
     label_index: NDArray[np.int64]
     confidence: NDArray[np.float32]
@@ -15,12 +15,12 @@ class Decisions(NamedTuple):
 
 
 def decide(probabilities: NDArray[np.float32], threshold: float | NDArray[np.float32]) -> Decisions:
-    """Accept where the likeliest label's probability reaches the threshold.
+    """Accept documents whose likeliest label's probability reaches the threshold.
 
     Args:
         probabilities: (n, labels).
-        threshold: least confidence of automatic acceptance, 0 to 1 (2 accepts nothing); one for all labels, or
-            one a label, (labels,), of which that of the likeliest label counts.
+        threshold: least confidence of automatic acceptance, 0 to 1 (2 accepts nothing): one for all labels, or
+            (labels,), of which the likeliest label's counts.
     """
     label_index = probabilities.argmax(axis=1)
     confidence = probabilities[np.arange(len(probabilities)), label_index]

@@ -1,8 +1,9 @@
-"""Why a label: which words of a text speak for it, and which against it.
+"""Explanations: which words of a text speak for a label, and which against it.
 
-Integrated gradients (Sundararajan, Taly, Yan: "Axiomatic attribution for deep networks", ICML 2017), by Captum, along
-the straight line in the embedding layer from a text without words to the text. The weights of all words add up to what
-the words do to the label's score; by how much they miss it is the completeness error. Why so: docs/decisions/0010.
+Captum computes integrated gradients (Sundararajan, Taly, Yan: "Axiomatic attribution for deep networks", ICML 2017)
+along the straight line in the embedding layer from a text without words to the text. The weights of all words should
+add up to the words' effect on the label's score; the completeness error is by how much they miss it. The reasons are in
+docs/decisions/0010-explanations.md.
 """
 
 from collections.abc import Sequence
@@ -26,17 +27,17 @@ GOOD_ERROR = 0.05
 MOST_WINDOWS = 2
 _STEPS = (24, 48, 96, 192)
 _TOKENS_AT_ONCE = 1024
-_LEAST_GAIN = 1e-3  # less is none, and nothing to be relative to
+_LEAST_GAIN = 1e-3  # a smaller gain counts as this much in relative errors
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Words and what they weigh: above zero they speak for the label, below it against it.
+    """Words and their weights: positive weights speak for the label, negative ones against it.
 
-    ``words``: first and behind-last character in the text as it was given, and the weight, in order. ``added``: words
-    that cleaning put in or changed, so that they have no place there, and their weights. ``gain``: what the words do to
-    the label's score. ``completeness_error``: by how much the weights miss that, as a share of it. ``steps``: points of
-    the integral. ``explained``: how many of the text's ``windows`` are, those with the greatest scores.
+    ``words``: start and end (exclusive) in the text as given, and the weight, in order. ``added``: words that cleaning
+    inserted or changed, which have no place in that text, and their weights. ``gain``: the words' effect on the label's
+    score. ``completeness_error``: by how much the weights miss the gain, as a share of it. ``steps``: points of the
+    integral. ``explained``: how many of the text's ``windows`` are explained, those with the greatest scores.
     """
 
     words: list[tuple[int, int, float]]
@@ -49,7 +50,7 @@ class Explanation:
 
 
 class Explainer:
-    """Explains the answers of a checkpoint: in float32 on the processor, whatever engine serves it.
+    """Explains the answers of a checkpoint, in float32 on the CPU, whatever engine serves it.
 
     Args:
         folder: a verified checkpoint folder.
@@ -63,14 +64,14 @@ class Explainer:
         self.checkpoint = checkpoint
         self._tokenizer = window_tokenizer(folder, checkpoint)
         self._encoder = read_encoder(folder)
-        # transformers' own types do not tell that the method is one.
+        # transformers' types don't declare this as a method.
         self._embeddings: torch.nn.Module = self._encoder.model.get_input_embeddings()  # type: ignore[operator]
         self._gradients = IntegratedGradients(self._scores)
 
     def explain(self, text: str, label_id: int) -> Explanation:
         """Weigh the words of a text for one of the checkpoint's labels.
 
-        Of a text of several windows those two are explained that score highest for the label.
+        If the text has more than two windows, it explains the two that score highest for the label.
 
         Raises:
             InvalidInputError: the checkpoint has no such label.
@@ -105,7 +106,7 @@ class Explainer:
         return sorted(np.argsort(-scores, kind="stable")[:MOST_WINDOWS].tolist())
 
     def _weigh(self, window: list[int], spans: Sequence[Span], target: int) -> tuple[NDArray[np.float64], float, int]:
-        """Weights (tokens,) of a window, the difference they should add up to, and the number of steps."""
+        """Weights (tokens,) of a window, the difference that they should add up to, and the number of steps."""
         text, blank = self._embedded(window, spans)
         with torch.inference_mode():
             full, empty = self._scores(torch.cat([text, blank]))[:, target].tolist()
@@ -119,7 +120,7 @@ class Explainer:
         return weights, full - empty, steps
 
     def _embedded(self, window: list[int], spans: Sequence[Span]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Embeddings (1, tokens, width) of a window and of the same without words; special tokens stay."""
+        """Embeddings (1, tokens, width) of a window, and of that window without words; special tokens stay."""
         ids = torch.tensor([window])
         special = torch.tensor([[first == last for first, last in spans]])
         blank = torch.where(special, ids, self._tokenizer.pad_id)
@@ -134,7 +135,7 @@ class Explainer:
     def _by_word(
         self, text: str, cleaned: str, tokens: Sequence[tuple[Span, float]]
     ) -> tuple[list[tuple[int, int, float]], list[tuple[str, float]]]:
-        """Weights of the words of the text, and of those that are in the cleaned text alone."""
+        """Weights of the words of the text, and of the words that are only in the cleaned text."""
         spans = words(cleaned)
         starts = [first for first, _ in spans]
         weights: dict[int, float] = {}

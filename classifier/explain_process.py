@@ -1,8 +1,8 @@
 """The process that explains: ``python -m classifier.explain_process THREADS``.
 
-A process of its own, so that the worker never holds torch in memory (see `classifier.engines.openvino_convert`). It
-reads JSON lines ``{"folder", "text", "label_id"}`` and writes one for each: the explanation, or ``{"error"}``. It ends
-when its input does, that is with its parent at the latest.
+It is a process of its own so that the worker never holds torch in memory (see `classifier.engines.openvino_convert`).
+It reads JSON lines ``{"folder", "text", "label_id"}`` and answers each with one line: the explanation, or
+``{"error"}``. It ends when its input ends, at the latest with its parent.
 """
 
 import os
@@ -18,7 +18,7 @@ from classifier.explain import Explainer
 from sortline.errors import SortlineError
 from sortline.logs import set_up_logging
 
-_NICE = 5  # what is classified live goes before what somebody wants explained
+_NICE = 5  # classification goes before explanations
 
 
 def main(threads: int) -> None:
@@ -31,7 +31,7 @@ def main(threads: int) -> None:
         asked = orjson.loads(line)
         try:
             if loaded is None or loaded[0] != asked["folder"]:
-                loaded = None  # never two at once
+                loaded = None  # frees its memory before another is loaded
                 stored = read_checkpoint(Path(asked["folder"]))
                 loaded = asked["folder"], Explainer(stored.folder, stored.description)
             answer = asdict(loaded[1].explain(asked["text"], asked["label_id"]))

@@ -1,7 +1,7 @@
-"""The figures of a model version: a training writes them, the version's row and its checkpoint keep them as JSON.
+"""The figures of a model version: a training writes them, and the version's row and checkpoint keep them as JSON.
 
-Versions of Sortline that are older than a figure did not store it. Such a figure is missing, and so is one that is
-null: then it is None, empty, or a part that counts as false.
+Older versions of Sortline did not store every figure. A figure that is missing or null reads as None, as empty, or as a
+part that is false.
 """
 
 from typing import Any
@@ -17,12 +17,12 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     def stored(self) -> dict[str, Any]:
-        """As JSON keeps it: what was not measured is not there."""
+        """The figures as JSON values, without those that were not measured."""
         return self.model_dump(mode="json", exclude_unset=True)
 
 
 class _Part(_Record):
-    """Figures of which each may be missing; false where all are."""
+    """Figures that may each be missing; false if all are missing."""
 
     @field_validator("*", mode="before")
     @classmethod
@@ -36,7 +36,7 @@ class _Part(_Record):
 
 
 class SnapshotCounts(_Part):
-    """Documents by part, and how the parts came about; names of labels where something is to be said of them."""
+    """Numbers of documents by split, how the splits came about, and the labels that need attention."""
 
     borrowed: list[str] = []
     dropped_labels: list[str] | None = None
@@ -57,16 +57,16 @@ class SnapshotCounts(_Part):
 
 
 class Baselines(_Part):
-    """Accuracy on test of what costs far less."""
+    """Accuracy of much cheaper classifiers on the test documents."""
 
     majority: float | None = None
     tfidf: float | None = None
 
 
 class Evidence(_Part):
-    """Whether test documents show that a model has learnt something.
+    """Whether the test documents show that a model has learnt something.
 
-    ``missing``: about how many more could show it; None where it is shown, or does not look so.
+    ``missing``: about how many more documents could show it; None: it is shown already, or more would hardly show it.
     """
 
     enough: bool = False
@@ -77,7 +77,7 @@ class Evidence(_Part):
 
 
 class LabelThreshold(_Record):
-    """What a label's own threshold accepts of the calibration documents."""
+    """The calibration documents that a label's own threshold accepts, and the errors among them."""
 
     threshold: float
     accepted: int
@@ -85,7 +85,7 @@ class LabelThreshold(_Record):
 
 
 class Unproved(_Part):
-    """Where nothing is proved: whether the fallback is used all the same, and why."""
+    """If nothing is proved: whether the fallback threshold is used anyway, and why."""
 
     used: bool = False
     threshold: float | None = None
@@ -96,11 +96,11 @@ class Unproved(_Part):
 
 
 class Guarantee(_Part):
-    """What is promised of accepted documents, and what the calibration part showed.
+    """The promise about accepted documents, and what the calibration documents showed.
 
-    ``documents`` are those of the calibration part, ``accepted``, ``errors`` and ``coverage`` (share accepted) hold
-    there with the thresholds, proved or not. ``missing``: further reviewed documents that a proof may need; None when
-    it is proved, or when the errors seen leave no hope. ``labels``: by label id as text.
+    ``documents`` is the number of calibration documents; ``accepted``, ``errors`` and ``coverage`` (share accepted)
+    are what the thresholds, proved or not, give on them. ``missing``: further reviewed documents that a proof may need;
+    None: it is proved, or the errors seen leave no hope. ``labels``: by label id as text.
     """
 
     risk_target: float | None = None
@@ -119,7 +119,7 @@ class Guarantee(_Part):
 
 
 class EngineVerdict(_Part):
-    """Whether an engine serves, why, and of the int8 form what its gate measured (`trainer.evaluation.engine_gate`)."""
+    """Whether an engine serves and why; for the int8 form, also its gate's figures (`trainer.evaluation`)."""
 
     served: bool = False
     reason: str = ""
@@ -138,14 +138,14 @@ class EngineVerdict(_Part):
 
 
 class Latency(_Part):
-    """Milliseconds a document, in batches and alone (median)."""
+    """Milliseconds per document, in batches and alone (median)."""
 
     ms_per_document: float | None = None
     ms_single_p50: float | None = None
 
 
 class Recheck(_Part):
-    """Answers that a worker repeats when it loads the model; ``labels`` are ids."""
+    """Predictions that a worker repeats when it loads the model; ``labels`` are ids."""
 
     document_ids: list[int] = []
     labels: list[int] = []
@@ -153,7 +153,7 @@ class Recheck(_Part):
 
 
 class Intervals(_Part):
-    """95 % intervals of the figures on test."""
+    """95 % intervals of the figures on the test documents."""
 
     accuracy: Interval | None = None
     macro_f1: Interval | None = None
@@ -166,7 +166,7 @@ class Intervals(_Part):
 
 
 class LabelScores(_Record):
-    """Of one label on test; ``f1_interval`` came later than the others."""
+    """Scores of one label on the test documents; older versions did not store ``f1_interval``."""
 
     precision: float
     recall: float
@@ -176,7 +176,7 @@ class LabelScores(_Record):
 
 
 class RiskCoverage(_Part):
-    """A risk-coverage curve with its 95 % band, a place a point."""
+    """A risk-coverage curve with its 95 % band; each index is a point."""
 
     coverage: list[float] = []
     risk: list[float] = []
@@ -185,7 +185,7 @@ class RiskCoverage(_Part):
 
 
 class Evaluation(_Part):
-    """What test documents say of the model with the engine that serves (`trainer.evaluation.metrics`)."""
+    """Figures of the model on the test documents, with the engine that serves (`trainer.evaluation.metrics`)."""
 
     documents: int = 0
     accuracy: float | None = None
@@ -204,7 +204,7 @@ class Evaluation(_Part):
 
 
 class Epoch(_Record):
-    """What validation says at the end of an epoch, counted from 1."""
+    """Figures on the validation documents at the end of an epoch, counted from 1."""
 
     epoch: int
     loss: float
@@ -215,7 +215,7 @@ class Epoch(_Record):
 class Learning(_Part):
     """How the fine-tuning went.
 
-    ``steps``: step and mean loss, at most 500; ``resumed_from``: the step; ``redone``: most steps that a crash cost.
+    ``steps``: step and mean loss, at most 500; ``resumed_from``: the step; ``redone``: most steps lost in a crash.
     """
 
     steps: list[tuple[int, float]] = []
@@ -229,7 +229,7 @@ class Learning(_Part):
 
 
 class ReadabilityFigures(_Part):
-    """What the base model's tokenizer makes of the documents (`classifier.readable`)."""
+    """How much of the documents the base model's tokenizer can read (`classifier.readable`)."""
 
     texts: int | None = None
     unknown_share: float | None = None
@@ -241,7 +241,7 @@ class ReadabilityFigures(_Part):
 
 
 class LostRecall(_Record):
-    """A label that is shown to have lost recall, as a difference of shares."""
+    """A label that has provably lost recall; ``recall`` is the difference."""
 
     label: str
     recall: float
@@ -249,7 +249,7 @@ class LostRecall(_Record):
 
 
 class Compared(_Part):
-    """What a criterion of the gate decided by; each has figures of its own."""
+    """The figures that a criterion of the gate decided by; each criterion has its own."""
 
     difference: float | None = None
     low: float | None = None
@@ -270,14 +270,14 @@ class Compared(_Part):
 
     @property
     def bounded(self) -> tuple[float, float, float] | None:
-        """Lower bound, difference and upper bound, where it compares two versions."""
+        """Lower bound, difference and upper bound, if it compares two versions."""
         if self.low is None or self.difference is None or self.high is None:
             return None
         return self.low, self.difference, self.high
 
 
 class Criterion(_Record):
-    """One thing the gate looks at; ``figures`` are what it decided by."""
+    """A criterion of the gate; ``figures`` are what it decided by."""
 
     name: str
     outcome: str
@@ -286,16 +286,16 @@ class Criterion(_Record):
 
 
 class Flips(_Part):
-    """Ids of the test documents that turned right, and of those that turned wrong."""
+    """Ids of the test documents whose answers became right, and of those whose answers became wrong."""
 
     gained: list[int] = []
     lost: list[int] = []
 
 
 class Verdict(_Part):
-    """What the gate says; ``better``: the difference in accuracy is proved to be above zero.
+    """The gate's verdict; ``better``: the difference in accuracy is proved to be above zero.
 
-    ``against``: the version that it was compared with; None: none was active.
+    ``against``: the version that it was compared with; None: no version was active.
     """
 
     outcome: str | None = None
@@ -307,7 +307,7 @@ class Verdict(_Part):
 
 
 class VersionFigures(_Part):
-    """All figures of a model version; ``report``: where its report lies."""
+    """All figures of a model version; ``report``: where its report is."""
 
     engine: str | None = None
     temperature: float | None = None

@@ -1,7 +1,7 @@
-"""HTML to plain text, in time linear in the text's length whatever is in it.
+"""HTML to plain text, in time linear in the length of any text.
 
-Why not ``html.parser``: on the Python 3.11 this was written on it took 275 s for 150 kB of ``<a <a <a ...``,
-and a document may hold 1 MiB. Malformed markup is text here, as in a browser's error recovery.
+``html.parser`` of Python 3.11 took 275 s for 150 kB of ``<a <a <a ...``, and a document may have 1 MiB. Malformed
+markup stays as text, as in a browser's error recovery.
 """
 
 import html
@@ -17,21 +17,21 @@ _ENDS = {
 
 
 def strip_html(text: str) -> str:
-    """Put spaces for tags, comments, scripts and style sheets, and decode character references."""
+    """Replace tags, comments, scripts and style sheets by spaces, and decode character references."""
     text = blank_markup(text)
     return html.unescape(text) if "&" in text else text
 
 
 def blank_markup(text: str) -> str:
-    """As `strip_html`, but for character references, so that every character stays where it was."""
+    """Like `strip_html`, but keep character references, so that every character stays in its place."""
     return _TAG.sub(lambda tag: " " * len(tag[0]), _without_hidden(text)) if "<" in text else text
 
 
 def _without_hidden(text: str) -> str:
-    """The text with spaces for comments, scripts and style sheets; what is never closed stays."""
+    """Replace comments, scripts and style sheets by spaces; those that are never closed stay."""
     kept: list[str] = []
     position = 0
-    unclosed: set[str] = set()  # an end that is missing once is missing for all that follows: search it once
+    unclosed: set[str] = set()  # kinds whose end is not found once have none later either: do not search again
     start = _OPENING.search(text)
     while start:
         kind = (start[1] or "").lower()

@@ -1,18 +1,18 @@
-"""How much of a text its model can read at all.
+"""How much of a text the model can read.
 
 A tokenizer hides what it can't read: a word outside its vocabulary becomes one unknown token, a character without a
-token of its own falls into bytes, and an uncased BERT takes the combining marks off, which in Thai or Hindi are vowels
-and in Vietnamese are tones. The model then answers as if nothing were missing.
+token becomes single bytes, and an uncased BERT removes combining marks, which are vowels in Thai and Hindi and tones in
+Vietnamese. The model then answers as if nothing were missing.
 
-Of a text's characters (white space, format characters and variation selectors are not counted):
+Each character of a text, except white space, format characters and variation selectors, may be:
 
-* *unknown*: no token stands for it but the unknown one or single bytes, or it is dropped whole;
-* *mark dropped*: it has a token, but a combining mark of it is lost.
+* *unknown*: only the unknown token or single bytes stand for it, or it is dropped;
+* *mark dropped*: it has a token, but one of its combining marks is lost.
 
-A dropped mark makes another word where marks are vowels, tones or voicing. It is an accent, and most words can do
-without, in Latin, Greek, Cyrillic, Arabic and Hebrew script. A text in Latin script that has a letter of tonal
-languages (a dot below, a hook above, a horn, or two marks at once) needs all of its marks. *Unread* are unknown
-characters, and those whose dropped mark makes another word.
+Where marks are vowels, tones or voicing, dropping one makes another word. In Latin, Greek, Cyrillic, Arabic and Hebrew
+script a mark is usually an accent, and most words are clear without it. But a text in Latin script needs all its marks
+if it has a letter of a tonal language: a dot below, a hook above, a horn, or two marks on one letter. *Unread*
+characters are unknown, or have a dropped mark that makes another word.
 """
 
 import json
@@ -26,7 +26,7 @@ from tokenizers import Tokenizer
 
 from classifier.figures import ReadabilityFigures
 
-MUCH = 0.1  # share of a text that is worth a word
+MUCH = 0.1  # unread share of a text above which it is reported
 MULTILINGUAL = ("FacebookAI/xlm-roberta-base", "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2")
 ADVICE = (
     f"take a multilingual base model, such as {MULTILINGUAL[0]} or {MULTILINGUAL[1]}, by the setting "
@@ -35,20 +35,20 @@ ADVICE = (
 
 _MANY_TEXTS = 0.05
 _SOME_ACCENTS = 0.01
-_MEASURED = 4096  # characters of a text that are looked at: texts come from strangers
+_MEASURED = 4096  # characters of a text that are measured, because texts come from strangers
 _AT_ONCE = 256  # texts
 
-# What a character is to the measure.
+# Kinds of characters.
 _PASSED_OVER, _PLAIN, _ACCENT, _TONE, _SIGN = range(5)
 _ACCENT_SCRIPTS = frozenset({"LATIN", "GREEK", "CYRILLIC", "ARABIC", "HEBREW", "COMBINING"})
 _TONE_MARKS = frozenset("\u0309\u031b\u0323")
-_KNOWN, _UNKNOWN = b"\x01", b"\x02"  # what covers a character: a token that says something of it, or one that does not
+_KNOWN, _UNKNOWN = b"\x01", b"\x02"  # whether the token that covers a character represents it
 _SELECTORS = (range(0xFE00, 0xFE10), range(0xE0100, 0xE01F0), range(0x34F, 0x350))
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Of one text the number of characters, and of those unknown, with a mark dropped, and unread."""
+    """Numbers of a text's characters: all, unknown ones, those with a dropped mark, and unread ones."""
 
     characters: int
     unknown: int
@@ -63,10 +63,9 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Readability:
-    """What a tokenizer makes of texts.
+    """How much of some texts a tokenizer can read.
 
-    Shares are of all their characters, 0 to 1; ``over`` is the number of ``texts`` of which more than a tenth is
-    unread.
+    Shares are of all characters, 0 to 1; ``over`` is the number of ``texts`` of which more than a tenth is unread.
     """
 
     texts: int
@@ -77,15 +76,15 @@ class Readability:
 
     @property
     def is_poor(self) -> bool:
-        """Whether another base model is advised: a twentieth of the texts, or a tenth of all, is lost."""
+        """Whether to advise another base model: a twentieth of the texts or a tenth of all characters can't be read."""
         return self.over > 0 and (self.over >= _MANY_TEXTS * self.texts or self.unread_share > MUCH)
 
     def sentence(self) -> str:
-        """What people are told, with the advice where there is one."""
+        """The finding as a sentence, with advice if another base model is advised."""
         return f"{self.finding()}; {ADVICE}." if self.is_poor else f"{self.finding()}."
 
     def finding(self) -> str:
-        """What was found, without advice and full stop."""
+        """The finding, without advice and full stop."""
         lost = " and ".join(self._losses())
         if not self.over:
             return f"The base model can read the texts, but {lost}" if lost else "The base model can read the texts"
@@ -96,7 +95,7 @@ class Readability:
         )
 
     def _losses(self) -> list[str]:
-        """What the tokenizer loses of all characters, where that is something."""
+        """What the tokenizer loses, in words; empty: nothing."""
         found = []
         if self.unknown_share:
             found.append(f"it doesn't know {_percent(self.unknown_share)} of the characters")
@@ -107,14 +106,14 @@ class Readability:
         return found
 
     def figures(self) -> ReadabilityFigures:
-        """As a model version keeps it: with the sentence."""
+        """The figures that a model version keeps, with the sentence."""
         return ReadabilityFigures(**asdict(self), poor=self.is_poor, sentence=self.sentence())
 
 
 def readability(texts: Sequence[str], tokenizer: Tokenizer) -> Readability:
-    """What a tokenizer makes of texts; of each the first 4,096 characters are looked at.
+    """How much of texts a tokenizer can read, measured on the first 4,096 characters of each.
 
-    What the tokenizer holds on truncation and padding is reset.
+    This turns off the tokenizer's truncation and padding.
     """
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -130,7 +129,7 @@ def readability(texts: Sequence[str], tokenizer: Tokenizer) -> Readability:
 
 
 class TextReader:
-    """Finds out what a tokenizer can't read; what it learns of a character it keeps.
+    """Finds what a tokenizer can't read; it caches the kind of each character.
 
     Args:
         backend: the tokenizer, without truncation and padding.
@@ -144,11 +143,11 @@ class TextReader:
 
     @cached_property
     def _lost(self) -> frozenset[int]:
-        """Token ids that stand for nothing a reader would know: the unknown one, and parts of characters."""
+        """Ids of tokens that represent no character: the unknown token and parts of characters."""
         return frozenset(_lost_ids(self._backend))
 
     def is_doubtful(self, text: str, windows: Sequence[Sequence[int]]) -> bool:
-        """Whether any of a text may be unread; a look at its token ids, quick enough for every document."""
+        """Whether any of a text may be unread, judged by its token ids; fast enough for every document."""
         if not all(map(self._lost.isdisjoint, windows)):
             return True
         if text.isascii() or not self._drops_marks:
@@ -156,7 +155,7 @@ class TextReader:
         return any(self._kind(each) > _ACCENT for each in set(text[:_MEASURED]))
 
     def read(self, texts: Sequence[str]) -> list[Reading]:
-        """What is read of each text; releases the GIL while it tokenises."""
+        """Measure each text; releases the GIL while it tokenises."""
         found: list[Reading] = []
         for start in range(0, len(texts), _AT_ONCE):
             cut = [text[:_MEASURED] for text in texts[start : start + _AT_ONCE]]
@@ -165,7 +164,7 @@ class TextReader:
         return found
 
     def unread_shares(self, texts: Sequence[str]) -> list[float | None]:
-        """Of each text the share that is unread, 0 to 1, where it is over a tenth."""
+        """The unread share of each text, 0 to 1, if it is over a tenth; else None."""
         shares = (each.unread_share for each in self.read(texts))
         return [share if share > MUCH else None for share in shares]
 
@@ -176,7 +175,7 @@ class TextReader:
             seen[start:end] = how * (end - start)
         kinds = [self._kind(each) for each in text]
         characters = len(kinds) - kinds.count(_PASSED_OVER)
-        # A mark alone that the normalizer drops is covered by no token.
+        # No token covers a lone mark that the normalizer drops.
         read = [kind for kind, how in zip(kinds, seen, strict=True)
                 if kind != _PASSED_OVER and (how == _KNOWN[0] or (not how and kind != _PLAIN))]  # fmt: skip
         accents, tones, signs = (read.count(kind) for kind in (_ACCENT, _TONE, _SIGN))
@@ -205,7 +204,7 @@ class TextReader:
         return _TONE if is_tone else _ACCENT
 
     def _dropped(self, text: str) -> str:
-        """Combining marks of a text that the normalizer takes away."""
+        """Combining marks of a text that the normalizer removes."""
         assert self._normalizer is not None
         left = list(_marks(self._normalizer.normalize_str(text)))
         dropped = ""
@@ -250,12 +249,12 @@ _BYTES = _letters_of_bytes()
 
 
 def _is_part(token: str) -> bool:
-    """Whether a token of a byte-level vocabulary is part of a character rather than a text."""
+    """Whether a token of a byte-level vocabulary is only part of a character."""
     try:
         bytes(_BYTES[letter] for letter in token).decode()
     except UnicodeDecodeError:
         return True
-    except KeyError:  # no token of bytes
+    except KeyError:  # the token does not stand for bytes
         return False
     return False
 

@@ -2,7 +2,7 @@
 
 from classifier.cleaning import Cleaning
 
-NEAR = 0.8  # near-duplicates, from here on
+NEAR = 0.8  # from this similarity on, texts are near-duplicates
 _SHINGLE = 4
 tidy = Cleaning("NFKC")
 
@@ -19,6 +19,6 @@ def shingles(text: str) -> frozenset[str]:
 
 
 def jaccard(left: frozenset[str], right: frozenset[str]) -> float:
-    """Share of what two sets have in common, 0 to 1; neither is empty."""
+    """The Jaccard similarity of two sets, 0 to 1; neither may be empty."""
     common = len(left & right)
     return common / (len(left) + len(right) - common)

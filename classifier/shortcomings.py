@@ -1,4 +1,4 @@
-"""What a training lacked, and what to do about it: the same list for the command line, the web and `status`."""
+"""What a training lacked and what to do about it, as one list for the command line, the web and `status`."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -17,11 +17,11 @@ class Shortcoming(NamedTuple):
 
 
 def shortcomings(figures: VersionFigures, status: str = "") -> list[Shortcoming]:
-    """What a model version lacks, most important first; what its figures don't say is left out.
+    """What a model version lacks, most important first, as far as its figures say.
 
     Args:
-        figures: of the model version.
-        status: of the model version; what still needs a person depends on it.
+        figures: figures of the model version.
+        status: status of the model version; on it depends what still needs a person.
     """
     return [found for check in _CHECKS for found in check(figures, status)]
 

@@ -1,4 +1,4 @@
-"""The model store: a plain folder by default, any fsspec URL where machines are many."""
+"""The model store: a folder by default, or any fsspec URL if there are several machines."""
 
 import shutil
 import uuid
@@ -20,9 +20,9 @@ class ModelStore:
     """Keeps checkpoints.
 
     Args:
-        root: a folder, ``file://`` or any fsspec URL (``s3://bucket/models``); a URL's driver (s3fs, gcsfs)
-            must be installed.
-        cache: folder of fetched copies; only used for what is not a local folder.
+        root: a folder or any fsspec URL (``file://``, ``s3://bucket/models``); the URL's driver (s3fs, gcsfs) must be
+            installed.
+        cache: folder for downloaded copies; not used if the store is a local folder.
     """
 
     def __init__(self, root: str, cache: Path) -> None:
@@ -33,7 +33,7 @@ class ModelStore:
         """Copy a verified checkpoint into the store, and return its URI.
 
         Raises:
-            CheckpointError: the folder is no intact checkpoint, or the name is taken.
+            CheckpointError: the folder is not an intact checkpoint, or the name is taken.
         """
         files = [*read_checkpoint(folder).description.files, DESCRIPTION]
         local = local_path(self._root)
@@ -43,18 +43,18 @@ class ModelStore:
         with _remote(uri) as (file_system, path):
             if file_system.exists(f"{path}/{DESCRIPTION}"):
                 raise CheckpointError(f"checkpoint {uri} exists already")
-            for file in files:  # the description comes last: a copy without it is no checkpoint
+            for file in files:  # the description comes last: until it is there, the copy is not a checkpoint
                 file_system.makedirs(f"{path}/{file}".rpartition("/")[0], exist_ok=True)
                 file_system.put_file(str(folder / file), f"{path}/{file}")
         return uri
 
     def uri(self, name: str) -> str:
-        """Where `put` puts what has this name."""
+        """The URI at which `put` stores this name."""
         local = local_path(self._root)
         return f"{self._root}/{name}" if local is None else str(local.resolve() / name)
 
     def put_files(self, folder: Path, name: str) -> str:
-        """Copy a folder that is no checkpoint, as a report, and return its URI; what has the name is replaced."""
+        """Copy any other folder, such as a report, and return its URI; replaces what has the name."""
         uri = self.uri(name)
         self.delete(uri)
         local = local_path(uri)
@@ -67,10 +67,10 @@ class ModelStore:
         return uri
 
     def fetch(self, uri: str, sha256: str | None = None) -> Path:
-        """The folder of a stored checkpoint, downloaded if the store is not local; not yet verified.
+        """The folder of a stored checkpoint, downloaded if the store is not local; the caller verifies it.
 
-        A local checkpoint that is no longer where it was is looked for under its name in the present store,
-        so that a moved or restored data folder keeps working (the sha256 says whether it is the same).
+        If a local checkpoint is no longer at its URI, the present store is searched for its name, so that a moved or
+        restored data folder keeps working. The sha256 shows whether it is the same checkpoint.
 
         Raises:
             CheckpointError: there is no such checkpoint.
@@ -85,7 +85,7 @@ class ModelStore:
         raise CheckpointError(f"there is no checkpoint at {uri}")
 
     def delete(self, uri: str) -> None:
-        """Remove a checkpoint; what is not there is removed already."""
+        """Remove a checkpoint, if it exists."""
         local = local_path(uri)
         if local is not None:
             shutil.rmtree(local, ignore_errors=True)
@@ -140,7 +140,7 @@ def _remote(uri: str) -> Iterator[tuple[AbstractFileSystem, str]]:
 
 
 def _get(uri: str, target: Path) -> None:
-    """Download the description, then the files it names, and nothing else that may lie there."""
+    """Download the description and the files that it names, and nothing else."""
     target.mkdir()
     with _remote(uri) as (file_system, path):
         file_system.get_file(f"{path}/{DESCRIPTION}", str(target / DESCRIPTION))
@@ -151,5 +151,5 @@ def _get(uri: str, target: Path) -> None:
 
 
 def model_store(settings: Settings) -> ModelStore:
-    """The model store of the settings."""
+    """The model store that the settings name."""
     return ModelStore(settings.models, settings.data_dir / "cache" / "checkpoints")

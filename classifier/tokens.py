@@ -16,12 +16,12 @@ Span = tuple[int, int]
 MAX_WINDOWS = 64
 DEFAULT_OVERLAP = 64
 
-# The tokenizer holds about 460 bytes a token while it works: what it is given at once is bounded, so that a
-# worker's memory does not depend on what strangers send. Texts here hold no more than a token a character.
+# The tokenizer needs about 460 bytes per token, and a text has at most one token per character. So the characters that
+# it gets at once are bounded; else a worker's memory would depend on what strangers send.
 PIECE_CHARS = 2**16
 CHUNK_CHARS = 2**17
 
-# Encoders that count positions from behind the padding's token id, which is 1 unless their config says otherwise.
+# Encoders whose positions start after the padding's token id, which is 1 unless their config gives another.
 COUNT_FROM_PADDING = frozenset({
     "camembert", "data2vec-text", "esm", "ibert", "layoutlmv3", "lilt", "longformer", "luke", "markuplm", "mpnet",
     "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod",
@@ -30,11 +30,11 @@ COUNT_FROM_PADDING = frozenset({
 
 @dataclass(slots=True)
 class Prepared:
-    """A document as the engine takes it.
+    """A tokenised document.
 
-    ``windows``: token ids with special tokens, each list at most the model's maximum long; ``truncated``:
-    whether tokens at the end are in no window; ``unknown_share``: share of the characters that the model can't read
-    (`classifier.readable`), 0 to 1, where it was asked for and is over a tenth.
+    ``windows``: lists of token ids with special tokens, none longer than the model's maximum; ``truncated``: whether
+    tokens at the end are in no window; ``unknown_share``: share of the characters that the model can't read
+    (`classifier.readable`), 0 to 1, if `WindowTokenizer.note_unread` found over a tenth.
     """
 
     windows: list[list[int]]
@@ -43,23 +43,23 @@ class Prepared:
 
     @property
     def tokens(self) -> int:
-        """Number of tokens over all windows."""
+        """The number of tokens in all windows."""
         return sum(map(len, self.windows))
 
 
 class WindowTokenizer:
-    """A tokenizer and the rule by which long documents are cut.
+    """A tokenizer and its rules for cutting long documents into windows.
 
     Args:
-        backend: the fast tokenizer; what it holds on truncation and padding is reset (MiniLM's own file cuts
-            at 128 tokens in silence).
+        backend: the fast tokenizer; its truncation and padding are turned off (MiniLM's file silently truncates to
+            128 tokens).
         max_length: most tokens of a window, special tokens included.
-        policy: ``window``: overlapping windows, at most 64 a document; ``truncate``: the first window alone.
+        policy: ``window``: overlapping windows, at most 64 per document; ``truncate``: only the first window.
         overlap: tokens that two neighbouring windows share.
         pad_id: token id of the padding.
 
     Raises:
-        CheckpointError: the tokenizer can't be used, or the overlap leaves no room for progress.
+        CheckpointError: the tokenizer can't be used, or windows of this length can't overlap so much.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class WindowTokenizer:
             raise CheckpointError(f"windows of {max_length} tokens can't overlap by {overlap}")
 
     def prepare(self, texts: Sequence[str]) -> list[Prepared]:
-        """Tokenise cleaned texts; releases the GIL, and may be called from several threads at once."""
+        """Tokenise cleaned texts; releases the GIL, and is thread-safe."""
         prepared: list[Prepared] = []
         for chunk in _chunks(texts):
             if len(chunk[0]) > PIECE_CHARS:
@@ -89,7 +89,7 @@ class WindowTokenizer:
         return prepared
 
     def note_unread(self, texts: Sequence[str], prepared: Sequence[Prepared]) -> None:
-        """Note what can't be read of cleaned texts that `prepare` gave ``prepared`` for; thread-safe too."""
+        """Set the unread share of cleaned texts and their ``prepared`` documents from `prepare`; thread-safe."""
         doubtful = [i for i, each in enumerate(prepared) if self._reader.is_doubtful(texts[i], each.windows)]
         for i, share in zip(doubtful, self._reader.unread_shares([texts[i] for i in doubtful]), strict=True):
             prepared[i].unknown_share = share
@@ -98,7 +98,7 @@ class WindowTokenizer:
         return (one.ids for one in self._backend.encode_batch_fast(texts, add_special_tokens=special))
 
     def _long(self, text: str) -> list[int]:
-        """Token ids of a long text, up to where no window reaches."""
+        """Token ids of a long text, as far as windows reach."""
         ids = list(self._prefix)
         reach = self.max_length + (self.max_windows - 1) * self._step
         for piece in _pieces(text):
@@ -122,9 +122,9 @@ class WindowTokenizer:
         return Prepared(windows, truncated=True)
 
     def spans(self, text: str) -> list[list[Span]]:
-        """Of each window of a cleaned text (as `prepare` gives them) the characters that each token stands for.
+        """For each window of a cleaned text, as `prepare` gives them, the characters that each token stands for.
 
-        Special tokens stand for none: (0, 0).
+        Special tokens have (0, 0).
         """
         body: list[Span] = []
         reach = self.max_length + (self.max_windows - 1) * self._step
@@ -143,7 +143,7 @@ class WindowTokenizer:
 
 
 def _chunks(texts: Sequence[str]) -> Iterator[list[str]]:
-    """Runs of texts of bounded size, in order; a long text is alone."""
+    """Chunks of texts with a bounded number of characters, in order; a long text is a chunk of its own."""
     chunk: list[str] = []
     size = 0
     for text in texts:
@@ -161,7 +161,7 @@ def _chunks(texts: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """A long text, cut before spaces, where tokenizers cut too; a word longer than a piece is cut anywhere."""
+    """A long text in pieces, cut before spaces, as tokenizers do; a word longer than a piece is cut anywhere."""
     start = 0
     while start < len(text):
         end = start + PIECE_CHARS
@@ -176,7 +176,7 @@ def read_tokenizer(folder: Path) -> Tokenizer:
     """The fast tokenizer of a checkpoint.
 
     Raises:
-        CheckpointError: there is no ``tokenizer.json``, or it can't be read.
+        CheckpointError: ``tokenizer.json`` is missing or can't be read.
     """
     path = folder / "tokenizer.json"
     try:
@@ -186,15 +186,15 @@ def read_tokenizer(folder: Path) -> Tokenizer:
 
 
 def longest_input(folder: Path) -> int:
-    """Most tokens that the encoder of a Hugging Face folder takes, special tokens included."""
+    """The most tokens that the encoder of a Hugging Face folder takes, special tokens included."""
     config = read_config(folder)
     positions = int(config.get("max_position_embeddings") or 512)
-    # Those that count positions from behind the padding id have that many fewer to give.
+    # If positions start after the padding id, those before it can't be used.
     return positions - padding_id(folder) - 1 if config.get("model_type") in COUNT_FROM_PADDING else positions
 
 
 def padding_id(folder: Path) -> int:
-    """Token id of the padding, as the encoder of a Hugging Face folder knows it."""
+    """The padding's token id in the config of a Hugging Face folder, or its model type's default."""
     config = read_config(folder)
     given = config.get("pad_token_id")
     if given is not None:
@@ -206,7 +206,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     """The encoder's ``config.json``.
 
     Raises:
-        CheckpointError: it is missing or no JSON object.
+        CheckpointError: it is missing or not a JSON object.
     """
     path = folder / "config.json"
     try:
@@ -219,7 +219,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def special_tokens(backend: Tokenizer) -> tuple[list[int], list[int]]:
-    """Token ids that the tokenizer puts before and behind every text."""
+    """Ids of the special tokens that the tokenizer puts before and after every text."""
     probe = "a"
     plain = backend.encode(probe, add_special_tokens=False).ids
     whole = backend.encode(probe).ids

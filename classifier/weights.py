@@ -1,4 +1,4 @@
-"""Whether the weights of a base model are all there, read from the heads of its safetensors files."""
+"""Check from the headers of a base model's safetensors files whether its weights are complete."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from typing import Any
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 
-_HEAD = 8  # bytes: the length of a file's description (https://github.com/huggingface/safetensors#format)
+_HEAD = 8  # bytes that hold the length of the header (https://github.com/huggingface/safetensors#format)
 _MOST_HEAD = 100_000_000
 _SHARD = re.compile(r"model-(\d+)-of-(\d+)\.safetensors")
 _BIN = ("pytorch_model.bin", "pytorch_model.bin.index.json")
@@ -32,14 +32,14 @@ _ELSEWHERE = (
 
 
 def fault_of_weights(folder: Path) -> str | None:
-    """What is wrong with the weights of a folder, and the cure; None: they are whole."""
+    """What is wrong with the weights of a folder and how to fix it; None: they are complete."""
     if (folder / INDEX).is_file():
         return _fault_of_shards(folder)
     if (folder / WEIGHTS).is_file():
         return _fault_of_file(folder / WEIGHTS)
     shards = sorted(path.name for path in folder.glob("*.safetensors") if _SHARD.fullmatch(path.name))
     if shards:
-        return f"its weights are in several files, and {INDEX}, which says what is where, is missing: download it too"
+        return f"its weights are in several files, but {INDEX}, which lists them, is missing: download it too"
     return _fault_of_other_forms(folder)
 
 
@@ -56,9 +56,9 @@ def _fault_of_shards(folder: Path) -> str | None:
 
 
 def _fault_of_file(path: Path) -> str | None:
-    """Whether a file is as long as its head says."""
+    """What is wrong with a file whose length differs from what its header says; None: nothing."""
     size = path.stat().st_size
-    damaged = f"{path.name} is damaged, or is something else than safetensors: download it again"
+    damaged = f"{path.name} is damaged or not in safetensors form: download it again"
     with path.open("rb") as file:
         head = file.read(_HEAD)
         length = struct.unpack("<Q", head)[0] if len(head) == _HEAD else 0
@@ -85,20 +85,20 @@ def _incomplete(path: Path, size: int, whole: int | None) -> str:
 def _fault_of_other_forms(folder: Path) -> str:
     if any((folder / name).is_file() for name in _BIN):
         return (
-            f"its weights are in pytorch_model.bin, a pickle, which may hold a program; if you trust its source, "
+            f"its weights are in pytorch_model.bin, a pickle, which may run code; if you trust its source, "
             f"convert it to safetensors: {conversion('AutoModel', folder, ', use_safetensors=False')}"
         )
     others = sorted(path.name for path in folder.glob("*.safetensors"))
     if others:
-        return f"it has no {WEIGHTS}, only {others[0]}: if those are the model's weights, rename the file"
+        return f"{WEIGHTS} is missing; if {others[0]} holds the model's weights, rename it"
     for pattern, form in _ELSEWHERE:
         if any(folder.glob(pattern)):
-            return f"its weights are in {form} form alone: get {WEIGHTS} of the same model"
+            return f"its weights are only in {form} form: get {WEIGHTS} of the same model"
     return f"it has no weights ({WEIGHTS} is missing): download the whole model"
 
 
 def conversion(reader: str, folder: Path, options: str = "") -> str:
-    """A command that reads a folder with a class of transformers and saves it in today's form."""
+    """A command that reads a folder with a class of transformers and saves it in the present form."""
     where = str(folder)
     program = (
         f"from transformers import {reader}; {reader}.from_pretrained({where!r}{options}).save_pretrained({where!r})"

@@ -1,4 +1,4 @@
-"""Words as people see them, and where the words of a cleaned text are in the text as it was sent."""
+"""Words as people see them, and the places of a cleaned text's words in the text as sent."""
 
 import re
 import unicodedata
@@ -9,9 +9,9 @@ from functools import cache
 from classifier.cleaning import Cleaning, normalize
 from classifier.tokens import Span
 
-# Written without spaces between words: each character is shown as one.
+# Scripts without spaces between words: each character counts as a word.
 _IDEOGRAPHS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-# How far behind the last word the next one is looked for: cleaning may have dropped what lies between.
+# Characters after a word within which the next one is searched: cleaning may have dropped some between them.
 _LOOK_AHEAD = 2000
 
 
@@ -24,29 +24,29 @@ def _pattern() -> re.Pattern[str]:
 
 
 def words(text: str) -> list[Span]:
-    """First and behind-last character of each word, and of each run of signs between words, in order."""
+    """Start and end (exclusive) of each word, and of each run of other signs, in order."""
     return [found.span() for found in _pattern().finditer(text)]
 
 
 def word_at(spans: Sequence[Span], starts: Sequence[int], position: int) -> int | None:
-    """Index of the word that holds a character, None where none does; ``starts``: those of the spans."""
+    """Index of the word at a position; None: there is no word. ``starts``: the start of each span."""
     index = bisect_right(starts, position) - 1
     return index if index >= 0 and position < spans[index][1] else None
 
 
 def places(text: str, cleaned: str, cleaned_words: Sequence[Span], cleaning: Cleaning) -> list[Span | None]:
-    """Of each word of a cleaned text the word of the original that it comes from; None: it is in no such word.
+    """For each word of a cleaned text, the word of the original text that it comes from; None: it comes from none.
 
-    The words keep their order through cleaning, so each is looked for behind the one before it, among what
-    `Cleaning.outline` leaves and in the normal form. What cleaning put in itself (``URL`` for an address, the
-    character of a reference) is found nowhere. Takes time linear in the texts' lengths.
+    Cleaning keeps the order of words. So each word is searched after the one before it, in the normal form of what
+    `Cleaning.outline` keeps. What cleaning itself inserted (``URL`` for an address, the character of a reference) is
+    not found. This takes time linear in the lengths of the texts.
     """
     if cleaned == text:
         return list(cleaned_words)
     outline = cleaning.outline(text)
     spans = words(outline)
     parts: list[str] = []
-    starts: list[int] = []  # of each word, in the text of normalised words
+    starts: list[int] = []  # of each word in the normalised text
     length = 0
     for first, last in spans:
         part = normalize(cleaning.normal_form, outline[first:last])

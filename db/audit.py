@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 came_from: ContextVar[str | None] = ContextVar("came_from", default=None)
 
 
-def tell(_mapper: object, _connection: object, row: Any) -> None:
-    """Log an audit row of a request: who, what and from where, never its detail."""
+def log_row(_mapper: object, _connection: object, row: Any) -> None:
+    """Log who did what, and from where, for an audit row of a request; never its detail."""
     if row.address is not None:
         log.info("%s: %s, %s, from %s", row.actor, row.action, row.subject, row.address)

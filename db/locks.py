@@ -1,6 +1,6 @@
-"""Postgres' advisory locks, all named here so that no two share a number. And that of documents' rows.
+"""Postgres' advisory locks, all listed here so that no two share a number, and the lock on documents' rows.
 
-They last until their transaction ends, so they work through a pooler in transaction mode.
+A lock lasts until its transaction ends, so it works through a pooler in transaction mode.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 @unique
 class Lock(IntEnum):
-    """What only one may do at a time. Never change a number: processes of the previous version may still run."""
+    """Work that only one may do at a time. Never change a number: processes of the previous version may be running."""
 
     MIGRATION = 0x50F711E
     PROMOTION = 0x50F711F  # promotion, rollback and the start of a shadow: the active version stays the same meanwhile
@@ -32,22 +32,22 @@ _TRY = text("SELECT pg_try_advisory_xact_lock(:key)")
 
 
 def hold(session: Session | Connection, lock: Lock) -> None:
-    """Hold this lock alone until the transaction ends; waits for whoever holds it."""
+    """Hold this lock exclusively until the transaction ends; waits for other holders."""
     session.execute(_HOLD, {"key": lock})
 
 
 def share(session: Session, lock: Lock) -> None:
-    """Let nobody hold this lock alone until the transaction ends; waits for whoever does."""
+    """Share this lock until the transaction ends, so that nobody holds it exclusively; waits for whoever does."""
     session.execute(_SHARE, {"key": lock})
 
 
 def hold_documents(session: Session, ids: Iterable[int]) -> list[int]:
-    """Lock the rows of documents, in one order for all, until the transaction ends; returns the ids that there are."""
+    """Lock documents' rows until the transaction ends, always in the same order; returns the ids that exist."""
     return list(session.scalars(_HOLD_DOCUMENTS, {"ids": list(ids)}))
 
 
 def try_hold(session: Session, lock: Lock) -> bool:
-    """Like `hold`, but without waiting; False: another holds it."""
+    """Like `hold`, but without waiting; False: somebody else holds it."""
     return bool(session.scalar(_TRY, {"key": lock}))
 
 

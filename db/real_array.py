@@ -1,4 +1,4 @@
-"""Many floats as one parameter; bound one by one or as JSON they cost Postgres and Python more than anything else."""
+"""Many floats as one parameter. One by one or as JSON, they would cost Postgres and Python more than anything else."""
 
 import struct
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
-"""What is kept of a random token."""
+"""Hashes of random tokens."""
 
 import hashlib
 
 
 def hashed(token: str) -> bytes:
-    """Sha256 of a random token: all that is kept of it."""
+    """The sha256 of a random token; only this is stored."""
     return hashlib.sha256(token.encode()).digest()

@@ -17,9 +17,9 @@ from housekeeping.manifest import Manifest, write_manifest
 from housekeeping.postgres_tools import dump
 from housekeeping.store_files import fetch_store
 from housekeeping.stream_files import write_stream
-from housekeeping.streams import all_streams
 from sortline import __version__
 from sortline.errors import BackupError, CheckpointError
+from sortline.postgres_address import PostgresAddress
 from sortline.redis_client import connect, reaching
 from sortline.settings import LANES, Settings
 from sortline.whole_file import file_sha256
@@ -48,7 +48,7 @@ def backup(settings: Settings, folder: Path, on_part: Callable[[str], None] = la
     made_at = datetime.now(UTC).isoformat(timespec="seconds")
     counts: dict[str, int] = {}
     with connect(settings.redis, socket_timeout=60) as client, reaching(client):
-        streams = all_streams(settings)
+        streams = settings.streams
         for lane in LANES:
             on_part(f"lane {lane}")
             counts[str(lane)] = write_stream(client, streams[lane], folder / stream_file(lane))
@@ -57,7 +57,7 @@ def backup(settings: Settings, folder: Path, on_part: Callable[[str], None] = la
             schema, (major, _) = server.revision(opened), server.version(opened)
         if schema is None:
             raise BackupError("the database has no tables of Sortline, so there is nothing to back up")
-        pg_dump = dump(settings, major, folder / DATABASE)
+        pg_dump = dump(settings.postgres_url, major, folder / DATABASE)
         on_part("results")
         counts["results"] = write_stream(client, streams["results"], folder / stream_file("results"))
         redis_version = str(client.info("server")["redis_version"])
@@ -67,7 +67,7 @@ def backup(settings: Settings, folder: Path, on_part: Callable[[str], None] = la
     parts = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     manifest = Manifest(
         __version__, schema, made_at, major, pg_dump, redis_version, settings.models, counts,
-        _damaged(settings, folder / MODELS),
+        _damaged(settings.postgres_url, folder / MODELS),
         {name: file_sha256(path) for name, path in parts.items()},
     )  # fmt: skip
     write_manifest(folder, manifest)
@@ -84,10 +84,10 @@ def _prepare(folder: Path) -> None:
         raise BackupError(f"{folder} can't be used: {error.strerror}") from None
 
 
-def _damaged(settings: Settings, models: Path) -> list[int]:
+def _damaged(postgres: PostgresAddress, models: Path) -> list[int]:
     """Ids of the versions whose checkpoint is missing in the copy, or differs from what its row says."""
     found = []
-    with session(settings.postgres_url) as opened:
+    with session(postgres) as opened:
         versions = model_versions.listing(opened, _MOST_VERSIONS)
     for version in versions:
         try:

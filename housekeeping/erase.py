@@ -18,12 +18,21 @@ from db.queries.erasure import Name
 from db.session import session
 from housekeeping import streams
 from sortline.errors import TransientError
+from sortline.postgres_address import PostgresAddress
 from sortline.queue import unpack_entry
 from sortline.redis_client import reaching
-from sortline.settings import Settings
 from trainer.report.texts import forget_erased, text_files
 
 _CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Where documents are: in Postgres, and in Redis' streams."""
+
+    postgres: PostgresAddress
+    redis: redis.Redis
+    streams: streams.Streams
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +69,7 @@ class Swept:
     held: int = 0
 
 
-def choose_by_meta(settings: Settings, client: redis.Redis, key: str, value: str) -> Chosen:
+def choose_by_meta(stores: Stores, key: str, value: str) -> Chosen:
     """All documents, dead letters and entries in the lanes whose meta has that value.
 
     If one version of a document has it, the document is chosen with all its versions.
@@ -70,9 +79,9 @@ def choose_by_meta(settings: Settings, client: redis.Redis, key: str, value: str
         return streams.has_meta(fields, key, value)
 
     letters: list[int] = []
-    with reaching(client):
-        names = set(streams.waiting(client, streams.all_streams(settings), wanted))
-    with session(settings.postgres_url) as opened:
+    with reaching(stores.redis):
+        names = set(streams.waiting(stores.redis, stores.streams, wanted))
+    with session(stores.postgres) as opened:
         names |= set(erasure.names_by_meta(opened, key, value))
         for letter in erasure.letters(opened):
             if not wanted(dict(unpack_entry(letter.raw))):
@@ -84,21 +93,19 @@ def choose_by_meta(settings: Settings, client: redis.Redis, key: str, value: str
     return Chosen(sorted(names), letters)
 
 
-def count_chosen(settings: Settings, client: redis.Redis, chosen: Chosen) -> Found:
+def count_chosen(stores: Stores, chosen: Chosen) -> Found:
     """Count what was chosen, without changing anything."""
     names = set(chosen.names)
-    with reaching(client):
-        waiting = len(
-            streams.waiting(client, streams.all_streams(settings), lambda fields: streams.name_of(fields) in names)
-        )
-    with session(settings.postgres_url) as opened:
+    with reaching(stores.redis):
+        waiting = len(streams.waiting(stores.redis, stores.streams, lambda fields: streams.name_of(fields) in names))
+    with session(stores.postgres) as opened:
         facts = erasure.facts(opened, erasure.find(opened, chosen.names))
         letters = erasure.count_letters(opened, chosen.names, chosen.letters)
     return Found(len(names), *facts, letters, waiting)
 
 
 def erase(
-    settings: Settings, client: redis.Redis, chosen: Chosen, actor: str, how: str,
+    stores: Stores, chosen: Chosen, actor: str, how: str,
     on_done: Callable[[int], None] = lambda _: None,
 ) -> Found:  # fmt: skip
     """Erase from the database, some names in each transaction; commits. The sweep does the rest.
@@ -115,20 +122,18 @@ def erase(
     names = sorted(set(chosen.names))
     for start in range(0, max(len(names), 1), _CHUNK):
         chunk = names[start : start + _CHUNK]
-        found = _sum(found, _erase(settings, client, chunk, () if start else chosen.letters, actor, how))
+        found = _sum(found, _erase(stores, chunk, () if start else chosen.letters, actor, how))
         on_done(start + len(chunk))
     return found
 
 
-def _erase(
-    settings: Settings, client: redis.Redis, names: list[Name], letters: Sequence[int], actor: str, how: str
-) -> Found:
+def _erase(stores: Stores, names: list[Name], letters: Sequence[int], actor: str, how: str) -> Found:
     try:
-        with session(settings.postgres_url) as opened, reaching(client):
+        with session(stores.postgres) as opened, reaching(stores.redis):
             erasure.begin(opened)
             dead = erasure.delete_letters(opened, names, letters)
             # Only now: a letter that was just being requeued is on its lane by now.
-            erasure.remember(opened, names, streams.last_ids(client, streams.all_streams(settings)))
+            erasure.remember(opened, names, streams.last_ids(stores.redis, stores.streams))
             facts = erasure.delete_documents(opened, erasure.find(opened, names), "request")
             found = Found(len(names), *facts, dead)
             erasure.note(opened, actor, "erase", {"how": how, **_counts(found)})
@@ -139,21 +144,24 @@ def _erase(
     return found
 
 
-def sweep(settings: Settings, client: redis.Redis) -> Swept:
+def sweep(stores: Stores, models: str) -> Swept:
     """Remove what was erased from the streams and the reports, and note which erasures are done. Commits.
+
+    Args:
+        models: folder or URL of the model store, where the reports are.
 
     Raises:
         TransientError: a server or the model store can't be reached; the next sweep does it.
     """
-    with session(settings.postgres_url) as opened, reaching(client):
+    client, keys = stores.redis, stores.streams
+    with session(stores.postgres) as opened, reaching(client):
         erasures = erasure.unswept(opened)
         if not erasures:
             return Swept()
-        keys = streams.all_streams(settings)
         held = streams.held(client, keys, erasures)  # first: what is not held by now has sent its events
         entries = streams.clear_lanes(client, keys, erasures)
         events = streams.clear_results(client, keys["results"], erasures, lambda names: erasure.known(opened, names))
-        texts = forget_erased(opened, text_files(opened, settings.models))
+        texts = forget_erased(opened, text_files(opened, models))
         if not held:
             erasure.mark_swept(opened, erasures)
         opened.commit()

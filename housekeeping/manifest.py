@@ -46,10 +46,10 @@ def read_manifest(folder: Path) -> Manifest:
         BackupError: there is no backup, it is incomplete, or a part was changed.
     """
     try:
-        told: dict[str, Any] = json.loads((folder / _NAME).read_bytes())
-        if told.pop("form") != _FORM:
+        fields: dict[str, Any] = json.loads((folder / _NAME).read_bytes())
+        if fields.pop("form") != _FORM:
             raise BackupError(f"{folder} was written by a newer Sortline")
-        manifest = Manifest(**told)
+        manifest = Manifest(**fields)
     except FileNotFoundError:
         raise BackupError(f"{folder} is not a complete backup: {_NAME} is missing") from None
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -5,6 +5,7 @@ import redis
 from db.queries import outbox
 from db.session import session
 from sortline.errors import ServerUnreachableError
+from sortline.postgres_address import PostgresAddress
 from sortline.settings import Settings
 
 _AT_ONCE = 1000
@@ -22,14 +23,14 @@ def sweep(settings: Settings) -> int:
     sent = 0
     with redis.Redis.from_url(settings.redis.url, socket_timeout=10, socket_connect_timeout=5) as client:
         while True:
-            found = _sweep_once(settings, client)
+            found = _sweep_once(settings.postgres_url, client, settings.results_stream, settings.results_length)
             sent += found
             if found < _AT_ONCE:
                 return sent
 
 
-def _sweep_once(settings: Settings, client: redis.Redis) -> int:
-    with session(settings.postgres_url) as opened:
+def _sweep_once(postgres: PostgresAddress, client: redis.Redis, results: str, length: int) -> int:
+    with session(postgres) as opened:
         if not outbox.lock(opened):
             return 0
         events = outbox.due(opened, _AT_ONCE)
@@ -38,7 +39,7 @@ def _sweep_once(settings: Settings, client: redis.Redis) -> int:
         try:
             with client.pipeline(transaction=True) as pipe:
                 for _, event in events:
-                    pipe.xadd(settings.results_stream, event, maxlen=settings.results_length, approximate=True)
+                    pipe.xadd(results, event, maxlen=length, approximate=True)
                 pipe.execute()
         except redis.RedisError as error:
             raise ServerUnreachableError(f"the results stream accepts no events: {error}") from None

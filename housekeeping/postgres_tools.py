@@ -14,12 +14,12 @@ from db.session import is_encrypted, is_pooled, session
 from housekeeping.postgres_relay import Target, relayed, tls_context
 from sortline.errors import BackupError, ConfigurationError
 from sortline.local import postgres_binaries
-from sortline.settings import Settings
+from sortline.postgres_address import PostgresAddress
 
 _TIMEOUT_SINCE = 17
 
 
-def dump(settings: Settings, server: int, file: Path) -> int:
+def dump(address: PostgresAddress, server: int, file: Path) -> int:
     """Write a consistent copy of the whole database into a file in Postgres' custom format.
 
     Args:
@@ -33,11 +33,11 @@ def dump(settings: Settings, server: int, file: Path) -> int:
     """
     program, version = _program("pg_dump", server)
     command = [program, "--format=custom", "--no-owner", "--no-privileges", f"--file={file}"]
-    _run(command, settings, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    _run(command, address, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
     return version
 
 
-def load(settings: Settings, server: int, made_by: int, file: Path) -> None:
+def load(address: PostgresAddress, server: int, made_by: int, file: Path) -> None:
     """Fill an empty database from such a file, completely or not at all.
 
     Args:
@@ -50,7 +50,7 @@ def load(settings: Settings, server: int, made_by: int, file: Path) -> None:
     options = ["--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction"]
     # From version 17 on it sets this, and an older Postgres refuses it.
     unheard = "SET transaction_timeout" if server < _TIMEOUT_SINCE <= version else None
-    _run([program, *options, str(file)], settings, "BEGIN", unheard)
+    _run([program, *options, str(file)], address, "BEGIN", unheard)
 
 
 def _program(name: str, least: int) -> tuple[str, int]:
@@ -72,27 +72,27 @@ def _candidates(name: str) -> list[str]:
 
 def _version(path: str) -> int | None:
     try:
-        said = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout
+        output = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return None
-    found = re.search(r"\) (\d+)", said)
+    found = re.search(r"\) (\d+)", output)
     return int(found[1]) if found else None
 
 
-def _run(command: list[str], settings: Settings, begin: str, unheard: str | None = None) -> None:
+def _run(command: list[str], address: PostgresAddress, begin: str, unheard: str | None = None) -> None:
     """Run a program on the database.
 
     Args:
         begin: the statement that begins its transaction if it connects through a pooler.
         unheard: the beginning of a statement of the program that the server does not know.
     """
-    with session(settings.postgres_url) as opened:
+    with session(address) as opened:
         driver = opened.connection().connection.driver_connection
         assert isinstance(driver, Connection)
         pooled, encrypted, info = is_pooled(opened), is_encrypted(opened), driver.info
         place = Target(info.host, info.port, info.hostaddr or None, begin=begin if pooled else None, unheard=unheard)
         user, database, password = info.user, info.dbname, info.password
-    given = settings.postgres_url.parameters
+    given = address.parameters
     if not (pooled or encrypted or unheard):
         given.pop("password", None)
         _execute(command, given, password, dict(os.environ))

@@ -6,15 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from classifier.store_uri import local_path
-from sortline.settings import Settings
 
 
-def find_bytes(settings: Settings, wanted: bytes) -> list[Path]:
+def find_bytes(wanted: bytes, data_dir: Path, models: str) -> list[Path]:
     """The files that contain these bytes: servers' data, model store, work and run files.
 
     A text that is stored compressed (in Postgres, over 2 kB) is not found; random characters are not compressed.
+
+    Args:
+        models: folder or URL of the model store.
     """
-    return sorted(path for path in _files(settings.data_dir, settings.models) if _holds(path, wanted))
+    return sorted(path for path in _files(data_dir, models) if _holds(path, wanted))
 
 
 def _files(data_dir: Path, models: str) -> Iterator[Path]:

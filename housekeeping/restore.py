@@ -15,10 +15,11 @@ from housekeeping.manifest import Manifest, read_manifest
 from housekeeping.postgres_tools import load
 from housekeeping.store_files import fill_store, holds_anything
 from housekeeping.stream_files import load_stream
-from housekeeping.streams import all_streams, name_of
+from housekeeping.streams import name_of
 from migrations.upgrade import is_known, migrate
 from sortline import __version__
 from sortline.errors import BackupError, ConflictError
+from sortline.postgres_address import PostgresAddress
 from sortline.queue import DocumentQueue, order
 from sortline.redis_client import connect, reaching
 from sortline.settings import Settings
@@ -49,16 +50,16 @@ def restore(
     with connect(settings.redis, socket_timeout=60) as client, reaching(client):
         since += _check_target(settings, client, manifest, force)
         on_part("Postgres")
-        major = _clear(settings, client)
-        load(settings, major, manifest.pg_dump, folder / DATABASE)
+        major = _clear(client, settings.postgres_url, settings.prefix)
+        load(settings.postgres_url, major, manifest.pg_dump, folder / DATABASE)
         migrate(settings.postgres_url)
         on_part("model store")
         fill_store(folder / MODELS, settings.models)
-        gone, erased_again = _apply(settings, manifest, since)
-        for name, stream in all_streams(settings).items():
+        gone, erased_again = _apply(settings.postgres_url, settings.models, manifest, since)
+        for name, stream in settings.streams.items():
             on_part(f"Redis, {name}")
             load_stream(client, stream, folder / stream_file(name), _not_in(gone, name))
-    _note(settings, actor, folder, manifest, erased_again)
+    _note(settings.postgres_url, actor, folder, manifest, erased_again)
     return manifest
 
 
@@ -87,7 +88,7 @@ def _check_target(settings: Settings, client: redis.Redis, manifest: Manifest, f
             raise BackupError(f"the backup is from Postgres {manifest.postgres}, but this server is older ({major})")
         used = server.used_tables(opened)
         known = erasure.listing(opened) if "erasures" in used else []
-    streams = [stream for stream in all_streams(settings).values() if client.xlen(stream)]
+    streams = [stream for stream in settings.streams.values() if client.xlen(stream)]
     found = [f"the database ({', '.join(used[:3])})"] if used else []
     found += [f"Redis ({', '.join(streams)})"] if streams else []
     found += [f"the model store {settings.models}"] if holds_anything(settings.models) else []
@@ -96,41 +97,43 @@ def _check_target(settings: Settings, client: redis.Redis, manifest: Manifest, f
     return known
 
 
-def _clear(settings: Settings, client: redis.Redis) -> int:
+def _clear(client: redis.Redis, postgres: PostgresAddress, prefix: str) -> int:
     """Empty the database and Redis' keys; returns the server's major version."""
-    with session(settings.postgres_url) as opened:
+    with session(postgres) as opened:
         server.clear(opened)
         opened.commit()
         major, _ = server.version(opened)
-    for key in client.scan_iter(match=f"{settings.prefix}:*", count=1000):
+    for key in client.scan_iter(match=f"{prefix}:*", count=1000):
         client.delete(key)
     return major
 
 
-def _apply(settings: Settings, manifest: Manifest, since: Sequence[Erasure]) -> tuple[dict[bytes, Erasure], int]:
+def _apply(
+    postgres: PostgresAddress, models: str, manifest: Manifest, since: Sequence[Erasure]
+) -> tuple[dict[bytes, Erasure], int]:
     """Erase again what the backup brought back, and note where the model store is now.
 
     Returns:
         All erasures by their name's hash, and how many documents were erased again.
     """
-    with session(settings.postgres_url) as opened:
-        server.move_store(opened, manifest.models, settings.models)
+    with session(postgres) as opened:
+        server.move_store(opened, manifest.models, models)
         erasure.add(opened, since)
         names = erasure.returned(opened)
         erasure.delete_letters(opened, names)
         gone = erasure.delete_documents(opened, erasure.find(opened, names), "request")
-        forget_erased(opened, text_files(opened, settings.models))
+        forget_erased(opened, text_files(opened, models))
         opened.commit()
         return {each.name_hash: each for each in erasure.listing(opened)}, gone.documents
 
 
-def _note(settings: Settings, actor: str, folder: Path, manifest: Manifest, erased_again: int) -> None:
+def _note(postgres: PostgresAddress, actor: str, folder: Path, manifest: Manifest, erased_again: int) -> None:
     """Add the row to the audit log that says which backup this database was restored from."""
     detail = {
         "backup": folder.resolve().name, "made_at": manifest.made_at, "counts": manifest.counts,
         "erased_again": erased_again,
     }  # fmt: skip
-    with session(settings.postgres_url) as opened:
+    with session(postgres) as opened:
         audit.note(opened, actor, "restored", "backup", detail)
         opened.commit()
 

@@ -42,7 +42,8 @@ def retain(settings: Settings, after: int = 0, most_s: float = _MOST_S) -> Gone:
             if page.last is None or not page.old:
                 after = 0
                 break
-            documents += _retain(opened, settings, after, page.last)
+            ids = retention.due(opened, after, page.last, settings.retention_days, settings.retention_held_out)
+            documents += _erase(opened, ids)
             after = page.last
         if settings.retention_days:
             letters = retention.delete_letters(opened, settings.retention_days, _PAGE)
@@ -53,8 +54,7 @@ def retain(settings: Settings, after: int = 0, most_s: float = _MOST_S) -> Gone:
     return Gone(documents, letters, after)
 
 
-def _retain(opened: Session, settings: Settings, after: int, last: int) -> int:
-    ids = retention.due(opened, after, last, settings.retention_days, settings.retention_held_out)
+def _erase(opened: Session, ids: list[int]) -> int:
     if not ids:
         return 0
     erasure.begin(opened)

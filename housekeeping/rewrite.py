@@ -13,20 +13,20 @@ from sqlalchemy.exc import DBAPIError
 from db.queries import rewriting
 from db.session import get_engine
 from sortline.errors import ServerUnreachableError
+from sortline.postgres_address import PostgresAddress
 from sortline.redis_client import as_text, reaching
-from sortline.settings import Settings
 
 _AOF_WITHIN_S = 600.0
 
 
-def rewrite_postgres(settings: Settings) -> list[str]:
+def rewrite_postgres(address: PostgresAddress) -> list[str]:
     """Rewrite the tables of documents, then the log; the line waits while a table is rewritten.
 
     Returns:
         A sentence for each thing that could not be done or is out of reach.
     """
     try:
-        with get_engine(settings.postgres_url).connect() as plain:
+        with get_engine(address).connect() as plain:
             return _rewrite_postgres(plain.execution_options(isolation_level="AUTOCOMMIT"))
     except DBAPIError as error:
         first = str(error.orig).strip().partition("\n")[0]

@@ -10,7 +10,7 @@ import redis
 from db.queries.erasure import Erasure, Name, name_hash
 from sortline.queue import DEFAULT_SOURCE, GROUP, order
 from sortline.redis_client import as_text
-from sortline.settings import LANES, Settings
+from sortline.settings import LANES
 
 _PAGE = 100  # entries read at once; one can be a mebibyte long
 
@@ -21,12 +21,6 @@ Streams = Mapping[str, str]  # Redis keys of `live`, `bulk` and `results`
 def last_ids(client: redis.Redis, streams: Streams) -> dict[str, str]:
     """The last entry id of each stream, by `live`, `bulk` and `results`; 0-0 if there is no stream."""
     return {name: _last_id(client, stream) for name, stream in streams.items()}
-
-
-def all_streams(settings: Settings) -> Streams:
-    """Redis keys of `live`, `bulk` and `results`."""
-    lanes: dict[str, str] = {lane: settings.stream(lane) for lane in LANES}
-    return {**lanes, "results": settings.results_stream}
 
 
 def read(client: redis.Redis, stream: str, upto: str = "+") -> Iterator[tuple[str, Fields]]:

@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 _UNDELIVERED_S = 30.0  # what waits this long is sent again: its message may be lost
 _SENT_DAYS = 7
-_deliveries = Deliveries(settings)
+_deliveries = Deliveries(settings.postgres_url, settings.webhook_allowed, settings.webhook_timeout_s)
 _asked: dict[tuple[str, int], float] = {}  # when each thing was last asked for
 _drift_checks: list[subprocess.Popen[bytes]] = []  # the drift check that is running or ran last
 _walk = {"after": 0}  # where retention stopped
@@ -181,7 +181,8 @@ def remove_erased() -> None:
     """Remove what was erased from streams and reports."""
     try:
         with connect(settings.redis) as client:
-            swept = erase.sweep(settings, client)
+            stores = erase.Stores(settings.postgres_url, client, settings.streams)
+            swept = erase.sweep(stores, settings.models)
             if swept.entries or swept.events:
                 start_redis_rewrite(client)
     except (SortlineError, DBAPIError) as error:

@@ -57,8 +57,8 @@ class Sender:
             return f"no answer within {self.timeout:g} s"
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             # The error may quote what the other side sent.
-            said = f"{type(error).__name__}: {error}"[:500]
-            return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in said)
+            reason = f"{type(error).__name__}: {error}"[:500]
+            return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in reason)
 
     async def _post(self, target: Target, address: Address, message_id: str, body: bytes) -> str | None:
         now = datetime.now(UTC)

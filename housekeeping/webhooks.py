@@ -22,7 +22,7 @@ from db.session import session
 from housekeeping.webhook_address import read_allowed
 from housekeeping.webhook_request import Sender, message
 from sortline.errors import TransientError
-from sortline.settings import Settings
+from sortline.postgres_address import PostgresAddress
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +31,17 @@ _ROUNDS_S = 10.0
 
 
 class Deliveries:
-    """Serves webhooks, at most ``most`` at the same time."""
+    """Serves webhooks, at most ``most`` at the same time.
 
-    def __init__(self, settings: Settings, most: int = 8) -> None:
-        self.settings = settings
+    Args:
+        allowed: what the setting WEBHOOK_ALLOWED says.
+        timeout_s: seconds that one request may take.
+    """
+
+    def __init__(self, postgres: PostgresAddress, allowed: str, timeout_s: float, most: int = 8) -> None:
+        self.postgres = postgres
+        self.allowed = allowed
+        self.timeout_s = timeout_s
         self.most = most
         self._pool = ThreadPoolExecutor(most, thread_name_prefix="webhook")
         self._busy: set[Future[int]] = set()
@@ -49,10 +56,10 @@ class Deliveries:
         self._busy = {each for each in self._busy if not each.done()}
         if len(self._busy) >= self.most:
             return []
-        with session(self.settings.postgres_url) as opened:
+        with session(self.postgres) as opened:
             claimed = webhooks.claim(opened, self.most - len(self._busy))
             opened.commit()
-        begun = [self._pool.submit(_serve_safely, self.settings, webhook_id, self._stopping) for webhook_id in claimed]
+        begun = [self._pool.submit(self._serve_safely, webhook_id) for webhook_id in claimed]
         self._busy.update(begun)
         return begun
 
@@ -61,48 +68,61 @@ class Deliveries:
         self._stopping.set()
         self._pool.shutdown()
 
+    def _serve_safely(self, webhook_id: int) -> int:
+        try:
+            return asyncio.run(self._serve(webhook_id))
+        except (TransientError, DBAPIError) as error:
+            log.warning("webhook %d has to wait, and what was just sent may be sent again: %s", webhook_id, error)
+        except Exception:
+            log.exception("webhook %d could not be served", webhook_id)
+        return 0
 
-def ping(settings: Settings, webhook: Webhook) -> str | None:
-    """Send a webhook a signed `sortline.ping`; returns why it did not arrive, None if it did."""
+    async def _serve(self, webhook_id: int) -> int:
+        """Send what is due to a webhook that this process holds, then release it; returns how many arrived."""
+        began, delivered = time.monotonic(), 0
+        with session(self.postgres) as opened:
+            webhook = webhooks.get(opened, webhook_id)
+        if webhook is None:
+            return 0
+        async with _sender(webhook, self.allowed, self.timeout_s) as sender:
+            while time.monotonic() - began < _ROUNDS_S and not self._stopping.is_set():
+                arrived = await _round(self.postgres, webhook_id, sender)
+                delivered += arrived
+                if not arrived:
+                    break
+        with session(self.postgres) as opened:
+            webhooks.let_go(opened, webhook_id)
+            opened.commit()
+        return delivered
+
+
+def ping(webhook: Webhook, allowed: str, timeout_s: float) -> str | None:
+    """Send a webhook a signed `sortline.ping`; returns why it did not arrive, None if it did.
+
+    Args:
+        allowed: what the setting WEBHOOK_ALLOWED says.
+        timeout_s: seconds that the request may take.
+    """
     now = datetime.now(UTC)
     body = orjson.dumps({"type": "sortline.ping", "timestamp": now.isoformat(timespec="milliseconds"), "data": {}})
 
     async def send() -> str | None:
-        async with _sender(settings, webhook) as sender:
+        async with _sender(webhook, allowed, timeout_s) as sender:
             return await sender.send(f"ping_{uuid.uuid4().hex}", body)
 
     return asyncio.run(send())
 
 
-def _sender(settings: Settings, webhook: Webhook) -> Sender:
+def _sender(webhook: Webhook, allowed: str, timeout_s: float) -> Sender:
     secrets = [webhook.secret]
     if webhook.previous_secret and webhook.previous_until and webhook.previous_until > datetime.now(UTC):
         secrets.append(webhook.previous_secret)
-    return Sender(webhook.url, secrets, read_allowed(settings.webhook_allowed), settings.webhook_timeout_s)
+    return Sender(webhook.url, secrets, read_allowed(allowed), timeout_s)
 
 
-async def _serve(settings: Settings, webhook_id: int, stopping: threading.Event) -> int:
-    """Send what is due to a webhook that this process holds, then release it; returns how many arrived."""
-    began, delivered = time.monotonic(), 0
-    with session(settings.postgres_url) as opened:
-        webhook = webhooks.get(opened, webhook_id)
-    if webhook is None:
-        return 0
-    async with _sender(settings, webhook) as sender:
-        while time.monotonic() - began < _ROUNDS_S and not stopping.is_set():
-            arrived = await _round(settings, webhook_id, sender)
-            delivered += arrived
-            if not arrived:
-                break
-    with session(settings.postgres_url) as opened:
-        webhooks.let_go(opened, webhook_id)
-        opened.commit()
-    return delivered
-
-
-async def _round(settings: Settings, webhook_id: int, sender: Sender) -> int:
+async def _round(postgres: PostgresAddress, webhook_id: int, sender: Sender) -> int:
     """Send a few requests at a time, or one if the last round failed; returns how many arrived."""
-    with session(settings.postgres_url) as opened:
+    with session(postgres) as opened:
         webhook = webhooks.get(opened, webhook_id)
         if webhook is None or webhook.paused_at is not None:
             return 0
@@ -112,7 +132,7 @@ async def _round(settings: Settings, webhook_id: int, sender: Sender) -> int:
     errors = await asyncio.gather(*(sender.send(f"msg_{id_}", message(event)) for id_, event in due))
     failed = {id_: error for (id_, _), error in zip(due, errors, strict=True) if error is not None}
     delivered = [id_ for id_, _ in due if id_ not in failed]
-    with session(settings.postgres_url) as opened:
+    with session(postgres) as opened:
         paused = webhooks.note_round(opened, webhook, delivered, failed)
         opened.commit()
     for error in dict.fromkeys(failed.values()):
@@ -120,13 +140,3 @@ async def _round(settings: Settings, webhook_id: int, sender: Sender) -> int:
     if paused:
         log.error("webhook %s is paused: %s", webhook.name, paused)
     return len(delivered)
-
-
-def _serve_safely(settings: Settings, webhook_id: int, stopping: threading.Event) -> int:
-    try:
-        return asyncio.run(_serve(settings, webhook_id, stopping))
-    except (TransientError, DBAPIError) as error:
-        log.warning("webhook %d has to wait, and what was just sent may be sent again: %s", webhook_id, error)
-    except Exception:
-        log.exception("webhook %d could not be served", webhook_id)
-    return 0

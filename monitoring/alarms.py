@@ -133,9 +133,9 @@ def _redis_refuses(now: Now) -> Iterator[Alarm]:
 def _lane_stalled(now: Now) -> Iterator[Alarm]:
     limit = now.settings.stalled_s
     with reaching(now.queue.client):
-        told = of_others(now.queue.client, now.settings.prefix, "")
+        published = of_others(now.queue.client, now.settings.prefix, "")
     for lane in now.found["lanes"]:
-        longest = max(figure(told, "sortline_lane_stalled_seconds", lane=lane).values(), default=0.0)
+        longest = max(figure(published, "sortline_lane_stalled_seconds", lane=lane).values(), default=0.0)
         if limit and longest >= limit / 2:
             yield Alarm(
                 "SortlineLaneStalled",
@@ -221,8 +221,8 @@ def _dead_letters(now: Now) -> Iterator[Alarm]:
 
 def _housekeeping(now: Now) -> Iterator[Alarm]:
     with reaching(now.queue.client):
-        told = of_others(now.queue.client, now.settings.prefix, "")
-    swept = figure(told, "sortline_task_done_timestamp_seconds", task="housekeeping.publish_outbox").values()
+        published = of_others(now.queue.client, now.settings.prefix, "")
+    swept = figure(published, "sortline_task_done_timestamp_seconds", task="housekeeping.publish_outbox").values()
     if not swept or time() - max(swept) > _SWEPT_WITHIN_S:
         yield Alarm(
             "SortlineHousekeepingStopped",
@@ -267,7 +267,7 @@ def _webhooks(now: Now) -> Iterator[Alarm]:
 
 
 def _accuracy(now: Now) -> Iterator[Alarm]:
-    check = live_accuracy.last_look(now.session)
+    check = live_accuracy.last_check(now.session)
     if check is None or not check.alarm:
         return
     value, low, high, expected = (
@@ -317,7 +317,7 @@ def _drift(now: Now) -> Iterator[Alarm]:
                 "The page on incidents says what has changed. Decide its evidence at the desk; train if the answers "
                 "are wrong.",
             )
-    if now.settings.drift_false_alarms and drift.looks_fail(now.session):
+    if now.settings.drift_false_alarms and drift.checks_fail(now.session):
         yield Alarm(
             "SortlineDriftUnseen",
             "The last drift checks failed: nobody is told when the traffic changes.",

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from classifier.base_models import base_model_folder
 from classifier.figures import VersionFigures
-from classifier.store import model_store
+from classifier.store import ModelStore, model_store
 from db.models import Incident, ModelVersion
 from db.queries import drift as queries
 from db.queries import incidents, labels, model_versions, queue_items
@@ -59,16 +59,16 @@ def check_drift(settings: Settings) -> Outcome:
         TransientError: Postgres can't be reached.
     """
     with session(settings.postgres_url) as opened:
-        look_id = queries.begin_look(opened)
+        check_id = queries.begin_check(opened)
         opened.commit()
         try:
             outcome = _outcome(opened, settings)
         except SortlineError as error:
             opened.rollback()
-            queries.end_look(opened, look_id, str(error), failed=True)
+            queries.end_check(opened, check_id, str(error), failed=True)
             opened.commit()
             raise
-        queries.end_look(opened, look_id, outcome.said)
+        queries.end_check(opened, check_id, outcome.said)
         opened.commit()
         return outcome
 
@@ -81,9 +81,9 @@ def _outcome(opened: Session, settings: Settings) -> Outcome:
     return _compare(opened, settings, version) if now is None else _follow(opened, now, version)
 
 
-def level_of_a_check(settings: Settings) -> float:
-    """Level of each test of a check; see `monitoring.drift`."""
-    return drift.level(settings.drift_false_alarms, _MONTH_S / EVERY_S)
+def level_of_a_check(false_alarms: float) -> float:
+    """Level of each test of a check that may raise so many false alarms a month; see `monitoring.drift`."""
+    return drift.level(false_alarms, _MONTH_S / EVERY_S)
 
 
 def figures(answered: Sequence[Answered], known: frozenset[str], embeddings: Matrix, anchors: Matrix) -> Figures:
@@ -120,7 +120,8 @@ def _compare(opened: Session, settings: Settings, version: ModelVersion) -> Outc
         for each in incident.evidence.get("moved", [])
         if each["reference"] == "training"
     )
-    moved = drift.moved(then, now, version.label_ids, level_of_a_check(settings), settings.drift_margin, accepted)
+    level = level_of_a_check(settings.drift_false_alarms)
+    moved = drift.moved(then, now, version.label_ids, level, settings.drift_margin, accepted)
     if not moved:
         return Outcome(f"{len(traffic):,} documents were compared with {_named(references)}: nothing has changed.")
     chosen = [traffic[i] for i in drift.evidence(moved, now, len(traffic))]
@@ -168,7 +169,7 @@ def _all_figures(
     quiet = settings.model_copy(update={"threads": 1, "device": "cpu"})
     parts = [traffic, *references.values()]
     texts = [*training[:REFERENCE], *(each.text for part in parts for each in part)]
-    embeddings = sentence_embeddings(texts, _encoder(settings, version), quiet)
+    embeddings = sentence_embeddings(texts, _encoder(model_store(settings), version), quiet)
     anchors = embeddings[: len(training[:REFERENCE])]
     known = drift.known_words(training)
     at, made = len(anchors), []
@@ -178,12 +179,12 @@ def _all_figures(
     return made[0], dict(zip(references, made[1:], strict=True))
 
 
-def _encoder(settings: Settings, version: ModelVersion) -> Path:
+def _encoder(store: ModelStore, version: ModelVersion) -> Path:
     """The pretrained encoder, from which new topics are far away; the fine-tuned one if that can't be loaded here."""
     try:
         return base_model_folder(version.base_model)
     except CheckpointError:
-        return model_store(settings).fetch(version.checkpoint_uri, version.sha256)
+        return store.fetch(version.checkpoint_uri, version.sha256)
 
 
 def _open(
@@ -201,9 +202,9 @@ def _open(
     incident_id = incidents.begin(opened, incidents.DRIFT, version.id, max(each.by for each in moved), evidence)
     if incident_id is None:
         return Outcome("Another check has opened an incident in the meantime.")
-    said, note = {each.document_id: each.label_id for each in chosen}, f"Evidence of incident {incident_id}."
+    predicted, note = {each.document_id: each.label_id for each in chosen}, f"Evidence of incident {incident_id}."
     items = [
-        {"document_id": id_, "score": float(place), "label_id": said[id_], "note": note}
+        {"document_id": id_, "score": float(place), "label_id": predicted[id_], "note": note}
         for place, id_ in enumerate(wanted)
     ]
     queue_items.add(opened, items, "drift")
@@ -245,7 +246,7 @@ def _percent(share: float) -> str:
 
 def main() -> None:
     """Check for drift in this process, which ends itself after half an hour."""
-    signal.alarm(queries.MOST_LOOK_S)
+    signal.alarm(queries.MOST_CHECK_S)
     os.nice(10)
     settings = get_settings()
     silence_telemetry()

@@ -103,7 +103,7 @@ def check_accuracy(session: Session, margin: float) -> AccuracyLook | None:
         The stored check; None: there was one today, or no version is active.
     """
     until = today()
-    version_id = live_accuracy.look_due(session, until.date())
+    version_id = live_accuracy.check_due(session, until.date())
     if version_id is None:
         return None
     period = (until - timedelta(days=WINDOW_DAYS), until, version_id)
@@ -115,7 +115,7 @@ def check_accuracy(session: Session, margin: float) -> AccuracyLook | None:
         day=until.date(), model_version_id=version_id, answers=found.answers, drawn=found.drawn, decided=found.decided,
         accuracy=found.value, low=found.low, high=found.high, expected=found.expected, alarm=differs(sure, margin),
     )  # fmt: skip
-    live_accuracy.note_look(session, made)
+    live_accuracy.store_check(session, made)
     return made
 
 

@@ -33,7 +33,7 @@ def line_status(session: Session, queue: DocumentQueue, settings: Settings) -> d
         "workers": workers,
         "queue": {reason: each.rows for reason, each in waiting.items()},
         "estimated": [name for name, each in figures.items() if not each.exact],
-        "training": _training(session, settings),
+        "training": _training(session, settings.retrain_after),
         "shortcomings": _shortcomings(session, version),
     }
     return found | {"alarms": [alarm._asdict() for alarm in alarms(Now(session, queue, settings, found))]}
@@ -51,11 +51,10 @@ def _shortcomings(session: Session, active: ModelVersion | None) -> list[dict[st
     ]
 
 
-def _training(session: Session, settings: Settings) -> dict[str, Any]:
+def _training(session: Session, retrain_after: int) -> dict[str, Any]:
     """The newest training with its verdict, and the decisions that the next one waits for."""
     run = next(iter(training_runs.newest(session)), None)
     version = model_versions.get(session, run.model_version_id) if run and run.model_version_id else None
-    enough = settings.retrain_after
     return {
         "run": run.id if run else None,
         "state": run.state if run else None,
@@ -63,6 +62,6 @@ def _training(session: Session, settings: Settings) -> dict[str, Any]:
         "error": run.error if run else None,
         "model_version": version.id if version else None,
         "verdict": VersionFigures.model_validate(version.metrics).gate.outcome if version else None,
-        "decisions": training_runs.decisions_since(session, max(1, enough)),
-        "retrain_after": enough,
+        "decisions": training_runs.decisions_since(session, max(1, retrain_after)),
+        "retrain_after": retrain_after,
     }

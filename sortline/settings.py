@@ -395,6 +395,12 @@ class Settings(BaseSettings):
         """Redis key of the results stream."""
         return f"{self.prefix}:results"
 
+    @property
+    def streams(self) -> dict[str, str]:
+        """Redis keys of the streams, by `live`, `bulk` and `results`."""
+        lanes: dict[str, str] = {lane: self.stream(lane) for lane in LANES}
+        return {**lanes, "results": self.results_stream}
+
     @field_serializer("database_url", "redis_url", "broker_url", "flower_basic_auth")
     def _hidden(self, value: str | None) -> str | None:
         return value and "***"

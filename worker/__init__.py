@@ -1,1 +1,1 @@
-"""The pipeline: documents from the queue, classified, into Postgres."""
+"""The pipeline: it reads documents from the queue, classifies them, and stores them in Postgres."""

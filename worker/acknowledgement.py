@@ -1,20 +1,20 @@
-"""The end of entries: their events are published, then they are acknowledged and deleted, all of it or nothing.
+"""Acknowledge entries: one Lua script publishes their events, then acknowledges and deletes them, or does nothing.
 
-One script. Inside MULTI a command that Redis refuses, as an event for a results key of another type, does not keep
-those after it from running: the entries would be acknowledged and their events lost. A script ends at the first
-refusal, and says it. What a refusal can depend on is looked at before the first write.
+MULTI would not do. If Redis refuses one of its commands, such as an XADD to a results key of another type, the commands
+after it still run: the entries would be acknowledged and their events lost. A script stops at the first refusal and
+reports it. So the script checks the types of its keys before its first write.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 
 from sortline.events import ResultEvent, pack_command
 from sortline.queue import GROUP
-from sortline.settings import LANES, Lane, Settings
+from sortline.settings import LANES, Lane
 from worker.entry import Entry
 
 # Keys: the results stream, then each lane's stream, then each lane's hash of attempts.
-# Arguments: the group, the length of the results stream; how many events there are, and their values; of each lane how
-# many entries there are, and their ids; of each lane how many of them were tried before, and their ids.
+# Arguments: the group; the length of the results stream; the number of events and their values; for each lane, the
+# number of entries and their ids; for each lane, the number of fields to delete from its hash of attempts, and these.
 _END = """
 for place, key in ipairs(KEYS) do
   local kind = redis.call('TYPE', key).ok
@@ -48,15 +48,30 @@ _SCRIPT = _END.replace("WIDTH", str(len(_FIELDS))).replace(
 )
 
 
-def pack(settings: Settings, entries: Sequence[Entry], events: Sequence[ResultEvent]) -> bytes:
-    """The command that does it; Redis answers 1, or an error, and then has done nothing."""
+def pack(
+    entries: Sequence[Entry],
+    events: Sequence[ResultEvent],
+    *,
+    lanes: Mapping[Lane, str],
+    attempts: Mapping[Lane, str],
+    results: str,
+    results_length: int,
+) -> bytes:
+    """The command that does it. Redis answers 1, or an error if it has done nothing.
+
+    Args:
+        lanes: Redis key of each lane's stream.
+        attempts: Redis key of each lane's hash of attempts (`attempts_key`).
+        results: Redis key of the results stream.
+        results_length: events kept in it, about.
+    """
     ids = _by_lane(entries)
     retried = {
         lane: attempts_fields(entry.entry_id for entry in entries if entry.lane == lane and entry.deliveries > 1)
         for lane in LANES
     }
-    keys = [settings.results_stream, *map(settings.stream, LANES), *(attempts_key(settings, lane) for lane in LANES)]
-    head: list[str | int] = ["EVAL", _SCRIPT, len(keys), *keys, GROUP, settings.results_length, len(events)]
+    keys = [results, *(lanes[lane] for lane in LANES), *(attempts[lane] for lane in LANES)]
+    head: list[str | int] = ["EVAL", _SCRIPT, len(keys), *keys, GROUP, results_length, len(events)]
     tail: list[str | int] = []
     for found in (lists[lane] for lists in (ids, retried) for lane in LANES):
         tail.append(len(found))
@@ -64,18 +79,18 @@ def pack(settings: Settings, entries: Sequence[Entry], events: Sequence[ResultEv
     return pack_command(head, events, tail)
 
 
-def attempts_key(settings: Settings, lane: Lane) -> str:
-    """Of the hash that says how often an entry has failed by itself."""
-    return f"{settings.prefix}:attempts:{lane}"
+def attempts_key(prefix: str, lane: Lane) -> str:
+    """Redis key of the hash that counts a lane's failed attempts, by entry id."""
+    return f"{prefix}:attempts:{lane}"
 
 
 def failed_field(entry_id: str) -> str:
-    """Of that hash: how many of those attempts ended with the document's own exception, and not with the process."""
+    """The field that counts the attempts that ended with the document's own exception, not with the process."""
     return f"{entry_id}:failed"
 
 
 def attempts_fields(entry_ids: Iterable[str]) -> list[str]:
-    """All fields of that hash that entries may have."""
+    """All fields that these entries may have in that hash."""
     return [field for entry_id in entry_ids for field in (entry_id, failed_field(entry_id))]
 
 

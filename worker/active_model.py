@@ -1,4 +1,4 @@
-"""Which classifier the worker uses: it watches for a promotion, loads beside, warms, then swaps."""
+"""The classifier that the worker uses: it checks for promotions, loads and warms the new version, then swaps."""
 
 import logging
 import threading
@@ -34,13 +34,13 @@ class LoadedModel:
 
 
 class Models:
-    """The active model version, loaded; the one it replaced is kept for a while: a rollback is immediate."""
+    """The active model version, loaded. The replaced one stays loaded for a while, so a rollback is immediate."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.current: LoadedModel | None = None
         self.refused: str | None = None
-        self._load = _loader(settings)
+        self._load = _loader(settings.classifier)
         self._previous: LoadedModel | None = None
         self._beside: LoadedModel | None = None
         self._beside_used = 0.0
@@ -50,28 +50,28 @@ class Models:
         self._ready = threading.Event()
 
     def wait(self, timeout: float) -> LoadedModel | None:
-        """The current model; waits for the first one."""
+        """The current model; waits until there is one, or until the timeout."""
         self._ready.wait(timeout)
         return self.current
 
     def beside(self, version: ModelVersion) -> Classifier:
-        """A version that is not the line's own, loaded and warm; kept while it is asked for every two minutes.
+        """Load and warm a version other than the active one; it is unloaded two minutes after its last use.
 
         Raises:
             CheckpointError: it can't be loaded.
         """
         with self._loading_beside:
             if self._beside is None or self._beside.version_id != version.id:
-                self._beside = None  # never two of them
+                self._beside = None  # frees its memory before another is loaded
                 classifier = self._load(version.checkpoint_uri, version.sha256, self.settings)
                 classifier.warm()
                 self._beside = LoadedModel(version.id, classifier)
-                log.info("model version %s is loaded beside", version.id)
+                log.info("model version %s is loaded beside the active one", version.id)
             self._beside_used = time.monotonic()
             return self._beside.classifier
 
-    def look(self) -> None:
-        """See which version is active, and swap to it when it is another; Postgres away changes nothing."""
+    def check_promotion(self) -> None:
+        """Swap to the active version if it has changed; while Postgres is unreachable, nothing changes."""
         try:
             with session(self.settings.postgres_url) as opened:
                 row = active(opened)
@@ -81,7 +81,7 @@ class Models:
             log.info("model version %s is unloaded", self._previous.version_id)
             self._previous = None
         if self._beside and time.monotonic() - self._beside_used > _BESIDE_KEPT_S:
-            log.info("model version %s is not needed beside any more", self._beside.version_id)
+            log.info("model version %s, which was loaded beside the active one, is unloaded", self._beside.version_id)
             self._beside = None
         if row is None or (self.current and self.current.version_id == row.id):
             return
@@ -107,7 +107,7 @@ class Models:
             log.warning("model version %s can't be checked yet: %s", version_id, type(error).__name__)
             return None
         except (SortlineError, OSError, ValueError, RuntimeError) as error:
-            # The version before stays in use; a broken checkpoint must not stop the line.
+            # The previous version stays in use: a broken checkpoint must not stop the line.
             self.refused = f"model version {version_id} is refused: {error}"
             self._failed = (version_id, time.monotonic() + _RETRY_S)
             log.error("%s", self.refused)
@@ -125,11 +125,12 @@ class Models:
         log.info("model version %s is in use", loaded.version_id)
 
 
-def _loader(settings: Settings) -> Load:
-    module, _, name = settings.classifier.partition(":")
+def _loader(reference: str) -> Load:
+    """The function that the setting CLASSIFIER names as `module:function`."""
+    module, _, name = reference.partition(":")
     try:
         load: Load = getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
-        message = f"setting SORTLINE_CLASSIFIER: {settings.classifier} can't be loaded: {error}"
+        message = f"setting SORTLINE_CLASSIFIER: {reference} can't be loaded: {error}"
         raise ConfigurationError(message) from None
     return load

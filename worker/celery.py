@@ -13,13 +13,13 @@ from worker.intake import IntakeStep
 settings = settings_or_exit("worker")
 app = celery_app("worker", settings.celery_broker)
 app.conf.update(
-    broker_channel_error_retry=True,  # a full Redis refuses with an error other than a lost connection
+    broker_channel_error_retry=True,  # a full Redis answers with a channel error, not a connection error
     broker_connection_retry_on_startup=True,
     sortline_settings=settings,
     task_acks_late=True,
     task_default_queue="worker",
     task_ignore_result=True,
-    worker_concurrency=4,  # re-scoring, a label's documents, and two that people wait for
+    worker_concurrency=4,  # re-scoring, explaining a label's documents, and two tasks that people wait for
     worker_hijack_root_logger=False,
     worker_pool="threads",
     worker_prefetch_multiplier=1,

@@ -1,4 +1,4 @@
-"""Micro-batches into Postgres: one transaction, then the events that go with it."""
+"""Commit micro-batches to Postgres in one transaction, and build the events to publish after it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from worker.subscriptions import Subscriptions
 
 @dataclass(frozen=True, slots=True)
 class DeadEntry:
-    """An entry that is given up, and why."""
+    """An entry that becomes a dead letter, and why."""
 
     entry: Entry
     reason: str
@@ -31,10 +31,10 @@ class DeadEntry:
 def commit_batches(
     session: Session, batches: Sequence[MicroBatch], audit_share: float, subscriptions: Subscriptions
 ) -> list[ResultEvent]:
-    """Store documents and predictions of finished micro-batches, and what webhooks hear of them, in one transaction.
+    """Store finished micro-batches' documents, predictions and webhook events in one transaction.
 
     Returns:
-        The `classified` event of each entry, in their order; none of what was erased meanwhile.
+        The `classified` event of each entry, in order. An entry whose document was erased meanwhile has none.
     """
     rows: dict[Key, dict[str, Any]] = {}
     events: list[tuple[Key, ResultEvent]] = []
@@ -47,36 +47,36 @@ def commit_batches(
             if earlier is None or order(earlier["entry_id"]) < order(row["entry_id"]):
                 rows[key] = row
             events.append((key, event))
-    # Sorted, so that two workers with the same documents lock them in the same order.
+    # In order, so that two workers with the same documents lock them in the same order and can't deadlock.
     ordered = [rows[key] for key in sorted(rows)]
     packed = orjson.dumps(ordered, option=orjson.OPT_SERIALIZE_NUMPY).decode()
     known = store_batch(session, packed, np.concatenate(probabilities), audit_share)
     stored = [(_as_stored(event, known[key]) if key in known else event, key[2]) for key, event in events]
-    told = [(event, hash) for event, hash in stored if event is not None]
-    subscriptions.tell(session, told)
+    kept = [(event, hash) for event, hash in stored if event is not None]
+    subscriptions.add_events(session, kept)
     session.commit()
-    return [event for event, _ in told]
+    return [event for event, _ in kept]
 
 
 def commit_dead(session: Session, given_up: Sequence[DeadEntry], subscriptions: Subscriptions) -> list[ResultEvent]:
-    """Store dead letters, and what webhooks hear of them, in one transaction.
+    """Store dead letters and their webhook events in one transaction.
 
     Returns:
-        The `dead` event of each that was not erased meanwhile.
+        The `dead` event of each entry that was not erased meanwhile.
     """
     erased = bury(session, [_letter(item) for item in given_up])
     at = now()
     kept = [item for item in given_up if (item.entry.lane, item.entry.entry_id) not in erased]
     events = [dead(item.entry.source, item.entry.id, item.reason, at) for item in kept]
-    subscriptions.tell(session, [(event, None) for event in events])
+    subscriptions.add_events(session, [(event, None) for event in events])
     session.commit()
     return events
 
 
 def is_the_documents_fault(error: Exception) -> bool:
-    """Whether the database refused the rows themselves; anything else is an outage and is waited out.
+    """Whether Postgres refused the rows themselves. Any other error is an outage, and the worker waits it out.
 
-    Class 54 (program limit exceeded) is raised for values that fit no page or index.
+    Postgres raises class 54 (program limit exceeded) for values that do not fit into a page or an index.
     """
     if isinstance(error, DataError | IntegrityError):
         return True
@@ -85,7 +85,7 @@ def is_the_documents_fault(error: Exception) -> bool:
 
 
 def _rows(batch: MicroBatch, first: int, at: str) -> list[tuple[Key, dict[str, Any], ResultEvent]]:
-    """Of each entry; ``first``: the place of the batch's first probability among those of all batches."""
+    """Key, row and event of each entry; ``first``: index of the batch's first probability among all batches'."""
     classifier, version = batch.model.classifier, batch.model.version_id
     best, confidence, accepted = classifier.decide(batch.probabilities)
     label_ids, labels = classifier.checkpoint.label_ids, classifier.checkpoint.labels
@@ -121,7 +121,7 @@ def _rows(batch: MicroBatch, first: int, at: str) -> list[tuple[Key, dict[str, A
 
 
 def margin(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How much likelier the likeliest label is than the next, (n,), of probabilities (n, labels)."""
+    """Difference (n,) between the largest and the second largest of probabilities (n, labels)."""
     two = np.partition(probabilities, -2, axis=1)[:, -2:]
     return np.asarray(two[:, 1] - two[:, 0], np.float32)
 

@@ -1,4 +1,4 @@
-"""The compute threads: forward passes, one after the other, as the schedule hands them out."""
+"""The compute threads: each runs one forward pass after another, in the order of the schedule."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from worker.schedule import Pass, Schedule
 
 
 class Compute:
-    """Runs forward passes; ``running`` tells since when each thread has been in one."""
+    """Runs forward passes; ``running`` holds the start (time.monotonic) of each thread's present pass."""
 
     def __init__(self, schedule: Schedule, failures: Failures, finished: Callable[[MicroBatch], None]) -> None:
         self.schedule = schedule
@@ -30,7 +30,7 @@ class Compute:
                 self._finish(work)
 
     def longest_s(self) -> float:
-        """For how long the longest present forward pass has run, in seconds."""
+        """Seconds that the longest-running present forward pass has taken so far; 0: none is running."""
         now = time.monotonic()
         return max((now - since for since in list(self.running.values())), default=0.0)
 
@@ -47,7 +47,7 @@ class Compute:
             self.failures.batch(batch)
 
     def _alone(self, batch: MicroBatch) -> bool:
-        """Compute one suspicious document with nothing beside it; False when it was given up."""
+        """Compute one suspicious document alone; False if it was given up or put off before it began."""
         entry = batch.entries[0]
         if not self.failures.begin_alone(entry):
             return False

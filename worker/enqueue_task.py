@@ -1,6 +1,6 @@
-"""A door for trusted upstreams that already speak Celery: the task `sortline.enqueue`, off by default.
+"""The task `sortline.enqueue`, for trusted upstream systems that already use Celery; off by default.
 
-Its promise is weaker than the other doors': a message can be lost on Celery's own hop, before it is here.
+It promises less than the other ways in: Celery can lose a message before it reaches this task.
 """
 
 from typing import Any
@@ -16,10 +16,10 @@ QUEUE = "enqueue"
 
 
 def register(app: Celery, settings: Settings) -> None:
-    """Add the task to the app; it appends to the stream and does nothing else."""
+    """Add the task, which only appends to the stream, to the app."""
     queue = DocumentQueue(connect(settings.redis), settings)
 
-    # A failed task is acknowledged, and its document gone: what may pass is tried again, for ever.
+    # Celery acknowledges a failed task, and its document would be lost: retry what is transient without a limit.
     @app.task(
         name="sortline.enqueue", queue=QUEUE, acks_late=True, autoretry_for=(TransientError,),
         retry_backoff=True, retry_backoff_max=60, max_retries=None,

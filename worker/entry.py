@@ -21,7 +21,7 @@ from sortline.text import content_hash, repair
 class Entry:
     """One delivery of one stream entry.
 
-    ``deliveries`` counts this one; ``fields`` are as sent, keys and values in turn; ``size``: their bytes.
+    ``deliveries`` includes this one; ``fields`` are as sent, keys and values in turn; ``size``: their bytes.
     """
 
     lane: Lane
@@ -37,13 +37,13 @@ class Entry:
     size: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.size = sum(map(len, self.fields))  # of a bad entry too: it is held as well
+        self.size = sum(map(len, self.fields))  # here, because an entry that can't be parsed is held too
 
     def parse(self) -> None:
         """Fill the document's fields.
 
         Raises:
-            InvalidDocumentError: the entry breaks the contract; the reason is the dead letter's.
+            InvalidDocumentError: the entry breaks the contract; it has the reason of the dead letter.
         """
         fields = dict(zip(self.fields[::2], self.fields[1::2], strict=False))
         self.source = _name(fields, b"source", MAX_SOURCE_CHARS, DEFAULT_SOURCE)
@@ -60,7 +60,7 @@ class Entry:
             self.meta = meta
 
     def named(self) -> dict[str, str]:
-        """What a line of the log says of it, by name."""
+        """The fields that log lines about it carry."""
         return {"lane": self.lane, "entry": self.entry_id, "source": self.source, "document": self.id}
 
     def packed(self) -> bytes:

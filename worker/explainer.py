@@ -1,4 +1,4 @@
-"""The process that explains, as the worker has it: started when it is needed, ended when it was not for a while."""
+"""The worker's handle on the explaining process: it is started when needed and ended when idle."""
 
 import logging
 import os
@@ -11,23 +11,30 @@ import orjson
 
 from classifier.classifier import fetch_checkpoint
 from classifier.engines.choose import cores
+from classifier.store import ModelStore
 from sortline.errors import PermanentError, TransientError
-from sortline.settings import Settings
 
 log = logging.getLogger(__name__)
 
-MOST_S = 80.0  # of one explanation, loading torch and the model included
+MOST_S = 80.0  # for one explanation, including the loading of torch and the model
 
 
 class ExplainerProcess:
-    """Explains in a process of its own, one text after the other; thread-safe.
+    """Explains one text after another in a process of its own; thread-safe.
 
-    torch, Captum and the model are memory that a worker should not hold for good: after ``explain_keep_s`` without a
-    question the process ends.
+    torch, Captum and the model take memory that a worker should not hold for good, so the process ends after
+    ``keep_s`` without a request.
+
+    Args:
+        store: where checkpoints are.
+        threads: processor threads that the process may use; 0: all.
+        keep_s: seconds that the process is kept after the last request.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, store: ModelStore, threads: int, keep_s: float) -> None:
+        self._store = store
+        self._threads = threads
+        self._keep_s = keep_s
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._verified: tuple[str, str] | None = None  # sha256 and folder of the checkpoint that it has loaded
@@ -37,24 +44,24 @@ class ExplainerProcess:
         """The fields of a `classifier.explain.Explanation`.
 
         Args:
-            uri: of the checkpoint.
-            sha256: of the checkpoint's sortline.json.
-            text: as it is stored.
+            uri: URI of the checkpoint.
+            sha256: sha256 of the checkpoint's sortline.json.
+            text: the text as stored.
             label_id: one of the checkpoint's labels.
 
         Raises:
-            PermanentError: the checkpoint is gone or damaged, or does not know the label.
-            TransientError: the process took too long, or died.
+            PermanentError: the checkpoint is missing or damaged, or does not have the label.
+            TransientError: the process took too long or died.
         """
         with self._lock:
             if self._idle is not None:
                 self._idle.cancel()
             try:
                 if self._verified is None or self._verified[0] != sha256:
-                    self._verified = sha256, str(fetch_checkpoint(uri, sha256, self._settings).folder)
+                    self._verified = sha256, str(fetch_checkpoint(uri, sha256, self._store).folder)
                 answer = self._ask({"folder": self._verified[1], "text": text, "label_id": label_id})
             finally:
-                self._idle = threading.Timer(self._settings.explain_keep_s, self.end)
+                self._idle = threading.Timer(self._keep_s, self.end)
                 self._idle.daemon = True
                 self._idle.start()
         if "error" in answer:
@@ -62,7 +69,7 @@ class ExplainerProcess:
         return answer
 
     def end(self) -> None:
-        """End the process, when it has answered; its memory is given back."""
+        """End the process once it has answered; this frees its memory."""
         with self._lock:
             self._end()
 
@@ -90,19 +97,19 @@ class ExplainerProcess:
             return answer
         self._end()
         if was_late.is_set():
-            raise TransientError(f"explaining took over {MOST_S:g} s")
-        raise TransientError(f"the process that explains died with exit status {process.returncode}")
+            raise TransientError(f"the explanation took over {MOST_S:g} s")
+        raise TransientError(f"the explaining process died with exit status {process.returncode}")
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
             self._end()
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "classifier.explain_process", str(cores(self._settings))],
+                [sys.executable, "-m", "classifier.explain_process", str(cores(self._threads))],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
-                # Threads that wait by spinning would take the cores from the line.
+                # Threads that spin while they wait would take processor time from the intake.
                 env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "MPLBACKEND": "agg"},
             )  # fmt: skip
-            log.info("process %d explains", self._process.pid)
+            log.info("started process %d for explanations", self._process.pid)
         return self._process
 
     def _end(self) -> None:

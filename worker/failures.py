@@ -1,7 +1,7 @@
-"""What happens to documents that fail: bisected, tried again alone, given up after some attempts.
+"""What happens to documents that fail: their batch is halved, they are tried again alone, and finally given up.
 
-An outage never comes here: only a document's own exception, or the death of the process while it was
-computed alone, counts as an attempt.
+Outages never come here: only a document's own exception, or the death of the process while it computed that document
+alone, counts as an attempt.
 """
 
 import contextlib
@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 import redis
 
-from sortline.settings import Settings
 from worker.commit import DeadEntry
 from worker.consumer import Consumer
 from worker.entry import Entry
@@ -25,24 +24,33 @@ _NO_MEMORY_S = 2.0
 
 
 class Failures:
-    """Decides what comes after a failure."""
+    """Decides what follows a failure.
+
+    Args:
+        bury: takes an entry that is given up.
+        max_attempts: attempts before an entry is given up.
+        isolate_after: deliveries after which an entry is computed alone.
+    """
 
     def __init__(
         self,
-        settings: Settings,
         consumer: Consumer,
         schedule: Schedule,
         held: Held,
         bury: Callable[[DeadEntry], None],
+        *,
+        max_attempts: int,
+        isolate_after: int,
     ) -> None:
-        self.settings = settings
         self.consumer = consumer
         self.schedule = schedule
         self.held = held
         self.bury = bury
+        self.max_attempts = max_attempts
+        self.isolate_after = isolate_after
 
     def batch(self, batch: MicroBatch) -> None:
-        """A micro-batch failed: halve it, or blame its only document."""
+        """A micro-batch failed: halve it, or count the failure of its only document."""
         error = batch.failure or RuntimeError("unknown failure")
         if len(batch) == 1:
             self.own(batch.entries[0], error, counted=batch.counted)
@@ -53,34 +61,34 @@ class Failures:
             self.schedule.put(half, first=True)
 
     def own(self, entry: Entry, error: Exception, counted: bool = False) -> None:
-        """One document failed by itself; ``counted`` when the attempt was counted before it began."""
+        """A document failed by itself; ``counted``: the attempt was counted before it began."""
         attempts = insist(lambda: self.consumer.attempts(entry) if counted else self._count(entry))
         if attempts is None:
             self.held.later(entry, _NO_MEMORY_S)
             return
         insist(lambda: self._note(entry))
-        if attempts >= self.settings.max_attempts:
+        if attempts >= self.max_attempts:
             self.bury(DeadEntry(entry, "failed", f"{type(error).__name__}: {error}", attempts))
             return
         log.warning("entry %s failed by itself (%s), attempt %d", entry.entry_id, type(error).__name__, attempts,
                     extra=entry.named())  # fmt: skip
-        entry.deliveries = max(entry.deliveries, self.settings.isolate_after)
+        entry.deliveries = max(entry.deliveries, self.isolate_after)
         self.held.later(entry, min(0.1 * 2**attempts, 5.0))
 
     def begin_alone(self, entry: Entry) -> bool:
-        """Count the attempt before a document is computed alone, so that the death of the process counts.
+        """Count the attempt before a document is computed alone, so that the death of the process counts too.
 
         Returns:
-            False when it has used up its attempts and was given up, or is to be tried later.
+            False if the document has no attempts left and was given up, or is to be tried later.
         """
         attempts = insist(lambda: self._count(entry))
         if attempts is None:
             self.held.later(entry, _NO_MEMORY_S)
             return False
-        if attempts <= self.settings.max_attempts:
+        if attempts <= self.max_attempts:
             return True
         if insist(lambda: self.consumer.has_failed(entry)):
-            detail = "it failed by itself, and the worker ended before that was written down"
+            detail = "the document failed by itself, and the worker ended before it stored that"
             self.bury(DeadEntry(entry, "failed", detail, attempts - 1))
             return False
         detail = f"the worker died {attempts - 1} times while it computed this document alone"
@@ -88,7 +96,7 @@ class Failures:
         return False
 
     def end_alone(self, entry: Entry) -> None:
-        """It was computed alone without harm: the attempt is taken back."""
+        """The document was computed alone without a failure: take the attempt back."""
         insist(lambda: self._count(entry, -1))
 
     def _note(self, entry: Entry) -> None:
@@ -96,7 +104,7 @@ class Failures:
             self.consumer.note_failure(entry)
 
     def _count(self, entry: Entry, by: int = 1) -> int | None:
-        """As the consumer counts; None from a Redis without memory, which others' acknowledgements give it again."""
+        """As the consumer counts; None if Redis is out of memory, until acknowledgements free some."""
         try:
             return self.consumer.count_attempt(entry, by)
         except redis.exceptions.OutOfMemoryError:

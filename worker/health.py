@@ -1,6 +1,6 @@
-"""`python -m worker.health`: exit 0 while a worker of this host is alive, as its presence in Redis tells.
+"""`python -m worker.health`: exit 0 if a worker on this host has a current heartbeat in Redis.
 
-For a container's health check: it imports no model library, so it costs little.
+It is the health check of containers. It imports no model library, so it is cheap.
 """
 
 import socket
@@ -9,28 +9,29 @@ import sys
 from sortline.errors import SortlineError
 from sortline.queue import DocumentQueue
 from sortline.redis_client import connect
-from sortline.settings import Settings, get_settings
+from sortline.settings import get_settings
 
 
-def is_alive(settings: Settings, host: str) -> bool:
-    """Whether a worker of ``host`` has told of itself in the last 10 seconds.
+def is_alive(queue: DocumentQueue, host: str) -> bool:
+    """Whether a worker on ``host`` has sent a heartbeat in the last 10 seconds.
 
     Raises:
-        ServerUnreachableError: Redis is away.
+        ServerUnreachableError: Redis can't be reached.
     """
-    client = connect(settings.redis, socket_timeout=3, retry=None)
-    return any(worker["host"] == host for worker in DocumentQueue(client, settings).workers())
+    return any(worker["host"] == host for worker in queue.workers())
 
 
 def main() -> None:
-    """Exit 0 when alive; else 1, with the reason."""
+    """Exit 0 if a worker is alive; else 1, with the reason."""
     host = socket.gethostname()
     try:
-        alive = is_alive(get_settings(), host)
+        settings = get_settings()
+        client = connect(settings.redis, socket_timeout=3, retry=None)
+        alive = is_alive(DocumentQueue(client, settings), host)
     except SortlineError as error:
         sys.exit(f"worker.health: {error}")
     if not alive:
-        sys.exit(f"worker.health: no worker of {host} has told of itself in the last 10 s")
+        sys.exit(f"worker.health: no worker on {host} has sent a heartbeat in the last 10 s")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The entries this process holds: read, and not yet acknowledged."""
+"""The entries that this process holds: read, but not yet acknowledged."""
 
 import heapq
 import itertools
@@ -11,18 +11,18 @@ from worker.entry import Entry
 
 
 class HeldError(RuntimeError):
-    """The account of held entries is wrong: the process has to end, and what is pending is taken over."""
+    """The count of held entries is wrong: the process must end, and another takes over its pending entries."""
 
 
 class Held:
-    """What must be kept from being taken over, and what waits to be tried (again).
+    """Entries that others must not take over, and entries that wait to be tried, perhaps again.
 
-    An entry is held from the moment it is read until it is acknowledged, and is on its way through this process once:
-    ``read`` - ``acknowledged`` of a lane are held. Who acknowledges what is not held has kept the wrong account.
+    An entry is held from when it is read until it is acknowledged, and passes through this process once. So
+    ``read`` - ``acknowledged`` entries of a lane are held, and acknowledging one that is not held is an error.
 
     Args:
-        documents: entries of a lane after which none is read.
-        size: bytes of all of them, after which none is read.
+        documents: most entries of a lane; no more are read while so many are held.
+        size: most bytes of all entries; no more are read while so many are held.
     """
 
     def __init__(self, documents: int, size: int = 64 * 2**20) -> None:
@@ -38,10 +38,10 @@ class Held:
         self._changed = threading.Condition(self._lock)
 
     def add(self, entries: Iterable[Entry]) -> list[Entry]:
-        """Hold entries that were just read, before anything else is done with them.
+        """Hold entries that were just read, before anything else happens to them.
 
         Returns:
-            Those to go on with; one that is held already is on its way.
+            The new ones; an entry that is held already is on its way.
         """
         with self._lock:
             fresh: list[Entry] = []
@@ -77,25 +77,25 @@ class Held:
             return list(self._entries[lane])
 
     def count(self, lane: Lane | None = None) -> int:
-        """How many entries are held."""
+        """The number of held entries."""
         return sum(len(self._entries[each]) for each in LANES if lane in (None, each))
 
     def room(self, lane: Lane) -> int:
-        """How many more entries of the lane may be read."""
+        """The number of further entries of the lane that may be read."""
         return self.documents - len(self._entries[lane]) if self._bytes < self.size else 0
 
     def wait_for_room(self, lane: Lane, timeout: float) -> bool:
-        """Wait until entries of the lane may be read."""
+        """Wait until entries of the lane may be read; returns whether they may."""
         with self._changed:
             return self._changed.wait_for(lambda: self.room(lane) > 0, timeout)
 
     def later(self, entry: Entry, delay_s: float = 0.0) -> None:
-        """Hand the entry to the lane's reader, after a while."""
+        """Hand the entry to the lane's reader after a delay."""
         with self._lock:
             heapq.heappush(self._due[entry.lane], (time.monotonic() + delay_s, next(self._order), entry))
 
     def due(self, lane: Lane, count: int) -> list[Entry]:
-        """Entries handed over by `later` whose time has come."""
+        """At most ``count`` entries from `later` whose delay is over."""
         found: list[Entry] = []
         now = time.monotonic()
         with self._lock:
@@ -105,15 +105,15 @@ class Held:
         return found
 
     def is_idle(self) -> bool:
-        """Whether none waits to be handed over."""
+        """Whether no entry waits to be handed over."""
         return not any(self._due.values())
 
     def _check(self) -> None:
         for lane, entries in self._entries.items():
             if len(entries) != self.read[lane] - self.acknowledged[lane]:
                 raise HeldError(
-                    f"{len(entries)} entries of lane {lane} are held, of {self.read[lane]} that were read and "
+                    f"{len(entries)} entries of lane {lane} are held, but {self.read[lane]} were read and "
                     f"{self.acknowledged[lane]} acknowledged"
                 )
         if self._bytes < 0 or (self._bytes and not self.count()):
-            raise HeldError(f"{self.count()} entries are held, of {self._bytes} bytes")
+            raise HeldError(f"{self.count()} entries are held, but they have {self._bytes} bytes")

@@ -1,9 +1,9 @@
-"""The intake: the threads that carry documents from the stream to Postgres, as a part of a Celery worker.
+"""The intake: the threads of a Celery worker that carry documents from the stream to Postgres.
 
-    reader (one a lane)  →  schedule  →  compute threads  →  writers  →  acknowledger
+    readers (one per lane)  →  schedule  →  compute threads  →  writers  →  acknowledger
 
-A watcher swaps models; a keeper refreshes what is held, takes over what others left, and ends the
-process when a thread died or a forward pass hangs: the supervisor starts it again, nothing is lost.
+A watcher swaps models. A keeper refreshes held entries, takes over what others left, and ends the process if a thread
+dies or a forward pass hangs. The supervisor then restarts it, and nothing is lost.
 """
 
 import logging
@@ -17,6 +17,7 @@ from typing import Any
 from celery import Celery, bootsteps
 
 from sortline import disk
+from sortline.counted import counted
 from sortline.metrics import Publisher
 from sortline.settings import LANES, Lane, Settings
 from worker import metrics, traces
@@ -52,26 +53,30 @@ class Intake:
         self.models = Models(settings)
         self.schedule = Schedule(settings.bulk_share)
         self.held = Held(_HELD_BATCHES * settings.micro_batch)
-        self.acknowledger = Acknowledger(self.consumer, self.held, self._committed)
-        self.writer = Writer(settings, self.acknowledger.put, self._blame)
-        self.failures = Failures(settings, self.consumer, self.schedule, self.held, self.writer.bury)
+        self.acknowledger = Acknowledger(self.consumer, self.held, settings.postgres_url, self._committed)
+        self.writer = Writer(settings.postgres_url, settings.audit_share, self.acknowledger.put, self._blame)
+        self.failures = Failures(
+            self.consumer, self.schedule, self.held, self.writer.bury,
+            max_attempts=settings.max_attempts, isolate_after=settings.isolate_after,
+        )  # fmt: skip
         self.compute = Compute(self.schedule, self.failures, self.writer.put)
-        self.presence = Presence(settings, self.consumer, self.models, self.held)
+        self.presence = Presence(settings.prefix, self.consumer, self.models, self.held)
         self.events = TaskEvents(app, hostname)
         self.publisher = Publisher(settings, "worker")
         self.readers = {
             lane: Reader(
-                lane, settings, self.consumer, self.models, self.schedule, self.held, self.failures,
-                self.writer.bury, self.stopping,
+                lane, self.consumer, self.models, self.schedule, self.held, self.failures, self.writer.bury,
+                self.stopping, micro_batch=settings.micro_batch, isolate_after=settings.isolate_after,
+                max_wait_ms=settings.max_wait_ms,
             )
             for lane in LANES
         }  # fmt: skip
-        self.stalls = StallWatch(settings, self.consumer, self.held, self._has_room, self.is_idle)
-        self._told_full = False
+        self.stalls = StallWatch(settings.stalled_s, self.consumer, self.held, self._has_room, self.is_idle)
+        self._marked_full = False
         self._threads: dict[str, threading.Thread] = {}
 
     def start(self) -> None:
-        """Start every thread; documents wait in the stream until a model version is active."""
+        """Start all threads; until a model version is active, documents wait in the stream."""
         for lane, reader in self.readers.items():
             metrics.HELD.labels(lane).set_function(partial(self.held.count, lane))
             self._start(f"read-{lane}", reader.run)
@@ -84,10 +89,10 @@ class Intake:
         self.publisher.start()
 
     def stop(self) -> None:
-        """Finish what is held, acknowledge it, leave the group."""
+        """Finish and acknowledge what is held, then leave the groups."""
         if self.stopping.is_set():
             return
-        log.info("finishing %d documents", self.held.count())
+        log.info("finishing %s", counted(self.held.count(), "document"))
         self.stopping.set()
         self._join("read-")
         self.schedule.close()
@@ -102,7 +107,7 @@ class Intake:
             self.presence.leave()
             self.consumer.leave()
         except Unanswered as error:
-            log.warning("the consumer group could not be left: %s", error)
+            log.warning("the worker can't leave the consumer group: %s", error)
         self.publisher.stop()
 
     def _blame(self, alone: MicroBatch, error: Exception) -> None:
@@ -112,9 +117,9 @@ class Intake:
         self.presence.count(len(committed.entries))
         try:
             metrics.note(committed, self.consumer.clock_s)
-            traces.tell(committed)
-        except Exception:  # whatever it is, a picture of the work must not stop the work
-            log.warning("a micro-batch is missing in the figures", exc_info=True)
+            traces.record(committed)
+        except Exception:  # no failure of metrics or traces may stop the intake
+            log.warning("a micro-batch is missing from metrics or traces", exc_info=True)
         self.events.put(committed)
         if log.isEnabledFor(logging.DEBUG):
             for batch in committed.batches:
@@ -142,7 +147,7 @@ class Intake:
 
     def _watch(self) -> None:
         while not self.stopping.is_set():
-            self.models.look()
+            self.models.check_promotion()
             model = self.models.current
             for number in range(self.compute_threads, model.classifier.parallel if model else 0):
                 self._start(f"compute-{number}", partial(self.compute.run, number))
@@ -151,26 +156,26 @@ class Intake:
 
     @property
     def compute_threads(self) -> int:
-        """How many compute threads run."""
+        """The number of compute threads."""
         return sum(name.startswith("compute-") for name in self._threads)
 
     def _keep(self) -> None:
-        """Housekeeping of the process, until everything is acknowledged."""
+        """The process's own upkeep, until everything is acknowledged."""
         refresh_s = self.settings.claim_idle_s / 3
         jobs: dict[str, tuple[float, Callable[[], Any]]] = {
-            "tell": (2.0, self.presence.tell),
-            "tell_full": (1.0, self._tell_full),
+            "heartbeat": (2.0, self.presence.send_heartbeat),
+            "mark_full": (1.0, self._mark_full),
             "measure_clock": (refresh_s, self.consumer.measure_clock),
             "forget": (_FORGET_EVERY_S, self.consumer.forget_dead),
         }
-        # A job for each lane: one that Redis refuses, as its key is of a wrong type, keeps none of the other's waiting.
+        # One job per lane: if Redis refuses one, such as for a key of the wrong type, the other lane's job still runs.
         for name, of_lane in {"hold": self._hold, "take_over": self._take_over, "wake": self.consumer.wake}.items():
             jobs |= {f"{name} {lane}": (refresh_s, partial(of_lane, lane)) for lane in LANES}
         if self.settings.stalled_s:
-            jobs["stall"] = (self.stalls.every_s, self._look_for_stall)
+            jobs["stall"] = (self.stalls.every_s, self._check_stalled)
         due = dict.fromkeys(jobs, 0.0) | {"forget": time.monotonic() + _FORGET_EVERY_S}
         while not self._stopped.wait(min(0.5, refresh_s / 2)):
-            self._look_for_stuck()
+            self._check_stuck()
             for name, (every, job) in jobs.items():
                 if time.monotonic() < due[name]:
                     continue
@@ -178,16 +183,16 @@ class Intake:
                 try:
                     job()
                 except Unanswered as error:
-                    log.debug("%s waits: %s", name, REFUSED.note(error))
+                    log.debug("job %s is put off: %s", name, REFUSED.note(error))
 
-    def _tell_full(self) -> None:
+    def _mark_full(self) -> None:
         is_full = self.writer.disk_full
-        if is_full or self._told_full:
+        if is_full or self._marked_full:
             disk.mark_postgres(self.consumer.client, self.settings.prefix, is_full)
-            self._told_full = is_full
+            self._marked_full = is_full
 
     def _hold(self, lane: Lane) -> None:
-        # A pass that makes no progress is not defended: others may take its documents.
+        # While a forward pass makes no progress, entries are not refreshed: other workers may take them over.
         if self.compute.longest_s() < max(self.settings.claim_idle_s, 10.0):
             self.consumer.hold(lane, self.held.ids(lane))
 
@@ -204,19 +209,19 @@ class Intake:
     def _has_room(self, lane: Lane) -> bool:
         return self.models.current is not None and (self.readers[lane].has_room() or self.is_idle())
 
-    def _look_for_stuck(self) -> None:
+    def _check_stuck(self) -> None:
         if self.compute.longest_s() > self.settings.stuck_s:
             self._die(f"a forward pass has run for over {self.settings.stuck_s:g} s")
         admitting_s = max(reader.admitting_s() for reader in self.readers.values())
         if admitting_s > self.settings.stuck_s and not REFUSED.is_unanswered():
             self._die(f"tokenising has run for over {self.settings.stuck_s:g} s")
 
-    def _look_for_stall(self) -> None:
-        if not self.stopping.is_set() and (why := self.stalls.look()):
-            self._die(f"{why}, for {self.settings.stalled_s:g} s")
+    def _check_stalled(self) -> None:
+        if not self.stopping.is_set() and (why := self.stalls.check()):
+            self._die(f"{why}; this has lasted {self.settings.stalled_s:g} s")
 
     def _die(self, why: str, exc_info: bool = False) -> None:
-        """End the process at once: what it holds stays pending and is taken over."""
+        """End the process at once. What it holds stays pending, and another worker takes it over."""
         log.critical("%s; the process ends", why, exc_info=exc_info)
         logging.shutdown()
         os._exit(_EXIT_CODE)
@@ -244,5 +249,5 @@ class IntakeStep(bootsteps.StartStopStep):
             self.intake.stop()
 
     def terminate(self, worker: Any) -> None:
-        """A cold shutdown too finishes what is held: it takes less than a second."""
+        """Finish what is held in a cold shutdown too; that takes less than a second."""
         self.stop(worker)

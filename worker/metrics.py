@@ -1,4 +1,4 @@
-"""Figures of the intake. They are noted when a transaction's documents are acknowledged, a micro-batch at a time."""
+"""Metrics of the intake, recorded per micro-batch when a transaction's documents are acknowledged."""
 
 import threading
 import time
@@ -22,12 +22,12 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 
 
 class ManyHistogram(Collector):
-    """A histogram that takes many values at once; prometheus_client's own takes one, at a microsecond each.
+    """A histogram that takes many values at once; prometheus_client's own takes one at a time, 1 µs each.
 
     Args:
-        bounds: upper ends of the buckets, rising, without infinity.
-        label: name of its one label.
-        values: that label's values.
+        bounds: upper bounds of the buckets in ascending order, without infinity.
+        label: name of its only label.
+        values: the values of that label.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class ManyHistogram(Collector):
         registry.register(self)
 
     def observe(self, value: str, observed: NDArray[np.floating]) -> None:
-        """Count values, (n,), under the label's ``value``."""
+        """Add observed values (n,) under the label's ``value``."""
         buckets = np.searchsorted(self._bounds, observed)
         with self._lock:
             self._counts[value] += np.bincount(buckets, minlength=len(self._bounds) + 1)
@@ -69,10 +69,10 @@ class ManyHistogram(Collector):
 READ = Counter("sortline_documents_read", "Entries that this process read from a lane", ["lane"])
 HELD = Gauge("sortline_held_entries", "Entries that this process has read and not yet acknowledged", ["lane"])
 DONE = Counter("sortline_documents_done", "Documents classified, committed and acknowledged", ["lane"])
-TAKEN_OVER = Counter("sortline_documents_taken_over", "Entries taken over that nobody had finished", ["lane"])
+TAKEN_OVER = Counter("sortline_documents_taken_over", "Unfinished entries that this worker took over", ["lane"])
 DEAD = Counter("sortline_documents_dead", "Entries that became dead letters", ["reason"])
 DECISIONS = Counter("sortline_decisions", "Classified documents by label and decision", ["label", "decision"])
-TOKENS = Counter("sortline_tokens", "Tokens computed: of texts, and the padding beside them", ["kind"])
+TOKENS = Counter("sortline_tokens", "Tokens computed, by kind: text or padding", ["kind"])
 MODEL = Gauge("sortline_loaded_model_version", "Model version that this worker uses; 0: none")
 _DOCUMENTS = Histogram(
     "sortline_micro_batch_documents", "Documents of a micro-batch", ["lane"],
@@ -91,7 +91,7 @@ _END_TO_END = ManyHistogram(
     "sortline_end_to_end_seconds", "From a document's append to its acknowledgement", _SECONDS, "lane", LANES
 )
 
-# What may be counted is there from the start with 0: Prometheus sees no increase in a first value.
+# Every series exists from the start with 0: Prometheus sees no increase in the first value of a new series.
 for _lane in LANES:
     for _metric in (READ, DONE, TAKEN_OVER, _DOCUMENTS, _BATCH_TOKENS):
         _metric.labels(_lane)
@@ -104,10 +104,10 @@ for _kind in ("text", "padding"):
 
 
 def note(committed: Committed, clock_s: float) -> None:
-    """Note what was just acknowledged.
+    """Record what was just acknowledged.
 
     Args:
-        clock_s: how far Redis' clock, of which the entry ids are, is ahead of time.monotonic.
+        clock_s: seconds that Redis' clock, which entry ids are made of, is ahead of time.monotonic.
     """
     counts = Count((event.event, event.label, event.decision) for event in committed.events)
     for (event, label, decision), count in counts.items():
@@ -123,7 +123,7 @@ def note(committed: Committed, clock_s: float) -> None:
 def _note_batch(batch: MicroBatch, now: float) -> None:
     lane: Lane = batch.lane
     for stage, (started, ended) in batch.times.items():
-        # A batch's passes take turns with those of others: what counts is the time they ran.
+        # A batch's forward passes alternate with other batches': only the time they ran counts.
         _STAGE.labels(stage).observe(batch.compute_s if stage == "forward" else max(0.0, ended - started))
     text = sum(int(work.attention_mask.sum()) for work in batch.batches)
     TOKENS.labels("text").inc(text)
@@ -132,6 +132,6 @@ def _note_batch(batch: MicroBatch, now: float) -> None:
     _DOCUMENTS.labels(lane).observe(len(batch))
     _BATCH_TOKENS.labels(lane).observe(text)
     _CONFIDENCE.observe(lane, batch.probabilities.max(axis=1))
-    # A producer may choose the ids of its entries: one from the future counts as none.
+    # Producers may choose entry ids: an id that lies in the future counts as 0 seconds.
     appended = np.array([order(entry.entry_id)[0] for entry in batch.entries], float)
     _END_TO_END.observe(lane, np.maximum(now - appended / 1000, 0.0))

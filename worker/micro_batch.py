@@ -27,8 +27,8 @@ class ActiveModel(Protocol):
 class MicroBatch:
     """Entries of one lane on their way from the stream to the commit.
 
-    A swap never mixes two models: the batch keeps the model that tokenised it until it is committed. ``times`` has
-    when each stage began and ended (time.monotonic).
+    A batch keeps the model that tokenised it until it is committed, so a swap never mixes two models. ``times`` has
+    the start and end of each stage (time.monotonic).
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class MicroBatch:
         self.entries = list(entries)
         self.model = model
         self.isolated = isolated
-        self.counted = False  # whether its only document's attempt is counted already
+        self.counted = False  # whether the attempt of its only document has been counted
         self.received_at = time.monotonic()
         self.times: dict[str, tuple[float, float]] = {}
         self.started_at: float | None = None
@@ -77,9 +77,9 @@ class MicroBatch:
         self._remaining = len(self.batches)
 
     def forward(self, index: int) -> bool:
-        """Compute one forward pass; True when it was the last one of the micro-batch.
+        """Compute one forward pass; returns whether it was the last one of the micro-batch.
 
-        A pass that raises is kept in ``failure``; the others are then skipped.
+        If a pass raises, ``failure`` keeps the exception, and later passes are skipped.
         """
         started = time.monotonic()
         self.started_at = self.started_at or started
@@ -97,14 +97,14 @@ class MicroBatch:
             return self._remaining == 0
 
     def finish(self) -> None:
-        """Pool the windows' logits to the documents' probabilities, (documents, labels)."""
+        """Pool the windows' logits into the documents' probabilities, (documents, labels)."""
         logits = [self._logits[index] for index in range(len(self.batches))]
         self.probabilities = self.model.classifier.probabilities(len(self.entries), self.batches, logits)
         self._logits.clear()
         self.times["forward"] = (self.started_at or self.received_at, time.monotonic())
 
     def halves(self) -> list["MicroBatch"]:
-        """The batch in two, tokenised already where this one is."""
+        """The batch split in two; the halves keep its tokens if it has been tokenised."""
         middle = len(self.entries) // 2
         parts = []
         for part in (slice(0, middle), slice(middle, None)):

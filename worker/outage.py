@@ -1,4 +1,4 @@
-"""A server that is away, or refuses: that is waited out, and what Redis refuses is told."""
+"""Wait out servers that are unreachable or refuse commands, and note what Redis refused."""
 
 import logging
 import time
@@ -12,40 +12,41 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 Outage = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError)
-# What is waited out. A refusal too: a full or read-only Redis heals, a key of a wrong type is mended by a person.
+# The worker waits these out. Refusals too: a full or read-only Redis recovers, and a person can fix a key of the wrong
+# type.
 Unanswered = (*Outage, redis.exceptions.ResponseError)
-REFUSALS = Counter("sortline_redis_refusals", "Commands of a worker that Redis refused, and that it tries again")
+REFUSALS = Counter("sortline_redis_refusals", "Commands that Redis refused and that the worker retries")
 _GRACE_S = 5.0
-_FRESH_S = 20.0  # longer than a time-out and the pause between two tries
+_FRESH_S = 20.0  # longer than a timeout plus the pause between two attempts
 
 
-class Stopped(Exception):  # noqa: N818 - not an error: the wait was ended by a stop
-    """The process stops; what it holds stays pending and is taken over."""
+class Stopped(Exception):  # noqa: N818 - not an error: the process is stopping
+    """The process is stopping; what it holds stays pending, and another worker takes it over."""
 
 
 class Refusals:
-    """What Redis last did not do for this process; every thread tells it here."""
+    """The last failure and refusal of Redis that any thread of this process met."""
 
     def __init__(self) -> None:
         self._refused = (float("-inf"), "")
         self._unanswered_at = float("-inf")
 
     def note(self, error: BaseException) -> str:
-        """Note why Redis did not do what it was asked for; returns it in words."""
+        """Note why Redis did not carry out a command; returns the reason in words."""
         self._unanswered_at = time.monotonic()
         if not isinstance(error, redis.exceptions.ResponseError):
-            return f"Redis is away ({error})"
+            return f"Redis can't be reached ({error})"
         REFUSALS.inc()
         self._refused = (self._unanswered_at, str(error))
-        return f"Redis refuses ({error})"
+        return f"Redis refuses a command ({error})"
 
     def last(self) -> str | None:
-        """What it refused within the last seconds, and so refuses still."""
+        """The last refusal, if it was within the last 20 seconds."""
         since, why = self._refused
         return why if time.monotonic() - since < _FRESH_S else None
 
     def is_unanswered(self) -> bool:
-        """Whether it was away, or refused something, within the last seconds."""
+        """Whether Redis could not be reached or refused a command within the last 20 seconds."""
         return time.monotonic() - self._unanswered_at < _FRESH_S
 
 
@@ -53,22 +54,22 @@ REFUSED = Refusals()
 
 
 class Grace:
-    """How long a stopping process waits for a server that is away."""
+    """The time for which a stopping process waits for a server that can't be reached."""
 
     def __init__(self) -> None:
         self._since: float | None = None
 
     def begin(self) -> None:
-        """The process stops from now on."""
+        """Start the time: the process is stopping."""
         self._since = time.monotonic()
 
     def is_over(self) -> bool:
-        """Whether it has waited long enough."""
+        """Whether the process has waited long enough."""
         return self._since is not None and time.monotonic() - self._since > _GRACE_S
 
 
 def of_redis(error: Exception) -> str | None:
-    """Why Redis did not answer, noted; None: it has nothing to do with Redis."""
+    """Note and return why Redis did not carry out a command; None: the error is not about Redis."""
     return REFUSED.note(error) if isinstance(error, Unanswered) else None
 
 
@@ -80,10 +81,10 @@ def insist(
     """Call until the server answers, with back-off.
 
     Args:
-        outage: why a server did not answer; None of an error that is no outage, which is raised.
+        outage: returns why a server did not answer; None: the error is not an outage, and is raised.
 
     Raises:
-        Stopped: ``give_up`` said so.
+        Stopped: ``give_up`` returned true.
     """
     pause = 0.05
     while True:

@@ -1,4 +1,4 @@
-"""What the worker tells of itself: a key in Redis that expires, and `classify` tasks for Flower."""
+"""What others see of a worker: its heartbeat, a key in Redis that expires, and `classify` tasks in Flower."""
 
 import json
 import logging
@@ -14,7 +14,7 @@ from celery import Celery
 from celery.events import EventDispatcher
 from kombu.exceptions import OperationalError
 
-from sortline.settings import Settings
+from sortline.counted import counted
 from worker.active_model import Models
 from worker.consumer import Consumer
 from worker.held import Held
@@ -28,10 +28,10 @@ _RATE_OVER_S = 60.0
 
 
 class Presence:
-    """`sortline:workers:<consumer>`: what a worker says of itself; gone 10 s after it said so last."""
+    """Sends the heartbeat `sortline:workers:<consumer>`, a report that expires 10 s after the last one."""
 
-    def __init__(self, settings: Settings, consumer: Consumer, models: Models, held: Held) -> None:
-        self.key = f"{settings.prefix}:workers:{consumer.name}"
+    def __init__(self, prefix: str, consumer: Consumer, models: Models, held: Held) -> None:
+        self.key = f"{prefix}:workers:{consumer.name}"
         self.consumer = consumer
         self.models = models
         self.held = held
@@ -42,10 +42,10 @@ class Presence:
         """Count committed documents."""
         self.documents += documents
 
-    def tell(self) -> None:
-        """Write the key; Redis away is no matter."""
+    def send_heartbeat(self) -> None:
+        """Write the report; if Redis can't be reached, nothing happens."""
         model = self.models.current
-        said: dict[str, Any] = {
+        report: dict[str, Any] = {
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "model_version": model.version_id if model else None,
@@ -57,9 +57,9 @@ class Presence:
             "redis_refuses": REFUSED.last(),
         }
         try:
-            self.consumer.client.set(self.key, json.dumps(said), ex=_EXPIRES_S)
+            self.consumer.client.set(self.key, json.dumps(report), ex=_EXPIRES_S)
         except Unanswered:
-            log.debug("presence could not be told")
+            log.debug("the heartbeat can't be sent")
 
     def leave(self) -> None:
         """Delete the key."""
@@ -75,9 +75,9 @@ class Presence:
 
 
 class TaskEvents:
-    """Shows each micro-batch as a task `classify`: its size, run time and outcome.
+    """Shows each micro-batch in Flower as a task `classify` with its size, run time and outcome.
 
-    Events are best effort: they are buffered, sent twice a second, and dropped while the broker is away.
+    Events are best effort: they are buffered, sent twice a second, and dropped while the broker can't be reached.
     """
 
     def __init__(self, app: Celery, hostname: str) -> None:
@@ -92,7 +92,7 @@ class TaskEvents:
         self._buffer.append(committed)
 
     def run(self, stopping: threading.Event) -> None:
-        """Send until told to stop."""
+        """Send until ``stopping`` is set."""
         while not stopping.wait(0.5):
             self._send()
         self._send()
@@ -107,8 +107,8 @@ class TaskEvents:
                 for batch in self._buffer.popleft().batches:
                     self._describe(dispatcher, batch)
             dispatcher.flush()
-        except Exception as error:  # whatever it is, a picture of the work must not stop the work
-            log.info("events can't be sent now: %s", error)
+        except Exception as error:  # no failure of events may stop the intake
+            log.info("task events can't be sent now: %s", error)
             self._close()
             self._quiet_until = time.monotonic() + 5
 
@@ -132,7 +132,7 @@ class TaskEvents:
                 dispatcher.close()
                 dispatcher.connection.close()
             except (OperationalError, OSError, redis.exceptions.RedisError):
-                log.debug("the events' connection was gone already")
+                log.debug("the connection for task events was closed already")
 
     @staticmethod
     def _describe(dispatcher: EventDispatcher, batch: Any) -> None:
@@ -145,5 +145,5 @@ class TaskEvents:
             eta=None, timestamp=received,
         )  # fmt: skip
         dispatcher.send("task-started", uuid=task_id, timestamp=started)
-        outcome = f"{len(batch)} documents by model version {batch.model.version_id}"
+        outcome = f"{counted(len(batch), 'document')} by model version {batch.model.version_id}"
         dispatcher.send("task-succeeded", uuid=task_id, result=outcome, runtime=ended - started, timestamp=ended)

@@ -1,4 +1,4 @@
-"""A lane's reader: entries from the stream, parsed, tokenised, into the schedule."""
+"""A lane's reader: reads entries from the stream, parses and tokenises them, and adds them to the schedule."""
 
 import contextlib
 import logging
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from sortline.errors import InvalidDocumentError
-from sortline.settings import Lane, Settings
+from sortline.settings import Lane
 from worker.active_model import Models
 from worker.commit import DeadEntry
 from worker.consumer import Consumer
@@ -28,15 +28,20 @@ _READ_AHEAD_BATCHES = 2
 
 
 class Reader:
-    """Keeps a lane's part of the schedule filled, and no fuller than needed.
+    """Keeps a lane's part of the schedule as full as it needs to be, and no fuller.
 
-    What is read ahead is bounded in documents and in bytes, so memory does not depend on the backlog.
+    Reading ahead is bounded in documents and in bytes, so memory does not depend on the backlog.
+
+    Args:
+        bury: takes an entry that can't be parsed.
+        micro_batch: most documents of a micro-batch.
+        isolate_after: deliveries after which an entry is computed alone.
+        max_wait_ms: milliseconds that it waits for a micro-batch to fill.
     """
 
     def __init__(
         self,
         lane: Lane,
-        settings: Settings,
         consumer: Consumer,
         models: Models,
         schedule: Schedule,
@@ -44,9 +49,12 @@ class Reader:
         failures: Failures,
         bury: Callable[[DeadEntry], None],
         stopping: threading.Event,
+        *,
+        micro_batch: int,
+        isolate_after: int,
+        max_wait_ms: float,
     ) -> None:
         self.lane = lane
-        self.settings = settings
         self.consumer = consumer
         self.models = models
         self.schedule = schedule
@@ -54,14 +62,17 @@ class Reader:
         self.failures = failures
         self.bury = bury
         self.stopping = stopping
+        self.micro_batch = micro_batch
+        self.isolate_after = isolate_after
+        self.max_wait_ms = max_wait_ms
         self._largest = 1
         self._was_full = False
         self._pause = 0.1
-        self._reading_since: float | None = None  # None: what is held was handed over, not read
+        self._reading_since: float | None = None  # None: these entries came from `Held.later`
         self._admitting_since: float | None = None
 
     def run(self) -> None:
-        """Read until told to stop."""
+        """Read until the process is stopping."""
         while not self.stopping.is_set():
             model = self.models.wait(0.2)
             if model is None or not self._wait_for_schedule(_ROOM_S):
@@ -74,43 +85,43 @@ class Reader:
                 self.stopping.wait(self._pause)
                 self._pause = min(self._pause * 2, 2.0)
                 continue
-            if entries:  # a swap may have come while the read was waiting
+            if entries:  # the model may have been swapped while the read was waiting
                 self._admit(entries, self.models.current or model)
 
     def has_room(self) -> bool:
-        """Whether an entry of the lane would be read now."""
+        """Whether the reader has room for another entry of the lane."""
         return self._wait_for_schedule(0) and self.held.room(self.lane) > 0
 
     def admitting_s(self) -> float:
-        """For how long it has been busy with what it read last, in seconds; 0: it is not."""
+        """Seconds for which it has been parsing and tokenising what it read last; 0: it is not."""
         since = self._admitting_since
         return 0.0 if since is None else time.monotonic() - since
 
     def _wait_for_schedule(self, timeout: float) -> bool:
-        ahead = _READ_AHEAD_BATCHES * self.settings.micro_batch
+        ahead = _READ_AHEAD_BATCHES * self.micro_batch
         return self.schedule.wait_for_room(self.lane, ahead, not self._was_full, timeout)
 
     def _read(self) -> list[Entry]:
-        count = max(1, min(self.settings.micro_batch, _READ_BYTES // self._largest))
+        count = max(1, min(self.micro_batch, _READ_BYTES // self._largest))
         self._reading_since = None
         entries = self.held.due(self.lane, count)
-        # What is due is held already: it needs no room, and only its end makes some.
+        # Due entries are held already: they need no room, and finishing them makes some.
         if entries or not self.held.wait_for_room(self.lane, _ROOM_S):
             return entries
         started = time.monotonic()
         entries = self._hold(count, _BLOCK_MS)
-        if entries:  # the wait for a first document is no work
+        if entries:  # waiting for the first document does not count as reading
             self._reading_since = max(started, min(self.consumer.appended_at(entries[0]), time.monotonic()))
         self._was_full = len(entries) == count
-        # While others are being computed these would wait anyway; when idle they leave at once.
+        # If the compute threads are busy, these would wait anyway, so wait for more; else pass them on at once.
         if entries and len(entries) < count and self.schedule.is_busy():
-            self.stopping.wait(self.settings.max_wait_ms / 1000)
-            with contextlib.suppress(*Unanswered):  # the next read says so
+            self.stopping.wait(self.max_wait_ms / 1000)
+            with contextlib.suppress(*Unanswered):  # the next read reports it
                 entries += self._hold(count - len(entries), None)
         return entries
 
     def _hold(self, count: int, block_ms: int | None) -> list[Entry]:
-        """Read, and hold at once: whatever becomes of an entry, its end lets go of it."""
+        """Read and hold at once, so that every entry is released in the end, whatever happens to it."""
         entries = self.held.add(self.consumer.read(self.lane, count, block_ms))
         READ.labels(self.lane).inc(len(entries))
         return entries
@@ -125,12 +136,12 @@ class Reader:
             except InvalidDocumentError as error:
                 self.bury(DeadEntry(entry, error.reason, str(error), entry.deliveries))
                 continue
-            except Exception as error:  # our own fault, but no entry may end the process each time it is read
+            except Exception as error:  # a bug; but no entry may end the process each time it is read
                 log.exception("entry %s of lane %s can't be parsed", entry.entry_id, self.lane)
                 self.bury(DeadEntry(entry, "bad_entry", f"{type(error).__name__}: {error}", entry.deliveries))
                 continue
-            (alone if entry.deliveries >= self.settings.isolate_after else together).append(entry)
-        # Halves what one document alone may ask of the next read, so one large text is soon forgotten.
+            (alone if entry.deliveries >= self.isolate_after else together).append(entry)
+        # The size estimate halves with each read, so one large text does not limit reads for long.
         self._largest = max(1, self._largest // 2, *(entry.size for entry in entries))
         for entry in alone:
             self.schedule.put(MicroBatch(self.lane, [entry], model, isolated=True))
@@ -144,7 +155,7 @@ class Reader:
     def _prepare(self, batch: MicroBatch) -> None:
         try:
             batch.prepare()
-        except Exception as error:  # any exception may be one document's own: bisect until it is alone
+        except Exception as error:  # one document may have caused it: halve until that document is alone
             if len(batch) == 1:
                 self.failures.own(batch.entries[0], error)
                 return

@@ -1,4 +1,4 @@
-"""Does a model that was just loaded still say what was stored of it? An engine that disagrees does not serve."""
+"""Check that a model just loaded still gives its stored predictions; one that disagrees with them does not serve."""
 
 import logging
 
@@ -10,23 +10,24 @@ from classifier.figures import VersionFigures
 from db.models import ModelVersion
 from db.queries import labelled, predictions
 from db.queries.predictions import Answer
+from sortline.counted import counted
 from worker.scoring import score
 
 log = logging.getLogger(__name__)
 
-_LEAST = 8  # with fewer there is no telling
-_DIFFER = 0.05  # of the labels; two engines of one model differ in about 1 %
-_DISTANCE = 0.05  # between the confidences, in the mean
+_LEAST = 8  # fewer documents show nothing
+_DIFFER = 0.05  # share of different labels; two engines of one model differ in about 1 %
+_DISTANCE = 0.05  # mean difference of the confidences
 
 
 def disagreement(session: Session, version: ModelVersion, classifier: Classifier, most: int) -> str | None:
-    """What speaks against a loaded model, in a sentence; None: it says what it said before.
+    """How a loaded model disagrees with its stored predictions, in a sentence; None: it does not.
 
-    It repeats the newest stored predictions of its version and, where they are few, the answers that the trainer
-    noted of held-out documents.
+    It repeats the newest stored predictions of the version and, if there are few, the answers that the trainer stored
+    for held-out documents.
 
     Args:
-        most: documents to repeat; 0: none.
+        most: most documents to repeat; 0: none.
     """
     answers = _stored(session, version, most) if most else []
     if len(answers) < _LEAST:
@@ -36,11 +37,11 @@ def disagreement(session: Session, version: ModelVersion, classifier: Classifier
     differ = label_ids[probabilities.argmax(axis=1)] != np.array([answer.label_id for answer in answers])
     distance = np.abs(probabilities.max(axis=1) - np.array([answer.confidence for answer in answers]))
     if differ.mean() <= _DIFFER and distance.mean() <= _DISTANCE:
-        log.info("%d stored answers were repeated, %d labels differ", len(answers), differ.sum())
+        log.info("repeated %s; labels that differ: %d", counted(len(answers), "stored prediction"), differ.sum())
         return None
     return (
         f"{classifier.engine.name} gives {differ.sum():,} of {len(answers):,} stored documents another label "
-        f"(confidences differ by {distance.mean():.3f} in the mean)"
+        f"(confidences differ by {distance.mean():.3f} on average)"
     )
 
 

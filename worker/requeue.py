@@ -1,4 +1,4 @@
-"""Dead letters onto the queue again, as they were sent."""
+"""Send dead letters to the queue again, exactly as they were first sent."""
 
 import time
 from collections.abc import Sequence
@@ -19,27 +19,27 @@ def requeue(
     ids: Sequence[int] | None = None,
     most_s: float = float("inf"),
 ) -> int:
-    """Send dead letters again, the oldest first; commits batch by batch.
+    """Send dead letters again, the oldest first; commits after each batch.
 
-    A crash sends a batch twice at most, and loses none. Two who requeue the same at once send it once. What dies again
-    meanwhile is left for another time.
+    A crash loses no letter and sends at most one batch twice. If two people requeue the same letters at once, they are
+    sent once. A letter that dies again meanwhile is not sent again by this call.
 
     Args:
-        reason: only those of it; None: of any.
-        ids: only those; None: all.
-        most_s: seconds after which no further batch is begun.
+        reason: requeue only letters with this reason; None: any.
+        ids: requeue only these letters; None: all.
+        most_s: seconds after which no further batch begins.
 
     Returns:
-        How many were sent.
+        The number of letters sent.
 
     Raises:
-        ServerUnreachableError: Redis is away; batches before are sent and committed, the others wait still.
+        ServerUnreachableError: Redis can't be reached; earlier batches are sent and committed, the rest are still dead.
     """
     began, done, up_to = time.monotonic(), 0, dead_letters.newest_id(session)
     while time.monotonic() - began < most_s and (letters := dead_letters.take(session, up_to, _AT_ONCE, reason, ids)):
         for lane in sorted({check_lane(letter.lane) for letter in letters}):
             entries = [unpack_entry(letter.raw) for letter in letters if letter.lane == lane]
-            # An entry without fields can't be sent, and there is nothing to classify in one.
+            # An entry without fields can't be sent, and has nothing to classify.
             queue.append_again(lane, [fields for fields in entries if fields])
         dead_letters.mark_requeued(session, [letter.id for letter in letters], actor)
         session.commit()

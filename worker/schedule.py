@@ -1,4 +1,4 @@
-"""Which forward pass comes next: live before bulk, bulk always a share, isolated documents alone."""
+"""Which forward pass comes next: live goes before bulk, bulk always gets a share, isolated documents run alone."""
 
 import threading
 import time
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from sortline.settings import LANES, Lane
 from worker.micro_batch import MicroBatch
 
-_PASSES_AHEAD = 2  # a compute thread, while no full micro-batch is to be had
-_MEMORY_S = 2.0  # the shares of the lanes are kept over about this long
+_PASSES_AHEAD = 2  # per compute thread, while no full micro-batch can be read
+_MEMORY_S = 2.0  # the lanes' shares are averaged over about this time
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """One forward pass of a micro-batch; ``index`` is None where the whole batch is computed alone."""
+    """One forward pass of a micro-batch; ``index`` None: all passes of an isolated batch."""
 
     batch: MicroBatch
     index: int | None
@@ -23,8 +23,7 @@ class Pass:
 class Schedule:
     """Hands forward passes to the compute threads, one at a time.
 
-    Choosing by forward pass and not by micro-batch lets a live document overtake a large bulk batch after
-    at most one pass.
+    It chooses by forward pass, not by micro-batch, so a live document waits for at most one pass of a large bulk batch.
     """
 
     def __init__(self, bulk_share: float) -> None:
@@ -34,14 +33,14 @@ class Schedule:
         self._documents: dict[Lane, int] = dict.fromkeys(LANES, 0)
         self._passes: dict[Lane, int] = dict.fromkeys(LANES, 0)
         self._spent: dict[Lane, float] = dict.fromkeys(LANES, 0.0)
-        self.threads = 1  # how many compute threads there are
+        self.threads = 1  # the number of compute threads
         self._running = 0
         self._alone = False
         self._closed = False
         self._changed = threading.Condition()
 
     def put(self, batch: MicroBatch, first: bool = False) -> None:
-        """Add a micro-batch to its lane's line."""
+        """Add a micro-batch to its lane, at the end or, if ``first``, at the front."""
         with self._changed:
             if batch.isolated:
                 self._isolated.append(batch)
@@ -54,7 +53,7 @@ class Schedule:
             self._changed.notify_all()
 
     def take(self) -> Pass | None:
-        """The next forward pass; waits for one; None once closed and empty."""
+        """Wait for and return the next forward pass; None once the schedule is closed and empty."""
         with self._changed:
             while True:
                 chosen = self._choose()
@@ -66,7 +65,7 @@ class Schedule:
                 self._changed.wait(1.0)
 
     def done(self, work: Pass, seconds: float) -> None:
-        """Say that a pass has run, and for how long."""
+        """Note that a pass has run, and how long it took."""
         with self._changed:
             self._running -= 1
             self._alone = False
@@ -77,19 +76,19 @@ class Schedule:
             self._changed.notify_all()
 
     def is_idle(self) -> bool:
-        """Whether nothing waits here or is being computed."""
+        """Whether no pass is waiting or running."""
         return not self._running and not self._anything()
 
     def is_busy(self) -> bool:
-        """Whether a new document would have to wait for others."""
+        """Whether a new document would have to wait for other documents."""
         return self._running >= self.threads or self._alone
 
     def wait_for_room(self, lane: Lane, documents: int, keeps_busy: bool, timeout: float) -> bool:
-        """Wait until fewer than ``documents`` of the lane wait here.
+        """Wait until fewer than ``documents`` documents of the lane wait here; returns whether that happened in time.
 
         Args:
-            keeps_busy: be content with what keeps every compute thread busy. Small batches that queue up here
-                would each be a pass of its own; left in the stream they become one.
+            keeps_busy: have room only while more passes are needed to keep every compute thread busy. Each small batch
+                that waits here would be a pass of its own; documents left in the stream become one batch.
         """
         deadline = time.monotonic() + timeout
         with self._changed:
@@ -101,7 +100,7 @@ class Schedule:
         return True
 
     def close(self) -> None:
-        """Let `take` return None when all that waits is done."""
+        """Let `take` return None once everything is done."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -119,7 +118,7 @@ class Schedule:
             return None
         if self._isolated:
             if self._running:
-                return None  # it is computed when the others are through
+                return None  # it runs when the other passes have ended
             self._alone = True
             batch = self._isolated.popleft()
             self._documents[batch.lane] -= len(batch)

@@ -1,4 +1,4 @@
-"""Texts to probabilities outside the line: for re-scoring, shadows, and checking a model that was just loaded."""
+"""Texts to probabilities outside the intake: for re-scoring, shadows and the check of a model just loaded."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from worker.commit import margin
 
 
 def score(classifier: Classifier, texts: Sequence[str]) -> tuple[list[Prepared], NDArray[np.float32]]:
-    """Windows of each text, and probabilities (n, labels); one forward pass after the other."""
+    """Windows of each text, and probabilities (n, labels), computed one forward pass after another."""
     prepared = classifier.prepare(texts)
     work = classifier.batches(prepared)
     logits = [classifier.forward(batch) for batch in work]
@@ -21,10 +21,10 @@ def score(classifier: Classifier, texts: Sequence[str]) -> tuple[list[Prepared],
 def prediction_rows(
     classifier: Classifier, ids: Sequence[int], prepared: Sequence[Prepared], probabilities: NDArray[np.float32]
 ) -> list[dict[str, Any]]:
-    """Rows of predictions of stored documents, as the queries of re-scoring and shadows take them.
+    """Prediction rows of stored documents, as `db.queries.rescore` and `db.queries.shadows` take them.
 
     Args:
-        probabilities: (n, labels), of the documents in their order.
+        probabilities: (n, labels), in the order of the documents.
     """
     index, confidence, accepted = classifier.decide(probabilities)
     margins = margin(probabilities)

@@ -1,4 +1,4 @@
-"""A shadow: another version answers a share of what the line classifies, after the line, and nobody is sent it."""
+"""A shadow: another version classifies a share of the documents after the intake; nobody is sent its answers."""
 
 import logging
 import threading
@@ -11,7 +11,9 @@ from classifier.classifier import Classifier
 from db.models import Shadow
 from db.queries import shadows
 from db.session import session
+from sortline.counted import counted
 from sortline.errors import SortlineError, TransientError
+from sortline.postgres_address import PostgresAddress
 from sortline.settings import Settings
 from worker.intake import Intake
 from worker.scoring import prediction_rows, score
@@ -21,8 +23,8 @@ log = logging.getLogger(__name__)
 
 _PAGE = 64
 _HELD_S = 60.0
-_MOST_S = 50.0  # then the task ends: housekeeping asks again within a minute
-_LOOK_AGAIN_S = 1.0  # and a rest as long
+_MOST_S = 50.0  # then the task ends; housekeeping sends it again within a minute
+_POLL_S = 1.0  # followed by a rest as long (`turns`)
 
 _busy = threading.Lock()
 
@@ -36,28 +38,28 @@ def register(app: Celery, settings: Settings) -> None:
         if not _busy.acquire(blocking=False):
             return
         try:
-            answered = answer_beside(settings, intake, shadow_id)
+            answered = answer_beside(settings.postgres_url, intake, shadow_id)
         except (TransientError, DBAPIError) as error:
-            log.warning("shadow %d waits: %s", shadow_id, error)
+            log.warning("shadow %d is put off: %s", shadow_id, error)
         else:
             if answered:
-                log.info("shadow %d answered %d documents", shadow_id, answered)
+                log.info("shadow %d answered %s", shadow_id, counted(answered, "document"))
         finally:
             _busy.release()
 
 
-def answer_beside(settings: Settings, intake: Intake, shadow_id: int) -> int:
-    """Go on with a shadow for a while, page by page, each one transaction; an interrupted one goes on where it was.
+def answer_beside(postgres: PostgresAddress, intake: Intake, shadow_id: int) -> int:
+    """Continue a shadow for a while, each page in one transaction; a later call goes on from there.
 
     Returns:
-        How many documents were answered.
+        The number of documents that it classified.
     """
     answered = 0
-    classifier = _loaded(settings, intake, shadow_id)
+    classifier = _loaded(postgres, intake, shadow_id)
     if classifier is None:
         return answered
     for _ in turns(intake.stopping, _MOST_S):
-        with session(settings.postgres_url) as opened:
+        with session(postgres) as opened:
             held = shadows.hold(opened, shadow_id, intake.consumer.name, _HELD_S)
             opened.commit()
             shadow = shadows.running(opened) if held else None
@@ -65,36 +67,36 @@ def answer_beside(settings: Settings, intake: Intake, shadow_id: int) -> int:
                 break
             to, found = shadows.page(opened, shadow, _PAGE)
         if to is None:
-            intake.stopping.wait(_LOOK_AGAIN_S)
+            intake.stopping.wait(_POLL_S)
             continue
-        _answer_page(settings, shadow, classifier, to, found)
+        _answer_page(postgres, shadow, classifier, to, found)
         answered += len(found)
     return answered
 
 
-def _loaded(settings: Settings, intake: Intake, shadow_id: int) -> Classifier | None:
-    """The shadow's version, loaded beside the line's; None when the shadow has ended, or it can't be loaded."""
-    with session(settings.postgres_url) as opened:
+def _loaded(postgres: PostgresAddress, intake: Intake, shadow_id: int) -> Classifier | None:
+    """The shadow's version, loaded beside the active one; None: the shadow has ended or can't be loaded."""
+    with session(postgres) as opened:
         version = shadows.version_of(opened, shadow_id)
     if version is None:
         return None
     try:
         return intake.models.beside(version)
     except (SortlineError, OSError, ValueError, RuntimeError) as error:
-        log.error("model version %s can't be a shadow: %s", version.id, error)
-        with session(settings.postgres_url) as opened:
+        log.error("model version %s can't be loaded as a shadow: %s", version.id, error)
+        with session(postgres) as opened:
             shadows.note_trouble(opened, shadow_id, f"model version {version.id} can't be loaded: {error}")
             opened.commit()
         return None
 
 
 def _answer_page(
-    settings: Settings, shadow: Shadow, classifier: Classifier, to: int, found: list[tuple[int, str]]
+    postgres: PostgresAddress, shadow: Shadow, classifier: Classifier, to: int, found: list[tuple[int, str]]
 ) -> None:
     rows = []
     if found:
         prepared, probabilities = score(classifier, [text for _, text in found])
         rows = prediction_rows(classifier, [id_ for id_, _ in found], prepared, probabilities)
-    with session(settings.postgres_url) as opened:
+    with session(postgres) as opened:
         shadows.store(opened, shadow, to, orjson.dumps(rows, option=orjson.OPT_SERIALIZE_NUMPY).decode())
         opened.commit()

@@ -1,19 +1,19 @@
-"""A lane that should be read and is not, or entries that are held and nowhere on their way: the process has to end.
+"""End a process that does not read a lane it should read, or that holds entries which nothing works on.
 
-Neither may happen; were there a mistake by which it does, all threads would live and the line would stand still. The
-supervisor starts the process again, and what it held is taken over.
+Neither should happen. If a bug makes it happen, all threads are alive but the intake has stopped. The supervisor then
+restarts the process, and another worker takes over what it held.
 """
 
 from collections.abc import Callable, Mapping
 
 from prometheus_client import Gauge
 
-from sortline.settings import LANES, Lane, Settings
+from sortline.settings import LANES, Lane
 from worker.consumer import Consumer
 from worker.held import Held
 from worker.outage import REFUSED, Unanswered
 
-LOOKS = 12  # in a row without progress, after which the process ends
+CHECKS = 12  # consecutive checks without progress, after which the process ends
 STALLED = Gauge(
     "sortline_lane_stalled_seconds", "Seconds that a lane with entries and room was not read by a worker", ["lane"]
 )
@@ -22,49 +22,50 @@ for _lane in LANES:
 
 
 class StallWatch:
-    """Looks at each lane again and again. Looks are counted, not seconds: a suspended process has missed nothing.
+    """Checks each lane regularly. It counts checks, not seconds, because a suspended process has not stalled.
 
     Args:
-        settings: `stalled_s`, seconds after which a lane that stands still ends the process.
-        has_room: whether the lane's reader would read an entry now, or would have to, for nothing is on its way.
+        stalled_s: seconds after which a stalled lane ends the process.
+        has_room: whether the lane's reader should read an entry now: it has room, or the process is idle.
         is_idle: whether nothing is on its way through the process.
     """
 
     def __init__(
         self,
-        settings: Settings,
+        stalled_s: float,
         consumer: Consumer,
         held: Held,
         has_room: Callable[[Lane], bool],
         is_idle: Callable[[], bool],
     ) -> None:
-        self.every_s = settings.stalled_s / LOOKS
+        self.every_s = stalled_s / CHECKS
         self.consumer = consumer
         self.held = held
         self.has_room = has_room
         self.is_idle = is_idle
-        self._looks: dict[Lane, int] = dict.fromkeys(LANES, 0)
+        self._stalled: dict[Lane, int] = dict.fromkeys(LANES, 0)
         self._before: Mapping[Lane, tuple[int, int]] = {}
 
-    def look(self) -> str | None:
-        """Why the process has to end; None: it need not."""
+    def check(self) -> str | None:
+        """Why the process must end; None: it need not."""
         now = {lane: (self.held.read[lane], self.held.acknowledged[lane]) for lane in LANES}
         why: dict[Lane, str | None] = {}
         for lane in LANES:
             moved = now[lane] != self._before.get(lane)
-            why[lane] = None if moved or REFUSED.is_unanswered() else self._standing(lane)
-            self._looks[lane] = self._looks[lane] + 1 if why[lane] else 0
-            STALLED.labels(lane).set(self._looks[lane] * self.every_s)
+            why[lane] = None if moved or REFUSED.is_unanswered() else self._fault(lane)
+            self._stalled[lane] = self._stalled[lane] + 1 if why[lane] else 0
+            STALLED.labels(lane).set(self._stalled[lane] * self.every_s)
         self._before = now
-        return next((why[lane] for lane in LANES if self._looks[lane] >= LOOKS), None)
+        return next((why[lane] for lane in LANES if self._stalled[lane] >= CHECKS), None)
 
-    def _standing(self, lane: Lane) -> str | None:
-        """What is wrong with a lane that did not move since the look before, if anything."""
-        if self.is_idle() and self.held.count(lane):
-            return f"{self.held.count(lane)} entries of lane {lane} are held, and nothing works on them"
+    def _fault(self, lane: Lane) -> str | None:
+        """What is wrong with a lane that has not moved since the last check; None: nothing."""
+        if self.is_idle() and (count := self.held.count(lane)):
+            entries = "1 entry is" if count == 1 else f"{count:,} entries are"
+            return f"{entries} held in lane {lane}, but nothing processes {'it' if count == 1 else 'them'}"
         try:
             if self.has_room(lane) and self.consumer.is_unread(lane):
-                return f"lane {lane} has entries, this process has room for them, and does not read them"
+                return f"lane {lane} has entries and this process has room for them, but it does not read them"
         except Unanswered as error:
-            REFUSED.note(error)  # nobody can read it now
+            REFUSED.note(error)  # so the lane can't be read now
         return None

@@ -1,4 +1,4 @@
-"""Entries that others did not finish, or whose delivery to us was lost, into this process."""
+"""Take over entries that other workers did not finish, or whose delivery to this one was lost."""
 
 import logging
 
@@ -13,7 +13,7 @@ _AT_ONCE = 256
 
 
 def take_over(consumer: Consumer, held: Held, lane: Lane) -> None:
-    """Claim and hold what has been idle in a lane for too long, as far as there is room; its reader gets it."""
+    """Claim entries that have been idle in a lane for too long, while there is room, and hand them to its reader."""
     while (count := min(held.room(lane), _AT_ONCE)) > 0:
         claimed = consumer.take_over(lane, count)
         taken = held.add(claimed)
@@ -21,6 +21,6 @@ def take_over(consumer: Consumer, held: Held, lane: Lane) -> None:
             held.later(entry)
         metrics.TAKEN_OVER.labels(lane).inc(len(taken))
         if taken:
-            log.info("took over %d entries of lane %s", len(taken), lane)
+            log.info("took over entries of lane %s: %d", lane, len(taken))
         if len(claimed) < count or not taken:
             return

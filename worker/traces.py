@@ -1,4 +1,4 @@
-"""A micro-batch as a trace, told when it is acknowledged: the intake itself knows nothing of it."""
+"""A trace of each micro-batch, recorded when it is acknowledged, so that the intake itself needs no tracing."""
 
 import time
 from collections.abc import Iterable
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
     from opentelemetry.trace import SpanContext
 
 _FIELD = traces.FIELD.encode()
-_MOST_LINKS = 128  # what OpenTelemetry keeps of a span's links
+_MOST_LINKS = 128  # links that OpenTelemetry keeps per span
 
 
-def tell(committed: Committed) -> None:
-    """Tell of each micro-batch that a transaction stored; nothing while traces are off."""
+def record(committed: Committed) -> None:
+    """Record each micro-batch that a transaction stored; does nothing while traces are off."""
     if traces.tracer() is None:
         return
     for batch in committed.batches:
-        _tell_batch(batch, {**batch.times, **committed.times})
+        _record_batch(batch, {**batch.times, **committed.times})
 
 
-def _tell_batch(batch: MicroBatch, times: dict[str, tuple[float, float]]) -> None:
-    """A span `classify` with one a stage in it.
+def _record_batch(batch: MicroBatch, times: dict[str, tuple[float, float]]) -> None:
+    """Record a span `classify` with a child span for each stage.
 
-    Where all documents came by one append it goes on with that trace; else it is one of its own, with a link to each.
+    If all documents came in one append, it continues that append's trace; else it starts a trace with a link to each.
     """
     from opentelemetry.context import Context
     from opentelemetry.trace import Link, NonRecordingSpan, SpanKind, set_span_in_context
@@ -37,14 +37,14 @@ def _tell_batch(batch: MicroBatch, times: dict[str, tuple[float, float]]) -> Non
     found = _appends(batch.entries)
     parent = set_span_in_context(NonRecordingSpan(found[0]), Context()) if len(found) == 1 else Context()
     links = [Link(context) for context in found[:_MOST_LINKS]] if len(found) > 1 else []
-    told: dict[str, str | int] = {
+    attributes: dict[str, str | int] = {
         "sortline.lane": batch.lane, "sortline.batch": batch.id, "sortline.model_version": batch.model.version_id,
         "messaging.system": "redis", "messaging.batch.message_count": len(batch),
     }  # fmt: skip
     ahead = time.time() - time.monotonic()
     stages = {stage: (_ns(ahead + start), _ns(ahead + end)) for stage, (start, end) in times.items()}
     began, ended = min(start for start, _ in stages.values()), max(end for _, end in stages.values())
-    span = tracer.start_span("classify", parent, SpanKind.CONSUMER, told, links, began)
+    span = tracer.start_span("classify", parent, SpanKind.CONSUMER, attributes, links, began)
     inside = set_span_in_context(span, Context())
     for stage, (start, end) in stages.items():
         tracer.start_span(stage, inside, start_time=start).end(end)
@@ -52,7 +52,7 @@ def _tell_batch(batch: MicroBatch, times: dict[str, tuple[float, float]]) -> Non
 
 
 def _appends(entries: Iterable[Entry]) -> list["SpanContext"]:
-    """The spans that appended the entries, each once; what no producer's tracing wrote is passed over."""
+    """The distinct spans in which producers appended the entries; invalid trace contexts are skipped."""
     from opentelemetry.context import Context
     from opentelemetry.trace import get_current_span
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator

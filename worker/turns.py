@@ -1,4 +1,4 @@
-"""Work beside the line: in turns, so that live documents don't wait for it."""
+"""Turns for work beside the intake, so that live documents don't wait for it."""
 
 import threading
 import time
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 
 def turns(stopping: threading.Event, most_s: float) -> Iterator[None]:
-    """Turns until the time is up or the process stops; after each comes a rest as long as it took."""
+    """Yield turns until the time is up or the process is stopping; after each, rest for as long as it took."""
     ends = time.monotonic() + most_s
     while not stopping.is_set() and time.monotonic() < ends:
         started = time.monotonic()

@@ -1,4 +1,4 @@
-"""Finished micro-batches into Postgres by a few threads, then their acknowledgement into Redis by one."""
+"""A few threads commit finished micro-batches to Postgres; then one thread acknowledges them in Redis."""
 
 import logging
 import threading
@@ -15,7 +15,8 @@ from db.queries import outbox
 from db.session import is_disk_full, session
 from sortline.errors import TransientError
 from sortline.events import ResultEvent
-from sortline.settings import LANES, Lane, Settings
+from sortline.postgres_address import PostgresAddress
+from sortline.settings import LANES, Lane
 from worker.commit import DeadEntry, commit_batches, commit_dead, is_the_documents_fault
 from worker.consumer import Consumer
 from worker.entry import Entry
@@ -26,13 +27,13 @@ from worker.subscriptions import Subscriptions
 
 log = logging.getLogger(__name__)
 
-WRITERS = 4  # threads, each with a connection and a transaction of its own
-_GROUP = 1024  # documents of one transaction
+WRITERS = 4  # threads, each with its own connection and transaction
+_GROUP = 1024  # most documents of one transaction, unless one micro-batch has more
 
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What one transaction stored; ``times`` has when its stages began and ended (time.monotonic)."""
+    """What one transaction stored; ``times`` has the start and end of its stages (time.monotonic)."""
 
     batches: Sequence[MicroBatch]
     entries: list[Entry]
@@ -49,22 +50,28 @@ class _Finished(NamedTuple):
 
 
 class Writer:
-    """Commits finished micro-batches, live first; several that wait share a transaction.
+    """Commits finished micro-batches, live first; several waiting ones share a transaction.
 
-    Of one document only one transaction is under way at a time, so that its events keep their order.
+    Only one transaction at a time has a given document, so the document's events keep their order.
 
     Args:
+        audit_share: share of the documents that people decide without seeing the prediction.
         then: takes what a transaction stored.
-        blame: takes a micro-batch of one document that Postgres refuses.
+        blame: takes a micro-batch of one document that Postgres refuses, and the error.
     """
 
     def __init__(
-        self, settings: Settings, then: Callable[[Committed], None], blame: Callable[[MicroBatch, Exception], None]
+        self,
+        postgres: PostgresAddress,
+        audit_share: float,
+        then: Callable[[Committed], None],
+        blame: Callable[[MicroBatch, Exception], None],
     ) -> None:
-        self.settings = settings
+        self.postgres = postgres
+        self.audit_share = audit_share
         self.then = then
         self.blame = blame
-        self.disk_full = False  # as Postgres says of its own
+        self.disk_full = False  # whether Postgres reports that its disk is full
         self._subscriptions = Subscriptions()
         self._finished: dict[Lane, deque[_Finished]] = {lane: deque() for lane in LANES}
         self._dead: deque[DeadEntry] = deque()
@@ -89,18 +96,18 @@ class Writer:
             self._changed.notify()
 
     def close(self) -> None:
-        """Return from `run` when all is written, or nothing can be written for a while."""
+        """Let `run` return once everything is written, or once nothing could be written for a while."""
         with self._changed:
             self._closed = True
             self._grace.begin()
             self._changed.notify_all()
 
     def is_idle(self) -> bool:
-        """Whether nothing waits here or is being written."""
+        """Whether nothing is waiting or being written."""
         return not (self._dead or self._under_way or any(self._finished.values()))
 
     def run(self) -> None:
-        """Write until closed and empty; for each of the threads."""
+        """Write until closed and empty; each thread runs this."""
         try:
             while (work := self._take()) is not None:
                 batches, dead, names = work
@@ -110,13 +117,13 @@ class Writer:
                     self._write_dead(dead)
                 self._done(names)
         except Stopped:
-            log.warning("stopped while Postgres was away; what was held stays pending")
+            log.warning("stopped while Postgres could not be reached; held entries stay pending")
             with self._changed:
-                self._gave_up = True  # nor may another thread write what came after it
+                self._gave_up = True  # no other thread may write what came after this
                 self._changed.notify_all()
 
     def _take(self) -> tuple[list[MicroBatch], list[DeadEntry], set[Name]] | None:
-        """What no other thread has a document of; waits for some; None once closed and empty, or given up."""
+        """Wait for work whose documents no other thread has; None once closed and empty, or given up."""
         with self._changed:
             while not self._gave_up:
                 finished, dead = self._free_batches(), self._free_dead()
@@ -167,8 +174,8 @@ class Writer:
         self.then(Committed(batches, entries, events, {"commit": (started, time.monotonic())}))
 
     def _commit(self, batches: list[MicroBatch]) -> list[ResultEvent]:
-        with session(self.settings.postgres_url) as opened:
-            return commit_batches(opened, batches, self.settings.audit_share, self._subscriptions)
+        with session(self.postgres) as opened:
+            return commit_batches(opened, batches, self.audit_share, self._subscriptions)
 
     def _bisect(self, batches: list[MicroBatch], error: DBAPIError) -> None:
         if len(batches) > 1:
@@ -182,7 +189,7 @@ class Writer:
 
     def _write_dead(self, dead: list[DeadEntry]) -> None:
         def commit() -> list[ResultEvent]:
-            with session(self.settings.postgres_url) as opened:
+            with session(self.postgres) as opened:
                 return commit_dead(opened, dead, self._subscriptions)
 
         events = self._insist(commit)
@@ -193,7 +200,7 @@ class Writer:
         self.then(Committed([], [item.entry for item in dead], events))
 
     def _insist(self, commit: Callable[[], list[ResultEvent]]) -> list[ResultEvent]:
-        """Commit, waiting out every outage; only the rows' own fault is raised."""
+        """Commit, and wait out every outage; raises only errors that the rows themselves cause."""
         events = insist(commit, self._grace.is_over, self._outage)
         self.disk_full = False
         return events
@@ -203,10 +210,10 @@ class Writer:
             return None
         if isinstance(error, DBAPIError) and is_the_documents_fault(error):
             return None
-        # Postgres ends when the disk of its log is full too: that it is away then is no sign of room.
+        # Postgres also shuts down when the disk of its log is full, so an unreachable one does not mean there is space.
         self.disk_full = self.disk_full or is_disk_full(error)
         first = str(getattr(error, "orig", error)).strip().partition("\n")[0]
-        return f"Postgres is away ({first})"
+        return f"Postgres is unavailable ({first})"
 
 
 def _name(entry: Entry) -> Name:
@@ -214,12 +221,19 @@ def _name(entry: Entry) -> Name:
 
 
 class Acknowledger:
-    """Publishes the events of committed entries and acknowledges them, both or neither."""
+    """Publishes the events of committed entries and acknowledges the entries: both or neither.
 
-    def __init__(self, consumer: Consumer, held: Held, tell: Callable[[Committed], None]) -> None:
+    Args:
+        then: takes what was acknowledged.
+    """
+
+    def __init__(
+        self, consumer: Consumer, held: Held, postgres: PostgresAddress, then: Callable[[Committed], None]
+    ) -> None:
         self.consumer = consumer
         self.held = held
-        self.tell = tell
+        self.postgres = postgres
+        self.then = then
         self._committed: deque[Committed] = deque()
         self._changed = threading.Condition()
         self._closed = False
@@ -232,14 +246,14 @@ class Acknowledger:
             self._changed.notify()
 
     def close(self) -> None:
-        """Return from `run` when all is acknowledged, or Redis stays away."""
+        """Let `run` return once everything is acknowledged, or once Redis could not be reached for a while."""
         with self._changed:
             self._closed = True
             self._grace.begin()
             self._changed.notify()
 
     def is_idle(self) -> bool:
-        """Whether nothing waits here or is being acknowledged."""
+        """Whether nothing is waiting or being acknowledged."""
         return not self._committed
 
     def run(self) -> None:
@@ -254,26 +268,26 @@ class Acknowledger:
                 self._acknowledge(committed)
                 self._committed.popleft()
             except Stopped:
-                log.warning("stopped while Redis was away; what was committed is acknowledged by the next worker")
+                log.warning("stopped while Redis could not be reached; another worker acknowledges what was committed")
                 return
 
     def _acknowledge(self, committed: Committed) -> None:
         started = time.monotonic()
-        insist(lambda: self._tell_redis(committed), self._grace.is_over)
+        insist(lambda: self._publish(committed), self._grace.is_over)
         committed.times["acknowledge"] = (started, time.monotonic())
         self.held.release(committed.entries)
-        self.tell(committed)
+        self.then(committed)
 
-    def _tell_redis(self, committed: Committed) -> None:
+    def _publish(self, committed: Committed) -> None:
         try:
             self.consumer.acknowledge(committed.entries, committed.events)
         except redis.exceptions.OutOfMemoryError as refusal:
-            # It takes no events until it has memory, and has none until entries go: these go, and the events follow.
+            # Redis takes no events until entries are deleted: delete these, and put their events into the outbox.
             try:
-                with session(self.consumer.settings.postgres_url) as opened:
+                with session(self.postgres) as opened:
                     outbox.put_off(opened, committed.events)
                     opened.commit()
             except (TransientError, DBAPIError):
                 raise refusal from None
             self.consumer.drop(committed.entries)
-            log.warning("Redis is out of memory; the events of %d entries wait in the outbox", len(committed.entries))
+            log.warning("Redis is out of memory; events that wait in the outbox now: %d more", len(committed.events))

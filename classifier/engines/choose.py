@@ -1,4 +1,4 @@
-"""Which engine runs a checkpoint here: chosen by the machine, overridable by settings."""
+"""Choose the engine that runs a checkpoint on this machine; settings may override the choice."""
 
 import importlib.util
 import logging
@@ -20,46 +20,47 @@ _NVIDIA = (Path("/dev/nvidiactl"), Path("/proc/driver/nvidia/version"), Path("/d
 
 
 def choose_engine(folder: Path, settings: Settings, quantised: bool = False) -> Engine:
-    """Load a checkpoint folder on the engine that is fastest here.
+    """Load a checkpoint folder with the fastest engine of this machine.
 
-    CUDA: torch in bf16. CPU: OpenVINO where it is installed, else torch; bf16 where the processor has it.
-    Imports only the library it takes: torch alone would double a worker's memory.
+    On CUDA that is torch in bf16. On a CPU it is OpenVINO if installed, else torch, in bf16 if the processor has it.
+    Only the chosen library is imported, because torch would double a worker's memory.
 
     Args:
         folder: the checkpoint.
-        quantised: serve its int8 form wherever OpenVINO is taken, unless the settings name another precision.
+        quantised: with OpenVINO, serve the int8 form, unless the settings name a precision.
 
     Raises:
         CheckpointError: the folder can't be loaded.
-        ConfigurationError: the settings ask for an engine, precision or device that is not to be had here.
+        ConfigurationError: the settings name an engine, precision or device that is unknown or not available here.
     """
-    _check(settings)
-    device = _device(settings)
-    if _wants_openvino(settings, device):
-        engine = _openvino(folder, settings, quantised)
+    _check(settings.engine, settings.precision, settings.device)
+    device = _device(settings.device, settings.engine)
+    threads = cores(settings.threads)
+    if _wants_openvino(settings.engine, device):
+        cache = settings.data_dir / "cache" / "openvino"
+        engine = _openvino(folder, cache, settings.precision, threads, quantised)
     else:
-        engine = _torch(folder, settings, device)
+        engine = _torch(folder, settings.precision, threads, device)
     logger.info("engine %s on %s, %d at once", engine.name, device, engine.parallel)
     return engine
 
 
-def cores(settings: Settings) -> int:
-    """Processor threads that an engine may use."""
-    if settings.threads:
-        return settings.threads
+def cores(threads: int) -> int:
+    """The number of processor threads that an engine may use: ``threads``, or if that is 0, all of this process."""
+    if threads:
+        return threads
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(available, _container_limit() or available))
 
 
-def _openvino(folder: Path, settings: Settings, quantised: bool) -> Engine:
+def _openvino(folder: Path, cache: Path, precision: str, threads: int, quantised: bool) -> Engine:
     from classifier.engines.openvino_cache import converted
     from classifier.engines.openvino_engine import OpenVinoEngine, processor_has_bf16
 
     has_bf16 = processor_has_bf16()
-    if settings.precision == "int8" or (quantised and settings.precision == "auto"):
-        return OpenVinoEngine(_int8_form(folder), "bf16" if has_bf16 else "f32", cores(settings), quantised=True)
-    model = converted(folder, settings.data_dir / "cache" / "openvino")
-    return OpenVinoEngine(model, _precision(settings, has_bf16), cores(settings))
+    if precision == "int8" or (quantised and precision == "auto"):
+        return OpenVinoEngine(_int8_form(folder), "bf16" if has_bf16 else "f32", threads, quantised=True)
+    return OpenVinoEngine(converted(folder, cache), _precision(precision, has_bf16), threads)
 
 
 def _int8_form(folder: Path) -> Path:
@@ -69,48 +70,47 @@ def _int8_form(folder: Path) -> Path:
     return model
 
 
-def _torch(folder: Path, settings: Settings, device: str) -> Engine:
-    if settings.precision == "int8":
+def _torch(folder: Path, precision: str, threads: int, device: str) -> Engine:
+    if precision == "int8":
         raise ConfigurationError("the precision int8 needs the engine openvino and the device cpu")
     from classifier.engines.torch_engine import TorchEngine
 
-    precision = _precision(settings, device == "cuda" or processor.has_bf16())
-    return TorchEngine(folder, precision, cast(Literal["cpu", "cuda"], device), cores(settings))
+    has_bf16 = device == "cuda" or processor.has_bf16()
+    return TorchEngine(folder, _precision(precision, has_bf16), cast(Literal["cpu", "cuda"], device), threads)
 
 
-def _check(settings: Settings) -> None:
-    for name, allowed in (
-        ("engine", ("auto", "torch", "openvino")),
-        ("precision", ("auto", "f32", "bf16", "int8")),
-        ("device", ("auto", "cpu", "cuda")),
+def _check(engine: str, precision: str, device: str) -> None:
+    for name, value, allowed in (
+        ("engine", engine, ("auto", "torch", "openvino")),
+        ("precision", precision, ("auto", "f32", "bf16", "int8")),
+        ("device", device, ("auto", "cpu", "cuda")),
     ):
-        value = getattr(settings, name)
         if value not in allowed:
             raise ConfigurationError(f"SORTLINE_{name.upper()} is {value!r}, not one of {', '.join(allowed)}")
-    if settings.engine == "openvino" and settings.device == "cuda":
+    if engine == "openvino" and device == "cuda":
         raise ConfigurationError("the engine openvino runs on the CPU only; for cuda choose torch")
 
 
-def _device(settings: Settings) -> str:
-    if settings.device != "auto":
-        return settings.device
-    return "cuda" if settings.engine != "openvino" and _has_cuda() else "cpu"
+def _device(wanted: str, engine: str) -> str:
+    if wanted != "auto":
+        return wanted
+    return "cuda" if engine != "openvino" and _has_cuda() else "cpu"
 
 
-def _wants_openvino(settings: Settings, device: str) -> bool:
-    if settings.engine != "auto":
-        return settings.engine == "openvino"
+def _wants_openvino(engine: str, device: str) -> bool:
+    if engine != "auto":
+        return engine == "openvino"
     return device == "cpu" and importlib.util.find_spec("openvino") is not None
 
 
-def _precision(settings: Settings, has_bf16: bool) -> Precision:
-    if settings.precision == "auto":
+def _precision(wanted: str, has_bf16: bool) -> Precision:
+    if wanted == "auto":
         return "bf16" if has_bf16 else "f32"
-    return cast(Precision, settings.precision)
+    return cast(Precision, wanted)
 
 
 def _has_cuda() -> bool:
-    """Whether torch can compute on CUDA; torch is not imported where it can't be so."""
+    """Whether torch can compute on CUDA; torch is only imported if it may."""
     try:
         built_for_cpu = version("torch").endswith("+cpu")
     except PackageNotFoundError:
@@ -123,7 +123,7 @@ def _has_cuda() -> bool:
 
 
 def _container_limit() -> int | None:
-    """Whole cores of the cgroup's processor quota, where there is one."""
+    """The cgroup's processor quota in whole cores; None: there is none."""
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
         return max(1, round(int(quota) / int(period)))

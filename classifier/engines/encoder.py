@@ -1,4 +1,4 @@
-"""The fine-tuned encoder as a torch module that computes no more than its logits need."""
+"""The fine-tuned encoder as a torch module that computes only what its logits need."""
 
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,12 @@ import torch  # noqa: E402
 from safetensors import SafetensorError  # noqa: E402
 from transformers import AutoModelForSequenceClassification  # noqa: E402
 
-# Encoders whose classification head reads the first token alone.
+# Encoders whose classification head reads only the first token.
 _FIRST_TOKEN_TYPES = frozenset({"bert", "camembert", "electra", "roberta", "xlm-roberta"})
 
 
 class Encoder(torch.nn.Module):
-    """Token ids (rows, length) and mask to logits (rows, labels)."""
+    """Maps token ids (rows, length) and their mask to logits (rows, labels)."""
 
     def __init__(self, model: torch.nn.Module) -> None:
         super().__init__()
@@ -29,10 +29,10 @@ class Encoder(torch.nn.Module):
 
 
 def read_encoder(folder: Path) -> Encoder:
-    """The encoder of a checkpoint folder, in float32, ready to infer.
+    """The encoder of a checkpoint folder, in float32, ready for inference.
 
     Raises:
-        CheckpointError: the folder holds no sequence classifier that transformers knows.
+        CheckpointError: transformers can't load the folder as a sequence classifier.
     """
     silence_transformers()
     try:
@@ -54,10 +54,10 @@ def read_encoder(folder: Path) -> Encoder:
 
 
 def read_first_token_only(model: Any) -> None:
-    """Let the last layer compute the first token alone, where the head reads nothing else.
+    """Let the last layer compute only the first token, if the head reads no other.
 
-    Keys and values still see every token, so the logits are those of the whole layer. Of MiniLM's 6 layers it
-    saves an eighth of the arithmetic.
+    Keys and values still use every token, so the logits are the same. For MiniLM's 6 layers this saves an eighth of the
+    arithmetic.
     """
     if model.config.model_type not in _FIRST_TOKEN_TYPES:
         return

@@ -1,4 +1,4 @@
-"""Checkpoints in OpenVINO's form, converted once and kept under the data folder."""
+"""Checkpoints in OpenVINO's form: converted once, and kept in the data folder."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from sortline.whole_file import file_sha256
 
 logger = logging.getLogger(__name__)
 
-_CONVERSION = "1"  # to be raised when `openvino_convert` writes another form
+_CONVERSION = "1"  # increase this when `openvino_convert` writes another form
 _TIMEOUT_S = 900
 _MODEL = "model.xml"
 _WEIGHTS = "model.bin"
@@ -25,7 +25,7 @@ _SEAL = "sha256.json"
 
 
 def converted(folder: Path, cache: Path) -> Path:
-    """The ``model.xml`` of a checkpoint folder, converted now if it was not before or was damaged since.
+    """The ``model.xml`` of a checkpoint folder; converts the folder unless an intact conversion is cached.
 
     Raises:
         CheckpointError: the checkpoint can't be converted.
@@ -58,7 +58,7 @@ def _make(folder: Path, entry: Path) -> None:
 
 
 def _key(folder: Path) -> str:
-    """Name of what the conversion depends on: weights, configuration, and the converters."""
+    """Hash of what the conversion depends on: weights, configuration and converters."""
     parts = [_CONVERSION, version("openvino"), version("transformers")]
     for path in sorted((*folder.glob("*.safetensors"), folder / "config.json")):
         parts += (path.name, file_sha256(path))
@@ -72,8 +72,8 @@ def _convert(folder: Path, target: Path) -> None:
     except subprocess.TimeoutExpired:
         raise CheckpointError(f"converting {folder} for OpenVINO took over {_TIMEOUT_S} s") from None
     if run.returncode:
-        said = run.stderr.strip().splitlines() or [f"exit status {run.returncode}"]
-        raise CheckpointError(f"{folder} can't be converted for OpenVINO: {said[-1]}")
+        errors = run.stderr.strip().splitlines() or [f"exit status {run.returncode}"]
+        raise CheckpointError(f"{folder} can't be converted for OpenVINO: {errors[-1]}")
 
 
 def _seal(entry: Path) -> None:
@@ -93,5 +93,5 @@ def _place(temporary: Path, entry: Path) -> None:
     try:
         publish(temporary, entry)
     except CheckpointError:
-        if not _intact(entry):  # else another process was first, with the same result
+        if not _intact(entry):  # if it is intact, another process was first, with the same result
             raise

@@ -1,6 +1,6 @@
 """Convert a checkpoint to OpenVINO's form: ``python -m classifier.engines.openvino_convert FOLDER TARGET``.
 
-A process of its own, so that the worker never holds torch in memory: it is 200 MB and two seconds.
+It is a process of its own so that the worker never holds torch in memory, which takes 200 MB and two seconds.
 """
 
 import sys
@@ -14,15 +14,15 @@ from sortline.errors import SortlineError
 
 
 def convert(folder: Path, target: Path) -> None:
-    """Write the checkpoint's encoder as ``target`` (.xml; the weights lie beside it as .bin), in float32."""
+    """Write the checkpoint's encoder in float32 as ``target`` (.xml), with the weights beside it (.bin)."""
     import openvino
 
     encoder = read_encoder(folder)
-    # Rows of two lengths: tracing keeps the mask only where it does something.
+    # Rows of two lengths, because tracing drops a mask that has no effect.
     input_ids = torch.tensor([[0, 1, 2, 1], [0, 1, 1, 0]])
     attention_mask = torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the tracer warns of each constant it keeps
+        warnings.simplefilter("ignore")  # the tracer warns about each constant that it keeps
         model = openvino.convert_model(encoder, example_input=(input_ids, attention_mask))
     for place, name in enumerate(("input_ids", "attention_mask")):
         model.inputs[place].get_tensor().set_names({name})

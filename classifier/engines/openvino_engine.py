@@ -1,7 +1,7 @@
 """The encoder in OpenVINO, on a CPU.
 
-One stream, that is one thread, for each core: forward passes on different cores do not wait for each other,
-and the threads that tokenise and commit take a core from one of them only. Measured: docs/decisions.
+Each core has one stream, which is one thread. So forward passes on different cores do not wait for each other, and a
+thread that tokenises or commits takes the core of only one of them. Measured in docs/decisions.
 """
 
 from pathlib import Path
@@ -22,12 +22,12 @@ import openvino  # noqa: E402
 
 Precision = Literal["f32", "bf16"]
 
-# OpenVINO keeps what it prepared for each shape it saw; by default so many that a worker which has seen
-# 500 shapes holds 440 MB more, and grows.
+# OpenVINO caches what it prepared for each input shape. Without this limit a worker that has seen 500 shapes takes
+# 440 MB more, and grows further.
 _SHAPES_KEPT = 100
 
-# The Python binding of OpenVINO 2026.4 deadlocks when the first two calls of a process meet: one holds the
-# GIL and waits for a C++ static to be initialised, the other initialises it and waits for the GIL.
+# The Python binding of OpenVINO 2026.4 deadlocks if the first two calls of a process overlap: one holds the GIL and
+# waits for a C++ static to be initialised, while the other initialises it and waits for the GIL.
 _first_use = Lock()
 
 
@@ -36,9 +36,9 @@ class OpenVinoEngine:
 
     Args:
         model: the ``model.xml`` that `openvino_cache.converted` or the trainer's `quantise` made.
-        precision: of the arithmetic, in an int8 form of what is left beside int8; logits come out in float32.
-        threads: cores to use, each a stream of its own.
-        quantised: whether it is an int8 form.
+        precision: precision of the arithmetic, in an int8 form of the operations that are not int8; logits are float32.
+        threads: number of cores to use, each with its own stream.
+        quantised: whether the model is an int8 form.
 
     Raises:
         CheckpointError: OpenVINO can't read the model.
@@ -54,7 +54,7 @@ class OpenVinoEngine:
             "INFERENCE_PRECISION_HINT": precision,
             "NUM_STREAMS": threads,
             "INFERENCE_NUM_THREADS": threads,
-            # Pinned, the streams of two processes on one machine would share a core and leave another idle.
+            # With pinning, streams of two processes on one machine would share a core and leave another idle.
             "ENABLE_CPU_PINNING": False,
             "CPU_RUNTIME_CACHE_CAPACITY": str(_SHAPES_KEPT),
         }
@@ -79,5 +79,5 @@ class OpenVinoEngine:
 
 
 def processor_has_bf16() -> bool:
-    """Whether the processor computes bf16 itself (avx512_bf16, amx_bf16), so that it is faster than f32."""
+    """Whether the processor computes bf16 natively (avx512_bf16, amx_bf16), so that it is faster than f32."""
     return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")

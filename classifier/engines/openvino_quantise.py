@@ -1,7 +1,7 @@
 """Quantise a converted checkpoint: ``python -m classifier.engines.openvino_quantise MODEL TARGET``.
 
-Standard input holds windows of token ids to calibrate on, a JSON list of lists. A process of its own: NNCF
-prints its progress on standard output and puts its own class of loggers in Python's place.
+Standard input holds windows of token ids to calibrate with, as a JSON list of lists. It is a process of its own because
+NNCF prints its progress on standard output and replaces Python's logger class.
 """
 
 import json
@@ -20,12 +20,12 @@ import openvino  # noqa: E402
 
 
 def quantise_model(model: Path, target: Path, windows: list[list[int]]) -> None:
-    """Write ``target`` (.xml; the weights lie beside it as .bin): matrix products in int8, the rest in float32.
+    """Write ``target`` (.xml), with the weights beside it (.bin): matrix products in int8, the rest in float32.
 
-    Post-training quantisation of NNCF: ranges of activations are taken from the windows, at their own lengths;
-    outliers among them are moved into the weights (Xiao and others, "SmoothQuant", ICML 2023), and the mean error
-    of each layer is taken off its bias (Nagel and others, "Data-Free Quantization", ICCV 2019). Symmetric ranges
-    (preset PERFORMANCE) were faster than asymmetric ones, and as accurate.
+    NNCF's post-training quantisation takes the ranges of activations from the windows, at their own lengths. It moves
+    outliers of activations into the weights (Xiao and others, "SmoothQuant", ICML 2023), and subtracts the mean error
+    of each layer from its bias (Nagel and others, "Data-Free Quantization", ICCV 2019). Symmetric ranges (preset
+    PERFORMANCE) were faster than asymmetric ones and as accurate.
     """
     quantised = nncf.quantize(
         openvino.Core().read_model(model),

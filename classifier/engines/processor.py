@@ -1,4 +1,4 @@
-"""What the processor can do, by its flags: no library is loaded for it."""
+"""What the processor can do, read from its flags without loading a library."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ _BF16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 
 
 def has_bf16() -> bool:
-    """Whether the processor computes bf16 itself, so that it is faster than f32; where there is no Linux: no."""
+    """Whether the processor computes bf16 natively, so that it is faster than f32; False if this is not Linux."""
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split()
     except OSError:

@@ -1,4 +1,4 @@
-"""What the classifier asks of an engine."""
+"""What the classifier needs of an engine."""
 
 from typing import Protocol
 
@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 class Engine(Protocol):
     """Runs the encoder.
 
-    ``name``: library and precision, as ``openvino-bf16``; ``parallel``: how many threads may call `logits` at
-    once with gain; ``tokens_per_batch``: token budget it runs best with; ``overhead``: tokens that take as
-    long as a forward pass costs beside its tokens.
+    ``name``: library and precision, such as ``openvino-bf16``; ``parallel``: the number of threads that can usefully
+    call `logits` at once; ``tokens_per_batch``: the token budget with which it is fastest; ``overhead``: fixed cost of
+    a forward pass, in tokens that would take as long to compute.
     """
 
     @property

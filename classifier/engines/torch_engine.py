@@ -19,16 +19,16 @@ class TorchEngine:
 
     Args:
         folder: the checkpoint.
-        precision: of weights and activations; logits come out in float32.
-        device: where it computes.
-        threads: processor threads of one forward pass on a CPU.
+        precision: precision of weights and activations; logits are float32.
+        device: the device that it computes on.
+        threads: processor threads of a forward pass on a CPU.
 
     Raises:
         CheckpointError: the folder can't be loaded.
-        ConfigurationError: there is no such device.
+        ConfigurationError: the device does not exist.
     """
 
-    parallel = 1  # one forward uses the whole device
+    parallel = 1  # one forward pass uses the whole device
 
     def __init__(self, folder: Path, precision: Precision, device: Device, threads: int) -> None:
         self.name = f"torch-{precision}"
@@ -41,7 +41,7 @@ class TorchEngine:
 
     def logits(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> NDArray[np.float32]:
         """Logits (rows, labels) of token ids (rows, length) and their mask; thread-safe."""
-        # Without a mask the fastest of the fused attention kernels can be taken.
+        # Without a mask, torch can use its fastest fused attention kernel.
         mask = None if attention_mask.all() else self._move(attention_mask)
         with torch.inference_mode():
             logits = self._encoder(self._move(input_ids), mask)

@@ -1,4 +1,4 @@
-"""Tables: the one place where the shape of the database is written down (migrations follow it)."""
+"""Tables: the only definition of the database's schema, which migrations follow."""
 
 from db.models.documents import DeadLetter, Document, ErasedCount, Erasure
 from db.models.events import OutboxEvent, Webhook, WebhookDelivery

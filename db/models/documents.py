@@ -1,4 +1,4 @@
-"""Documents, those that died, and what is left of those that were erased."""
+"""Documents, dead letters, and what is kept about erased documents."""
 
 from datetime import date, datetime
 from typing import Any
@@ -11,7 +11,7 @@ from db.models.table import Table, now, row_id
 
 
 class Document(Table):
-    """A text a producer sent. An edited text is a new row; the newest has the greatest entry_id."""
+    """A text that a producer sent. An edited text is a new row; the newest has the greatest entry_id."""
 
     __tablename__ = "documents"
 
@@ -29,13 +29,13 @@ class Document(Table):
     __table_args__ = (
         UniqueConstraint("source", "external_id", "content_hash"),
         Index("ix_documents_received_at", "received_at", "id"),
-        # What it costs the intake, and why it is there: docs/decisions/0011-search.md
+        # Its cost for the intake, and its reason: docs/decisions/0011-search.md
         Index("ix_documents_words", sql("document_words(text)"), postgresql_using="gin"),
     )
 
 
 class DeadLetter(Table):
-    """An entry that could not be classified, as it was sent, and why."""
+    """An entry that could not be classified, as sent, and the reason."""
 
     __tablename__ = "dead_letters"
 
@@ -59,7 +59,7 @@ class DeadLetter(Table):
 
 
 class Erasure(Table):
-    """A document's name that was erased on request: what was sent under it before does not come back."""
+    """The name of a document that was erased on request; what was sent under it before must not be stored again."""
 
     __tablename__ = "erasures"
 
@@ -74,7 +74,7 @@ class Erasure(Table):
 
 
 class ErasedCount(Table):
-    """How many documents are gone, so that statistics can count them still."""
+    """Numbers of erased documents, so that statistics can still count them."""
 
     __tablename__ = "erased_counts"
 

@@ -1,4 +1,4 @@
-"""Events on their way out."""
+"""Events to send: to the results stream and to webhooks."""
 
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from db.models.table import Table, now, row_id
 
 
 class OutboxEvent(Table):
-    """An event that leaves after the transaction that caused it; swept by beat, in order per document."""
+    """An event that housekeeping sends after the transaction that caused it, in order for each document."""
 
     __tablename__ = "outbox"
 
@@ -31,7 +31,7 @@ class OutboxEvent(Table):
 
 
 class Webhook(Table):
-    """An address that events are sent to, signed in the Standard Webhooks form."""
+    """An address to which events are sent, signed as Standard Webhooks specifies."""
 
     __tablename__ = "webhooks"
 
@@ -57,16 +57,16 @@ class Webhook(Table):
 
     @property
     def state(self) -> str:
-        """In a word: paused, failing or active."""
+        """paused, failing or active."""
         if self.paused_at is not None:
             return "paused"
         return "failing" if self.failures else "active"
 
 
 class WebhookDelivery(Table):
-    """An event on its way to a webhook; written in the transaction that caused it.
+    """An event to send to a webhook; the transaction that causes the event inserts it.
 
-    A webhook has no foreign key, so that removing one never refuses a document's transaction.
+    There is no foreign key to webhooks, so that deleting a webhook never makes a document's transaction fail.
     """
 
     __tablename__ = "webhook_deliveries"

@@ -1,4 +1,4 @@
-"""Model versions, and those that answer beside the active one."""
+"""Model versions and shadows."""
 
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from db.models.table import Table, now, row_id
 
 
 class ModelVersion(Table):
-    """A checkpoint that was, is or may become the one that classifies."""
+    """A checkpoint that is, was or may become active."""
 
     __tablename__ = "model_versions"
 
@@ -37,7 +37,7 @@ class ModelVersion(Table):
 
 
 class Shadow(Table):
-    """A version that answers beside the active one for a while; its predictions are of the kind shadow."""
+    """A period in which a version answers beside the active one; its predictions have the kind shadow."""
 
     __tablename__ = "shadows"
 

@@ -1,4 +1,4 @@
-"""What is watched: accuracy, drift, and incidents."""
+"""Accuracy checks, drift checks and incidents."""
 
 from datetime import date, datetime
 from typing import Any
@@ -12,7 +12,7 @@ from db.models.table import Table, now, row_id
 
 
 class AccuracyLook(Table):
-    """What audits told of a version on a day, of the four weeks before its midnight (UTC), and whether that alarms."""
+    """A check of a version's accuracy by audits of the four weeks before a midnight (UTC), and whether it alarms."""
 
     __tablename__ = "accuracy_looks"
 
@@ -29,9 +29,9 @@ class AccuracyLook(Table):
 
 
 class DriftReference(Table):
-    """What a model version said of held-out documents of its snapshot: what traffic is compared with.
+    """A version's predictions for held-out documents of its snapshot, with which traffic is compared.
 
-    Ids alone: a text that is erased is gone from here too.
+    It only has ids, so an erased text is gone from here too.
     """
 
     __tablename__ = "drift_references"
@@ -46,7 +46,7 @@ class DriftReference(Table):
 
 
 class DriftLook(Table):
-    """A look for drift and what came of it; without an end after half an hour its process has died."""
+    """A drift check and its outcome; if it has no end after half an hour, its process has died."""
 
     __tablename__ = "drift_looks"
 
@@ -58,7 +58,7 @@ class DriftLook(Table):
 
 
 class Incident(Table):
-    """Something that people must look at, from its alarm to its end; one of a kind is open at most."""
+    """Something that people must look into, from its alarm to its end; at most one of each kind is open."""
 
     __tablename__ = "incidents"
 

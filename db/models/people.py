@@ -9,7 +9,7 @@ from db.models.table import Table, now, row_id
 
 
 class User(Table):
-    """A person, the reviewer `import` that stands for labelled files, or one of an upstream system's own people."""
+    """A person here, a person of an upstream system, or the reviewer `import`, which stands for labelled files."""
 
     __tablename__ = "users"
 
@@ -29,7 +29,7 @@ class User(Table):
 
 
 class UserSession(Table):
-    """A person who is signed in, in one browser."""
+    """A person's session in one browser."""
 
     __tablename__ = "user_sessions"
 
@@ -45,7 +45,7 @@ class UserSession(Table):
 
 
 class RecoveryCode(Table):
-    """What stands in for a code of the second factor, once."""
+    """A code that replaces a code of the second factor once."""
 
     __tablename__ = "recovery_codes"
 
@@ -54,7 +54,7 @@ class RecoveryCode(Table):
 
 
 class SignInStep(Table):
-    """A person who gave the first factor and has not given the second one yet."""
+    """A person who has given the first factor but not yet the second."""
 
     __tablename__ = "sign_in_steps"
 
@@ -65,7 +65,7 @@ class SignInStep(Table):
 
 
 class KnownBrowser(Table):
-    """A browser that a person signed in with before: its wrong passwords are counted apart from everybody else's."""
+    """A browser in which a person signed in before; its wrong passwords are counted separately."""
 
     __tablename__ = "known_browsers"
 
@@ -85,7 +85,7 @@ class SignInLink(Table):
 
 
 class SignInFailure(Table):
-    """A password or code that is being checked, or was wrong: too many of them, and none is checked for a while."""
+    """A password or code that is being checked or was wrong; after too many, none is checked for a while."""
 
     __tablename__ = "sign_in_failures"
 

@@ -1,4 +1,4 @@
-"""What model versions said of documents, and why."""
+"""Predictions of model versions, their daily counts, and explanations."""
 
 from datetime import date, datetime
 from typing import Any
@@ -12,10 +12,10 @@ from db.models.table import Table, now
 
 
 class Prediction(Table):
-    """What a model version said of a document.
+    """A model version's prediction for a document.
 
-    Only the document has a foreign key: each one is a look-up a row on the hot path, and model versions
-    and labels are never deleted.
+    Only document_id has a foreign key: each one costs a look-up per row on the hot path, and model versions and labels
+    are never deleted.
     """
 
     __tablename__ = "predictions"
@@ -37,7 +37,7 @@ class Prediction(Table):
     __table_args__ = (
         CheckConstraint("kind IN ('live', 'rescore', 'shadow')", name="kind"),
         CheckConstraint("decision IN ('accept', 'review')", name="decision"),
-        # Summarised as it grows: ranges that are not are all read by whoever asks for the last minute.
+        # Summarised as it grows, because a query for the last minute reads all ranges that are not summarised.
         Index(
             "ix_predictions_created_at",
             "created_at",
@@ -50,9 +50,9 @@ class Prediction(Table):
 
 
 class AnswerCount(Table):
-    """How many live predictions a version made in a day of UTC, counted by housekeeping; what is erased stays counted.
+    """The number of a version's live predictions in a day (UTC), counted by housekeeping; erased ones stay counted.
 
-    Left out are predictions on documents that were decided before: they are in no audit's draw.
+    Predictions for documents that were decided before are left out, because they enter no draw for audits.
     """
 
     __tablename__ = "answer_counts"
@@ -66,7 +66,7 @@ class AnswerCount(Table):
 
 
 class Explanation(Table):
-    """Which words of a document speak for a label, in the eyes of a model version; asked for, then computed once."""
+    """Which words of a document speak for a label, by a model version; requested, then computed once."""
 
     __tablename__ = "explanations"
 

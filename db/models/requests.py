@@ -1,4 +1,4 @@
-"""Who may ask for something, what was asked, and the audit of it."""
+"""API tokens, idempotency keys, uploaded files and the audit log."""
 
 from datetime import datetime
 from typing import Any
@@ -8,12 +8,12 @@ from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.audit import came_from, tell
+from db.audit import came_from, log_row
 from db.models.table import Table, now, row_id
 
 
 class ApiToken(Table):
-    """A bearer token of the HTTP door; only its sha256 is kept."""
+    """A bearer token of the HTTP API; only its sha256 is stored."""
 
     __tablename__ = "api_tokens"
 
@@ -28,7 +28,7 @@ class ApiToken(Table):
 
 
 class IdempotencyKey(Table):
-    """A request that may come again, and what was answered to it; kept for a day."""
+    """A request that may be repeated, and its answer; kept for a day."""
 
     __tablename__ = "idempotency_keys"
 
@@ -40,7 +40,7 @@ class IdempotencyKey(Table):
 
 
 class ImportFile(Table):
-    """A file that a person looks at before it is imported; kept for an hour at most."""
+    """A file between its preview and its import; kept for at most an hour."""
 
     __tablename__ = "import_files"
 
@@ -54,7 +54,7 @@ class ImportFile(Table):
 
 
 class AuditEvent(Table):
-    """Who changed what, and when; append-only, but for what was refused, which is counted by the hour."""
+    """Who changed what, and when; append-only, except for refusals, which are counted by the hour."""
 
     __tablename__ = "audit_events"
 
@@ -79,4 +79,4 @@ class AuditEvent(Table):
     )  # fmt: skip
 
 
-event.listen(AuditEvent, "after_insert", tell)
+event.listen(AuditEvent, "after_insert", log_row)

@@ -1,4 +1,4 @@
-"""Labels, what waits for a person, and what people decided."""
+"""Labels, the queue, and people's decisions."""
 
 from datetime import datetime
 from typing import Any
@@ -34,8 +34,8 @@ class Label(Table):
 class QueueItem(Table):
     """A document that waits for a person, and why.
 
-    Reasons: doubtful, audit, flag, label_error, drift, shadow (another version answers otherwise); overlap (a second
-    person decides, for agreement) and repeat (the same person decides again).
+    Reasons: doubtful, audit, flag, label_error, drift, shadow (another version gives another label), overlap (a second
+    person decides, to measure agreement) and repeat (the same person decides again).
     """
 
     __tablename__ = "queue_items"
@@ -79,7 +79,7 @@ class QueueItem(Table):
 
 
 class Review(Table):
-    """What a person did with a document; append-only, a later row supersedes an earlier one."""
+    """What a person did with a document; append-only: a later row may supersede an earlier one."""
 
     __tablename__ = "reviews"
 
@@ -119,7 +119,7 @@ class Review(Table):
 
 
 class BulkDecision(Table):
-    """Documents that a person decides at once: looked at first, then decided, perhaps undone."""
+    """Documents that a person decides at once: a preview, then the decision, perhaps its undo."""
 
     __tablename__ = "bulk_decisions"
 

@@ -1,4 +1,4 @@
-"""What every table has."""
+"""The base of all tables."""
 
 from datetime import datetime
 from typing import Any
@@ -24,10 +24,10 @@ class Table(DeclarativeBase):
 
 
 def row_id(kind: type[BigInteger] | type[Integer] = BigInteger) -> Mapped[int]:
-    """A primary key that Postgres counts up."""
+    """A primary key that Postgres generates."""
     return mapped_column(kind, Identity(always=False), primary_key=True)
 
 
 def now() -> Mapped[datetime]:
-    """A time that is the one of the row's transaction where none is given."""
+    """A time; by default that of the row's transaction."""
     return mapped_column(server_default=func.now())

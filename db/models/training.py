@@ -1,4 +1,4 @@
-"""Trainings, what they were made of, and what tuning found."""
+"""Training runs, their snapshots, and the results of tuning."""
 
 from datetime import datetime
 from typing import Any
@@ -40,7 +40,7 @@ class Snapshot(Table):
 
 
 class SnapshotReview(Table):
-    """A decision that is in a snapshot: which decisions made a model, and which models a decision made."""
+    """A decision in a snapshot; shows which decisions made a model, and which models a decision made."""
 
     __tablename__ = "snapshot_reviews"
 

@@ -14,13 +14,13 @@ from sortline.errors import ConflictError, NotFoundError
 
 DEFAULT_SCOPES = ("documents",)
 SCOPES = ("documents", "reviews", "train", "promote", "models", "erase")
-# A scope that stands for others.
+# Scopes that include others.
 _INCLUDES = {"models": frozenset({"train", "promote"})}
 _NOTED_EVERY = timedelta(minutes=1)
 
 
 class Known(NamedTuple):
-    """A token that we made."""
+    """A token of this installation, valid or not."""
 
     name: str
     scopes: list[str]
@@ -28,7 +28,7 @@ class Known(NamedTuple):
 
 
 def all_of(scopes: Iterable[str]) -> frozenset[str]:
-    """Scopes, with those that they stand for."""
+    """Scopes, with those that they include."""
     given = frozenset(scopes)
     return given.union(*(_INCLUDES.get(scope, frozenset()) for scope in given))
 
@@ -44,7 +44,7 @@ def add(
     """Insert a token.
 
     Args:
-        lasts: how long it can be used; None: until it is revoked.
+        lasts: time for which it is valid; None: until it is revoked.
 
     Raises:
         ConflictError: the name is taken.
@@ -63,7 +63,7 @@ def add(
 
 
 def by_hash(session: Session, token_hash: bytes) -> Known | None:
-    """The token with that sha256, also one that was revoked or is past its end."""
+    """The token with that sha256, even if it is revoked or expired; None: there is none."""
     is_valid = ApiToken.revoked_at.is_(None) & or_(ApiToken.expires_at.is_(None), ApiToken.expires_at > func.now())
     found = session.execute(
         select(ApiToken.name, ApiToken.scopes, is_valid).where(ApiToken.token_hash == token_hash)
@@ -72,7 +72,7 @@ def by_hash(session: Session, token_hash: bytes) -> Known | None:
 
 
 def note_use(session: Session, token_hash: bytes) -> bool:
-    """Write down that a token is used, unless that was done within the last minute; whether it was written."""
+    """Note that a token is used, at most once a minute; returns whether it was noted."""
     written = session.execute(
         update(ApiToken)
         .where(
@@ -93,7 +93,7 @@ def revoke(session: Session, name: str, actor: str) -> None:
     """Revoke a token.
 
     Raises:
-        NotFoundError: there is none of that name in use.
+        NotFoundError: there is no such token, or it is revoked.
     """
     found = session.scalar(
         update(ApiToken)

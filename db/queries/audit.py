@@ -1,4 +1,4 @@
-"""Queries on audit_events: what was refused is counted by the hour, so that nobody fills the table by being refused."""
+"""Queries on audit_events. Refusals are counted by the hour, so that nobody can fill the table with them."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -9,10 +9,10 @@ from sqlalchemy.orm import Session
 from db.models import AuditEvent
 
 ELSEWHERE = "elsewhere"
-# Addresses that an hour may name; refusals from further ones are counted together.
+# Addresses that are counted by themselves in an hour; refusals from all others are counted together.
 MOST_ADDRESSES = 200
 
-# What this hour has named already is counted under its name; what is new, only while there is room.
+# An address that this hour has already is counted under it; a new one only while there are fewer than the most.
 _COUNT = text("""
 INSERT INTO audit_events (actor, action, subject, address, hour, times)
 SELECT :actor, :action, :subject,
@@ -26,7 +26,7 @@ DO UPDATE SET times = audit_events.times + excluded.times, created_at = now()
 
 
 class Refusal(NamedTuple):
-    """What was refused: to whom (``user:ann``, ``token:crm``, ``unknown``), what, and from where."""
+    """A refused request: who made it (``user:ann``, ``token:crm``, ``unknown``), what it was, and from where."""
 
     actor: str
     action: str
@@ -35,12 +35,12 @@ class Refusal(NamedTuple):
 
 
 def note(session: Session, actor: str, action: str, subject: str, detail: Mapping[str, object] | None = None) -> None:
-    """Add a row to the audit."""
+    """Add a row to the audit log."""
     session.add(AuditEvent(actor=actor, action=action, subject=subject, detail=dict(detail or {})))
 
 
 def count(session: Session, refusals: Mapping[Refusal, int]) -> None:
-    """Add to this hour's counts; in one order, so that two processes never wait for each other."""
+    """Add to this hour's counts, always in the same order, so that two processes can't deadlock."""
     for refusal, times in sorted(refusals.items()):
         given = {**refusal._asdict(), "times": times, "most": MOST_ADDRESSES, "elsewhere": ELSEWHERE}
         session.execute(_COUNT, given)
@@ -50,8 +50,8 @@ def newest(session: Session, before: int | None, limit: int, refused: bool = Fal
     """Rows, newest first.
 
     Args:
-        before: an id, of which the rows come before.
-        refused: only what was refused.
+        before: only rows with a smaller id.
+        refused: only refusals.
     """
     found = select(AuditEvent).order_by(AuditEvent.id.desc()).limit(limit)
     if before is not None:

@@ -1,8 +1,8 @@
-"""Deciding many documents at once: what is looked at is stored, exactly that is decided, and all of it can be undone.
+"""Decide many documents at once: a preview is stored, exactly what it shows is decided, and all of it can be undone.
 
-Left out is what somebody decided, or has before them, and what waits for an audit, a second opinion or once more: those
-are worth something only where they are decided without having seen what others or the model say. The decisions have the
-reason ``bulk``: they train, and never validate, calibrate or test.
+Left out are documents that somebody has decided or has open, and those that wait for an audit, a second opinion or a
+repeat: such decisions are only worth something if people make them without seeing what others or the model say. Bulk
+decisions have the reason ``bulk``; they are used for training, never for validation, calibration or test.
 """
 
 from collections import Counter
@@ -26,7 +26,7 @@ from sortline.events import corrected, now
 
 MOST = 1_000
 _LOOKED_AT = 10_000
-_KEPT_H = 24  # of what was looked at and not decided
+_KEPT_H = 24  # for previews that were not decided
 
 _LOCK_ITEMS = text("SELECT document_id FROM queue_items WHERE document_id = ANY(:ids) ORDER BY document_id FOR UPDATE")
 _STANDS = text(f"""
@@ -58,17 +58,18 @@ DELETE FROM bulk_decisions WHERE decided_at IS NULL AND created_at < now() - mak
 """)
 
 
-def look(
+def preview(
     session: Session, filters: Filters, label_id: int | None, user_id: int, asked: Mapping[str, str]
 ) -> BulkDecision:
-    """Store which documents would be decided: the newest 1,000 that are found and not left out.
+    """Store which documents would be decided: the newest 1,000 that the filters find and that are not left out.
 
     Args:
-        label_id: what they are given; None: to each what was predicted.
+        label_id: the label that they get; None: each gets its predicted label.
         asked: the query string that the filters came from.
 
     Raises:
-        InvalidInputError: there is no such label in use, or what the filters name is unknown.
+        InvalidInputError: there is no such label, or the filters name something unknown.
+        ConflictError: the label was archived.
     """
     if label_id is not None:
         _check_label(session, label_id)
@@ -93,41 +94,43 @@ def look(
 
 
 def get(session: Session, bulk_id: int, lock: bool = False) -> BulkDecision:
-    """One of them.
+    """One bulk decision or preview.
 
     Raises:
-        NotFoundError: there is none.
+        NotFoundError: there is none with this id.
     """
     bulk = session.get(BulkDecision, bulk_id, with_for_update=lock or None, populate_existing=lock)
     if bulk is None:
-        raise NotFoundError("there is no such bulk decision; one that was looked at and not made is kept for a day")
+        raise NotFoundError("there is no such bulk decision; a preview that was not decided is kept for a day")
     return bulk
 
 
 def newest(session: Session, limit: int) -> Sequence[BulkDecision]:
-    """Those that were made, the newest first."""
+    """Bulk decisions that were made, the newest first."""
     made = session.query(BulkDecision).where(BulkDecision.decided_at.is_not(None))
     return made.order_by(BulkDecision.id.desc()).limit(limit).all()
 
 
 def decide(session: Session, bulk_id: int, user_id: int, actor: str) -> BulkDecision:
-    """Decide what was looked at, but for what has changed since; asked twice, it is done once. The caller commits.
+    """Decide the documents of a preview, except those that have changed since. The caller commits.
+
+    A second call does nothing.
 
     Raises:
         NotFoundError: there is no such bulk decision.
-        ConflictError: another person looked at it, or its label was archived meanwhile; nothing is written.
+        ConflictError: the preview is another person's, or its label was archived meanwhile; nothing is written.
     """
     bulk = get(session, bulk_id, lock=True)
     if bulk.decided_at is not None:
         return bulk
     if bulk.user_id != user_id:
-        raise ConflictError("another person looked at these documents: look at them yourself first")
-    for label_id in sorted(set(bulk.label_ids)):  # before the documents, as merging does
+        raise ConflictError("this preview is another person's; make your own first")
+    for label_id in sorted(set(bulk.label_ids)):  # before the documents, as merging does, to avoid deadlocks
         hold(session, label_id)
     if bulk.label_id is not None:
         _check_label(session, bulk.label_id)
     labels = dict(zip(bulk.document_ids, bulk.label_ids, strict=True))
-    taken = [row for row in _locked(session, bulk.document_ids) if _as_looked_at(row, bulk, labels[row.id])]
+    taken = [row for row in _locked(session, bulk.document_ids) if _as_previewed(row, bulk, labels[row.id])]
     made = [
         {
             "document_id": row.id, "label_id": labels[row.id],
@@ -139,7 +142,7 @@ def decide(session: Session, bulk_id: int, user_id: int, actor: str) -> BulkDeci
     bulk.review_ids, bulk.decided_at = list(written.scalars()), datetime.now(UTC)
     bulk.waited = {str(row.id): row.waits_because for row in taken if row.waits_because}
     session.execute(_DONE_WITH, {"ids": [row.id for row in taken]})
-    _tell(session, taken, "correct")
+    _add_events(session, taken, "correct")
     note = {"documents": len(taken), "label_id": bulk.label_id, "filters": bulk.filters}
     session.add(AuditEvent(actor=actor, action="bulk decided", subject=f"bulk_decision:{bulk_id}", detail=note))
     session.flush()
@@ -147,23 +150,23 @@ def decide(session: Session, bulk_id: int, user_id: int, actor: str) -> BulkDeci
 
 
 def undo(session: Session, bulk_id: int, user_id: int, actor: str) -> BulkDecision:
-    """Supersede all its decisions; what waited for a person waits again, unless somebody decided it since.
+    """Undo all decisions of a bulk decision. The caller commits.
 
-    Asked twice, it is done once. The caller commits.
+    Documents that waited for a person wait again, unless somebody has decided them since. A second call does nothing.
 
     Raises:
         NotFoundError: there is no such bulk decision.
-        ConflictError: it was not made yet.
+        ConflictError: it has not been made.
     """
     bulk = get(session, bulk_id, lock=True)
     if bulk.undone_at is not None:
         return bulk
     if bulk.decided_at is None or bulk.review_ids is None or bulk.waited is None:
-        raise ConflictError("it was not made yet")
+        raise ConflictError("this bulk decision has not been made, so there is nothing to undo")
     before = _locked(session, bulk.document_ids)
     session.execute(_UNDO, {"ids": bulk.review_ids, "user_id": user_id})
     bulk.undone_at, bulk.undone_by = datetime.now(UTC), user_id
-    after = _tell(session, before, "undo")
+    after = _add_events(session, before, "undo")
     put_back(session, [
         {"document_id": row.id, "reason": bulk.waited[str(row.id)], "sampling_probability": None}
         for row in after if str(row.id) in bulk.waited and not row.decided and row.waits_because is None
@@ -175,14 +178,14 @@ def undo(session: Session, bulk_id: int, user_id: int, actor: str) -> BulkDecisi
 
 
 def _locked(session: Session, ids: Sequence[int]) -> Sequence[Row[Any]]:
-    """How the documents stand, and stay until the transaction ends: nobody decides them, or takes them, meanwhile."""
+    """The state of documents, locked until the transaction ends: nobody decides or opens them meanwhile."""
     locks.hold_documents(session, ids)
     session.execute(_LOCK_ITEMS, {"ids": list(ids)})
     return session.execute(_STANDS, {"ids": list(ids)}).all()
 
 
 def _left_out(row: Row[Any], label_id: int | None) -> str | None:
-    """Why a document is left out: decided, held, blind, unpredicted or archived; None: it is not."""
+    """Why a document is left out: decided, held, blind, unpredicted or archived; None: it is not left out."""
     if row.decided:
         return "decided"
     if row.held:
@@ -194,25 +197,25 @@ def _left_out(row: Row[Any], label_id: int | None) -> str | None:
     return "archived" if label_id is None and row.archived else None
 
 
-def _as_looked_at(row: Row[Any], bulk: BulkDecision, label_id: int) -> bool:
-    """Whether a document can still be decided, and a label that is confirmed is still the predicted one."""
+def _as_previewed(row: Row[Any], bulk: BulkDecision, label_id: int) -> bool:
+    """Whether a document can still be decided, and still has the predicted label if that is confirmed."""
     return _left_out(row, bulk.label_id) is None and (bulk.label_id is not None or row.label_id == label_id)
 
 
-def _tell(session: Session, before: Iterable[Row[Any]], action: str) -> Sequence[Row[Any]]:
-    """Events of the labels that are others than before; returns how the documents stand now."""
-    told = {row.id: _told(row) for row in before}
-    after, at = session.execute(_STANDS, {"ids": list(told)}).all(), now()
+def _add_events(session: Session, before: Iterable[Row[Any]], action: str) -> Sequence[Row[Any]]:
+    """Add events for the documents whose label has changed; returns the documents' present state."""
+    labels_before = {row.id: _known_label(row) for row in before}
+    after, at = session.execute(_STANDS, {"ids": list(labels_before)}).all(), now()
     events = [
-        (row.id, corrected(row.source, row.external_id, _told(row), action, row.model_version_id, at))
+        (row.id, corrected(row.source, row.external_id, _known_label(row), action, row.model_version_id, at))
         for row in after
-        if _told(row) != told[row.id]
+        if _known_label(row) != labels_before[row.id]
     ]
     outbox.add(session, events)
     return after
 
 
-def _told(row: Row[Any]) -> str | None:
+def _known_label(row: Row[Any]) -> str | None:
     label: str | None = row.decided_label if row.decided else row.label
     return label
 

@@ -1,4 +1,4 @@
-"""How many rows there are, quick at any number: counted while they are few, estimated beyond, and said so."""
+"""Fast counts of rows: exact while there are few, beyond that estimated and marked as such."""
 
 from typing import Any, NamedTuple
 
@@ -9,7 +9,7 @@ MOST = 10_000
 
 
 class Count(NamedTuple):
-    """A number of rows; not ``exact``: what Postgres' planner believes, by the last ANALYZE and the table's size."""
+    """A number of rows. If not ``exact``, Postgres' planner estimated it from the last ANALYZE and the table's size."""
 
     rows: int
     exact: bool = True
@@ -19,8 +19,8 @@ def known(session: Session, counted: int, query: str, **values: Any) -> Count:
     """The count of a query's rows.
 
     Args:
-        counted: how many there are, counted up to MOST.
-        query: what was counted, without the limit.
+        counted: the exact count, cut off at MOST.
+        query: the query that was counted, without the limit.
     """
     if counted < MOST:
         return Count(counted)

@@ -14,7 +14,7 @@ from sortline.errors import NotFoundError
 
 _NOT_REQUEUED = "SELECT FROM dead_letters WHERE requeued_at IS NULL"
 _COUNT = text(f"SELECT count(*) FROM ({_NOT_REQUEUED} LIMIT :most) few")  # noqa: S608 - of constants alone
-# Ids rise with time: only what is newer is read, from the end, however many there are.
+# Ids rise with time, so this reads only the newer rows, from the end, however many rows there are.
 _NEWER = """
 FROM dead_letters WHERE id > coalesce((
   SELECT id FROM dead_letters WHERE created_at <= now() - CAST(:since AS interval) ORDER BY id DESC LIMIT 1), 0)
@@ -31,25 +31,25 @@ def count(session: Session) -> Count:
 
 
 def reasons(session: Session) -> dict[str, int]:
-    """How many were not requeued, by reason."""
+    """Numbers of dead letters that were not requeued, by reason."""
     open_ones = select(DeadLetter.reason, func.count()).where(DeadLetter.requeued_at.is_(None))
     return {row[0]: row[1] for row in session.execute(open_ones.group_by(DeadLetter.reason).order_by("reason"))}
 
 
 def of_last_hour(session: Session) -> dict[str, int]:
-    """How many there are from the last hour, requeued or not, by reason, most first."""
+    """Numbers of dead letters of the last hour, requeued or not, by reason, most first."""
     return {row[0]: row[1] for row in session.execute(_NEW_REASONS, {"since": "1 hour"})}
 
 
 def by_day(session: Session, days: int) -> dict[datetime, int]:
-    """How many came, requeued or not, by day of UTC; days without any are left out."""
+    """Numbers of dead letters, requeued or not, by day in UTC; days without any are left out."""
     return {row[0]: row[1] for row in session.execute(_NEW_DAYS, {"since": f"{days} days"})}
 
 
 def listing(
     session: Session, reason: str | None = None, limit: int = 100, before: int | None = None
 ) -> Sequence[DeadLetter]:
-    """Dead letters that were not requeued, newest first, without what was sent; ``before``: an id."""
+    """Dead letters that were not requeued, newest first, without their bytes; ``before``: only smaller ids."""
     query = _open(reason).options(defer(DeadLetter.raw, raiseload=True))
     if before is not None:
         query = query.where(DeadLetter.id < before)
@@ -69,19 +69,19 @@ def get(session: Session, letter_id: int) -> DeadLetter:
 
 
 def waiting(session: Session, ids: Sequence[int]) -> set[int]:
-    """Those of the ids whose dead letters were not requeued."""
+    """Ids among these whose dead letters were not requeued."""
     return set(session.scalars(select(DeadLetter.id).where(DeadLetter.id.in_(ids), DeadLetter.requeued_at.is_(None))))
 
 
 def newest_id(session: Session) -> int:
-    """The greatest id; 0 without any."""
+    """The greatest id; 0: there are no dead letters."""
     return session.scalar(select(func.max(DeadLetter.id))) or 0
 
 
 def take(
     session: Session, up_to: int, limit: int, reason: str | None = None, ids: Sequence[int] | None = None
 ) -> Sequence[DeadLetter]:
-    """Lock the oldest that were not requeued, of ids up to ``up_to``; those that somebody requeues now are missing."""
+    """Lock the oldest that were not requeued, up to the id ``up_to``; skips those that somebody is requeuing now."""
     query = _open(reason).where(DeadLetter.id <= up_to)
     if ids is not None:
         query = query.where(DeadLetter.id.in_(ids))
@@ -89,7 +89,7 @@ def take(
 
 
 def mark_requeued(session: Session, ids: Sequence[int], actor: str) -> None:
-    """Note that dead letters are on their way again, and who sent them."""
+    """Note that dead letters were requeued, and by whom."""
     session.execute(update(DeadLetter).where(DeadLetter.id.in_(ids)).values(requeued_at=func.now()))
     session.add(AuditEvent(actor=actor, action="requeued", subject="dead_letters", detail={"ids": list(ids)}))
     session.flush()

@@ -1,6 +1,7 @@
-"""Queries of deciding: a review, what it does to the queue, and what upstream hears of it; one transaction each.
+"""Queries for decisions: a review, its effect on the queue, and its event for upstream, in one transaction.
 
-Events of a document get their ids in the order of commits, because who writes one holds the document's row.
+Whoever writes an event of a document holds a lock on the document's row, so the ids of its events follow the order of
+commits.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,7 @@ MOST_NOTE = 2000
 UNDO_LAST = 10
 
 _REPEAT_AFTER_H = 24
-# Who has a session that was used lately would give a second opinion; for nobody none is waited for.
+# Only people whose session was used within this time are expected to give second opinions.
 _SOMEBODY_ELSE_WITHIN_DAYS = 7
 
 _LOCK = text("SELECT id, source, external_id FROM documents WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
@@ -95,7 +96,7 @@ WHERE document_id = :document_id AND leased_to <> :user_id AND lease_until > now
 
 
 class Shares(NamedTuple):
-    """How often a decided document is decided again: by a second person, and by the same one a day later."""
+    """Shares of decided documents to decide again: by a second person, and by the same person a day later."""
 
     overlap: float = 0.0
     repeat: float = 0.0
@@ -103,10 +104,10 @@ class Shares(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a reviewer says of a document that they hold.
+    """A reviewer's decision about a document that they have open.
 
-    ``action`` is label (with ``label_id``), none_fits, skip or flag; ``seconds`` are those spent on it, idle ones
-    excluded.
+    ``action`` is label (with ``label_id``), none_fits, skip or flag; ``seconds`` is the time spent on it, without idle
+    time.
     """
 
     document_id: int
@@ -119,7 +120,7 @@ class Decision:
 
 
 class Decided(NamedTuple):
-    """What a decision became; ``again``: it was there already, from a click before."""
+    """A stored decision; ``again``: an earlier click had already stored it."""
 
     review_id: int
     action: str
@@ -128,7 +129,7 @@ class Decided(NamedTuple):
 
 
 class Last(NamedTuple):
-    """A decision that can be undone, and the beginning of its text."""
+    """A decision that can be undone, and the beginning of the document's text."""
 
     review_id: int
     document_id: int
@@ -138,14 +139,14 @@ class Last(NamedTuple):
 
 
 def decide(session: Session, decision: Decision, user_id: int, shares: Shares) -> Decided:
-    """Write a decision; whether it confirms or corrects follows from the prediction.
+    """Store a decision; the prediction determines whether it confirms or corrects.
 
-    The same decision sent twice is written once.
+    A decision that is sent twice is stored once.
 
     Raises:
-        InvalidInputError: the label is archived or unknown, a text is too long, or what is proposed can't be a label's
-            name; nothing is written.
-        ConflictError: the document is not the reviewer's any more; the message says what happened to it.
+        InvalidInputError: the label is archived or unknown, a text is too long, or the proposed label can't be a label
+            name; nothing is stored.
+        ConflictError: the reviewer no longer has the document; the message says what happened to it.
         NotFoundError: there is no such document.
     """
     _check(decision)
@@ -157,7 +158,7 @@ def decide(session: Session, decision: Decision, user_id: int, shares: Shares) -
         return _earlier(session, decision, chosen, user_id)
     prediction = session.execute(_PREDICTION, {"document_id": decision.document_id}).one_or_none()
     action, label = _action(session, decision, chosen, item.shown or (prediction and prediction._mapping))
-    told = _told(session, decision.document_id, prediction)
+    before = _known_label(session, decision.document_id, prediction)
     review_id = _insert(
         session, document_id=decision.document_id, reviewer_id=user_id, action=action, label_id=decision.label_id,
         shown=item.shown, reason=item.reason, sampling_probability=item.sampling_probability,
@@ -166,50 +167,48 @@ def decide(session: Session, decision: Decision, user_id: int, shares: Shares) -
     )  # fmt: skip
     _follow(session, decision, item, user_id, shares)
     if action != "skip":
-        _tell(session, document, told, label, prediction, action)
+        _add_event(session, document, before, label, prediction, action)
     return Decided(review_id, action, label)
 
 
 def undo(session: Session, review_id: int, user_id: int, lease_s: float) -> int | None:
-    """Supersede a decision by an undo; the document comes back to who undid it.
-
-    Asked twice, it is done once.
+    """Supersede a decision by an undo, and give the document back to the reviewer; a second call changes nothing.
 
     Returns:
-        The document's id; None: another person has it by now, and will decide it.
+        The document's id; None: another person has it now and will decide it.
 
     Raises:
         NotFoundError: the reviewer has no such decision.
-        ConflictError: it is not one of their last ten.
+        ConflictError: it is not one of their last ten decisions.
     """
     review = session.execute(text("SELECT * FROM reviews WHERE id = :id"), {"id": review_id}).one_or_none()
     if review is None or review.reviewer_id != user_id or review.action == "undo" or review.lease_token is None:
-        raise NotFoundError("there is no such decision of yours")
+        raise NotFoundError("you have made no such decision")
     document = _lock(session, review.document_id)
     if session.scalar(_UNDONE, {"review_id": review_id, "user_id": user_id}):
         held: int | None = session.scalar(_HELD, {"document_id": document.id, "user_id": user_id})
         return held
     if review_id not in [each.review_id for each in last(session, user_id)]:
-        raise ConflictError(f"it is not among your last {UNDO_LAST} decisions")
+        raise ConflictError(f"only your last {UNDO_LAST} decisions can be undone, and this is not one of them")
     prediction = session.execute(_PREDICTION, {"document_id": document.id}).one_or_none()
-    told = _told(session, document.id, prediction)
+    before = _known_label(session, document.id, prediction)
     _insert(
         session, document_id=document.id, reviewer_id=user_id, action="undo", reason=review.reason,
         sampling_probability=review.sampling_probability, supersedes_id=review_id,
     )  # fmt: skip
     if review.action != "skip":
-        _tell(session, document, told, _told(session, document.id, prediction), prediction, "undo")
+        _add_event(session, document, before, _known_label(session, document.id, prediction), prediction, "undo")
     if session.execute(_HOLDER, {"document_id": document.id, "user_id": user_id}).one_or_none():
         return None
     asked = {"document_id": document.id, "sampling_probability": review.sampling_probability}
-    # A skipped document waits still, with a reason of its own where it was flagged; what else waits was decided.
+    # A skipped document is still in the queue, perhaps flagged; any other document is put back into it.
     put_back(session, [{**asked, "reason": review.reason}])
-    # What was hidden stays hidden: how much a prediction sways is told from what people saw.
+    # A hidden prediction stays hidden: how much predictions sway people is measured by who saw them.
     return queue_items.lease(session, [document.id], user_id, lease_s, float(review.shown_prediction is None))
 
 
 def put_back(session: Session, items: Sequence[dict[str, Any]]) -> None:
-    """Let documents wait again for what they waited for: ``document_id``, ``reason``, ``sampling_probability``."""
+    """Put documents back into the queue, each with ``document_id``, ``reason`` and ``sampling_probability``."""
     if items:
         session.execute(_BACK, list(items))
 
@@ -220,11 +219,11 @@ def last(session: Session, user_id: int) -> list[Last]:
 
 
 def what_happened(session: Session, document_id: int) -> str:
-    """Why a document is not at the desk any more, in words."""
+    """Why a reviewer no longer has a document, in words."""
     found = session.execute(_STANDING, {"document_id": document_id}).one_or_none()
     if found is not None:
-        said = {"none_fits": "decided that no label fits"}.get(found.action, f"decided {found.label}")
-        return f"{found.reviewer} {said} at {found.created_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+        decision = {"none_fits": "decided that no label fits"}.get(found.action, f"decided {found.label}")
+        return f"{found.reviewer} {decision} at {found.created_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     holder = session.execute(_HOLDER, {"document_id": document_id, "user_id": 0}).one_or_none()
     if holder is not None:
         return f"your time for it ran out, and {holder.name} has it now"
@@ -233,9 +232,9 @@ def what_happened(session: Session, document_id: int) -> str:
 
 def _check(decision: Decision) -> None:
     if decision.action not in ("label", "none_fits", "skip", "flag"):
-        raise InvalidInputError("the action is label, none_fits, skip or flag")
+        raise InvalidInputError("the action must be label, none_fits, skip or flag")
     if (decision.action == "label") != (decision.label_id is not None):
-        raise InvalidInputError("a label belongs to the action label, and to no other")
+        raise InvalidInputError("the action label needs a label_id, and no other action may have one")
     if len(decision.note or "") > MOST_NOTE:
         raise InvalidInputError(f"a note has at most {MOST_NOTE:,} characters")
 
@@ -243,12 +242,12 @@ def _check(decision: Decision) -> None:
 def _lock(session: Session, document_id: int) -> Row[Any]:
     document = session.execute(_LOCK, {"ids": [document_id]}).one_or_none()
     if document is None:
-        raise NotFoundError("the document was erased meanwhile, and there is nothing left to decide")
+        raise NotFoundError("the document was erased meanwhile, so there is nothing left to decide")
     return document
 
 
 def _earlier(session: Session, decision: Decision, chosen: Row[Any] | None, user_id: int) -> Decided:
-    """The same decision, from a click before; anything else is in conflict."""
+    """The same decision from an earlier click; any other one is a conflict."""
     row = session.execute(_SAME, {"token": decision.token}).one_or_none()
     wanted = {"label": ("confirm", "correct"), "flag": ("skip",)}.get(decision.action, (decision.action,))
     if row is None or row.reviewer_id != user_id or row.document_id != decision.document_id:
@@ -287,14 +286,14 @@ def _json(value: Any) -> str | None:
 
 
 def _follow(session: Session, decision: Decision, item: Row[Any], user_id: int, shares: Shares) -> None:
-    """What becomes of the queue's row."""
+    """Update or delete the document's queue item after a decision."""
     asked = {"document_id": decision.document_id}
     if decision.action == "skip":
         session.execute(_AGAIN_LATER, asked)
         return
     if decision.action == "flag":
         reason = "audit" if item.reason == "audit" else "flag"
-        # Where nobody else would come to it, it comes back to who flagged it.
+        # If nobody else is there to decide it, it may come back to the person who flagged it.
         not_for = user_id if _somebody_else(session, user_id) else None
         session.execute(_TO_ANOTHER, {**asked, "reason": reason, "user_id": not_for, "note": decision.note})
         return
@@ -313,26 +312,31 @@ def _somebody_else(session: Session, user_id: int) -> bool:
     return bool(session.scalar(_SOMEBODY_ELSE, asked))
 
 
-def _told(session: Session, document_id: int, prediction: Row[Any] | None) -> str | None:
-    """The label that upstream knows: of the newest standing decision, else of the newest prediction."""
+def _known_label(session: Session, document_id: int, prediction: Row[Any] | None) -> str | None:
+    """The label that upstream knows: that of the newest standing decision, else of the newest prediction."""
     standing = session.execute(_STANDING, {"document_id": document_id}).one_or_none()
     if standing is not None:
         return str(standing.label) if standing.label is not None else None
     return None if prediction is None else str(prediction.label)
 
 
-def _tell(
-    session: Session, document: Row[Any], told: str | None, label: str | None, prediction: Row[Any] | None, action: str
+def _add_event(
+    session: Session,
+    document: Row[Any],
+    before: str | None,
+    label: str | None,
+    prediction: Row[Any] | None,
+    action: str,
 ) -> None:
-    """An event where the label is another than upstream knows."""
-    if told != label:
+    """Add an event if the label differs from the one that upstream knows."""
+    if before != label:
         version = prediction.model_version_id if prediction else None
         event = corrected(document.source, document.external_id, label, action, version, now())
         outbox.add(session, [(document.id, event)])
 
 
 class Upstream(NamedTuple):
-    """A decision of one of an upstream system's own people; ``label`` None: none fits."""
+    """A decision by a person of an upstream system; ``label`` None: none fits."""
 
     document_id: int
     reviewer: str
@@ -341,15 +345,15 @@ class Upstream(NamedTuple):
 
 
 def add_upstream(session: Session, decisions: Sequence[Upstream]) -> int:
-    """Write decisions that were made elsewhere; what they decide waits for nobody any more.
+    """Store decisions that were made in an upstream system, and remove their documents from the queue.
 
-    One that says what the same person said last changes nothing.
+    A decision that repeats the same person's last one is not stored.
 
     Returns:
-        How many were written.
+        The number of stored decisions.
 
     Raises:
-        InvalidInputError: a label is unknown or archived; nothing is written.
+        InvalidInputError: a label is unknown or archived, or a reviewer has an account here; nothing is stored.
     """
     known = labels.hold_named(session, sorted({each.label for each in decisions if each.label is not None}))
     documents = {
@@ -360,7 +364,7 @@ def add_upstream(session: Session, decisions: Sequence[Upstream]) -> int:
 
 def _add_upstream(session: Session, document: Row[Any], known: Mapping[str, Row[Any]], given: Upstream) -> bool:
     if given.label is not None and given.label not in known:
-        clean_label_name(given.label)  # says what is wrong with a name that can't be one
+        clean_label_name(given.label)  # raises if the name can't be a label name, and says why
         raise InvalidInputError(f"there is no label {given.label[:100]!r} in use")
     label = None if given.label is None else known[given.label]
     user_id = session.execute(
@@ -370,7 +374,7 @@ def _add_upstream(session: Session, document: Row[Any], known: Mapping[str, Row[
         {"name": given.reviewer},
     ).scalar_one_or_none()
     if user_id is None:
-        raise InvalidInputError(f"the reviewer {given.reviewer[:100]!r} is a person of this desk")
+        raise InvalidInputError(f"the reviewer {given.reviewer[:100]!r} has an account here; give another name")
     mine = session.execute(
         text("""
         SELECT id, label_id, note FROM reviews WHERE document_id = :document_id AND reviewer_id = :user_id
@@ -381,7 +385,7 @@ def _add_upstream(session: Session, document: Row[Any], known: Mapping[str, Row[
     if mine is not None and (mine.label_id, mine.note) == (label_id, given.note):
         return False
     prediction = session.execute(_PREDICTION, {"document_id": document.id}).one_or_none()
-    told = _told(session, document.id, prediction)
+    before = _known_label(session, document.id, prediction)
     action = "none_fits"
     if label_id is not None:
         same = prediction is not None and labels.counts_as(session, prediction.label_id, label_id)
@@ -390,10 +394,10 @@ def _add_upstream(session: Session, document: Row[Any], known: Mapping[str, Row[
         session, document_id=document.id, reviewer_id=user_id, action=action, label_id=label_id, reason="upstream",
         note=given.note, supersedes_id=mine.id if mine is not None else None,
     )  # fmt: skip
-    # A draw for an audit stays: who decided elsewhere saw whatever they saw.
+    # A document drawn for an audit stays in the queue: people elsewhere may have seen the prediction.
     session.execute(
         text("DELETE FROM queue_items WHERE document_id = :document_id AND reason <> 'audit'"),
         {"document_id": document.id},
     )
-    _tell(session, document, told, label.label if label is not None else None, prediction, action)
+    _add_event(session, document, before, label.label if label is not None else None, prediction, action)
     return True

@@ -1,6 +1,6 @@
-"""All that happened to one document: texts, predictions, decisions, dead letters, events.
+"""Everything that happened to one document: texts, predictions, decisions, dead letters and events.
 
-A list that could be long is cut at its newest 200; nobody reads more.
+Lists that could be long have at most the newest 200 rows.
 """
 
 from collections.abc import Sequence
@@ -46,8 +46,8 @@ SELECT event, created_at, sent_at, attempts FROM outbox WHERE document_id = :id 
 class History(NamedTuple):
     """A document's row and all that belongs to it; lists have the newest first.
 
-    ``texts``: all its versions, this one included; ``item``: what it waits for, None where it waits for nobody;
-    ``dead``: dead letters of its source and external id; ``events``: `corrected` and `rescored` ones that are kept.
+    ``texts``: all its versions, including this one; ``item``: its queue item, None if it waits for nobody; ``dead``:
+    dead letters with its source and external id; ``events``: its `corrected` and `rescored` events in the outbox.
     """
 
     document: Row[Any]
@@ -63,7 +63,7 @@ def history(session: Session, document_id: int) -> History:
     """What happened to a document.
 
     Raises:
-        NotFoundError: there is none of this id.
+        NotFoundError: there is no document with this id.
     """
     document = session.execute(_DOCUMENT, {"id": document_id}).one_or_none()
     if document is None:

@@ -1,10 +1,10 @@
-"""Finding documents by what they say, where they come from, what was predicted and what was decided; newest first.
+"""Search documents by text, source, prediction and decision; results have the newest first.
 
-The newest text, the newest prediction and the standing decision are those of `standing`. Of a document that was sent
-with several texts, the newest is found; ``all_texts`` finds the others too, ``decided_texts`` those of them that people
-decided. Imported documents have no prediction.
+`standing` defines the newest text, the newest prediction and the standing decision. If a document was sent with several
+texts, the search finds the newest; ``all_texts`` finds the others too, and ``decided_texts`` those that people decided.
+Imported documents have no prediction.
 
-What takes long is cut by `within`, not by the database's patience.
+`within` bounds the time of slow queries.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,12 +29,12 @@ from db.queries.standing import (
 from sortline.errors import InvalidInputError
 
 STATES = ("waiting", "reviewed", "undecided")
-# Why decisions are made that nobody waited for.
+# Reasons of decisions whose documents were in no queue.
 MADE_ELSEWHERE = ("import", "upstream", "bulk")
 _PART = 1_000
-_PATIENCE_S = 300  # that who reads `every` may take between two parts
+_PATIENCE_S = 300  # seconds that a reader of `every` may take between two pages
 
-# What may not be seen beforehand by who will decide it: predictions and other people's decisions would sway them.
+# Reviewers who may decide these must not see predictions or other people's decisions first: that would sway them.
 BLIND = ("audit", "overlap", "repeat", "shadow")
 
 _PREDICTED = f"""
@@ -70,17 +70,17 @@ WHERE d.id = ANY(:ids) ORDER BY d.received_at DESC, d.id DESC
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which documents; what is None is not asked for, all that is given must hold.
+    """Conditions on documents, all of which must hold; a field that is None is no condition.
 
-    ``words``: full text, in the syntax of web search engines ("a phrase", or, -without). ``since`` is included,
-    ``until`` is not. ``predicted`` (a label), ``decision`` (accept or review), ``confidence_from`` and
-    ``confidence_to`` (0 to 1, both included) and ``model_version`` are of the newest prediction; ``decided`` (a label)
-    and ``reviewer`` (a name) of the standing decision. ``state``: waiting (for a person), reviewed (there is a
-    standing decision), undecided (there is none). ``reason``: why it waits; with the state reviewed, and of reasons for
-    which nothing waits, why it was decided.
+    ``words``: full text, in the syntax of web search engines ("a phrase", or, -without). ``since`` is inclusive,
+    ``until`` exclusive. ``predicted`` (a label), ``decision`` (accept or review), ``confidence_from`` and
+    ``confidence_to`` (0 to 1, both inclusive) and ``model_version`` apply to the newest prediction; ``decided`` (a
+    label) and ``reviewer`` (a name) to the standing decision. ``state``: waiting (for a person), reviewed (there is a
+    standing decision) or undecided (there is none). ``reason``: why the document waits; with the state reviewed, or for
+    a reason that no document waits for, why it was decided.
 
-    ``blind``: who asks may have to decide what waits for an audit, a second opinion or once more; those documents are
-    left out where something is asked of predictions or decisions.
+    ``blind``: the person may have to decide documents that wait for an audit, a second opinion or a repeat. Searches by
+    prediction or decision then leave those out.
     """
 
     words: str | None = None
@@ -103,7 +103,7 @@ class Filters:
 
 
 class Cursor(NamedTuple):
-    """Where a page ends: arrival and id of its last document."""
+    """The end of a page: arrival time and id of its last document."""
 
     received_at: datetime
     id: int
@@ -112,8 +112,8 @@ class Cursor(NamedTuple):
 class Found(NamedTuple):
     """A document with its newest prediction and its standing decision.
 
-    ``probabilities`` are in the order of the model version's label_ids. ``decided`` is None where none fits;
-    ``decided_because`` and ``waits_because`` are reasons, None where nobody decided, or it waits for nobody.
+    ``probabilities`` are in the order of the model version's label_ids. ``decided`` is None if no label fits.
+    ``decided_because`` is None if nobody has decided it, and ``waits_because`` None if it waits for nobody.
     """
 
     id: int
@@ -138,17 +138,17 @@ class Found(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Documents, and where the next page begins; None: there is none."""
+    """Documents, and where the next page begins; None: this is the last page."""
 
     rows: list[Found]
     after: Cursor | None
 
 
 def search(session: Session, filters: Filters, after: Cursor | None, limit: int, chars: int | None = None) -> Page:
-    """A page of what is found, the newest first.
+    """A page of documents, the newest first.
 
     Args:
-        chars: how much of each text; None: all.
+        chars: number of characters of each text; None: all.
 
     Raises:
         InvalidInputError: there is no such label or person.
@@ -160,15 +160,15 @@ def search(session: Session, filters: Filters, after: Cursor | None, limit: int,
 
 
 def every(session: Session, filters: Filters, probabilities: bool = False) -> Iterator[Found]:
-    """All that is found, the newest first, with whole texts; memory stays small with any number of them.
+    """All documents, the newest first, with whole texts; needs little memory for any number of them.
 
-    What is found is settled when the first row is read, and documents that are erased meanwhile are left out. A cursor
-    of the database stands open until the end: the session must not commit before. A reader that stands still for five
-    minutes is cut off by the database, so that it keeps no old rows alive for ever.
+    The result is fixed when the first row is read; documents that are erased meanwhile are left out. A database cursor
+    stays open until the end, so the session must not commit before. Postgres ends the session of a reader that pauses
+    for five minutes, so that it does not keep old rows alive for ever.
 
     Raises:
         InvalidInputError: there is no such label or person; raised at the first row.
-        OperationalError: the database, or the reader's standing still, ended it; what was read is not all.
+        OperationalError: Postgres ended the query, perhaps because the reader paused; rows are missing.
     """
     query, values = _query(session, _FOUND, filters, None)
     patience = text("SELECT set_config('idle_in_transaction_session_timeout', :ms, true)")
@@ -181,7 +181,7 @@ def every(session: Session, filters: Filters, probabilities: bool = False) -> It
 
 
 def count(session: Session, filters: Filters, most: int) -> int:
-    """How many are found, counted up to ``most``.
+    """The number of documents, counted up to ``most``.
 
     Raises:
         InvalidInputError: there is no such label or person.
@@ -191,7 +191,7 @@ def count(session: Session, filters: Filters, most: int) -> int:
 
 
 def first_ids(session: Session, filters: Filters, limit: int) -> list[int]:
-    """Ids of the newest that are found.
+    """Ids of the newest documents.
 
     Raises:
         InvalidInputError: there is no such label or person.
@@ -201,17 +201,17 @@ def first_ids(session: Session, filters: Filters, limit: int) -> list[int]:
 
 
 def rows(session: Session, ids: Sequence[int], chars: int | None = None, probabilities: bool = False) -> list[Found]:
-    """The documents of these ids, the newest first, with the beginning of their texts, or all of them."""
+    """The documents with these ids, the newest first, with the first ``chars`` characters of their texts or all."""
     asked = {"ids": list(ids), "chars": 2**31 - 1 if chars is None else chars, "probabilities": probabilities}
     return [Found(*row) for row in session.execute(_ROWS, asked)]
 
 
 @contextmanager
 def within(session: Session, seconds: float) -> Iterator[None]:
-    """Let what is asked of the database take no longer; what takes longer is cut, and the transaction rolled back.
+    """Limit the time of each query; a query that takes longer is cancelled, and the transaction rolled back.
 
     Raises:
-        InvalidInputError: it took longer.
+        InvalidInputError: a query took longer.
     """
     limit = text("SELECT set_config('statement_timeout', :ms, true)")
     session.execute(limit, {"ms": str(int(1000 * seconds))})
@@ -221,7 +221,7 @@ def within(session: Session, seconds: float) -> Iterator[None]:
         session.rollback()
         if not isinstance(error.orig, QueryCanceled):
             raise
-        raise InvalidInputError("That takes too long: narrow it, by dates for instance.") from None
+        raise InvalidInputError("That took too long; narrow it, for example by dates.") from None
     session.execute(limit, {"ms": "0"})
 
 
@@ -234,7 +234,7 @@ def _query(session: Session, query: str, filters: Filters, after: Cursor | None)
 
 
 def _conditions(session: Session, filters: Filters) -> tuple[list[str], dict[str, Any]]:
-    """SQL of constants alone, and the values that it names."""
+    """SQL made only of constants, and the values of its parameters."""
     values: dict[str, Any] = {
         "words": filters.words, "source": filters.source, "external_id": filters.external_id,
         "since": filters.since, "until": filters.until, "reason": filters.reason,
@@ -280,14 +280,14 @@ def _conditions(session: Session, filters: Filters) -> tuple[list[str], dict[str
 
 
 def _with_merged(session: Session, label_id: int | None) -> list[int] | None:
-    """The label and those that were merged into it, whose decisions count as its own."""
+    """The label and the labels merged into it, whose decisions count as its own."""
     if label_id is None:
         return None
     return [label_id, *(id_ for id_, into in labels.merged(session).items() if into == label_id)]
 
 
 def _id(session: Session, kind: str, name: str | None) -> int | None:
-    """Id of a label or a person by name; the planner knows how frequent a number is."""
+    """Id of a label or a person by name; with an id, the planner can estimate how frequent it is."""
     if name is None:
         return None
     found: int | None = labels.id_named(session, name) if kind == "label" else session.scalar(_PERSON, {"name": name})
@@ -299,9 +299,9 @@ def _id(session: Session, kind: str, name: str | None) -> int | None:
 
 
 def _id_alike(session: Session, name: str) -> int | None:
-    """Id of the one label that is found by what was typed, though it is not its name to the letter."""
+    """Id of the only label that what was typed can mean, if it is not exactly its name."""
     found = labels.alike(session, name)
     if len(found) > 1:
         names = ", ".join(label for _, label in found)
-        raise InvalidInputError(f"There are several labels like {name[:100]!r}: {names}. Type one to the letter.")
+        raise InvalidInputError(f"There are several labels like {name[:100]!r}: {names}. Type one of them exactly.")
     return found[0][0] if found else None

@@ -1,4 +1,4 @@
-"""What is known of one document."""
+"""The state of single documents."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -49,7 +49,7 @@ ON source = s AND external_id = i AND requeued_at IS NULL
 
 
 class Sent(NamedTuple):
-    """A document as it was sent: the hash is of its text, in hexadecimal."""
+    """A document as it was sent; the hash is that of its text, in hexadecimal."""
 
     source: str
     id: str
@@ -59,9 +59,9 @@ class Sent(NamedTuple):
 
 
 class DocumentState(NamedTuple):
-    """State of a document: classified, reviewed or dead; ``decision`` is a dead one's reason.
+    """State of a document: classified, reviewed or dead; if dead, ``decision`` is the reason.
 
-    ``unknown_share``: of its characters that the model can't read, where it is over a tenth.
+    ``unknown_share``: share of its characters that the model can't read, if over a tenth.
     """
 
     state: str
@@ -72,14 +72,14 @@ class DocumentState(NamedTuple):
     review: dict[str, Any] | None = None
     unknown_share: float | None = None
 
-    def told(self) -> dict[str, Any]:
-        """What producers are told; the share that the model can't read only where there is one."""
-        told = self._asdict()
-        return told if self.unknown_share is not None else {k: told[k] for k in told if k != "unknown_share"}
+    def to_dict(self) -> dict[str, Any]:
+        """The fields that producers see; ``unknown_share`` only if there is one."""
+        fields = self._asdict()
+        return fields if self.unknown_share is not None else {k: fields[k] for k in fields if k != "unknown_share"}
 
 
 def document_state(session: Session, source: str, id_: str) -> DocumentState | None:
-    """The newest state of a document; None when it is unknown or still waiting."""
+    """The newest state of a document; None: it is unknown or still waiting."""
     names = {"source": source, "id": id_}
     found = session.execute(_CLASSIFIED, names).one_or_none()
     dead = session.execute(_DEAD, {**names, "entry_id": found.entry_id if found else None}).one_or_none()
@@ -95,7 +95,7 @@ def document_state(session: Session, source: str, id_: str) -> DocumentState | N
 
 
 def sent_states(session: Session, sent: Sequence[Sent]) -> dict[int, DocumentState]:
-    """States of documents by their position, of the very texts that were sent; those that wait still are left out."""
+    """States of exactly these texts, by position; those that are still waiting are missing."""
     rows = {"rows": orjson.dumps([{"n": n, **each._asdict()} for n, each in enumerate(sent)]).decode()}
     found = session.execute(_SENT, rows).all()
     reviews = _reviews(session, [row.id for row in found])
@@ -104,21 +104,21 @@ def sent_states(session: Session, sent: Sequence[Sent]) -> dict[int, DocumentSta
 
 
 def document_id(session: Session, source: str, id_: str) -> int | None:
-    """Id of the newest version of a document; None when it is unknown or still waiting."""
+    """Id of the newest version of a document; None: it is unknown or still waiting."""
     found: int | None = session.scalar(_IMPORTED, {"source": source, "id": id_})
     return found
 
 
 def known_names(session: Session, names: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Those of some (source, id) of which there is a document or a dead letter."""
+    """The names (source, id) among these that have a document or a dead letter."""
     asked = {"sources": [source for source, _ in names], "ids": [id_ for _, id_ in names]}
     return [(row.source, row.external_id) for row in session.execute(_KNOWN, asked)]
 
 
 def _state(found: Row[Any], review: dict[str, Any] | None) -> DocumentState:
     state = "reviewed" if review else "classified"
-    said = (found.label, found.confidence, found.decision, found.model_version_id)
-    return DocumentState(state, *said, review, found.unknown_share)
+    prediction = (found.label, found.confidence, found.decision, found.model_version_id)
+    return DocumentState(state, *prediction, review, found.unknown_share)
 
 
 def _reviews(session: Session, document_ids: list[int]) -> dict[int, dict[str, Any]]:

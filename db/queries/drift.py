@@ -1,4 +1,4 @@
-"""Queries of the look for drift: bounded samples by ranges of ids, at any number of documents."""
+"""Queries of the drift checks: bounded samples by ranges of ids, at any number of documents."""
 
 import random
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ from sqlalchemy.orm import Session
 
 from db.models import DriftReference
 
-CHARS = 500  # of a text that words and embedding are taken from
-MOST_LOOK_S = 1800
-_LOOKS_DAYS = 35  # what is kept
-_SCAN = 20_000  # ids of a range that are looked at one by one; of a longer range so many are drawn
+CHARS = 500  # characters of a text from which words and embedding are taken
+MOST_CHECK_S = 1800
+_KEPT_DAYS = 35  # for which checks are kept
+_SCAN = 20_000  # ids of a range that are read one by one; from a longer range as many are drawn
 
 _COLUMNS = "document_id, left(text, :chars) AS text, length(text) AS length, label_id, confidence"
 _NEWEST = text(f"""
@@ -46,7 +46,7 @@ WITH old AS (DELETE FROM drift_looks WHERE began_at < now() - make_interval(days
 INSERT INTO drift_looks DEFAULT VALUES RETURNING id
 """)
 _END = text("UPDATE drift_looks SET ended_at = clock_timestamp(), said = :said, failed = :failed WHERE id = :id")
-# What has no end, and no time left for one, has died.
+# A check that has not ended within its time has died.
 _LAST = text("""
 SELECT began_at, failed OR ended_at IS NULL AS failed, coalesce(said, 'Its process has died.') AS said
 FROM drift_looks WHERE ended_at IS NOT NULL OR began_at < now() - make_interval(secs => :most)
@@ -54,8 +54,8 @@ ORDER BY id DESC LIMIT :limit
 """)
 
 
-class Look(NamedTuple):
-    """A look that is over, and what came of it, for people."""
+class Check(NamedTuple):
+    """A finished check, with its outcome in words."""
 
     began_at: datetime
     failed: bool
@@ -63,7 +63,7 @@ class Look(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """A document and what the model said of it; ``text``: its beginning; ``length``: of the whole text."""
+    """A document and its prediction; ``text``: the beginning of its text; ``length``: that of the whole text."""
 
     document_id: int
     text: str
@@ -73,7 +73,7 @@ class Answered(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """A document of an incident's evidence."""
+    """A document in the evidence of an incident."""
 
     document_id: int
     source: str
@@ -81,24 +81,24 @@ class Shown(NamedTuple):
     text: str
 
 
-def begin_look(session: Session) -> int:
-    """Note that a look begins; returns its id."""
-    return int(session.execute(_BEGIN, {"days": _LOOKS_DAYS}).scalar_one())
+def begin_check(session: Session) -> int:
+    """Note that a check begins; returns its id."""
+    return int(session.execute(_BEGIN, {"days": _KEPT_DAYS}).scalar_one())
 
 
-def end_look(session: Session, look_id: int, said: str, failed: bool = False) -> None:
-    """Note what came of a look."""
-    session.execute(_END, {"id": look_id, "said": said, "failed": failed})
+def end_check(session: Session, check_id: int, said: str, failed: bool = False) -> None:
+    """Note the outcome of a check."""
+    session.execute(_END, {"id": check_id, "said": said, "failed": failed})
 
 
-def last_looks(session: Session, limit: int = 1) -> list[Look]:
-    """The newest looks that are over, the newest first; one that did not end in its time has failed."""
-    return [Look(*row) for row in session.execute(_LAST, {"most": MOST_LOOK_S + 60, "limit": limit})]
+def last_checks(session: Session, limit: int = 1) -> list[Check]:
+    """The newest finished checks, the newest first; one that did not end within its time has failed."""
+    return [Check(*row) for row in session.execute(_LAST, {"most": MOST_CHECK_S + 60, "limit": limit})]
 
 
-def looks_fail(session: Session) -> bool:
-    """Whether the last two looks failed: a single one may have been stopped with its machine."""
-    last = last_looks(session, 2)
+def checks_fail(session: Session) -> bool:
+    """Whether the last two checks failed; a single one may have been stopped with its machine."""
+    last = last_checks(session, 2)
     return len(last) == 2 and all(look.failed for look in last)
 
 
@@ -110,7 +110,7 @@ def freeze(
     label_ids: Sequence[int],
     confidences: Sequence[float],
 ) -> None:
-    """Keep what a version said of held-out documents, and which documents it was trained on."""
+    """Store a version's predictions for held-out documents, and the documents that it was trained on."""
     session.add(
         DriftReference(
             model_version_id=version_id, training_ids=list(training_ids), document_ids=list(document_ids),
@@ -120,7 +120,7 @@ def freeze(
 
 
 def frozen(session: Session, version_id: int) -> tuple[list[str], list[Answered]]:
-    """Beginnings of training texts, and what the version said of held-out documents; what was erased is missing."""
+    """Beginnings of training texts, and predictions for held-out documents; erased documents are missing."""
     row = session.get(DriftReference, version_id)
     if row is None:
         return [], []
@@ -133,30 +133,30 @@ def frozen(session: Session, version_id: int) -> tuple[list[str], list[Answered]
 
 
 def newest(session: Session, version_id: int, count: int, after: int = 0) -> list[Answered]:
-    """What a version said of the newest documents with ids over ``after``, newest first; looks at the last 20,000."""
+    """A version's predictions for the newest documents with ids over ``after``, among the last 20,000; newest first."""
     asked = {"version_id": version_id, "count": count, "after": after, "scan": _SCAN, "chars": CHARS}
     return [Answered(*row) for row in session.execute(_NEWEST, asked)]
 
 
 def drawn(session: Session, version_id: int, first: int, last: int, count: int, seed: int) -> list[Answered]:
-    """A random sample of what a version said of documents with ids from ``first`` to ``last``, newest first."""
+    """A random sample of a version's predictions for documents with ids ``first`` to ``last``, newest first."""
     draw = random.Random(seed)  # noqa: S311 - a sample, no secret
     ids = range(first, max(first, last + 1))
     chosen = list(ids) if len(ids) <= _SCAN else draw.sample(ids, _SCAN)
     found = _answered(session, version_id, draw.sample(chosen, min(len(chosen), 2 * count)))
-    if len(found) < count < len(chosen):  # many ids have no answer of this version
+    if len(found) < count < len(chosen):  # many ids have no prediction by this version
         found = _answered(session, version_id, chosen)
     kept = draw.sample(found, min(count, len(found)))
     return sorted(kept, key=lambda each: -each.document_id)
 
 
 def newest_id(session: Session) -> int:
-    """The greatest id of a document; 0: there is none."""
+    """The greatest id of a document; 0: there are no documents."""
     return int(session.scalar(_LARGEST) or 0)
 
 
 def first_since(session: Session, when: datetime) -> int:
-    """Id from which on documents were received at ``when`` or later, by bisection: ids and times go together."""
+    """The first id whose document was received at ``when`` or later, found by bisection, as ids rise with time."""
     low, high = 1, newest_id(session) + 1
     while low < high:
         middle = (low + high) // 2
@@ -169,17 +169,17 @@ def first_since(session: Session, when: datetime) -> int:
 
 
 def undecided(session: Session, ids: Sequence[int]) -> list[int]:
-    """Those of the documents that nobody has decided on, in the same order."""
+    """The documents among these that nobody has decided, in the same order."""
     return list(session.scalars(_UNDECIDED, {"ids": list(ids)}))
 
 
 def shown(session: Session, ids: Sequence[int]) -> list[Shown]:
-    """Documents as the page of incidents shows them, in the order of the ids; what was erased is missing."""
+    """Documents for the page of incidents, in the order of the ids; erased documents are missing."""
     return [Shown(*row) for row in session.execute(_SHOWN, {"ids": list(ids), "chars": CHARS})]
 
 
 def still_waiting(session: Session, ids: Sequence[int]) -> int:
-    """How many of the documents wait for a person."""
+    """The number of these documents that wait for a person."""
     return int(session.scalar(_WAITING, {"ids": list(ids)}) or 0)
 
 

@@ -1,7 +1,7 @@
-"""Queries of erasure: documents, what hangs on them, and what keeps them from coming back.
+"""Queries of erasure: delete documents and their rows in other tables, and keep them from coming back.
 
-A document's name is its (source, id). Of an erased name a hash is kept, with the last entry id of each stream at that
-moment: what was sent before is not stored again, what is sent later is a new document.
+A document's name is its (source, id). For an erased name, a hash is kept with the last entry id of each stream at that
+moment: what was sent before is not stored again, and what is sent later is a new document.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,12 +21,12 @@ from db.queries.standing import newest_prediction, standing_decision
 
 Name = tuple[str, str]
 
-# Tables whose rows go with their document, in this order. snapshot_reviews stay: which decisions made a model is
-# counted by their numbers, which say nothing once the decisions are gone.
+# Tables whose rows are deleted with their document, in this order. snapshot_reviews stay: they only hold ids of
+# decisions, which say nothing once the decisions are gone, and a model's decisions can still be counted.
 HANGING = (
     "explanations", "webhook_deliveries", "outbox", "queue_items", "document_splits", "predictions", "reviews",
 )  # fmt: skip
-# What is said of a document: by people, else by the newest prediction.
+# The label of a document: the one that people gave it, else that of the newest prediction.
 SAID = f"""
 LEFT JOIN LATERAL {standing_decision("documents.id")} decided ON true
 LEFT JOIN LATERAL {newest_prediction("documents.id")} predicted ON true
@@ -103,7 +103,7 @@ def _name_hash(source: str, id_: str) -> str:
     return f"sha256(convert_to(length({source}) || ':' || {source} || {id_}, 'UTF8'))"
 
 
-# Erased ones that came back with a backup that is older than the erasure.
+# Erased documents that a backup older than the erasure brought back.
 _RETURNED = text(f"""
 SELECT source, external_id FROM documents JOIN erasures ON name_hash = {_name_hash("source", "external_id")}
 WHERE received_at <= erased_at
@@ -113,7 +113,7 @@ WHERE created_at <= erased_at
 
 
 class Erasure(NamedTuple):
-    """An erased name; ``before``: the last entry id of `live`, `bulk` and `results` then."""
+    """An erased name; ``before``: the last entry id of `live`, `bulk` and `results` at that time."""
 
     name_hash: bytes
     before: dict[str, str]
@@ -121,7 +121,7 @@ class Erasure(NamedTuple):
 
 
 class Letter(NamedTuple):
-    """A dead letter with its name, where it has one, and its fields as packed."""
+    """A dead letter with its name, if it has one, and its packed fields."""
 
     id: int
     source: str | None
@@ -130,7 +130,7 @@ class Letter(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """How many rows of each kind there are."""
+    """Numbers of rows of each kind."""
 
     documents: int
     predictions: int
@@ -139,12 +139,12 @@ class Facts(NamedTuple):
 
 
 def name_hash(source: str, id_: str) -> bytes:
-    """The hash that is kept of an erased name."""
+    """The hash that is kept for an erased name."""
     return sha256(f"{len(source)}:{source}{id_}".encode()).digest()
 
 
 def is_erased(row: str) -> str:
-    """SQL: whether a row with source, id, lane and entry_id was erased after it was sent."""
+    """SQL condition: a row with source, id, lane and entry_id was erased after it was sent."""
     return (
         f"EXISTS (SELECT FROM erasures WHERE name_hash = {_name_hash(f'{row}.source', f'{row}.id')} "
         f"AND entry_order({row}.entry_id) <= entry_order(before ->> {row}.lane))"
@@ -152,15 +152,15 @@ def is_erased(row: str) -> str:
 
 
 def shut_out(session: Session) -> None:
-    """Let nobody erase until this transaction ends: what it reads of `erasures` from now on holds until then.
+    """Let nobody erase until this transaction ends, so that what it reads in `erasures` stays true.
 
-    A statement of its own, so that the next one sees what was erased before.
+    This is a statement of its own so that the next one sees all earlier erasures.
     """
     locks.share(session, Lock.ERASURE)
 
 
 def begin(session: Session) -> None:
-    """Let nobody store documents or send events until this transaction ends; waits for who does, 10 s at most."""
+    """Let nobody store documents or send events until this transaction ends; waits up to 10 s for those who do."""
     session.execute(text(f"SET LOCAL lock_timeout = '{_PATIENCE}'"))
     outbox.stop(session)
     locks.hold(session, Lock.ERASURE)
@@ -172,40 +172,40 @@ def names_by_meta(session: Session, key: str, value: str) -> list[Name]:
 
 
 def letters(session: Session) -> Iterator[Letter]:
-    """All dead letters, a few at a time: one can hold a mebibyte."""
+    """All dead letters, read a few at a time, because one can have a mebibyte."""
     for row in session.execute(_LETTERS, execution_options={"yield_per": 50}):
         yield Letter(*row)
 
 
 def find(session: Session, names: Sequence[Name]) -> list[int]:
-    """Ids of the documents of these names, all their versions."""
+    """Ids of all versions of the documents with these names."""
     return list(session.scalars(_FOUND, _named(names)))
 
 
 def facts(session: Session, ids: Sequence[int]) -> Facts:
-    """What hangs on documents."""
+    """Numbers of these documents and of the rows that belong to them."""
     return Facts(*session.execute(_FACTS, {"ids": list(ids)}).one())
 
 
 def count_letters(session: Session, names: Sequence[Name], ids: Sequence[int] = ()) -> int:
-    """How many dead letters have these names, or these ids."""
+    """The number of dead letters with these names or ids."""
     return int(session.scalar(_COUNT_LETTERS, {**_named(names), "letters": list(ids)}) or 0)
 
 
 def delete_letters(session: Session, names: Sequence[Name], ids: Sequence[int] = ()) -> int:
-    """Delete dead letters of these names, or ids; waits for one that is being requeued. Returns how many."""
+    """Delete the dead letters with these names or ids; waits for ones being requeued. Returns their number."""
     done = session.execute(_DELETE_LETTERS, {**_named(names), "letters": list(ids)})
     return int(done.rowcount)  # type: ignore[attr-defined]
 
 
 def remember(session: Session, names: Sequence[Name], before: Mapping[str, str]) -> None:
-    """Keep what was sent under these names up to ``before`` from being stored again."""
+    """Note that what was sent under these names up to ``before`` must not be stored again."""
     hashes = sorted({name_hash(*name) for name in names})
     session.execute(_REMEMBER, {"hashes": hashes, "before": orjson.dumps(dict(before)).decode()})
 
 
 def delete_documents(session: Session, ids: Sequence[int], reason: str) -> Facts:
-    """Count documents, then delete them and all that hangs on them; waits for who decides one of them.
+    """Count documents, then delete them and the rows that belong to them; waits for people who are deciding them.
 
     Args:
         reason: request or retention.
@@ -213,19 +213,19 @@ def delete_documents(session: Session, ids: Sequence[int], reason: str) -> Facts
     held = locks.hold_documents(session, ids)
     found = facts(session, held)
     session.execute(_COUNT, {"ids": held, "reason": reason})
-    for table in HANGING:  # names of ours alone
+    for table in HANGING:  # only names from this module
         session.execute(text(f"DELETE FROM {table} WHERE document_id = ANY(:ids)"), {"ids": held})  # noqa: S608
     session.execute(text("DELETE FROM documents WHERE id = ANY(:ids)"), {"ids": held})
     return found
 
 
 def unswept(session: Session) -> list[Erasure]:
-    """Erasures whose streams and reports were not gone through yet, at most 10,000."""
+    """Erasures that have not been swept from streams and reports yet, at most 10,000."""
     return [Erasure(*row) for row in session.execute(_UNSWEPT)]
 
 
 def mark_swept(session: Session, erasures: Sequence[Erasure]) -> None:
-    """Note that nothing is left of these; one that was erased again since is not meant."""
+    """Note that nothing is left of these erasures, except names that were erased again since."""
     asked = {"hashes": [each.name_hash for each in erasures], "times": [each.erased_at for each in erasures]}
     session.execute(_SWEPT, asked)
 
@@ -236,33 +236,33 @@ def listing(session: Session) -> list[Erasure]:
 
 
 def add(session: Session, erasures: Sequence[Erasure]) -> None:
-    """Take over erasures of another database; of two of a name the later one counts."""
+    """Add erasures from another database; if a name has two, the later one counts."""
     if erasures:
         session.execute(_ADD, [{**each._asdict(), "before": orjson.dumps(each.before).decode()} for each in erasures])
 
 
 def returned(session: Session) -> list[Name]:
-    """Names of documents and dead letters that are older than their erasure: a backup brought them back."""
+    """Names of documents and dead letters older than their erasure, which a backup brought back."""
     return [(row.source, row.external_id) for row in session.execute(_RETURNED)]
 
 
 def known(session: Session, names: Sequence[Name]) -> set[Name]:
-    """Those of the names that have a document or a dead letter."""
+    """The names among these that have a document or a dead letter."""
     return {(row.source, row.id) for row in session.execute(_KNOWN, _named(names))}
 
 
 def missing(session: Session, ids: Sequence[int]) -> set[int]:
-    """Those of the ids that are no document any more."""
+    """The ids among these that no document has any more."""
     return set(session.scalars(_MISSING, {"ids": list(ids)}))
 
 
 def lock_reports(session: Session) -> None:
-    """Be the only one that rewrites reports' texts until this transaction ends."""
+    """Let nobody else rewrite the texts of reports until this transaction ends."""
     locks.hold(session, Lock.REPORTS)
 
 
 def note(session: Session, actor: str, action: str, detail: Mapping[str, Any]) -> None:
-    """Write down who erased how much and how it was chosen; never what."""
+    """Note in the audit log who erased how much and how it was chosen, but never what."""
     session.add(AuditEvent(actor=actor, action=action, subject="documents", detail=dict(detail)))
 
 

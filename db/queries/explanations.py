@@ -1,7 +1,7 @@
-"""Queries on explanations: asked for by the web, computed by a worker, each once.
+"""Queries on explanations: the web requests them, and a worker computes each once.
 
-The rows are what is to be done; a Celery message only tells a worker to look. So nothing is computed twice because a
-message came twice, and nothing is lost because one did not come.
+The rows are the requests; a Celery message only makes a worker check them. So a message that comes twice computes
+nothing twice, and a lost message loses no request.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 _KEY = "document_id = :document_id AND model_version_id = :version_id AND label_id = :label_id"
-# Asked for anew: what failed a while ago, what no worker took in time, and what one took and never finished.
+# Requested again: explanations that failed a while ago, that no worker took in time, or that a worker never finished.
 _ASK = text("""
 INSERT INTO explanations (document_id, model_version_id, label_id)
 SELECT id, :version_id, :label_id FROM documents WHERE id = :document_id
@@ -34,7 +34,7 @@ UPDATE explanations SET state = CASE WHEN CAST(:error AS text) IS NULL THEN 'don
   found = CAST(:found AS jsonb), completeness_error = :completeness_error, error = :error, finished_at = now()
 WHERE {_KEY} AND state = 'running'
 """)  # noqa: S608 - of constants alone
-# Among the newest documents alone: of a rare label there may be none, and many documents.
+# Only among the newest documents: a rare label may have none among very many.
 _ASK_SAMPLE = text("""
 INSERT INTO explanations (document_id, model_version_id, label_id)
 SELECT document_id, :version_id, :label_id FROM predictions
@@ -73,7 +73,7 @@ class Key(NamedTuple):
 
 
 class State(NamedTuple):
-    """How far an explanation is: waiting, running, done (``found``) or failed (``error``)."""
+    """State of an explanation: waiting, running, done (with ``found``) or failed (with ``error``)."""
 
     state: str
     found: dict[str, Any] | None
@@ -82,7 +82,7 @@ class State(NamedTuple):
 
 
 class Claimed(NamedTuple):
-    """What a worker needs to explain."""
+    """What a worker needs to compute an explanation."""
 
     text: str
     checkpoint_uri: str
@@ -90,7 +90,7 @@ class Claimed(NamedTuple):
 
 
 class Explained(NamedTuple):
-    """An explanation and the beginning of its document's text."""
+    """An explanation, and the beginning of its document's text."""
 
     text: str
     found: dict[str, Any]
@@ -98,61 +98,61 @@ class Explained(NamedTuple):
 
 
 def ask(session: Session, key: Key, again_s: float, lost_s: float) -> bool:
-    """Let an explanation wait for a worker; says whether one has to be told.
+    """Request an explanation; returns whether a message must be sent to a worker.
 
     Args:
-        again_s: seconds after which what failed, or was never taken, is asked for anew.
-        lost_s: seconds after which what a worker took counts as lost.
+        again_s: seconds after which an explanation that failed, or that no worker took, is requested again.
+        lost_s: seconds after which an explanation that a worker took counts as lost.
     """
     return bool(session.scalar(_ASK, {**key._asdict(), "again_s": again_s, "lost_s": lost_s}))
 
 
 def get(session: Session, key: Key) -> State | None:
-    """How far an explanation is; None: nobody asked for it, or its document is gone."""
+    """State of an explanation; None: nobody has requested it, or its document was erased."""
     row = session.execute(_GET, key._asdict()).one_or_none()
     return None if row is None else State(*row)
 
 
 def claim(session: Session, key: Key) -> Claimed | None:
-    """Take what waits; None: another worker has it, it is done, or its document or version is gone."""
+    """Take a waiting explanation; None: another worker has it, it is done, or its document or version is gone."""
     row = session.execute(_CLAIM, key._asdict()).one_or_none()
     return None if row is None else Claimed(*row)
 
 
 def finish(session: Session, key: Key, found: dict[str, Any], completeness_error: float) -> None:
-    """Store what was found; where the document was erased meanwhile, nothing."""
-    said = {"found": orjson.dumps(found).decode(), "completeness_error": completeness_error, "error": None}
-    session.execute(_FINISH, {**key._asdict(), **said})
+    """Store an explanation; does nothing if the document was erased meanwhile."""
+    outcome = {"found": orjson.dumps(found).decode(), "completeness_error": completeness_error, "error": None}
+    session.execute(_FINISH, {**key._asdict(), **outcome})
 
 
 def fail(session: Session, key: Key, error: str) -> None:
-    """Store why there is no explanation."""
+    """Store why the explanation failed."""
     session.execute(_FINISH, {**key._asdict(), "found": None, "completeness_error": None, "error": error})
 
 
 def ask_sample(session: Session, version_id: int, label_id: int, limit: int, lost_s: float) -> None:
-    """Let the newest documents that a version gave a label wait for a worker, at most ``limit``."""
+    """Request explanations of the newest documents to which a version gave a label, at most ``limit``."""
     asked = {"version_id": version_id, "label_id": label_id, "limit": limit, "lost_s": lost_s}
     session.execute(_ASK_SAMPLE, asked)
 
 
 def next_waiting(session: Session) -> Key | None:
-    """What was asked for first of all that waits."""
+    """The oldest request that is waiting; None: there is none."""
     row = session.execute(_NEXT).one_or_none()
     return None if row is None else Key(*row)
 
 
 def untaken(session: Session, since_s: float) -> bool:
-    """Whether any has waited for a worker for ``since_s`` seconds and longer."""
+    """Whether any request has waited for a worker for ``since_s`` seconds or longer."""
     return bool(session.scalar(_UNTAKEN, {"since_s": since_s}))
 
 
 def counts(session: Session, version_id: int, label_id: int) -> dict[str, int]:
-    """How many explanations of a label there are, by state."""
+    """Numbers of a label's explanations, by state."""
     return dict(session.execute(_COUNTS, {"version_id": version_id, "label_id": label_id}).tuples().all())
 
 
 def of_label(session: Session, version_id: int, label_id: int, limit: int, chars: int) -> Sequence[Explained]:
-    """The newest explanations of documents that a version gave a label, for that label, with so much of their texts."""
+    """The newest explanations of a version's label, each with the first ``chars`` characters of its text."""
     asked = {"version_id": version_id, "label_id": label_id, "limit": limit, "chars": chars}
     return [Explained(*row) for row in session.execute(_OF_LABEL, asked)]

@@ -1,7 +1,7 @@
-"""Queries on idempotency_keys: requests that may come again, and what was answered to them; kept for a day.
+"""Queries on idempotency_keys: requests that may be repeated, and their answers; kept for a day.
 
-A key is taken in the transaction that does what is asked. So it is there exactly where that was done, whatever dies
-when.
+The transaction that carries out a request also takes its key. So the key exists exactly if the request was carried out,
+whatever crashes.
 """
 
 from collections.abc import Mapping
@@ -27,35 +27,35 @@ _PRUNE = text("DELETE FROM idempotency_keys WHERE created_at < now() - make_inte
 
 
 def answer(session: Session, caller: str, key: str, request_hash: bytes) -> dict[str, Any] | None:
-    """What was answered to this request before; None: it is new, and counts as done once the caller commits.
+    """The earlier answer to this request; None: it is new, and its key is taken once the caller commits.
 
     Raises:
-        ConflictError: it is under way.
-        InvalidInputError: the key was given to another request.
+        ConflictError: the request is being carried out.
+        InvalidInputError: the key was used for another request.
     """
     if not locks.try_hold_each(session, Lock.REQUEST, f"{caller}\n{key}"):
-        raise ConflictError("a request with this idempotency key is under way; repeat it in a moment")
+        raise ConflictError("a request with this idempotency key is being carried out; repeat it in a moment")
     if take(session, caller, key, request_hash):
         return None
     found = session.execute(_FIND, {"caller": caller, "key": key}).one()
     if bytes(found.request_hash) != request_hash:
-        raise InvalidInputError("this idempotency key was used for another request; take a new one for each")
+        raise InvalidInputError("this idempotency key was used for another request; use a new key for each request")
     return dict(found.answer)
 
 
 def take(session: Session, caller: str, key: str, request_hash: bytes) -> bool:
-    """Take a key once the caller commits; False: it was taken before. Waits for a transaction that is taking it."""
+    """Take a key; the caller commits. False: it was taken. Waits for another transaction that is taking it."""
     asked = {"caller": caller, "key": key, "request_hash": request_hash}
     return session.scalar(_TAKE, asked) is not None
 
 
 def keep(session: Session, caller: str, key: str, answer: Mapping[str, Any]) -> None:
-    """Keep what is answered to a request with a key that was taken in this transaction."""
+    """Store the answer to a request whose key was taken in this transaction."""
     session.execute(_KEEP, {"caller": caller, "key": key, "answer": orjson.dumps(dict(answer)).decode()})
 
 
 def forget(session: Session, caller: str, key: str) -> None:
-    """Let a key be taken again: what was done was taken back."""
+    """Delete a key, because what the request did was undone."""
     session.execute(_FORGET, {"caller": caller, "key": key})
 
 

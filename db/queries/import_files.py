@@ -1,4 +1,4 @@
-"""Queries on import_files: a file between its preview and its import, bound to who sent it."""
+"""Queries on import_files: files between preview and import, which belong to the person who sent them."""
 
 import secrets
 from datetime import timedelta
@@ -11,11 +11,11 @@ from db.token_hash import hashed
 from sortline.errors import NotFoundError
 
 _KEPT = timedelta(hours=1)
-_GONE = "that file is gone: it was imported, left, or older than an hour; send it again"
+_GONE = "this file is gone: it was imported or discarded, or it is older than an hour; send it again"
 
 
 def keep(session: Session, user_id: int, name: str, content: bytes) -> str:
-    """Keep a person's file, in place of the one before; returns what its forms carry."""
+    """Store a person's file in place of an earlier one; returns the token for its forms."""
     token = secrets.token_urlsafe(32)
     session.execute(delete(ImportFile).where(ImportFile.user_id == user_id))
     session.add(ImportFile(token_hash=hashed(token), user_id=user_id, name=name, content=content))
@@ -42,7 +42,7 @@ def get(session: Session, token: str, user_id: int) -> ImportFile:
 
 
 def take(session: Session, token: str, user_id: int) -> ImportFile:
-    """A person's own file, which is removed: who takes it at the same time waits, and finds it gone.
+    """Return and delete a person's own file; a simultaneous second call waits, then finds it gone.
 
     Raises:
         NotFoundError: it is gone, or another person's.
@@ -55,10 +55,10 @@ def take(session: Session, token: str, user_id: int) -> ImportFile:
 
 
 def leave(session: Session, token: str, user_id: int) -> None:
-    """Remove a person's own file."""
+    """Delete a person's own file."""
     session.execute(delete(ImportFile).where(ImportFile.token_hash == hashed(token), ImportFile.user_id == user_id))
 
 
 def prune(session: Session) -> None:
-    """Remove files that nobody imported within the hour."""
+    """Delete files that nobody imported within an hour."""
     session.execute(delete(ImportFile).where(ImportFile.created_at < func.now() - _KEPT))

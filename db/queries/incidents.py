@@ -1,4 +1,4 @@
-"""Queries on incidents: what people must look at, from its alarm to its end."""
+"""Queries on incidents, which people must look into, from their alarm to their end."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from sortline.errors import ConflictError, NotFoundError
 
 DRIFT = "drift"
 KINDS = (DRIFT,)
-_REASON = "drift, incident %d: its evidence is decided"  # a run's reason; no second one starts for the same
+_REASON = "drift, incident %d: its evidence is decided"  # reason of a training run; only one starts for each incident
 
 _DECIDED = text("""
 SELECT id FROM incidents WHERE kind = :kind AND closed_at IS NULL
@@ -30,7 +30,7 @@ JOIN training_runs ON reason = replace(:reason, '%d', CAST(incidents.id AS text)
 
 
 def begin(session: Session, kind: str, model_version_id: int, statistic: float, evidence: dict[str, Any]) -> int | None:
-    """Open an incident; returns its id, or None when one of the kind is open already. The caller commits."""
+    """Open an incident; returns its id, or None if one of this kind is open. The caller commits."""
     incident_id = session.scalar(
         insert(Incident)
         .values(kind=kind, model_version_id=model_version_id, statistic=statistic, evidence=evidence)
@@ -43,17 +43,17 @@ def begin(session: Session, kind: str, model_version_id: int, statistic: float, 
 
 
 def open(session: Session) -> Sequence[Incident]:
-    """Those that are open, newest first."""
+    """Open incidents, newest first."""
     return session.scalars(select(Incident).where(Incident.closed_at.is_(None)).order_by(Incident.id.desc())).all()
 
 
 def counts(session: Session) -> dict[str, int]:
-    """How many are open, by kind."""
+    """Numbers of open incidents, by kind."""
     return dict.fromkeys(KINDS, 0) | dict(Counter(incident.kind for incident in open(session)))
 
 
 def of_version(session: Session, kind: str, model_version_id: int) -> Sequence[Incident]:
-    """All of a kind that a model version had, newest first."""
+    """All incidents of a kind with a model version, newest first."""
     chosen = select(Incident).where(Incident.kind == kind, Incident.model_version_id == model_version_id)
     return session.scalars(chosen.order_by(Incident.id.desc())).all()
 
@@ -64,21 +64,21 @@ def listing(session: Session, limit: int = 50) -> Sequence[Incident]:
 
 
 def reason_to_train(session: Session) -> str | None:
-    """Why a training should start: the evidence of an open incident of drift is decided, and none started for it."""
+    """Why a training should start: an open drift incident's evidence is decided, and no training started for it."""
     incident_id = session.scalar(_DECIDED, {"kind": DRIFT, "reason": _REASON})
     return None if incident_id is None else _REASON % incident_id
 
 
 def trainings(session: Session) -> dict[int, int]:
-    """The training that was started for an incident, by the incident's id."""
+    """The training run that was started for each incident, by the incident's id."""
     return {row.incident_id: row.run_id for row in session.execute(_TRAININGS, {"reason": _REASON})}
 
 
 def close(session: Session, incident_id: int, actor: str, because: str) -> None:
-    """End an incident, and note who did it and why; the caller commits.
+    """Close an incident, and note who did it and why; the caller commits.
 
     Raises:
-        NotFoundError: there is none of that id.
+        NotFoundError: there is no such incident.
         ConflictError: it is closed already.
     """
     closed = session.scalar(

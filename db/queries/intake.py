@@ -1,11 +1,11 @@
-"""Writing a micro-batch: documents, predictions and what waits for a person; idempotent, set-based.
+"""Store a micro-batch: documents, predictions and queue items, in set-based statements that can be repeated.
 
-The rows travel as one JSON text: Postgres unpacks it at 22 µs a document with both inserts, where
-arrays bound one by one cost 21 µs a document in Python alone. Their probabilities travel as one array beside it, of
-which each row names its part (docs/decisions/0002-intake.md).
+The rows are sent as one JSON text. Postgres takes 22 µs per document to unpack it and do both inserts; binding arrays
+one by one would take 21 µs per document in Python alone. The probabilities are sent beside it as one array, and each
+row names its part of it (docs/decisions/0002-intake.md).
 
-`IN (...) IS TRUE` is no join to the planner, and so made with a hash table. As a join it would compare each document
-with each prediction: Postgres expects one row of it, whatever the list holds.
+The planner does not treat `IN (...) IS TRUE` as a join, so it uses a hash table. As a join, it would compare each
+document with each prediction, because Postgres expects the list to give one row, however long it is.
 """
 
 from collections.abc import Sequence
@@ -80,7 +80,7 @@ SELECT lane, entry_id FROM json_to_recordset(CAST(:rows AS json)) AS row (
 
 
 class StoredPrediction(NamedTuple):
-    """A document's live prediction that stood in the database before."""
+    """The live prediction of a document that was stored earlier."""
 
     label: str
     confidence: float
@@ -94,21 +94,21 @@ Key = tuple[str, str, str]
 def store_batch(
     session: Session, rows: str, probabilities: NDArray[np.float32], audit_share: float
 ) -> dict[Key, StoredPrediction | None]:
-    """Insert documents, predictions, and queue items of what is to be reviewed or audited.
+    """Insert documents, predictions, and queue items for documents to review or audit.
 
-    They are given as a JSON list of objects with the keys of `incoming`. A row's own probabilities are ``labels``
-    many of all, from place ``first`` on, counted from 0.
+    ``rows`` is a JSON list of objects with the keys of `incoming`. A row's probabilities are the ``labels`` values from
+    index ``first`` on. Rows must differ in (source, id, hash).
 
-    The rows must differ in (source, id, hash). A document that is known keeps its prediction. Every document that
-    is classified here for the first time enters the audit's draw; audits are decided in a random order, so that those
-    that are decided already are a fair sample too. What was erased after it was sent is not stored.
+    A document that is stored already keeps its prediction. Each document that is stored for the first time enters the
+    draw for audits. Audits are decided in random order, so those decided so far are a fair sample too. Documents that
+    were erased after they were sent are not stored.
 
     Args:
-        probabilities: of all rows, one after the other, (n,).
-        audit_share: the probability that a document is drawn, stored with it.
+        probabilities: those of all rows, one after another, (n,).
+        audit_share: the probability of drawing a document for an audit, which is stored with it.
 
     Returns:
-        The stored predictions of documents that were known, by (source, id, hash); None: it was erased.
+        The earlier predictions of documents that were stored already, by (source, id, hash); None: it was erased.
     """
     erasure.shut_out(session)
     given = {"rows": rows, "probabilities": RealArray(probabilities), "audit_share": audit_share}
@@ -122,10 +122,10 @@ def store_batch(
 
 
 def bury(session: Session, letters: Sequence[dict[str, Any]]) -> set[tuple[str, str]]:
-    """Insert dead letters; one that is there already stays as it is.
+    """Insert dead letters; those that exist already stay as they are.
 
     Returns:
-        Lane and entry id of those that were erased after they were sent: they are not stored.
+        Lane and entry id of those that are not stored, because they were erased after they were sent.
     """
     erasure.shut_out(session)
     rows = [{"id": each["external_id"], **{name: each[name] for name in ("source", "lane", "entry_id")}}

@@ -1,4 +1,4 @@
-"""Labelled documents: those with a human decision, the newest one per document."""
+"""Labelled documents: those that people have decided."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -10,9 +10,9 @@ from db import locks
 from db.locks import Lock
 from db.queries.standing import NEWEST_REVIEW_FIRST, decides, standing_decision, stands
 
-# Each reviewer has one vote, the newest decision that no undo supersedes; skips decide nothing. The majority wins,
-# the latest where votes are even. A vote for a label that was merged is one for the label it was merged into: the
-# decision itself stays as it was made, and it is what a snapshot names.
+# Each reviewer has one vote, their newest decision that no undo supersedes; skips decide nothing. The majority wins, or
+# in a tie the latest vote. A vote for a merged label counts for the label that it was merged into; the decision itself,
+# which snapshots name, stays as it was made.
 _LABELLED = text(f"""
 WITH standing AS (
   SELECT DISTINCT ON (document_id, reviewer_id) document_id, id, label_id, reason, created_at FROM reviews
@@ -65,7 +65,7 @@ WITH incoming AS MATERIALIZED (
     SELECT FROM reviews before WHERE before.document_id = known.id AND before.reviewer_id = users.id
     AND before.id = (SELECT max(id) FROM reviews last WHERE last.document_id = known.id
                      AND last.reviewer_id = users.id) AND before.label_id = labels.id)
-  -- What we exported ourselves says again what stands, whoever decided it.
+  -- An example that Sortline exported repeats the standing decision, whoever made it, and is not added again.
   AND NOT (:own AND EXISTS (
     SELECT FROM {standing_decision("known.id")} standing JOIN labels given ON given.id = standing.label_id
     WHERE coalesce(given.merged_into_id, given.id) = labels.id))
@@ -89,10 +89,10 @@ ON CONFLICT (document_id) DO NOTHING
 
 
 class Labelled(NamedTuple):
-    """A document and the label people gave it.
+    """A document and the label that people gave it.
 
-    ``split`` is None until it is assigned; ``origin``: import, audit or review; ``review_ids``: the decisions that
-    gave the label, in their order; ``conflict``: whether people's standing decisions differ.
+    ``split`` is None until it is assigned; ``origin``: import, audit or review; ``review_ids``: the decisions for this
+    label, in order; ``conflict``: whether people's standing decisions differ.
     """
 
     id: int
@@ -109,28 +109,28 @@ class Labelled(NamedTuple):
 
 
 def labelled_documents(session: Session) -> list[Labelled]:
-    """All labelled documents of labels in use, by id."""
+    """All labelled documents whose label is not archived, by id."""
     return [Labelled(*row) for row in session.execute(_LABELLED)]
 
 
 def newest_review_id(session: Session) -> int:
-    """The greatest id of a decision; 0 without any."""
+    """The greatest id of a decision; 0: there are none."""
     return int(session.scalar(text("SELECT coalesce(max(id), 0) FROM reviews")) or 0)
 
 
 def texts(session: Session, ids: Sequence[int]) -> dict[int, str]:
-    """Texts of documents by id; what was erased is missing."""
+    """Texts of documents by id; erased documents are missing."""
     return {row.id: row.text for row in session.execute(_TEXTS, {"ids": list(ids)})}
 
 
 def beginnings(session: Session, ids: Sequence[int], chars: int) -> dict[int, str]:
-    """The first characters of documents' texts by id; what was erased is missing."""
+    """The first characters of documents' texts by id; erased documents are missing."""
     rows = session.execute(_BEGINNINGS, {"ids": list(ids), "chars": chars})
     return {row.id: row.text for row in rows}
 
 
 def unlabelled_texts(session: Session, count: int) -> list[str]:
-    """Texts of the newest documents that nobody has decided on, at most ``count``."""
+    """Texts of the newest documents that nobody has decided, at most ``count``."""
     return list(session.scalars(_UNLABELLED, {"count": count}))
 
 
@@ -140,13 +140,13 @@ def newest_texts(session: Session, count: int) -> list[str]:
 
 
 def import_examples(session: Session, rows: str, labels: Sequence[str], own: bool = False) -> tuple[int, int]:
-    """Insert labelled examples (a JSON list with the keys of `incoming`), as reviewed by `import`.
+    """Insert labelled examples (a JSON list with the keys of `incoming`), with reviews by the reviewer `import`.
 
     Args:
-        own: they are what we exported ourselves: a decision that stands already is not made once more.
+        own: Sortline exported these examples itself: a decision that stands already is not added again.
 
     Returns:
-        How many documents and how many reviews are new.
+        The numbers of new documents and of new reviews.
     """
     session.execute(_LABELS, {"names": list(labels)})
     documents, reviews = session.execute(_IMPORT, {"rows": rows, "own": own}).one()
@@ -154,7 +154,7 @@ def import_examples(session: Session, rows: str, labels: Sequence[str], own: boo
 
 
 def count_known(session: Session, rows: str) -> int:
-    """How many of some examples (a JSON list of source, id and hash) are documents already."""
+    """The number of these examples (a JSON list of source, id and hash) that are documents already."""
     return int(session.scalar(_KNOWN, {"rows": rows}) or 0)
 
 
@@ -164,14 +164,14 @@ def lock_splits(session: Session) -> None:
 
 
 def store_splits(session: Session, rows: str) -> None:
-    """Insert assignments (a JSON list of the columns below).
+    """Insert splits (a JSON list with the columns below).
 
-    A document that is assigned keeps its own; one that was erased meanwhile gets none.
+    A document that has a split keeps it; one that was erased meanwhile gets none.
     """
     session.execute(_SPLITS, {"rows": rows})
 
 
 def split_counts(session: Session) -> dict[str, int]:
-    """How many labelled documents each split has."""
+    """The number of labelled documents in each split."""
     rows: Any = session.execute(text("SELECT split, count(*) FROM document_splits GROUP BY split"))
     return {split: int(count) for split, count in rows}

@@ -1,4 +1,4 @@
-"""Queries on labels: what there is, how much each is used, and what leads change of them."""
+"""Queries on labels: the labels, how much each is used, and changes by leads."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ from sortline.errors import ConflictError, InvalidInputError, NotFoundError
 from sortline.folding import fold
 from sortline.label_names import clean_label_name
 
-MOST_DESCRIPTION = 5_000  # so that a form takes it whatever it is written in
-MOST_LABELS = 10_000  # pages and answers list all of them
-COUNTED = 1_000  # figures of a label are counted up to this: quick with millions of decisions
+MOST_DESCRIPTION = 5_000  # characters; a form takes so many in any script
+MOST_LABELS = 10_000  # because pages and answers list all of them
+COUNTED = 1_000  # a label's figures are counted up to this, which is fast with millions of decisions
 
-# Who decides for a label holds it so; who merges it waits for them (and they for who merges it).
+# A decision for a label holds this lock on it, so merging the label waits for decisions, and decisions for merging.
 _HOLD = text("SELECT id, name, archived_at, merged_into_id FROM labels WHERE id = :id FOR KEY SHARE")
 _HOLD_NAMED = text("""
 SELECT given.name, target.id, target.name AS label FROM labels given
@@ -49,9 +49,9 @@ WHERE proposed_label IS NOT NULL AND {stands()} ORDER BY id DESC LIMIT :most
 
 
 class Use(NamedTuple):
-    """How much a label is used: standing decisions and doubtful documents that wait, up to 1,000 each.
+    """How much a label is used: standing decisions and waiting doubtful documents, up to 1,000 each.
 
-    ``predicted``: of the newest documents, how many the model gave it.
+    ``predicted``: the number of the newest documents to which the model gave it.
     """
 
     decisions: int
@@ -60,7 +60,7 @@ class Use(NamedTuple):
 
 
 class Proposed(NamedTuple):
-    """A label that reviewers would like, how often they said so, and when last."""
+    """A label that reviewers proposed, how often, and when last."""
 
     name: str
     times: int
@@ -73,10 +73,10 @@ def listing(session: Session) -> Sequence[Label]:
 
 
 def get(session: Session, label_id: int) -> Label:
-    """One label, as it is now.
+    """One label in its present state.
 
     Raises:
-        NotFoundError: there is none.
+        NotFoundError: there is no label with this id.
     """
     label = session.get(Label, label_id, populate_existing=True)
     if label is None:
@@ -85,24 +85,24 @@ def get(session: Session, label_id: int) -> Label:
 
 
 def merged(session: Session) -> dict[int, int]:
-    """Labels that were merged into others: the other's id by their own."""
+    """Ids of merged labels, with the id of the label that each was merged into."""
     found = session.execute(select(Label.id, Label.merged_into_id).where(Label.merged_into_id.is_not(None)))
     return {row.id: row.merged_into_id for row in found}
 
 
 def hold(session: Session, label_id: int) -> Row[Any] | None:
-    """A label that a decision is for, which nobody merges until this transaction ends.
+    """A label, locked so that nobody merges it until this transaction ends; None: there is none.
 
-    Taken before the document's lock, as merging does.
+    Take this lock before the document's, as merging does, so that the two can't deadlock.
     """
     return session.execute(_HOLD, {"id": label_id}).one_or_none()
 
 
 def hold_named(session: Session, names: Sequence[str]) -> dict[str, Row[Any]]:
-    """Labels in use (id, label) by the names asked for, held as by `hold`; a merged one gives what it was merged into.
+    """Labels in use (id, label) by the given names, locked as by `hold`; a merged label gives the one it counts as.
 
-    A name finds the label that has it to the letter, else the one of its cleaned form. Names that are unknown or
-    archived are missing.
+    A name finds the label with exactly that name, else the label with its cleaned form. Unknown and archived names are
+    missing.
     """
     spelled = {name: spellings(name) for name in names}
     asked = sorted({each for spelling in spelled.values() for each in spelling})
@@ -112,43 +112,43 @@ def hold_named(session: Session, names: Sequence[str]) -> dict[str, Row[Any]]:
 
 
 def id_named(session: Session, name: str) -> int | None:
-    """Id of the label of that name, archived ones included, found as by `hold_named`; None: there is none."""
+    """Id of the label with that name, even if archived, found as by `hold_named`; None: there is none."""
     ids = {row.name: row.id for row in session.execute(select(Label).where(Label.name.in_(spellings(name)))).scalars()}
     return next((ids[each] for each in spellings(name) if each in ids), None)
 
 
 def spellings(name: str) -> list[str]:
-    """Names that a label may be kept under which somebody typed so: to the letter first, then cleaned."""
+    """Names under which a label that was typed like this may be stored: first exactly that, then its cleaned form."""
     try:
         cleaned = clean_label_name(name)
-    except InvalidInputError:  # labels of before have names that the rule of today refuses, but none that can't be sent
+    except InvalidInputError:  # old labels may have names that the present rule refuses, but all are printable
         return [name] if name.isprintable() else []
     return [name, cleaned] if name != cleaned and name.isprintable() else [cleaned]
 
 
 def alike(session: Session, typed: str) -> list[tuple[int, str]]:
-    """Labels (id, name) that somebody may mean who typed this: their names differ in case, accents or width alone."""
+    """Labels (id, name) whose names differ from what was typed only in case, accents or width."""
     wanted = fold(typed)
     found = session.execute(select(Label.id, Label.name).order_by(Label.name))
     return [(row.id, row.name) for row in found if wanted and fold(row.name) == wanted]
 
 
 def counts_as(session: Session, label_id: int, other_id: int) -> bool:
-    """Whether a label is the other one, or was merged into it."""
+    """Whether a label is the other label or was merged into it."""
     return label_id == other_id or bool(session.scalar(_SAME, {"id": label_id, "into": other_id}))
 
 
 def use(session: Session, lately: int) -> dict[int, Use]:
-    """How much each label is used, by id; ``lately``: how many of the newest documents are looked at."""
+    """How much each label is used, by id; ``lately``: the number of newest documents to count predictions in."""
     found = session.execute(_USE, {"most": COUNTED, "lately": lately})
     return {row.id: Use(*row[1:]) for row in found}
 
 
 def proposed(session: Session, limit: int = 50) -> list[Proposed]:
-    """Labels that reviewers proposed where none fits, and that there are not yet; the most wanted first."""
+    """Labels that reviewers proposed when none fitted and that do not exist yet; the most wanted first."""
     moments: dict[str, list[Any]] = {}
     for name, created_at in session.execute(_PROPOSED, {"most": COUNTED}):
-        with suppress(InvalidInputError):  # kept before there was the rule
+        with suppress(InvalidInputError):  # stored before the rule for names existed
             moments.setdefault(clean_label_name(name), []).append(created_at)
     there = set(session.scalars(select(Label.name).where(Label.name.in_(moments))))
     found = [Proposed(name, len(each), max(each)) for name, each in moments.items() if name not in there]
@@ -159,13 +159,13 @@ def add(session: Session, name: str, actor: str) -> Label:
     """Insert a label.
 
     Raises:
-        InvalidInputError: the name can't be one.
-        ConflictError: there is one of that name; the message says if it is archived or merged.
+        InvalidInputError: the name can't be a label name.
+        ConflictError: there is a label with that name, or there are too many labels; the message says which.
     """
     name = clean_label_name(name)
     lock_changes(session)
     if (session.scalar(select(func.count()).select_from(Label)) or 0) >= MOST_LABELS:
-        raise ConflictError(f"there are {MOST_LABELS:,} labels, archived ones among them, and no more can be added")
+        raise ConflictError(f"there are {MOST_LABELS:,} labels, archived ones included, and no more can be added")
     made = session.scalar(insert(Label).values(name=name).on_conflict_do_nothing().returning(Label.id))
     if made is None:
         found = session.execute(select(Label).where(Label.name == name)).scalar_one()
@@ -176,33 +176,33 @@ def add(session: Session, name: str, actor: str) -> Label:
 
 
 def fingerprint(label: Label) -> str:
-    """What a label's guideline and its sensitivity are known by: another one where either has changed."""
+    """A hash of a label's guideline and sensitivity, which changes if either changes."""
     return sha256(f"{label.sensitive}{label.description}".encode()).hexdigest()
 
 
 def describe(
     session: Session, label_id: int, description: str, sensitive: bool, actor: str, seen: str | None = None
 ) -> Label:
-    """Set a label's guideline, and whether its texts are blurred; unchanged ones leave no trace.
+    """Set a label's guideline, and whether its texts are blurred; if neither changes, nothing is noted.
 
     Args:
-        seen: the fingerprint of what they take the place of; None: whatever it is.
+        seen: the fingerprint of what is to be replaced; None: any.
 
     Raises:
         NotFoundError: there is no such label.
-        ConflictError: another guideline than ``seen`` is there by now.
-        InvalidInputError: the guideline is too long, or holds control characters.
+        ConflictError: the guideline or sensitivity no longer has the fingerprint ``seen``.
+        InvalidInputError: the guideline is too long or contains control characters.
     """
     description = description.replace("\r\n", "\n").strip()
     if len(description) > MOST_DESCRIPTION:
         raise InvalidInputError(f"a guideline has at most {MOST_DESCRIPTION:,} characters")
     if any(unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t" for c in description):
-        raise InvalidInputError("the guideline holds control characters")
+        raise InvalidInputError("the guideline contains control characters; remove them")
     lock_changes(session)
     label = get(session, label_id)
     if (label.description, label.sensitive) != (description, sensitive):
         if seen and seen != fingerprint(label):
-            raise ConflictError("somebody else changed this guideline since you opened it")
+            raise ConflictError("somebody else has changed this guideline since you opened it")
         before = {"description": label.description, "sensitive": label.sensitive}
         label.description, label.sensitive = description, sensitive
         audit(session, actor, "label described", label_id, {"before": before})
@@ -210,11 +210,11 @@ def describe(
 
 
 def set_archived(session: Session, label_id: int, archived: bool, actor: str) -> Label:
-    """Take a label out of use, or bring it back; its decisions stay, and train only while it is in use.
+    """Archive a label or bring it back; its decisions stay, but are used for training only while it is in use.
 
     Raises:
         NotFoundError: there is no such label.
-        ConflictError: it was merged into another one.
+        ConflictError: it was merged into another label.
     """
     lock_changes(session)
     label = get(session, label_id)
@@ -232,6 +232,6 @@ def lock_changes(session: Session) -> None:
 
 
 def audit(session: Session, actor: str, action: str, label_id: int, detail: dict[str, Any]) -> None:
-    """Add a row on a label to the audit."""
+    """Add a row about a label to the audit log."""
     session.add(AuditEvent(actor=actor, action=action, subject=f"label:{label_id}", detail=detail))
     session.flush()

@@ -1,8 +1,8 @@
-"""Queries on live accuracy: what a version answered, which of it was drawn for an audit, and what people said of it.
+"""Queries on live accuracy: a version's answers, those drawn for audits, and what people decided.
 
-Answers are live predictions: what a re-scoring or a shadow said later was sent as no answer. They are told apart by
-version, week, label and decision; a label that was merged counts as the other one. Documents that were decided before
-they were classified are left out: they enter no draw.
+Answers are live predictions; predictions by re-scoring and shadows were not sent as answers. They are grouped by
+version, week, label and decision; a merged label counts as the label that it was merged into. Documents that were
+decided before they were classified are left out, because they enter no draw.
 """
 
 from datetime import UTC, date, datetime, timedelta
@@ -14,9 +14,9 @@ from sqlalchemy.orm import Session
 from db.models import AccuracyLook, ModelVersion
 from db.queries.standing import decides, standing_decision, stands
 
-_LATE_COMMITS_H = 1  # a transaction's rows bear the time of its start
+_LATE_COMMITS_H = 1  # rows have the time at which their transaction started
 
-# The last day that was counted may not have been over then.
+# The last counted day may not have been over when it was counted, so it is counted again.
 _COUNT_FROM = text("""
 SELECT CASE WHEN max(day) IS NULL THEN (SELECT coalesce(min(created_at), now()) FROM predictions)
   ELSE CAST(least(max(day), CAST((now() - make_interval(hours => :late_h)) AT TIME ZONE 'UTC' AS date)) AS timestamp)
@@ -41,7 +41,7 @@ WHERE day >= :since AND day <= :until
   AND (CAST(:version_id AS integer) IS NULL OR model_version_id = :version_id)
 GROUP BY model_version_id, week, label, decision
 """)
-# A document is decided once a decision of its audit stands; what is right then is what people said of it last.
+# A document is decided if a decision from its audit stands; its right label is then that of its standing decision.
 _AUDITED = text(f"""
 WITH drawn AS (
   SELECT document_id, max(probability) AS probability, bool_or(decided) AS decided FROM (
@@ -80,7 +80,7 @@ _LAST_LOOK = (
 
 
 class Answered(NamedTuple):
-    """Live answers of a version in a week (its Monday, UTC), of a label and decision; ``confidence``: their sum."""
+    """A version's live answers with a label and decision in a week (its Monday, UTC); ``confidence``: their sum."""
 
     version_id: int
     week: date
@@ -91,7 +91,7 @@ class Answered(NamedTuple):
 
 
 class Audited(NamedTuple):
-    """Of such answers, those drawn with a probability; how many of them were decided, and were right."""
+    """Of such answers, those drawn with a probability, and how many of them were decided and right."""
 
     version_id: int
     week: date
@@ -104,36 +104,36 @@ class Audited(NamedTuple):
 
 
 def count_answers(session: Session) -> None:
-    """Bring the counts up to now: of the days that were not over when they were last counted."""
+    """Update the counts of the days that were not over when they were last counted."""
     since = session.scalar(_COUNT_FROM, {"late_h": _LATE_COMMITS_H})
     session.execute(_COUNT, {"since": since})
 
 
 def answered(session: Session, since: datetime, until: datetime, version_id: int | None = None) -> list[Answered]:
-    """What was answered from ``since`` to before ``until``, in whole days of UTC: the first and the last as a whole."""
+    """Answers from ``since`` to before ``until``, in whole days in UTC, the first and the last included."""
     last = until.astimezone(UTC) - timedelta(microseconds=1)
     asked = {"since": since.astimezone(UTC).date(), "until": last.date(), "version_id": version_id}
     return [Answered(*row) for row in session.execute(_ANSWERED, asked)]
 
 
 def audited(session: Session, since: datetime, until: datetime, version_id: int | None = None) -> list[Audited]:
-    """What was drawn of the answers from ``since`` to before ``until``, and what was decided before ``until``."""
+    """Answers from ``since`` to before ``until`` that were drawn, and what was decided before ``until``."""
     asked = {"since": since, "until": until, "version_id": version_id}
     return [Audited(*row) for row in session.execute(_AUDITED, asked)]
 
 
-def look_due(session: Session, day: date) -> int | None:
-    """Id of the active version, if nobody looked at it on that day yet."""
+def check_due(session: Session, day: date) -> int | None:
+    """Id of the active version if its accuracy was not checked on that day yet; else None."""
     found: int | None = session.scalar(_LOOK_DUE, {"day": day})
     return found
 
 
-def note_look(session: Session, made: AccuracyLook) -> None:
-    """Store a look."""
+def store_check(session: Session, made: AccuracyLook) -> None:
+    """Store a check."""
     session.add(made)
     session.flush()
 
 
-def last_look(session: Session) -> AccuracyLook | None:
-    """The newest look at the active version; None: there was none yet."""
+def last_check(session: Session) -> AccuracyLook | None:
+    """The newest check of the active version; None: there was none yet."""
     return session.scalar(_LAST_LOOK)

@@ -1,14 +1,14 @@
-"""Merging a label into another, and back.
+"""Merge a label into another, and undo it.
 
-No decision is rewritten: reviews are append-only and stay as people made them, snapshots keep the ids that trained, so
-which decisions made a model stays true. The merged label is archived and says into which it was merged
-(`labels.merged_into_id`); who reads decisions takes the other label in its place. A chain never grows: what was merged
-into the merged label before is moved along. So a merge can be undone at any time: the label's own decisions count as
-its own again, whichever were made since for the other stay with that one.
+No decision is rewritten. Reviews are append-only and stay as people made them, and snapshots keep the ids that were
+used for training, so it stays known which decisions made a model. The merged label is archived and refers to the label
+that it was merged into (`labels.merged_into_id`); readers of decisions take that label in its place. Chains never form,
+because labels merged into it earlier are moved along. So a merge can be undone at any time: the label's own decisions
+then count as its own again, and decisions made since for the other label stay with that one.
 
-Upstream is told by `corrected` events of the documents that came by the queue and whose newest standing decision
-changes its name. Thresholds and predictions stay as the model made them: it goes on saying the merged label until the
-next training.
+Upstream gets a `corrected` event for each document that came by the queue and whose newest standing decision changes
+its label name. Thresholds and predictions stay as the model made them: it predicts the merged label until the next
+training.
 """
 
 from collections.abc import Sequence
@@ -25,8 +25,8 @@ from db.queries.standing import newest_prediction, standing_decision, stands
 from sortline.errors import ConflictError
 from sortline.events import corrected, now
 
-# Documents whose events these may be: held so that ids of events follow the order of commits. Weaker than the lock of
-# who decides, so that an import that refers to a document and waits for the label stands in nobody's way.
+# Locks the documents that may get events, so that the ids of events follow the order of commits. This lock is weaker
+# than that of a decision, so it does not wait for an import that refers to a document and waits for the label.
 _LOCK = text("""
 SELECT count(*) FROM (
   SELECT id FROM documents WHERE entry_id IS NOT NULL
@@ -41,7 +41,7 @@ WHERE entry_id IS NOT NULL AND standing.label_id = ANY(:ids)
 ORDER BY documents.id
 """)  # noqa: S608 - of constants alone
 _AT_ONCE = 1_000
-# A label in doubt whose suggestion is the same label by now.
+# Queue items of doubtful labels whose suggestion is now the same label.
 _SETTLED = text(f"""
 DELETE FROM queue_items WHERE reason = 'label_error' AND label_id = ANY(:group)
 AND coalesce(lease_until <= now(), true) AND NOT EXISTS (
@@ -50,20 +50,22 @@ AND coalesce(lease_until <= now(), true) AND NOT EXISTS (
 
 
 class Merged(NamedTuple):
-    """What a merge did; ``told``: documents whose change upstream is told of."""
+    """The outcome of a merge; ``events``: number of documents whose change upstream gets an event for."""
 
     label: str
     into: str
-    told: int
+    events: int
 
 
 def merge(session: Session, label_id: int, into_id: int, actor: str) -> Merged:
-    """Let a label's decisions count as another's, and archive it; done twice it is done once. The caller commits.
+    """Let a label's decisions count as another's, and archive the label. The caller commits.
+
+    A second call does nothing.
 
     Raises:
         NotFoundError: there is no such label.
-        ConflictError: they are the same, one of them is out of use, or decisions for the label are under way for
-            long.
+        ConflictError: the labels are the same, one of them is archived, or decisions for the label are under way for
+            over 10 s.
     """
     labels.lock_changes(session)
     label, into = labels.get(session, label_id), labels.get(session, into_id)
@@ -81,20 +83,20 @@ def merge(session: Session, label_id: int, into_id: int, actor: str) -> Merged:
     label.archived_at = datetime.now(UTC)
     session.flush()
     session.execute(_SETTLED, {"group": [into_id, *_merged_into(session, into_id)]})
-    told = _tell(session, ids, into.name)
-    detail = {"into": into_id, "name": label.name, "into_name": into.name, "moved": before, "told": told}
+    events = _add_events(session, ids, into.name)
+    detail = {"into": into_id, "name": label.name, "into_name": into.name, "moved": before, "told": events}
     labels.audit(session, actor, "label merged", label_id, detail)
-    return Merged(label.name, into.name, told)
+    return Merged(label.name, into.name, events)
 
 
 def undo_merge(session: Session, label_id: int, actor: str) -> Merged:
-    """Bring a merged label back with the decisions that were made for it. The caller commits.
+    """Bring a merged label back, with the decisions that were made for it. The caller commits.
 
-    What had been merged into it before stays with the other label; each can be brought back by itself.
+    Labels merged into it earlier stay with the other label; each can be brought back by itself.
 
     Raises:
         NotFoundError: there is no such label.
-        ConflictError: it is not merged, or decisions are under way for long.
+        ConflictError: it is not merged, or decisions for it are under way for over 10 s.
     """
     labels.lock_changes(session)
     label = labels.get(session, label_id)
@@ -104,13 +106,13 @@ def undo_merge(session: Session, label_id: int, actor: str) -> Merged:
     _wait_for_decisions(session, label)
     label.merged_into_id = label.archived_at = None
     session.flush()
-    told = _tell(session, [label_id], label.name)
-    labels.audit(session, actor, "label merge undone", label_id, {"from": into.id, "told": told})
-    return Merged(label.name, into.name, told)
+    events = _add_events(session, [label_id], label.name)
+    labels.audit(session, actor, "label merge undone", label_id, {"from": into.id, "told": events})
+    return Merged(label.name, into.name, events)
 
 
 def _wait_for_decisions(session: Session, label: Label) -> None:
-    """Lock the label's row: decisions for it that are under way come before, later ones see what became of it."""
+    """Lock the label's row, so that decisions under way for it end first and later ones see its new state."""
     session.execute(text("SET LOCAL lock_timeout = '10s'"))
     try:
         session.execute(select(Label.id).where(Label.id == label.id).with_for_update())
@@ -124,14 +126,14 @@ def _merged_into(session: Session, label_id: int) -> list[int]:
     return list(session.scalars(select(Label.id).where(Label.merged_into_id == label_id).order_by(Label.id)))
 
 
-def _tell(session: Session, ids: Sequence[int], name: str) -> int:
-    """Events of the documents whose newest standing decision is for one of the labels; returns how many."""
+def _add_events(session: Session, ids: Sequence[int], name: str) -> int:
+    """Add events for the documents whose newest standing decision has one of the labels; returns their number."""
     session.execute(_LOCK, {"ids": list(ids)})
-    at, told = now(), 0
+    at, added = now(), 0
     for rows in session.execute(_RENAMED, {"ids": list(ids)}, execution_options={"yield_per": _AT_ONCE}).partitions():
         events = [
             (row.id, corrected(row.source, row.external_id, name, "correct", row.model_version_id, at)) for row in rows
         ]
         outbox.add(session, events)
-        told += len(events)
-    return told
+        added += len(events)
+    return added

@@ -1,4 +1,4 @@
-"""Queries on model_versions: one active version always."""
+"""Queries on model_versions; at most one version is active."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from db.locks import Lock
 from db.models import AuditEvent, ModelVersion, Shadow
 from sortline.errors import ConflictError, NotFoundError
 
-# By the audit: of the retired versions that were not rolled back from since they were promoted, the latest promoted.
+# The last promoted of the retired versions that, by the audit log, were not rolled back from since their promotion.
 _PREVIOUS = text("""
 WITH promoted AS (
   SELECT split_part(subject, ':', 2)::integer AS version_id, max(id) AS at FROM audit_events
@@ -36,7 +36,7 @@ def create(session: Session, **columns: Any) -> ModelVersion:
 
 
 def active(session: Session) -> ModelVersion | None:
-    """The version that classifies, if there is one."""
+    """The active version; None: there is none."""
     return session.scalar(select(ModelVersion).where(ModelVersion.status == "active"))
 
 
@@ -58,18 +58,18 @@ def listing(session: Session, limit: int = 100) -> Sequence[ModelVersion]:
 
 
 def base_models(session: Session) -> frozenset[str]:
-    """What versions were made of."""
+    """The base models of all versions."""
     return frozenset(session.scalars(select(ModelVersion.base_model).distinct()))
 
 
 def report_addresses(session: Session) -> list[str]:
-    """Where versions' reports lie, of those that have one."""
+    """Addresses of the reports of all versions that have one."""
     named = ModelVersion.metrics["report"].as_string()
     return list(session.scalars(select(named).where(named != "")))
 
 
 def best_ever(session: Session) -> ModelVersion | None:
-    """Of the versions that are or were active, the one with the best accuracy on its test documents."""
+    """The version with the best accuracy on its test documents among those that are or were active; None: none is."""
     accuracy = ModelVersion.metrics["test"]["accuracy"].as_float()
     return session.scalar(
         select(ModelVersion)
@@ -83,16 +83,16 @@ def activate(
     session: Session, version_id: int, actor: str, action: str = "promote", forced_because: str | None = None,
     leave: int | None = None,
 ) -> ModelVersion:  # fmt: skip
-    """Retire the active version, activate this one, end its shadow, write the audit row; the caller commits.
+    """Retire the active version, activate this one, end its shadow and add an audit row; the caller commits.
 
     Args:
-        forced_because: why a version that the gate refused is promoted all the same.
-        leave: the version whose place it takes, 0: there is none; None: whichever is active.
+        forced_because: why a version that the gate refused is promoted anyway.
+        leave: the version that it replaces, 0: no version is active; None: replace any.
 
     Raises:
         NotFoundError: there is no such version.
-        ConflictError: it is active already, another version than ``leave`` is active, or it was refused by the gate
-            and nobody says why it should go live.
+        ConflictError: it is active already, another version than ``leave`` is active, or the gate refused it and
+            ``forced_because`` is missing.
     """
     locks.hold(session, Lock.PROMOTION)
     session.expire_all()
@@ -104,7 +104,7 @@ def activate(
         raise ConflictError(_not_active(leave, before))
     if version.status == "rejected" and not forced_because:
         reason = version.metrics.get("gate", {}).get("reason", "no reason is stored")
-        raise ConflictError(f"model version {version_id} was refused by the gate: {reason}")
+        raise ConflictError(f"the gate refused model version {version_id}: {reason}")
     session.execute(
         update(ModelVersion).where(ModelVersion.status == "active").values(status="retired")
     )  # first, for the partial unique index
@@ -132,14 +132,14 @@ def settle(
 ) -> None:
     """Carry out the gate's verdict on a candidate; the caller commits.
 
-    What passed goes live, if it may and the version it was compared with is active still; so does a first model
-    without evidence, which accepts nothing. What was refused is rejected; the rest stays a candidate, for a person to
-    decide.
+    A candidate that passed goes live if ``promote`` allows it and the version it was compared with is still active. So
+    does a first model without evidence, which accepts nothing. A refused one is rejected. Any other stays a candidate
+    for a person to decide on.
 
     Args:
         outcome: passed, refused, undecided or no evidence; None: the gate did not judge it.
-        against: id of the version it was compared with; None: none was active.
-        promote: whether what passed goes live by itself.
+        against: id of the version that it was compared with; None: no version was active.
+        promote: whether a candidate that passed goes live by itself.
     """
     locks.hold(session, Lock.PROMOTION)
     now = active(session)
@@ -152,16 +152,16 @@ def settle(
 
 
 def rollback(session: Session, actor: str, leave: int | None = None) -> ModelVersion:
-    """Activate the version that was active before this one; the caller commits.
+    """Activate the version that was active before the present one; the caller commits.
 
-    What was rolled back from is no target any more, until it is promoted again: a second rollback goes one
-    further back, and not forth.
+    A version that was rolled back from is not activated by a rollback again until it is promoted again. So a second
+    rollback goes one version further back, not forth.
 
     Args:
-        leave: the version to roll back from; None: whichever is active. Asked twice, it is left once.
+        leave: the version to roll back from, so that a repeated request does not go back twice; None: any.
 
     Raises:
-        ConflictError: there is none, or another version than ``leave`` is active.
+        ConflictError: there is no earlier version, or another version than ``leave`` is active.
     """
     locks.hold(session, Lock.PROMOTION)
     now = active(session)
@@ -174,5 +174,5 @@ def rollback(session: Session, actor: str, leave: int | None = None) -> ModelVer
 
 
 def _not_active(leave: int, now: ModelVersion | None) -> str:
-    stands = f"model version {now.id} is" if now else "none is"
-    return f"model version {leave} is not active any more; {stands}" if leave else f"{stands} active by now"
+    present = f"model version {now.id} is" if now else "no version is"
+    return f"model version {leave} is no longer active; {present}" if leave else f"{present} active now"

@@ -1,4 +1,4 @@
-"""Queries on outbox: events that leave after the transaction that caused them."""
+"""Queries on outbox: events that are sent after the transaction that caused them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from db import locks
 from db.locks import Lock
 from db.queries import webhooks
-from db.queries.webhooks import Told
+from db.queries.webhooks import DocumentEvent
 from sortline.events import ResultEvent
 
 _ADD = text("""
@@ -36,28 +36,28 @@ _PRUNE = text("DELETE FROM outbox WHERE sent_at < now() - make_interval(days => 
 
 
 def add(session: Session, events: Sequence[tuple[int, ResultEvent]]) -> None:
-    """Let events (with their document's id) leave when this transaction is committed, to webhooks too.
+    """Add events (with their documents' ids), also for webhooks; they are sent once this transaction is committed.
 
-    Events of one document leave in the order of their ids. Writers of a document's events hold a lock on its row
+    A document's events are sent in the order of their ids. Whoever adds events of a document holds a lock on its row
     (`documents ... FOR UPDATE`), so that ids follow the order of commits.
     """
     rows = [{"document_id": document_id, "event": event._asdict()} for document_id, event in events]
     session.execute(_ADD, {"rows": orjson.dumps(rows).decode()})
-    webhooks.add_events(session, [Told(event, document_id) for document_id, event in events])
+    webhooks.add_events(session, [DocumentEvent(event, document_id) for document_id, event in events])
 
 
 def put_off(session: Session, events: Sequence[ResultEvent]) -> None:
-    """Let events that Redis does not take now leave later; webhooks have them already."""
+    """Add events that Redis does not take now; webhooks have them already."""
     session.execute(_PUT_OFF, {"rows": orjson.dumps([{"event": event._asdict()} for event in events]).decode()})
 
 
 def lock(session: Session) -> bool:
-    """Be the only one that sends, until this transaction ends; False when another does."""
+    """Let nobody else send until this transaction ends; False: somebody else is sending."""
     return locks.try_hold(session, Lock.OUTBOX)
 
 
 def stop(session: Session) -> None:
-    """Let nobody send until this transaction ends; waits for who does."""
+    """Let nobody send until this transaction ends; waits for somebody who is sending."""
     locks.hold(session, Lock.OUTBOX)
 
 
@@ -67,16 +67,16 @@ def due(session: Session, limit: int) -> list[tuple[int, dict[Any, Any]]]:
 
 
 def mark_sent(session: Session, ids: Sequence[int]) -> None:
-    """Note that events have left."""
+    """Note that events were sent."""
     session.execute(_SENT, {"ids": list(ids)})
 
 
 def unsent(session: Session) -> tuple[int, float]:
-    """How many events wait, counted up to 100,000, and the age of the oldest in seconds."""
+    """The number of unsent events, counted up to 100,000, and the age of the oldest in seconds."""
     count, oldest_s = session.execute(_UNSENT, {"most": _MOST_COUNTED}).one()
     return int(count), float(oldest_s)
 
 
 def prune(session: Session, days: int) -> int:
-    """Remove events that left more than so many days ago; returns how many."""
+    """Delete events that were sent over ``days`` days ago; returns their number."""
     return int(session.execute(_PRUNE, {"days": days}).rowcount)  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Queries on people: accounts, who is signed in where, links that sign in once, wrong passwords."""
+"""Queries on people: accounts, sessions, and links that sign a person in once."""
 
 import secrets
 from collections.abc import Sequence
@@ -25,11 +25,11 @@ def add(session: Session, name: str, role: str, actor: str) -> User:
     """Insert a person.
 
     Raises:
-        InvalidInputError: the name is empty, too long, or holds characters that can't be seen.
+        InvalidInputError: the name is empty, too long or has invisible characters.
         ConflictError: the name is taken.
     """
     if not name.strip() or name != name.strip() or len(name) > _MOST_NAME or not name.isprintable():
-        raise InvalidInputError(f"a name has 1 to {_MOST_NAME} characters that can be seen, and no space at its ends")
+        raise InvalidInputError(f"a name has 1 to {_MOST_NAME} visible characters, and no space at its ends")
     found = session.execute(insert(User).values(name=name, role=role).on_conflict_do_nothing().returning(User.id))
     user_id = found.scalar()
     if user_id is None:
@@ -39,10 +39,10 @@ def add(session: Session, name: str, role: str, actor: str) -> User:
 
 
 def by_name(session: Session, name: str) -> User:
-    """A person of that name.
+    """The person with that name.
 
     Raises:
-        NotFoundError: there is none.
+        NotFoundError: there is no such person.
     """
     user = session.scalar(select(User).where(User.name == name, User.role.in_(ROLES)))
     if user is None:
@@ -56,7 +56,7 @@ def listing(session: Session) -> Sequence[User]:
 
 
 def can_sign_in(session: Session) -> bool:
-    """Whether anybody has a password, or is signed in now."""
+    """Whether anybody has a password or is signed in now."""
     signed_in_now = User.id.in_(select(UserSession.user_id))
     ready = or_(User.password_hash.is_not(None), signed_in_now)
     return bool(session.scalar(select(exists().where(User.role.in_(ROLES), User.disabled_at.is_(None), ready))))
@@ -74,7 +74,7 @@ def set_role(session: Session, name: str, role: str, actor: str) -> None:
 
 
 def set_disabled(session: Session, name: str, disabled: bool, actor: str) -> None:
-    """Shut a person out and end their sessions, or let them in again; what they decided stays.
+    """Disable a person's account and end their sessions, or enable it again; their decisions stay.
 
     Raises:
         NotFoundError: there is no such person.
@@ -92,7 +92,7 @@ def set_password_hash(session: Session, user_id: int, password_hash: str, actor:
     """Store a password's hash and end the person's other sessions.
 
     Args:
-        keep: hash of the session that goes on.
+        keep: hash of the session that stays open.
     """
     session.execute(update(User).where(User.id == user_id).values(password_hash=password_hash))
     end_other_sessions(session, user_id, keep)
@@ -102,7 +102,7 @@ def set_password_hash(session: Session, user_id: int, password_hash: str, actor:
 
 
 def make_link(session: Session, user: User, actor: str) -> str:
-    """What a link carries that signs the person in once, within 24 hours; an earlier link stops working."""
+    """The token of a link that signs the person in once, within 24 hours; an earlier link stops working."""
     token = secrets.token_urlsafe(32)
     session.execute(delete(SignInLink).where(SignInLink.user_id == user.id))
     now = session.scalar(select(func.now()))
@@ -113,13 +113,13 @@ def make_link(session: Session, user: User, actor: str) -> str:
 
 
 def use_link(session: Session, token: str) -> User | None:
-    """Take a link away and say whose it was; None where it is unknown, used, or too old."""
+    """Delete a link, and return its person; None: it is unknown, used or too old."""
     user_id = session.scalar(delete(SignInLink).where(_is_usable(token)).returning(SignInLink.user_id))
     return None if user_id is None else session.get_one(User, user_id)
 
 
 def is_link(session: Session, token: str) -> bool:
-    """Whether a link would sign somebody in; it stays as it is."""
+    """Whether a link would sign somebody in; does not use it."""
     return session.scalar(select(exists().where(_is_usable(token)))) or False
 
 
@@ -131,12 +131,12 @@ def sign_in(
     by_link: bool = False,
     lasts: timedelta = SESSION_LASTS,
 ) -> str:
-    """Start a session; returns the cookie's value. Sessions and links that are past are removed.
+    """Start a session, and return the value of its cookie; deletes expired sessions and links.
 
     Args:
-        browser: what it calls itself.
-        by_link: whether a link let the person in: then they may choose a new password without the one before.
-        lasts: how long a session lasts at most.
+        browser: the browser's own name.
+        by_link: whether the person used a link; they may then choose a new password without the old one.
+        lasts: the longest time that a session lasts.
     """
     token = secrets.token_urlsafe(32)
     session.execute(delete(UserSession).where(UserSession.created_at < func.now() - lasts))
@@ -157,11 +157,11 @@ def sign_in(
 def signed_in(
     session: Session, token: str, idle: timedelta, seen: bool = True, lasts: timedelta = SESSION_LASTS
 ) -> User | None:
-    """Whose session a cookie's value is; None where it is unknown, ended, or unused for longer than ``idle``.
+    """The person whose session a cookie's value is; None: it is unknown, ended or unused for longer than ``idle``.
 
     Args:
-        seen: whether this is a use of it.
-        lasts: how long a session lasts at most.
+        seen: whether this counts as a use of the session.
+        lasts: the longest time that a session lasts.
     """
     found = session.execute(
         select(User, UserSession.seen_at < func.now() - _SEEN_EVERY)
@@ -177,19 +177,19 @@ def signed_in(
 
 
 def sessions(session: Session, user_id: int, idle: timedelta, lasts: timedelta) -> Sequence[UserSession]:
-    """Where a person is signed in, the newest first."""
+    """A person's open sessions, the newest first."""
     found = select(UserSession).where(UserSession.user_id == user_id, *_is_open(idle, lasts))
     return session.scalars(found.order_by(UserSession.seen_at.desc())).all()
 
 
 def may_reset(session: Session, token: str) -> bool:
-    """Whether a session was begun by a link so lately that a new password needs no old one."""
+    """Whether a link started the session so recently that a new password does not need the old one."""
     lately = (UserSession.token_hash == hashed(token)) & (UserSession.resets_until > func.now())
     return session.scalar(select(exists().where(lately))) or False
 
 
 def end_one_session(session: Session, user_id: int, token_hash: bytes, actor: str) -> bool:
-    """End one of a person's own sessions; False where there is none such."""
+    """End one of a person's own sessions; False: there is no such session."""
     ended = session.execute(
         delete(UserSession).where(UserSession.user_id == user_id, UserSession.token_hash == token_hash)
     )
@@ -199,7 +199,7 @@ def end_one_session(session: Session, user_id: int, token_hash: bytes, actor: st
 
 
 def end_other_sessions(session: Session, user_id: int, keep: bytes) -> None:
-    """End all sessions of a person but one, whose hash is given; no other browser is known of them any more."""
+    """End a person's sessions except the one with this hash, and forget all their other browsers."""
     session.execute(delete(UserSession).where(UserSession.user_id == user_id, UserSession.token_hash != keep))
     session.execute(delete(KnownBrowser).where(KnownBrowser.user_id == user_id))
 
@@ -210,7 +210,7 @@ def sign_out(session: Session, token: str) -> None:
 
 
 def audit(session: Session, actor: str, action: str, user_id: int, detail: dict[str, object]) -> None:
-    """Add a row on a person to the audit."""
+    """Add a row about a person to the audit log."""
     session.add(AuditEvent(actor=actor, action=action, subject=f"user:{user_id}", detail=detail))
 
 

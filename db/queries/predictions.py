@@ -16,7 +16,7 @@ ORDER BY external_id, {NEWEST_TEXT_FIRST}, {NEWEST_PREDICTION_FIRST}
 """)  # noqa: S608 - of constants alone
 
 
-# Among the newest documents alone: a version may have none, and the table many.
+# Only among the newest documents: a version may have no predictions among very many.
 _NEWEST_OF = text("""
 SELECT text, label_id, confidence FROM predictions
 JOIN (SELECT id, text FROM documents ORDER BY id DESC LIMIT 2000) recent ON recent.id = document_id
@@ -25,7 +25,7 @@ WHERE model_version_id = :version_id ORDER BY document_id DESC LIMIT :limit
 
 
 class Answer(NamedTuple):
-    """What a version said of a text."""
+    """A version's prediction for a text."""
 
     text: str
     label_id: int
@@ -33,7 +33,7 @@ class Answer(NamedTuple):
 
 
 class Classified(NamedTuple):
-    """What the line said of a document."""
+    """A live prediction of a document."""
 
     external_id: str
     label: str
@@ -47,5 +47,5 @@ def of_source(session: Session, source: str) -> list[Classified]:
 
 
 def newest_of(session: Session, version_id: int, limit: int) -> list[Answer]:
-    """What a version said of the newest documents, at most ``limit``."""
+    """A version's predictions for the newest documents, at most ``limit``."""
     return [Answer(*row) for row in session.execute(_NEWEST_OF, {"version_id": version_id, "limit": limit})]

@@ -1,6 +1,6 @@
-"""Queries on queue_items: what waits for a person, why, and who has it before them.
+"""Queries on queue_items: what waits for a person, why, and who has it open.
 
-The policy of what comes next is in web/desk/queue_policy.py; here is what it asks of the database.
+web/desk/queue_policy.py decides which document comes next; this module has the queries for it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,8 @@ JOIN documents ON documents.id = row.document_id ORDER BY row.document_id FOR KE
 ON CONFLICT (document_id) DO UPDATE SET reason = excluded.reason, score = excluded.score, note = excluded.note, turn = 0
 WHERE excluded.reason = 'drift' AND queue_items.reason = 'doubtful' AND coalesce(queue_items.lease_until <= now(), true)
 """)
-# An audit stays one: its draw is what live accuracy is told from. What a person holds stays with them.
+# A document drawn for an audit keeps that reason, because live accuracy is estimated from such draws. A document that a
+# person has open stays with them.
 _FLAG = text(f"""
 INSERT INTO queue_items (document_id, reason, score, model_version_id, label_id, note)
 SELECT documents.id, 'flag', 0, newest.model_version_id, newest.label_id, :note
@@ -47,7 +48,7 @@ SELECT queue_items.document_id, reason, turn, left(text, :chars) AS text FROM (
   SELECT * FROM queue_items WHERE reason = :reason AND {_FREE} ORDER BY turn, score, document_id LIMIT :limit
 ) queue_items JOIN documents ON documents.id = document_id ORDER BY turn, score, document_id
 """)  # noqa: S608 - of constants alone
-# From one label to the next by the ends of an index, wherever the labels' ids lie; once around.
+# Goes through the labels once by index look-ups from each label's id to the next, whatever the ids are.
 _FIRST_OF_LABELS = text(f"""
 WITH RECURSIVE forward AS (
   SELECT (SELECT min(label_id) FROM queue_items WHERE reason = 'doubtful' AND label_id >= :start) AS label_id, 1 AS n
@@ -87,7 +88,7 @@ _SHOWN = """
 jsonb_build_object('label_id', predictions.label_id, 'confidence', confidence,
                    'model_version_id', predictions.model_version_id)
 """
-# Of what is wanted, the first that nobody is taking at this moment. What the lease shows is kept with it.
+# Takes the first of these documents that nobody else is taking now, and stores what the lease shows.
 _LEASE = text(f"""
 UPDATE queue_items SET lease_token = nextval('lease_tokens'), leased_to = :user_id,
   lease_until = now() + make_interval(secs => :seconds),
@@ -109,7 +110,7 @@ WHERE document_id IN (
   ORDER BY document_id FOR UPDATE SKIP LOCKED)
 RETURNING lease_token
 """)
-# Probabilities of the version that the lease shows, or of the newest one where it hides them.
+# Condition on predictions: the version that the lease shows; if it hides the prediction, any version, so the newest.
 _OF_SHOWN = """
 predictions.model_version_id = coalesce(CAST(shown ->> 'model_version_id' AS integer), predictions.model_version_id)
 """
@@ -131,7 +132,7 @@ FROM unnest(CAST(:reasons AS text[])) AS reasons (reason)
 
 
 class Candidate(NamedTuple):
-    """A document that may come next; ``text``: its beginning; ``turn``: how often it was put off."""
+    """A document that may come next; ``text``: the beginning of its text; ``turn``: how often it was put off."""
 
     document_id: int
     reason: str
@@ -140,11 +141,11 @@ class Candidate(NamedTuple):
 
 
 class Leased(NamedTuple):
-    """A document that a reviewer has before them, and why.
+    """A document that a reviewer has open, and why.
 
-    ``shown`` is the prediction that they see, None where it is hidden or there is none; ``label_id``, ``confidence``
-    and ``probabilities`` (in the order of ``label_ids``) are the model's, None where it said nothing;
-    ``unknown_share``: of the text that it can't read, where it is over a tenth.
+    ``shown`` is the prediction that they see, None if it is hidden or there is none. ``label_id``, ``confidence`` and
+    ``probabilities`` (in the order of ``label_ids``) are the prediction's, None if there is none. ``unknown_share``:
+    share of the text that the model can't read, if over a tenth.
     """
 
     document_id: int
@@ -166,12 +167,12 @@ class Leased(NamedTuple):
 
 
 def add(session: Session, items: Sequence[Mapping[str, Any]], reason: str) -> None:
-    """Let documents wait for a person; one that waits already keeps its reason.
+    """Add documents to the queue; one that waits already keeps its reason.
 
-    But evidence of drift is no longer one of many doubtful ones, unless somebody has it before them.
+    Except: with the reason drift, a doubtful document that nobody has open changes its reason.
 
     Args:
-        items: ``document_id``, ``score``, and where there is one ``label_id`` and ``note``.
+        items: each has ``document_id`` and ``score``, and may have ``label_id`` and ``note``.
         reason: doubtful, audit, label_error or drift.
     """
     rows = orjson.dumps([dict(item) for item in items]).decode()
@@ -179,7 +180,7 @@ def add(session: Session, items: Sequence[Mapping[str, Any]], reason: str) -> No
 
 
 def flag(session: Session, document_id: int, note: str | None) -> None:
-    """Let a document wait for a person because somebody asks for it; one that is drawn for an audit stays in it.
+    """Add a flagged document to the queue; one drawn for an audit keeps that reason.
 
     Raises:
         NotFoundError: the document was erased meanwhile.
@@ -192,7 +193,7 @@ def flag(session: Session, document_id: int, note: str | None) -> None:
 def first(
     session: Session, reason: str, user_id: int, without: Sequence[int], limit: int, chars: int
 ) -> list[Candidate]:
-    """What comes first among the free ones of a reason: those put off least, of these the least score."""
+    """The first free documents of a reason: those put off least often, then those with the lowest score."""
     asked = {"reason": reason, "user_id": user_id, "without": list(without), "limit": limit, "chars": chars}
     return [Candidate(*row) for row in session.execute(_FIRST, asked)]
 
@@ -200,11 +201,11 @@ def first(
 def first_of_labels(
     session: Session, start: int, labels: int, each: int, user_id: int, without: Sequence[int], chars: int
 ) -> list[Candidate]:
-    """What comes first among the doubtful ones of some labels, at most ``each`` of a label.
+    """The first free doubtful documents of some labels, at most ``each`` per label.
 
     Args:
-        start: id from which on labels are taken, and around.
-        labels: how many labels that have any.
+        start: the label id to start with; after the greatest id it goes on with the smallest.
+        labels: the number of labels with doubtful documents.
     """
     asked = {
         "start": start, "labels": labels, "each": each, "user_id": user_id, "without": list(without), "chars": chars,
@@ -213,25 +214,26 @@ def first_of_labels(
 
 
 def largest_label_id(session: Session) -> int | None:
-    """Greatest id of a label that a doubtful document was given; None: there is none."""
+    """The greatest label id of a doubtful document; None: there is none."""
     found: int | None = session.scalar(_LARGEST_LABEL)
     return found
 
 
 def recent_texts(session: Session, user_id: int, limit: int, chars: int) -> list[str]:
-    """Beginnings of the texts that a reviewer decided last, and of those that they hold."""
+    """Beginnings of the texts that a reviewer decided last or has open."""
     return list(session.scalars(_RECENT, {"user_id": user_id, "limit": limit, "chars": chars}))
 
 
 def put_off(session: Session, ids: Sequence[int]) -> None:
-    """Let documents come after the others; those that somebody takes at this moment stay."""
+    """Move documents behind the others, except those that somebody is taking now."""
     session.execute(_PUT_OFF, {"ids": list(ids)})
 
 
 def leases_may_be_lost(session: Session) -> None:
-    """Let this transaction, which writes leases alone, end without waiting for the disk.
+    """Let this transaction, which only writes leases, commit without waiting for the disk.
 
-    A crash of Postgres within the next moments frees the documents again; a decision on a lost lease is in conflict.
+    If Postgres crashes within the next moments, the documents are free again, and a decision on a lost lease is a
+    conflict.
     """
     session.execute(_LEASES_MAY_BE_LOST)
 
@@ -239,10 +241,10 @@ def leases_may_be_lost(session: Session) -> None:
 def lease(
     session: Session, ids: Sequence[int], user_id: int, seconds: float, hidden_share: float, without: Sequence[int] = ()
 ) -> int | None:
-    """Lease the first of the documents that is free still; returns its id.
+    """Lease the first of the documents that is still free; returns its id, or None.
 
-    What is drawn for an audit hides its prediction, and so does what two versions answer differently, and a share of
-    the others.
+    Predictions are hidden for audits, for documents that two versions answer differently, and for a share of the
+    others.
     """
     asked = {
         "ids": list(ids), "user_id": user_id, "seconds": seconds, "hidden_share": hidden_share,
@@ -253,27 +255,27 @@ def lease(
 
 
 def held(session: Session, user_id: int) -> list[int]:
-    """Documents that a reviewer holds, in the order in which they got them."""
+    """Documents that a reviewer has open, in the order in which they got them."""
     return list(session.scalars(_HELD, {"user_id": user_id}))
 
 
 def renew(session: Session, user_id: int, tokens: Sequence[int], seconds: float) -> list[int]:
-    """Let leases last longer; returns the tokens of those that are the reviewer's still."""
+    """Extend leases; returns the tokens of those that the reviewer still has."""
     return list(session.scalars(_RENEW, {"user_id": user_id, "tokens": list(tokens), "seconds": seconds}))
 
 
 def leased(session: Session, user_id: int, ids: Sequence[int]) -> list[Leased]:
-    """What a reviewer has before them, of these documents, in the order in which they got them."""
+    """The documents among these that a reviewer has open, in the order in which they got them."""
     return [Leased(*row) for row in session.execute(_LEASED, {"user_id": user_id, "ids": list(ids)})]
 
 
 def waiting(session: Session) -> dict[str, Count]:
-    """How many documents wait for a person, by reason: counted up to 10,000 of each, estimated beyond."""
+    """Numbers of waiting documents by reason, counted up to 10,000 of each and estimated beyond."""
     counted = waiting_up_to(session, counts.MOST)
     return {reason: counts.known(session, count, _OF_REASON, reason=reason) for reason, count in counted.items()}
 
 
 def waiting_up_to(session: Session, most: int) -> dict[str, int]:
-    """How many documents wait, by reason, counted up to ``most`` of each: quick with a million of them."""
+    """Numbers of waiting documents by reason, counted up to ``most`` of each; fast with a million of them."""
     asked = {"most": most, "reasons": list(REASONS)}
     return {reason: int(count) for reason, count in session.execute(_WAITING_UP_TO, asked) if count}

@@ -1,4 +1,4 @@
-"""Queries of re-scoring: documents that wait for a person get a prediction of the active version."""
+"""Queries of re-scoring: documents that wait for a person get a prediction by the active version."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from db import locks
 from db.queries.standing import newest_prediction
 
-# By the ends of an index: nothing is counted.
+# Reads only the ends of an index, and counts nothing.
 _STALE = text("""
 SELECT model_versions.id FROM model_versions WHERE status = 'active'
 AND ((SELECT min(model_version_id) FROM queue_items) <> model_versions.id
@@ -47,7 +47,7 @@ AND NOT (reason = 'doubtful' AND decision = 'accept' AND coalesce(lease_until <=
 
 
 class Before(NamedTuple):
-    """A document that waits to be scored again, and the label of its newest prediction."""
+    """A document to score again, and the label of its newest prediction."""
 
     source: str
     external_id: str
@@ -55,22 +55,22 @@ class Before(NamedTuple):
 
 
 def stale(session: Session) -> int | None:
-    """Id of the active version, if a document waits that another one has scored; None: there is nothing to do."""
+    """Id of the active version if another version scored a waiting document; None: there is nothing to do."""
     found: int | None = session.scalar(_STALE)
     return found
 
 
 def page(session: Session, version_id: int, after: int, limit: int) -> list[tuple[int, str]]:
-    """Waiting documents (id, text) that another version has scored, by id from ``after`` on."""
+    """Waiting documents (id, text) that another version scored, by id, after the id ``after``."""
     asked = {"version_id": version_id, "after": after, "limit": limit}
     return [(row.id, row.text) for row in session.execute(_PAGE, asked)]
 
 
 def before(session: Session, version_id: int, ids: list[int]) -> dict[int, Before]:
-    """Those of the documents that wait still and were not scored meanwhile, by id.
+    """The documents among these that still wait and were not scored meanwhile, by id.
 
-    Locks the documents until the transaction ends, so that events of one document get their ids in the order of
-    commits; what is true then is read after that, in a statement of its own.
+    It locks the documents until the transaction ends, so that the ids of a document's events follow the order of
+    commits. A separate statement reads their state after that.
     """
     locks.hold_documents(session, ids)
     found = session.execute(_BEFORE, {"ids": ids, "version_id": version_id})
@@ -78,9 +78,9 @@ def before(session: Session, version_id: int, ids: list[int]) -> dict[int, Befor
 
 
 def store(session: Session, version_id: int, rows: str) -> None:
-    """Insert predictions (a JSON list of objects with the keys of `scored`), and let the queue follow.
+    """Insert predictions (a JSON list of objects with the keys of `scored`), and update the queue.
 
-    Doubtful documents get their new margin as score, or leave the queue when the new version accepts them; what
-    waits for another reason stays, and so does what a person has before them.
+    Doubtful documents get their new margin as score, or leave the queue if the new version accepts them. Documents that
+    wait for another reason, or that a person has open, stay as they are.
     """
     session.execute(_STORE, {"version_id": version_id, "rows": rows})

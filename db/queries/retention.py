@@ -1,4 +1,4 @@
-"""Queries of retention: what is older than it may be, and what may be erased of it."""
+"""Queries of retention: documents past their retention that may be erased."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ _LEAST = text("""
 SELECT min(days) FROM (
   SELECT nullif(CAST(:days AS integer), 0) UNION ALL SELECT nullif(retention_days, 0) FROM labels) AS kept (days)
 """)
-# Ids rise with the time of reception, so a walk over them can end at the first page that is young enough.
+# Ids rise with the time of reception, so the walk over them can end at the first page without old documents.
 _PAGE = text("""
 SELECT max(id), min(received_at) < now() - make_interval(days => :least)
 FROM (SELECT id, received_at FROM documents WHERE id > :after ORDER BY id LIMIT :limit) page
@@ -37,55 +37,53 @@ _SET = text("UPDATE labels SET retention_days = :days WHERE id = :id")
 
 
 class Page(NamedTuple):
-    """A part of the walk over all documents: up to which id, and whether any of it is old; None: it is over."""
+    """A page of the walk over all documents: its last id, None after the end, and whether any of it is old."""
 
     last: int | None
     old: bool
 
 
 def least_days(session: Session, days: int) -> int | None:
-    """The shortest time that any document is kept for; None: all are kept for ever."""
+    """The shortest retention of any document, in days; None: all documents are kept for ever."""
     found: int | None = session.scalar(_LEAST, {"days": days})
     return found
 
 
 def page(session: Session, after: int, limit: int, least: int) -> Page:
-    """The next documents after an id."""
+    """The next page after an id."""
     last, old = session.execute(_PAGE, {"after": after, "limit": limit, "least": least}).one()
     return Page(last, bool(old))
 
 
 def due(session: Session, after: int, last: int, days: int, held_out: bool) -> list[int]:
-    """Ids of documents in a part that are older than they may be.
-
-    Never one that waits for a person.
+    """Ids of the documents of a page that are past their retention and do not wait for a person.
 
     Args:
-        days: for documents whose label says nothing of its own; 0: for ever.
-        held_out: also those that models are judged by.
+        days: retention of documents whose label sets none; 0: for ever.
+        held_out: include documents by which models are judged.
     """
     return list(session.scalars(_DUE, {"after": after, "last": last, "days": days, "held_out": held_out}))
 
 
 def delete_letters(session: Session, days: int, limit: int) -> int:
-    """Delete dead letters that are older, the oldest first; returns how many."""
+    """Delete dead letters older than ``days`` days, the oldest first; returns their number."""
     return int(session.execute(_LETTERS, {"days": days, "limit": limit}).rowcount)  # type: ignore[attr-defined]
 
 
 def by_label(session: Session) -> list[tuple[str, int | None]]:
-    """How long documents of each label are kept, in days; 0: for ever; None: as the setting says."""
+    """Retention of each label's documents in days; 0: for ever; None: as the setting says."""
     return [(row.name, row.retention_days) for row in session.execute(_LABELS)]
 
 
 def set_days(session: Session, label: str, days: int | None) -> None:
-    """Set how long documents of a label are kept.
+    """Set the retention of a label's documents.
 
     Raises:
         InvalidInputError: the days are negative, or more than a thousand years.
         NotFoundError: there is no such label.
     """
     if days is not None and not 0 <= days <= 365_000:
-        raise InvalidInputError("days are from 0 (for ever) to 365,000")
+        raise InvalidInputError("days must be from 0 (for ever) to 365,000")
     found = id_named(session, label)
     if found is None:
         raise NotFoundError(f"there is no label {label!r}")

@@ -1,4 +1,4 @@
-"""Statements that make Postgres write its files anew, without what was deleted; each outside of a transaction."""
+"""Statements that make Postgres rewrite its files without what was deleted; each runs outside a transaction."""
 
 from sqlalchemy import Connection, text
 
@@ -21,30 +21,30 @@ SELECT current_setting('archive_mode') <> 'off' OR EXISTS (SELECT FROM pg_replic
 
 
 def rewrite(connection: Connection, table: str) -> None:
-    """Write a table anew with what lives; nobody else uses it meanwhile."""
+    """Rewrite a table with its live rows only; nobody else can use it meanwhile."""
     connection.execute(text(f"VACUUM (FULL, ANALYZE) {table}"))
 
 
 def may_rewrite_log(connection: Connection) -> bool:
-    """Whether this user may switch the write-ahead log and checkpoint."""
+    """Whether this user may switch the write-ahead log and make a checkpoint."""
     return bool(connection.scalar(_MAY))
 
 
 def is_superuser(connection: Connection) -> bool:
-    """Whether this user may do everything."""
+    """Whether this user is a superuser."""
     return bool(connection.scalar(_SUPERUSER))
 
 
 def log_goes_elsewhere(connection: Connection) -> bool:
-    """Whether an archive or a replica has the write-ahead log too."""
+    """Whether an archive or a replica also gets the write-ahead log."""
     return bool(connection.scalar(_ELSEWHERE))
 
 
 def overwrite_log(connection: Connection) -> None:
     """Overwrite the write-ahead log up to now.
 
-    A checkpoint that begins in a new segment makes all earlier ones free; Postgres keeps some of them, with their
-    content, for later use. Each switch fills the rest of one with zeros, until all of those have been used.
+    A checkpoint that begins in a new segment frees all earlier segments, but Postgres keeps some of them, with their
+    content, to use them again. Each switch fills the rest of one segment with zeros, until all of those have been used.
     """
     _next_segment(connection)
     connection.execute(text("CHECKPOINT"))
@@ -54,5 +54,5 @@ def overwrite_log(connection: Connection) -> None:
 
 
 def _next_segment(connection: Connection) -> None:
-    connection.execute(_SOMETHING)  # a switch at a segment's very start does nothing
+    connection.execute(_SOMETHING)  # a switch at the very start of a segment does nothing
     connection.execute(text("SELECT pg_switch_wal()"))

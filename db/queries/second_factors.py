@@ -1,4 +1,4 @@
-"""Queries on second factors: a secret shared with a person's device, and codes that stand in for it once."""
+"""Queries on second factors: a secret shared with a person's device, and recovery codes that each replace it once."""
 
 import secrets
 from collections.abc import Sequence
@@ -15,22 +15,22 @@ _STEP_LASTS = timedelta(minutes=5)
 
 
 def begin(session: Session, user_id: int, secret: str) -> None:
-    """Keep a secret that is asked for from its first right code on; one that is asked for already stays."""
+    """Store a secret, which is required after its first right code; a secret that is required already stays."""
     session.execute(update(User).where(User.id == user_id, User.totp_since.is_(None)).values(totp_secret=secret))
 
 
 def confirm(session: Session, user_id: int, actor: str, codes: Sequence[str]) -> None:
-    """Ask for the second factor from now on."""
+    """Require the second factor from now on."""
     session.execute(update(User).where(User.id == user_id, User.totp_since.is_(None)).values(totp_since=func.now()))
     replace_codes(session, user_id, codes)
     people.audit(session, actor, "second factor set", user_id, {})
 
 
 def remove(session: Session, user_id: int, actor: str, reset: bool = False) -> None:
-    """Ask for no second factor any more.
+    """Require no second factor any more.
 
     Args:
-        reset: for somebody who lost it: their sessions end too, for the device that is lost may hold one.
+        reset: the person lost it: their sessions end too, because the lost device may have one.
     """
     session.execute(update(User).where(User.id == user_id).values(totp_secret=None, totp_since=None, totp_step=None))
     replace_codes(session, user_id, [])
@@ -41,32 +41,32 @@ def remove(session: Session, user_id: int, actor: str, reset: bool = False) -> N
 
 
 def take_step(session: Session, user_id: int, step: int) -> bool:
-    """Take the code of a step of time; False: that code, or a later one, was taken before."""
+    """Use the code of a time step; False: it or a later one was used before."""
     newer = or_(User.totp_step.is_(None), User.totp_step < step)
     taken = session.execute(update(User).where(User.id == user_id, newer).values(totp_step=step))
     return bool(taken.rowcount)  # type: ignore[attr-defined]
 
 
 def replace_codes(session: Session, user_id: int, codes: Sequence[str]) -> None:
-    """Keep hashes of these recovery codes, in place of those before."""
+    """Store hashes of these recovery codes in place of earlier ones."""
     session.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
     session.add_all(RecoveryCode(code_hash=_hashed(user_id, code), user_id=user_id) for code in codes)
     session.flush()
 
 
 def take_code(session: Session, user_id: int, code: str) -> bool:
-    """Take a recovery code, once."""
+    """Use a recovery code; False: it is unknown or used."""
     taken = session.execute(delete(RecoveryCode).where(RecoveryCode.code_hash == _hashed(user_id, code)))
     return bool(taken.rowcount)  # type: ignore[attr-defined]
 
 
 def codes_left(session: Session, user_id: int) -> int:
-    """How many recovery codes a person has."""
+    """The number of a person's unused recovery codes."""
     return session.scalar(select(func.count()).where(RecoveryCode.user_id == user_id)) or 0
 
 
 def half_way(session: Session, user_id: int, by_link: bool) -> str:
-    """What a form carries of somebody who gave the first factor: five minutes for the second one."""
+    """The token for the form of a person who gave the first factor; they have five minutes for the second one."""
     token = secrets.token_urlsafe(32)
     session.execute(delete(SignInStep).where(SignInStep.expires_at < func.now()))
     expires = session.execute(select(func.now() + _STEP_LASTS)).scalar_one()
@@ -75,7 +75,7 @@ def half_way(session: Session, user_id: int, by_link: bool) -> str:
 
 
 def of_step(session: Session, token: str) -> tuple[User, bool] | None:
-    """Who is half way in, and whether by a link; None: the time is over."""
+    """The person who gave the first factor, and whether it was a link; None: the time is over."""
     found = session.execute(
         select(User, SignInStep.by_link)
         .join(SignInStep, SignInStep.user_id == User.id)
@@ -89,7 +89,7 @@ def of_step(session: Session, token: str) -> tuple[User, bool] | None:
 
 
 def end_step(session: Session, token: str) -> bool:
-    """Take a half way in away; False: it is gone."""
+    """End the wait for a second factor; False: it had ended."""
     ended = session.execute(delete(SignInStep).where(SignInStep.token_hash == hashed(token)))
     return bool(ended.rowcount)  # type: ignore[attr-defined]
 

@@ -1,4 +1,4 @@
-"""Which texts are sensitive: the one place that decides, for every page that shows a text."""
+"""Which texts are sensitive, for all pages that show texts."""
 
 from collections.abc import Iterable
 
@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from db.queries.standing import stands
 
-# Of a merged label, its own mark and that of the label that it counts as.
+# A merged label is sensitive if it is marked itself, or if the label that it was merged into is.
 _MARKED = """
 SELECT labels.id, labels.name FROM labels LEFT JOIN labels target ON target.id = labels.merged_into_id
 WHERE labels.sensitive OR target.sensitive
@@ -27,20 +27,20 @@ WHERE dead_letters.id = :id
 
 
 def sensitive_documents(session: Session, ids: Iterable[int]) -> frozenset[int]:
-    """Those of the documents whose texts are not shown unasked.
+    """The documents among these whose texts are only shown on request.
 
-    A document is sensitive where a label that is marked so, or that was merged into one, was ever predicted for it by
-    any version, is suggested for it at the desk, or was decided for it by a decision that nobody took back.
+    A document is sensitive if a sensitive label was ever predicted for it by any version, is suggested for it at the
+    desk, or was decided for it by a decision that was not undone. A label merged into a sensitive one is sensitive too.
     """
     return frozenset(session.scalars(_DOCUMENTS, {"ids": list(ids)}))
 
 
 def sensitive_labels(session: Session) -> frozenset[str]:
-    """Names of the labels whose texts are not shown unasked."""
+    """Names of the labels whose texts are only shown on request."""
     return frozenset(row.name for row in session.execute(text(_MARKED)))
 
 
 def is_sensitive_letter(session: Session, letter_id: int) -> bool:
-    """Whether a dead letter has the name of a document whose text is not shown unasked."""
+    """Whether a dead letter has the name of a sensitive document."""
     found = session.execute(_LETTERS, {"id": letter_id})
     return bool(sensitive_documents(session, [row.document for row in found]))

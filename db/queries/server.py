@@ -1,4 +1,4 @@
-"""What the Postgres server says of itself."""
+"""Queries about the Postgres server and its schemas."""
 
 from datetime import datetime
 
@@ -28,25 +28,25 @@ def version(session: Session) -> tuple[int, int]:
 
 
 def now(session: Session) -> datetime:
-    """This moment by Postgres' clock, which all times in it are of."""
+    """The present time by Postgres' clock, as in all its rows."""
     found: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
     return found
 
 
 def setting(session: Session, name: str) -> str:
-    """A setting as it holds for this session."""
+    """The value of a setting in this session."""
     return str(session.scalar(text("SELECT current_setting(:name)"), {"name": name}))
 
 
 def revision(session: Session) -> str | None:
-    """The schema's revision; None: no schema."""
+    """The schema's revision; None: there is no schema."""
     from alembic.migration import MigrationContext
 
     return MigrationContext.configure(session.connection()).get_current_revision()
 
 
 def used_tables(session: Session) -> list[str]:
-    """Tables that hold something, or that are not Sortline's; the reviewer `import` alone is nothing."""
+    """Tables that are not empty or not Sortline's; a table of users with only the reviewer `import` counts as empty."""
     ours = {*Table.metadata.tables, "alembic_version"}
     return [name for name in session.scalars(_TABLES).all() if name not in ours or _is_used(session, name)]
 
@@ -59,7 +59,7 @@ def _is_used(session: Session, name: str) -> bool:
 
 
 def make_optuna_schema(session: Session) -> None:
-    """Make the schema of tuning studies, where there is none yet."""
+    """Create the schema of tuning studies if it does not exist."""
     session.execute(text(f"CREATE SCHEMA IF NOT EXISTS {OPTUNA}"))
 
 
@@ -71,7 +71,7 @@ def clear(session: Session) -> None:
 
 
 def move_store(session: Session, before: str, after: str) -> None:
-    """Let what lies in the model store be found at its new place."""
+    """Change the addresses of what is in the model store to its new place."""
     where = {"before": before.rstrip("/"), "after": after.rstrip("/")}
     for table, column in (
         ("model_versions", "checkpoint_uri"), ("snapshots", "uri"), ("tuned_parameters", "report_uri"),

@@ -1,8 +1,8 @@
-"""Queries of shadows: a version answers beside the active one, and nobody is sent its answers.
+"""Queries of shadows: a version answers beside the active one, and its answers are sent to nobody.
 
-A shadow goes through the documents that are classified while it is open, in the order of their ids, and answers a
-share of them, drawn by a hash of the id: any worker draws the same. Where its label is another than what the line
-said, some documents go to the desk, and people decide who was right.
+A shadow goes through the documents that are classified while it is open, in the order of their ids, and answers a share
+of them. A hash of the id draws them, so every worker draws the same. Some documents for which its label differs from
+the live prediction go to the desk, and people decide which is right.
 """
 
 import math
@@ -19,9 +19,9 @@ from db.queries import model_versions
 from db.queries.standing import newest_prediction, standing_decision
 from sortline.errors import ConflictError, InvalidInputError
 
-MOST_WAITING = 100  # disagreements at the desk at once
-_SETTLED_S = 10  # documents that are younger may have neighbours that are not committed yet
-_LONGEST_WALK = 5_000  # documents gone past at once
+MOST_WAITING = 100  # disagreements that wait at the desk at once
+_SETTLED_S = 10  # documents with smaller ids than a younger one may not be committed yet
+_LONGEST_WALK = 5_000  # documents that one page goes through
 
 _HOLD = text("""
 UPDATE shadows SET held_by = :worker, held_until = now() + make_interval(secs => :seconds)
@@ -59,7 +59,7 @@ ORDER BY scored.document_id
 LIMIT greatest(0, :most - (SELECT count(*) FROM queue_items WHERE reason = 'shadow'))
 ON CONFLICT DO NOTHING
 """)  # noqa: S608 - of constants alone
-# Beside what the line said when the document came; what people decided later counts whatever it was shown for.
+# Compares with the live prediction of each document. Any later decision counts, whatever the document waited for.
 _COMPARED = """
 SELECT shadow.document_id, live.label_id AS said, shadow.label_id AS shadow_said,
   live.decision AS line_decision, shadow.decision AS shadow_decision
@@ -97,8 +97,9 @@ LEFT JOIN labels truth ON truth.id = decided.truth ORDER BY decided.document_id 
 class Evidence(NamedTuple):
     """What a shadow's answers showed.
 
-    ``documents``: answered by both; ``alike``: with the same label; ``accepted``, ``shadow_accepted``: how many each
-    decides by itself. Of the others that people decided, ``shadow``, ``line`` or ``neither`` was right.
+    ``documents``: documents that both answered; ``alike``: those with the same label; ``accepted``,
+    ``shadow_accepted``: those that each accepts. ``shadow``, ``line`` and ``neither``: of the other documents that
+    people decided, those for which the shadow, the active version or neither was right.
     """
 
     documents: int
@@ -111,10 +112,9 @@ class Evidence(NamedTuple):
 
     @property
     def p(self) -> float | None:
-        """Two-sided p-value of both being right equally often where they differ: McNemar's exact test.
+        """Two-sided p-value of both being right equally often where they differ; None: nothing is decided.
 
-        The binomial of the discordant pairs (McNemar 1947; exact form as in Fagerland and others 2013). None: nothing
-        is decided.
+        McNemar's exact test: the binomial test of the discordant pairs (McNemar 1947; Fagerland and others 2013).
         """
         n, fewer = self.shadow + self.line, min(self.shadow, self.line)
         if not n:
@@ -123,20 +123,20 @@ class Evidence(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """How often the line said one label and the shadow another."""
+    """The number of documents to which the active version gave one label and the shadow another."""
 
-    said: str
-    shadow_said: str
+    label: str
+    shadow_label: str
     documents: int
 
 
 class Example(NamedTuple):
-    """A decided disagreement: the beginning of its text, what both said, and what a person did (None: none fits)."""
+    """A decided disagreement: the beginning of the text, both labels, and the decided one (None: none fits)."""
 
     document_id: int
     text: str
-    said: str
-    shadow_said: str
+    label: str
+    shadow_label: str
     truth: str | None
 
 
@@ -145,13 +145,13 @@ def start(session: Session, version_id: int, share: float, actor: str) -> Shadow
 
     Raises:
         NotFoundError: there is no such version.
-        InvalidInputError: the share is none.
-        ConflictError: the version is active, no other is, or another shadow is open.
+        InvalidInputError: the share is not over 0 and at most 1.
+        ConflictError: the version is active, no version is active, or another shadow is open.
     """
     if not 0 < share <= 1:
-        raise InvalidInputError("the share is more than 0 and at most 1")
+        raise InvalidInputError("the share must be more than 0 and at most 1")
     locks.hold(session, Lock.PROMOTION)
-    session.expire_all()  # what was promoted while this waited
+    session.expire_all()  # a version may have been promoted while this waited
     version, active = model_versions.get(session, version_id), model_versions.active(session)
     if active is None:
         raise ConflictError("no model version is active, so there is nothing to answer beside")
@@ -169,10 +169,10 @@ def start(session: Session, version_id: int, share: float, actor: str) -> Shadow
 
 
 def stop(session: Session, actor: str, because: str, shadow_id: int | None = None) -> int | None:
-    """End the shadow that is open; returns its version, None where none was. Its answers stay.
+    """End the open shadow; returns its version, or None if no shadow was open. Its answers stay.
 
     Args:
-        shadow_id: the one to end, if it is open still; None: whichever is.
+        shadow_id: only end this shadow; None: any.
     """
     version_id: int | None = session.scalar(
         update(Shadow)
@@ -186,12 +186,12 @@ def stop(session: Session, actor: str, because: str, shadow_id: int | None = Non
 
 
 def running(session: Session) -> Shadow | None:
-    """The shadow that is open."""
+    """The open shadow; None: there is none."""
     return session.scalar(select(Shadow).where(Shadow.ended_at.is_(None)).execution_options(populate_existing=True))
 
 
 def version_of(session: Session, shadow_id: int) -> ModelVersion | None:
-    """The version of a shadow that is open still."""
+    """The version of a shadow; None: the shadow has ended."""
     return session.scalar(
         select(ModelVersion)
         .join(Shadow, Shadow.model_version_id == ModelVersion.id)
@@ -207,13 +207,13 @@ def of_version(session: Session, version_id: int) -> Shadow | None:
 
 
 def hold(session: Session, shadow_id: int, worker: str, seconds: float) -> bool:
-    """Be the one worker that goes on with a shadow; False when it has ended, or another is at it."""
+    """Let only this worker continue a shadow; False: the shadow has ended, or another worker is continuing it."""
     asked = {"id": shadow_id, "worker": worker, "seconds": seconds}
     return session.scalar(_HOLD, asked) is not None
 
 
 def page(session: Session, shadow: Shadow, wanted: int) -> tuple[int | None, list[tuple[int, str]]]:
-    """What comes next: the last document gone past (None: there is nothing new), and those drawn (id, text)."""
+    """The next page: the id of its last document (None: there are no new documents), and those drawn (id, text)."""
     walk = min(_LONGEST_WALK, max(1, round(wanted / shadow.share)))
     asked: dict[str, Any] = {"after": shadow.looked_to, "settled": _SETTLED_S, "walk": walk}
     to: int | None = session.scalar(_WALK, asked)
@@ -224,9 +224,9 @@ def page(session: Session, shadow: Shadow, wanted: int) -> tuple[int | None, lis
 
 
 def store(session: Session, shadow: Shadow, to: int, rows: str) -> None:
-    """Insert a shadow's answers (a JSON list of objects with the keys of `scored`), and note how far it is.
+    """Insert a shadow's answers (a JSON list of objects with the keys of `scored`), and note how far it has come.
 
-    Some of those that differ from what the line said go to the desk, never more than `MOST_WAITING` at once.
+    Some documents whose label differs from the live prediction go to the desk, never more than `MOST_WAITING` at once.
     """
     if rows != "[]":
         asked = {"rows": rows, "version_id": shadow.model_version_id, "most": MOST_WAITING}
@@ -239,18 +239,18 @@ def store(session: Session, shadow: Shadow, to: int, rows: str) -> None:
 
 
 def note_trouble(session: Session, shadow_id: int, trouble: str) -> None:
-    """Say why a shadow does not answer."""
+    """Note why a shadow does not answer."""
     session.execute(update(Shadow).where(Shadow.id == shadow_id).values(trouble=trouble[:1000]))
 
 
 def evidence(session: Session, version_id: int) -> Evidence:
-    """What a version's answers as a shadow showed so far."""
+    """What a version's answers as a shadow have shown so far."""
     asked = {"version_id": version_id}
     return Evidence(*session.execute(_AGREEMENT, asked).one(), *session.execute(_WON, asked).one())
 
 
 def pairs(session: Session, version_id: int, limit: int) -> Sequence[Pair]:
-    """The labels that were told apart most often."""
+    """The pairs of labels in which the two versions differed most often."""
     return [Pair(*row) for row in session.execute(_PAIRS, {"version_id": version_id, "limit": limit})]
 
 

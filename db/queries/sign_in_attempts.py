@@ -1,7 +1,7 @@
-"""Queries on passwords and codes that are tried: each is counted, and the count committed, before it is checked.
+"""Queries on attempts to sign in: each password or code is counted, and the count committed, before it is checked.
 
-So whoever tries many at once is counted as if one came after the other: among those that are counted at the same
-time each sees at least those that were committed before it.
+So many attempts at once count as if they came one after another: each sees at least the attempts that were committed
+before its own.
 """
 
 from datetime import timedelta
@@ -16,10 +16,10 @@ _MOST_NAME = 100
 _KEPT = timedelta(hours=1)
 _PRUNED = 1000
 _BROWSER_LASTS = timedelta(days=180)
-_MOST_BROWSERS = 20  # of one person
-# In a quarter of an hour: of a name from one address, of one address, of a name from one known browser.
+_MOST_BROWSERS = 20  # known browsers per person
+# Limits for 15 minutes: for a name from one address, for one address, for a name from one known browser.
 _MOST_TOGETHER, _MOST_ADDRESS, _MOST_BROWSER = 5, 20, 5
-# In an hour, of a name from everywhere but known browsers (OWASP ASVS 4.0.3, 2.2.1).
+# Limit for an hour, for a name from anywhere but known browsers (OWASP ASVS 4.0.3, 2.2.1).
 _MOST_NAME_HOUR = 100
 
 _COUNTS = text("""
@@ -41,11 +41,11 @@ DELETE FROM sign_in_failures WHERE id IN (
 
 
 def begin(session: Session, name: str, address: str, browser: bytes | None) -> int:
-    """Count an attempt; the caller commits, and asks `is_too_many` then. What is past is removed.
+    """Count an attempt; the caller commits, and then calls `is_too_many`. Deletes old attempts.
 
     Args:
-        address: of IPv6 the network.
-        browser: sha256 of the cookie of a browser that is known of this name; None: of any other.
+        address: the IPv4 address or IPv6 network.
+        browser: sha256 of the cookie of a known browser of this name; None: any other browser.
     """
     session.execute(_PRUNE, {"kept": _KEPT, "most": _PRUNED})
     attempt = SignInFailure(name=name[:_MOST_NAME], address=address, browser=browser)
@@ -55,7 +55,7 @@ def begin(session: Session, name: str, address: str, browser: bytes | None) -> i
 
 
 def is_too_many(session: Session, name: str, address: str, browser: bytes | None) -> bool:
-    """Whether an attempt that is counted already is one more than may be checked."""
+    """Whether an attempt that has been counted exceeds a limit, so that it must not be checked."""
     name = name[:_MOST_NAME]
     if browser is not None:
         counted = session.scalar(_OF_BROWSER, {"name": name, "browser": browser}) or 0
@@ -65,19 +65,19 @@ def is_too_many(session: Session, name: str, address: str, browser: bytes | None
 
 
 def take_back(session: Session, attempt_id: int) -> None:
-    """Count an attempt no more: it was right, or was not checked."""
+    """Uncount an attempt that was right or was not checked."""
     session.execute(delete(SignInFailure).where(SignInFailure.id == attempt_id))
 
 
 def forgive(session: Session, name: str, address: str, browser: bytes) -> None:
-    """Forget what a person got wrong on the way in, in this browser or before it was known."""
+    """Delete a person's wrong attempts in this browser, also those from before it was known."""
     before = (SignInFailure.address == address) & SignInFailure.browser.is_(None)
     own = or_(before, SignInFailure.browser == browser)
     session.execute(delete(SignInFailure).where(SignInFailure.name == name[:_MOST_NAME], own))
 
 
 def is_known(session: Session, user_id: int, browser: bytes) -> bool:
-    """Whether a person signed in with a browser before, whose cookie's sha256 it is."""
+    """Whether a person has signed in before with the browser whose cookie has this sha256."""
     known = select(KnownBrowser.user_id).where(
         KnownBrowser.token_hash == browser,
         KnownBrowser.user_id == user_id,
@@ -87,7 +87,7 @@ def is_known(session: Session, user_id: int, browser: bytes) -> bool:
 
 
 def remember(session: Session, user_id: int, browser: bytes) -> None:
-    """Know a browser by its cookie's sha256, for 180 days after its last sign-in; of a person the newest twenty."""
+    """Remember a browser by its cookie's sha256 for 180 days after its last sign-in, at most twenty per person."""
     made = insert(KnownBrowser).values(token_hash=browser, user_id=user_id)
     session.execute(
         made.on_conflict_do_update(

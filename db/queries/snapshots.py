@@ -16,7 +16,7 @@ SELECT :snapshot_id, * FROM unnest(CAST(:reviews AS bigint[]), CAST(:splits AS t
 
 
 def create(session: Session, uri: str, sha256: str, counts: dict[str, Any]) -> Snapshot:
-    """Insert the row of a snapshot whose file is written."""
+    """Insert the row of a snapshot whose file has been written."""
     row = Snapshot(uri=uri, sha256=sha256, counts=counts)
     session.add(row)
     session.flush()
@@ -27,7 +27,7 @@ def get(session: Session, snapshot_id: int) -> Snapshot:
     """One snapshot.
 
     Raises:
-        NotFoundError: there is none.
+        NotFoundError: there is no such snapshot.
     """
     row = session.get(Snapshot, snapshot_id)
     if row is None:
@@ -36,13 +36,13 @@ def get(session: Session, snapshot_id: int) -> Snapshot:
 
 
 def add_reviews(session: Session, snapshot_id: int, decisions: Sequence[tuple[int, str]]) -> None:
-    """Note which decisions (review id, split) a snapshot holds."""
+    """Note the decisions (review id, split) in a snapshot."""
     reviews, splits = [each[0] for each in decisions], [each[1] for each in decisions]
     session.execute(_ADD_REVIEWS, {"snapshot_id": snapshot_id, "reviews": reviews, "splits": splits})
 
 
 def attach(session: Session, snapshot_id: int, run_id: int, token: int, newest_review_id: int) -> bool:
-    """Note that a running run is about this snapshot; False when the run was taken away."""
+    """Note the snapshot of a running training run; False: the run was taken away from this process."""
     done = session.execute(
         update(TrainingRun)
         .where(TrainingRun.id == run_id, TrainingRun.state == "running", TrainingRun.lease_token == token)

@@ -1,15 +1,15 @@
-"""What stands of a document: its standing decision and its newest prediction, as SQL. They are defined here alone.
+"""The SQL definitions of a document's standing decision, newest prediction and newest text, for all queries.
 
 - A review **decides** if it is a confirm, a correct or a none_fits; a skip decides nothing.
 - A review **stands** while no later one supersedes it, as an undo does.
-- The **standing decision** of a document is the newest review that decides and stands. Where several people decided, it
-  is the last one's, whatever the majority says; trainings ask for the majority (`labelled`).
-- The **newest prediction** of a document is the last one made that is no shadow: live or rescore.
+- The **standing decision** of a document is the newest review that decides and stands. If several people decided, it is
+  the last one's, whatever the majority decided; trainings use the majority (`labelled`).
+- The **newest prediction** of a document is the last one that is not a shadow's: live or rescore.
 - A document (source and external id) that was sent with several texts has a row for each. The **newest text** is the
-  one that was sent last: the one with the greatest entry_id.
+  one that was sent last, with the greatest entry_id.
 
-Two rows can bear the same time. Then the row with the greater id is the newer one; of two predictions, the one of the
-later version. Without such an order two readers may take different rows.
+Two rows can have the same time. Then the row with the greater id is the newer one; of two predictions, that of the
+later version. Without such an order, two readers could take different rows.
 
 The functions take names of tables, columns and parameters, never values.
 """
@@ -20,21 +20,21 @@ NEWEST_TEXT_FIRST = "entry_order(documents.entry_id) DESC NULLS LAST, documents.
 
 
 def decides(review: str = "reviews") -> str:
-    """Whether a review decides."""
+    """SQL condition: a review decides."""
     return f"{review}.action IN ('confirm', 'correct', 'none_fits')"
 
 
 def stands(review: str = "reviews") -> str:
-    """Whether a review stands."""
+    """SQL condition: a review stands."""
     return f"NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = {review}.id)"
 
 
 def standing_decision(document: str, columns: str = "reviews.*", only: str = "true") -> str:
-    """The standing decision of a document, as a subquery of one row, or none.
+    """SQL subquery: the standing decision of a document, one row or none.
 
     Args:
         document: the document's id.
-        columns: what is selected of the review.
+        columns: the columns of the review to select.
         only: a condition on the reviews that count.
     """
     return f"""(
@@ -44,16 +44,16 @@ def standing_decision(document: str, columns: str = "reviews.*", only: str = "tr
 
 
 def newest_prediction(document: str, columns: str = "predictions.*", only: str = "true") -> str:
-    """The newest prediction of a document, as a subquery of one row, or none; arguments as of `standing_decision`."""
+    """SQL subquery: the newest prediction of a document, one row or none; arguments as in `standing_decision`."""
     return f"""(
   SELECT {columns} FROM predictions
   WHERE predictions.document_id = {document} AND predictions.kind <> 'shadow' AND {only}
   ORDER BY {NEWEST_PREDICTION_FIRST} LIMIT 1)"""  # noqa: S608 - of constants alone
 
 
-# The same as conditions on a row: whoever looks for documents can begin at the row, by an index of labels.
+# The same as conditions on a row, so that a search for documents can start from rows, by an index on labels.
 def is_standing_decision(review: str) -> str:
-    """Whether a review is its document's standing decision."""
+    """SQL condition: a review is its document's standing decision."""
     return f"""{decides(review)} AND {stands(review)} AND NOT EXISTS (
   SELECT FROM reviews newer WHERE newer.document_id = {review}.document_id
   AND (newer.created_at, newer.id) > ({review}.created_at, {review}.id)
@@ -61,14 +61,14 @@ def is_standing_decision(review: str) -> str:
 
 
 def is_newest_prediction(prediction: str) -> str:
-    """Whether a prediction is its document's newest one."""
+    """SQL condition: a prediction is its document's newest one."""
     return f"""{prediction}.kind <> 'shadow' AND NOT EXISTS (
   SELECT FROM predictions newer WHERE newer.document_id = {prediction}.document_id AND newer.kind <> 'shadow'
   AND (newer.created_at, newer.model_version_id) > ({prediction}.created_at, {prediction}.model_version_id))"""
 
 
 def is_newest_text(document: str) -> str:
-    """Whether a document's row has its newest text."""
+    """SQL condition: a row has its document's newest text."""
     return f"""NOT EXISTS (
   SELECT FROM documents later WHERE later.source = {document}.source AND later.external_id = {document}.external_id
   AND later.id <> {document}.id AND (coalesce(entry_order(later.entry_id), '{{}}'), later.id)

@@ -1,4 +1,4 @@
-"""Figures for a glance; each is fast at any size of the tables."""
+"""Figures for overviews; each is fast with tables of any size."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -6,12 +6,12 @@ from typing import NamedTuple
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-# The block-range index finds the rows of a stretch of time without reading the rest.
+# The block-range index finds the rows of a period without reading the rest.
 _CLASSIFIED = text("""
 SELECT count(*), count(*) FILTER (WHERE decision = 'accept') FROM predictions
 WHERE created_at >= :start AND created_at < :end AND kind = 'live'
 """)
-# Exact while there are few; beyond, what the last vacuum or analyse counted, in partitions too if there are any.
+# Exact while there are few; beyond, the count of the last VACUUM or ANALYZE, including partitions if there are any.
 _STORED = text("""
 SELECT greatest((SELECT count(*) FROM (SELECT FROM documents LIMIT :most) few), (
   SELECT CAST(coalesce(sum(greatest(reltuples, 0)), 0) AS bigint) FROM pg_class WHERE relkind = 'r' AND
@@ -22,18 +22,18 @@ _MOST_COUNTED = 50_000
 
 
 class Classified(NamedTuple):
-    """Documents classified in a stretch of time, and those of them that were accepted."""
+    """Numbers of documents classified in a period, and of those that were accepted."""
 
     documents: int
     accepted: int
 
 
 def classified(session: Session, start: datetime, end: datetime) -> Classified:
-    """What was classified from ``start`` to before ``end``."""
+    """Documents classified from ``start`` to before ``end``."""
     return Classified(*session.execute(_CLASSIFIED, {"start": start, "end": end}).one())
 
 
 def stored(session: Session) -> tuple[int, bool]:
-    """How many documents Postgres holds, and whether that is exact."""
+    """The number of stored documents, and whether it is exact."""
     count = int(session.scalar(_STORED, {"most": _MOST_COUNTED}) or 0)
     return count, count < _MOST_COUNTED

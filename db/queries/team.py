@@ -1,7 +1,7 @@
-"""Queries on how people do at the desk: counts of decisions, of those that were made twice, and of what waits.
+"""Queries on people's work at the desk: decisions, decisions made twice, and waiting documents.
 
-A decision counts if it was made at the desk (it has a lease) and nothing supersedes it. A second opinion and a
-document that came once more are decisions like others for pace, and left out where documents are counted.
+A decision counts if it was made at the desk (it has a lease) and nothing supersedes it. Second opinions and repeats
+count as decisions for people's pace, but are left out of counts of documents.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ SELECT users.name, role, decisions FROM (
   GROUP BY reviewer_id
 ) counted JOIN users ON users.id = reviewer_id ORDER BY decisions DESC, users.name
 """)  # noqa: S608 - of constants alone
-# What was decided before it was noted since when it waited counts as having come when it was decided.
+# Old decisions have no time since when the document waited; such a document counts as having come when it was decided.
 _FLOW = text(f"""
 WITH decided AS MATERIALIZED (
   SELECT created_at, coalesce(selected_at, created_at) AS selected_at, {_FIRST_TIME} AS first_time
@@ -57,9 +57,9 @@ _DECIDED_BY_DAY = text(f"""
 SELECT date_bin('1 day', created_at, TIMESTAMPTZ '2001-01-01 00:00Z') AS day, count(*)
 FROM reviews WHERE {_SINCE} AND {_DECIDED} GROUP BY day
 """)  # noqa: S608 - of constants alone
-# Of constants alone.
+# Made only of constants.
 _FIRST_AT = text(f"SELECT min(created_at) FROM reviews WHERE {_SINCE} AND lease_token IS NOT NULL")  # noqa: S608
-# A hidden prediction is the newest that there was when the document was decided.
+# If the prediction was hidden, it is the newest one made before the decision.
 _HIDDEN = "reviews.shown_prediction IS NULL AND predictions.created_at <= reviews.created_at"
 _AGAINST_MODEL = text(f"""
 SELECT arm, predicted_id, label_id, count(*) FROM (
@@ -103,7 +103,7 @@ GROUP BY reason ORDER BY waiting DESC, reason
 
 
 class Pace(NamedTuple):
-    """A person at the desk; ``timed``: decisions whose seconds are known, their mean and standard deviation."""
+    """A person at the desk; ``timed``: number of decisions with a known time, of which mean and deviation are."""
 
     user_id: int
     name: str
@@ -115,7 +115,7 @@ class Pace(NamedTuple):
 
 
 class Elsewhere(NamedTuple):
-    """Who decided other than document by document at the desk: an import, upstream, or people for many at once."""
+    """Decisions not made one by one at the desk: by imports, upstream systems, or people in bulk."""
 
     name: str
     role: str
@@ -123,7 +123,7 @@ class Elsewhere(NamedTuple):
 
 
 class Flow(NamedTuple):
-    """A stretch of time: ``decided`` decisions; without those made twice, documents that were decided and that came."""
+    """A period: ``decided`` counts decisions; the documents that were decided and that came leave out second ones."""
 
     began: datetime
     decided: int
@@ -132,7 +132,7 @@ class Flow(NamedTuple):
 
 
 class Compared(NamedTuple):
-    """Decisions on documents whose prediction was shown, hidden, or hidden for an audit; label None: none fits."""
+    """Decisions about documents whose prediction was shown, hidden, or hidden for an audit; label None: none fits."""
 
     arm: str
     predicted_id: int
@@ -141,7 +141,7 @@ class Compared(NamedTuple):
 
 
 class Vote(NamedTuple):
-    """What one person decided of a document that two or more decided; label None: none fits."""
+    """One person's decision about a document that two or more people decided; label None: none fits."""
 
     document_id: int
     reviewer_id: int
@@ -149,7 +149,7 @@ class Vote(NamedTuple):
 
 
 class Repeated(NamedTuple):
-    """How many documents a person decided once more, and how many of these as before."""
+    """The number of documents that a person decided again, and of those decided as before."""
 
     reviewer_id: int
     documents: int
@@ -157,9 +157,9 @@ class Repeated(NamedTuple):
 
 
 class Waiting(NamedTuple):
-    """What waits for one reason: how many, by age in days, the oldest, and how many audits are overdue.
+    """Documents that wait for one reason: their number, by age in days, the oldest, and overdue audits.
 
-    ``later``: documents that come once more, whose time has not come; they do not wait yet.
+    ``later``: repeats that are not due yet; they do not count as waiting.
     """
 
     reason: str
@@ -174,46 +174,46 @@ class Waiting(NamedTuple):
 
 
 def by_person(session: Session, days: int, user_id: int | None = None) -> list[Pace]:
-    """Decisions of the last ``days`` days by person, most first; of one person if ``user_id`` says so."""
+    """Decisions of the last ``days`` days by person, most first; only of the person ``user_id`` if given."""
     return [Pace(*row) for row in session.execute(_PEOPLE, {"days": days, "user_id": user_id})]
 
 
 def elsewhere(session: Session, days: int) -> list[Elsewhere]:
-    """Decisions that were not made document by document at the desk, most first."""
+    """Decisions that were not made one by one at the desk, most first."""
     return [Elsewhere(*row) for row in session.execute(_ELSEWHERE, {"days": days})]
 
 
 def flow(session: Session, days: int, width: int) -> list[Flow]:
-    """What came and what was decided, in stretches of ``width`` days from midnight UTC; empty ones are left out."""
+    """New and decided documents in periods of ``width`` days from midnight UTC; empty periods are left out."""
     return [Flow(*row) for row in session.execute(_FLOW, {"days": days, "width": width})]
 
 
 def decided_by_day(session: Session, days: int) -> dict[datetime, int]:
-    """Decisions at the desk that stand, by day of UTC; days without any are left out."""
+    """Standing decisions at the desk by day in UTC; days without any are left out."""
     return {row[0]: row[1] for row in session.execute(_DECIDED_BY_DAY, {"days": days})}
 
 
 def first_at(session: Session, days: int) -> datetime | None:
-    """When the first decision of the last ``days`` days was made at the desk; None: there is none."""
+    """The time of the first decision at the desk in the last ``days`` days; None: there is none."""
     found: datetime | None = session.scalar(_FIRST_AT, {"days": days})
     return found
 
 
 def against_model(session: Session, days: int) -> list[Compared]:
-    """What people decided where the model had predicted, each document's first decision alone."""
+    """People's decisions about documents with a prediction; only each document's first decision."""
     return [Compared(*row) for row in session.execute(_AGAINST_MODEL, {"days": days})]
 
 
 def decided_twice(session: Session, days: int, most: int) -> Sequence[Vote]:
-    """Votes on the newest ``most`` documents that were drawn for a second opinion, a document's side by side."""
+    """Votes on the newest ``most`` documents that were drawn for a second opinion, grouped by document."""
     return [Vote(*row) for row in session.execute(_DECIDED_TWICE, {"days": days, "most": most})]
 
 
 def repeated(session: Session, days: int, user_id: int | None = None) -> list[Repeated]:
-    """Documents that came to the same person once more, by person."""
+    """Documents that the same person decided again, by person."""
     return [Repeated(*row) for row in session.execute(_REPEATED, {"days": days, "user_id": user_id})]
 
 
 def queue(session: Session, overdue_d: float) -> list[Waiting]:
-    """What waits for a person, by reason, most first."""
+    """Waiting documents by reason, most first."""
     return [Waiting(*row) for row in session.execute(_QUEUE, {"overdue_s": 86_400 * overdue_d})]

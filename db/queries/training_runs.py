@@ -1,4 +1,4 @@
-"""Queries on training_runs: the row, not the broker, says what is running."""
+"""Queries on training_runs. The rows, not the broker, say what is running."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from db.queries.standing import decides
 from sortline.errors import ConflictError, NotFoundError
 
 _OPEN = ("waiting", "running")
-# By the primary key, and no further than asked: it is fast at any number of decisions.
+# Reads by the primary key, and only as many as asked for, so it is fast with any number of decisions.
 _SINCE = text(f"""
 SELECT count(*) FROM (
   SELECT FROM reviews WHERE {decides()}
@@ -25,11 +25,11 @@ SELECT count(*) FROM (
 def create(session: Session, reason: str, parameters: dict[str, Any]) -> TrainingRun:
     """Insert a waiting run.
 
-    It counts for the decisions there are now, even if it ends before it freezes them: what can't be trained on is
-    not asked for again and again.
+    It counts as the training of all present decisions, even if it fails before it freezes them. So decisions that can't
+    be trained on do not start a training again and again.
 
     Raises:
-        ConflictError: one is waiting or running already.
+        ConflictError: a run is waiting or running already.
     """
     run = TrainingRun(reason=reason, parameters=parameters, newest_review_id=newest_review_id(session))
     session.add(run)
@@ -41,13 +41,13 @@ def create(session: Session, reason: str, parameters: dict[str, Any]) -> Trainin
         raise ConflictError(
             f"training run {busy.id} is {describe(busy)}; wait for it, or cancel it"
             if busy
-            else "a training run just ended"
+            else "a training run has just ended; try again"
         ) from None
     return run
 
 
 def unfinished(session: Session) -> TrainingRun | None:
-    """The run that waits or runs, if there is one."""
+    """The waiting or running run; None: there is none."""
     return session.scalar(select(TrainingRun).where(TrainingRun.state.in_(_OPEN)))
 
 
@@ -57,7 +57,7 @@ def newest(session: Session, limit: int = 1) -> Sequence[TrainingRun]:
 
 
 def describe(run: TrainingRun) -> str:
-    """State of a run and how far it is, in a few words."""
+    """A run's state and progress, in a few words."""
     progress = run.progress
     if run.state != "running" or "stage" not in progress:
         return run.state
@@ -66,17 +66,17 @@ def describe(run: TrainingRun) -> str:
 
 
 def silent_s(session: Session, run: TrainingRun) -> float:
-    """Seconds since the process of a run was heard of; 0 unless it runs."""
+    """Seconds since the last heartbeat of a running run; 0 if it is not running."""
     if run.state != "running" or run.heartbeat_at is None:
         return 0.0
     return max(0.0, (server.now(session) - run.heartbeat_at).total_seconds())
 
 
 def untaken_s(session: Session, run: TrainingRun, silent_s: float) -> float:
-    """Seconds that a run has waited for a trainer; 0 unless it waits.
+    """Seconds that a run has waited for a trainer; 0 if it is not waiting.
 
     Args:
-        silent_s: seconds of silence after which it was taken from the trainer that it had before.
+        silent_s: seconds without a heartbeat after which it was taken from its previous trainer.
     """
     if run.state != "waiting":
         return 0.0
@@ -88,7 +88,7 @@ def get(session: Session, run_id: int) -> TrainingRun:
     """One run.
 
     Raises:
-        NotFoundError: there is none.
+        NotFoundError: there is no such run.
     """
     run = session.get(TrainingRun, run_id)
     if run is None:
@@ -97,7 +97,7 @@ def get(session: Session, run_id: int) -> TrainingRun:
 
 
 def claim(session: Session, run_id: int) -> int | None:
-    """Start a waiting run; returns its fencing token, or None when it waits no longer."""
+    """Start a waiting run; returns its fencing token, or None if it is no longer waiting."""
     return session.scalar(
         update(TrainingRun)
         .where(TrainingRun.id == run_id, TrainingRun.state == "waiting")
@@ -109,7 +109,7 @@ def claim(session: Session, run_id: int) -> int | None:
 
 
 def beat(session: Session, run_id: int, token: int, progress: dict[str, Any]) -> bool:
-    """Note progress and that the run lives; False when it was taken away."""
+    """Store progress and a heartbeat; False: the run was taken away from this process."""
     done = session.execute(
         update(TrainingRun)
         .where(TrainingRun.id == run_id, TrainingRun.state == "running", TrainingRun.lease_token == token)
@@ -119,7 +119,7 @@ def beat(session: Session, run_id: int, token: int, progress: dict[str, Any]) ->
 
 
 def finish(session: Session, run_id: int, token: int, **columns: Any) -> bool:
-    """End a run with its state and outcome; False when it was taken away."""
+    """End a run with its state and outcome; False: the run was taken away from this process."""
     done = session.execute(
         update(TrainingRun)
         .where(TrainingRun.id == run_id, TrainingRun.state == "running", TrainingRun.lease_token == token)
@@ -129,12 +129,12 @@ def finish(session: Session, run_id: int, token: int, **columns: Any) -> bool:
 
 
 def expire(session: Session, silent_s: float, attempts: int) -> list[TrainingRun]:
-    """Take the runs from processes that were not heard of for ``silent_s`` seconds.
+    """Take runs away from processes that sent no heartbeat for ``silent_s`` seconds.
 
-    They wait for another process, which goes on where they were; after so many attempts they fail.
+    The runs wait for another process, which resumes them; after ``attempts`` attempts they fail.
 
     Returns:
-        Those runs, as they are now.
+        Those runs in their new state.
     """
     lost = session.scalars(
         select(TrainingRun)
@@ -158,7 +158,7 @@ def expire(session: Session, silent_s: float, attempts: int) -> list[TrainingRun
 
 
 def cancel(session: Session, run_id: int, actor: str) -> TrainingRun:
-    """End a run that waits or runs; its process notices at its next heartbeat. The caller commits.
+    """Cancel a waiting or running run; its process notices at its next heartbeat. The caller commits.
 
     Raises:
         NotFoundError: there is no such run.
@@ -178,17 +178,17 @@ def cancel(session: Session, run_id: int, actor: str) -> TrainingRun:
 
 
 def note(session: Session, actor: str, action: str, run_id: int) -> None:
-    """Write down who started or ended a run."""
+    """Note in the audit log who started or ended a run."""
     session.add(AuditEvent(actor=actor, action=action, subject=f"training_run:{run_id}"))
 
 
 def decisions_since(session: Session, most: int) -> int:
-    """How many decisions came since a run last froze its documents, or ended before; counts up to ``most``."""
+    """The number of decisions since the newest run was made or froze its documents, counted up to ``most``."""
     return int(session.scalar(_SINCE, {"most": most}) or 0)
 
 
 def waiting(session: Session, since_s: float) -> list[int]:
-    """Ids of the runs that wait for a trainer for ``since_s`` seconds and longer."""
+    """Ids of the runs that have waited for a trainer for ``since_s`` seconds or longer."""
     return list(
         session.scalars(
             select(TrainingRun.id).where(
@@ -201,7 +201,7 @@ def waiting(session: Session, since_s: float) -> list[int]:
 
 
 def abandon(session: Session, run_id: int, error: str) -> None:
-    """Fail a run that never reached the trainer; it used up no decisions."""
+    """Fail a run that never reached a trainer; its decisions can start another run."""
     session.execute(
         update(TrainingRun)
         .where(TrainingRun.id == run_id, TrainingRun.state == "waiting")

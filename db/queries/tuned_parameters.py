@@ -1,4 +1,4 @@
-"""Queries on tuned_parameters: what tuning found best."""
+"""Queries on tuned_parameters: the best parameters that tuning found."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from db.models import TunedParameters
 
 
 def newest(session: Session) -> dict[str, Any] | None:
-    """The parameters that trainings use now; None: nothing beat the defaults."""
+    """The parameters that trainings use now; None: no study beat the defaults."""
     return session.scalar(select(TunedParameters.parameters).order_by(TunedParameters.id.desc()).limit(1))
 
 
@@ -22,6 +22,6 @@ def store(session: Session, **columns: Any) -> TunedParameters:
 
 
 def gain(session: Session) -> float | None:
-    """Macro-F1 on validation that the newest study brought; None: there is none."""
+    """The gain in macro-F1 on validation documents by the newest study; None: there is no study."""
     row = session.scalar(select(TunedParameters).order_by(TunedParameters.id.desc()).limit(1))
     return None if row is None else row.macro_f1 - row.untuned_macro_f1

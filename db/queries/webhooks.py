@@ -1,4 +1,4 @@
-"""Queries on webhooks: what is wanted, what is on its way, what went wrong; and people's changes, audited."""
+"""Queries on webhooks: the events that they want, deliveries, failures, and people's changes to them."""
 
 import base64
 import secrets
@@ -16,12 +16,12 @@ from sortline.errors import ConflictError, InvalidInputError, NotFoundError
 from sortline.events import ResultEvent
 
 _MOST_NAME = 100
-_HELD_S = 60  # longer than a round of requests takes
+_HELD_S = 60  # longer than a round of requests
 _FIRST_RETRY_S, _FACTOR = 5, 3
 _LONGEST_RETRY_S = 6 * 3600
-_LONGEST_REST_S = 300  # of the webhook as a whole
+_LONGEST_REST_S = 300  # of a webhook that fails as a whole
 _GIVE_UP_H = 24
-_DOWN = 3  # rounds in a row: then it is the webhook that fails, and not one event
+_DOWN = 3  # failed rounds in a row, after which the webhook as a whole fails, not single events
 
 _ADD = text("""
 INSERT INTO webhook_deliveries (webhook_id, document_id, source, external_id, event)
@@ -40,7 +40,7 @@ UPDATE webhooks SET held_until = now() + make_interval(secs => :held) WHERE id I
   ORDER BY held_until NULLS FIRST LIMIT :limit FOR UPDATE SKIP LOCKED)
 RETURNING id
 """)
-# The oldest of each document alone: a later one never overtakes it.
+# Only the oldest delivery of each document, so that no later one overtakes it.
 _HEADS = text("""
 SELECT id, event FROM webhook_deliveries due
 WHERE webhook_id = :webhook_id AND state = 'waiting' AND next_attempt_at <= now() AND NOT EXISTS (
@@ -70,7 +70,7 @@ _WELL = text("""
 UPDATE webhooks SET failures = 0, failing_since = NULL, last_success_at = now(), retry_at = now(),
   held_until = now() + make_interval(secs => :held) WHERE id = :id
 """)
-# What failed with the whole webhook need not wait for its own turn when the webhook is well again.
+# When the webhook works again, deliveries that failed with it are due at once.
 _AGAIN_SOON = text("""
 UPDATE webhook_deliveries SET next_attempt_at = now()
 WHERE webhook_id = :id AND state = 'waiting' AND next_attempt_at > now()
@@ -105,7 +105,7 @@ FROM webhook_deliveries WHERE state <> 'delivered' GROUP BY webhook_id
 
 
 class Wanted(NamedTuple):
-    """What a webhook wants: events of these kinds, of these sources (None: all)."""
+    """The events that a webhook wants: these kinds, from these sources (None: all)."""
 
     sources: frozenset[str] | None
     events: frozenset[str]
@@ -115,8 +115,8 @@ class Wanted(NamedTuple):
         return event in self.events and (self.sources is None or source in self.sources)
 
 
-class Told(NamedTuple):
-    """An event and the document it is of: by id, by hash of its text, or neither."""
+class DocumentEvent(NamedTuple):
+    """An event and its document, named by its id, by the hash of its text, or by neither."""
 
     event: ResultEvent
     document_id: int | None = None
@@ -124,7 +124,7 @@ class Told(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """What waits for a webhook, since when, and what was given up."""
+    """A webhook's waiting deliveries, the oldest of them, and deliveries that were given up."""
 
     waiting: int = 0
     dead: int = 0
@@ -132,46 +132,46 @@ class Counts(NamedTuple):
 
 
 def wanted(session: Session) -> list[Wanted]:
-    """What the webhooks want, each of them; paused ones too."""
+    """What each webhook wants, including paused ones."""
     rows = session.execute(select(Webhook.sources, Webhook.events))
     return [Wanted(None if sources is None else frozenset(sources), frozenset(events)) for sources, events in rows]
 
 
-def add_events(session: Session, told: Sequence[Told]) -> None:
-    """Let events leave to the webhooks that want them, when this transaction is committed.
+def add_events(session: Session, events: Sequence[DocumentEvent]) -> None:
+    """Add events for the webhooks that want them; they are sent once this transaction is committed.
 
-    They leave in the order of their ids, for each document: who tells of one holds its row.
+    A document's events are sent in the order of their ids: whoever adds one holds a lock on the document's row.
     """
-    if told:
-        rows = [{**each._asdict(), "n": n, "event": each.event._asdict()} for n, each in enumerate(told)]
+    if events:
+        rows = [{**each._asdict(), "n": n, "event": each.event._asdict()} for n, each in enumerate(events)]
         session.execute(_ADD, {"rows": orjson.dumps(rows).decode()})
 
 
 def claim(session: Session, limit: int) -> list[int]:
-    """Ids of at most so many webhooks that something is due for, held for a minute: nobody else sends to them."""
+    """Ids of at most ``limit`` webhooks with due deliveries, held for a minute so that nobody else sends to them."""
     return list(session.scalars(_CLAIM, {"held": _HELD_S, "limit": limit}))
 
 
 def let_go(session: Session, webhook_id: int) -> None:
-    """End a hold."""
+    """Release a webhook."""
     session.execute(update(Webhook).where(Webhook.id == webhook_id).values(held_until=func.now()))
 
 
 def heads(session: Session, webhook_id: int, limit: int) -> list[tuple[int, dict[str, str]]]:
-    """Due deliveries (id, event), the oldest first, at most one a document: what may leave at the same time."""
+    """Due deliveries (id, event) that may be sent at once: the oldest first, at most one per document."""
     asked = {"webhook_id": webhook_id, "limit": limit}
     return [(row.id, row.event) for row in session.execute(_HEADS, asked)]
 
 
 def note_round(session: Session, webhook: Webhook, delivered: Sequence[int], failed: dict[int, str]) -> str | None:
-    """Write down what came of a round of requests, and hold the webhook for the next.
+    """Store the outcome of a round of requests, and hold the webhook for the next round.
 
-    One that failed is tried again after 5 s, then each time three times as long, at most 6 hours, until a day has
-    passed: then it is dead. While no request of a round succeeds, the webhook as a whole rests, at most 5 minutes;
-    when that has lasted a day it is paused.
+    A failed delivery is tried again after 5 s, then after three times as long each time, up to 6 hours; after a day it
+    is dead. While no request of a round succeeds, the webhook as a whole rests for up to 5 minutes; after a day without
+    a success it is paused.
 
     Returns:
-        Why it was paused just now; None: it was not.
+        Why the webhook was paused now; None: it was not.
     """
     pace = {"first": _FIRST_RETRY_S, "factor": _FACTOR, "give_up": _GIVE_UP_H}
     if delivered:
@@ -185,16 +185,16 @@ def note_round(session: Session, webhook: Webhook, delivered: Sequence[int], fai
         return None
     error = next(iter(failed.values()))
     if session.scalar(_ILL, {**pace, "id": webhook.id, "error": error, "longest": _LONGEST_REST_S}):
-        because = f"nothing got through for {_GIVE_UP_H} hours: {error}"
+        because = f"no delivery succeeded for {_GIVE_UP_H} hours: {error}"
         _pause(session, webhook.id, because, "beat")
         return because
     return None
 
 
 def prune(session: Session, days: int) -> int:
-    """Remove what was delivered so many days ago, and what died four times as long ago; returns how many.
+    """Delete deliveries that succeeded over ``days`` days ago, or died four times as long ago; returns their number.
 
-    What waits for so long for a paused webhook is given up.
+    Deliveries that have waited that long for a paused webhook are given up.
     """
     session.execute(_TOO_OLD, {"days": days})
     return int(session.execute(_PRUNE, {"days": days}).rowcount)  # type: ignore[attr-defined]
@@ -203,17 +203,17 @@ def prune(session: Session, days: int) -> int:
 def add(
     session: Session, name: str, url: str, events: Sequence[str], sources: Sequence[str] | None, actor: str
 ) -> Webhook:
-    """Insert a webhook; its secret is shown to whoever makes it, and never again.
+    """Insert a webhook; its secret is shown only now, to the person who makes it.
 
     Args:
-        sources: whose documents it hears of; None: all.
+        sources: the sources whose documents it gets events of; None: all.
 
     Raises:
-        InvalidInputError: the name is empty, too long, or holds characters that can't be seen.
+        InvalidInputError: the name is empty, too long or has invisible characters.
         ConflictError: the name is taken.
     """
     if not name.strip() or name != name.strip() or len(name) > _MOST_NAME or not name.isprintable():
-        raise InvalidInputError(f"a name has 1 to {_MOST_NAME} characters that can be seen, and no space at its ends")
+        raise InvalidInputError(f"a name has 1 to {_MOST_NAME} visible characters, and no space at its ends")
     values = {"name": name, "url": url, "secret": _new_secret(), "events": list(events), "sources": sources}
     made = session.scalar(insert(Webhook).values(values).on_conflict_do_nothing().returning(Webhook.id))
     if made is None:
@@ -228,10 +228,10 @@ def get(session: Session, webhook_id: int) -> Webhook | None:
 
 
 def by_name(session: Session, name: str) -> Webhook:
-    """The webhook of that name.
+    """The webhook with that name.
 
     Raises:
-        NotFoundError: there is none.
+        NotFoundError: there is no such webhook.
     """
     webhook = session.scalar(select(Webhook).where(Webhook.name == name))
     if webhook is None:
@@ -240,14 +240,14 @@ def by_name(session: Session, name: str) -> Webhook:
 
 
 def listing(session: Session) -> list[tuple[Webhook, Counts]]:
-    """All webhooks by name, with what waits for them."""
+    """All webhooks by name, with the counts of their deliveries."""
     counts = {row.webhook_id: Counts(*row[1:]) for row in session.execute(_COUNTS)}
     found = session.scalars(select(Webhook).order_by(Webhook.name))
     return [(webhook, counts.get(webhook.id, Counts())) for webhook in found]
 
 
 def ailing(session: Session) -> tuple[int, int]:
-    """How many webhooks are paused, and how many of the others let nothing through, several times in a row."""
+    """The number of paused webhooks, and of others that failed several rounds in a row."""
     paused = Webhook.paused_at.is_not(None)
     failing = Webhook.paused_at.is_(None) & (Webhook.failures >= _DOWN)
     found = session.execute(select(func.count().filter(paused), func.count().filter(failing)).select_from(Webhook))
@@ -273,10 +273,10 @@ def dead(session: Session, webhook_id: int | None = None, limit: int = 100) -> S
 
 
 def remove(session: Session, name: str, actor: str) -> None:
-    """Remove a webhook and all that is on its way to it.
+    """Delete a webhook and its deliveries.
 
     Raises:
-        NotFoundError: there is none of that name.
+        NotFoundError: there is no such webhook.
     """
     webhook = by_name(session, name)
     session.execute(delete(WebhookDelivery).where(WebhookDelivery.webhook_id == webhook.id))
@@ -285,19 +285,19 @@ def remove(session: Session, name: str, actor: str) -> None:
 
 
 def pause(session: Session, name: str, actor: str) -> None:
-    """Send nothing to a webhook until it is resumed; its events are kept.
+    """Send nothing to a webhook until it is resumed; its deliveries are kept.
 
     Raises:
-        NotFoundError: there is none of that name.
+        NotFoundError: there is no such webhook.
     """
     _pause(session, by_name(session, name).id, f"by {actor}", actor)
 
 
 def resume(session: Session, name: str, actor: str) -> None:
-    """Send to a webhook again, at once, everything that waits.
+    """Resume a webhook; all waiting deliveries are due at once.
 
     Raises:
-        NotFoundError: there is none of that name.
+        NotFoundError: there is no such webhook.
     """
     webhook = by_name(session, name)
     well = {"paused_at": None, "paused_because": None, "failures": 0, "failing_since": None, "retry_at": func.now()}
@@ -311,10 +311,10 @@ def resume(session: Session, name: str, actor: str) -> None:
 
 
 def send_again(session: Session, name: str, actor: str) -> int:
-    """Let everything that was given up leave again; returns how many.
+    """Send all deliveries that were given up again; returns their number.
 
     Raises:
-        NotFoundError: there is none of that name.
+        NotFoundError: there is no such webhook.
     """
     webhook = by_name(session, name)
     sent = int(session.execute(_SEND_AGAIN, {"webhook_id": webhook.id}).rowcount)  # type: ignore[attr-defined]
@@ -323,10 +323,10 @@ def send_again(session: Session, name: str, actor: str) -> int:
 
 
 def rotate(session: Session, name: str, keep_h: int, actor: str) -> str:
-    """Give a webhook a new secret, and return it; for ``keep_h`` hours the one before signs too.
+    """Give a webhook a new secret, and return it; for ``keep_h`` hours the previous one signs too.
 
     Raises:
-        NotFoundError: there is none of that name.
+        NotFoundError: there is no such webhook.
     """
     webhook = by_name(session, name)
     webhook.previous_secret, webhook.secret = webhook.secret, _new_secret()
@@ -336,7 +336,7 @@ def rotate(session: Session, name: str, keep_h: int, actor: str) -> str:
 
 
 def audit(session: Session, actor: str, action: str, webhook_id: int, detail: dict[str, Any]) -> None:
-    """Add a row on a webhook to the audit."""
+    """Add a row about a webhook to the audit log."""
     session.add(AuditEvent(actor=actor, action=action, subject=f"webhook:{webhook_id}", detail=detail))
 
 

@@ -12,6 +12,7 @@ from db.queries import erasure
 from db.session import session
 from sortline.cli.progress import bar
 from sortline.home import account
+from sortline.postgres_address import PostgresAddress
 from sortline.settings import Settings, get_settings
 
 _HELD_WITHIN_S = 10.0
@@ -62,9 +63,9 @@ def command(
         if chooses:
             told |= _erase(settings, client, source, ids, meta, letters, yes)
         if (yes and rewrite is not False) or (rewrite and not chooses):
-            told["remarks"] = _rewrite(settings, client)
+            told["remarks"] = _rewrite(settings.postgres_url, client)
     if prove is not None:
-        told["found_in"] = [str(path) for path in find_bytes(settings, prove.encode())]
+        told["found_in"] = [str(path) for path in find_bytes(prove.encode(), settings.data_dir, settings.models)]
     click.echo(json.dumps(told) if as_json else _words(told, chooses and not yes))
     sys.exit(1 if told.get("found_in") else 0)
 
@@ -73,30 +74,31 @@ def _erase(
     settings: Settings, client: redis.Redis, source: str | None, ids: tuple[str, ...], meta: str | None,
     letters: tuple[int, ...], yes: bool,
 ) -> dict[str, object]:  # fmt: skip
-    from housekeeping.erase import Chosen, choose_by_meta, count_chosen, erase, sweep
+    from housekeeping.erase import Chosen, Stores, choose_by_meta, count_chosen, erase, sweep
 
+    stores = Stores(settings.postgres_url, client, settings.streams)
     chosen, how = Chosen([(source or "", each) for each in ids], letters), "source and id"
     if meta:
         key, _, value = meta.partition("=")
-        found = choose_by_meta(settings, client, key, value)
+        found = choose_by_meta(stores, key, value)
         chosen, how = Chosen(found.names, (*found.letters, *letters)), "a value of meta"
-    counts = count_chosen(settings, client, chosen)
+    counts = count_chosen(stores, chosen)
     told = asdict(counts)
     if not yes:
         return {"would_erase": told}
     with bar("erasing") as update:
-        erased = erase(settings, client, chosen, account(), how, lambda done: update(done, max(counts.names, 1)))
-    swept, began = sweep(settings, client), time.monotonic()
+        erased = erase(stores, chosen, account(), how, lambda done: update(done, max(counts.names, 1)))
+    swept, began = sweep(stores, settings.models), time.monotonic()
     while swept.held and time.monotonic() - began < _HELD_WITHIN_S:
         time.sleep(0.2)
-        swept = sweep(settings, client)
+        swept = sweep(stores, settings.models)
     return {"erased": {**asdict(erased), "waiting": counts.waiting}, "held": swept.held}
 
 
-def _rewrite(settings: Settings, client: redis.Redis) -> list[str]:
+def _rewrite(address: PostgresAddress, client: redis.Redis) -> list[str]:
     from housekeeping.rewrite import rewrite_postgres, rewrite_redis
 
-    return [*rewrite_postgres(settings), *rewrite_redis(client)]
+    return [*rewrite_postgres(address), *rewrite_redis(client)]
 
 
 def _print_list(settings: Settings) -> None:

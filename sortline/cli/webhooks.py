@@ -110,7 +110,7 @@ def test(name: str) -> None:
     settings = get_settings()
     with session(settings.postgres_url) as opened:
         webhook = webhooks.by_name(opened, name)
-    error = ping(settings, webhook)
+    error = ping(webhook, settings.webhook_allowed, settings.webhook_timeout_s)
     if error is not None:
         raise TransientError(f"the ping did not arrive: {error}")
     click.echo("the ping arrived")

@@ -109,13 +109,13 @@ def zipped_inside(folder: Path) -> None:
 
 
 FAULTS: list[tuple[str, Callable[[Path], object], str]] = [
-    ("adapter", adapter, r"adapter of org/base alone .*merge_and_unload"),
-    ("adapter beside its base model's config", adapter_with_config, r"adapter alone .*merge_and_unload"),
+    ("adapter", adapter, r"only an adapter of org/base .*merge_and_unload"),
+    ("adapter beside its base model's config", adapter_with_config, r"only an adapter .*merge_and_unload"),
     ("weights are a pickle", pickle_weights, r"pytorch_model.bin.*AutoModel.from_pretrained"),
-    ("weights of TensorFlow", only("tf_model.h5"), "TensorFlow form alone"),
-    ("weights of Flax", only("flax_model.msgpack"), "Flax form alone"),
-    ("ONNX in a folder", only("onnx/model.onnx"), "ONNX form alone"),
-    ("a variant", only("model.fp16.safetensors"), "only model.fp16.safetensors"),
+    ("weights of TensorFlow", only("tf_model.h5"), "only in TensorFlow form"),
+    ("weights of Flax", only("flax_model.msgpack"), "only in Flax form"),
+    ("ONNX in a folder", only("onnx/model.onnx"), "only in ONNX form"),
+    ("a variant", only("model.fp16.safetensors"), "model.fp16.safetensors holds the model's weights, rename it"),
     ("no weights", lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors is missing"),
     ("truncated weights", truncated, "model.safetensors is incomplete"),
     ("weights cut in the head", truncated_in_its_head, "model.safetensors is incomplete"),

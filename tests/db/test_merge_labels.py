@@ -105,7 +105,7 @@ def test_undo_brings_back_its_own_decisions_and_later_ones_stay(session: Session
     done = merge_labels.undo_merge(session, A, ACTOR)
     session.commit()
 
-    assert done.told == 1
+    assert done.events == 1
     assert given(session) == {one: "a", two: "b"}
     assert events(session) == [("doc-1", "a")]
     assert labels.get(session, A).archived_at is None
@@ -145,7 +145,7 @@ def test_twice_is_once_and_a_merged_label_is_not_brought_back_by_half(session: S
     decided(session, person(session, "ann"), A, 1)
     events(session)
     merge_labels.merge(session, A, B, ACTOR)
-    assert merge_labels.merge(session, A, B, ACTOR).told == 0
+    assert merge_labels.merge(session, A, B, ACTOR).events == 0
     assert len(events(session)) == 1
     with pytest.raises(ConflictError, match="the label a was merged; undo that first"):
         labels.set_archived(session, A, False, ACTOR)
@@ -155,7 +155,7 @@ def test_imported_documents_tell_nobody_and_old_files_mean_the_other_label(sessi
     row = {"source": "import", "id": "x", "hash": "00", "text": "where is it", "repaired": False, "label": "a"}
     import_examples(session, orjson_list(row), ["a"])
     done = merge_labels.merge(session, A, B, ACTOR)
-    assert done.told == 0
+    assert done.events == 0
     again = import_examples(session, orjson_list(row), ["a"])
     other = import_examples(session, orjson_list(row | {"id": "y", "hash": "01"}), ["a"])
     assert (again, other) == ((0, 0), (1, 1))
@@ -184,7 +184,7 @@ def test_stream_and_webhooks_hear_of_each_document_of_a_large_merge(session: Ses
         {"count": count, "ann": ann, "label": A},
     )
 
-    assert merge_labels.merge(session, A, B, ACTOR).told == count
+    assert merge_labels.merge(session, A, B, ACTOR).events == count
 
     delivered = session.execute(
         text(
@@ -238,7 +238,7 @@ def test_a_decision_under_way_comes_first_and_upstream_hears_the_last_name(
         with open_session(settings.postgres_url) as other:
             done = merge_labels.merge(other, A, B, ACTOR)
             other.commit()
-            return done.told
+            return done.events
 
     with ThreadPoolExecutor() as pool:
         decisions.decide(session, Decision(document, item.lease_token, "label", A), ann, Shares())

@@ -156,7 +156,7 @@ def known_upstream(asked: Asked) -> str:
 
 
 def looked_at(asked: Asked) -> str | None:
-    return name(bulk_decisions.look(asked.session, Filters(), None, asked.ann, {}).label_ids[0])
+    return name(bulk_decisions.preview(asked.session, Filters(), None, asked.ann, {}).label_ids[0])
 
 
 def flagged(asked: Asked) -> str | None:
@@ -324,7 +324,7 @@ def renamed_by_merges(asked: Asked) -> str:
 
     def is_told(label: str) -> int:
         into = asked.session.scalar(text("INSERT INTO labels (name) VALUES ('other') RETURNING id"))
-        return merge_labels.merge(asked.session, LABELS[label], int(into or 0), "tests").told
+        return merge_labels.merge(asked.session, LABELS[label], int(into or 0), "tests").events
 
     return labels_that(is_told, asked)
 

@@ -130,7 +130,7 @@ def fill(session: Session) -> None:
     shadows.start(session, other.id, 0.1, "tests")
     incidents.begin(session, incidents.DRIFT, active.id, 0.07, {"moved": [], "words": ["much"], "document_ids": ids})
     webhooks.add(session, "crm", "https://hooks.example.com/", KINDS, [], "tests")
-    bulk = bulk_decisions.look(session, Filters(), labels[0], lead.id, {})
+    bulk = bulk_decisions.preview(session, Filters(), labels[0], lead.id, {})
     bulk_decisions.decide(session, bulk.id, lead.id, "user:ann")
     bulk_decisions.undo(session, bulk.id, lead.id, "user:ann")
     session.commit()

@@ -102,12 +102,12 @@ def test_the_doctor_warns_of_a_flower_that_asks_for_no_password(settings: Settin
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "flower.example.org"])
 def test_flower_is_not_opened_to_others_without_a_password(host: str) -> None:
     with pytest.raises(ConfigurationError, match="password"):
-        environment(Settings(_env_file=None, flower_host=host))
+        environment(host=host, path="", password=None)
 
 
 def test_a_password_without_a_user_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="user:password"):
-        environment(Settings(_env_file=None, flower_basic_auth="secret"))
+        environment(host="127.0.0.1", path="", password="secret")
 
 
 def _get(settings: Settings, path: str, password: str | None = None) -> bytes:

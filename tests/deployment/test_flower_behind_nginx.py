@@ -91,4 +91,5 @@ def test_status_tells_the_address_that_people_use(
         monkeypatch.setenv(name, value)
     settings = Settings(_env_file=None)
     assert _urls(settings, False)["flower_url"] == address
-    assert started_with(settings)["FLOWER_URL_PREFIX"] == urlsplit(address).path.strip("/")
+    started = started_with(host="127.0.0.1", path=settings.flower_path, password=None)
+    assert started["FLOWER_URL_PREFIX"] == urlsplit(address).path.strip("/")

@@ -138,10 +138,12 @@ def test_sortlines_user_takes_a_document_from_the_door_to_the_results(settings: 
 
 def test_the_health_check_sees_a_worker_of_this_host(settings: Settings) -> None:
     host = socket.gethostname()
-    assert not is_alive(settings, host)
-    connect(settings.redis).set("sortline:workers:w", f'{{"host": "{host}", "pid": 1}}', ex=10)
-    assert is_alive(settings, host)
-    assert not is_alive(settings, "another")
+    client = connect(settings.redis)
+    queue = DocumentQueue(client, settings)
+    assert not is_alive(queue, host)
+    client.set("sortline:workers:w", f'{{"host": "{host}", "pid": 1}}', ex=10)
+    assert is_alive(queue, host)
+    assert not is_alive(queue, "another")
 
 
 def test_sortlines_user_runs_a_celery_worker_in_the_brokers_database(settings: Settings) -> None:

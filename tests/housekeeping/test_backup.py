@@ -12,7 +12,7 @@ from classifier.checkpoint import Checkpoint
 from classifier.checkpoint_folder import write_checkpoint
 from classifier.store import ModelStore
 from db.models import AuditEvent, ModelVersion
-from housekeeping.erase import Chosen, erase
+from housekeeping.erase import Chosen, Stores, erase
 from housekeeping.postgres_tools import dump
 from housekeeping.restore import restore
 from sortline.errors import BackupError, ConflictError
@@ -66,8 +66,9 @@ def backed_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[House,
                 house.send(*(Document(f"d{i}", "a text") for i in range(start, start + 500)))
             done = house.sortline("backup", str(tmp_path / "backup"), "--json")
         assert done.returncode == 0, done.stderr
+        stores = Stores(house.settings.postgres_url, house.client, house.settings.streams)
         assert json.loads(done.stdout)["damaged"] == [1]  # the faulty one is no checkpoint
-        erase(house.settings, house.client, Chosen([("default", "erased")]), "test", "source and id")
+        erase(stores, Chosen([("default", "erased")]), "test", "source and id")
         (tmp_path / "erased.jsonl").write_text(house.sortline("erase", "--list").stdout)
         yield house, tmp_path / "backup"
 
@@ -131,4 +132,4 @@ def test_a_damaged_or_incomplete_backup_is_refused(backed_up: tuple[House, Path]
 
 def test_programs_that_are_too_old_for_the_server_are_named(backed_up: tuple[House, Path], tmp_path: Path) -> None:
     with pytest.raises(BackupError, match=r"pg_dump 99 or newer is needed \(.*pg_dump is \d+"):
-        dump(backed_up[0].settings, 99, tmp_path / "file")
+        dump(backed_up[0].settings.postgres_url, 99, tmp_path / "file")

@@ -14,12 +14,17 @@ from db.models import DeadLetter
 from db.queries import dead_letters, queue_items
 from db.queries.erasure import Erasure, listing
 from db.queries.labelled import store_splits
-from housekeeping.erase import Chosen, erase
+from housekeeping.erase import Chosen, Stores, erase
 from sortline.errors import NotFoundError, TransientError
 from sortline.queue import Document, DocumentQueue, order, pack_entry
 from sortline.settings import Settings
 
 ME = Chosen([("mail", "me")])
+
+
+@pytest.fixture
+def stores(settings: Settings, redis_client: redis.Redis) -> Stores:
+    return Stores(settings.postgres_url, redis_client, settings.streams)
 
 
 @pytest.fixture
@@ -29,14 +34,14 @@ def document_id(session: Session) -> int:
 
 
 def test_a_dead_letter_that_is_being_requeued_counts_as_sent_before(
-    session: Session, settings: Settings, redis_client: redis.Redis, eventually: Callable[..., None]
+    session: Session, settings: Settings, redis_client: redis.Redis, stores: Stores, eventually: Callable[..., None]
 ) -> None:
     letter = DeadLetter(lane="live", entry_id="1-1", source="mail", external_id="me", reason="failed", detail="",
                         raw=pack_entry([(b"id", b"me")]), attempts=5)  # fmt: skip
     session.add(letter)
     session.commit()
     assert [each.id for each in dead_letters.take(session, letter.id, 1)] == [letter.id]
-    erasing = threading.Thread(target=erase, args=(settings, redis_client, ME, "test", "source and id"))
+    erasing = threading.Thread(target=erase, args=(stores, ME, "test", "source and id"))
     erasing.start()
     eventually(lambda: session.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar_one() == 1)
 
@@ -50,10 +55,8 @@ def test_a_dead_letter_that_is_being_requeued_counts_as_sent_before(
     assert session.execute(text("SELECT count(*) FROM dead_letters")).scalar_one() == 0
 
 
-def test_what_comes_too_late_harms_nobody(
-    session: Session, settings: Settings, redis_client: redis.Redis, document_id: int
-) -> None:
-    erase(settings, redis_client, ME, "test", "source and id")
+def test_what_comes_too_late_harms_nobody(session: Session, stores: Stores, document_id: int) -> None:
+    erase(stores, ME, "test", "source and id")
 
     split = {"document_id": document_id, "group_id": document_id, "split": "train", "forced": False}
     store_splits(session, orjson.dumps([split]).decode())
@@ -66,13 +69,13 @@ def test_what_comes_too_late_harms_nobody(
 
 
 def test_a_document_that_somebody_holds_for_long_is_said_so_and_nothing_is_erased(
-    session: Session, settings: Settings, redis_client: redis.Redis, document_id: int, monkeypatch: pytest.MonkeyPatch
+    session: Session, stores: Stores, document_id: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("db.queries.erasure._PATIENCE", "50ms")
     session.execute(text("SELECT FROM documents FOR UPDATE"))
 
     with pytest.raises(TransientError, match="lock timeout"):
-        erase(settings, redis_client, ME, "test", "source and id")
+        erase(stores, ME, "test", "source and id")
 
     session.rollback()
     assert session.execute(text("SELECT count(*) FROM documents")).scalar_one() == 1

@@ -49,7 +49,7 @@ def test_an_erased_text_is_in_no_byte_of_any_file(house: House) -> None:
     marker, report = secrets.token_hex(24), house.settings.data_dir / "models" / "run-1-1.report"
     house.add_model()
     spread(house, marker, report)
-    stores = {name for path in find_bytes(house.settings, marker.encode()) for name in ("postgres", "redis", "models")
+    stores = {name for path in find_bytes(marker.encode(), house.settings.data_dir, house.settings.models) for name in ("postgres", "redis", "models")
               if f"/{name}/" in str(path)}  # fmt: skip
     assert stores == {"postgres", "redis", "models"}  # the search finds it where it is
 

@@ -49,7 +49,7 @@ class Hooks:
     def __init__(self, session: Session, settings: Settings) -> None:
         self.session = session
         self.settings = settings
-        self.deliveries = Deliveries(settings)
+        self.deliveries = Deliveries(settings.postgres_url, settings.webhook_allowed, settings.webhook_timeout_s)
 
     def add(self, url: str, name: str = "crm", events: tuple[str, ...] = KINDS, sources=None) -> Webhook:
         made = webhooks.add(self.session, name, url, events, sources, "me")
@@ -246,7 +246,7 @@ def test_one_that_fails_for_a_day_is_paused_and_can_be_resumed(
     hooks.sweep()
 
     paused = hooks.webhook()
-    assert (paused.state, paused.paused_because) == ("paused", "nothing got through for 24 hours: it answered 503")
+    assert (paused.state, paused.paused_because) == ("paused", "no delivery succeeded for 24 hours: it answered 503")
     assert session.query(AuditEvent).filter_by(action="webhook paused", actor="beat").count() == 1
     there.requests.clear()
     status = 200
@@ -336,9 +336,9 @@ def test_a_new_secret_and_the_one_before_sign_for_a_while(
     new = webhooks.rotate(session, "crm", 24, "ann")
     session.commit()
 
-    assert ping(settings, hooks.webhook()) is None
+    assert ping(hooks.webhook(), settings.webhook_allowed, settings.webhook_timeout_s) is None
     hooks.pass_time(DAY_S + 1)
-    assert ping(settings, hooks.webhook()) is None
+    assert ping(hooks.webhook(), settings.webhook_allowed, settings.webhook_timeout_s) is None
 
     both, newest = there.requests
     assert both.verify(old) == both.verify(new)

@@ -158,13 +158,13 @@ def test_traffic_that_has_moved_and_a_look_that_failed(
     version = session.query(ModelVersion).one()
     incident = incidents.begin(session, incidents.DRIFT, version.id, 0.1, {})
     assert incident is not None
-    drift.end_look(session, drift.begin_look(session), "no encoder", failed=True)
+    drift.end_check(session, drift.begin_check(session), "no encoder", failed=True)
 
     said = raised(session, settings, redis_client)
     assert list(said) == ["SortlineDrift"]
     assert f"(incident {incident})" in said["SortlineDrift"]
 
-    drift.end_look(session, drift.begin_look(session), "no encoder", failed=True)
+    drift.end_check(session, drift.begin_check(session), "no encoder", failed=True)
 
     assert list(raised(session, settings, redis_client)) == ["SortlineDrift", "SortlineDriftUnseen"]
     incidents.close(session, incident, "user:ann", "a campaign")

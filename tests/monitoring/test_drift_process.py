@@ -158,7 +158,7 @@ def test_stable_traffic_opens_none(session: Session, settings: Settings, version
 
     assert look(settings, session) is None
     assert session.query(Incident).count() == session.query(QueueItem).count() == 0
-    (last,) = drift.last_looks(session)
+    (last,) = drift.last_checks(session)
     assert not last.failed
     assert last.said == (
         "1,000 documents were compared with the training snapshot and the weeks before: nothing has changed."
@@ -171,16 +171,16 @@ def test_a_look_that_fails_or_dies_is_told_of(session: Session, settings: Settin
     session.commit()
     with pytest.raises(SortlineError, match="nowhere"):
         look(settings, session)
-    (last,) = drift.last_looks(session)
+    (last,) = drift.last_checks(session)
     assert last.failed and "nowhere" in last.said
 
-    drift.end_look(session, drift.begin_look(session), "All is well.")
-    drift.begin_look(session)
+    drift.end_check(session, drift.begin_check(session), "All is well.")
+    drift.begin_check(session)
     session.commit()
-    (last,) = drift.last_looks(session)
+    (last,) = drift.last_checks(session)
     assert last.said == "All is well."  # the newest one may be under way
     session.execute(text("UPDATE drift_looks SET began_at = now() - interval '40 minutes' WHERE ended_at IS NULL"))
-    (last,) = drift.last_looks(session)
+    (last,) = drift.last_checks(session)
     assert last.failed and "died" in last.said
 
 

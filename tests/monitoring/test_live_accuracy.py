@@ -178,7 +178,7 @@ def test_a_look_a_day_sees_what_was_decided_by_midnight(session: Session, labels
     assert made.expected == pytest.approx(0.97)
     assert made.low < 0.85 < made.high < 0.97
     assert live_accuracy.check_accuracy(session, 0.02) is None
-    assert queries.last_look(session) is made
+    assert queries.last_check(session) is made
 
 
 def test_within_the_margin_there_is_no_alarm(session: Session, labels: list[int]) -> None:
@@ -200,4 +200,4 @@ def test_without_an_active_version_or_an_answer_there_is_nothing_to_alarm(sessio
     session.query(ModelVersion).one().status = "retired"
     session.flush()
 
-    assert live_accuracy.check_accuracy(session, 0.02) is None and queries.last_look(session) is None
+    assert live_accuracy.check_accuracy(session, 0.02) is None and queries.last_check(session) is None

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from db.models import ModelVersion
 from db.queries import training_runs
-from housekeeping.erase import Chosen, erase
+from housekeeping.erase import Chosen, Stores, erase
 from sortline.redis_client import connect
 from sortline.settings import Settings
 from trainer.data.import_file import ImportReport
@@ -35,7 +35,8 @@ def test_erased_while_it_trains(
         session.rollback()
         erased.extend(row.id for row in rows)
         with connect(settings.redis) as client:
-            erase(settings, client, Chosen([(row.source, row.external_id) for row in rows]), "test", "source and id")
+            stores = Stores(settings.postgres_url, client, settings.streams)
+            erase(stores, Chosen([(row.source, row.external_id) for row in rows]), "test", "source and id")
 
     version_id = train(settings.model_copy(update={"quantise": False}), run.id, erase_the_test_documents)
 

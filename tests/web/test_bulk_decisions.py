@@ -28,7 +28,7 @@ def ann(session: Session) -> int:
 
 
 def look(session: Session, user: int, label_id: int | None = None, **asked: object) -> int:
-    bulk = bulk_decisions.look(session, Filters(**asked), label_id, user, {})
+    bulk = bulk_decisions.preview(session, Filters(**asked), label_id, user, {})
     session.commit()
     return bulk.id
 
@@ -182,7 +182,7 @@ def test_what_can_not_be_done_is_refused(session: Session, labels: list[int], an
     session.commit()
     with pytest.raises(ConflictError, match="another person"):
         decide(session, bulk, bob.id)
-    with pytest.raises(ConflictError, match="not made yet"):
+    with pytest.raises(ConflictError, match="has not been made"):
         undo(session, bulk, ann)
     session.rollback()
     session.execute(text("UPDATE labels SET archived_at = now() WHERE id = :id"), {"id": labels[1]})

@@ -86,7 +86,7 @@ def test_a_search_that_takes_long_is_cut(
     session.execute(text("LOCK TABLE documents"))
     page = ann.get("/documents")
     session.rollback()
-    assert (page.status_code, "That takes too long: narrow it" in page.text) == (422, True)
+    assert (page.status_code, "That took too long; narrow it" in page.text) == (422, True)
     monkeypatch.setattr(document_pages, "_SEARCH_S", 5)
     assert "1 document." in ann.get("/documents").text
 

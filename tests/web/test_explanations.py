@@ -12,6 +12,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 from tiny_bert import build_tiny_checkpoint
 
+from classifier.store import model_store
 from db.models import Explanation, ModelVersion
 from db.queries import explanations, people
 from db.queries.explanations import Explained, Key
@@ -38,13 +39,13 @@ def labels(session: Session, tmp_path: Path) -> list[int]:
 @pytest.fixture
 def work(session: Session, settings: Settings) -> Iterator[Callable[[], None]]:
     """Does what a worker does: explains all that waits."""
-    process = ExplainerProcess(settings)
+    process = ExplainerProcess(model_store(settings), settings.threads, settings.explain_keep_s)
 
     def work() -> None:
         session.rollback()
         while key := explanations.next_waiting(session):
             session.rollback()
-            explain_document(settings, process, key)
+            explain_document(settings.postgres_url, process, key)
 
     yield work
     process.end()

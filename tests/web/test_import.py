@@ -75,7 +75,7 @@ def test_a_file_is_looked_at_and_imported_once(lead: Browser, session: Session) 
     assert "Imported 3 new documents and 3 new decisions from 5 rows" in done.text
     assert [document.split for document in labelled_documents(session)] == ["test"] * 3
     again = lead.send_form("/import/confirm", **chosen)
-    assert (again.status_code, "that file is gone" in again.text) == (422, True)
+    assert (again.status_code, "this file is gone" in again.text) == (422, True)
     assert (count(session, Document), count(session, ImportFile)) == (3, 0)
     audited = session.scalars(select(AuditEvent).where(AuditEvent.action == "imported")).one()
     assert (audited.actor, audited.detail["file"], audited.detail["documents"]) == ("user:ann", "My file.csv", 3)
@@ -85,12 +85,12 @@ def test_a_file_belongs_to_who_sent_it_and_not_for_long(lead: Browser, sign_in_a
     lines = "\n".join(labelled_lines(5))
     kept = token(send(lead, lines))
     other = sign_in_as("lead", "bob")
-    assert "that file is gone" in other.send_form("/import/confirm", token=kept).text
+    assert "this file is gone" in other.send_form("/import/confirm", token=kept).text
     assert other.send_form("/import/leave", token=kept).status_code == 200
     assert count(session, ImportFile) == 1
     session.execute(text("UPDATE import_files SET created_at = now() - interval '61 minutes'"))
     session.commit()
-    assert "that file is gone" in lead.send_form("/import/confirm", token=kept).text
+    assert "this file is gone" in lead.send_form("/import/confirm", token=kept).text
     import_files.prune(session)
     session.commit()
     assert count(session, ImportFile) == 0
@@ -249,7 +249,7 @@ def test_a_file_without_labels_is_offered_as_documents_to_classify(
     assert "line 3: <bdi>the text is empty" in done.text
     entries = [fields for _, fields in redis_client.xrange(settings.stream("bulk"))]
     assert [(entry[b"id"], entry[b"source"]) for entry in entries] == [(b"7", b"crm"), (b"9", b"crm")]
-    assert "that file is gone" in lead.send_form("/import/classify", token=token(page)).text
+    assert "this file is gone" in lead.send_form("/import/classify", token=token(page)).text
     assert (count(session, Document), count(session, ImportFile)) == (0, 0)
 
 

@@ -91,7 +91,7 @@ def test_an_empty_page_says_so(sign_in_as: SignIn) -> None:
 
 
 def test_what_came_of_the_last_look_is_said(sign_in_as: SignIn, session: Session) -> None:
-    drift.end_look(session, drift.begin_look(session), "<b> can't be loaded", failed=True)
+    drift.end_check(session, drift.begin_check(session), "<b> can't be loaded", failed=True)
     session.commit()
 
     page = sign_in_as("reviewer").get("/incidents").text

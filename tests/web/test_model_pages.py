@@ -52,7 +52,7 @@ def test_promotion_and_rollback_by_button(lead: Browser, session: Session) -> No
     assert f"Version {first} is active" in lead.send_form(f"/model-versions/{first}/promote").text
     assert f"Version {second} is active" in lead.send_form(f"/model-versions/{second}/promote").text
     page = lead.send_form(f"/model-versions/{refused}/promote", reason=" ")
-    assert (page.status_code, "was refused by the gate: accuracy -3 points" in page.text) == (409, True)
+    assert (page.status_code, f"gate refused model version {refused}: accuracy -3 points" in page.text) == (409, True)
     assert f'name="leave" value="{second}"' in page.text
     assert f"Version {first} is active again" in lead.send_form("/model-versions/rollback", leave=second).text
     page = lead.send_form("/model-versions/rollback", leave=first)
@@ -74,7 +74,7 @@ def test_a_second_click_on_roll_back_goes_no_further(lead: Browser, session: Ses
     lead.send_form("/model-versions/rollback", leave=third)
     again = lead.send_form("/model-versions/rollback", leave=third)
 
-    assert (again.status_code, f"model version {third} is not active any more" in again.text) == (409, True)
+    assert (again.status_code, f"model version {third} is no longer active" in again.text) == (409, True)
     active = model_versions.active(session)
     assert active is not None
     assert active.id == second

@@ -62,7 +62,7 @@ def test_a_rollback_is_repeated_safely_by_its_key_or_by_what_it_leaves(
     assert web.post(ROLLBACK, json={"leave": versions[3]}).json()["id"] == versions[2]
     late = web.post(ROLLBACK, json={"leave": versions[3]})
     assert late.status_code == 409
-    assert f"{versions[3]} is not active any more; model version {versions[2]} is" in late.json()["detail"]
+    assert f"{versions[3]} is no longer active; model version {versions[2]} is" in late.json()["detail"]
     assert active(session) == versions[2]
     assert web.post(ROLLBACK).json()["id"] == versions[1]
     assert web.post(ROLLBACK).json()["id"] == versions[0]
@@ -79,7 +79,7 @@ def test_many_at_once_with_one_key_do_it_once(web: httpx.Client, session: Sessio
     assert {each.status_code for each in answers} <= {200, 409}
     assert {each.json()["id"] for each in answers if each.is_success} == {versions[3]}
     assert {each.json()["detail"] for each in answers if not each.is_success} <= {
-        "a request with this idempotency key is under way; repeat it in a moment"
+        "a request with this idempotency key is being carried out; repeat it in a moment"
     }
     assert active(session) == versions[3]
 
@@ -219,7 +219,7 @@ def test_a_form_counts_once_however_often_it_is_sent(
     session.commit()
     answer = lead.post(path, data=old)
     assert answer.status_code == 409
-    assert f"{versions[4]} is not active any more" in answer.text
+    assert f"{versions[4]} is no longer active" in answer.text
     assert (
         lead.post(path, data=form(lead, "/model-versions", path)).status_code == 200
     )  # what failed counts for nothing
@@ -253,7 +253,7 @@ def test_nobody_overwrites_a_guideline_that_they_have_not_seen(
     assert bob.post(path, data=form(bob, path, path) | {"description": "Bob's words."}).status_code == 200
     answer = ann.post(path, data=opened | {"description": "Ann's words."})
     assert answer.status_code == 409
-    assert "somebody else changed this guideline since you opened it" in answer.text
+    assert "somebody else has changed this guideline since you opened it" in answer.text
     assert "Ann&#39;s words." in answer.text
     assert "Bob&#39;s words." in answer.text
     session.rollback()

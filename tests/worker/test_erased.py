@@ -5,14 +5,18 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy.orm import Session
 
-from housekeeping.erase import Chosen, erase, sweep
+from housekeeping.erase import Chosen, Stores, erase, sweep
 from sortline.queue import Document
 
 pytestmark = pytest.mark.usefixtures("model")
 
 
+def stores(line) -> Stores:
+    return Stores(line.settings.postgres_url, line.client, line.settings.streams)
+
+
 def erase_me(line, name: str = "me") -> None:
-    erase(line.settings, line.client, Chosen([("default", name)]), "test", "source and id")
+    erase(stores(line), Chosen([("default", name)]), "test", "source and id")
 
 
 def test_erased_while_a_worker_computes_it(line, start_worker, eventually: Callable[..., None]) -> None:
@@ -21,13 +25,13 @@ def test_erased_while_a_worker_computes_it(line, start_worker, eventually: Calla
     eventually(lambda: line.pending() == 2)
 
     erase_me(line)
-    swept = sweep(line.settings, line.client)
+    swept = sweep(stores(line), line.settings.models)
 
     assert (swept.entries, swept.held) == (1, 2)
     eventually(lambda: line.pending() == 0)
     assert line.count("SELECT count(*) FROM documents WHERE external_id = 'me'") == 0
     assert [event["id"] for event in line.events()] == ["other"]
-    assert sweep(line.settings, line.client).held == 0
+    assert sweep(stores(line), line.settings.models).held == 0
     assert line.count("SELECT count(*) FROM erasures WHERE swept_at IS NULL") == 0
 
 
@@ -58,7 +62,7 @@ def test_events_of_before_are_swept_out_and_those_of_a_new_document_stay(
     line.send({"me": "two"})
     eventually(lambda: len(line.events()) == 3)
 
-    assert sweep(line.settings, line.client).events == 1
+    assert sweep(stores(line), line.settings.models).events == 1
 
     assert [event["id"] for event in line.events()] == ["other", "me"]
 
@@ -76,13 +80,13 @@ def test_by_a_value_of_meta_wherever_it_is(line, start_worker, eventually: Calla
         [Document("d", "x", meta={"customer": "42"}), Document("e", "x", meta={"customer": True})], "bulk"
     )
 
-    chosen = choose_by_meta(line.settings, line.client, "customer", "42")
+    chosen = choose_by_meta(stores(line), "customer", "42")
 
     assert list(chosen.names) == [("default", "a"), ("default", "c"), ("default", "d")] and len(chosen.letters) == 1
-    found = count_chosen(line.settings, line.client, chosen)
+    found = count_chosen(stores(line), chosen)
     assert (found.documents, found.dead_letters, found.waiting) == (1, 2, 1)
-    erase(line.settings, line.client, chosen, "test", "a value of meta")
-    sweep(line.settings, line.client)
+    erase(stores(line), chosen, "test", "a value of meta")
+    sweep(stores(line), line.settings.models)
     assert line.count("SELECT count(*) FROM documents") == 1 and line.backlog() == 1 and line.letters() == {}
 
 
@@ -98,7 +102,12 @@ def test_nothing_is_erased_while_redis_is_away(line, session: Session) -> None:
     away = connect(line.settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"}).redis)
 
     with pytest.raises(ServerUnreachableError):
-        erase(line.settings, away, Chosen([("default", "me")]), "test", "source and id")
+        erase(
+            Stores(line.settings.postgres_url, away, line.settings.streams),
+            Chosen([("default", "me")]),
+            "test",
+            "source and id",
+        )
 
     assert line.count("SELECT count(*) FROM documents") == 1
     assert line.count("SELECT count(*) FROM erasures") == 0

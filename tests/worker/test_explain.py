@@ -10,6 +10,7 @@ from sqlalchemy import text as sql
 from sqlalchemy.orm import Session
 from tiny_bert import LABELS, build_tiny_checkpoint
 
+from classifier.store import model_store
 from db.models import Explanation, Label, ModelVersion
 from db.queries import explanations
 from db.queries.explanations import Key
@@ -38,6 +39,10 @@ def version(session: Session, tmp_path: Path) -> ModelVersion:
     session.add(made)
     session.commit()
     return made
+
+
+def explainer(settings: Settings) -> ExplainerProcess:
+    return ExplainerProcess(model_store(settings), settings.threads, settings.explain_keep_s)
 
 
 def add_document(session: Session, text: str) -> int:
@@ -104,26 +109,26 @@ def test_a_worker_explains_what_was_asked_for_once(
 def test_what_goes_wrong_is_stored_and_can_be_asked_again(
     session: Session, settings: Settings, version: ModelVersion, eventually: Callable[..., None]
 ) -> None:
-    process = ExplainerProcess(settings)
+    process = explainer(settings)
     document_id = add_document(session, TEXTS["c"])
     unknown, gone = Key(document_id, version.id, 99), Key(document_id, version.id, 12)
     ask(session, unknown)
-    assert not explain_document(settings, process, unknown)
+    assert not explain_document(settings.postgres_url, process, unknown)
     assert state(session, unknown).error == "the model does not know label 99"
 
     assert process._process is not None
     process._process.kill()
     process._process.wait()
     ask(session, gone)
-    assert explain_document(settings, process, gone)  # a process that died is replaced
+    assert explain_document(settings.postgres_url, process, gone)  # a process that died is replaced
     process.end()
     assert process._process is None
 
     shutil.rmtree(version.checkpoint_uri)
     again = Key(document_id, version.id, 11)
     ask(session, again)
-    other = ExplainerProcess(settings)
-    assert not explain_document(settings, other, again)
+    other = explainer(settings)
+    assert not explain_document(settings.postgres_url, other, again)
     assert "there is no checkpoint at" in (state(session, again).error or "")
     assert not ask(session, again)
     assert ask(session, again, again_s=0)
@@ -138,7 +143,7 @@ def test_a_document_that_is_erased_takes_its_explanations_along(
     session.execute(sql("DELETE FROM documents"))
     session.commit()
     assert explanations.get(session, key) is None
-    assert not explain_document(settings, ExplainerProcess(settings), key)
+    assert not explain_document(settings.postgres_url, explainer(settings), key)
     assert not ask(session, key)  # there is nothing to wait for
 
 
@@ -156,7 +161,7 @@ def test_what_a_lost_worker_took_is_asked_for_anew(session: Session, version: Mo
 def test_the_process_ends_when_nobody_asks(
     settings: Settings, version: ModelVersion, eventually: Callable[..., None]
 ) -> None:
-    process = ExplainerProcess(settings.model_copy(update={"explain_keep_s": 0.1}))
+    process = explainer(settings.model_copy(update={"explain_keep_s": 0.1}))
     found = process.explain(version.checkpoint_uri, version.sha256, TEXTS["a"], 11)
     assert len(found["words"]) == 4
     eventually(lambda: process._process is None)

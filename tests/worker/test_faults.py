@@ -185,7 +185,7 @@ def test_an_outage_of_postgres_is_waited_out_and_counts_no_attempt(line, start_w
     line.session.execute(text("ALTER TABLE predictions RENAME TO away"))
     line.session.commit()
     line.send({"a": "one"})
-    eventually(lambda: "Postgres is away" in worker.log.read_text())
+    eventually(lambda: "Postgres is unavailable" in worker.log.read_text())
     assert line.client.hlen(f"{line.settings.prefix}:attempts:live") == 0
     line.session.execute(text("ALTER TABLE away RENAME TO predictions"))
     line.session.commit()

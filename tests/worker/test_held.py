@@ -53,16 +53,22 @@ class Steps:
         self.consumer = Consumer(settings)
         self.held = Sooner(documents, 5000)
         self.schedule = Schedule(settings.bulk_share)
-        self.failures = Failures(settings, self.consumer, self.schedule, self.held, self.bury)
+        self.failures = Failures(
+            self.consumer, self.schedule, self.held, self.bury,
+            max_attempts=settings.max_attempts, isolate_after=settings.isolate_after,
+        )  # fmt: skip
         self.finished: deque[MicroBatch] = deque()
         self.dead: deque[DeadEntry] = deque()
         self.hasty = hasty  # the writer has buried an entry before its reader goes on
-        self.acknowledger = Acknowledger(self.consumer, self.held, lambda _: None)
+        self.acknowledger = Acknowledger(self.consumer, self.held, settings.postgres_url, lambda _: None)
         self.compute = Compute(self.schedule, self.failures, self.finished.append)
         models: Any = SimpleNamespace(current=MODEL)
         self.readers = {
-            lane: Reader(lane, settings, self.consumer, models, self.schedule, self.held, self.failures, self.bury,
-                         Never())
+            lane: Reader(
+                lane, self.consumer, models, self.schedule, self.held, self.failures, self.bury, Never(),
+                micro_batch=settings.micro_batch, isolate_after=settings.isolate_after,
+                max_wait_ms=settings.max_wait_ms,
+            )
             for lane in LANES
         }  # fmt: skip
         self.other = Consumer(settings)

@@ -19,13 +19,13 @@ def test_its_rate_is_that_of_the_last_minute(
     clock = SimpleNamespace(now=1000.0)
     monkeypatch.setattr("worker.presence.time", SimpleNamespace(monotonic=lambda: clock.now))
     presence, queue = (
-        Presence(settings, Consumer(settings), Models(settings), Held(1)),
+        Presence(settings.prefix, Consumer(settings), Models(settings), Held(1)),
         DocumentQueue(redis_client, settings),
     )
 
     rates = []
     for _ in range(70):  # every two seconds, as a worker tells: documents come for 40 s, then none
-        presence.tell()
+        presence.send_heartbeat()
         rates.append(queue.workers()[0]["documents_per_s"])
         if clock.now < 1040:
             presence.count(60)

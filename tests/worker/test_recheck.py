@@ -64,7 +64,7 @@ def test_a_model_that_says_something_else_is_refused_and_the_one_before_serves_o
     for version in (good, bad):
         model_versions.activate(session, version, "me")
         session.commit()
-        models.look()
+        models.check_promotion()
 
     assert models.current is not None
     assert models.current.version_id == good
@@ -88,7 +88,7 @@ def test_stored_predictions_are_asked_first(session: Session, settings: Settings
     session.commit()
     models = Models(settings.model_copy(update={"recheck_documents": len(TEXTS)}))
 
-    models.look()
+    models.check_promotion()
 
     assert models.refused is None
     assert models.current is not None
@@ -99,6 +99,6 @@ def test_nothing_is_asked_where_that_is_switched_off(session: Session, settings:
     session.commit()
     models = Models(settings.model_copy(update={"recheck_documents": 0}))
 
-    models.look()
+    models.check_promotion()
 
     assert models.current is not None

@@ -80,7 +80,7 @@ def test_a_shadow_answers_a_share_and_only_people_hear_of_it(
     found = shadows.evidence(session, other)
     assert (found.line, found.shadow, found.neither, found.p) == (1, 0, 0, 1.0)
     (example,) = shadows.examples(session, other, 10, 100)
-    assert example.truth == example.said != example.shadow_said
+    assert example.truth == example.label != example.shadow_label
 
     promote(session, other)
     assert shadows.running(session) is None

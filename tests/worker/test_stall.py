@@ -12,7 +12,7 @@ from sortline.settings import Settings
 from worker.consumer import Consumer
 from worker.entry import Entry
 from worker.held import Held
-from worker.stall import LOOKS, STALLED, StallWatch
+from worker.stall import CHECKS, STALLED, StallWatch
 
 Eventually = Callable[..., None]
 
@@ -21,8 +21,11 @@ Eventually = Callable[..., None]
 @pytest.mark.parametrize(
     ("how", "said"),
     [
-        ("leaks", "1 entries of lane live are held, and nothing works on them, for 1 s"),
-        ("deaf", "lane live has entries, this process has room for them, and does not read them, for 1 s"),
+        ("leaks", "1 entry is held in lane live, but nothing processes it; this has lasted 1 s"),
+        (
+            "deaf",
+            "lane live has entries and this process has room for them, but it does not read them; this has lasted 1 s",
+        ),
     ],
 )
 def test_a_worker_that_stands_still_ends(line, start_worker, how: str, said: str) -> None:
@@ -36,10 +39,10 @@ def test_a_worker_that_stands_still_ends(line, start_worker, how: str, said: str
 def test_only_a_lane_that_could_be_read_stands_still(settings: Settings, redis_client: redis.Redis) -> None:
     consumer, held = Consumer(settings), Held(2)
     state: Any = SimpleNamespace(room=True, idle=False)
-    watch = StallWatch(settings, consumer, held, lambda _: state.room, lambda: state.idle)
+    watch = StallWatch(settings.stalled_s, consumer, held, lambda _: state.room, lambda: state.idle)
 
     def looks() -> list[str | None]:
-        return [watch.look() for _ in range(LOOKS + 1)]
+        return [watch.check() for _ in range(CHECKS + 1)]
 
     assert not any(looks())  # there is nothing to read
     consumer.ensure_groups()
@@ -50,10 +53,10 @@ def test_only_a_lane_that_could_be_read_stands_still(settings: Settings, redis_c
 
     state.room = True
     found = looks()
-    assert found[:-1].count(None) >= LOOKS - 2 and found[-1] is not None
+    assert found[:-1].count(None) >= CHECKS - 2 and found[-1] is not None
     assert STALLED.labels("live")._value.get() >= settings.stalled_s
 
     (entry, _) = held.add(consumer.read("live", 2, None))
     assert isinstance(entry, Entry) and not any(looks())  # the other one is on its way
     state.idle = True
-    assert looks()[-1] == "2 entries of lane live are held, and nothing works on them"
+    assert looks()[-1] == "2 entries are held in lane live, but nothing processes them"

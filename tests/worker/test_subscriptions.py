@@ -25,7 +25,7 @@ def test_a_webhook_hears_of_classified_and_dead_documents(
     line.queue.append([Document("a", "one", "mail"), Document("b", "RAISE", "mail"), Document("c", "two", "chat")])
     eventually(lambda: line.backlog() == 0 and len(line.events()) == 3)
 
-    for begun in Deliveries(line.settings.model_copy(update={"webhook_allowed": "127.0.0.1"})).sweep():
+    for begun in Deliveries(line.settings.postgres_url, "127.0.0.1", line.settings.webhook_timeout_s).sweep():
         begun.result(30)
 
     there.stop()

@@ -40,7 +40,7 @@ def test_the_line_keeps_the_share_where_it_is_over_a_tenth(
     assert (shares["english"], shares["mixed"]) == (None, None)  # a single character of 26 is under a tenth
     assert shares["thai"] == pytest.approx(7 / 11)
     source = session.scalar(text("SELECT source FROM documents LIMIT 1"))
-    told = {id_: state.told() for id_ in shares if (state := document_state(session, source, id_)) is not None}
+    told = {id_: state.to_dict() for id_ in shares if (state := document_state(session, source, id_)) is not None}
     assert told["thai"]["unknown_share"] == pytest.approx(7 / 11)
     assert "unknown_share" not in told["english"]
 

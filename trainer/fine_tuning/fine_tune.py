@@ -73,7 +73,7 @@ def fine_tune(
     """
     description = {
         "device": settings.device,
-        "threads": cores(settings),
+        "threads": cores(settings.threads),
         "checkpoint_s": settings.training_checkpoint_s,
     }
     open_job(job, work, description)

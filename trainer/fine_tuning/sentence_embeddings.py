@@ -47,7 +47,7 @@ def sentence_embeddings(texts: Sequence[str], base: Path, settings: Settings) ->
         tokenizer = training_tokenizer(Path(folder), base, longest)
     kind = torch_device(settings.device)
     if kind == "cpu":
-        torch.set_num_threads(cores(settings))
+        torch.set_num_threads(cores(settings.threads))
     device = torch.device(kind)
     encoder = _encoder(base, device)
     embeddings = np.zeros((len(texts), encoder.config.hidden_size), np.float32)

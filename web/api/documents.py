@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 
 from db.queries.document_state import Sent, document_state
 from db.session import session
-from housekeeping.erase import Chosen, erase
+from housekeeping.erase import Chosen, Stores, erase
 from sortline import meta
 from sortline.errors import InvalidDocumentError, NotFoundError
 from sortline.queue import (
@@ -220,11 +220,13 @@ def _state(opened: Session, source: str, id: str) -> State:
     found = document_state(opened, source, id)
     if found is None:
         raise NotFoundError("the document is unknown or still waiting")
-    return State.model_validate({"source": source, "id": id, **found.told()})
+    return State.model_validate({"source": source, "id": id, **found.to_dict()})
 
 
 def _erase(app: FastAPI, name: tuple[str, str], token: str) -> Erased:
-    found = erase(app.state.settings, app.state.queue.client, Chosen([name]), f"token:{token}", "source and id, HTTP")
+    settings = app.state.settings
+    stores = Stores(settings.postgres_url, app.state.queue.client, settings.streams)
+    found = erase(stores, Chosen([name]), f"token:{token}", "source and id, HTTP")
     return Erased(documents=found.documents, reviews=found.reviews, dead_letters=found.dead_letters)
 
 

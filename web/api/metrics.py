@@ -192,12 +192,12 @@ def _webhooks(opened: Session, _settings: Settings) -> Iterator[Metric]:
 
 def _drift(opened: Session, settings: Settings) -> Iterator[Metric]:
     yield _gauge("sortline_incidents", "Open incidents", incidents.counts(opened), "kind")
-    unseen = int(settings.drift_false_alarms > 0 and drift.looks_fail(opened))
+    unseen = int(settings.drift_false_alarms > 0 and drift.checks_fail(opened))
     yield _gauge("sortline_drift_looks_fail", "1: the last two drift checks failed", unseen)
 
 
 def _accuracy(opened: Session, _settings: Settings) -> Iterator[Metric]:
-    look = live_accuracy.last_look(opened)
+    look = live_accuracy.last_check(opened)
     if look is None:
         look = AccuracyLook(accuracy=None, low=0.0, high=1.0, expected=None, drawn=0, decided=0, alarm=False)
     value, promised = (nan if each is None else each for each in (look.accuracy, look.expected))

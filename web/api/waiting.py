@@ -103,7 +103,7 @@ class Waiting:
             )  # the documents are accepted all the same
             return {}
         return {
-            left[n][0]: {"source": left[n][1].source, "id": left[n][1].id, **state.told()}
+            left[n][0]: {"source": left[n][1].source, "id": left[n][1].id, **state.to_dict()}
             for n, state in states.items()
         }
 

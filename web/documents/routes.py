@@ -84,7 +84,7 @@ def preview_bulk(request: Request, person: Lead, form: PostedForm) -> Response:
         label_id = _label_id(form.get("label", ""))
         with session(request.app.state.settings.postgres_url) as opened:
             with document_search.within(opened, _WAITS_S):
-                bulk = bulk_decisions.look(opened, filters, label_id, person.id, asked)
+                bulk = bulk_decisions.preview(opened, filters, label_id, person.id, asked)
             opened.commit()
     except (ConflictError, InvalidInputError) as error:
         return _found(request, person, asked, str(error))

@@ -103,7 +103,7 @@ def merge(request: Request, person: Lead, form: PostedForm, id: Id) -> HTMLRespo
             opened.commit()
     except (ConflictError, NotFoundError) as error:
         return _label(request, person, id, wrong=error)
-    said = f"Decisions for {done.label} now count as {done.into}. {_events(done.told)}"
+    said = f"Decisions for {done.label} now count as {done.into}. {_events(done.events)}"
     return _label(request, person, id, said=said)
 
 
@@ -118,7 +118,7 @@ def undo_merge(request: Request, person: Lead, form: PostedForm, id: Id) -> HTML
             opened.commit()
     except ConflictError as error:
         return _label(request, person, id, wrong=error)
-    said = f"The label is in use again, with the decisions made for it. {_events(done.told)}"
+    said = f"The label is in use again, with the decisions made for it. {_events(done.events)}"
     return _label(request, person, id, said=said)
 
 
