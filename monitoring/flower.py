@@ -55,11 +55,11 @@ def main() -> None:
     """Become Flower; exit 1 if the settings forbid it."""
     try:
         settings = get_settings()
-        make_home(settings)
+        make_home(settings.data_dir)
         arguments, variables = command(settings), environment(settings)
         set_up_logging(settings.log_level, settings.log_format)
         check(settings.flower_host, settings.flower_port, "FLOWER")
-        check_broker(settings)
+        check_broker(settings.broker)
     except ServerUnreachableError as error:
         log.error("%s", error)  # Flower keeps trying
     except SortlineError as error:

@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sortline.errors import ConfigurationError
 from sortline.listening import url_of
 from sortline.postgres_address import PostgresAddress
-from sortline.redis_address import RedisAddress
+from sortline.redis_address import Broker, RedisAddress
 
 Lane = Literal["live", "bulk"]
 LANES: tuple[Lane, Lane] = ("live", "bulk")
@@ -365,11 +365,24 @@ class Settings(BaseSettings):
         Raises:
             ConfigurationError: the setting can't be read.
         """
+        return self.broker.address
+
+    @property
+    def broker(self) -> Broker:
+        """Celery's broker with the setting that says where it is.
+
+        Raises:
+            ConfigurationError: the setting can't be read.
+        """
         if self.broker_url:
-            return self._redis(self.broker_url, "SORTLINE_BROKER_URL")
+            return Broker(self._redis(self.broker_url, "SORTLINE_BROKER_URL"), "SORTLINE_BROKER_URL")
         documents = self.redis
-        number = documents.database + 1 if self.broker_database is None else self.broker_database
-        return documents.of_database(number)
+        if self.broker_database is not None:
+            setting = "SORTLINE_REDIS_URL with SORTLINE_BROKER_DATABASE"
+            return Broker(documents.of_database(self.broker_database), setting)
+        number = documents.database + 1
+        setting = f"database {number} of SORTLINE_REDIS_URL, because SORTLINE_BROKER_URL is unset"
+        return Broker(documents.of_database(number), setting)
 
     def _redis(self, url: str, name: str) -> RedisAddress:
         authority = None if self.redis_ca_file in (None, Path()) else self.redis_ca_file  # set, and empty

@@ -12,6 +12,7 @@ from db.queries import erasure
 from db.session import session
 from sortline.cli.progress import bar
 from sortline.home import account
+from sortline.postgres_address import PostgresAddress
 from sortline.settings import Settings, get_settings
 
 _HELD_WITHIN_S = 10.0
@@ -50,7 +51,7 @@ def command(
 
     settings = get_settings()
     if list_:
-        _print_list(settings)
+        _print_list(settings.postgres_url)
         return
     if bool(ids) != bool(source) or bool(ids) + bool(meta) > 1 or (meta and "=" not in meta):
         raise click.UsageError("name documents by --source and --id, or by --meta KEY=VALUE")
@@ -99,8 +100,8 @@ def _rewrite(settings: Settings, client: redis.Redis) -> list[str]:
     return [*rewrite_postgres(settings), *rewrite_redis(client)]
 
 
-def _print_list(settings: Settings) -> None:
-    with session(settings.postgres_url) as opened:
+def _print_list(postgres: PostgresAddress) -> None:
+    with session(postgres) as opened:
         for each in erasure.listing(opened):
             row = {"name_hash": each.name_hash.hex(), "before": each.before, "erased_at": each.erased_at.isoformat()}
             click.echo(json.dumps(row))
