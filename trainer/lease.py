@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from db.queries import training_runs
 from db.session import session
 from sortline.errors import ConflictError, TransientError
-from sortline.settings import Settings
+from sortline.postgres_address import PostgresAddress
 
 log = logging.getLogger(__name__)
 
@@ -28,10 +28,10 @@ class Lease:
         report: called with each progress too.
     """
 
-    def __init__(self, settings: Settings, run_id: int, token: int, report: Report) -> None:
+    def __init__(self, postgres: PostgresAddress, run_id: int, token: int, report: Report) -> None:
         self.run_id = run_id
         self.token = token
-        self._settings = settings
+        self._postgres = postgres
         self._report = report
         self._progress: dict[str, Any] = {}
         self._lost = ""
@@ -62,7 +62,7 @@ class Lease:
     def _beat_on(self) -> None:
         while not self._done.wait(BEAT_EVERY_S):
             try:
-                with session(self._settings.postgres_url) as opened:
+                with session(self._postgres) as opened:
                     ours = training_runs.beat(opened, self.run_id, self.token, self._progress)
                     opened.commit()
                     state = training_runs.get(opened, self.run_id).state

@@ -48,7 +48,7 @@ def _examples(count: int) -> tuple[list[str], list[int]]:
 @pytest.fixture(scope="module")
 def trained(tiny_base: Path, loaded: str, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     from classifier.base_tokenizer import save_tokenizer, training_tokenizer
-    from trainer.fine_tuning.fine_tune import Examples, Job, fine_tune
+    from trainer.fine_tuning.fine_tune import Examples, Job, Machine, fine_tune
     from trainer.fine_tuning.parameters import Parameters
 
     work = tmp_path_factory.mktemp("trained")
@@ -59,9 +59,11 @@ def trained(tiny_base: Path, loaded: str, tmp_path_factory: pytest.TempPathFacto
     texts, targets = _examples(240)
     examples = Examples([prepared.windows[0] for prepared in tokenizer.prepare(texts)], targets)
     parameters = Parameters(epochs=10, learning_rate=3e-3)
-    fine_tune(Job(tiny_base, LABELS, examples, Examples([], []), tokenizer.pad_id, parameters), work, settings)
+    fine_tune(
+        Job(tiny_base, LABELS, examples, Examples([], []), tokenizer.pad_id, parameters), work, Machine.of(settings)
+    )
     save_tokenizer(tiny_base, folder)
-    quantise(folder, texts[:32], description, settings)
+    quantise(folder, texts[:32], description, work / "cache")
     texts, targets = _examples(700)
     return Trained(folder, description, settings, texts, np.array(targets, np.int64))
 

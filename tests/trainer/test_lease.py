@@ -83,7 +83,7 @@ def test_the_heart_beats_on_while_a_stage_tells_nothing(
     run = waiting_run(session)
     token = claim(session, run)
     seen: set[datetime] = set()
-    with Lease(settings, run.id, token, lambda _: None) as lease:
+    with Lease(settings.postgres_url, run.id, token, lambda _: None) as lease:
         lease.tell("evaluating")
         for _ in range(_MOST_LOOKS):
             session.commit()
@@ -104,7 +104,7 @@ def test_who_tells_of_progress_learns_that_the_run_is_lost(
     monkeypatch.setattr(lease_module, "BEAT_EVERY_S", 0.01)
     run = waiting_run(session)
     token = claim(session, run)
-    with Lease(settings, run.id, token, lambda _: None) as lease:
+    with Lease(settings.postgres_url, run.id, token, lambda _: None) as lease:
         if end == "cancel":
             training_runs.cancel(session, run.id, "ann")
         else:
@@ -182,4 +182,4 @@ def test_a_command_line_that_is_told_to_stop_cancels_its_run(
     session.commit()
     session.refresh(run)
     assert (run.state, run.error) == ("cancelled", "interrupted")
-    assert not work_folder(settings, run.id).exists()
+    assert not work_folder(settings.data_dir, run.id).exists()

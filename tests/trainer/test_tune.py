@@ -19,7 +19,7 @@ from trainer.data.import_file import ImportReport
 from trainer.data.training_data import TrainingData
 from trainer.fine_tuning.parameters import Parameters
 from trainer.fine_tuning.prepare import effective_parameters
-from trainer.tune import Told, tune
+from trainer.tune import TuningProgress, tune
 
 Import = Callable[..., ImportReport]
 
@@ -41,9 +41,9 @@ def test_a_study_goes_on_where_it_was_and_its_best_parameters_are_used(
     session: Session, settings: Settings, import_lines: Import
 ) -> None:
     import_lines(labelled_lines(600))
-    told: list[Told] = []
+    told: list[TuningProgress] = []
 
-    def interrupt(now: Told) -> None:
+    def interrupt(now: TuningProgress) -> None:
         told.append(now)
         if now.trial == 2:
             raise KeyboardInterrupt

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from classifier.cleaning import Cleaning
 from db.queries.labelled import Labelled
-from sortline.settings import Settings
 from trainer.data.training_data import TrainingData, label_indices
 from trainer.fine_tuning.sentence_embeddings import Matrix, sentence_embeddings
 
@@ -33,7 +32,7 @@ class Unseen(NamedTuple):
     probabilities: Matrix
 
 
-def cross_validate(data: TrainingData, base: Path, cleaning: Cleaning, settings: Settings) -> Unseen:
+def cross_validate(data: TrainingData, base: Path, cleaning: Cleaning, device: str, threads: int) -> Unseen:
     """The training documents, judged by 5-fold cross-validation, near-duplicates in one fold.
 
     Of more than 20,000 only the newest 20,000 (greatest ids) are looked at, and with more than 1,000 labels none. A
@@ -43,7 +42,8 @@ def cross_validate(data: TrainingData, base: Path, cleaning: Cleaning, settings:
         data: its ``labels`` give the order of the columns.
         base: folder of the pretrained encoder, in Hugging Face format.
         cleaning: of the texts, as the encoder is trained with.
-        settings: say which device and how many threads.
+        device: that the encoder runs on: auto, cpu or cuda.
+        threads: of a CPU.
 
     Raises:
         TrainingError: the encoder or its tokenizer can't be loaded.
@@ -53,7 +53,7 @@ def cross_validate(data: TrainingData, base: Path, cleaning: Cleaning, settings:
         return Unseen([], np.empty((0, len(data.labels)), np.float32))
     newest = sorted(data.train, key=attrgetter("id"))[-_MOST_DOCUMENTS:]
     given = label_indices(newest, data.labels)
-    embeddings = sentence_embeddings([cleaning(document.text) for document in newest], base, settings)
+    embeddings = sentence_embeddings([cleaning(document.text) for document in newest], base, device, threads)
     probabilities, judged = _out_of_fold(embeddings, given, _folds(newest), len(data.labels))
     return Unseen([newest[i] for i in np.flatnonzero(judged).tolist()], probabilities[judged])
 

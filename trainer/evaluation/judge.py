@@ -11,7 +11,6 @@ from classifier.checkpoint import Calibration, Checkpoint
 from classifier.checkpoint_folder import INT8
 from classifier.classifier import Classifier
 from classifier.figures import Baselines, Evaluation, Evidence, Latency, Recheck, VersionFigures
-from sortline.settings import Settings
 from trainer.data.training_data import TrainingData, label_indices
 from trainer.evaluation.baseline import LabelIds
 from trainer.evaluation.cross_validation import Unseen
@@ -53,18 +52,33 @@ class Judged:
 
 
 def judge(
-    serving: Serving, data: TrainingData, baselines: dict[str, LabelIds], cross_validated: Unseen, settings: Settings
+    serving: Serving,
+    data: TrainingData,
+    baselines: dict[str, LabelIds],
+    cross_validated: Unseen,
+    *,
+    risk_target: float,
+    risk_confidence: float,
+    fallback: float,
 ) -> Judged:
     """Fit temperature and thresholds of every engine, then measure.
 
     Temperatures are fitted on validation, thresholds planned on it and on what other models said of training documents,
     and proved on calibration. Test is looked at once, after that; nothing is chosen by it, but that a model which has
     shown nothing there accepts nothing.
+
+    Args:
+        risk_target, risk_confidence, fallback: as for `trainer.evaluation.thresholds.choose_thresholds`.
     """
     others = fair_answers(cross_validated, data)
     engine = serving.classifier.engine.name
     evidence = _evidence(serving.logits[engine], data, baselines)
-    found = {name: _calibrated(logits, data, others, settings) for name, logits in serving.logits.items()}
+    found = {
+        name: _calibrated(
+            logits, data, others, risk_target=risk_target, risk_confidence=risk_confidence, fallback=fallback
+        )
+        for name, logits in serving.logits.items()
+    }
     if not evidence.enough:
         found = {name: _accepting_nothing(*each, evidence.sentence) for name, each in found.items()}
     calibrations = {name: calibration for name, (calibration, _) in found.items()}
@@ -116,7 +130,9 @@ def _accepting_nothing(calibration: Calibration, thresholds: Thresholds, why: st
     return calibration.model_copy(update=update), nothing
 
 
-def _calibrated(logits: Logits, data: TrainingData, others: Held, settings: Settings) -> tuple[Calibration, Thresholds]:
+def _calibrated(
+    logits: Logits, data: TrainingData, others: Held, *, risk_target: float, risk_confidence: float, fallback: float
+) -> tuple[Calibration, Thresholds]:
     first, second = len(data.validation), len(data.validation) + len(data.calibration)
     targets = label_indices([*data.validation, *data.calibration], data.labels)
     temperature = fit_temperature(logits[:first], targets[:first])
@@ -125,9 +141,9 @@ def _calibrated(logits: Logits, data: TrainingData, others: Held, settings: Sett
         Held(probabilities[:first], targets[:first]),
         Held(probabilities[first:], targets[first:]),
         [label_id for label_id, _ in data.labels],
-        settings.risk_target,
-        settings.risk_confidence,
-        settings.accept_threshold,
+        risk_target,
+        risk_confidence,
+        fallback,
         cross_validated=others,
     )
     calibration = Calibration(

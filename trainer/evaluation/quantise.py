@@ -14,14 +14,13 @@ from classifier.checkpoint_folder import INT8
 from classifier.classifier import window_tokenizer
 from classifier.engines.openvino_cache import converted
 from sortline.errors import CheckpointError, TrainingError
-from sortline.settings import Settings
 
 _SAMPLES = 300
 _SEED = 1
 _TIMEOUT_S = 3600
 
 
-def quantise(folder: Path, texts: Sequence[str], description: Checkpoint, settings: Settings) -> Path:
+def quantise(folder: Path, texts: Sequence[str], description: Checkpoint, cache: Path) -> Path:
     """Write the int8 form of a draft folder into it, as ``openvino-int8/model.xml`` and ``model.bin``.
 
     A form that was there is replaced; where this fails, none is left.
@@ -30,6 +29,7 @@ def quantise(folder: Path, texts: Sequence[str], description: Checkpoint, settin
         folder: Hugging Face folder with model and tokenizer.
         texts: of training documents; at most 300 are drawn, always the same ones.
         description: says how texts are cleaned and cut into windows.
+        cache: where converted models are kept.
 
     Returns:
         Path of ``model.xml``.
@@ -45,7 +45,7 @@ def quantise(folder: Path, texts: Sequence[str], description: Checkpoint, settin
     target = folder / INT8 / "model.xml"
     shutil.rmtree(target.parent, ignore_errors=True)
     try:
-        model = converted(folder, settings.data_dir / "cache" / "openvino")
+        model = converted(folder, cache)
         windows = _windows(folder, texts, description)
         target.parent.mkdir()
         _run(model, target, windows)

@@ -86,7 +86,8 @@ def _quantised(
         engines[INT8] = EngineVerdict(served=False, reason=f"not made: {why}")
         return None
     try:
-        quantise(folder, [document.text for document in data.train], description, settings)
+        texts, cache = [document.text for document in data.train], settings.data_dir / "cache" / "openvino"
+        quantise(folder, texts, description, cache)
     except TrainingError as error:
         log.warning("%s", error)
         engines[INT8] = EngineVerdict(served=False, reason=f"not made: {error}")

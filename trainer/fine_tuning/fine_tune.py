@@ -24,13 +24,32 @@ from sortline.errors import TrainingError
 from sortline.settings import Settings
 from trainer.fine_tuning.job import Examples, Job, open_job
 
-__all__ = ["Epoch", "Examples", "FineTuned", "Job", "Progress", "fine_tune"]
+__all__ = ["Epoch", "Examples", "FineTuned", "Job", "Machine", "Progress", "fine_tune"]
 
 _PROCESS = "trainer.fine_tuning.process"
 _GRACE_S = 5.0
 # What the kernel's killer leaves behind, and what a launcher says of it.
 _KILLED = {-signal.SIGKILL, 128 + signal.SIGKILL}
 _KILLED_RANK = re.compile(r"exitcode\s*:\s*-9")
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What a fine-tuning runs on: ``device`` auto, cpu or cuda; ``threads`` of a CPU.
+
+    ``launcher`` is the command that starts several processes, empty for one; ``checkpoint_s`` are the seconds between
+    two saved states.
+    """
+
+    device: str
+    threads: int
+    launcher: str = ""
+    checkpoint_s: float = 60.0
+
+    @staticmethod
+    def of(settings: Settings) -> "Machine":
+        """This machine, as the settings want it used."""
+        return Machine(settings.device, cores(settings), settings.training_launcher, settings.training_checkpoint_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +73,7 @@ class FineTuned:
 def fine_tune(
     job: Job,
     work: Path,
-    settings: Settings,
+    machine: Machine,
     on_progress: Callable[[Progress], None] = lambda _: None,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
 ) -> FineTuned:
@@ -64,23 +83,17 @@ def fine_tune(
     finished. Whatever a callback raises ends the fine-tuning and is raised on.
 
     Args:
-        settings: device, threads, launcher of several processes, seconds between two states.
         on_progress: called after steps, at most ten times a second.
         on_epoch: called after each epoch that has documents to validate on.
 
     Raises:
         TrainingError: the base model can't be loaded, the training diverges, or memory or disk are too small.
     """
-    description = {
-        "device": settings.device,
-        "threads": cores(settings),
-        "checkpoint_s": settings.training_checkpoint_s,
-    }
-    open_job(job, work, description)
+    open_job(job, work, {"device": machine.device, "threads": machine.threads, "checkpoint_s": machine.checkpoint_s})
     finished = work / "learning.json"
     micro_batch = job.parameters.micro_batch or job.parameters.batch_size
     while not ((work / "model").is_dir() and finished.is_file()):
-        if _run(_command(settings, work, micro_batch), work, on_progress, on_epoch):
+        if _run(_command(machine.launcher, work, micro_batch), work, on_progress, on_epoch):
             continue
         if micro_batch == 1:
             raise TrainingError("out of memory even with one document at a time; a smaller base model needs less")
@@ -89,12 +102,12 @@ def fine_tune(
     return FineTuned(Learning.model_validate(found), found["predicted"])
 
 
-def _command(settings: Settings, work: Path, micro_batch: int) -> list[str]:
+def _command(launcher: str, work: Path, micro_batch: int) -> list[str]:
     """A launcher such as torchrun takes a module after -m; without one it is this interpreter."""
-    launcher = shlex.split(settings.training_launcher)
-    if launcher and (Path(sys.executable).parent / launcher[0]).is_file():
-        launcher[0] = str(Path(sys.executable).parent / launcher[0])
-    return [*(launcher or [sys.executable]), "-m", _PROCESS, str(work), str(micro_batch)]
+    words = shlex.split(launcher)
+    if words and (Path(sys.executable).parent / words[0]).is_file():
+        words[0] = str(Path(sys.executable).parent / words[0])
+    return [*(words or [sys.executable]), "-m", _PROCESS, str(work), str(micro_batch)]
 
 
 def _run(
