@@ -1,4 +1,4 @@
-// What the desk says to the person: what goes on by itself, and what is the matter.
+// What the desk tells the person: what happens by itself, and what is wrong.
 
 import { at } from "./elements.js";
 import { isAway } from "./errors.js";
@@ -9,7 +9,7 @@ const SAID_MS = 12_000;
 
 /** @type {number | undefined} */
 let saidUntil;
-let away = true; // whether it is the connection that is lost
+let away = true; // whether the connection is lost
 
 /**
  * @param {string} id
@@ -23,7 +23,7 @@ function write(id, words) {
 /** @param {string} words */
 export const trouble = (words) => write("trouble", words);
 
-/** @param {string} words which are gone after a while */
+/** @param {string} words which disappear after a while */
 export function say(words) {
   clearTimeout(saidUntil);
   write("said", words);
@@ -36,24 +36,24 @@ export function lost(error) {
   sayLost();
 }
 
-/** While something is the matter: the number of decisions that wait has changed. */
+/** While something is wrong: the number of decisions that wait has changed. */
 export function countAgain() {
   if (!at("trouble").hidden) sayLost();
 }
 
 function sayLost() {
   const n = kept.unsent().length;
-  const [why, until] = away ? ["The connection is lost.", "it is back"] : ["The server has trouble.", "that is over"];
+  const [why, until] = away ? ["The connection is lost.", "it is back"] : ["The server has problems.", "it works again"];
   const what = n === 1 ? "One decision is" : `${n} decisions are`;
-  const where = kept.safe() ? "kept here" : "kept in this page alone (don't close it)";
-  trouble(`${why} ${n ? `${what} ${where} and sent when ${until}.` : `The page goes on when ${until}.`}`);
+  const where = kept.safe() ? "kept here" : "kept only in this page (don't close it)";
+  trouble(`${why} ${n ? `${what} ${where} and will be sent when ${until}.` : `The page continues when ${until}.`}`);
 }
 
 export async function sayWhatOthersLeft() {
   const told = Object.entries(await ofOthers()).map(([name, n]) => {
     const who = name || "another person";
-    return `${n === 1 ? "One decision" : `${n} decisions`} of ${who} ${n === 1 ? "is" : "are"} kept in this browser, ` +
-      `and sent when ${name || "that person"} opens the desk here.`;
+    return `${n === 1 ? "One decision" : `${n} decisions`} by ${who} ${n === 1 ? "is" : "are"} kept in this browser ` +
+      `and will be sent when ${name || "that person"} opens the desk here.`;
   });
   write("others", told.join(" "));
 }
