@@ -1,4 +1,4 @@
-"""A claimed training run: a thread tells the database that this process lives, and learns if it lost the run."""
+"""A claimed training run: a thread sends heartbeats to the database, and notices if this process lost the run."""
 
 import logging
 import threading
@@ -32,7 +32,7 @@ class Lease:
         self.run_id = run_id
         self.token = token
         self._postgres = postgres
-        self._report = report
+        self._on_progress = report
         self._progress: dict[str, Any] = {}
         self._lost = ""
         self._done = threading.Event()
@@ -48,16 +48,16 @@ class Lease:
         self._done.set()
         self._thread.join()
 
-    def tell(self, stage: str, **progress: Any) -> None:
-        """Note progress; it reaches the database with the next heartbeat.
+    def report(self, stage: str, **progress: Any) -> None:
+        """Report progress; it reaches the database with the next heartbeat.
 
         Raises:
             ConflictError: the run was cancelled, or given to another process.
         """
         self._progress = {"stage": stage, **progress}
-        self._report(self._progress)
+        self._on_progress(self._progress)
         if self._lost:
-            raise ConflictError(f"training run {self.run_id} {self._lost}")
+            raise ConflictError(self._lost)
 
     def _beat_on(self) -> None:
         while not self._done.wait(BEAT_EVERY_S):
@@ -70,5 +70,7 @@ class Lease:
                 log.warning("heartbeat of training run %d: %s", self.run_id, error)
                 continue
             if not ours:
-                self._lost = "was cancelled" if state == "cancelled" else "was taken away from this process"
+                cancelled = state == "cancelled"
+                run = f"training run {self.run_id}"
+                self._lost = f"{run} was cancelled" if cancelled else f"another process has taken over {run}"
                 return

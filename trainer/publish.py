@@ -48,7 +48,7 @@ def publish(
 
 
 def withdraw(store: ModelStore, run_id: int, tokens: range) -> None:
-    """Remove what attempts of an unfinished run have put into the store."""
+    """Remove what attempts of an unfinished run put into the store."""
     for token in tokens:
         for name in (_name(run_id, token), f"{_name(run_id, token)}.report"):
             store.delete(store.uri(name))

@@ -19,7 +19,7 @@ from sortline.errors import ConflictError, SortlineError, TrainingError, Transie
 from sortline.postgres_address import PostgresAddress
 from sortline.settings import Settings
 from sortline.whole_file import is_disk_full
-from trainer.data.base_texts import readability_of, said_of_reading
+from trainer.data.base_texts import readability_of, with_readability
 from trainer.data.snapshot import read_snapshot, store_snapshot
 from trainer.data.split import assign_new
 from trainer.data.training_data import TrainingData, select
@@ -42,16 +42,16 @@ log = logging.getLogger(__name__)
 
 
 def train(settings: Settings, run_id: int, report: Report = lambda _: None) -> int | None:
-    """Carry out a waiting run; the candidate goes live if the gate lets it pass.
+    """Carry out a waiting run; the candidate goes live if it passes the gate.
 
-    A run that another process began goes on with the documents that were frozen then, from the last checkpoint of
-    its fine-tuning.
+    A run that another process began continues with the documents frozen then, from the last checkpoint of its
+    fine-tuning.
 
     Args:
-        report: called with progress: stage and, while fine-tuning, step, steps, loss, left_s.
+        report: called with progress: the stage and, while fine-tuning, step, steps, loss, left_s.
 
     Returns:
-        The model version's id; None when the run was not waiting any more.
+        The model version's id; None if the run was no longer waiting.
 
     Raises:
         SortlineError: it failed; the run's row says why.
@@ -86,7 +86,7 @@ def _train(settings: Settings, lease: Lease, work: Path) -> int:
         log.warning("%s", readable.sentence())
     learned = _fine_tune(machine, lease, job, work)
     draft = _draft(work)
-    lease.tell("evaluating")
+    lease.report("evaluating")
     serving = choose_serving(draft, description, data, _unlabelled(postgres), settings)
     baselines = baseline_answers(data.train, data.test)
     cross_validated = _cross_validate(machine, base, description, data)
@@ -99,9 +99,9 @@ def _train(settings: Settings, lease: Lease, work: Path) -> int:
         risk_confidence=settings.risk_confidence,
         fallback=settings.accept_threshold,
     )
-    lease.tell("looking for label errors")
+    lease.report("looking for label errors")
     suspects = find_label_errors(data.labels, [cross_validated, Unseen(data.held_out, judged.probabilities)])
-    lease.tell("comparing with the active version")
+    lease.report("comparing with the active version")
     load = partial(load_classifier, settings=settings)
     verdict = compare(postgres, judged.classifier, data, baselines, load, settings.gate_margin)
     judged = judged.with_figures(
@@ -113,7 +113,7 @@ def _train(settings: Settings, lease: Lease, work: Path) -> int:
         readability=readable.figures(),
         gate=verdict,
     )
-    lease.tell("writing the checkpoint")
+    lease.report("writing the checkpoint")
     published = publish(draft, judged, data, suspects, store, lease.run_id, lease.token)
     _forget_erased(postgres, published)
     return _register(postgres, lease, published, judged, data, suspects, settings.auto_promote)
@@ -123,7 +123,7 @@ def _freeze(
     postgres: PostgresAddress, store: ModelStore, models: str, lease: Lease, base_model: str
 ) -> tuple[Base, Parameters, TrainingData, SnapshotReference]:
     """Take the labelled documents as they are now, or as they were when the run first began."""
-    lease.tell("reading labelled documents")
+    lease.report("reading labelled documents")
     with session(postgres) as opened:
         run = training_runs.get(opened, lease.run_id)
         parameters = effective_parameters(opened, run.parameters, base_model)
@@ -144,17 +144,17 @@ def _freeze(
                 parameters.min_examples,
             )
         except TrainingError as refusal:
-            raise said_of_reading(refusal, documents, parameters.cleaning, [base.folder]) from None
+            raise with_readability(refusal, documents, parameters.cleaning, [base.folder]) from None
         row = store_snapshot(opened, data, models, str(lease.run_id))
         if not snapshots.attach(opened, row.id, lease.run_id, lease.token, newest):
-            raise ConflictError(f"training run {lease.run_id} was taken away from this process")
+            raise ConflictError(f"another process has taken over training run {lease.run_id}")
         opened.commit()
         return base, parameters, data, SnapshotReference(id=row.id, sha256=row.sha256)
 
 
 def _fine_tune(machine: Machine, lease: Lease, job: Job, work: Path) -> FineTuned:
     def on_progress(progress: Progress) -> None:
-        lease.tell(
+        lease.report(
             "fine-tuning",
             step=progress.step,
             steps=progress.steps,
@@ -183,7 +183,7 @@ def _unlabelled(postgres: PostgresAddress) -> list[str]:
 
 
 def _cross_validate(machine: Machine, base: Base, description: Checkpoint, data: TrainingData) -> Unseen:
-    """What other models say of the training documents; a run does not fail for want of it."""
+    """Answers to the training documents by models that never saw them; if that fails, the run goes on without them."""
     try:
         return cross_validate(data, base.folder, description.cleaning, machine.device, machine.threads)
     except SortlineError as error:
@@ -192,7 +192,7 @@ def _cross_validate(machine: Machine, base: Base, description: Checkpoint, data:
 
 
 def _forget_erased(postgres: PostgresAddress, published: Published) -> None:
-    """Documents erased since they were frozen: whoever erased them saw no report yet."""
+    """Remove from the report what was erased since it was frozen, when there was no report to erase it from."""
     with session(postgres) as opened:
         forget_erased(opened, [f"{published.report}/{TEXTS}"])
         opened.commit()
@@ -230,13 +230,13 @@ def _register(
         queue_items.add(opened, [each.as_item(names) for each in suspects], "label_error")
         ours = training_runs.finish(opened, lease.run_id, lease.token, state="done", model_version_id=version.id)
         if not ours:
-            raise ConflictError(f"training run {lease.run_id} was taken away from this process")
+            raise ConflictError(f"another process has taken over training run {lease.run_id}")
         opened.commit()
         return version.id
 
 
 def _as_ours(error: BaseException) -> BaseException:
-    """What a machine runs out of, as a sentence."""
+    """A full disk or an exhausted memory as one sentence; other errors as they are."""
     if isinstance(error, OSError) and is_disk_full(error):
         return TrainingError(f"the disk is full: {error.filename or 'a file'} can't be written")
     if isinstance(error, MemoryError):
@@ -247,7 +247,7 @@ def _as_ours(error: BaseException) -> BaseException:
 def _note_failure(
     postgres: PostgresAddress, store: ModelStore, run_id: int, token: int, error: BaseException, work: Path
 ) -> None:
-    """Write into the run's row how it ended, and take away what it leaves; a run that was lost is another's."""
+    """Record in the run's row how it ended, and remove what it left, unless another process has taken it over."""
     if isinstance(error, SortlineError):
         state, reason = "failed", str(error)
     elif isinstance(error, KeyboardInterrupt | SystemExit):

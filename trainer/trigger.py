@@ -1,4 +1,4 @@
-"""When a training starts, and by whom: people, upstream systems and beat all ask here."""
+"""Starts trainings, for people, upstream systems and beat, and says when one is due."""
 
 from datetime import timedelta
 from typing import Any
@@ -16,31 +16,31 @@ from sortline.redis_address import Broker, RedisAddress
 def request(
     session: Session, broker: Broker, reason: str, parameters: dict[str, Any] | None = None, actor: str = "beat"
 ) -> TrainingRun:
-    """Make a run wait for the trainer, and tell the trainer so; commits.
+    """Create a run and send it to the trainer; commits.
 
     Raises:
-        ConflictError: one waits or runs already.
+        ConflictError: a run is waiting or running already.
         ServerUnreachableError: the broker can't be reached; the run has failed.
     """
     run = create(session, reason, parameters or {}, actor)
-    session.commit()  # before the task is sent: it looks for the row
-    tell_trainer(session, broker, run.id)
+    session.commit()  # before the task is sent, because the task reads the row
+    notify_trainer(session, broker, run.id)
     return run
 
 
 def create(session: Session, reason: str, parameters: dict[str, Any], actor: str) -> TrainingRun:
-    """Make a run wait for the trainer; the caller commits, and then tells the trainer.
+    """Create a run; the caller commits, and then calls `notify_trainer`.
 
     Raises:
-        ConflictError: one waits or runs already.
+        ConflictError: a run is waiting or running already.
     """
     run = training_runs.create(session, reason, parameters)
     training_runs.note(session, actor, "train", run.id)
     return run
 
 
-def tell_trainer(session: Session, broker: Broker, run_id: int) -> None:
-    """Tell the trainer of a run that waits.
+def notify_trainer(session: Session, broker: Broker, run_id: int) -> None:
+    """Send a waiting run to the trainer.
 
     Raises:
         ServerUnreachableError: the broker can't be reached; the run has failed, which is committed.
@@ -54,7 +54,7 @@ def tell_trainer(session: Session, broker: Broker, run_id: int) -> None:
 
 
 def send(broker: RedisAddress, run_id: int, expires_s: float | None = None) -> None:
-    """Send the task of a run; by name, so that who sends it need not load the trainer."""
+    """Send a run's task, by name, so that the sender need not load the trainer."""
     with celery_app("trigger", broker) as app:
         app.send_task("trainer.train", [run_id], queue="training", retry=False, expires=expires_s)
 
@@ -62,8 +62,8 @@ def send(broker: RedisAddress, run_id: int, expires_s: float | None = None) -> N
 def due(session: Session, *, enough: int, hours: float, drift_trains: bool) -> str | None:
     """Why a training should start by itself now; None: it should not.
 
-    Only once a person has brought a first model live; never beside another run; never without a new decision, so
-    that a run that failed is not tried again and again on the same documents.
+    It should only once a person has brought a first model live, never beside another run, and never without a new
+    decision, so that a failed run is not repeated endlessly on the same documents.
 
     Args:
         enough: new decisions after which one starts; 0: never.

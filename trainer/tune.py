@@ -1,7 +1,7 @@
 """Tuning: which parameters train best, judged on validation and never on test.
 
-The study lies in Postgres, in a schema of its own: it can be interrupted, goes on where it was, and several
-processes may share it. All of them train on the same frozen documents.
+The study is in Postgres, in a schema of its own: it can be interrupted and continued, and several processes may
+share it. All of them train on the same frozen documents.
 """
 
 import shutil
@@ -24,10 +24,11 @@ from classifier.store import ModelStore, model_store
 from db.queries import model_versions, server, snapshots, tuned_parameters
 from db.queries.labelled import labelled_documents, lock_splits
 from db.session import engine_arguments, session
+from sortline.counted import counted
 from sortline.errors import SortlineError, TrainingError
 from sortline.postgres_address import PostgresAddress
 from sortline.settings import Settings
-from trainer.data.base_texts import said_of_reading
+from trainer.data.base_texts import with_readability
 from trainer.data.snapshot import read_snapshot, store_snapshot
 from trainer.data.split import assign_new
 from trainer.data.training_data import TrainingData, label_indices, select
@@ -62,7 +63,7 @@ class TuningProgress:
     best: float | None
 
 
-# Parameters, a name for the work folder, and what is called with stages and with epochs -> `_train`'s answers.
+# Parameters, name of the work folder, called with stages, called with epochs -> predicted labels.
 Train = Callable[[Parameters, str, Callable[[str], None], Callable[[Epoch], None]], LabelIds]
 
 
@@ -74,17 +75,17 @@ def tune(
     timeout_s: float | None = None,
     on_progress: Callable[[TuningProgress], None] = lambda _: None,
 ) -> Outcome | None:
-    """Run trials until the study has so many, whoever ran them; then see whether the best ones are better.
+    """Run trials until the study has so many, whoever ran them; then check whether the best parameters are better.
 
-    The first trials are what is used now and the defaults. Trials that are worse than the median of the earlier
-    ones at the same epoch are ended (median pruning: with few trials successive halving would end slow starters).
+    The first trials are the parameters used now and the defaults. A trial that is worse than the median of the earlier
+    ones at the same epoch is ended (median pruning: with few trials, successive halving would end slow starters).
 
     Args:
-        base_models: to choose between; empty: the setting's alone.
+        base_models: to choose between; empty: only the setting's.
         timeout_s: start no further trial after it.
 
     Returns:
-        None when time ended it before it had its trials.
+        None if the time was up before it had its trials.
 
     Raises:
         TrainingError: there are too few documents to validate on, or every trial failed.
@@ -126,7 +127,7 @@ def _open(postgres: PostgresAddress, name: str) -> optuna.Study:
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         url, options = engine_arguments(postgres, server.OPTUNA)
         storage = optuna.storages.RDBStorage(
-            url.render_as_string(),  # without a password: Optuna fills in what stands in braces
+            url.render_as_string(),  # without a password: Optuna formats braces in it
             engine_kwargs=options,
             heartbeat_interval=_HEARTBEAT_S,
             grace_period=_GRACE_S,
@@ -145,7 +146,7 @@ def _open(postgres: PostgresAddress, name: str) -> optuna.Study:
 def _data(
     postgres: PostgresAddress, models: str, study: optuna.Study, bases: list[Path]
 ) -> tuple[TrainingData, SnapshotReference]:
-    """The documents of the study: frozen by the process that is first, read by all."""
+    """The documents of the study: frozen by the first process, read by all."""
     with session(postgres) as opened:
         lock_splits(opened)
         known = study.user_attrs.get("snapshot_id")
@@ -156,7 +157,7 @@ def _data(
             try:
                 chosen = select(documents, known_labels=None if active is None else active.label_ids)
             except TrainingError as refusal:
-                raise said_of_reading(refusal, documents, Cleaning(), bases) from None
+                raise with_readability(refusal, documents, Cleaning(), bases) from None
             known = store_snapshot(opened, chosen, models, f"tuning-{study.study_name}").id
             opened.commit()
             study.set_user_attr("snapshot_id", known)
@@ -164,14 +165,14 @@ def _data(
         data = read_snapshot(opened, row)
     if len(data.validation) < _LEAST_VALIDATION:
         few = TrainingError(
-            f"{len(data.validation)} documents are too few to judge trials on; validation needs {_LEAST_VALIDATION}"
+            f"there are {counted(len(data.validation), 'validation document')}, and tuning needs {_LEAST_VALIDATION}"
         )
-        raise said_of_reading(few, [*data.train, *data.held_out], Cleaning(), bases)
+        raise with_readability(few, [*data.train, *data.held_out], Cleaning(), bases)
     return data, SnapshotReference(id=row.id, sha256=row.sha256)
 
 
 def _asked(parameters: dict[str, Any], data: TrainingData, base_model: str) -> dict[str, Any]:
-    """All that is tuned, of some parameters and the defaults."""
+    """Values of everything that is tuned, from some parameters and the defaults."""
     base = base_model_folder(parameters.get("base_model") or base_model)
     settled = Parameters(**parameters).settled(len(data.train), len(data.labels), pools_by_mean(base))
     return {name: value for name, value in settled.model_dump().items() if name in TUNED}
@@ -250,7 +251,7 @@ def _train(
 
 
 def _ended(study: optuna.Study) -> int:
-    """Trials that count: what was interrupted has failed too, but for no reason of its own."""
+    """Trials that count: an interrupted one has failed too, but without an error."""
     trials = study.get_trials(deepcopy=False, states=_ENDED)
     return sum(trial.state != optuna.trial.TrialState.FAIL or "error" in trial.user_attrs for trial in trials)
 
@@ -268,10 +269,10 @@ def _conclude(
     trials: int,
     on_progress: Callable[[TuningProgress], None],
 ) -> Outcome:
-    """Train the best and what is used now once more, with another seed: the best of many is best by luck too."""
+    """Train the best parameters and those used now again, with another seed: the best of many are partly luck."""
     if _best_value(study) is None:
         reasons = [trial.user_attrs["error"] for trial in study.get_trials() if "error" in trial.user_attrs]
-        raise TrainingError(f"every trial failed, the first because: {next(iter(reasons), 'it says nothing')}")
+        raise TrainingError(f"every trial failed, the first because: {next(iter(reasons), 'no reason is recorded')}")
     best = study.best_trial.params
     truth = label_indices(data.validation, data.labels)
 

@@ -66,7 +66,7 @@ def test_a_training_on_texts_that_it_cannot_read_says_so(
 
 REFUSED = [
     pytest.param(["एक,card", "दो,card"], {}, "the same label", id="one label"),
-    pytest.param(["एक कार्ड,card", "दो कार्ड,card", "पैसे वापस,cash"], {}, "one example only", id="rare label"),
+    pytest.param(["एक कार्ड,card", "दो कार्ड,card", "पैसे वापस,cash"], {}, "only one example", id="rare label"),
     pytest.param(
         ["मेरा कार्ड कहाँ है,card", "कार्ड खो गया है,card", "पैसे वापस चाहिए,cash", "पैसे वापस कब मिलेंगे,cash"],
         {"split": "test"}, "no label has documents to train on", id="splits",
@@ -107,9 +107,9 @@ def test_a_refused_tuning_says_so_too_unless_one_of_its_base_models_can_read_the
     lines = [line.rpartition(",") for line in labelled_lines(60)[1:]]
     import_lines(["text,label", *(f"{text.translate(_TO_CYRILLIC)},{label}" for text, _, label in lines)])
 
-    with pytest.raises(TrainingError, match=f"validation needs 50.*{MULTILINGUAL[0]}"):
+    with pytest.raises(TrainingError, match=f"tuning needs 50.*{MULTILINGUAL[0]}"):
         tune(settings, 1, "one", (str(tiny_base),))
-    with pytest.raises(TrainingError, match=r"validation needs 50$"):
+    with pytest.raises(TrainingError, match=r"tuning needs 50$"):
         tune(settings, 1, "two", (str(tiny_base), "all-MiniLM-L6-v2"))
 
 

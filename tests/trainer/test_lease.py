@@ -84,7 +84,7 @@ def test_the_heart_beats_on_while_a_stage_tells_nothing(
     token = claim(session, run)
     seen: set[datetime] = set()
     with Lease(settings.postgres_url, run.id, token, lambda _: None) as lease:
-        lease.tell("evaluating")
+        lease.report("evaluating")
         for _ in range(_MOST_LOOKS):
             session.commit()
             session.refresh(run)
@@ -97,7 +97,10 @@ def test_the_heart_beats_on_while_a_stage_tells_nothing(
     assert run.progress == {"stage": "evaluating"}
 
 
-@pytest.mark.parametrize(("end", "reason"), [("cancel", "was cancelled"), ("take away", "was taken away")])
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [("cancel", "training run {} was cancelled"), ("take over", "another process has taken over training run {}")],
+)
 def test_who_tells_of_progress_learns_that_the_run_is_lost(
     session: Session, settings: Settings, monkeypatch: pytest.MonkeyPatch, end: str, reason: str
 ) -> None:
@@ -110,9 +113,9 @@ def test_who_tells_of_progress_learns_that_the_run_is_lost(
         else:
             training_runs.expire(session, 0.0, attempts=3)
         session.commit()
-        with pytest.raises(ConflictError, match=f"training run {run.id} {reason}"):
+        with pytest.raises(ConflictError, match=reason.format(run.id)):
             for _ in range(_MOST_LOOKS):
-                lease.tell("evaluating")
+                lease.report("evaluating")
                 time.sleep(0.01)
 
 

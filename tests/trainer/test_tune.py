@@ -104,7 +104,7 @@ def test_few_documents_are_gone_through_more_often(
 def test_too_few_documents_to_judge_on_are_refused(settings: Settings, import_lines: Import) -> None:
     import_lines(labelled_lines(60))
 
-    with pytest.raises(TrainingError, match="too few to judge trials on; validation needs 50"):
+    with pytest.raises(TrainingError, match=r"there are \d+ validation documents?, and tuning needs 50"):
         tune(settings, 1, "one")
 
 

@@ -1,4 +1,4 @@
-"""A candidate beside the active version: both answer the same test documents, the gate decides."""
+"""Compares a candidate with the active version: both classify the same test documents, and the gate decides."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -8,7 +8,7 @@ import numpy as np
 
 from classifier.calibration import softmax
 from classifier.classifier import Classifier
-from classifier.figures import Compared, Criterion, Evidence, Verdict
+from classifier.figures import A_PERSON_DECIDES, Compared, Criterion, Evidence, Verdict
 from db.models import ModelVersion
 from db.queries import labels, model_versions
 from db.queries.labelled import Labelled
@@ -75,7 +75,7 @@ def compare(
         theirs = _answers(active.version_id, present, data.test, merged)
         others = None if best in (None, active) else _answers_if_there(load, best, data.test, merged)
     except (CheckpointError, TransientError) as error:
-        sentence = f"the active version can't be loaded: {error}; a person decides"
+        sentence = f"the active version can't be loaded: {error}{A_PERSON_DECIDES}"
         unknown = criterion("accuracy against the active version", "undecided", sentence, Compared())
         return verdict_of("undecided", active.version_id, False, [unknown])
     if data.test:
@@ -125,7 +125,7 @@ def _against(mine: Answers, truth: LabelIds, simple: LabelIds, called: str, marg
     sentence = f"accuracy {point * 100:+.2f} points against {called}"
     outcome: Outcome = "refused" if high < -margin else "passed" if low >= -margin else "no evidence"
     if outcome == "no evidence":
-        sentence += f" (95 % sure: {low * 100:+.2f} to {high * 100:+.2f}): neither worse nor as good is shown"
+        sentence += f" (95 % sure: {low * 100:+.2f} to {high * 100:+.2f}): not shown to be worse, nor to be as good"
     return criterion(f"accuracy against {called}", outcome, sentence, figures)
 
 
@@ -148,7 +148,7 @@ def _answers_if_there(
 def _answers(
     version_id: int, classifier: Classifier, documents: Sequence[Labelled], merged: Mapping[int, int]
 ) -> Answers:
-    """What a version says; a label that was merged since it was trained counts as the one it was merged into."""
+    """A version's answers; a label that was merged since it was trained counts as the one it was merged into."""
     texts = [document.text for document in documents]
     if not texts:
         return Answers(version_id, np.empty(0, np.int64), 0.0, 0.0)

@@ -63,9 +63,9 @@ def judge(
 ) -> Judged:
     """Fit temperature and thresholds of every engine, then measure.
 
-    Temperatures are fitted on validation, thresholds planned on it and on what other models said of training documents,
-    and proved on calibration. Test is looked at once, after that; nothing is chosen by it, but that a model which has
-    shown nothing there accepts nothing.
+    Temperatures are fitted on validation, thresholds planned on it and on other models' answers to training
+    documents, and proved on calibration. Test is used once, after that, and decides only one thing: a model that shows
+    nothing there accepts nothing.
 
     Args:
         risk_target, risk_confidence, fallback: as for `trainer.evaluation.thresholds.choose_thresholds`.
@@ -82,7 +82,7 @@ def judge(
     if not evidence.enough:
         found = {name: _accepting_nothing(*each, evidence.sentence) for name, each in found.items()}
     calibrations = {name: calibration for name, (calibration, _) in found.items()}
-    # An engine that was not at hand is nearest to the model itself.
+    # An engine that was not available here is closest to the model itself.
     calibrations["default"] = calibrations["torch-f32"]
     chosen, thresholds = found[engine]
     description = serving.classifier.checkpoint.model_copy(
@@ -111,7 +111,7 @@ def judge(
 
 
 def fair_answers(cross_validated: Unseen, data: TrainingData) -> Held:
-    """Of training documents, those that are as fair a sample as held-out ones: nobody was shown them for a doubt."""
+    """The training documents that are as fair a sample as held-out ones: nobody saw them because of a doubt."""
     fair = np.array([document.may_be_held_out for document in cross_validated.documents], np.bool_)
     targets = label_indices(cross_validated.documents, data.labels)
     return Held(cross_validated.probabilities[fair], targets[fair])
@@ -120,8 +120,8 @@ def fair_answers(cross_validated: Unseen, data: TrainingData) -> Held:
 def _evidence(logits: Logits, data: TrainingData, baselines: dict[str, LabelIds]) -> Evidence:
     truth = np.array([document.label_id for document in data.test], np.int64)
     label_ids = np.array([label_id for label_id, _ in data.labels], np.int64)
-    said = label_ids[logits[len(data.validation) + len(data.calibration) :].argmax(axis=1)]
-    return evidence_of_test(truth, said, baselines.get("majority", truth[:0]))
+    predicted = label_ids[logits[len(data.validation) + len(data.calibration) :].argmax(axis=1)]
+    return evidence_of_test(truth, predicted, baselines.get("majority", truth[:0]))
 
 
 def _accepting_nothing(calibration: Calibration, thresholds: Thresholds, why: str) -> tuple[Calibration, Thresholds]:

@@ -1,7 +1,7 @@
 """Fine-tuning in a process of its own, which may run out of memory, be killed, or be several processes.
 
-The parent keeps light: it hands over the job, reads progress, and starts the child again where a smaller
-micro-batch helps. What it takes to go on after a crash lies in the work folder.
+The parent stays small: it hands over the job, reads progress, and starts the child again if a smaller micro-batch
+helps. The work folder holds what is needed to continue after a crash.
 """
 
 import fcntl
@@ -28,7 +28,7 @@ __all__ = ["Epoch", "Examples", "FineTuned", "Job", "Machine", "Progress", "fine
 
 _PROCESS = "trainer.fine_tuning.process"
 _GRACE_S = 5.0
-# What the kernel's killer leaves behind, and what a launcher says of it.
+# Exit statuses after the kernel's out-of-memory killer, and a launcher's report of it.
 _KILLED = {-signal.SIGKILL, 128 + signal.SIGKILL}
 _KILLED_RANK = re.compile(r"exitcode\s*:\s*-9")
 
@@ -64,7 +64,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class FineTuned:
-    """How it went; ``predicted``: index of each validation document's label in the best epoch, of 50 or more."""
+    """How it went; ``predicted``: indices of the validation documents' predicted labels, if there are 50 or more."""
 
     learning: Learning
     predicted: list[int]
@@ -79,7 +79,7 @@ def fine_tune(
 ) -> FineTuned:
     """Train a sequence classifier; afterwards ``work/model`` holds config.json and model.safetensors.
 
-    A second call with the same job goes on from the last state in ``work``, or returns at once when it was
+    A second call with the same job continues from the last state in ``work``, or returns at once if it was
     finished. Whatever a callback raises ends the fine-tuning and is raised on.
 
     Args:
@@ -96,7 +96,7 @@ def fine_tune(
         if _run(_command(machine.launcher, work, micro_batch), work, on_progress, on_epoch):
             continue
         if micro_batch == 1:
-            raise TrainingError("out of memory even with one document at a time; a smaller base model needs less")
+            raise TrainingError("out of memory even with one document at a time; use a smaller base model")
         micro_batch = (micro_batch + 1) // 2
     found = json.loads(finished.read_text())
     return FineTuned(Learning.model_validate(found), found["predicted"])
@@ -117,14 +117,14 @@ def _run(
     with _child(command, work) as child:
         assert child.stdout is not None
         for line in child.stdout:
-            said = _parse(line)
-            if "progress" in said:
-                on_progress(Progress(**said["progress"]))
-            elif "epoch" in said:
-                on_epoch(Epoch(**said["epoch"]))
-            elif "error" in said:
-                raise TrainingError(said["error"])
-            elif "out_of_memory" in said:
+            message = _parse(line)
+            if "progress" in message:
+                on_progress(Progress(**message["progress"]))
+            elif "epoch" in message:
+                on_epoch(Epoch(**message["epoch"]))
+            elif "error" in message:
+                raise TrainingError(message["error"])
+            elif "out_of_memory" in message:
                 return False
         status = child.wait()
     errors = (work / "errors.txt").read_text("utf-8", "replace")
@@ -132,13 +132,13 @@ def _run(
         return False
     if status:
         last = [line.strip() for line in errors.splitlines() if line.strip()][-1:]
-        raise TrainingError(f"the fine-tuning ended with exit status {status}: {''.join(last) or 'it said nothing'}")
+        raise TrainingError(f"the fine-tuning ended with exit status {status}: {''.join(last) or 'it wrote no error'}")
     return True
 
 
 @contextmanager
 def _child(command: list[str], work: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """A child in a process group of its own. It waits for our lock to end itself when we are gone, even if killed."""
+    """A child in a process group of its own. It waits for our lock, so it ends itself once we are gone, even killed."""
     with (work / "lock").open("wb") as lock, (work / "errors.txt").open("wb") as stderr:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
@@ -178,9 +178,9 @@ def _signal(child: "subprocess.Popen[bytes]", number: int) -> None:
 
 
 def _parse(line: bytes) -> dict[str, Any]:
-    """A line of ours; what a library prints there is passed over."""
+    """A message of the child; lines that libraries print are ignored."""
     try:
-        said = json.loads(line)
+        message = json.loads(line)
     except ValueError:
         return {}
-    return said if isinstance(said, dict) else {}
+    return message if isinstance(message, dict) else {}

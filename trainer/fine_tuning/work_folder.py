@@ -1,4 +1,4 @@
-"""The folders in which training runs keep what they need to go on after a crash."""
+"""The folders in which training runs keep what they need to continue after a crash."""
 
 import shutil
 import time

@@ -22,7 +22,7 @@ _STYLE: Any = {"svg.fonttype": "none", "font.size": 8.5, "axes.facecolor": "whit
 class Outcome:
     """What a study found.
 
-    ``gain``: macro-F1 on validation of the best parameters less that of what was used before, each trained anew
+    ``gain``: macro-F1 on validation of the best parameters minus that of those used before, each trained again
     with another seed; ``used``: whether they are stored for later trainings; ``report``: its URI.
     """
 
@@ -40,7 +40,7 @@ class Outcome:
 
 
 def write_tuning_report(folder: Path, study: optuna.Study, outcome: Outcome, documents: int) -> None:
-    """Write ``report.html``, which asks for nothing else.
+    """Write ``report.html``, which needs no other file.
 
     Args:
         documents: that validated.

@@ -75,7 +75,7 @@ def start(request: Request, token: Train, once: Once, asked: Asked | None = None
         run = once.done(opened, actor, TrainingRun, lambda: _created(opened, parameters, actor))
         if not once.replayed:
             try:
-                trigger.tell_trainer(opened, settings.broker, run.id)
+                trigger.notify_trainer(opened, settings.broker, run.id)
             except ServerUnreachableError:
                 once.undone(opened, actor)
                 raise
