@@ -82,8 +82,8 @@ def _domain_classifier(_: Matrix, before: Matrix, now: Matrix) -> bool:
     is_now = np.repeat([False, True], [len(before), len(now)])
     both = np.concatenate([before, now])
     model = LogisticRegression(max_iter=200, class_weight="balanced").fit(both[::2], is_now[::2])
-    said = model.decision_function(both[1::2])
-    p = mannwhitneyu(said[is_now[1::2]], said[~is_now[1::2]], alternative="greater").pvalue
+    scores = model.decision_function(both[1::2])
+    p = mannwhitneyu(scores[is_now[1::2]], scores[~is_now[1::2]], alternative="greater").pvalue
     return bool(p < level_of_a_check(SETTINGS))
 
 

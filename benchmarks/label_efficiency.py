@@ -100,8 +100,8 @@ def _corpus(name: str, read: Callable[[], tuple[_Rows, _Rows]], settings: Settin
         pool, test = read()
     except OSError as error:
         sys.exit(f"{name} isn't here: {error}")
-    texts, said = zip(*pool, *test, strict=True)
-    names, labels = np.unique(said, return_inverse=True)
+    texts, given = zip(*pool, *test, strict=True)
+    names, labels = np.unique(given, return_inverse=True)
     say(f"{name}: {len(texts):,} texts of {len(names)} labels go through the frozen encoder")
     embeddings = sentence_embeddings(texts, base_model_folder(settings.base_model), settings.device, cores(settings))
     return _Corpus(name, list(texts), labels.astype(np.int64), len(pool), embeddings)

@@ -49,7 +49,7 @@ def retrain() -> None:
             made.wait_ready()
             made.queue.append([Document(str(i), row[0], "bench") for i, row in enumerate(truth[first:])], "bulk")
             made.wait_drained()
-            known = {said: label for path, _ in training_files() for said, label in labelled(path)}
+            known = {written: label for path, _ in training_files() for written, label in labelled(path)}
             for _ in range(_STEPS):
                 decided, changed = _decide(made, count, known)
                 say(f"{decided:,} documents decided, {changed:,} labels corrected")
@@ -93,7 +93,7 @@ def _decide(made: Stack, count: int, truth: dict[str, str]) -> tuple[int, int]:
             time.sleep(2)
         ids = {name: id_ for id_, name in opened.execute(select(Label.id, Label.name))}
         reviewer = opened.execute(select(User.id).where(User.name == "simulated")).scalar_one()
-        known = {said: ids[label] for said, label in truth.items()}
+        known = {written: ids[label] for written, label in truth.items()}
         decided, corrected = decide(opened, reviewer, known, count)
         return len(decided), corrected
 
