@@ -257,7 +257,9 @@ def test_another_person_sends_none_of_what_is_kept_and_is_told_whose_it_is(
     page.wait_for_selector("text=2 decisions are kept here")
     sign_in_beside(page, web, session, "bob")
     page.unroute("**/desk/decisions")
-    page.wait_for_selector("text=2 decisions by ann are kept in this browser and will be sent when ann opens the desk here.")
+    page.wait_for_selector(
+        "text=2 decisions by ann are kept in this browser and will be sent when ann opens the desk here."
+    )
     assert page.locator("#session-name").get_attribute("value") == "bob"
     press(page, "2")
     eventually(lambda: count(session) == 1, 10)

@@ -20,7 +20,7 @@ export function composes(event) {
     entered ||= isEnter(event);
     return true;
   }
-  // Safari ends the composition before it reports the key that ended it. Only once: a second Enter is meant for the desk.
+  // Safari ends the composition before it reports the key that ended it. Once only: a second Enter counts.
   const same = isEnter(event) && event.timeStamp - ended < SAME_PRESS_MS;
   ended = -Infinity;
   return same;

@@ -67,7 +67,7 @@ export async function fill() {
     else trouble(wordsOf(error));
   }
   asking = false;
-  // The server does not give a document again while its decision is being sent. Now that it is stored, there may be more.
+  // The server gives no document again whose decision is being sent. Now that it is stored, there may be more.
   if (leaving && !kept.unsent().length && !list.children.length) return fill();
   show();
 }

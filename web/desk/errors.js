@@ -15,7 +15,7 @@ export class Refused extends Error {
 /** An answer that our server did not give: a proxy's page, a network's own sign-in. */
 export class Strange extends Error {}
 
-// Asking again does not change these. Everything else may pass: lost connections, ended sessions, server problems, proxies.
+// Asking again does not change these. All else may pass: lost connections, ended sessions, server problems.
 const FINAL = [404, 409, 413, 422];
 
 /**

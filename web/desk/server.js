@@ -38,7 +38,7 @@ export async function call(path, body) {
   }
 }
 
-// Who is signed in now: the same person, with the token of their newest session. For another person nothing is sent from here.
+// Who is signed in now: the same person, with the token of their newest session. For another person nothing is sent.
 export async function renewed() {
   /** @type {{ id?: number, name: string, csrf: string }} */
   const who = await ask("session");
