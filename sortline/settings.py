@@ -217,7 +217,8 @@ class Settings(BaseSettings):
         description="Days after which documents and dead letters are erased; 0: never. Labels may say otherwise",
     )
     retention_held_out: bool = Field(
-        False, description="Also erase by age the validation, calibration and test documents, which models are judged by"
+        False,
+        description="Also erase by age the validation, calibration and test documents, which models are judged by",
     )
 
     # The web

@@ -257,7 +257,7 @@ def test_no_figures_at_all(tmp_path: Path) -> None:
     assert "No guarantee on the errors among accepted documents is recorded." in said
     assert "The losses of this training are not recorded." in said
     assert "The snapshot's counts are not recorded." in said
-    assert "No label looks wrong, or none was looked at." in said
+    assert "No label looks wrong, or none was checked." in said
 
 
 @pytest.mark.parametrize("key", ["test", "gate", "snapshot", "guarantee", "learning", "baselines", "threshold"])

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from classifier.figures import A_PERSON_DECIDES, Flips, Verdict, VersionFigures
 from classifier.shortcomings import shortcomings
+from sortline.counted import counted
 from trainer.evaluation.gate import Outcome
 from trainer.report import plots
 from trainer.report.drawing import Plot
@@ -248,7 +249,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": _percent, "figure": _figure, "count": _count, "interval": _interval}
-    environment.filters["outcome"] = _outcome
+    environment.filters |= {"outcome": _outcome, "counted": counted}
     environment.tests["number"] = is_number  # Jinja calls NaN and true numbers too
     return environment
 

@@ -15,6 +15,8 @@ import optuna
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
+from sortline.counted import counted
+
 _STYLE: Any = {"svg.fonttype": "none", "font.size": 8.5, "axes.facecolor": "white", "figure.figsize": (7.2, 3.6)}
 
 
@@ -48,6 +50,7 @@ def write_tuning_report(folder: Path, study: optuna.Study, outcome: Outcome, doc
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, trim_blocks=True
     )
+    environment.filters["counted"] = counted
     trials = sorted(study.get_trials(), key=lambda trial: -(trial.value if trial.value is not None else -1.0))
     page = environment.get_template("tuning.html").render(
         outcome=outcome, documents=documents, trials=trials, plots=list(_plots(study, outcome))
