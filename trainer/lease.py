@@ -70,7 +70,6 @@ class Lease:
                 log.warning("heartbeat of training run %d: %s", self.run_id, error)
                 continue
             if not ours:
-                cancelled = state == "cancelled"
-                run = f"training run {self.run_id}"
-                self._lost = f"{run} was cancelled" if cancelled else f"another process has taken over {run}"
+                why = "was cancelled" if state == "cancelled" else "no longer belongs to this process"
+                self._lost = f"training run {self.run_id} {why}"
                 return

@@ -147,7 +147,7 @@ def _freeze(
             raise with_readability(refusal, documents, parameters.cleaning, [base.folder]) from None
         row = store_snapshot(opened, data, models, str(lease.run_id))
         if not snapshots.attach(opened, row.id, lease.run_id, lease.token, newest):
-            raise ConflictError(f"another process has taken over training run {lease.run_id}")
+            raise ConflictError(f"training run {lease.run_id} no longer belongs to this process")
         opened.commit()
         return base, parameters, data, SnapshotReference(id=row.id, sha256=row.sha256)
 
@@ -230,7 +230,7 @@ def _register(
         queue_items.add(opened, [each.as_item(names) for each in suspects], "label_error")
         ours = training_runs.finish(opened, lease.run_id, lease.token, state="done", model_version_id=version.id)
         if not ours:
-            raise ConflictError(f"another process has taken over training run {lease.run_id}")
+            raise ConflictError(f"training run {lease.run_id} no longer belongs to this process")
         opened.commit()
         return version.id
 

@@ -62,8 +62,8 @@ def send(broker: RedisAddress, run_id: int, expires_s: float | None = None) -> N
 def due(session: Session, *, enough: int, hours: float, drift_trains: bool) -> str | None:
     """Why a training should start by itself now; None: it should not.
 
-    It should only once a person has brought a first model live, never beside another run, and never without a new
-    decision, so that a failed run is not repeated endlessly on the same documents.
+    It should only once a person has brought a first model live, never while another run is unfinished, and never
+    without a new decision, so that a failed run is not repeated endlessly on the same documents.
 
     Args:
         enough: new decisions after which one starts; 0: never.

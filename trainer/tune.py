@@ -75,7 +75,7 @@ def tune(
     timeout_s: float | None = None,
     on_progress: Callable[[TuningProgress], None] = lambda _: None,
 ) -> Outcome | None:
-    """Run trials until the study has so many, whoever ran them; then check whether the best parameters are better.
+    """Run trials until the study has that many, whoever ran them; then check whether the best parameters are better.
 
     The first trials are the parameters used now and the defaults. A trial that is worse than the median of the earlier
     ones at the same epoch is ended (median pruning: with few trials, successive halving would end slow starters).

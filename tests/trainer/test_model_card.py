@@ -70,7 +70,7 @@ def test_figures_stand_with_their_intervals_and_the_baselines() -> None:
 
 def test_limitations_follow_from_the_figures() -> None:
     said = section(card(), "Limitations")
-    assert "few training examples, predicted less reliably: `rare`" in said
+    assert "few training examples, which it predicts less reliably: `rare`" in said
     assert "does not know, because they had too few training documents: `never`" in said
     assert "Labels without a test document, whose accuracy is unknown: `untested`" in said
     assert "`weak` 50 % (0 to 90 %, 4 test documents)." in said  # the perfect label is not called weak

@@ -397,7 +397,7 @@ def test_a_run_whose_process_died_goes_on_where_it_was_with_the_same_documents(
             training_runs.expire(session, 0.0, attempts=3)
             session.commit()
 
-    with pytest.raises(ConflictError, match="another process has taken over"):
+    with pytest.raises(ConflictError, match="no longer belongs to this process"):
         train(settings, run.id, lose)
     session.refresh(run)
     assert (run.state, run.attempts, run.error) == ("waiting", 1, None)

@@ -68,5 +68,5 @@ def with_readability(
 
 
 def _spread(items: "Sequence[T]", most: int) -> "Sequence[T]":
-    """At most so many, evenly spread."""
+    """At most ``most`` of them, evenly spread."""
     return items if len(items) <= most else [items[i * len(items) // most] for i in range(most)]

@@ -35,7 +35,7 @@ class Repeated(NamedTuple):
     passage: str
 
     def note(self, of: int) -> str:
-        """The note for people, where there are so many documents."""
+        """The note for people; ``of``: number of all documents."""
         passage = f"{self.passage[:_SHOWN].rstrip()}…" if len(self.passage) > _SHOWN else self.passage
         contain = "contains" if self.documents == 1 else "contain"
         return (

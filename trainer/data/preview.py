@@ -43,11 +43,11 @@ class Preview:
     """What is in a file, as it would be imported.
 
     ``shape``: what kind of file it is; ``names``: of all columns; ``text``, ``label``, ``id``: the chosen ones, empty
-    where none is; ``wrong``: why it can't be imported like this, then nothing after it is filled. ``guess``: the
+    if there is none; ``wrong``: why it can't be imported like this, then nothing after it is filled. ``guess``: the
     encoding that was guessed, with ``samples`` of how the file reads by it. ``first``: texts (their beginnings) and
     labels; ``examples`` differ, ``repeated`` repeat one of them, ``known`` of them are stored already;
     ``unlabelled`` have no label; ``refused`` rows are left out, of which ``bad`` holds the first as (line, reason).
-    ``near_duplicates``: how many nearly repeat another one of the file, None where there are too many to compare.
+    ``near_duplicates``: how many nearly repeat another one of the file, None if there are too many to compare.
     """
 
     shape: str

@@ -1,4 +1,4 @@
-"""Some of very many texts, evenly spread, without knowing how many will come."""
+"""A sample of very many texts, evenly spread, without knowing how many will come."""
 
 from trainer.data.base_texts import MOST_TEXTS
 

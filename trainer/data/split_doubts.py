@@ -91,7 +91,7 @@ def _empty_splits(assigned: Sequence[Assignment], counts: Mapping[str, int]) -> 
 
 
 def _groups(assigned: Sequence[Assignment]) -> str:
-    """Advice where there are only a few groups of near-duplicates; for a single one `_one_group` gives it."""
+    """Advice if there are only a few groups of near-duplicates; for a single one `_one_group` gives it."""
     groups = len({each.group_id for each in assigned})
     if groups == 1 or groups * _REPEATED > len(assigned):
         return ""

@@ -116,7 +116,7 @@ def _learnt(mine: Answers, truth: LabelIds, majority: LabelIds, evidence: Eviden
 
 
 def _against(mine: Answers, truth: LabelIds, simple: LabelIds, called: str, margin: float) -> Criterion:
-    """Refused where it is shown to be worse, passed where it is shown not to be."""
+    """Refused if it is shown to be worse, passed if it is shown not to be."""
     right, theirs = mine.predicted == truth, simple == truth
     gained, lost = int((right & ~theirs).sum()), int((theirs & ~right).sum())
     low, high = paired_interval(gained, lost, len(truth))

@@ -43,7 +43,7 @@ def judge_engine(
     Args:
         reference: uncalibrated logits (n, labels) of the model itself, torch in float32.
         quantised: those of its int8 form.
-        targets: index (n,) of each document's label, -1 where it has none.
+        targets: index (n,) of each document's label, -1 if it has none.
         otherwise: name of the engine that would serve in its place, as ``openvino-bf16``.
         ms_otherwise: milliseconds a document of that engine.
         ms_quantised: milliseconds a document of the int8 form, measured in turn with it.

@@ -56,7 +56,7 @@ def judge_candidate(
 
     Args:
         truth: label ids (n,) of the test documents.
-        best: None where it is the active version itself.
+        best: None if it is the active version itself.
         names: label names by id.
         margin: how much worse, as a share, still counts as not worse.
     """

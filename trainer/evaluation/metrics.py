@@ -186,7 +186,7 @@ def _intervals(
 
 
 def exact_interval(hits: int, documents: int) -> Interval:
-    """Clopper and Pearson's 95 % interval of a share; 0 to 1 where there is no document."""
+    """Clopper and Pearson's 95 % interval of a share; 0 to 1 if there is no document."""
     if not documents:
         return _UNKNOWN
     low, high = clopper_pearson(np.array([hits]), np.array([documents]))

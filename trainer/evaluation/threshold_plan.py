@@ -115,7 +115,7 @@ def _places(answers: Answers) -> NDArray[np.float64]:
 
 
 def smallest_sample(errors: int | NDArray[np.int64], risk: float, level: float) -> NDArray[np.int64]:
-    """How many documents must be accepted for so many errors to prove, at the level, an error of at most ``risk``.
+    """How many accepted documents with so many errors prove, at the level, an error of at most ``risk``.
 
     The smallest n with P(Binomial(n, risk) <= errors) <= level: the (errors + 1)th error comes later than n.
     299 for no error, 1 % and 0.05.

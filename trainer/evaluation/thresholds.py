@@ -108,14 +108,14 @@ def choose_thresholds(
     the temperature nor anything else was fitted on.
 
     Args:
-        validation: what the tests are planned on; where it is empty, they begin with the fewest documents.
+        validation: what the tests are planned on; if it is empty, they begin with the fewest documents.
         calibration: what they are carried out on.
         label_ids: id of each label, in the order of the probabilities.
         risk_target: the greatest error among accepted documents, over 0 and under 1.
         confidence: of the promise, over 0 and under 1.
-        fallback: the threshold, without a promise, where nothing is proved. It is used where what it accepts of
+        fallback: the threshold, without a promise, if nothing is proved. It is used if what it accepts of
             validation and calibration documents shows with that confidence that it is right nine times in ten (or as
-            often as it says, where that is less); else nothing is accepted (docs/decisions/0029-evidence.md).
+            often as it says, if that is less); otherwise nothing is accepted (docs/decisions/0029-evidence.md).
         cross_validated: more to plan on, answers to training documents of models that never saw them. What counts of
             each is whether it is wrong, and its place in the order of confidence.
     """
@@ -182,7 +182,7 @@ def _answers(held: Held) -> Answers:
 
 
 def _threshold(answers: Answers, count: int) -> float:
-    """Accepts so many of these answers, or fewer where more are equally sure."""
+    """Accepts so many of these answers, or fewer if more are equally sure."""
     rising = np.append(np.float32(0), np.sort(answers.confidence))
     return float(np.nextafter(rising[-count - 1], np.float32(NOTHING)))
 

@@ -240,7 +240,7 @@ def _loading(figures: VersionFigures, max_length: int) -> str:
     shown = f"{temperature:.4f}" if is_number(temperature) else "1.0"
     return f"""## How to load it
 
-`folder` is where this file lies:
+`folder` is the folder of this file:
 
 ```python
 import torch
@@ -295,7 +295,7 @@ def percent(value: Any, digits: int = 1) -> str:
 
 
 def interval(value: Any, digits: int = 1) -> str:
-    """``[low, high]``, shares, as per cent; nothing where it is missing."""
+    """``[low, high]``, shares, as per cent; nothing if it is missing."""
     if not isinstance(value, list | tuple) or len(value) != 2 or not all(map(is_number, value)):
         return ""
     return f"{100 * value[0]:.{digits}f} to {100 * value[1]:.{digits}f} %"

@@ -89,7 +89,7 @@ class Cases:
 
 
 def write_report(folder: Path, content: ReportContent) -> None:
-    """Write ``report.html``: it asks for nothing but ``texts.js`` beside it, and does without that too."""
+    """Write ``report.html``: it loads only ``texts.js`` beside it, and works without that too."""
     page = _environment().get_template("report.html").render(_view(content))
     _write(folder / "report.html", page)
 

@@ -74,7 +74,7 @@ def _plots(study: optuna.Study, outcome: Outcome) -> list[tuple[str, Markup]]:
 
 
 def _svg(plot: Any, study: optuna.Study) -> Markup | None:
-    """A plot as part of a page; None where there are too few trials for it."""
+    """A plot as part of a page; None if there are too few trials for it."""
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # each of these plots says that it is experimental
         try:
