@@ -213,7 +213,7 @@ def test_confidences_that_mean_less_are_refused() -> None:
     assert found["agreement"] == 1.0
     assert found["ece_quantised"] > found["ece_reference"] + 0.02
     assert not found["served"]
-    assert found["reason"].startswith("refused: ECE ")
+    assert found["reason"].startswith("refused: its ECE is ")
 
 
 def test_a_form_at_the_margin_is_seldom_let_through() -> None:
