@@ -12,6 +12,7 @@ from classifier.base_models import base_model_folder
 from classifier.calibration import fit_temperature, softmax
 from classifier.classifier import load_classifier
 from classifier.decision import decide
+from classifier.engines.choose import cores
 from db.queries.labelled import Labelled, labelled_documents
 from db.session import session
 from trainer.data.training_data import select
@@ -100,7 +101,9 @@ def _held_out() -> tuple[Part, Part, Part, Held]:
         logits, targets = part(data.calibration)
         others = np.concatenate([logits, test]), np.concatenate([targets, tested])
         base, cleaning = base_model_folder(made.settings.base_model), classifier.checkpoint.cleaning
-        trained = fair_answers(cross_validate(data, base, cleaning, made.settings), data)
+        trained = fair_answers(
+            cross_validate(data, base, cleaning, made.settings.device, cores(made.settings.threads)), data
+        )
         return part(data.validation), others, (test, tested), trained
 
 

@@ -17,7 +17,7 @@ from monitoring.drift import Figures, Matrix
 from monitoring.drift_process import REFERENCE, level_of_a_check
 from sortline.settings import DEFAULT_BASE_MODEL
 from trainer.data.training_data import with_labels
-from trainer.fine_tuning.fine_tune import fine_tune
+from trainer.fine_tuning.fine_tune import Machine, fine_tune
 from trainer.fine_tuning.parameters import Parameters
 from trainer.fine_tuning.prepare import Base, prepare_job
 
@@ -83,8 +83,8 @@ def _domain_classifier(_: Matrix, before: Matrix, now: Matrix) -> bool:
     is_now = np.repeat([False, True], [len(before), len(now)])
     both = np.concatenate([before, now])
     model = LogisticRegression(max_iter=200, class_weight="balanced").fit(both[::2], is_now[::2])
-    said = model.decision_function(both[1::2])
-    p = mannwhitneyu(said[is_now[1::2]], said[~is_now[1::2]], alternative="greater").pvalue
+    scores = model.decision_function(both[1::2])
+    p = mannwhitneyu(scores[is_now[1::2]], scores[~is_now[1::2]], alternative="greater").pvalue
     return bool(p < _LEVEL)
 
 
@@ -120,7 +120,7 @@ def _pooled_outputs(found: World, training: Indices) -> Matrix:
         tokenizer, run = Path(name) / "tokenizer", Path(name) / "run"
         job, _ = prepare_job(base, Parameters(epochs=_EPOCHS), data, SnapshotReference(), tokenizer, 0.9)
         say(f"fine-tuning on {len(documents):,} texts")
-        fine_tune(job, run, SETTINGS)
+        fine_tune(job, run, Machine.of(SETTINGS))
         return _pooled(found.texts, run / "model", tokenizer)
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from benchmarks.stack import say
 from benchmarks.texts import BANKING77, labelled, training_files
 from classifier.base_models import base_model_folder
+from classifier.engines.choose import cores
 from db.queries.drift import CHARS
 from monitoring.drift import Matrix
 from sortline.settings import DEFAULT_BASE_MODEL, Settings
@@ -49,9 +50,9 @@ def world() -> World:
         is_new = labels >= len(names) * 2 // 3
     texts = [text for text, _ in rows]
     say(f"embedding {len(texts):,} texts")
-    quiet = SETTINGS.model_copy(update={"device": "cpu"})
-    return World(texts, sentence_embeddings([t[:CHARS] for t in texts], base_model_folder(DEFAULT_BASE_MODEL), quiet),
-                  labels, is_new)  # fmt: skip
+    base = base_model_folder(DEFAULT_BASE_MODEL)
+    embeddings = sentence_embeddings([t[:CHARS] for t in texts], base, "cpu", cores(SETTINGS.threads))
+    return World(texts, embeddings, labels, is_new)
 
 
 def thirds(found: World, seed: int) -> list[Indices]:

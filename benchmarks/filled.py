@@ -142,8 +142,8 @@ def incoming(count: int, seed: str) -> list[Document]:
     found = []
     for i in range(count):
         first = draw.randrange(len(pool) - 3)
-        said = " ".join(pool[first : first + 1 + i % 4])
+        words = " ".join(pool[first : first + 1 + i % 4])
         id_ = str(uuid.UUID(int=draw.getrandbits(128)))
         meta = {"customer": i, "language": "en"} if i % 4 == 0 else None
-        found.append(Document(id_, f"{said} ref {seed} {i}", _SOURCES[i % 4], meta))
+        found.append(Document(id_, f"{words} ref {seed} {i}", _SOURCES[i % 4], meta))
     return found

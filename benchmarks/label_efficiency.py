@@ -20,6 +20,7 @@ from benchmarks.stack import result, say, stack
 from benchmarks.texts import ag_news, banking77
 from classifier.base_models import base_model_folder
 from classifier.checkpoint import SnapshotReference
+from classifier.engines.choose import cores
 from classifier.figures import SnapshotCounts
 from db.models import Document, Label, User
 from db.queries import queue_items
@@ -27,7 +28,7 @@ from db.queries.labelled import Labelled
 from db.session import session
 from sortline.settings import Settings
 from trainer.data.training_data import with_labels
-from trainer.fine_tuning.fine_tune import fine_tune
+from trainer.fine_tuning.fine_tune import Machine, fine_tune
 from trainer.fine_tuning.parameters import Parameters
 from trainer.fine_tuning.prepare import Base, prepare_job
 from trainer.fine_tuning.sentence_embeddings import sentence_embeddings
@@ -99,10 +100,12 @@ def _corpus(name: str, read: Callable[[], tuple[_Rows, _Rows]], settings: Settin
         pool, test = read()
     except OSError as error:
         sys.exit(f"{name} isn't here: {error}")
-    texts, said = zip(*pool, *test, strict=True)
-    names, labels = np.unique(said, return_inverse=True)
+    texts, given = zip(*pool, *test, strict=True)
+    names, labels = np.unique(given, return_inverse=True)
     say(f"{name}: {len(texts):,} texts of {len(names)} labels go through the frozen encoder")
-    embeddings = sentence_embeddings(texts, base_model_folder(settings.base_model), settings)
+    embeddings = sentence_embeddings(
+        texts, base_model_folder(settings.base_model), settings.device, cores(settings.threads)
+    )
     return _Corpus(name, list(texts), labels.astype(np.int64), len(pool), embeddings)
 
 
@@ -126,7 +129,7 @@ def _compared(opened: Session, settings: Settings, corpus: _Corpus) -> dict[str,
     first: dict[str, list[int]] = {}
     for seed in range(_SEEDS):
         shuffled = np.random.default_rng(seed).permutation(corpus.pool).tolist()
-        orders = {"desk": _desk_order(opened, settings, corpus, seed), "random": _in_turn(shuffled)}
+        orders = {"desk": _desk_order(opened, corpus, seed), "random": _in_turn(shuffled)}
         for name, order in orders.items():
             chosen, curve = _learn(corpus, shuffled[:_ROUND], order)
             first.setdefault(name, chosen)
@@ -161,7 +164,7 @@ def _in_turn(shuffled: list[int]) -> Order:
     return lambda _, chosen: shuffled[len(chosen) : len(chosen) + _ROUND]
 
 
-def _desk_order(opened: Session, settings: Settings, corpus: _Corpus, seed: int) -> Order:
+def _desk_order(opened: Session, corpus: _Corpus, seed: int) -> Order:
     """The order in which the desk gives what waits to one reviewer, who is new and knows the true labels."""
     ids = dict(opened.execute(select(Document.external_id, Document.id)).tuples().all())
     label_ids = list(opened.scalars(select(Label.id).order_by(Label.id)))
@@ -182,7 +185,7 @@ def _desk_order(opened: Session, settings: Settings, corpus: _Corpus, seed: int)
         queue_items.add(opened, items, "doubtful")
         opened.execute(_SCORED, {"rows": orjson.dumps(items).decode()})
         opened.commit()
-        return [int(name) for name in decide(opened, settings, reviewer.id, truth, _ROUND)[0]]
+        return [int(name) for name in decide(opened, reviewer.id, truth, _ROUND)[0]]
 
     return order
 
@@ -212,7 +215,7 @@ def _fine_tuned(corpus: _Corpus, chosen: Sequence[int], settings: Settings) -> f
     with tempfile.TemporaryDirectory(prefix="sortline-") as name:
         run, tokenizer = Path(name) / "run", Path(name) / "tokenizer"
         job, description = prepare_job(base, Parameters(), data, SnapshotReference(), tokenizer, 0.9)
-        fine_tune(job, run, settings)
+        fine_tune(job, run, Machine.of(settings))
         logits = in_float32(run, tokenizer, description, settings).logits(corpus.texts[corpus.pool :])
     predicted = np.array(description.label_ids)[logits.argmax(axis=1)]
     return round(float((predicted == corpus.labels[corpus.pool :]).mean()), 4)

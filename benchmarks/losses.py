@@ -45,8 +45,8 @@ def judge(made: Stack, name: str, faults: int, accepted: set[str], drained: floa
     rows = stored(made)
     with get_engine(made.settings.postgres_url).connect() as connection:
         dead = {row.external_id for row in connection.execute(text("SELECT external_id FROM dead_letters"))}
-    published = told(made)
-    untold = accepted - published.keys()
+    counts = published(made)
+    untold = accepted - counts.keys()
     lost = len((accepted - rows.keys() - dead) | untold)
     duplicates = sum(count - 1 for count in rows.values())
     result(
@@ -56,14 +56,14 @@ def judge(made: Stack, name: str, faults: int, accepted: set[str], drained: floa
         lost=lost,
         duplicates=duplicates,
         untold=len(untold),
-        re_executed=sum(count > 1 for count in published.values()),
+        re_executed=sum(count > 1 for count in counts.values()),
         drained_s=round(drained, 1),
         **more,
     )
     return lost + duplicates
 
 
-def told(made: Line) -> Counter[str]:
+def published(made: Line) -> Counter[str]:
     """How many events each document has on the results stream, by its id."""
     found: Counter[str] = Counter()
     start = "-"

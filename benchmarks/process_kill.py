@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from benchmarks.api_token import TOKEN
 from benchmarks.kept import Kept
 from benchmarks.load import HttpLoad
-from benchmarks.losses import drain, judge, sweep, told, until
+from benchmarks.losses import drain, judge, published, sweep, until
 from benchmarks.stack import Stack, result, say
 from benchmarks.whole_line import processes, whole_line
 from db.queries import outbox
@@ -54,7 +54,7 @@ def beat_kill(faults: int = 50) -> int:
             kept["beat"].kill()
             say(f"beat_kill: {number + 1} of {faults}, {count} events")
         sweep(made)
-        left = told(made)
+        left = published(made)
         lost = len({f"e{number}" for number in range(count)} - left.keys())
         doubled = sum(left.values()) - len(left)
         restarts = kept["beat"].started_again

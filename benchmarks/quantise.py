@@ -45,7 +45,7 @@ def quantise() -> None:
         folder = Path(name) / "draft"
         shutil.copytree(stored.folder, folder)
         began = time.perf_counter()
-        write_int8(folder, train, stored.description, settings)
+        write_int8(folder, train, stored.description, settings.data_dir / "cache" / "openvino")
         say(f"quantised in {time.perf_counter() - began:.1f} s")
         reference, otherwise, int8 = (
             assemble(folder, stored.description, settings.model_copy(update=choice)) for choice in _ENGINES

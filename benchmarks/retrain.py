@@ -44,12 +44,12 @@ def retrain() -> None:
             for process in (made.start_worker(), made.start_trainer(), made.start_housekeeping(), made.start_beat()):
                 running.callback(end, process)
             with session(made.settings.postgres_url) as opened:
-                trigger.request(opened, made.settings, "the first training", actor="benchmark")
+                trigger.request(opened, made.settings.broker, "the first training", actor="benchmark")
             versions, corrected = [_next_version(made, 0)], []
             made.wait_ready()
             made.queue.append([Document(str(i), row[0], "bench") for i, row in enumerate(truth[first:])], "bulk")
             made.wait_drained()
-            known = {said: label for path, _ in training_files() for said, label in labelled(path)}
+            known = {written: label for path, _ in training_files() for written, label in labelled(path)}
             for _ in range(_STEPS):
                 decided, changed = _decide(made, count, known)
                 say(f"{decided:,} documents decided, {changed:,} labels corrected")
@@ -93,8 +93,8 @@ def _decide(made: Stack, count: int, truth: dict[str, str]) -> tuple[int, int]:
             time.sleep(2)
         ids = {name: id_ for id_, name in opened.execute(select(Label.id, Label.name))}
         reviewer = opened.execute(select(User.id).where(User.name == "simulated")).scalar_one()
-        known = {said: ids[label] for said, label in truth.items()}
-        decided, corrected = decide(opened, made.settings, reviewer, known, count)
+        known = {written: ids[label] for written, label in truth.items()}
+        decided, corrected = decide(opened, reviewer, known, count)
         return len(decided), corrected
 
 

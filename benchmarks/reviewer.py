@@ -6,13 +6,13 @@ from sqlalchemy.orm import Session
 
 from db.queries import decisions, queue_items
 from db.queries.decisions import Decision, Shares
-from sortline.settings import Settings
 from web.desk.queue_policy import next_documents
 
+_LEASE_S = 300.0
+_HIDDEN_SHARE = 0.05
 
-def decide(
-    session: Session, settings: Settings, user_id: int, truth: Mapping[str, int], count: int
-) -> tuple[list[str], int]:
+
+def decide(session: Session, user_id: int, truth: Mapping[str, int], count: int) -> tuple[list[str], int]:
     """Decide documents one after the other, in the desk's order; commits each decision.
 
     Args:
@@ -25,7 +25,8 @@ def decide(
     decided: list[str] = []
     corrected = 0
     while len(decided) < count:
-        given = queue_items.leased(session, user_id, next_documents(session, settings, user_id, (), 1))
+        ids = next_documents(session, user_id, (), 1, lease_s=_LEASE_S, hidden_share=_HIDDEN_SHARE)
+        given = queue_items.leased(session, user_id, ids)
         if not given:
             break
         item = given[0]

@@ -140,11 +140,11 @@ def _waiting_bytes(made: Stack) -> int:
     return round(taken / _MOST_SENT)
 
 
-def _times(look: Callable[[], object]) -> list[float]:
+def _times(query: Callable[[], object]) -> list[float]:
     times = []
     for _ in range(_LOOKS):
         began = time.perf_counter()
-        look()
+        query()
         times.append(1000 * (time.perf_counter() - began))
     return times
 

@@ -50,7 +50,8 @@ class Stack:
 
     def start_server(self, name: str) -> None:
         """Start postgres or redis and wait until it answers."""
-        server = {"postgres": embedded_postgres, "redis": embedded_redis}[name](self.settings)
+        prepare = {"postgres": embedded_postgres, "redis": embedded_redis}[name]
+        server = prepare(data_dir=self.settings.data_dir, runtime_dir=self.settings.runtime_dir)
         child = Child(name, server.command, lambda *_: None, user=server.user, stop_signal=signal.SIGINT)
         child.start()
         server.wait(child.is_alive)

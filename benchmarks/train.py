@@ -13,7 +13,7 @@ from classifier.checkpoint import SnapshotReference
 from db.queries import tuned_parameters
 from db.session import session
 from trainer.data.training_data import label_indices
-from trainer.fine_tuning.fine_tune import fine_tune
+from trainer.fine_tuning.fine_tune import Machine, fine_tune
 from trainer.fine_tuning.job import Job
 from trainer.fine_tuning.parameters import Parameters
 from trainer.fine_tuning.prepare import prepare_job
@@ -35,7 +35,7 @@ def train() -> None:
         work = Path(name)
         job, description = prepare_job(base, Parameters(epochs=EPOCHS), data, SnapshotReference(), work / "t", 0.9)
         began = time.perf_counter()
-        learned = fine_tune(job, work / "run", settings, lambda _: None, lambda epoch: say(str(epoch)))
+        learned = fine_tune(job, work / "run", Machine.of(settings), lambda _: None, lambda epoch: say(str(epoch)))
         seconds = time.perf_counter() - began
         logits = in_float32(work / "run", work / "t", description, settings).logits([each.text for each in data.test])
         dynamic, padded = (_seconds_a_step(job, pad_to, work) for pad_to in (None, _PADDED))

@@ -122,7 +122,7 @@ def _import(made: Stack) -> None:
 def _request(made: Stack) -> None:
     with session(made.settings.postgres_url) as opened:
         if training_runs.unfinished(opened) is None:
-            trigger.request(opened, made.settings, "trainer_kill", {"epochs": 8, "patience": 8})
+            trigger.request(opened, made.settings.broker, "trainer_kill", {"epochs": 8, "patience": 8})
 
 
 def _state(made: Stack) -> str:

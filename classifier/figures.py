@@ -292,6 +292,9 @@ class Flips(_Part):
     lost: list[int] = []
 
 
+A_PERSON_DECIDES = "; a person decides"  # the end of the reason of an undecided gate
+
+
 class Verdict(_Part):
     """The gate's verdict; ``better``: the difference in accuracy is proved to be above zero.
 

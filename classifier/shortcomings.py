@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from classifier.figures import VersionFigures
+from classifier.figures import A_PERSON_DECIDES, VersionFigures
 
 _NAMED = 5
 
@@ -55,7 +55,7 @@ def _accepts_nothing(figures: VersionFigures, _status: str) -> Iterator[Shortcom
 def _undecided(figures: VersionFigures, status: str) -> Iterator[Shortcoming]:
     if figures.gate.outcome != "undecided" or status not in ("", "candidate"):
         return
-    reason = (figures.gate.reason or "the gate gives no reason").removesuffix("; a person decides")
+    reason = (figures.gate.reason or "the gate gives no reason").removesuffix(A_PERSON_DECIDES)
     yield Shortcoming(
         "undecided",
         f"The gate could not decide, so it is not live: {reason}.",

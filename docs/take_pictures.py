@@ -24,6 +24,8 @@ from db.queries import people
 from db.session import session
 from sortline.cli import demo_run as demo
 from sortline.cli.supervisor import running
+from sortline.queue import DocumentQueue
+from sortline.redis_client import connect
 from sortline.settings import Settings
 from tests.browser import CHROMIUM, FLAGS
 
@@ -83,16 +85,17 @@ def main(only: list[str]) -> None:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
             states = {who: _come_in(browser, settings, who, role) for who, role in _PEOPLE.items()}
             for picture in wanted:
-                _take(browser, settings, states[picture.who], picture)
+                _take(browser, settings.web_address, states[picture.who], picture)
             browser.close()
 
 
 def _fill(settings: Settings) -> None:
     _say("a first model of the sample data")
     demo.prepare_model(settings, lambda told: None)
-    demo.wait_for_worker(settings)
+    queue = DocumentQueue(connect(settings.redis), settings)
+    demo.wait_for_worker(queue, Path("line.log").resolve())
     _say(f"{_DOCUMENTS:,} documents through the line")
-    demo.run_documents(settings, [document for document, _ in demo.incoming(_DOCUMENTS)], lambda done, of: None)
+    demo.run_documents(queue, [document for document, _ in demo.incoming(_DOCUMENTS)], lambda done, of: None)
 
 
 def _come_in(browser: Browser, settings: Settings, name: str, role: str) -> Any:
@@ -109,16 +112,16 @@ def _come_in(browser: Browser, settings: Settings, name: str, role: str) -> Any:
             page.click("main form button")
         if new:
             _say(f"{name} decides {_DECISIONS} documents")
-            _open_desk(page, settings)
+            _open_desk(page, settings.web_address)
             for _ in range(_DECISIONS):
                 _decide(page)
             page.wait_for_load_state("networkidle")  # the last decision has arrived
         return page.context.storage_state()
 
 
-def _open_desk(page: Page, settings: Settings) -> None:
+def _open_desk(page: Page, web: str) -> None:
     with page.expect_response("**/desk/labels"):
-        page.goto(f"{settings.web_address}/desk")
+        page.goto(f"{web}/desk")
 
 
 def _decide(page: Page) -> None:
@@ -140,17 +143,17 @@ def _labels() -> dict[str, str]:
     return found
 
 
-def _take(browser: Browser, settings: Settings, state: Any, picture: Picture) -> None:
+def _take(browser: Browser, web: str, state: Any, picture: Picture) -> None:
     with _page(
         browser, storage_state=state, device_scale_factor=_SHARPNESS,
         viewport={"width": picture.width, "height": picture.height},
     ) as page:  # fmt: skip
         if picture.path == "/desk":
-            _open_desk(page, settings)
+            _open_desk(page, web)
             while page.locator(_CURRENT).get_attribute("data-explains") != "1":
                 _decide(page)
         else:
-            page.goto(settings.web_address + picture.path, wait_until="networkidle")
+            page.goto(web + picture.path, wait_until="networkidle")
         if picture.click:
             page.locator(picture.click).first.click()
         if picture.key:

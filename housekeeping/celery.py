@@ -51,8 +51,8 @@ app.conf.update(
 )
 app.steps["consumer"].add(WatchdogStep)
 check_at_start("housekeeping", settings)
-task_metrics.watch(settings)
-if traces.set_up(settings, "housekeeping"):
+task_metrics.watch(settings.redis, settings.prefix)
+if traces.set_up(settings.traces_url, "housekeeping"):
     traces.watch_tasks(get_engine(settings.postgres_url))
 
 

@@ -57,11 +57,16 @@ def _task(old_name: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
 def start_due_training() -> None:
     """Start a training if one is due."""
     with session(settings.postgres_url) as opened:
-        reason = trigger.due(opened, settings)
+        reason = trigger.due(
+            opened,
+            enough=settings.retrain_after,
+            hours=settings.retrain_every_h,
+            drift_trains=settings.drift_trains,
+        )
         if reason is None:
             return
         try:
-            run = trigger.request(opened, settings, reason)
+            run = trigger.request(opened, settings.broker, reason)
         except ConflictError:
             return  # somebody else was quicker
         except TransientError as error:
@@ -85,9 +90,9 @@ def expire_leases() -> None:
     # If another message of the run is still on its way, the claim lets only one of them begin.
     for run_id in {*waiting, *(run.id for run in lost if run.state == "waiting")}:
         if _is_time("train", run_id):
-            trigger.send(settings, run_id, expires_s=_UNDELIVERED_S)
+            trigger.send(settings.celery_broker, run_id, expires_s=_UNDELIVERED_S)
     if newest:
-        remove_work(settings, newest[0].id, unfinished.id if unfinished else None)
+        remove_work(settings.data_dir, newest[0].id, unfinished.id if unfinished else None)
 
 
 @_task("trainer.sweep_outbox")

@@ -166,10 +166,9 @@ def _all_figures(
         half = len(references["weeks"]) // 2
         training = [each.text for each in references["weeks"][half:]]
         references = {**references, "weeks": references["weeks"][:half]}
-    quiet = settings.model_copy(update={"threads": 1, "device": "cpu"})
     parts = [traffic, *references.values()]
     texts = [*training[:REFERENCE], *(each.text for part in parts for each in part)]
-    embeddings = sentence_embeddings(texts, _encoder(model_store(settings), version), quiet)
+    embeddings = sentence_embeddings(texts, _encoder(model_store(settings), version), "cpu", threads=1)
     anchors = embeddings[: len(training[:REFERENCE])]
     known = drift.known_words(training)
     at, made = len(anchors), []

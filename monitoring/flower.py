@@ -57,12 +57,12 @@ def main() -> None:
     """Become Flower; exit 1 if the settings forbid it."""
     try:
         settings = get_settings()
-        make_home(settings)
+        make_home(settings.data_dir)
         arguments = command(settings.flower_host, settings.flower_port)
         variables = environment(host=settings.flower_host, path=settings.flower_path, password=settings.flower_password)
         set_up_logging(settings.log_level, settings.log_format)
         check(settings.flower_host, settings.flower_port, "FLOWER")
-        check_broker(settings)
+        check_broker(settings.broker)
     except ServerUnreachableError as error:
         log.error("%s", error)  # Flower keeps trying
     except SortlineError as error:

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from celery import Celery, signals
@@ -11,7 +11,7 @@ from sortline.broker_options import TRANSPORT_OPTIONS
 from sortline.errors import ServerUnreachableError, SortlineError
 from sortline.home import make_home
 from sortline.logs import set_up_logging
-from sortline.redis_address import RedisAddress
+from sortline.redis_address import Broker, RedisAddress
 from sortline.redis_check import check_broker, check_documents
 from sortline.settings import Settings, get_settings
 
@@ -51,7 +51,7 @@ def settings_or_exit(process: str) -> Settings:
     try:
         settings = get_settings()
         _ = settings.redis, settings.celery_broker, settings.postgres_url
-        make_home(settings)
+        make_home(settings.data_dir)
     except SortlineError as error:
         sys.exit(f"{process}: {error}")
     return settings
@@ -65,18 +65,17 @@ def check_at_start(process: str, settings: Settings) -> None:
 
     def check(**_options: object) -> None:
         set_up_logging(settings.log_level, settings.log_format)  # Celery does this only later
-        check_servers(process, settings)
+        _check_servers(process, settings.redis, settings.broker)
 
     signals.celeryd_init.connect(check, weak=False)
     signals.beat_init.connect(check, weak=False)
 
 
-def check_servers(process: str, settings: Settings) -> None:
+def _check_servers(process: str, redis: RedisAddress, broker: Broker) -> None:
     """Check both Redis servers now: exit 1 if one can't be used, log an error if one can't be reached."""
-    checks: tuple[Callable[[Settings], None], ...] = (check_documents, check_broker)
-    for check in checks:
+    for check in (partial(check_documents, redis), partial(check_broker, broker)):
         try:
-            check(settings)
+            check()
         except ServerUnreachableError as error:
             log.error("%s", error)
         except SortlineError as error:

@@ -220,7 +220,7 @@ class _Deadline:
 
 
 def _jittered(wait: float) -> float:
-    """A little longer, by a random bit, so that clients don't all retry at once."""
+    """The wait with a little random time added, so that clients don't all retry at once."""
     return wait * random.uniform(1.0, 1.3)  # noqa: S311 - no secret
 
 
@@ -239,6 +239,6 @@ def _requests(documents: Iterable[Document]) -> Iterator[list[Document]]:
 
 
 def _size(document: Document) -> int:
-    """About how many bytes a document takes in a request; the check refuses what is not text."""
+    """The approximate bytes of a document in a request; what is not text is refused later."""
     text = document.text if isinstance(document.text, str) else ""
     return len(text) * (1 if text.isascii() else 3) + (8192 if document.meta else 0) + 200

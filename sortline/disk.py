@@ -5,12 +5,12 @@ must not continue; so the free space of the embedded servers' disks, which every
 """
 
 import shutil
+from pathlib import Path
 from typing import Literal
 
 import redis
 
 from sortline.errors import DiskFullError
-from sortline.settings import Settings
 
 Server = Literal["postgres", "redis"]
 SERVERS: tuple[Server, ...] = ("postgres", "redis")
@@ -26,12 +26,19 @@ def full(server: Server) -> DiskFullError:
     return DiskFullError(f"{message}; try again later with the same ids.", 10.0)
 
 
-def embedded(settings: Settings) -> list[Server]:
+def embedded(data_dir: Path, *, postgres: bool, redis: bool) -> list[Server]:
     """Embedded servers whose disk has less than 64 MiB left.
 
     With an outside Redis this process may run on another machine than an embedded Postgres.
+
+    Args:
+        postgres: whether Postgres is embedded.
+        redis: whether Redis is.
     """
-    return [server for server in SERVERS if settings.embedded_redis and _is_full(settings, server)]
+    if not redis:
+        return []
+    servers = SERVERS if postgres else ("redis",)
+    return [server for server in servers if _is_full(data_dir / server)]
 
 
 def key(prefix: str) -> str:
@@ -47,10 +54,8 @@ def mark_postgres(client: redis.Redis, prefix: str, is_full: bool) -> None:
         client.delete(key(prefix))
 
 
-def _is_full(settings: Settings, server: Server) -> bool:
-    if server == "postgres" and not settings.embedded_postgres:
-        return False
+def _is_full(folder: Path) -> bool:
     try:
-        return shutil.disk_usage(settings.data_dir / server).free < _LEAST_BYTES
+        return shutil.disk_usage(folder).free < _LEAST_BYTES
     except OSError:
         return False  # it has never run here

@@ -10,7 +10,7 @@ _ID_LENGTH = 32  # hexadecimal digits of the text's sha256 that replace a missin
 
 
 def id_of(row: Row) -> str:
-    """A row's id; its text stands for a missing one, so that the same row is the same document."""
+    """A row's id, or one made from its text, so that the same row is always the same document."""
     return row.id or content_hash(row.text.encode())[:_ID_LENGTH]
 
 

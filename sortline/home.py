@@ -11,7 +11,6 @@ import tempfile
 from pathlib import Path
 
 from sortline.errors import ConfigurationError
-from sortline.settings import Settings
 
 # What each library stores under the home, and the variable that moves it elsewhere.
 _CACHES = {
@@ -22,7 +21,7 @@ _CACHES = {
 }
 
 
-def make_home(settings: Settings) -> None:
+def make_home(data_dir: Path) -> None:
     """Give this process, and those it starts, a home and a name if they have none.
 
     A home that exists but can't be written stays: it may hold certificates or models. Only what libraries would write
@@ -36,7 +35,7 @@ def make_home(settings: Settings) -> None:
     home = Path("~").expanduser() if _is_known() else None
     if home is not None and _is_writable(home):
         return
-    place = _place(settings)
+    place = _place(data_dir)
     if home is None or not home.is_dir() or home == Path("/"):
         os.environ["HOME"] = str(place)
         return
@@ -66,10 +65,10 @@ def _is_known() -> bool:
     return True
 
 
-def _place(settings: Settings) -> Path:
+def _place(data_dir: Path) -> Path:
     """A folder that only this user can open: in the data folder if that exists, else among the temporary files."""
     tried = []
-    for folder, name in ((settings.data_dir.resolve(), "home"), (_temporary(), f"sortline-home-{os.getuid()}")):
+    for folder, name in ((data_dir.resolve(), "home"), (_temporary(), f"sortline-home-{os.getuid()}")):
         if folder is None or not folder.is_dir():
             continue
         place = folder / name

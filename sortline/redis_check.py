@@ -3,43 +3,30 @@
 import redis
 
 from sortline.errors import ConfigurationError, ServerUnreachableError
-from sortline.redis_address import RedisAddress
-from sortline.settings import Settings
+from sortline.redis_address import Broker, RedisAddress
 
 _WAIT_S = 5.0
 _OTHER_MODES = {"cluster": "a Redis Cluster", "sentinel": "a Redis Sentinel"}
 
 
-def check_documents(settings: Settings) -> None:
+def check_documents(address: RedisAddress) -> None:
     """Check that the documents' Redis answers and is one that Sortline can use.
 
     Raises:
         ConfigurationError: it is refused: somebody has to change something.
         ServerUnreachableError: it can't be reached now.
     """
-    _check(settings.redis, f"Redis at {settings.redis} (SORTLINE_REDIS_URL)")
+    _check(address, f"Redis at {address} (SORTLINE_REDIS_URL)")
 
 
-def check_broker(settings: Settings) -> None:
+def check_broker(broker: Broker) -> None:
     """Check that Celery's broker answers and is one that Sortline can use.
 
     Raises:
         ConfigurationError: it is refused: somebody has to change something.
         ServerUnreachableError: it can't be reached now.
     """
-    _check(settings.celery_broker, broker_place(settings))
-
-
-def broker_place(settings: Settings) -> str:
-    """Where Celery's broker is and which setting says so, for a message."""
-    broker = settings.celery_broker
-    if settings.broker_url:
-        setting = "SORTLINE_BROKER_URL"
-    elif settings.broker_database is None:
-        setting = f"database {broker.database} of SORTLINE_REDIS_URL, because SORTLINE_BROKER_URL is unset"
-    else:
-        setting = "SORTLINE_REDIS_URL with SORTLINE_BROKER_DATABASE"
-    return f"Celery's broker at {broker} ({setting})"
+    _check(broker.address, str(broker))
 
 
 def _check(address: RedisAddress, place: str) -> None:

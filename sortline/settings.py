@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sortline.errors import ConfigurationError
 from sortline.listening import url_of
 from sortline.postgres_address import PostgresAddress
-from sortline.redis_address import RedisAddress
+from sortline.redis_address import Broker, RedisAddress
 
 Lane = Literal["live", "bulk"]
 LANES: tuple[Lane, Lane] = ("live", "bulk")
@@ -44,7 +44,7 @@ class Settings(BaseSettings):
     redis_url_file: Path | None = Field(None, description="A file that holds REDIS_URL (a secret)")
     redis_ca_file: Path | None = Field(
         None,
-        description="Authority's certificates (PEM) that verify that of Redis, with rediss://; unset: the system's",
+        description="CA certificates (PEM) that verify Redis's certificate, with rediss://; unset: the system's",
     )
     broker_url: str | None = Field(
         None, repr=False, description="URL of Celery's broker, a Redis; unset: another database of REDIS_URL"
@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     max_backlog: int = Field(
         1_000_000, gt=0, description="Entries a lane may hold; further documents are refused with 429"
     )
-    results_length: int = Field(100_000, gt=0, description="Entries kept in the results stream, about")
+    results_length: int = Field(100_000, gt=0, description="Entries kept in the results stream, approximately")
     require_durable_redis: bool = Field(
         True, description="Accept documents over HTTP only while Redis stores them durably (append-only, fsync always)"
     )
@@ -217,7 +217,8 @@ class Settings(BaseSettings):
         description="Days after which documents and dead letters are erased; 0: never. Labels may say otherwise",
     )
     retention_held_out: bool = Field(
-        False, description="Erase by age the validation, calibration and test documents too, by which models are judged"
+        False,
+        description="Also erase by age the validation, calibration and test documents, which models are judged by",
     )
 
     # The web
@@ -365,11 +366,24 @@ class Settings(BaseSettings):
         Raises:
             ConfigurationError: the setting can't be read.
         """
+        return self.broker.address
+
+    @property
+    def broker(self) -> Broker:
+        """Celery's broker with the setting that says where it is.
+
+        Raises:
+            ConfigurationError: the setting can't be read.
+        """
         if self.broker_url:
-            return self._redis(self.broker_url, "SORTLINE_BROKER_URL")
+            return Broker(self._redis(self.broker_url, "SORTLINE_BROKER_URL"), "SORTLINE_BROKER_URL")
         documents = self.redis
-        number = documents.database + 1 if self.broker_database is None else self.broker_database
-        return documents.of_database(number)
+        if self.broker_database is not None:
+            setting = "SORTLINE_REDIS_URL with SORTLINE_BROKER_DATABASE"
+            return Broker(documents.of_database(self.broker_database), setting)
+        number = documents.database + 1
+        setting = f"database {number} of SORTLINE_REDIS_URL, because SORTLINE_BROKER_URL is unset"
+        return Broker(documents.of_database(number), setting)
 
     def _redis(self, url: str, name: str) -> RedisAddress:
         authority = None if self.redis_ca_file in (None, Path()) else self.redis_ca_file  # set, and empty
@@ -407,34 +421,34 @@ class Settings(BaseSettings):
 
 
 def _given(name: str, url: str | None, file: Path | None) -> tuple[str | None, str]:
-    """A URL that is set, itself or by a file, and the name of the setting that says it."""
+    """The URL that is set, directly or in a file, and the name of the setting it comes from."""
     return (url, f"SORTLINE_{name}") if url else (_secret(file), f"SORTLINE_{name}_FILE")
 
 
 def check_web_url(given: str) -> str:
-    """The address of the web, in one spelling and without a slash at its end.
+    """The web's address in its normal form, without a trailing slash.
 
     Raises:
-        ValueError: people can't use it, or links can't be made of it.
+        ValueError: people can't use it, or links can't be made from it.
     """
-    parts = urlsplit(given.strip())  # its own ValueErrors say what is wrong with a host in brackets
+    parts = urlsplit(given.strip())  # its own ValueErrors name faults of a host in brackets
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("it must begin with https:// or http:// and a host, as https://example.org/sortline")
+        raise ValueError("it must begin with https:// or http:// and a host, such as https://example.org/sortline")
     if parts.query or parts.fragment or "@" in parts.netloc:
-        raise ValueError("it must be a host and a path alone, as https://example.org/sortline")
-    _ = parts.port  # raises where it is no port
+        raise ValueError("it must be only a host and a path, such as https://example.org/sortline")
+    _ = parts.port  # raises if it is not a port
     return parts._replace(path=_clean_path(parts.path)).geturl()
 
 
 def _clean_path(path: str) -> str:
-    """A path in one spelling: a slash before each part, and none at the end.
+    """A path in its normal form: a slash before each part, and none at the end.
 
     Raises:
-        ValueError: browsers would leave it.
+        ValueError: browsers would resolve it to another path.
     """
     parts = [quote(unquote(each), safe="") for each in path.strip().split("/") if each]
     if {".", ".."} & set(parts):
-        raise ValueError("its path must not hold . or .. as a part")
+        raise ValueError("its path must not contain . or .. as a part")
     return "".join(f"/{each}" for each in parts)
 
 
@@ -461,5 +475,5 @@ def get_settings() -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = "_".join(str(part) for part in first["loc"]).upper()
-        name = "SORTLINE_" + name.removeprefix("SORTLINE_")  # of a setting with a second name it is there already
+        name = "SORTLINE_" + name.removeprefix("SORTLINE_")  # a setting with a second name has it already
         raise ConfigurationError(f"setting {name}: {first['msg'].removeprefix('Value error, ')}") from None

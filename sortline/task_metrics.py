@@ -7,7 +7,7 @@ from celery import signals
 from prometheus_client import Counter, Gauge, Histogram
 
 from sortline.metrics import Publisher
-from sortline.settings import Settings
+from sortline.redis_address import RedisAddress
 
 SENT = Counter("sortline_tasks_sent", "Messages sent to Celery's queues", ["task"])
 RUN = Counter("sortline_tasks", "Tasks that this process carried out, by how they ended", ["task", "state"])
@@ -20,14 +20,14 @@ _started: dict[str, float] = {}
 _publishers: list[Publisher] = []
 
 
-def watch(settings: Settings) -> None:
+def watch(address: RedisAddress, prefix: str) -> None:
     """Count the tasks of this process from now on, and publish its metrics once it is ready."""
 
     def ready(sender: Any, **_options: Any) -> None:
-        _publish(settings, str(sender.hostname).partition("@")[0])
+        _publish(address, prefix, str(sender.hostname).partition("@")[0])
 
     def beat(**_options: Any) -> None:
-        _publish(settings, "beat")
+        _publish(address, prefix, "beat")
 
     signals.worker_ready.connect(ready, weak=False)
     signals.beat_init.connect(beat, weak=False)
@@ -37,8 +37,8 @@ def watch(settings: Settings) -> None:
     signals.task_postrun.connect(_ended)
 
 
-def _publish(settings: Settings, role: str) -> None:
-    _publishers.append(Publisher(settings, role))
+def _publish(address: RedisAddress, prefix: str, role: str) -> None:
+    _publishers.append(Publisher(address, prefix, role))
     _publishers[-1].start()
 
 

@@ -34,7 +34,7 @@ def whole_number(given: str, most: int) -> int | None:
 
 
 def content_hash(raw: bytes) -> str:
-    """By what two texts are the same as they were sent: the sha256 of their bytes, in hexadecimal."""
+    """What identifies a text as it was sent: the sha256 of its bytes, in hexadecimal."""
     return sha256(raw).hexdigest()
 
 

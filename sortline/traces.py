@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sortline.errors import ConfigurationError
-from sortline.settings import Settings
 
 if TYPE_CHECKING:
     import redis
@@ -25,13 +24,16 @@ _REST_S = 3.0
 _on: list["Tracer"] = []
 
 
-def set_up(settings: Settings, service: str) -> bool:
-    """Send this process's spans to the settings' address from now on; returns whether traces are on.
+def set_up(url: str | None, service: str) -> bool:
+    """Send this process's spans to this address from now on; returns whether traces are on.
+
+    Args:
+        url: SORTLINE_TRACES_URL; None: no traces.
 
     Raises:
         ConfigurationError: they are on, but the libraries are missing.
     """
-    if not settings.traces_url:
+    if not url:
         return False
     if _on:
         return True
@@ -45,7 +47,7 @@ def set_up(settings: Settings, service: str) -> bool:
         raise ConfigurationError("SORTLINE_TRACES_URL needs libraries: pip install 'sortline[traces]'") from None
     resource = Resource.create({"service.name": f"sortline-{service}"})
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=settings.traces_url)))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=url)))
     trace.set_tracer_provider(provider)
     _end_with_the_process(provider.shutdown)
     _on.append(provider.get_tracer("sortline"))

@@ -41,14 +41,15 @@ class Watchdog:
 
     Args:
         name: the process's name in Celery (`trainer@host`).
-        settings: `deaf_s`, seconds without a message after which the process ends.
+        prefix: of its Redis keys.
+        deaf_s: seconds without a message after which the process ends.
     """
 
-    def __init__(self, app: Celery, name: str, settings: Settings) -> None:
+    def __init__(self, app: Celery, name: str, prefix: str, deaf_s: float) -> None:
         self._app = app
         self._name = name
-        self._queue: Any = Queue(f"{settings.prefix}.heard.{name}.{uuid.uuid4().hex[:8]}")  # type: ignore[no-untyped-call]
-        self._every_s = settings.deaf_s / _ENDS
+        self._queue: Any = Queue(f"{prefix}.heard.{name}.{uuid.uuid4().hex[:8]}")  # type: ignore[no-untyped-call]
+        self._every_s = deaf_s / _ENDS
         self._consumer: Any = None
         self._unheard = 0
         self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
@@ -126,7 +127,7 @@ class WatchdogStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery car
         super().__init__(consumer, **options)
         settings: Settings = consumer.app.conf["sortline_settings"]
         self.enabled = settings.deaf_s > 0
-        self.watchdog = Watchdog(consumer.app, consumer.hostname, settings)
+        self.watchdog = Watchdog(consumer.app, consumer.hostname, settings.prefix, settings.deaf_s)
 
     def start(self, consumer: Any) -> None:
         """Listen on the new connection."""

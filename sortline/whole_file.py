@@ -48,5 +48,5 @@ def flush(path: Path) -> None:
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether a file could not be written for want of room: on the disk, in a quota, or under a limit."""
+    """Whether a file could not be written for lack of space: on the disk, in a quota, or under a limit."""
     return isinstance(error, OSError) and error.errno in _DISK_FULL

@@ -86,8 +86,8 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     )
     here = Settings(_env_file=None, data_dir=tmp_path_factory.mktemp("servers"), database_url=None, redis_url=None)
     started: list[Child] = []
-    made = [] if database_url else [embedded_postgres(here)]
-    made += [] if redis_url else [embedded_redis(here)]
+    made = [] if database_url else [embedded_postgres(data_dir=here.data_dir, runtime_dir=here.runtime_dir)]
+    made += [] if redis_url else [embedded_redis(data_dir=here.data_dir, runtime_dir=here.runtime_dir)]
     for server in made:
         # What Postgres holds here need not outlive the machine; Redis says of itself whether it syncs, and is watched.
         # A dropped database is looked for in all buffers: few make the thousands of small ones quick.

@@ -1,1 +1,1 @@
-"""Human decisions to a new model version."""
+"""Turns human decisions into a new model version."""

@@ -21,8 +21,8 @@ app.conf.update(
 )
 app.steps["consumer"].add(WatchdogStep)
 check_at_start("trainer", settings)
-task_metrics.watch(settings)
-if traces.set_up(settings, "trainer"):
+task_metrics.watch(settings.redis, settings.prefix)
+if traces.set_up(settings.traces_url, "trainer"):
     traces.watch_tasks(get_engine(settings.postgres_url))
 
 

@@ -1,4 +1,4 @@
-"""A claimed training run: a thread tells the database that this process lives, and learns if it lost the run."""
+"""A claimed training run: a thread sends heartbeats to the database, and notices if this process lost the run."""
 
 import logging
 import threading
@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from db.queries import training_runs
 from db.session import session
 from sortline.errors import ConflictError, TransientError
-from sortline.settings import Settings
+from sortline.postgres_address import PostgresAddress
 
 log = logging.getLogger(__name__)
 
@@ -28,11 +28,11 @@ class Lease:
         report: called with each progress too.
     """
 
-    def __init__(self, settings: Settings, run_id: int, token: int, report: Report) -> None:
+    def __init__(self, postgres: PostgresAddress, run_id: int, token: int, report: Report) -> None:
         self.run_id = run_id
         self.token = token
-        self._settings = settings
-        self._report = report
+        self._postgres = postgres
+        self._on_progress = report
         self._progress: dict[str, Any] = {}
         self._lost = ""
         self._done = threading.Event()
@@ -48,21 +48,21 @@ class Lease:
         self._done.set()
         self._thread.join()
 
-    def tell(self, stage: str, **progress: Any) -> None:
-        """Note progress; it reaches the database with the next heartbeat.
+    def report(self, stage: str, **progress: Any) -> None:
+        """Report progress; it reaches the database with the next heartbeat.
 
         Raises:
             ConflictError: the run was cancelled, or given to another process.
         """
         self._progress = {"stage": stage, **progress}
-        self._report(self._progress)
+        self._on_progress(self._progress)
         if self._lost:
-            raise ConflictError(f"training run {self.run_id} {self._lost}")
+            raise ConflictError(self._lost)
 
     def _beat_on(self) -> None:
         while not self._done.wait(BEAT_EVERY_S):
             try:
-                with session(self._settings.postgres_url) as opened:
+                with session(self._postgres) as opened:
                     ours = training_runs.beat(opened, self.run_id, self.token, self._progress)
                     opened.commit()
                     state = training_runs.get(opened, self.run_id).state
@@ -70,5 +70,6 @@ class Lease:
                 log.warning("heartbeat of training run %d: %s", self.run_id, error)
                 continue
             if not ours:
-                self._lost = "was cancelled" if state == "cancelled" else "was taken away from this process"
+                why = "was cancelled" if state == "cancelled" else "no longer belongs to this process"
+                self._lost = f"training run {self.run_id} {why}"
                 return

@@ -27,8 +27,8 @@ def indexed(truth: LabelIds, predicted: LabelIds) -> tuple[int, LabelIds, LabelI
 def weighted_macro_f1(weights: LabelIds, labels: int, place: LabelIds, guess: LabelIds) -> NDArray[np.float64]:
     """Macro-F1 (draws,) of weighted documents (draws, n), over the labels that a draw holds."""
     hit = np.where(place == guess, place, labels)
-    true, said, both = (weights @ one_hot(index, labels) for index in (place, guess, hit))
-    f1 = np.divide(2 * both, true + said, out=np.zeros(true.shape), where=(true + said) > 0)
+    true, predicted, both = (weights @ one_hot(index, labels) for index in (place, guess, hit))
+    f1 = np.divide(2 * both, true + predicted, out=np.zeros(true.shape), where=(true + predicted) > 0)
     present = true > 0
     return np.asarray((f1 * present).sum(axis=1) / present.sum(axis=1), np.float64)
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from classifier.checkpoint_folder import StoredCheckpoint, write_checkpoint
-from classifier.store import model_store
-from sortline.settings import Settings
+from classifier.store import ModelStore
 from sortline.whole_file import file_sha256
 from trainer.data.training_data import TrainingData
 from trainer.evaluation.judge import Judged
@@ -30,7 +29,7 @@ def publish(
     judged: Judged,
     data: TrainingData,
     suspects: list[Suspect],
-    settings: Settings,
+    store: ModelStore,
     run_id: int,
     token: int,
 ) -> Published:
@@ -40,8 +39,7 @@ def publish(
         draft: Hugging Face folder of the model.
         token: fencing token of the run: each attempt has names of its own.
     """
-    store, name = model_store(settings), _name(run_id, token)
-    now = datetime.now(UTC)
+    name, now = _name(run_id, token), datetime.now(UTC)
     _write_report(draft.parent / "report", judged, data, suspects, run_id, now)
     stored = write_checkpoint(draft.parent / name, judged.description, lambda folder: _save(draft, folder, judged, now))
     report_sha256 = file_sha256(draft.parent / "report" / "report.html")
@@ -49,9 +47,8 @@ def publish(
     return Published(store.put(stored.folder, name), report, report_sha256, stored)
 
 
-def withdraw(settings: Settings, run_id: int, tokens: range) -> None:
-    """Remove what attempts of an unfinished run have put into the store."""
-    store = model_store(settings)
+def withdraw(store: ModelStore, run_id: int, tokens: range) -> None:
+    """Remove what attempts of an unfinished run put into the store."""
     for token in tokens:
         for name in (_name(run_id, token), f"{_name(run_id, token)}.report"):
             store.delete(store.uri(name))

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,16 @@ from sqlalchemy.exc import DBAPIError
 
 from classifier.checkpoint import Checkpoint, SnapshotReference
 from classifier.checkpoint_folder import library_versions
+from classifier.classifier import load_classifier
+from classifier.store import ModelStore, model_store
 from db.queries import model_versions, queue_items, snapshots, training_runs
 from db.queries.labelled import labelled_documents, newest_review_id, unlabelled_texts
 from db.session import session
 from sortline.errors import ConflictError, SortlineError, TrainingError, TransientError
+from sortline.postgres_address import PostgresAddress
 from sortline.settings import Settings
 from sortline.whole_file import is_disk_full
-from trainer.data.base_texts import readability_of, said_of_reading
+from trainer.data.base_texts import readability_of, with_readability
 from trainer.data.snapshot import read_snapshot, store_snapshot
 from trainer.data.split import assign_new
 from trainer.data.training_data import TrainingData, select
@@ -25,8 +29,8 @@ from trainer.evaluation.cross_validation import Unseen, cross_validate
 from trainer.evaluation.drift_reference import freeze
 from trainer.evaluation.judge import Judged, judge
 from trainer.evaluation.label_errors import Suspect, find_label_errors
-from trainer.evaluation.serving import AGREEMENT_DOCUMENTS, Serving, choose_serving
-from trainer.fine_tuning.fine_tune import Epoch, FineTuned, Job, Progress, fine_tune
+from trainer.evaluation.serving import AGREEMENT_DOCUMENTS, choose_serving
+from trainer.fine_tuning.fine_tune import Epoch, FineTuned, Job, Machine, Progress, fine_tune
 from trainer.fine_tuning.parameters import Parameters
 from trainer.fine_tuning.prepare import Base, effective_parameters, find_base, prepare_job
 from trainer.fine_tuning.work_folder import work_folder
@@ -38,16 +42,16 @@ log = logging.getLogger(__name__)
 
 
 def train(settings: Settings, run_id: int, report: Report = lambda _: None) -> int | None:
-    """Carry out a waiting run; the candidate goes live if the gate lets it pass.
+    """Carry out a waiting run; the candidate goes live if it passes the gate.
 
-    A run that another process began goes on with the documents that were frozen then, from the last checkpoint of
-    its fine-tuning.
+    A run that another process began continues with the documents frozen then, from the last checkpoint of its
+    fine-tuning.
 
     Args:
-        report: called with progress: stage and, while fine-tuning, step, steps, loss, left_s.
+        report: called with progress: the stage and, while fine-tuning, step, steps, loss, left_s.
 
     Returns:
-        The model version's id; None when the run was not waiting any more.
+        The model version's id; None if the run was no longer waiting.
 
     Raises:
         SortlineError: it failed; the run's row says why.
@@ -57,13 +61,13 @@ def train(settings: Settings, run_id: int, report: Report = lambda _: None) -> i
         opened.commit()
     if token is None:
         return None
-    work = work_folder(settings, run_id)
+    work = work_folder(settings.data_dir, run_id)
     try:
-        with Lease(settings, run_id, token, report) as lease:
+        with Lease(settings.postgres_url, run_id, token, report) as lease:
             version_id = _train(settings, lease, work)
     except BaseException as error:
         failure = _as_ours(error)
-        _note_failure(settings, run_id, token, failure, work)
+        _note_failure(settings.postgres_url, model_store(settings), run_id, token, failure, work)
         if failure is error:
             raise
         raise failure from error
@@ -72,23 +76,34 @@ def train(settings: Settings, run_id: int, report: Report = lambda _: None) -> i
 
 
 def _train(settings: Settings, lease: Lease, work: Path) -> int:
-    withdraw(settings, lease.run_id, range(1, lease.token))
-    base, parameters, data, snapshot = _freeze(settings, lease)
+    postgres, store = settings.postgres_url, model_store(settings)
+    machine = Machine.of(settings)
+    withdraw(store, lease.run_id, range(1, lease.token))
+    base, parameters, data, snapshot = _freeze(postgres, store, settings.models, lease, settings.base_model)
     job, description = prepare_job(base, parameters, data, snapshot, work / "tokenizer", settings.accept_threshold)
     readable = readability_of(data, description.cleaning, work / "tokenizer")
     if readable.is_poor:
         log.warning("%s", readable.sentence())
-    learned = _fine_tune(settings, lease, job, work)
+    learned = _fine_tune(machine, lease, job, work)
     draft = _draft(work)
-    lease.tell("evaluating")
-    serving = _choose_serving(settings, lease, draft, description, data)
+    lease.report("evaluating")
+    serving = choose_serving(draft, description, data, _unlabelled(postgres), settings)
     baselines = baseline_answers(data.train, data.test)
-    cross_validated = _cross_validate(settings, base, description, data)
-    judged = judge(serving, data, baselines, cross_validated, settings)
-    lease.tell("looking for label errors")
+    cross_validated = _cross_validate(machine, base, description, data)
+    judged = judge(
+        serving,
+        data,
+        baselines,
+        cross_validated,
+        risk_target=settings.risk_target,
+        risk_confidence=settings.risk_confidence,
+        fallback=settings.accept_threshold,
+    )
+    lease.report("looking for label errors")
     suspects = find_label_errors(data.labels, [cross_validated, Unseen(data.held_out, judged.probabilities)])
-    lease.tell("comparing with the active version")
-    verdict = compare(settings, judged.classifier, data, baselines)
+    lease.report("comparing with the active version")
+    load = partial(load_classifier, settings=settings)
+    verdict = compare(postgres, judged.classifier, data, baselines, load, settings.gate_margin)
     judged = judged.with_figures(
         learning=learned.learning,
         parameters=job.parameters.model_dump(mode="json", exclude={"cleaning"}),
@@ -98,19 +113,21 @@ def _train(settings: Settings, lease: Lease, work: Path) -> int:
         readability=readable.figures(),
         gate=verdict,
     )
-    lease.tell("writing the checkpoint")
-    published = publish(draft, judged, data, suspects, settings, lease.run_id, lease.token)
-    _forget_erased(settings, published)
-    return _register(settings, lease, published, judged, data, suspects)
+    lease.report("writing the checkpoint")
+    published = publish(draft, judged, data, suspects, store, lease.run_id, lease.token)
+    _forget_erased(postgres, published)
+    return _register(postgres, lease, published, judged, data, suspects, settings.auto_promote)
 
 
-def _freeze(settings: Settings, lease: Lease) -> tuple[Base, Parameters, TrainingData, SnapshotReference]:
+def _freeze(
+    postgres: PostgresAddress, store: ModelStore, models: str, lease: Lease, base_model: str
+) -> tuple[Base, Parameters, TrainingData, SnapshotReference]:
     """Take the labelled documents as they are now, or as they were when the run first began."""
-    lease.tell("reading labelled documents")
-    with session(settings.postgres_url) as opened:
+    lease.report("reading labelled documents")
+    with session(postgres) as opened:
         run = training_runs.get(opened, lease.run_id)
-        parameters = effective_parameters(opened, run.parameters, settings.base_model)
-        base = find_base(opened, settings, parameters)
+        parameters = effective_parameters(opened, run.parameters, base_model)
+        base = find_base(opened, store, parameters, base_model)
         if run.snapshot_id is not None:
             row = snapshots.get(opened, run.snapshot_id)
             return base, parameters, read_snapshot(opened, row), SnapshotReference(id=row.id, sha256=row.sha256)
@@ -127,17 +144,17 @@ def _freeze(settings: Settings, lease: Lease) -> tuple[Base, Parameters, Trainin
                 parameters.min_examples,
             )
         except TrainingError as refusal:
-            raise said_of_reading(refusal, documents, parameters.cleaning, [base.folder]) from None
-        row = store_snapshot(opened, data, settings.models, str(lease.run_id))
+            raise with_readability(refusal, documents, parameters.cleaning, [base.folder]) from None
+        row = store_snapshot(opened, data, models, str(lease.run_id))
         if not snapshots.attach(opened, row.id, lease.run_id, lease.token, newest):
-            raise ConflictError(f"training run {lease.run_id} was taken away from this process")
+            raise ConflictError(f"training run {lease.run_id} no longer belongs to this process")
         opened.commit()
         return base, parameters, data, SnapshotReference(id=row.id, sha256=row.sha256)
 
 
-def _fine_tune(settings: Settings, lease: Lease, job: Job, work: Path) -> FineTuned:
+def _fine_tune(machine: Machine, lease: Lease, job: Job, work: Path) -> FineTuned:
     def on_progress(progress: Progress) -> None:
-        lease.tell(
+        lease.report(
             "fine-tuning",
             step=progress.step,
             steps=progress.steps,
@@ -148,7 +165,7 @@ def _fine_tune(settings: Settings, lease: Lease, job: Job, work: Path) -> FineTu
     def on_epoch(epoch: Epoch) -> None:
         log.info("epoch %d: accuracy %.4f, macro-F1 %.4f on validation", epoch.epoch, epoch.accuracy, epoch.macro_f1)
 
-    return fine_tune(job, work, settings, on_progress, on_epoch)
+    return fine_tune(job, work, machine, on_progress, on_epoch)
 
 
 def _draft(work: Path) -> Path:
@@ -160,42 +177,40 @@ def _draft(work: Path) -> Path:
     return draft
 
 
-def _choose_serving(
-    settings: Settings, lease: Lease, draft: Path, description: Checkpoint, data: TrainingData
-) -> Serving:
-    with session(settings.postgres_url) as opened:
-        unlabelled = unlabelled_texts(opened, AGREEMENT_DOCUMENTS)
-    return choose_serving(draft, description, data, unlabelled, settings)
+def _unlabelled(postgres: PostgresAddress) -> list[str]:
+    with session(postgres) as opened:
+        return unlabelled_texts(opened, AGREEMENT_DOCUMENTS)
 
 
-def _cross_validate(settings: Settings, base: Base, description: Checkpoint, data: TrainingData) -> Unseen:
-    """What other models say of the training documents; a run does not fail for want of it."""
+def _cross_validate(machine: Machine, base: Base, description: Checkpoint, data: TrainingData) -> Unseen:
+    """Answers to the training documents by models that never saw them; if that fails, the run goes on without them."""
     try:
-        return cross_validate(data, base.folder, description.cleaning, settings)
+        return cross_validate(data, base.folder, description.cleaning, machine.device, machine.threads)
     except SortlineError as error:
         log.warning("training documents are not cross-validated: %s", error)
         return Unseen([], np.empty((0, len(data.labels)), np.float32))
 
 
-def _forget_erased(settings: Settings, published: Published) -> None:
-    """Documents erased since they were frozen: whoever erased them saw no report yet."""
-    with session(settings.postgres_url) as opened:
+def _forget_erased(postgres: PostgresAddress, published: Published) -> None:
+    """Remove from the report what was erased since it was frozen, when there was no report to erase it from."""
+    with session(postgres) as opened:
         forget_erased(opened, [f"{published.report}/{TEXTS}"])
         opened.commit()
 
 
 def _register(
-    settings: Settings,
+    postgres: PostgresAddress,
     lease: Lease,
     published: Published,
     judged: Judged,
     data: TrainingData,
     suspects: list[Suspect],
+    auto_promote: bool,
 ) -> int:
     """The checkpoint becomes a model version, the verdict is carried out, and the run ends: one transaction."""
     description = published.stored.description
     figures = judged.figures.model_copy(update={"report": published.report})
-    with session(settings.postgres_url) as opened:
+    with session(postgres) as opened:
         before = model_versions.active(opened)
         version = model_versions.create(
             opened,
@@ -208,20 +223,20 @@ def _register(
             report_sha256=published.report_sha256,
         )
         model_versions.settle(
-            opened, version.id, figures.gate.outcome, figures.gate.against, settings.auto_promote, actor="trainer"
+            opened, version.id, figures.gate.outcome, figures.gate.against, auto_promote, actor="trainer"
         )
         freeze(opened, version.id, data, judged, lease.run_id)
         names = dict(zip(description.label_ids, description.labels, strict=True))
         queue_items.add(opened, [each.as_item(names) for each in suspects], "label_error")
         ours = training_runs.finish(opened, lease.run_id, lease.token, state="done", model_version_id=version.id)
         if not ours:
-            raise ConflictError(f"training run {lease.run_id} was taken away from this process")
+            raise ConflictError(f"training run {lease.run_id} no longer belongs to this process")
         opened.commit()
         return version.id
 
 
 def _as_ours(error: BaseException) -> BaseException:
-    """What a machine runs out of, as a sentence."""
+    """A full disk or an exhausted memory as one sentence; other errors as they are."""
     if isinstance(error, OSError) and is_disk_full(error):
         return TrainingError(f"the disk is full: {error.filename or 'a file'} can't be written")
     if isinstance(error, MemoryError):
@@ -229,8 +244,10 @@ def _as_ours(error: BaseException) -> BaseException:
     return error
 
 
-def _note_failure(settings: Settings, run_id: int, token: int, error: BaseException, work: Path) -> None:
-    """Write into the run's row how it ended, and take away what it leaves; a run that was lost is another's."""
+def _note_failure(
+    postgres: PostgresAddress, store: ModelStore, run_id: int, token: int, error: BaseException, work: Path
+) -> None:
+    """Record in the run's row how it ended, and remove what it left, unless another process has taken it over."""
     if isinstance(error, SortlineError):
         state, reason = "failed", str(error)
     elif isinstance(error, KeyboardInterrupt | SystemExit):
@@ -238,7 +255,7 @@ def _note_failure(settings: Settings, run_id: int, token: int, error: BaseExcept
     else:
         state, reason = "failed", f"{type(error).__name__}: {error}".partition("\n")[0]
     try:
-        with session(settings.postgres_url) as opened:
+        with session(postgres) as opened:
             training_runs.finish(opened, run_id, token, state=state, error=reason)
             opened.commit()
             run = training_runs.get(opened, run_id)
@@ -246,6 +263,6 @@ def _note_failure(settings: Settings, run_id: int, token: int, error: BaseExcept
         log.error("training run %d ended (%s), but its row can't be written: %s", run_id, reason, away)
         return
     if run.model_version_id is None:
-        withdraw(settings, run_id, range(token, token + 1))
+        withdraw(store, run_id, range(token, token + 1))
     if run.state not in ("waiting", "running"):
         shutil.rmtree(work, ignore_errors=True)

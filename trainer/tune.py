@@ -1,7 +1,7 @@
 """Tuning: which parameters train best, judged on validation and never on test.
 
-The study lies in Postgres, in a schema of its own: it can be interrupted, goes on where it was, and several
-processes may share it. All of them train on the same frozen documents.
+The study is in Postgres, in a schema of its own: it can be interrupted and continued, and several processes may
+share it. All of them train on the same frozen documents.
 """
 
 import shutil
@@ -20,21 +20,25 @@ import optuna
 from classifier.base_models import base_model_folder
 from classifier.checkpoint import SnapshotReference
 from classifier.cleaning import Cleaning
+from classifier.store import ModelStore, model_store
 from db.queries import model_versions, server, snapshots, tuned_parameters
 from db.queries.labelled import labelled_documents, lock_splits
 from db.session import engine_arguments, session
+from sortline.counted import counted
 from sortline.errors import SortlineError, TrainingError
+from sortline.postgres_address import PostgresAddress
 from sortline.settings import Settings
-from trainer.data.base_texts import said_of_reading
+from trainer.data.base_texts import with_readability
 from trainer.data.snapshot import read_snapshot, store_snapshot
 from trainer.data.split import assign_new
 from trainer.data.training_data import TrainingData, label_indices, select
 from trainer.evaluation.gate import macro_f1_difference
 from trainer.fine_tuning.base_check import usable_base
-from trainer.fine_tuning.fine_tune import Epoch, Progress, fine_tune
+from trainer.fine_tuning.fine_tune import Epoch, Machine, Progress, fine_tune
 from trainer.fine_tuning.parameters import Parameters, read_parameters
 from trainer.fine_tuning.pooling import pools_by_mean
 from trainer.fine_tuning.prepare import find_base, prepare_job
+from trainer.fine_tuning.work_folder import trainings_folder
 from trainer.macro_f1 import macro_f1
 from trainer.report.tuning import Outcome
 
@@ -45,11 +49,12 @@ TUNED = (
     "learning_rate", "batch_size", "epochs", "warmup", "weight_decay", "label_smoothing", "class_weighting",
     "head_factor", "layer_decay",
 )  # fmt: skip
+LabelIds = np.ndarray[Any, np.dtype[np.int64]]
 _ENDED = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED, optuna.trial.TrialState.FAIL)
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class TuningProgress:
     """How far a tuning is: ``trial`` of ``trials``, counted from 1; ``best``: greatest macro-F1 so far."""
 
     trial: int
@@ -58,38 +63,44 @@ class Told:
     best: float | None
 
 
+# Parameters, name of the work folder, called with stages, called with epochs -> predicted labels.
+Train = Callable[[Parameters, str, Callable[[str], None], Callable[[Epoch], None]], LabelIds]
+
+
 def tune(
     settings: Settings,
     trials: int,
     study_name: str,
     base_models: tuple[str, ...] = (),
     timeout_s: float | None = None,
-    on_progress: Callable[[Told], None] = lambda _: None,
+    on_progress: Callable[[TuningProgress], None] = lambda _: None,
 ) -> Outcome | None:
-    """Run trials until the study has so many, whoever ran them; then see whether the best ones are better.
+    """Run trials until the study has that many, whoever ran them; then check whether the best parameters are better.
 
-    The first trials are what is used now and the defaults. Trials that are worse than the median of the earlier
-    ones at the same epoch are ended (median pruning: with few trials successive halving would end slow starters).
+    The first trials are the parameters used now and the defaults. A trial that is worse than the median of the earlier
+    ones at the same epoch is ended (median pruning: with few trials, successive halving would end slow starters).
 
     Args:
-        base_models: to choose between; empty: the setting's alone.
+        base_models: to choose between; empty: only the setting's.
         timeout_s: start no further trial after it.
 
     Returns:
-        None when time ended it before it had its trials.
+        None if the time was up before it had its trials.
 
     Raises:
         TrainingError: there are too few documents to validate on, or every trial failed.
     """
     bases = [usable_base(name) for name in base_models or (settings.base_model,)]
-    study = _open(settings, study_name)
-    data, snapshot = _data(settings, study, bases)
-    with session(settings.postgres_url) as opened:
+    postgres, store = settings.postgres_url, model_store(settings)
+    study = _open(postgres, study_name)
+    data, snapshot = _data(postgres, settings.models, study, bases)
+    with session(postgres) as opened:
         before = tuned_parameters.newest(opened) or {}
     if not study.get_trials(deepcopy=False):
         for known in (before, {}):
-            study.enqueue_trial(_asked(known, data, settings), skip_if_exists=True)
-    objective = partial(_objective, settings, data, snapshot, base_models, trials, on_progress)
+            study.enqueue_trial(_asked(known, data, settings.base_model), skip_if_exists=True)
+    train = partial(_train, settings, store, data, snapshot)
+    objective = partial(_objective, train, data, base_models, trials, on_progress)
     ends = None if timeout_s is None else time.monotonic() + timeout_s
     while (have := _ended(study)) < trials:
         if ends is not None and time.monotonic() > ends:
@@ -97,7 +108,9 @@ def tune(
         study.optimize(objective, n_trials=1, catch=(SortlineError,))
         if _ended(study) == have:  # another process runs the last ones
             time.sleep(1)
-    return _conclude(settings, study, data, snapshot, before, trials, on_progress)
+    outcome = _conclude(train, study, data, before, trials, on_progress)
+    folder = trainings_folder(settings.data_dir) / f"tuning-{study_name}-report"
+    return _store(postgres, store, folder, study, outcome, len(data.validation))
 
 
 def default_name() -> str:
@@ -105,16 +118,16 @@ def default_name() -> str:
     return f"tune-{datetime.now(UTC):%Y-%m-%d}"
 
 
-def _open(settings: Settings, name: str) -> optuna.Study:
+def _open(postgres: PostgresAddress, name: str) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with session(settings.postgres_url) as opened:
+    with session(postgres) as opened:
         server.make_optuna_schema(opened)
         opened.commit()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        url, options = engine_arguments(settings.postgres_url, server.OPTUNA)
+        url, options = engine_arguments(postgres, server.OPTUNA)
         storage = optuna.storages.RDBStorage(
-            url.render_as_string(),  # without a password: Optuna fills in what stands in braces
+            url.render_as_string(),  # without a password: Optuna formats braces in it
             engine_kwargs=options,
             heartbeat_interval=_HEARTBEAT_S,
             grace_period=_GRACE_S,
@@ -130,9 +143,11 @@ def _open(settings: Settings, name: str) -> optuna.Study:
         )
 
 
-def _data(settings: Settings, study: optuna.Study, bases: list[Path]) -> tuple[TrainingData, SnapshotReference]:
-    """The documents of the study: frozen by the process that is first, read by all."""
-    with session(settings.postgres_url) as opened:
+def _data(
+    postgres: PostgresAddress, models: str, study: optuna.Study, bases: list[Path]
+) -> tuple[TrainingData, SnapshotReference]:
+    """The documents of the study: frozen by the first process, read by all."""
+    with session(postgres) as opened:
         lock_splits(opened)
         known = study.user_attrs.get("snapshot_id")
         if known is None:
@@ -142,23 +157,23 @@ def _data(settings: Settings, study: optuna.Study, bases: list[Path]) -> tuple[T
             try:
                 chosen = select(documents, known_labels=None if active is None else active.label_ids)
             except TrainingError as refusal:
-                raise said_of_reading(refusal, documents, Cleaning(), bases) from None
-            known = store_snapshot(opened, chosen, settings.models, f"tuning-{study.study_name}").id
+                raise with_readability(refusal, documents, Cleaning(), bases) from None
+            known = store_snapshot(opened, chosen, models, f"tuning-{study.study_name}").id
             opened.commit()
             study.set_user_attr("snapshot_id", known)
         row = snapshots.get(opened, int(known))
         data = read_snapshot(opened, row)
     if len(data.validation) < _LEAST_VALIDATION:
         few = TrainingError(
-            f"{len(data.validation)} documents are too few to judge trials on; validation needs {_LEAST_VALIDATION}"
+            f"there are {counted(len(data.validation), 'validation document')}, and tuning needs {_LEAST_VALIDATION}"
         )
-        raise said_of_reading(few, [*data.train, *data.held_out], Cleaning(), bases)
+        raise with_readability(few, [*data.train, *data.held_out], Cleaning(), bases)
     return data, SnapshotReference(id=row.id, sha256=row.sha256)
 
 
-def _asked(parameters: dict[str, Any], data: TrainingData, settings: Settings) -> dict[str, Any]:
-    """All that is tuned, of some parameters and the defaults."""
-    base = base_model_folder(parameters.get("base_model") or settings.base_model)
+def _asked(parameters: dict[str, Any], data: TrainingData, base_model: str) -> dict[str, Any]:
+    """Values of everything that is tuned, from some parameters and the defaults."""
+    base = base_model_folder(parameters.get("base_model") or base_model)
     settled = Parameters(**parameters).settled(len(data.train), len(data.labels), pools_by_mean(base))
     return {name: value for name, value in settled.model_dump().items() if name in TUNED}
 
@@ -182,12 +197,11 @@ def _suggest(trial: optuna.Trial, data: TrainingData, base_models: tuple[str, ..
 
 
 def _objective(
-    settings: Settings,
+    train: Train,
     data: TrainingData,
-    snapshot: SnapshotReference,
     base_models: tuple[str, ...],
     trials: int,
-    on_progress: Callable[[Told], None],
+    on_progress: Callable[[TuningProgress], None],
     trial: optuna.Trial,
 ) -> float:
     parameters = read_parameters(_suggest(trial, data, base_models))
@@ -198,12 +212,12 @@ def _objective(
         if trial.should_prune():
             raise optuna.TrialPruned
 
-    def tell(stage: str) -> None:
-        on_progress(Told(trial.number + 1, trials, stage, best))
+    def on_stage(stage: str) -> None:
+        on_progress(TuningProgress(trial.number + 1, trials, stage, best))
 
     try:
         name = f"tuning-{trial.study.study_name}-{trial.number}"
-        predicted = _train(settings, data, snapshot, parameters, name, tell, on_epoch)
+        predicted = train(parameters, name, on_stage, on_epoch)
     except SortlineError as error:
         trial.set_user_attr("error", str(error))
         raise
@@ -212,31 +226,32 @@ def _objective(
 
 def _train(
     settings: Settings,
+    store: ModelStore,
     data: TrainingData,
     snapshot: SnapshotReference,
     parameters: Parameters,
     name: str,
-    tell: Callable[[str], None],
-    on_epoch: Callable[[Epoch], None] = lambda _: None,
-) -> np.ndarray[Any, np.dtype[np.int64]]:
+    on_stage: Callable[[str], None],
+    on_epoch: Callable[[Epoch], None],
+) -> LabelIds:
     """Fine-tune; returns the predicted label of each validation document, (n,)."""
-    work = settings.data_dir.resolve() / "trainer" / name
+    work = trainings_folder(settings.data_dir) / name
     with session(settings.postgres_url) as opened:
-        base = find_base(opened, settings, parameters)
+        base = find_base(opened, store, parameters, settings.base_model)
     job, _ = prepare_job(base, parameters, data, snapshot, work / "tokenizer", settings.accept_threshold)
 
     def on_progress(progress: Progress) -> None:
-        tell(f"step {progress.step:,} of {progress.steps:,}, loss {progress.loss:.3f}")
+        on_stage(f"step {progress.step:,} of {progress.steps:,}, loss {progress.loss:.3f}")
 
     try:
-        learned = fine_tune(job, work, settings, on_progress, on_epoch)
+        learned = fine_tune(job, work, Machine.of(settings), on_progress, on_epoch)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return np.array(learned.predicted, np.int64)
 
 
 def _ended(study: optuna.Study) -> int:
-    """Trials that count: what was interrupted has failed too, but for no reason of its own."""
+    """Trials that count: an interrupted one has failed too, but without an error."""
     trials = study.get_trials(deepcopy=False, states=_ENDED)
     return sum(trial.state != optuna.trial.TrialState.FAIL or "error" in trial.user_attrs for trial in trials)
 
@@ -247,33 +262,32 @@ def _best_value(study: optuna.Study) -> float | None:
 
 
 def _conclude(
-    settings: Settings,
+    train: Train,
     study: optuna.Study,
     data: TrainingData,
-    snapshot: SnapshotReference,
     before: dict[str, Any],
     trials: int,
-    on_progress: Callable[[Told], None],
+    on_progress: Callable[[TuningProgress], None],
 ) -> Outcome:
-    """Train the best and what is used now once more, with another seed: the best of many is best by luck too."""
+    """Train the best parameters and those used now again, with another seed: the best of many are partly luck."""
     if _best_value(study) is None:
         reasons = [trial.user_attrs["error"] for trial in study.get_trials() if "error" in trial.user_attrs]
-        raise TrainingError(f"every trial failed, the first because: {next(iter(reasons), 'it says nothing')}")
+        raise TrainingError(f"every trial failed, the first because: {next(iter(reasons), 'no reason is recorded')}")
     best = study.best_trial.params
     truth = label_indices(data.validation, data.labels)
 
-    def again(called: str, parameters: dict[str, Any]) -> np.ndarray[Any, np.dtype[np.int64]]:
-        def tell(stage: str) -> None:
-            on_progress(Told(trials, trials, f"{called} once more, {stage}", study.best_value))
+    def again(called: str, parameters: dict[str, Any]) -> LabelIds:
+        def on_stage(stage: str) -> None:
+            on_progress(TuningProgress(trials, trials, f"{called} once more, {stage}", study.best_value))
 
         asked = read_parameters({**parameters, "seed": _SEED + 1})
-        return _train(settings, data, snapshot, asked, f"tuning-{study.study_name}-{called}", tell)
+        return train(asked, f"tuning-{study.study_name}-{called}", on_stage, lambda _: None)
 
     tuned, untuned = again("best", best), again("before", before)
     gain, low, high = macro_f1_difference(truth, tuned, untuned)
     ended = study.get_trials(deepcopy=False)
     states = [trial.state for trial in ended]
-    outcome = Outcome(
+    return Outcome(
         study=study.study_name,
         trials=_ended(study),
         pruned=states.count(optuna.trial.TrialState.PRUNED),
@@ -286,21 +300,20 @@ def _conclude(
         used=gain > 0,
         report="",
     )
-    return _store(settings, study, outcome, len(truth))
 
 
-def _store(settings: Settings, study: optuna.Study, outcome: Outcome, documents: int) -> Outcome:
-    from classifier.store import model_store
+def _store(
+    postgres: PostgresAddress, store: ModelStore, folder: Path, study: optuna.Study, outcome: Outcome, documents: int
+) -> Outcome:
     from trainer.report.tuning import write_tuning_report
 
-    folder = settings.data_dir.resolve() / "trainer" / f"tuning-{outcome.study}-report"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     write_tuning_report(folder, study, outcome, documents)
-    outcome = replace(outcome, report=model_store(settings).put_files(folder, f"tuning-{outcome.study}"))
+    outcome = replace(outcome, report=store.put_files(folder, f"tuning-{outcome.study}"))
     shutil.rmtree(folder, ignore_errors=True)
     if outcome.used:
-        with session(settings.postgres_url) as opened:
+        with session(postgres) as opened:
             tuned_parameters.store(
                 opened,
                 study=outcome.study,

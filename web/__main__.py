@@ -22,11 +22,11 @@ def main() -> None:
     """Serve until stopped; exit 1 if the settings are wrong."""
     try:
         settings = get_settings()
-        make_home(settings)
+        make_home(settings.data_dir)
         set_up_logging(settings.log_level, settings.log_format)
         sockets = listen(settings.web_host, settings.web_port, "WEB")
         app = create_app(settings)
-        check_documents(settings)
+        check_documents(settings.redis)
     except ServerUnreachableError as error:
         log.error("%s", error)  # it serves all the same: /health/ready says so
     except SortlineError as error:

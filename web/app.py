@@ -53,7 +53,8 @@ ROUTES = (
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application; connections are opened when they are first needed."""
     settings = settings or get_settings()
-    publisher, refusals, hashing = Publisher(settings, "web"), Refusals(settings.postgres_url), Hashing()
+    publisher = Publisher(settings.redis, settings.prefix, "web")
+    refusals, hashing = Refusals(settings.postgres_url), Hashing()
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -83,7 +84,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.refusals = refusals
     app.state.hashing = hashing
     app.state.tokens = Tokens(settings.postgres_url)
-    app.state.waiting = Waiting(settings)
+    app.state.waiting = Waiting(settings.postgres_url, settings.redis, settings.results_stream)
     app.state.uploads = Uploads(settings)
     add_problems(app)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
@@ -93,10 +94,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(each.router)
     routes = [route for each in ROUTES for route in each.router.routes if isinstance(route, Route)]
     app.state.routes = routes
-    check_web_path(settings, {app.openapi_url or "", *(route.path for route in routes)})
+    check_web_path(settings.web_path, {app.openapi_url or "", *(route.path for route in routes)})
     app.add_middleware(UnderPath, path=settings.web_path)
-    app.add_middleware(AllowedHosts, settings=settings)
-    app.add_middleware(SafeHeaders, settings=settings)  # the last one added is the outermost
-    if traces.set_up(settings, "web"):
+    app.add_middleware(AllowedHosts, hosts=settings.hosts)
+    # The last one added is the outermost.
+    app.add_middleware(SafeHeaders, tls=settings.web_address.startswith("https:"))
+    if traces.set_up(settings.traces_url, "web"):
         traces.watch_web(app, app.state.queue.client, get_engine(settings.postgres_url))
     return app

@@ -1,11 +1,11 @@
 """Headers of every answer, and the hosts that requests may name."""
 
 import re
+from collections.abc import Collection
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sortline.settings import Settings
 from web.origin import is_this_machine
 from web.problems import problem
 
@@ -25,9 +25,9 @@ _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
 class SafeHeaders:
     """Adds headers that keep an answer out of caches, frames and other sites; over TLS, also one that demands TLS."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, tls: bool) -> None:
         self.app = app
-        self.tls = settings.web_address.startswith("https:")
+        self.tls = tls
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def hardened(message: Message) -> None:
@@ -49,9 +49,9 @@ class AllowedHosts:
     If SORTLINE_ALLOWED_HOSTS is empty, all hosts are ours.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
         self.app = app
-        self.hosts = settings.hosts
+        self.hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

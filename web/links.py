@@ -11,7 +11,6 @@ from fastapi import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sortline.errors import ConfigurationError
-from sortline.settings import Settings
 
 _root: ContextVar[str] = ContextVar("root", default="")
 
@@ -70,16 +69,17 @@ class UnderPath:
         }
 
 
-def check_web_path(settings: Settings, routes: set[str]) -> None:
+def check_web_path(path: str, routes: set[str]) -> None:
     """Check that requests with the path of SORTLINE_WEB_URL can be told from requests without it.
 
     Args:
+        path: that of SORTLINE_WEB_URL.
         routes: the paths of all routes.
 
     Raises:
         ConfigurationError: a route of ours begins with the same name.
     """
-    first = settings.web_path.split("/")[1:2]
+    first = path.split("/")[1:2]
     if first and first[0] in {each.split("/")[1] for each in routes}:
         raise ConfigurationError(
             f"SORTLINE_WEB_URL leads to /{first[0]}, which is a page of Sortline itself; "

@@ -146,7 +146,7 @@ def _server_away(request: Request, error: Exception) -> Response:
 
 def _unavailable(request: Request, error: Exception) -> Response:
     state = request.app.state
-    full = disk.embedded(state.settings)
+    full = state.queue.full_embedded()
     if not full and isinstance(error, PostgresUnreachableError | OperationalError | InterfaceError):
         with contextlib.suppress(TransientError):
             full = state.queue.full_disks()

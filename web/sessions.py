@@ -16,7 +16,6 @@ from starlette.datastructures import UploadFile
 from db.queries import people
 from db.session import session
 from db.token_hash import hashed
-from sortline.settings import Settings
 from web.forms import Form, check_charset, check_fields, read_form
 from web.links import link, root
 from web.origin import check_origin
@@ -96,7 +95,7 @@ def signed_in(request: Request, seen: bool = True) -> Person | None:
     if not token:
         return None
     settings = request.app.state.settings
-    idle, lasts = lasting(settings)
+    idle, lasts = timedelta(hours=settings.session_idle_h), timedelta(hours=settings.session_most_h)
     with session(settings.postgres_url) as opened:
         user = people.signed_in(opened, token, idle, seen, lasts)
         opened.commit()
@@ -109,11 +108,6 @@ def signed_in(request: Request, seen: bool = True) -> Person | None:
     )  # fmt: skip
     request.state.actor = person.actor
     return person
-
-
-def lasting(settings: Settings) -> tuple[timedelta, timedelta]:
-    """How long a session lasts without a request, and how long at most."""
-    return timedelta(hours=settings.session_idle_h), timedelta(hours=settings.session_most_h)
 
 
 def session_token(request: Request) -> str:

@@ -34,7 +34,7 @@ shadow_task.register(app, settings)
 if settings.celery_door:
     app.conf.task_queues = [Queue("worker"), Queue(enqueue_task.QUEUE)]  # type: ignore[no-untyped-call]
     enqueue_task.register(app, settings)
-if traces.set_up(settings, "worker"):  # micro-batches: worker/traces.py
+if traces.set_up(settings.traces_url, "worker"):  # micro-batches: worker/traces.py
     traces.watch_tasks()
 
 

@@ -62,7 +62,7 @@ class Intake:
         self.compute = Compute(self.schedule, self.failures, self.writer.put)
         self.presence = Presence(settings.prefix, self.consumer, self.models, self.held)
         self.events = TaskEvents(app, hostname)
-        self.publisher = Publisher(settings, "worker")
+        self.publisher = Publisher(settings.redis, settings.prefix, "worker")
         self.readers = {
             lane: Reader(
                 lane, self.consumer, self.models, self.schedule, self.held, self.failures, self.writer.bury,

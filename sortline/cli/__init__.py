@@ -95,9 +95,9 @@ def cli() -> None:
     from sortline.traces import set_up as set_up_traces
 
     settings = get_settings()
-    make_home(settings)
+    make_home(settings.data_dir)
     set_up_logging(settings.log_level, settings.log_format)
-    set_up_traces(settings, "command-line")
+    set_up_traces(settings.traces_url, "command-line")
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
-from sortline.settings import Settings, get_settings
+from sortline.settings import get_settings
 
 
 @click.command()
@@ -22,6 +22,8 @@ def command(once: bool, documents: int) -> None:
     from sortline.cli.progress import bar
     from sortline.cli.supervisor import running, wait_for_signal
     from sortline.log_files import LogFiles
+    from sortline.queue import DocumentQueue
+    from sortline.redis_client import connect
 
     settings, console = get_settings(), Console()
     logs = LogFiles(settings.data_dir / "logs")
@@ -35,13 +37,20 @@ def command(once: bool, documents: int) -> None:
         if not trained:
             console.print("   a model is active already; the demo uses it")
         console.print("[bold]3[/] waiting for the worker to load it")
-        engine = demo.wait_for_worker(settings)
+        queue = DocumentQueue(connect(settings.redis), settings)
+        engine = demo.wait_for_worker(queue, logs.path("worker"))
         sent = demo.incoming(documents)
         console.print(f"[bold]4[/] {len(sent):,} documents through the queue")
         with bar("   classified") as update:
-            seconds = demo.run_documents(settings, [d for d, _ in sent], update)
-        _summary(console, settings, demo.summarise(settings, sent, seconds, engine), once)
-        if not once:
+            seconds = demo.run_documents(queue, [d for d, _ in sent], update)
+        _summary(console, demo.summarise(settings.postgres_url, sent, seconds, engine))
+        if once:
+            console.print(
+                "Next: `sortline demo` without --once keeps running; `sortline classify TEXT`; docs/ for your own data."
+            )
+        else:
+            link = demo.first_link(settings.postgres_url, settings.web_address)
+            _print_links(console, settings.web_address, settings.flower_address, link)
             wait_for_signal()
             console.print("stopping")
 
@@ -51,9 +60,7 @@ def _show(update: Any, said: dict[str, Any]) -> None:
         update(said["step"], said["steps"], f"loss {said['loss']:.3f}")
 
 
-def _summary(console: Console, settings: Settings, outcome: Any, once: bool) -> None:
-    from sortline.cli import demo_run as demo
-
+def _summary(console: Console, outcome: Any) -> None:
     top = Table(show_header=False, box=None, padding=(0, 2))
     top.add_column(no_wrap=True)
     top.add_column()
@@ -75,13 +82,11 @@ def _summary(console: Console, settings: Settings, outcome: Any, once: bool) -> 
     console.print(Panel(top, title=f"model version {outcome.model_version}", expand=False))
     console.print(labels)
     console.print("\nThe messages are invented and similar; real ones are harder. README.md has figures on real data.")
-    if once:
-        console.print(
-            "Next: `sortline demo` without --once keeps running; `sortline classify TEXT`; docs/ for your own data."
-        )
-    else:
-        console.print(f"Open: web {settings.web_address}   Flower {settings.flower_address}")
-        console.print(f"Sign in as the first user (the link works once): {demo.first_link(settings)}", soft_wrap=True)
-        console.print(
-            "In another terminal: .venv/bin/sortline status | classify TEXT | enqueue FILE. Ctrl-C stops everything."
-        )
+
+
+def _print_links(console: Console, web: str, flower: str, sign_in: str) -> None:
+    console.print(f"Open: web {web}   Flower {flower}")
+    console.print(f"Sign in as the first user (the link works once): {sign_in}", soft_wrap=True)
+    console.print(
+        "In another terminal: .venv/bin/sortline status | classify TEXT | enqueue FILE. Ctrl-C stops everything."
+    )

@@ -12,8 +12,8 @@ from db.queries import model_versions, people, training_runs
 from db.queries.predictions import of_source
 from db.session import session
 from sortline.errors import ConfigurationError, TrainingError, TransientError
+from sortline.postgres_address import PostgresAddress
 from sortline.queue import Document, DocumentQueue
-from sortline.redis_client import connect
 from sortline.settings import LANES, Settings
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -61,14 +61,14 @@ def prepare_model(settings: Settings, on_training: Callable[[dict[str, object]],
     return True
 
 
-def first_link(settings: Settings) -> str:
+def first_link(postgres: PostgresAddress, web_address: str) -> str:
     """A link that signs in the demo's first user; it works once."""
-    with session(settings.postgres_url) as opened:
+    with session(postgres) as opened:
         if not any(user.name == _USER for user in people.listing(opened)):
             people.add(opened, _USER, "admin", "demo")
         token = people.make_link(opened, people.by_name(opened, _USER), "demo")
         opened.commit()
-    return f"{settings.web_address}/sign-in/{token}"
+    return f"{web_address}/sign-in/{token}"
 
 
 def incoming(count: int) -> list[tuple[Document, str]]:
@@ -83,13 +83,15 @@ def incoming(count: int) -> list[tuple[Document, str]]:
     return made
 
 
-def wait_for_worker(settings: Settings) -> str:
+def wait_for_worker(queue: DocumentQueue, log: Path) -> str:
     """Wait until a worker has a model loaded; returns its engine's name.
+
+    Args:
+        log: the worker's, for the error.
 
     Raises:
         ConfigurationError: no worker had a model in time.
     """
-    queue = DocumentQueue(connect(settings.redis), settings)
     deadline = time.monotonic() + _PATIENCE_S
     while time.monotonic() < deadline:
         try:
@@ -99,14 +101,13 @@ def wait_for_worker(settings: Settings) -> str:
         if ready:
             return str(ready[0]["engine"])
         time.sleep(0.2)
-    raise ConfigurationError(
-        f"no worker has loaded the model in time; see the log {settings.data_dir / 'logs' / 'worker.log'}"
-    )
+    raise ConfigurationError(f"no worker has loaded the model in time; see its log {log}")
 
 
-def run_documents(settings: Settings, documents: Sequence[Document], on_done: Callable[[float, float], None]) -> float:
+def run_documents(
+    queue: DocumentQueue, documents: Sequence[Document], on_done: Callable[[float, float], None]
+) -> float:
     """Send documents through the bulk lane and wait until all are committed; returns the seconds it took."""
-    queue = DocumentQueue(connect(settings.redis), settings)
     began = time.monotonic()
     for start in range(0, len(documents), _SENT_AT_ONCE):
         queue.append(documents[start : start + _SENT_AT_ONCE], "bulk")
@@ -117,10 +118,10 @@ def run_documents(settings: Settings, documents: Sequence[Document], on_done: Ca
     return time.monotonic() - began
 
 
-def summarise(settings: Settings, sent: Sequence[tuple[Document, str]], seconds: float, engine: str) -> Outcome:
+def summarise(postgres: PostgresAddress, sent: Sequence[tuple[Document, str]], seconds: float, engine: str) -> Outcome:
     """Read the labels back from Postgres and compare them with the true ones."""
     truth = {document.id: label for document, label in sent}
-    with session(settings.postgres_url) as opened:
+    with session(postgres) as opened:
         rows = [row for row in of_source(opened, "demo") if row.external_id in truth]
         version = model_versions.active(opened)
     right = [row.label == truth[row.external_id] for row in rows]

@@ -8,7 +8,8 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from sortline.cli.examine import Finding, examine
+from sortline.cli.checks.finding import Finding
+from sortline.cli.examine import examine
 from sortline.settings import get_settings
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}

@@ -51,7 +51,7 @@ def command(
 
     settings = get_settings()
     if list_:
-        _print_list(settings)
+        _print_list(settings.postgres_url)
         return
     if bool(ids) != bool(source) or bool(ids) + bool(meta) > 1 or (meta and "=" not in meta):
         raise click.UsageError("name documents by --source and --id, or by --meta KEY=VALUE")
@@ -101,8 +101,8 @@ def _rewrite(address: PostgresAddress, client: redis.Redis) -> list[str]:
     return [*rewrite_postgres(address), *rewrite_redis(client)]
 
 
-def _print_list(settings: Settings) -> None:
-    with session(settings.postgres_url) as opened:
+def _print_list(postgres: PostgresAddress) -> None:
+    with session(postgres) as opened:
         for each in erasure.listing(opened):
             row = {"name_hash": each.name_hash.hex(), "before": each.before, "erased_at": each.erased_at.isoformat()}
             click.echo(json.dumps(row))

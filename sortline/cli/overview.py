@@ -19,6 +19,7 @@ from sortline.cli.supervisor import Supervisor
 from sortline.errors import SortlineError
 from sortline.home import account
 from sortline.listening import is_loopback, url_of
+from sortline.postgres_address import PostgresAddress
 from sortline.queue import DocumentQueue
 from sortline.redis_client import connect
 from sortline.settings import Settings
@@ -73,7 +74,7 @@ class Overview:
 
     def _until_it_answers(self, stopping: threading.Event) -> None:
         patience = time.monotonic() + _PATIENCE_S
-        while not (self._listens("web") and answers(self.settings)):
+        while not (self._listens("web") and answers(self.settings.web_host, self.settings.web_port)):
             if stopping.wait(0.3):
                 return
             if time.monotonic() > patience:
@@ -97,7 +98,7 @@ class Overview:
         """Show what a new installation lacks; returns the active model version."""
         try:
             found = self._glance.figures.get()
-            told = sign_in(self.settings, sys.stdout.isatty()) if "web" in self.supervisor.commands else None
+            told = self._sign_in() if "web" in self.supervisor.commands else None
         except (SortlineError, SQLAlchemyError):
             return None  # the checks below report it
         if not found["active_model"]:
@@ -106,6 +107,10 @@ class Overview:
             self.whisper(told)
         model: int | None = found["active_model"]
         return model
+
+    def _sign_in(self) -> str | None:
+        shows_link = is_private(self.settings.web_host, self.settings.web_url) or sys.stdout.isatty()
+        return sign_in(self.settings.postgres_url, self.settings.web_address, shows_link)
 
     def _show_news(self, model: int | None, stopping: threading.Event) -> int | None:
         """Show what is new; returns the model version that is active now."""
@@ -133,34 +138,41 @@ class Overview:
                 self.say(f"{alarm['said']} {alarm['do']}")
 
 
-def answers(settings: Settings) -> bool:
+def answers(host: str, port: int) -> bool:
     """Whether something answers at the web's address."""
     try:
-        httpx.get(f"{url_of(settings.web_host, settings.web_port)}/health/live", timeout=2, trust_env=False)
+        httpx.get(f"{url_of(host, port)}/health/live", timeout=2, trust_env=False)
     except (httpx.HTTPError, httpx.InvalidURL):
         return False
     return True
 
 
-def sign_in(settings: Settings, on_a_terminal: bool) -> str | None:
+def is_private(web_host: str, web_url: str | None) -> bool:
+    """Whether the web can be reached from this machine alone."""
+    return is_loopback(web_host) and not web_url
+
+
+def sign_in(postgres: PostgresAddress, web_address: str, shows_link: bool) -> str | None:
     """How to sign in, for an installation where nobody has signed in yet; None if somebody can.
 
-    Only the first person gets a link, and only if a person reads it at once (on a terminal) or the web can be reached
-    from this machine alone: a link kept in a journal is of no use from elsewhere then.
+    Only the first person gets a link.
+
+    Args:
+        shows_link: whether that person may get it here: someone reads it at once (on a terminal), or the web can be
+            reached from this machine alone, so that a link kept in a journal is of no use from elsewhere.
     """
-    private = is_loopback(settings.web_host) and not settings.web_url
-    with session(settings.postgres_url) as opened:
+    with session(postgres) as opened:
         if people.can_sign_in(opened):
             return None
         known = people.listing(opened)
         if known:
             return f"Nobody has signed in yet. To get a sign-in link, run `sortline users link {known[0].name}`."
-        if not (on_a_terminal or private):
+        if not shows_link:
             return "Nobody can sign in yet. To get a sign-in link, run `sortline users add NAME --role admin`."
         user = people.add(opened, account(), "admin", account())
         token = people.make_link(opened, user, account())
         opened.commit()
-    return f"Sign in as the first user (the link works once): {settings.web_address}/sign-in/{token}"
+    return f"Sign in as the first user (the link works once): {web_address}/sign-in/{token}"
 
 
 def _has_a_port(process: psutil.Process) -> bool:

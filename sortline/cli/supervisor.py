@@ -79,7 +79,7 @@ class Supervisor:
             started = [*(name for name, _ in self._wanted_servers()), *self.commands]
             self.sink("up", f"starting {', '.join(started)} in {self.settings.data_dir.resolve()}")
             for _, make in self._wanted_servers():
-                self._start_server(make(self.settings))
+                self._start_server(make(data_dir=self.settings.data_dir, runtime_dir=self.settings.runtime_dir))
             if self.commands:
                 before, after = migrate(self.settings.postgres_url)
                 if before != after:
@@ -130,7 +130,7 @@ class Supervisor:
         os.set_inheritable(handle.fileno(), False)
         self._lock = handle
 
-    def _wanted_servers(self) -> Iterator[tuple[str, Callable[[Settings], Server]]]:
+    def _wanted_servers(self) -> Iterator[tuple[str, Callable[..., Server]]]:
         if self.settings.embedded_postgres:
             yield "postgres", embedded_postgres
         if self.settings.embedded_redis:

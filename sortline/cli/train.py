@@ -11,6 +11,7 @@ from db.queries import model_versions, training_runs
 from db.session import session
 from sortline.errors import ConflictError, NotFoundError
 from sortline.home import account
+from sortline.postgres_address import PostgresAddress
 from sortline.settings import Settings, get_settings
 
 
@@ -52,7 +53,7 @@ def command(
     """
     settings = get_settings()
     if cancel:
-        click.echo(_cancel(settings))
+        click.echo(_cancel(settings.postgres_url))
         return
     from classifier.cleaning import chosen_cleaning
     from classifier.figures import VersionFigures
@@ -66,7 +67,8 @@ def command(
     if not parameters.get("from_parent"):
         usable_base(parameters.get("base_model") or settings.base_model)
     with session(settings.postgres_url) as opened:
-        run_id = _run(opened, settings, parameters | {"cleaning": cleaning.to_dict()})
+        training_runs.expire(opened, settings.training_silent_s, settings.training_attempts)
+        run_id = _run(opened, parameters | {"cleaning": cleaning.to_dict()})
         opened.commit()
     version_id = _train(settings, run_id)
     with session(settings.postgres_url) as opened:
@@ -78,9 +80,8 @@ def command(
         print_outcome(version.id, version.status, VersionFigures.model_validate(version.metrics))
 
 
-def _run(opened: Session, settings: Settings, parameters: dict[str, Any]) -> int:
+def _run(opened: Session, parameters: dict[str, Any]) -> int:
     """A new run, or an unfinished one whose process died."""
-    training_runs.expire(opened, settings.training_silent_s, settings.training_attempts)
     left = training_runs.unfinished(opened)
     if left is not None and left.state == "waiting" and left.attempts:
         click.echo(f"resuming training run {left.id} with its own parameters: its process died", err=True)
@@ -112,8 +113,8 @@ def _train(settings: Settings, run_id: int) -> int:
     return version_id
 
 
-def _cancel(settings: Settings) -> str:
-    with session(settings.postgres_url) as opened:
+def _cancel(postgres: PostgresAddress) -> str:
+    with session(postgres) as opened:
         run = training_runs.unfinished(opened)
         if run is None:
             raise NotFoundError("there is no waiting or running training to cancel")

@@ -11,7 +11,7 @@ from sortline.settings import get_settings
 
 if TYPE_CHECKING:
     from trainer.report.tuning import Outcome
-    from trainer.tune import Told
+    from trainer.tune import TuningProgress
 
 
 @click.command()
@@ -31,9 +31,9 @@ def command(trials: int, study: str, base_models: tuple[str, ...], timeout: floa
     name = study or default_name()
     with bar(f"tuning {name}") as update:
 
-        def show(told: "Told") -> None:
-            best = "" if told.best is None else f", best macro-F1 {told.best:.4f}"
-            update(told.trial, told.trials, told.stage + best)
+        def show(now: "TuningProgress") -> None:
+            best = "" if now.best is None else f", best macro-F1 {now.best:.4f}"
+            update(now.trial, now.trials, now.stage + best)
 
         outcome = tune(get_settings(), trials, name, base_models, timeout and timeout * 60, show)
     if outcome is None:

@@ -26,7 +26,8 @@ pytestmark = pytest.mark.slow
 def port(tmp_path: Path) -> Iterator[int]:
     """Where a Postgres of the test's own listens over TCP."""
     port = find_free_port()
-    server = embedded_postgres(Settings(_env_file=None, data_dir=tmp_path / "data"))
+    settings = Settings(_env_file=None, data_dir=tmp_path / "data")
+    server = embedded_postgres(data_dir=settings.data_dir, runtime_dir=settings.runtime_dir)
     over_tcp = ["-c", "listen_addresses=127.0.0.1", "-c", f"port={port}", "-c", "fsync=off"]
     child = Child("postgres", [*server.command, *over_tcp], lambda *_: None, user=server.user)
     child.start()

@@ -53,7 +53,7 @@ class Work:
         asked = Explanation(document_id=document_id, model_version_id=self.versions[0], label_id=11)
         self.session.add(asked)
         self.session.commit()
-        send_to_worker(self.settings, "worker.explain", document_id or 0, self.versions[0], 11)
+        send_to_worker(self.settings.broker, "worker.explain", document_id or 0, self.versions[0], 11)
         promote(self.session, self.versions[1])
 
     def waiting(self) -> list[str]:

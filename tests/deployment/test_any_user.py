@@ -50,7 +50,7 @@ def variables(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """The environment of the processes: servers over TCP, a tiny base model, and nothing of a home."""
     here = Settings(_env_file=None, data_dir=tmp_path_factory.mktemp("postgres"))
     port = find_free_port()
-    server = embedded_postgres(here)
+    server = embedded_postgres(data_dir=here.data_dir, runtime_dir=here.runtime_dir)
     over_tcp = ["-c", "listen_addresses=127.0.0.1", "-c", f"port={port}", "-c", "fsync=off"]
     postgres = Child("postgres", [*server.command, *over_tcp], lambda *_: None, user=server.user)
     postgres.start()
@@ -145,7 +145,7 @@ def test_every_process_runs(trained: dict[str, Any], variables: dict[str, str], 
 def test_libraries_find_a_place_to_write_to(variables: dict[str, str], home: str | None) -> None:
     code = (
         "import getpass; from sortline.home import make_home; from sortline.settings import get_settings;"
-        "make_home(get_settings()); import matplotlib; print(getpass.getuser(), matplotlib.get_cachedir())"
+        "make_home(get_settings().data_dir); import matplotlib; print(getpass.getuser(), matplotlib.get_cachedir())"
     )
     done = run(variables, sys.executable, "-c", code, **({} if home is None else {"HOME": home}))
     assert done.returncode == 0 and not done.stderr, done.stderr
@@ -158,13 +158,13 @@ def test_where_nothing_can_be_written_it_is_said_which_variables_to_set(monkeypa
     monkeypatch.setenv("HOME", "/nowhere")
     monkeypatch.setattr(tempfile, "tempdir", "/proc")
     with pytest.raises(ConfigurationError, match=r"can't write to /proc .*set HOME, TMPDIR or SORTLINE_DATA_DIR"):
-        make_home(Settings(_env_file=None, data_dir=Path("/proc")))
+        make_home(Path("/proc"))
 
 
 def test_a_home_that_is_there_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("MPLCONFIGDIR", raising=False)
-    make_home(Settings(_env_file=None, data_dir=tmp_path / "data"))
+    make_home(tmp_path / "data")
     assert (os.environ["HOME"], os.environ.get("MPLCONFIGDIR")) == (str(tmp_path), None)
 
 

@@ -20,7 +20,8 @@ from starlette.routing import compile_path
 from db.models import DeadLetter, Document, ImportFile, ModelVersion, Review, TrainingRun
 from db.queries import bulk_decisions, incidents, people, shadows, webhooks
 from db.queries.document_search import Filters
-from sortline.cli.examine import _web
+from sortline.cli.checks.finding import Finding
+from sortline.cli.checks.web import check_web
 from sortline.events import KINDS
 from sortline.queue import pack_entry
 from sortline.settings import Settings
@@ -232,15 +233,18 @@ def test_the_example_of_the_guide_leads_to_the_web(settings: Settings) -> None:
 
 def test_the_doctor_asks_for_the_web_as_people_do(settings: Settings) -> None:
     port, shut = find_free_port(), find_free_port()
+
+    def asked(settings: Settings) -> list[Finding]:
+        return list(check_web(settings.web_address, settings.web_path, settings.web_port))
+
     under = settings.model_copy(update={"web_url": f"http://127.0.0.1:{port}/sortline"})
     with serving(under, None) as web, nginx({port: FORMS["strips"].format(port=web.base_url.port)}, tls=False):
-        assert [finding.level for finding in _web(under)] == ["ok"]
-        (elsewhere,) = _web(under.model_copy(update={"web_url": f"http://127.0.0.1:{port}/other"}))
+        assert [finding.level for finding in asked(under)] == ["ok"]
+        (elsewhere,) = asked(under.model_copy(update={"web_url": f"http://127.0.0.1:{port}/other"}))
         assert (elsewhere.level, "/other/health/live answers 404" in elsewhere.found) == ("warn", True)
         assert "make the proxy pass /other/ to the web's port" in str(elsewhere.advice)
-    (away,) = _web(under.model_copy(update={"web_url": f"http://127.0.0.1:{shut}"}))
+    (away,) = asked(under.model_copy(update={"web_url": f"http://127.0.0.1:{shut}"}))
     assert (away.level, "can't be reached from this machine" in away.found) == ("warn", True)
-    assert list(_web(settings)) == []
 
 
 @pytest.fixture

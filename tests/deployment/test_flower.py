@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from monitoring.flower import environment
-from sortline.cli.examine import _flower
+from sortline.cli.checks.web import check_flower
 from sortline.errors import ConfigurationError
 from sortline.settings import Settings
 
@@ -75,7 +75,9 @@ def test_flower_asks_for_the_password_and_lists_the_worker(
     _until(lambda: worker in json.loads(_get(settings, "/api/workers?refresh=1", password)))
     assert b"flower_" in _get(settings, "/metrics", password)
 
-    assert [finding.level for finding in _flower(settings)] == ["ok"]
+    assert [
+        finding.level for finding in check_flower(settings.flower_host, settings.flower_port, settings.flower_path)
+    ] == ["ok"]
     shown = Path(f"/proc/{flower.pid}/cmdline").read_bytes()
     assert b"celery" in shown
     assert password.partition(":")[2].encode() not in shown
@@ -85,7 +87,7 @@ def test_flower_asks_for_the_password_and_lists_the_worker(
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_the_doctor_warns_of_a_flower_that_asks_for_no_password(settings: Settings, host: str) -> None:
     settings = settings.model_copy(update={"flower_host": host})
-    assert list(_flower(settings)) == []
+    assert list(check_flower(settings.flower_host, settings.flower_port, settings.flower_path)) == []
     variables = {
         **os.environ,
         "SORTLINE_REDIS_URL": str(settings.redis_url),
@@ -94,7 +96,7 @@ def test_the_doctor_warns_of_a_flower_that_asks_for_no_password(settings: Settin
     }
     with subprocess.Popen([sys.executable, "-m", "monitoring.flower"], env=variables) as process:
         _until(lambda: _get(settings, "/healthcheck") == b"OK")
-        (finding,) = _flower(settings)
+        (finding,) = check_flower(settings.flower_host, settings.flower_port, settings.flower_path)
         process.terminate()
     assert (finding.level, "FLOWER_BASIC_AUTH" in str(finding.advice)) == ("warn", True)
 

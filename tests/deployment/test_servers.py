@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,14 +116,14 @@ def test_the_client_and_celery_verify_alike(bed: Bed, parameters: str, setting: 
     )  # fmt: skip
     with celery_app("probe", made.celery_broker).connection() as broker:
         if level == "refused":
-            for check in (check_documents, check_broker):
+            for check in (partial(check_documents, made.redis), partial(check_broker, made.broker)):
                 with pytest.raises(ConfigurationError, match="set SORTLINE_REDIS_CA_FILE"):
-                    check(made)
+                    check()
             with pytest.raises(broker.connection_errors, match="CERTIFICATE_VERIFY_FAILED"):
                 broker.ensure_connection(max_retries=1, reraise_as_library_errors=False)
             return
-        check_documents(made)
-        check_broker(made)
+        check_documents(made.redis)
+        check_broker(made.broker)
         broker.ensure_connection(max_retries=1)
     assert [f.level for f in examine(made) if f.name == "Redis TLS"] == [level]
 
@@ -133,7 +134,7 @@ def test_a_redis_at_an_ipv6_address_carries_celery(bed: Bed) -> None:
     except OSError:
         pytest.skip("this machine has no IPv6")
     made = Settings(_env_file=None, redis_url=bed.redis_url(4, "[::1]"), redis_ca_file=bed.authority)
-    check_documents(made)
+    check_documents(made.redis)
     with connect(made.redis) as client:
         assert where(client) == f"[::1]:{bed.redis_port}"
     with celery_app("probe", made.celery_broker).connection() as broker:
@@ -142,7 +143,7 @@ def test_a_redis_at_an_ipv6_address_carries_celery(bed: Bed) -> None:
 
 def test_a_socket_with_a_password_carries_celery(bed: Bed) -> None:
     made = Settings(_env_file=None, redis_url=bed.redis_socket_url(4))
-    check_documents(made)
+    check_documents(made.redis)
     app: Celery = celery_app("probe", made.celery_broker)
     with app.connection() as broker:
         queue = broker.SimpleQueue("probe")
@@ -156,13 +157,13 @@ def test_a_socket_with_a_password_carries_celery(bed: Bed) -> None:
 def test_one_database_holds_documents_and_broker_where_there_is_no_other(bed: Bed) -> None:
     last = Settings(_env_file=None, redis_url=bed.redis_url(15), redis_ca_file=bed.authority)
     with pytest.raises(ConfigurationError, match="has no database 16; set SORTLINE_BROKER_DATABASE"):
-        check_broker(last)
+        check_broker(last.broker)
     found = {finding.name: finding for finding in examine(last)}
     assert found["Redis"].level == "ok"
     assert found["Celery's broker"].level == "fail" and "SORTLINE_BROKER_DATABASE" in found["Celery's broker"].found
 
     alone = last.model_copy(update={"broker_database": 15})
-    check_broker(alone)
+    check_broker(alone.broker)
     (told,) = [finding for finding in examine(alone) if finding.name == "Celery's broker"]
     assert told.level == "ok" and "the same database as the documents" in told.found
 

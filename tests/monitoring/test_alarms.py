@@ -43,7 +43,7 @@ def well(settings: Settings, session: Session, redis_client: redis.Redis) -> Ite
     session.commit()
     tell(settings, redis_client, model_version=version.id)
     DONE_AT.labels("housekeeping.publish_outbox").set_to_current_time()
-    Publisher(settings, "housekeeping").stop()
+    Publisher(settings.redis, settings.prefix, "housekeeping").stop()
     yield
     DONE_AT.clear()
 
@@ -219,7 +219,7 @@ def test_a_process_that_takes_no_messages(
 ) -> None:
     UNHEARD.set(missed)
     try:
-        Publisher(settings, "trainer").stop()
+        Publisher(settings.redis, settings.prefix, "trainer").stop()
     finally:
         UNHEARD.set(0)
 
@@ -236,7 +236,7 @@ def test_a_redis_that_refuses_and_a_lane_that_is_not_read(
     tell(settings, redis_client, model_version=version.id, redis_refuses="WRONGTYPE the key sortline:results")
     STALLED.labels("bulk").set(settings.stalled_s / 2)
     try:
-        Publisher(settings, "worker").stop()
+        Publisher(settings.redis, settings.prefix, "worker").stop()
     finally:
         STALLED.labels("bulk").set(0)
 

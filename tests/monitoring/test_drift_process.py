@@ -279,6 +279,15 @@ def test_bad_accuracy_or_too_few_audits_do_not(
     assert said in outcome.said
 
 
+def due(session: Session, settings: Settings) -> str | None:
+    return trigger.due(
+        session,
+        enough=settings.retrain_after,
+        hours=settings.retrain_every_h,
+        drift_trains=settings.drift_trains,
+    )
+
+
 def test_a_training_starts_once_when_the_evidence_is_decided_if_settings_say_so(
     session: Session, settings: Settings, version: ModelVersion
 ) -> None:
@@ -290,17 +299,17 @@ def test_a_training_starts_once_when_the_evidence_is_decided_if_settings_say_so(
     session.add(Review(document_id=decided, reviewer_id=50, action="confirm", label_id=1, reason="drift"))
     session.query(QueueItem).filter_by(document_id=decided).delete()
     session.commit()
-    assert trigger.due(session, trains) is None
+    assert due(session, trains) is None
 
     session.query(QueueItem).filter(QueueItem.document_id.in_(others)).delete()
     session.commit()
 
-    reason = trigger.due(session, trains)
+    reason = due(session, trains)
     assert reason == f"drift, incident {incident.id}: its evidence is decided"
-    assert trigger.due(session, settings) is None
+    assert due(session, settings) is None
     session.add(TrainingRun(reason=reason, state="failed"))
     session.commit()
-    assert trigger.due(session, trains) is None
+    assert due(session, trains) is None
     assert list(incidents.trainings(session)) == [incident.id]
 
 

@@ -174,5 +174,5 @@ def test_a_missing_file_of_certificates_is_named_with_its_setting(tmp_path: Path
 def test_a_broker_that_is_away_is_said_with_the_settings_name(more: dict[str, object], name: str) -> None:
     settings = Settings(_env_file=None, redis_url="redis://:hush@127.0.0.1:1/0", **more)  # type: ignore[arg-type]
     with pytest.raises(ServerUnreachableError, match=f"Celery's broker at .*{name}.* can't be reached") as away:
-        check_broker(settings)
+        check_broker(settings.broker)
     assert "hush" not in str(away.value)

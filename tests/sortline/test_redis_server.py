@@ -88,7 +88,7 @@ def test_documents_that_wait_outlive_a_change_of_the_server(tmp_path: Path, monk
         here.mkdir()
         (here / "redis-server").symlink_to(program)
         monkeypatch.setenv("PATH", f"{here}:{Path(str(shutil.which('sh'))).parent}")
-        server = embedded_redis(settings)
+        server = embedded_redis(data_dir=settings.data_dir, runtime_dir=settings.runtime_dir)
         child = Child("redis", server.command, lambda *_: None)
         child.start()
         try:

@@ -18,7 +18,7 @@ from db.models import DeadLetter
 from sortline.child import End
 from sortline.cli import ends as ends_module
 from sortline.cli.ends import Ends
-from sortline.cli.overview import sign_in
+from sortline.cli.overview import is_private, sign_in
 from sortline.settings import Settings
 from tests.conftest import environment, find_free_port
 
@@ -162,10 +162,12 @@ def test_the_first_link_is_made_once_and_not_for_everybody(settings: Settings, s
     open_to_all = settings.model_copy(update={"web_host": "0.0.0.0"})
     behind_a_proxy = settings.model_copy(update={"web_url": "https://sortline.example.org"})
     for others_may_read in (open_to_all, behind_a_proxy):
-        hint = sign_in(others_may_read, on_a_terminal=False)
+        assert not is_private(others_may_read.web_host, others_may_read.web_url)
+        hint = sign_in(settings.postgres_url, others_may_read.web_address, shows_link=False)
         assert hint is not None and "sortline users add" in hint and "/sign-in/" not in hint
 
-    first, second = sign_in(settings, on_a_terminal=False), sign_in(settings, on_a_terminal=True)
+    assert is_private(settings.web_host, settings.web_url)
+    first, second = (sign_in(settings.postgres_url, settings.web_address, shows_link=True) for _ in range(2))
     assert first is not None and "http://127.0.0.1:8080/sign-in/" in first
     assert second is not None and "sortline users link" in second and "/sign-in/" not in second
 

@@ -78,9 +78,9 @@ FAULTS: list[tuple[str, Callable[[Path], object], str]] = [
     ("tensors of Sentence Transformers", lambda f: rename_tensors(f, lambda n: n.replace("bert.", "0.auto_model.")), "other names"),
     ("a layer is missing", without_a_layer, r"weights lack 16 of the .*bert.encoder.layer.1"),
     ("another width", lambda f: configure(f, hidden_size=64), r"don't fit its config.json \(bert\..* is .*32.*64"),
-    ("fewer layers in the config", lambda f: configure(f, num_hidden_layers=1), "have 2 layers, and config.json says 1"),
-    ("more tokens than rows", more_tokens_than_rows, r"tokens up to number \d+, and its weights have \d+"),
-    ("no special tokens", without_special_tokens, "puts no token before or behind a text"),
+    ("fewer layers in the config", lambda f: configure(f, num_hidden_layers=1), "have 2 layers, but config.json says 1"),
+    ("more tokens than rows", more_tokens_than_rows, r"token numbers up to \d+, but its weights have \d+"),
+    ("no special tokens", without_special_tokens, "adds no token before or after a text"),
     ("a tokenizer of another form", lambda f: (f / "tokenizer.json").write_text('{"version": "9"}'), "download it again"),
     ("a kind that is unknown", lambda f: configure(f, model_type="brandnew", auto_map={"AutoModel": "x.Y"}), "'brandnew', and needs code"),
     ("a kind that reads pictures", lambda f: configure(f, model_type="vit"), "no classifier of texts"),
@@ -104,7 +104,7 @@ def test_bare_weights_of_a_bert_under_the_config_of_a_roberta(bert: Path) -> Non
     with pytest.raises(CheckpointError, match="two kinds of model"):
         usable_base(str(bert))
     configure(bert, architectures=None, pad_token_id=1)
-    with pytest.raises(CheckpointError, match=r"pads with token 0, and config\.json says 1"):
+    with pytest.raises(CheckpointError, match=r"pads with token 0, but config\.json says 1"):
         usable_base(str(bert))
 
 

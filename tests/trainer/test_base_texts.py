@@ -14,7 +14,8 @@ from classifier.figures import VersionFigures
 from classifier.readable import MULTILINGUAL
 from db.models import TrainingRun
 from db.queries import model_versions
-from sortline.cli.examine import Finding, _base_model, _texts
+from sortline.cli.checks.base_model import check_base_model, check_texts
+from sortline.cli.checks.finding import Finding
 from sortline.cli.outcome import print_outcome
 from sortline.errors import TrainingError
 from sortline.settings import Settings
@@ -28,7 +29,9 @@ HINDI = ["मेरा कार्ड कहाँ है", "कार्ड �
 
 
 def findings(session: Session, settings: Settings) -> dict[str, Finding]:
-    return {each.name: each for each in (*_texts(session, settings.base_model), *_base_model(settings))}
+    return {
+        each.name: each for each in (*check_texts(session, settings.base_model), *check_base_model(settings.base_model))
+    }
 
 
 def test_a_training_on_texts_that_it_cannot_read_says_so(
@@ -63,7 +66,7 @@ def test_a_training_on_texts_that_it_cannot_read_says_so(
 
 REFUSED = [
     pytest.param(["एक,card", "दो,card"], {}, "the same label", id="one label"),
-    pytest.param(["एक कार्ड,card", "दो कार्ड,card", "पैसे वापस,cash"], {}, "one example only", id="rare label"),
+    pytest.param(["एक कार्ड,card", "दो कार्ड,card", "पैसे वापस,cash"], {}, "only one example", id="rare label"),
     pytest.param(
         ["मेरा कार्ड कहाँ है,card", "कार्ड खो गया है,card", "पैसे वापस चाहिए,cash", "पैसे वापस कब मिलेंगे,cash"],
         {"split": "test"}, "no label has documents to train on", id="splits",
@@ -104,9 +107,9 @@ def test_a_refused_tuning_says_so_too_unless_one_of_its_base_models_can_read_the
     lines = [line.rpartition(",") for line in labelled_lines(60)[1:]]
     import_lines(["text,label", *(f"{text.translate(_TO_CYRILLIC)},{label}" for text, _, label in lines)])
 
-    with pytest.raises(TrainingError, match=f"validation needs 50.*{MULTILINGUAL[0]}"):
+    with pytest.raises(TrainingError, match=f"tuning needs 50.*{MULTILINGUAL[0]}"):
         tune(settings, 1, "one", (str(tiny_base),))
-    with pytest.raises(TrainingError, match=r"validation needs 50$"):
+    with pytest.raises(TrainingError, match=r"tuning needs 50$"):
         tune(settings, 1, "two", (str(tiny_base), "all-MiniLM-L6-v2"))
 
 
@@ -131,8 +134,8 @@ def test_a_base_model_that_is_not_here_says_nothing(name: str) -> None:
 def test_the_doctor_names_what_is_wrong_with_the_base_model(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "adapter").mkdir()
     (tmp_path / "adapter" / "adapter_config.json").write_text("{}")
-    (found,) = _base_model(settings.model_copy(update={"base_model": str(tmp_path / "adapter")}))
+    (found,) = check_base_model(str(tmp_path / "adapter"))
     assert found.level == "fail"
     assert "adapter" in found.found
-    (found,) = _base_model(settings.model_copy(update={"base_model": "nobody/has-this-here"}))
+    (found,) = check_base_model("nobody/has-this-here")
     assert found.level == "warn"

@@ -3,25 +3,17 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from classifier.cleaning import Cleaning
-from sortline.settings import Settings
 from tests.trainer.test_label_errors import LABELS, data_of, document, examples
 from trainer.evaluation.cross_validation import cross_validate
 from trainer.evaluation.judge import fair_answers
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    """No servers: nothing here reads a database."""
-    return Settings(_env_file=None, data_dir=tmp_path, device="cpu")
-
-
-def test_answers_are_probabilities_and_a_label_of_one_fold_alone_has_none(tiny_base: Path, settings: Settings) -> None:
+def test_answers_are_probabilities_and_a_label_of_one_fold_alone_has_none(tiny_base: Path) -> None:
     data = data_of([*examples(60), document(900, "a text like no other", 42)], [*LABELS, (42, "rare")])
 
-    documents, probabilities = cross_validate(data, tiny_base, Cleaning(), settings)
+    documents, probabilities = cross_validate(data, tiny_base, Cleaning(), "cpu", 2)
 
     assert [each.id for each in documents] == list(range(100, 160))
     assert probabilities.shape == (60, 4)
@@ -30,10 +22,10 @@ def test_answers_are_probabilities_and_a_label_of_one_fold_alone_has_none(tiny_b
     assert (probabilities.argmax(axis=1) == truth).mean() > 0.9
 
 
-def test_tests_are_planned_on_documents_that_nobody_was_shown_for_a_doubt(tiny_base: Path, settings: Settings) -> None:
+def test_tests_are_planned_on_documents_that_nobody_was_shown_for_a_doubt(tiny_base: Path) -> None:
     train = [each._replace(may_be_held_out=each.id % 2 == 0) for each in examples(60)]
     data = data_of(train)
-    answers = cross_validate(data, tiny_base, Cleaning(), settings)
+    answers = cross_validate(data, tiny_base, Cleaning(), "cpu", 2)
 
     fair = fair_answers(answers, data)
 

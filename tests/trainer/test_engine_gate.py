@@ -48,7 +48,7 @@ def _examples(count: int) -> tuple[list[str], list[int]]:
 @pytest.fixture(scope="module")
 def trained(tiny_base: Path, loaded: str, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     from classifier.base_tokenizer import save_tokenizer, training_tokenizer
-    from trainer.fine_tuning.fine_tune import Examples, Job, fine_tune
+    from trainer.fine_tuning.fine_tune import Examples, Job, Machine, fine_tune
     from trainer.fine_tuning.parameters import Parameters
 
     work = tmp_path_factory.mktemp("trained")
@@ -59,9 +59,11 @@ def trained(tiny_base: Path, loaded: str, tmp_path_factory: pytest.TempPathFacto
     texts, targets = _examples(240)
     examples = Examples([prepared.windows[0] for prepared in tokenizer.prepare(texts)], targets)
     parameters = Parameters(epochs=10, learning_rate=3e-3)
-    fine_tune(Job(tiny_base, LABELS, examples, Examples([], []), tokenizer.pad_id, parameters), work, settings)
+    fine_tune(
+        Job(tiny_base, LABELS, examples, Examples([], []), tokenizer.pad_id, parameters), work, Machine.of(settings)
+    )
     save_tokenizer(tiny_base, folder)
-    quantise(folder, texts[:32], description, settings)
+    quantise(folder, texts[:32], description, work / "cache")
     texts, targets = _examples(700)
     return Trained(folder, description, settings, texts, np.array(targets, np.int64))
 
@@ -121,15 +123,15 @@ def test_a_form_with_scrambled_scales_is_refused(trained: Trained, reference: Lo
     assert not found["served"]
     assert found["accuracy_quantised"] < 0.9 < found["accuracy_reference"]
     assert found["missing"] == 0  # no number of documents would show that it is not worse
-    assert "where -0.50 is allowed" in found["reason"]
+    assert "and the limit is -0.50" in found["reason"]
     assert not unlabelled["served"]
-    assert "of documents the label of the model itself, at least 95 % is asked" in unlabelled["reason"]
+    assert "of documents the same label as the model itself, and at least 95 % is required" in unlabelled["reason"]
 
 
 def test_a_form_that_computes_no_numbers_is_refused(trained: Trained, reference: Logits, broken: Path) -> None:
     _scramble(broken / "openvino-int8" / "model.xml", lambda scales: np.full(scales.shape, np.nan))
     found = judge(reference, trained.logits(broken, precision="int8"), trained.targets)
-    assert (found["served"], found["reason"]) == (False, "refused: it computes logits that are no numbers")
+    assert (found["served"], found["reason"]) == (False, "refused: some of its logits are NaN or infinite")
     json.dumps(found, allow_nan=False)
 
 
@@ -155,7 +157,7 @@ def test_too_few_labelled_documents_are_counted_exactly() -> None:
     logits, targets = made(200)
     found = judge(logits, logits, targets)
     assert not found["served"]
-    assert f"about {found['missing']:,} more could prove it" in found["reason"]
+    assert f"about {found['missing']:,} more documents could prove it" in found["reason"]
     needed = 200 + found["missing"]
     assert -paired_interval(0, 0, needed)[0] <= MARGIN < -paired_interval(0, 0, needed - 1)[0]
     assert judge(*(made(needed)[0],) * 2, made(needed)[1])["served"]
@@ -166,7 +168,9 @@ def test_without_labels_it_does_not_serve(count: int) -> None:
     logits, _ = made(count)
     found = judge(logits, logits, np.full(count, -1))
     assert not found["served"]
-    assert found["reason"] == "refused: no labelled document tells its accuracy, about 539 could"
+    assert (
+        found["reason"] == "refused: there are no labelled documents to measure its accuracy, and about 539 are needed"
+    )
     assert (found["documents"], found["missing"], found["loss_bound"]) == (0, 539, 1.0)
     assert found["agreement"] == (1.0 if count else None)
     assert found["ece_reference"] is found["accuracy_reference"] is None
@@ -188,7 +192,7 @@ def test_documents_without_a_label_count_for_the_agreement_alone() -> None:
 def test_few_documents_do_not_judge_the_agreement() -> None:
     logits, _ = made(99)
     found = judge(logits, swapped(logits, np.arange(20)), np.full(99, -1))
-    assert "95 % is asked" not in found["reason"]
+    assert "95 % is required" not in found["reason"]
 
 
 def test_a_slower_form_is_refused_for_that_alone() -> None:
@@ -209,7 +213,7 @@ def test_confidences_that_mean_less_are_refused() -> None:
     assert found["agreement"] == 1.0
     assert found["ece_quantised"] > found["ece_reference"] + 0.02
     assert not found["served"]
-    assert found["reason"].startswith("refused: ECE ")
+    assert found["reason"].startswith("refused: its ECE is ")
 
 
 def test_a_form_at_the_margin_is_seldom_let_through() -> None:

@@ -21,7 +21,7 @@ from transformers import AutoModelForSequenceClassification
 from sortline.errors import TrainingError
 from sortline.settings import Settings
 from tests.conftest import ROOT, environment
-from trainer.fine_tuning.fine_tune import Epoch, Examples, Job, Progress, fine_tune
+from trainer.fine_tuning.fine_tune import Epoch, Examples, Job, Machine, Progress, fine_tune
 from trainer.fine_tuning.job import open_job
 from trainer.fine_tuning.parameters import Parameters
 from trainer.fine_tuning.process import FineTuning, _as_line
@@ -62,7 +62,7 @@ def test_two_ranks_take_the_same_steps_and_make_one_model(tiny_base: Path, setti
     steps: list[Progress] = []
     chosen = settings.model_copy(update={"training_launcher": "torchrun --nproc-per-node 2", "threads": 2})
 
-    learned = fine_tune(job(tiny_base), tmp_path / "work", chosen, steps.append, epochs.append)
+    learned = fine_tune(job(tiny_base), tmp_path / "work", Machine.of(chosen), steps.append, epochs.append)
 
     assert (learned.learning.processes, steps[-1].step, steps[-1].steps) == (2, 9, 9)
     assert [each.epoch for each in epochs] == [1, 2, 3]
@@ -77,7 +77,7 @@ def test_a_child_that_the_kernel_kills_goes_on_with_half_the_documents_at_once(
     once = f"m = {str(tmp_path / 'killed')!r}\nif not os.path.exists(m): open(m, 'w'); os.kill(os.getpid(), 9)"
     chosen = settings.model_copy(update={"training_launcher": launcher(tmp_path, once)})
 
-    learned = fine_tune(job(tiny_base), tmp_path / "work", chosen).learning
+    learned = fine_tune(job(tiny_base), tmp_path / "work", Machine.of(chosen)).learning
 
     assert learned.micro_batch == 16
     assert learned.steps[-1][0] == 9  # the batch itself is as large as before
@@ -87,7 +87,7 @@ def test_memory_for_not_even_one_document_is_one_sentence(tiny_base: Path, setti
     chosen = settings.model_copy(update={"training_launcher": launcher(tmp_path, "os.kill(os.getpid(), 9)")})
 
     with pytest.raises(TrainingError, match="out of memory even with one document at a time"):
-        fine_tune(job(tiny_base, batch_size=4), tmp_path / "work", chosen)
+        fine_tune(job(tiny_base, batch_size=4), tmp_path / "work", Machine.of(chosen))
 
 
 def test_an_allocation_that_fails_is_told_as_out_of_memory() -> None:
@@ -103,11 +103,11 @@ def test_a_full_disk_is_one_sentence_and_what_was_written_stays_whole(
     chosen = settings.model_copy(update={"training_launcher": launcher(tmp_path, full), "training_checkpoint_s": 0.0})
 
     with pytest.raises(TrainingError, match="the disk is full"):
-        fine_tune(job(tiny_base), tmp_path / "work", chosen)
+        fine_tune(job(tiny_base), tmp_path / "work", Machine.of(chosen))
 
     assert not (tmp_path / "work" / "state.pt").exists()
     assert not (tmp_path / "work" / "model").exists()
-    assert fine_tune(job(tiny_base), tmp_path / "work", settings).learning.best_epoch > 0
+    assert fine_tune(job(tiny_base), tmp_path / "work", Machine.of(settings)).learning.best_epoch > 0
 
 
 def test_what_a_callback_raises_ends_the_child(tiny_base: Path, settings: Settings, tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_what_a_callback_raises_ends_the_child(tiny_base: Path, settings: Settin
         }
 
     with pytest.raises(KeyError, match="enough"):
-        fine_tune(job(tiny_base, epochs=100), tmp_path / "work", settings, stop)
+        fine_tune(job(tiny_base, epochs=100), tmp_path / "work", Machine.of(settings), stop)
     assert not fine_tunings()
 
 
@@ -133,9 +133,9 @@ def test_a_killed_parent_leaves_no_child_and_the_next_one_goes_on(
     chosen = settings.model_copy(update={"training_checkpoint_s": 0.0})
     program = (
         "import sys; from pathlib import Path; from tests.trainer.test_fine_tune import job\n"
-        "from sortline.settings import Settings; from trainer.fine_tuning.fine_tune import fine_tune\n"
+        "from sortline.settings import Settings; from trainer.fine_tuning.fine_tune import Machine, fine_tune\n"
         f"fine_tune(job(Path({str(tiny_base)!r}), epochs=20, patience=20), Path({str(tmp_path / 'work')!r}), "
-        "Settings(_env_file=None), lambda p: print(p.step, flush=True))"
+        "Machine.of(Settings(_env_file=None)), lambda p: print(p.step, flush=True))"
     )
     paths = f"{ROOT}:{ROOT / 'tests'}"
     parent = subprocess.Popen(
@@ -154,7 +154,7 @@ def test_a_killed_parent_leaves_no_child_and_the_next_one_goes_on(
     while any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children):
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    learned = fine_tune(job(tiny_base, epochs=20, patience=20), tmp_path / "work", chosen).learning
+    learned = fine_tune(job(tiny_base, epochs=20, patience=20), tmp_path / "work", Machine.of(chosen)).learning
     assert learned.resumed_from >= 4
     assert learned.redone <= 1  # a state was written after each step
     assert learned.steps[-1][0] == 60

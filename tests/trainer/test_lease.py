@@ -83,8 +83,8 @@ def test_the_heart_beats_on_while_a_stage_tells_nothing(
     run = waiting_run(session)
     token = claim(session, run)
     seen: set[datetime] = set()
-    with Lease(settings, run.id, token, lambda _: None) as lease:
-        lease.tell("evaluating")
+    with Lease(settings.postgres_url, run.id, token, lambda _: None) as lease:
+        lease.report("evaluating")
         for _ in range(_MOST_LOOKS):
             session.commit()
             session.refresh(run)
@@ -97,14 +97,17 @@ def test_the_heart_beats_on_while_a_stage_tells_nothing(
     assert run.progress == {"stage": "evaluating"}
 
 
-@pytest.mark.parametrize(("end", "reason"), [("cancel", "was cancelled"), ("take away", "was taken away")])
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [("cancel", "was cancelled"), ("take over", "no longer belongs to this process")],
+)
 def test_who_tells_of_progress_learns_that_the_run_is_lost(
     session: Session, settings: Settings, monkeypatch: pytest.MonkeyPatch, end: str, reason: str
 ) -> None:
     monkeypatch.setattr(lease_module, "BEAT_EVERY_S", 0.01)
     run = waiting_run(session)
     token = claim(session, run)
-    with Lease(settings, run.id, token, lambda _: None) as lease:
+    with Lease(settings.postgres_url, run.id, token, lambda _: None) as lease:
         if end == "cancel":
             training_runs.cancel(session, run.id, "ann")
         else:
@@ -112,7 +115,7 @@ def test_who_tells_of_progress_learns_that_the_run_is_lost(
         session.commit()
         with pytest.raises(ConflictError, match=f"training run {run.id} {reason}"):
             for _ in range(_MOST_LOOKS):
-                lease.tell("evaluating")
+                lease.report("evaluating")
                 time.sleep(0.01)
 
 
@@ -182,4 +185,4 @@ def test_a_command_line_that_is_told_to_stop_cancels_its_run(
     session.commit()
     session.refresh(run)
     assert (run.state, run.error) == ("cancelled", "interrupted")
-    assert not work_folder(settings, run.id).exists()
+    assert not work_folder(settings.data_dir, run.id).exists()

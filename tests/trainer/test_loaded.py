@@ -10,7 +10,7 @@ import pytest
 from sortline.errors import TrainingError
 from sortline.settings import Settings
 from tests.trainer.test_fine_tune import job
-from trainer.fine_tuning.fine_tune import Progress, fine_tune
+from trainer.fine_tuning.fine_tune import Machine, Progress, fine_tune
 
 
 def copies(launcher: str) -> list[psutil.Process]:
@@ -22,9 +22,9 @@ def copies(launcher: str) -> list[psutil.Process]:
 
 def test_how_a_copy_ends_is_told(tiny_base: Path, settings: Settings, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="can't be loaded"):
-        fine_tune(job(tmp_path), tmp_path / "failed", settings)
+        fine_tune(job(tmp_path), tmp_path / "failed", Machine.of(settings))
 
-    learned = fine_tune(job(tiny_base), tmp_path / "work", settings)
+    learned = fine_tune(job(tiny_base), tmp_path / "work", Machine.of(settings))
 
     assert learned.learning.steps[-1][0] == 9
     assert (tmp_path / "work" / "model" / "model.safetensors").exists()
@@ -40,7 +40,7 @@ def test_a_copy_ends_with_its_launcher(
         raise KeyError("enough")
 
     with pytest.raises(KeyError, match="enough"):
-        fine_tune(job(tiny_base, epochs=100), tmp_path / "work", settings, stop)
+        fine_tune(job(tiny_base, epochs=100), tmp_path / "work", Machine.of(settings), stop)
 
     assert seen == [2]  # the copy, and what minds it
     eventually(lambda: not copies(loaded))

@@ -257,7 +257,7 @@ def test_no_figures_at_all(tmp_path: Path) -> None:
     assert "No guarantee on the errors among accepted documents is recorded." in said
     assert "The losses of this training are not recorded." in said
     assert "The snapshot's counts are not recorded." in said
-    assert "No label looks wrong, or none was looked at." in said
+    assert "No label looks wrong, or none was checked." in said
 
 
 @pytest.mark.parametrize("key", ["test", "gate", "snapshot", "guarantee", "learning", "baselines", "threshold"])
@@ -304,7 +304,7 @@ def test_the_matrix_and_the_confusions_count_what_happened(tmp_path: Path) -> No
         "uncalibrated": probabilities,
     }
     html, page = written(content_of(["cat", "dog"], 20, **whole), tmp_path)
-    assert "The model errs on 3 of 20 test documents" in text_of(html)
+    assert "The model is wrong on 3 of 20 test documents" in text_of(html)
     assert "cat dog 3 30.0 %" in text_of(html)
     assert {"7", "3", "10"} <= set(page.inside["text"])
     assert "3 of 3 wrong answers would be accepted, 0 right ones go to a person" in text_of(html)
@@ -339,7 +339,7 @@ def test_suspects_come_worst_first_and_mark_the_errors_they_are() -> None:
     ("gate", "said"),
     [
         ({"outcome": "passed", "against": 3, "better": False}, "Passed: shown to be not worse than version 3."),
-        ({"outcome": "passed", "against": None}, "no version was active to compare with"),
+        ({"outcome": "passed", "against": None}, "there was no active version to compare with"),
         ({"outcome": "refused", "against": 3, "reason": "too slow"}, "Refused: too slow."),
         (
             {"outcome": "undecided", "reason": "few documents; a person decides"},

@@ -3,20 +3,12 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 from tiny_bert import build_tiny_bert
 
-from sortline.settings import Settings
 from trainer.fine_tuning.sentence_embeddings import sentence_embeddings
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    """No servers: nothing here reads a database."""
-    return Settings(_env_file=None, data_dir=tmp_path, device="cpu")
-
-
-def test_an_embedding_is_the_mean_over_the_tokens_of_the_text_alone(tiny_base: Path, settings: Settings) -> None:
+def test_an_embedding_is_the_mean_over_the_tokens_of_the_text_alone(tiny_base: Path) -> None:
     import torch
     from transformers import AutoModel, AutoTokenizer
 
@@ -30,7 +22,7 @@ def test_an_embedding_is_the_mean_over_the_tokens_of_the_text_alone(tiny_base: P
     tokenizer = AutoTokenizer.from_pretrained(tiny_base)
     model = AutoModel.from_pretrained(tiny_base).eval()
 
-    embeddings = sentence_embeddings(texts, tiny_base, settings)
+    embeddings = sentence_embeddings(texts, tiny_base, "cpu", 2)
 
     assert embeddings.shape == (5, 32)
     assert embeddings.dtype == np.float32
@@ -42,9 +34,9 @@ def test_an_embedding_is_the_mean_over_the_tokens_of_the_text_alone(tiny_base: P
         assert embedding @ (mean / np.linalg.norm(mean)) > 0.999  # bfloat16 has three digits
 
 
-def test_a_text_longer_than_an_odd_number_of_positions_is_cut(settings: Settings, tmp_path: Path) -> None:
+def test_a_text_longer_than_an_odd_number_of_positions_is_cut(tmp_path: Path) -> None:
     build_tiny_bert(tmp_path, max_length=100)
 
-    long, first_part = sentence_embeddings(["cash " * 300, "cash " * 94], tmp_path, settings)
+    long, first_part = sentence_embeddings(["cash " * 300, "cash " * 94], tmp_path, "cpu", 2)
 
     np.testing.assert_allclose(long, first_part, atol=1e-2)

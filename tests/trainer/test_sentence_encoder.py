@@ -12,7 +12,7 @@ from transformers import AutoModel, AutoModelForSequenceClassification, RobertaC
 
 from sortline.settings import Settings
 from tests.trainer.test_fine_tune import examples, job
-from trainer.fine_tuning.fine_tune import fine_tune
+from trainer.fine_tuning.fine_tune import Machine, fine_tune
 from trainer.fine_tuning.parameters import Parameters
 from trainer.fine_tuning.pooling import pools_by_mean
 from trainer.fine_tuning.sentence_encoder import add_mean, probed
@@ -103,7 +103,7 @@ def test_a_new_head_is_a_logistic_regression_on_what_the_encoder_says(
 ) -> None:
     made = job(mean_base, epochs=1, learning_rate=1e-12, head_factor=1)
 
-    learned = fine_tune(made, tmp_path / "work", settings)
+    learned = fine_tune(made, tmp_path / "work", Machine.of(settings))
 
     ids, mask = pad([np.array(each) for each in made.train.documents], 0)
     held_out, held_out_mask = pad([np.array(each) for each in made.validation.documents], 0)
@@ -115,7 +115,7 @@ def test_a_new_head_is_a_logistic_regression_on_what_the_encoder_says(
 def test_what_comes_of_it_is_a_plain_checkpoint_and_its_children_keep_its_layers(
     mean_base: Path, settings: Settings, tmp_path: Path
 ) -> None:
-    fine_tune(job(mean_base, epochs=1), tmp_path / "work", settings)
+    fine_tune(job(mean_base, epochs=1), tmp_path / "work", Machine.of(settings))
 
     plain = AutoModelForSequenceClassification.from_pretrained(tmp_path / "work" / "model")
     child = load_trainee(job(tmp_path / "work" / "model", rows=[0, 1, -1]))

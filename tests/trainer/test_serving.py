@@ -82,7 +82,7 @@ def test_a_collapsed_int8_form_is_refused(
 
     verdict = chosen.engines["openvino-int8"].stored()
     assert not verdict["served"]
-    assert "of documents the label of the model itself" in verdict["reason"]
+    assert "of documents the same label as the model itself" in verdict["reason"]
     assert chosen.classifier.engine.name != "openvino-int8"
     assert not (draft / "openvino-int8").exists()
 

@@ -276,7 +276,7 @@ def bad_tokenizer(folder: Path, base: Path) -> Path:
 BAD_DATA = [
     ([], {}, "there are no labelled documents to train on"),
     (["text,label", "a card,card", "the card,card"], {}, "all labelled documents have the same label, 'card'"),
-    ([*labelled_lines(30), "hello,odd", "bye,even"], {}, "one example only has: 'even', 'odd'"),
+    ([*labelled_lines(30), "hello,odd", "bye,even"], {}, "labels with only one example: 'even', 'odd'"),
     (labelled_lines(30), {"epochs": -1}, "training parameter epochs"),
     (labelled_lines(30), {"epoch": 1}, "training parameter epoch"),
     (labelled_lines(30), {"cleaning": {"stem": True}}, "unknown cleaning settings: stem"),
@@ -397,7 +397,7 @@ def test_a_run_whose_process_died_goes_on_where_it_was_with_the_same_documents(
             training_runs.expire(session, 0.0, attempts=3)
             session.commit()
 
-    with pytest.raises(ConflictError, match="taken away"):
+    with pytest.raises(ConflictError, match="no longer belongs to this process"):
         train(settings, run.id, lose)
     session.refresh(run)
     assert (run.state, run.attempts, run.error) == ("waiting", 1, None)

@@ -118,7 +118,7 @@ def test_a_label_that_the_model_knows_stays_with_few_examples_and_is_named() -> 
 def test_too_many_labels_are_refused_in_one_sentence() -> None:
     many = [document(i, f"text {i}", i) for i in range(1, 10_001)]
 
-    with pytest.raises(TrainingError, match="10,000 labels are too many"):
+    with pytest.raises(TrainingError, match="there are 10,000 labels, and the limit is 2,000"):
         select(many)
 
 

@@ -27,6 +27,15 @@ def live(session: Session) -> None:
     session.commit()
 
 
+def due(session: Session, settings: Settings) -> str | None:
+    return trigger.due(
+        session,
+        enough=settings.retrain_after,
+        hours=settings.retrain_every_h,
+        drift_trains=settings.drift_trains,
+    )
+
+
 def decide(session: Session, count: int, action: str = "correct") -> None:
     start = session.scalar(text("SELECT coalesce(max(id), 0) FROM documents")) or 0
     for i in range(start + 1, start + count + 1):
@@ -49,29 +58,29 @@ def test_enough_new_decisions_start_one_and_skips_are_none(session: Session, set
     end_run(session)
     decide(session, 4)
     decide(session, 3, "skip")
-    assert trigger.due(session, settings) is None
+    assert due(session, settings) is None
 
     decide(session, 1)
 
-    assert trigger.due(session, settings) == "5 new decisions"
-    assert trigger.due(session, settings.model_copy(update={"retrain_after": 0})) is None
+    assert due(session, settings) == "5 new decisions"
+    assert due(session, settings.model_copy(update={"retrain_after": 0})) is None
 
 
 @pytest.mark.usefixtures("live")
 def test_a_failed_run_is_not_tried_again_on_the_same_documents(session: Session, settings: Settings) -> None:
     decide(session, 9)
-    assert trigger.due(session, settings)
+    assert due(session, settings)
 
     end_run(session, "failed")
 
-    assert trigger.due(session, settings) is None
+    assert due(session, settings) is None
 
 
 @pytest.mark.usefixtures("live")
 @pytest.mark.parametrize("end", ["failed", "cancelled"])
 def test_nor_is_one_that_ended_before_it_froze_its_documents(session: Session, settings: Settings, end: str) -> None:
     decide(session, 9)
-    run = trigger.request(session, settings, "a click", actor="ann")
+    run = trigger.request(session, settings.broker, "a click", actor="ann")
     if end == "cancelled":
         training_runs.cancel(session, run.id, "ann")
     else:
@@ -79,11 +88,11 @@ def test_nor_is_one_that_ended_before_it_froze_its_documents(session: Session, s
         assert token is not None
         training_runs.finish(session, run.id, token, state="failed", error="there is one label only")
     session.commit()
-    assert trigger.due(session, settings) is None
+    assert due(session, settings) is None
 
     decide(session, 5)
 
-    assert trigger.due(session, settings) == "5 new decisions"
+    assert due(session, settings) == "5 new decisions"
 
 
 @pytest.mark.usefixtures("live")
@@ -92,41 +101,41 @@ def test_a_run_that_never_reached_the_trainer_used_up_no_decisions(session: Sess
     away = settings.model_copy(update={"broker_url": "redis+socket:///tmp/sortline-no-such-broker.sock"})
 
     with pytest.raises(ServerUnreachableError, match="SORTLINE_BROKER_URL"):
-        trigger.request(session, away, "a click", actor="ann")
+        trigger.request(session, away.broker, "a click", actor="ann")
 
-    assert trigger.due(session, settings) == "5 new decisions"
+    assert due(session, settings) == "5 new decisions"
 
 
 @pytest.mark.usefixtures("live")
 def test_time_starts_one_when_anything_is_new(session: Session, settings: Settings) -> None:
     decide(session, 2)
     end_run(session, ago=timedelta(hours=25))
-    assert trigger.due(session, settings) is None
+    assert due(session, settings) is None
 
     decide(session, 1)
 
-    assert trigger.due(session, settings) == "new decisions, and 24 hours since the last training"
-    assert trigger.due(session, settings.model_copy(update={"retrain_every_h": 0.0})) is None
+    assert due(session, settings) == "new decisions, and 24 hours since the last training"
+    assert due(session, settings.model_copy(update={"retrain_every_h": 0.0})) is None
 
 
 def test_the_first_training_is_a_persons_act(session: Session, settings: Settings) -> None:
     session.add_all([Label(id=1, name="card"), User(id=50, name="ann", role="reviewer")])
     decide(session, 9)
 
-    assert trigger.due(session, settings) is None
+    assert due(session, settings) is None
 
 
 @pytest.mark.usefixtures("live")
 def test_never_two_at_once(session: Session, settings: Settings) -> None:
     decide(session, 9)
-    run = trigger.request(session, settings, "a click", actor="ann")
+    run = trigger.request(session, settings.broker, "a click", actor="ann")
 
-    assert trigger.due(session, settings) is None
+    assert due(session, settings) is None
     with pytest.raises(ConflictError, match=f"training run {run.id} is waiting"):
-        trigger.request(session, settings, "another click", actor="bob")
+        trigger.request(session, settings.broker, "another click", actor="bob")
     token = training_runs.claim(session, run.id)
     assert token is not None
     training_runs.beat(session, run.id, token, {"stage": "fine-tuning", "step": 3, "steps": 1000})
     session.commit()
     with pytest.raises(ConflictError, match=r"is running \(fine-tuning, step 3 of 1,000\)"):
-        trigger.request(session, settings, "another click", actor="bob")
+        trigger.request(session, settings.broker, "another click", actor="bob")

@@ -19,7 +19,7 @@ from trainer.data.import_file import ImportReport
 from trainer.data.training_data import TrainingData
 from trainer.fine_tuning.parameters import Parameters
 from trainer.fine_tuning.prepare import effective_parameters
-from trainer.tune import Told, tune
+from trainer.tune import TuningProgress, tune
 
 Import = Callable[..., ImportReport]
 
@@ -41,9 +41,9 @@ def test_a_study_goes_on_where_it_was_and_its_best_parameters_are_used(
     session: Session, settings: Settings, import_lines: Import
 ) -> None:
     import_lines(labelled_lines(600))
-    told: list[Told] = []
+    told: list[TuningProgress] = []
 
-    def interrupt(now: Told) -> None:
+    def interrupt(now: TuningProgress) -> None:
         told.append(now)
         if now.trial == 2:
             raise KeyboardInterrupt
@@ -104,7 +104,7 @@ def test_few_documents_are_gone_through_more_often(
 def test_too_few_documents_to_judge_on_are_refused(settings: Settings, import_lines: Import) -> None:
     import_lines(labelled_lines(60))
 
-    with pytest.raises(TrainingError, match="too few to judge trials on; validation needs 50"):
+    with pytest.raises(TrainingError, match=r"there are \d+ validation documents?, and tuning needs 50"):
         tune(settings, 1, "one")
 
 

@@ -76,7 +76,7 @@ def test_two_tabs_show_different_documents_and_lose_nothing_without_a_connection
     for page in (first, second):
         page.wait_for_selector("#trouble", state="hidden")
         page.wait_for_selector("#last [data-review]")
-        assert "Not written" not in page.locator("main").inner_text()
+        assert "Not saved" not in page.locator("main").inner_text()
         eventually(lambda page=page: rows(page) == 0, 10)
     assert documents(session) == count(session) == 2
     held = ids(second)
@@ -95,7 +95,7 @@ def test_a_tab_says_that_what_waits_is_in_another_one(open_desk: OpenDesk, sessi
     first = open_desk("ann")
     first.wait_for_selector(SHOWN)
     second = another_tab(first)
-    second.wait_for_selector("text=What waits for you is before you in another tab.")
+    second.wait_for_selector("text=Your documents are open in another tab.")
 
 
 @contextlib.contextmanager
@@ -178,7 +178,7 @@ def test_who_signs_in_again_in_another_tab_goes_on_and_is_told_of_no_refusal(
     eventually(lambda: count(session) == 3, 20)
     page.wait_for_selector("#trouble", state="hidden")
     assert page.locator("#session-dialog[open]").count() == 0
-    assert "Not written" not in page.locator("main").inner_text()
+    assert "Not saved" not in page.locator("main").inner_text()
     assert documents(session) == count(session) == 3
     assert page.errors == []
 
@@ -193,7 +193,7 @@ def test_what_is_refused_stays_with_its_text_until_it_is_discarded_and_holds_not
     session.commit()
     press(page, "2")
     page.wait_for_selector("#refused:not([hidden])")
-    assert "Not written: your time for it ran out" in page.locator("#refused").inner_text()
+    assert "Not saved: your time for it ran out" in page.locator("#refused").inner_text()
     page.click("#refused button:has-text('Copy')")
     page.wait_for_selector("#refused button:has-text('Copied')")
     assert page.evaluate("navigator.clipboard.readText()") == f"cash withdrawal: mail / doc-{int(first) - 1}\n{written}"
@@ -218,9 +218,9 @@ def test_what_is_refused_stays_with_its_text_until_it_is_discarded_and_holds_not
     eventually(lambda: page.wait_for_timeout(100) or count(session) == 1, 20)
     session.rollback()
     assert session.scalars(select(Review.document_id)).all() == [int(early)]
-    waiting = page.locator("#refused li", has_text="Not written yet: the server gave no answer of its own")
+    waiting = page.locator("#refused li", has_text="Not saved yet: the answer did not come from Sortline")
     waiting.nth(1).wait_for()
-    assert "(403). It is tried again." in waiting.first.inner_text()
+    assert "(403). It will be tried again." in waiting.first.inner_text()
     assert "alpha" in waiting.first.inner_text()
     waiting.first.get_by_role("button", name="Discard").click()
     eventually(lambda: page.wait_for_timeout(100) or rows(page) == 2, 10)
@@ -233,7 +233,7 @@ def test_what_is_refused_stays_with_its_text_until_it_is_discarded_and_holds_not
     eventually(lambda: rows(page) == 0, 5)
     page.route("**/desk/undo", lambda route: route.fulfill(content_type="text/html", body="<h1>Sign in</h1>"))
     page.keyboard.press("Backspace")
-    page.wait_for_selector("text=Not undone: the server gave no answer of its own (200).")
+    page.wait_for_selector("text=The decision could not be undone: the answer did not come from Sortline (200).")
     assert page.errors == []
 
 
@@ -257,7 +257,9 @@ def test_another_person_sends_none_of_what_is_kept_and_is_told_whose_it_is(
     page.wait_for_selector("text=2 decisions are kept here")
     sign_in_beside(page, web, session, "bob")
     page.unroute("**/desk/decisions")
-    page.wait_for_selector("text=2 decisions of ann are kept in this browser, and sent when ann opens the desk here.")
+    page.wait_for_selector(
+        "text=2 decisions by ann are kept in this browser and will be sent when ann opens the desk here."
+    )
     assert page.locator("#session-name").get_attribute("value") == "bob"
     press(page, "2")
     eventually(lambda: count(session) == 1, 10)
@@ -274,10 +276,10 @@ def test_another_person_sends_none_of_what_is_kept_and_is_told_whose_it_is(
     page.evaluate("() => { IDBObjectStore.prototype.put = () => { throw new DOMException('', 'QuotaExceededError') } }")
     page.route("**/desk/decisions", lambda route: route.abort())
     page.keyboard.press("2")
-    page.wait_for_selector("text=One decision is kept in this page alone")
+    page.wait_for_selector("text=One decision is kept only in this page")
     sign_in_beside(page, web, session, "bob")
     page.unroute("**/desk/decisions")
-    page.wait_for_selector("#session-dialog[open] >> text=bob is signed in now. Your decisions are in this page alone")
+    page.wait_for_selector("#session-dialog[open] >> text=bob is signed in now. Your decisions are only in this page")
     assert count(session) == 3
     page.fill("#session-password", PASSWORD)
     page.click("#session-dialog button")

@@ -50,7 +50,7 @@ def test_documents_over_http_are_counted(web: httpx.Client) -> None:
 
 
 def test_any_web_shows_what_another_process_told(web: httpx.Client, settings: Settings) -> None:
-    publisher = Publisher(settings, "housekeeping")
+    publisher = Publisher(settings.redis, settings.prefix, "housekeeping")
 
     publisher.stop()
 

@@ -30,7 +30,7 @@ def person(session: Session, name: str, role: str = "reviewer") -> int:
 
 
 def take(session: Session, settings: Settings, user: int, count: int = 1, have: tuple[int, ...] = ()) -> list[int]:
-    found = next_documents(session, settings, user, have, count)
+    found = next_documents(session, user, have, count, lease_s=settings.lease_s, hidden_share=settings.hidden_share)
     session.commit()
     return found
 

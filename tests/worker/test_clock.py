@@ -68,7 +68,7 @@ def spans(line: Line) -> Iterator[tuple[str, float]]:
 def test_what_a_dead_worker_held_when_redis_clock_was_set_back(
     worker_settings, session: Session, clock: ShiftedClock, eventually: Eventually
 ) -> None:
-    server = embedded_redis(worker_settings)
+    server = embedded_redis(data_dir=worker_settings.data_dir, runtime_dir=worker_settings.runtime_dir)
     child = Child("redis", server.command, lambda *_: None, {"PATH": "/usr/bin:/bin", **clock.environment})
     child.start()
     try:

@@ -77,8 +77,8 @@ def test_a_worker_explains_what_was_asked_for_once(
     key = Key(document_id, version.id, label_id)
     assert ask(session, key)
     assert not ask(session, key)  # a second click
-    send_to_worker(settings, "worker.explain", *key)
-    send_to_worker(settings, "worker.explain", *key)
+    send_to_worker(settings.broker, "worker.explain", *key)
+    send_to_worker(settings.broker, "worker.explain", *key)
     eventually(lambda: state(session, key).state == "done", 120)
 
     done = state(session, key)
@@ -88,11 +88,11 @@ def test_a_worker_explains_what_was_asked_for_once(
     assert [text[first:last] for first, last, _ in done.found["words"]][:2] == text.split()[:2]
     finished = session.get_one(Explanation, key).finished_at
     assert not ask(session, key)
-    send_to_worker(settings, "worker.explain", *key)
+    send_to_worker(settings.broker, "worker.explain", *key)
 
     explanations.ask_sample(session, version.id, label_id, 50, 90)
     session.commit()
-    send_to_worker(settings, "worker.explain_waiting")
+    send_to_worker(settings.broker, "worker.explain_waiting")
     wanted = line.count(f"SELECT count(*) FROM predictions WHERE label_id = {label_id}")
     eventually(lambda: explanations.counts(session, version.id, label_id) == {"done": wanted}, 120)
     assert len(explanations.of_label(session, version.id, label_id, 10, 100)) == wanted

@@ -36,7 +36,7 @@ CREATE TRIGGER refused BEFORE INSERT ON documents EXECUTE FUNCTION refuse();
 @contextmanager
 def own_redis(settings: Settings, *flags: str) -> Iterator[Settings]:
     """Settings of a test with a Redis for it alone, which is started again when it ends."""
-    server = embedded_redis(settings)
+    server = embedded_redis(data_dir=settings.data_dir, runtime_dir=settings.runtime_dir)
     child = Child("redis", [*server.command, *flags], lambda *_: None)
     child.start()
     try:

@@ -1,4 +1,4 @@
-"""Whether a base model can read the texts that it is to learn from."""
+"""Whether a base model can read the texts that it will learn from."""
 
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -21,7 +21,7 @@ _MOST_DOCUMENTS = 20_000
 
 
 def readability_of(data: "TrainingData", cleaning: Cleaning, tokenizer_folder: Path) -> "Readability":
-    """What the tokenizer of a training makes of its documents; of more than 20,000 as many are looked at."""
+    """How well the tokenizer of a training reads its documents; of more than 20,000, a sample of 20,000."""
     from classifier.readable import readability
     from classifier.tokens import read_tokenizer
 
@@ -30,10 +30,10 @@ def readability_of(data: "TrainingData", cleaning: Cleaning, tokenizer_folder: P
 
 
 def base_readability(texts: Sequence[str], base_model: str) -> "Readability | None":
-    """What the base model that trainings start from makes of texts; of more than 2,000 as many are looked at.
+    """How well the base model that trainings start from reads texts; of more than 2,000, a sample of 2,000.
 
-    None where that can't be told here: the model or its libraries are on another machine, or it can't be used, which
-    is for the training to say. Nothing is downloaded, and torch is not loaded.
+    None if that can't be measured here: the model or its libraries are on another machine, or it can't be used, which
+    the training will report. Nothing is downloaded, and torch is not loaded.
 
     Args:
         base_model: as the setting names it.
@@ -52,10 +52,10 @@ def base_readability(texts: Sequence[str], base_model: str) -> "Readability | No
         return None
 
 
-def said_of_reading(
+def with_readability(
     refusal: TrainingError, documents: "Sequence[Labelled]", cleaning: Cleaning, base_folders: Sequence[Path]
 ) -> TrainingError:
-    """A training's refusal; where none of its base models can read the texts, it says that too."""
+    """A training's refusal, with a sentence more if none of its base models can read the texts."""
     from classifier.base_tokenizer import fast_tokenizer
     from classifier.readable import readability
 
@@ -68,5 +68,5 @@ def said_of_reading(
 
 
 def _spread(items: "Sequence[T]", most: int) -> "Sequence[T]":
-    """At most so many, evenly spread."""
+    """At most ``most`` of them, evenly spread."""
     return items if len(items) <= most else [items[i * len(items) // most] for i in range(most)]

@@ -1,4 +1,4 @@
-"""Labelled files into the database: documents, with reviews by the reviewer `import`."""
+"""Imports labelled files: documents, with reviews by the reviewer `import`."""
 
 import time
 from collections import Counter
@@ -39,8 +39,8 @@ class ImportReport:
     """What an import did.
 
     ``rows``: in the file; ``documents``, ``reviews``: new in the database; ``repeated``: rows whose text (and id)
-    stand in the file again; ``contradictions``: those among them that have another label than the last one, which
-    counts; ``splits``: of the new documents; ``refused``: rows that did not come in, of which the first 1,000 are in
+    occur in the file again; ``contradictions``: those of them whose label differs from the last one, which
+    counts; ``splits``: of the new documents; ``refused``: rows that were not imported, of which the first 1,000 are in
     ``bad`` as (line, reason); ``unlabelled``: those among them that have no label. ``shape``: what kind of file it is;
     ``notes``: how it was read; ``doubts``: what looks wrong with it.
     """
@@ -64,7 +64,7 @@ class ImportReport:
         return asdict(self)
 
     def refuse(self, line: int, reason: str) -> None:
-        """Count a row that does not come in."""
+        """Count a refused row."""
         self.refused += 1
         if len(self.bad) < KEPT_REFUSALS:
             self.bad.append((line, reason))
@@ -86,7 +86,7 @@ def import_file(
 ) -> ImportReport:
     """Import a file's examples; the same file again adds nothing. The caller commits.
 
-    The file is gone over twice: once to tell what is in it, once to store it; memory stays small with any size.
+    The file is read twice, once to survey it and once to store it, so memory use stays small for any size.
 
     Args:
         source: of the documents; empty: what Sortline's own export says, else `import`.
@@ -94,10 +94,10 @@ def import_file(
         keep_near_duplicates: see `trainer.data.split.assign`.
         strict: refuse the file when any of its rows is refused.
         fold: read labels that look alike as one.
-        base_model: that trainings start from; whether it can read the texts is said. Empty: not looked at.
+        base_model: that trainings start from; the report says if it can't read the texts. Empty: not checked.
         on_progress: called with how much is done, of how much (None: not known yet), and with what.
         on_survey: called with what is in the file, before anything is stored.
-        budget: what reading it may take.
+        budget: limits on reading it.
 
     Raises:
         ImportFileError: the file can't be read, its encoding is only a guess, none of its rows is an example, or a
@@ -131,7 +131,7 @@ def import_file(
 
 
 def unreadable(texts: Sequence[str], base_model: str) -> list[str]:
-    """What is said where the base model can't read much of the texts."""
+    """A doubt, if the base model can't read much of the texts."""
     found = base_readability(texts, base_model) if base_model else None
     return [found.sentence()] if found is not None and found.over else []
 
@@ -142,7 +142,7 @@ def _check(path: Path, survey: Survey, strict: bool) -> None:
         raise ImportFileError(refused_guess(path, survey.reading.encoding))
     line, reason = min(survey.refusals, default=(0, ""))
     if not survey.rows:
-        raise ImportFileError(f"{path} holds no examples")
+        raise ImportFileError(f"{path} contains no examples")
     if not survey.labelled and survey.unlabelled:
         raise ImportFileError(unlabelled(path, survey))
     if reason and (strict or not survey.labelled):
@@ -153,23 +153,23 @@ def _check(path: Path, survey: Survey, strict: bool) -> None:
 
 
 def too_many_labels(known: Collection[str], survey: Survey) -> str:
-    """Why a file brings more labels than there may be; empty where it does not."""
+    """Why a file brings too many labels; empty if it does not."""
     count = len(survey.labels.keys() | set(known))
     if count <= labels.MOST_LABELS:
         return ""
-    return f"with it there would be {count:,} labels, and at most {labels.MOST_LABELS:,} can be: is its column right?"
+    return f"with it there would be {count:,} labels, and the limit is {labels.MOST_LABELS:,}: check the label column"
 
 
 def unlabelled(path: Path, survey: Survey) -> str:
-    """What is said of a file that holds texts and no labels."""
+    """The error for a file that contains texts but no labels."""
     reading = survey.reading
     columns = f" (columns: {', '.join(reading.keys[:20])})" if reading.keys else ""
-    which = "name their column with --label-column" if reading.keys else "it has none"
+    which = "name their column with --label-column" if reading.keys else "it has no columns"
     texts = "1 text" if survey.unlabelled == 1 else f"{survey.unlabelled:,} texts"
     if reading.has_labels:
-        return f"{path} holds {texts}, none with a label{columns}; to have them classified: sortline enqueue {path}"
+        return f"{path} contains {texts}, none with a label{columns}; to classify them, run: sortline enqueue {path}"
     return (
-        f"{path} holds {texts} and no labels that can be found{columns}: {which}; to have them classified: "
+        f"{path} contains {texts}, but no labels were found{columns}: {which}; to classify the texts, run: "
         f"sortline enqueue {path}"
     )
 

@@ -3,9 +3,9 @@
 Candidates come from MinHash with locality-sensitive hashing (Broder 1997; Leskovec, Rajaraman and Ullman,
 "Mining of Massive Datasets", chapter 3) and are verified exactly.
 
-A long footer or template that many different texts share makes them alike. It shows where ten candidates and more share
-long passages and most of them have something of their own (`trainer.data.passages`): then they are compared by that
-alone (docs/decisions/0028-repeated-passages.md).
+A long footer or template that many different texts share makes them alike. It is recognised if ten or more candidates
+share long passages and most of them have something of their own (`trainer.data.passages`): then they are compared by
+that alone (docs/decisions/0028-repeated-passages.md).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,7 +24,7 @@ Indices = NDArray[np.int64]
 # 16 bands of 4: a pair at 0.8 shares a band with probability 1 - (1 - 0.8^4)^16 = 99.98 %.
 _BANDS, _ROWS = 16, 4
 _MANY = 10  # different texts that share a passage
-_ROUNDS = 5  # a footer in a footer: what is left is looked at again
+_ROUNDS = 5  # a footer within a footer: what is left is searched again
 _SHOWN = 120  # characters of a passage
 
 
@@ -35,12 +35,12 @@ class Repeated(NamedTuple):
     passage: str
 
     def note(self, of: int) -> str:
-        """What people are told, of so many documents."""
+        """The note for people; ``of``: number of all documents."""
         passage = f"{self.passage[:_SHOWN].rstrip()}…" if len(self.passage) > _SHOWN else self.passage
         contain = "contains" if self.documents == 1 else "contain"
         return (
             f"{self.documents:,} of {of:,} documents {contain} passages that many documents repeat (a footer, a header "
-            f"or a template), for example “{passage}”. Such passages are left out when near-duplicates are looked for; "
+            f"or a template), for example “{passage}”. Such passages are ignored in the search for near-duplicates; "
             "the stored texts keep them."
         )
 
@@ -48,16 +48,16 @@ class Repeated(NamedTuple):
 def near_duplicate_groups(texts: Sequence[str]) -> Indices:
     """Groups of texts that are tied by near-duplicates: the index of each one's first member, (n,).
 
-    Two texts that are no near-duplicates share a group when a chain of them leads from one to the other.
+    Two texts that are not near-duplicates share a group if a chain of near-duplicates connects them.
     """
     return NearDuplicates(texts).groups()
 
 
 class NearDuplicates:
-    """Texts, ready to be held against each other; what many share is looked for among all of them."""
+    """Texts prepared for comparison; passages that many share are searched for among all of them."""
 
     def __init__(self, texts: Sequence[str]) -> None:
-        self._place_of: dict[frozenset[str], int] = {}  # equal texts are frequent, and need no comparing
+        self._place_of: dict[frozenset[str], int] = {}  # equal texts are frequent and need no comparison
         self._sets: list[frozenset[str]] = []
         self._signatures = np.empty((0, _BANDS * _ROWS), np.uint64)
         forms = [normal(text) for text in texts]
@@ -78,7 +78,7 @@ class NearDuplicates:
     def groups(self, chosen: Sequence[int] | None = None) -> Indices:
         """Groups as `near_duplicate_groups` gives them, of all texts or of those at the chosen places alone.
 
-        What is not chosen ties nothing, but counts for what texts share.
+        Texts that are not chosen connect nothing, but count among those that share passages.
         """
         places = self._places if chosen is None else self._places[np.array(chosen, np.int64)]
         tied = DisjointSet(np.unique(places).tolist())
@@ -95,15 +95,15 @@ class NearDuplicates:
         text = self._texts[places[0]]
         form, written = normal(text), tidy(text)
         start, end = longest_passage(form, self._repeated)
-        # Lower case is hardly ever of another length.
+        # Lower case rarely changes the length.
         return Repeated(len(places), (written if len(written) == len(form) else form)[start:end].strip())
 
     def _shared(self, forms: Sequence[str]) -> Hashes:
-        """Hashes of the passages that ten and more candidates share, wherever that explains why they are alike."""
+        """Hashes of the passages that ten and more candidates share, if that explains why they are alike."""
         form_at = dict(zip(self._places.tolist(), forms, strict=True))
         found, explained = [np.empty(0, np.uint64)], set[int]()
         large = [bucket for bucket in self._buckets(self._places) if len(bucket) >= _MANY]
-        # The largest first: what fewer texts share among others may be what they are about.
+        # The largest first: a passage that fewer texts share may be what they are about.
         for bucket in sorted(large, key=len, reverse=True):
             if len(bucket) - len(explained.intersection(bucket)) < _MANY:
                 continue
@@ -145,7 +145,7 @@ def _signatures(sets: Sequence[frozenset[str]]) -> NDArray[np.uint64]:
 
 
 def _tie(bucket: Iterable[int], sets: Sequence[frozenset[str]], tied: "DisjointSet[int]") -> None:
-    """Join what is near: each set is held against one member after the other of the groups it is not in."""
+    """Join what is near: each set is compared with the members of the groups that it is not in."""
     seen: dict[int, list[int]] = {}
     for i in bucket:
         for root in list(seen):

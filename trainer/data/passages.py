@@ -1,4 +1,4 @@
-"""Passages that stand in many different texts, as a footer or a template does, and what each text has of its own."""
+"""Passages that occur in many different texts, such as a footer or a template, and what each text has of its own."""
 
 import re
 from collections.abc import Sequence
@@ -20,13 +20,13 @@ _WORD = re.compile(r"[^\W\d_]+")
 
 
 def shared_passages(texts: Sequence[str]) -> Hashes:
-    """Hashes of the 8 characters in a row that four in five texts share; none where they explain no likeness.
+    """Hashes of 8 consecutive characters that four in five texts share; none if they don't explain the likeness.
 
-    They do where they cover 80 characters of a text on average, and most texts have something of their own: of a
-    letter that differs in names and numbers alone, everything is shared, and its copies are near-duplicates.
+    They explain it if they cover 80 characters of a text on average, and most texts have something of their own.
+    Letters that differ in names and numbers alone share everything: they are near-duplicates.
 
     Args:
-        texts: different ones; where they are many, a sample of them is looked at.
+        texts: distinct ones; of many, a sample is used.
     """
     sample = _sample(texts)
     hashes = [np.unique(_hashes(text)) for text in sample]
@@ -41,10 +41,10 @@ def shared_passages(texts: Sequence[str]) -> Hashes:
 
 
 def own_passages(text: str, shared: Hashes) -> str:
-    """What a text has of its own between shared passages; the text itself where they cover under 80 characters.
+    """What a text has of its own between shared passages; the text itself if they cover under 80 characters.
 
     That is passages of at least three words and 12 letters, or of 20 letters: numbers, names and dates that fill the
-    gaps of a template are none. Empty: it has none.
+    gaps of a template don't count. Empty if it has nothing of its own.
 
     Args:
         shared: hashes of what is left out, as `shared_passages` gives them.
@@ -58,7 +58,7 @@ def own_passages(text: str, shared: Hashes) -> str:
 
 
 def longest_passage(text: str, shared: Hashes) -> tuple[int, int]:
-    """Where the longest passage of a text that is shared starts and ends; an empty one where none is."""
+    """Where the longest passage of a text that is shared starts and ends; an empty span if none is."""
     covered = np.concatenate([[False], _covered(text, shared), [False]])
     edges = np.flatnonzero(covered[1:] != covered[:-1]).reshape(-1, 2).tolist()
     start, end = max(edges, key=lambda each: each[1] - each[0], default=(0, 0))

@@ -1,4 +1,4 @@
-"""What an import would do, before it is done: how a file is read, its labels, doubts, refusals. Nothing is written."""
+"""What an import would do: how a file is read, its labels, doubts, refusals. Nothing is written."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from trainer.data.split_doubts import foretold_doubts
 
 _CHARS = 300
 _CHUNK = 2_000
-_MOST_COMPARED = 5_000  # texts that are held against each other while somebody waits
+_MOST_COMPARED = 5_000  # texts that are compared with each other while somebody waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +43,11 @@ class Preview:
     """What is in a file, as it would be imported.
 
     ``shape``: what kind of file it is; ``names``: of all columns; ``text``, ``label``, ``id``: the chosen ones, empty
-    where none is; ``wrong``: why it can't be imported like this, then nothing after it is filled. ``guess``: the
+    if there is none; ``wrong``: why it can't be imported like this, then nothing after it is filled. ``guess``: the
     encoding that was guessed, with ``samples`` of how the file reads by it. ``first``: texts (their beginnings) and
     labels; ``examples`` differ, ``repeated`` repeat one of them, ``known`` of them are stored already;
     ``unlabelled`` have no label; ``refused`` rows are left out, of which ``bad`` holds the first as (line, reason).
-    ``near_duplicates``: how many nearly repeat another one of the file, None where there are too many to compare.
+    ``near_duplicates``: how many nearly repeat another one of the file, None if there are too many to compare.
     """
 
     shape: str
@@ -78,7 +78,7 @@ class Preview:
 
 
 class _Compared(NamedTuple):
-    """How many of different texts nearly repeat another one, and what is said of that."""
+    """How many distinct texts nearly repeat another one, with the notes and doubts about that."""
 
     near: int
     notes: list[str]
@@ -87,7 +87,7 @@ class _Compared(NamedTuple):
 
 @dataclass
 class _Watched:
-    """What the rows of a file are asked on the way: which repeat, which are stored, which nearly repeat another."""
+    """What is noted while a file is read: which rows repeat, which are stored, which nearly repeat another."""
 
     session: Session | None
     source: str
@@ -111,7 +111,7 @@ class _Watched:
                 self.ask()
 
     def compared(self) -> _Compared | None:
-        """What comes of holding the texts against each other; None: there are too many."""
+        """The comparison of the texts with each other; None: there are too many."""
         if self.texts is None:
             return None
         texts, hashes = list(self.texts.values()), list(self.texts)
@@ -140,9 +140,9 @@ def preview(
     """Read a file as `import_file` would.
 
     Args:
-        session: None: what is in the database is not asked.
-        base_model: that trainings start from; whether it can read the texts is said. Empty: not looked at.
-        budget: what reading it may take.
+        session: None: the database is not asked.
+        base_model: that trainings start from; the doubts say if it can't read the texts. Empty: not checked.
+        budget: limits on reading it.
 
     Raises:
         ImportFileError: the file can't be read.
@@ -160,7 +160,7 @@ def preview(
         if near:
             survey.doubts += near.doubts
     if not survey.rows:
-        raise ImportFileError(f"{path} holds no rows")
+        raise ImportFileError(f"{path} contains no rows")
     chosen = reading.chosen
     return Preview(
         reading.shape,

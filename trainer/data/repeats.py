@@ -10,9 +10,9 @@ from sortline.files.rows import Row
 
 
 class Repeats:
-    """Takes a file's rows in their order; then says which are superseded by a later one.
+    """Takes a file's rows in order; then says which are superseded by a later one.
 
-    Rows are told apart by 64 bits of a hash: that two of ten million are mixed up has a chance of 3 in a million
+    Rows are distinguished by 64 bits of a hash: the chance that any two of ten million are confused is 3 in a million
     (birthday problem).
     """
 

@@ -1,10 +1,10 @@
-"""Some of very many texts, evenly spread, without knowing how many come."""
+"""A sample of very many texts, evenly spread, without knowing how many will come."""
 
 from trainer.data.base_texts import MOST_TEXTS
 
 
 class Sample:
-    """Takes texts one by one and keeps at most 4,000 of them: each, then each second, each fourth, ..."""
+    """Takes texts one by one and keeps at most 4,000 of them: all, then every second, every fourth, ..."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []

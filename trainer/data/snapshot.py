@@ -55,7 +55,7 @@ def read_snapshot(session: Session, row: Snapshot) -> TrainingData:
     """
     raw = _read(row.uri)
     if sha256(raw).hexdigest() != row.sha256:
-        raise TrainingError(f"snapshot {row.id} was changed: its sha256 is not that of its row")
+        raise TrainingError(f"snapshot {row.id} was changed: its sha256 differs from that of its row")
     rows: list[dict[str, Any]] = pyarrow.parquet.read_table(pyarrow.BufferReader(raw)).to_pylist()
     found = texts(session, [each["document_id"] for each in rows])
     names = {label.id: label.name for label in labels.listing(session)}

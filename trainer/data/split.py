@@ -40,7 +40,7 @@ class Assigned(NamedTuple):
 def assign_new(session: Session, forced: str | None = None, keep_near_duplicates: bool = False) -> Assigned:
     """Assign and store the splits of labelled documents that have none; the caller commits.
 
-    One transaction does so at a time: two that did not see each other's documents could part near-duplicates.
+    Only one transaction does so at a time: two that don't see each other's documents could separate near-duplicates.
     Arguments are those of `assign`.
     """
     lock_splits(session)
@@ -59,16 +59,16 @@ def assign(
 ) -> list[Assignment]:
     """Split the documents that have no split yet; those that have one keep it.
 
-    Near-duplicates share a group and so a split. Left out is a training text that nearly repeats a held-out
-    one, and a text that ties groups of different splits together. Only imports and audits are ever held out:
-    what a person was shown because the model doubted it is no fair sample.
+    Near-duplicates share a group and so a split. A training text that nearly repeats a held-out one is left out,
+    and so is a text that connects groups of different splits. Only imports and audits are ever held out: documents
+    that people were shown because the model doubted them are not a fair sample.
 
     Args:
         documents: all labelled documents, the assigned ones included.
         groups: of the documents, as `near_duplicate_groups` gives them.
         forced: the split of all new ones (`import --split`), instead of the hash's choice.
         keep_near_duplicates: split each text by its own hash, and let training texts repeat held-out ones: to compare
-            with published figures, or where texts are alike for another reason than that they say the same.
+            with published figures, or if texts are alike for another reason than that they say the same.
 
     Returns:
         The new assignments.
@@ -105,10 +105,10 @@ def repeats_held_out(documents: Sequence[Labelled], groups: Groups, splits: dict
 
 
 def leaks(documents: Sequence[Labelled], splits: dict[int, str], alike: NearDuplicates | None = None) -> int:
-    """Number of near-duplicate groups that reach over more than one split (left-out texts not counted).
+    """Number of near-duplicate groups that span more than one split (left-out texts not counted).
 
     Args:
-        alike: the documents' texts, where they were held against each other already.
+        alike: the documents' texts, if they have been compared already.
     """
     alike = alike or NearDuplicates([document.text for document in documents])
     used = [i for i, document in enumerate(documents) if splits[document.id] != LEFT_OUT]
@@ -138,7 +138,7 @@ def _own_split(document: Labelled, chosen: str) -> str:
 
 
 def _shared_splits(group: Sequence[Labelled], new: Sequence[Labelled], forced: str | None) -> list[str]:
-    """Splits of a group's new documents: one for all of them, but for what may not be held out, or would leak."""
+    """Splits of a group's new documents: one for all, except for those that may not be held out or would leak."""
     known = {document.split for document in group if document.split and document.split != LEFT_OUT}
     chosen = forced or _follow(known) or by_hash(group[0].content_hash)
     splits = [_own_split(document, chosen) for document in new]

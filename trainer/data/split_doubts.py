@@ -1,4 +1,4 @@
-"""What is doubtful about how imported documents were split, or would be: said at the import, with what helps."""
+"""Doubts about how imported documents were split, or would be, shown at the import with advice."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,13 +8,12 @@ from db.queries.labelled import Labelled
 from trainer.data.split import HELD_OUT, LEFT_OUT, Assignment, Groups, assign
 
 _LARGE = 0.5  # of the new documents in one near-duplicate group
-_FEW = 10  # documents that say nothing about how a file is split
+_FEW = 10  # fewer documents say nothing about how a file is split
 _REPEATED = 4  # documents of a near-duplicate group, on average, from which on groups are why splits stay empty
-_WHAT = {"train": "trains", "validation": "validates", "calibration": "calibrates", "test": "tests"}
 
 
 def split_doubts(assigned: Sequence[Assignment], counts: Mapping[str, int]) -> list[Shortcoming]:
-    """What is doubtful about new assignments, what matters most first.
+    """What is doubtful about new assignments, the most important first.
 
     Args:
         assigned: as `trainer.data.split.assign_new` gives them.
@@ -51,9 +50,10 @@ def _one_group(assigned: Sequence[Assignment]) -> list[Shortcoming]:
         Shortcoming(
             "one group",
             f"{share} new documents nearly repeat one another, so all of them are {where}.",
-            "If what they share is a footer, a header or a template, cut it from the texts. If they do say different "
-            "things, import them with --keep-near-duplicates (each goes by its own hash; train with it too), or say "
-            "where they belong with --split. A stored split stays: erase the documents first (sortline erase).",
+            "If what they share is a footer, a header or a template, remove it from the texts. If they do say "
+            "different things, import them with --keep-near-duplicates (each then gets a split by its own hash; train "
+            "with it too), or choose the split with --split. A stored split stays: erase the documents first "
+            "(sortline erase).",
         )
     ]
 
@@ -66,7 +66,7 @@ def _left_out(assigned: Sequence[Assignment]) -> list[Shortcoming]:
         Shortcoming(
             "left out",
             f"{count:,} of {len(assigned):,} new documents are left out: they nearly repeat documents of other splits.",
-            "Nothing is wrong where they repeat what is stored. Where they share only a footer or a template, cut it; "
+            "That is right if they repeat what is stored. If they share only a footer or a template, remove it; "
             "--keep-near-duplicates keeps them, to compare with published figures.",
         )
     ]
@@ -79,23 +79,25 @@ def _empty_splits(assigned: Sequence[Assignment], counts: Mapping[str, int]) -> 
     empty = [name for name in ("train", *HELD_OUT) if not counts.get(name)]
     if not empty:
         return []
-    what = " or ".join(_WHAT[name] for name in empty)
+    what = " or ".join("training" if name == "train" else name for name in empty)
     have = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in sorted(counts.items()) if count)
     return [
         Shortcoming(
-            "empty splits", f"No document {what} (documents: {have}).", _what_follows(empty) + _groups(assigned)
+            "empty splits",
+            f"There are no documents for {what} (documents: {have}).",
+            _what_follows(empty) + _groups(assigned),
         )
     ]
 
 
 def _groups(assigned: Sequence[Assignment]) -> str:
-    """What to do where a few groups of near-duplicates are all that there is; of one alone `_one_group` says it."""
+    """Advice if there are only a few groups of near-duplicates; for a single one `_one_group` gives it."""
     groups = len({each.group_id for each in assigned})
     if groups == 1 or groups * _REPEATED > len(assigned):
         return ""
     return (
         f" The {len(assigned):,} new documents are {groups:,} groups of texts that nearly repeat each other, and a "
-        "group stays in one split: where they do say different things, import them with --keep-near-duplicates (train "
+        "group stays in one split: if they do say different things, import them with --keep-near-duplicates (train "
         "with it too)."
     )
 
@@ -103,7 +105,7 @@ def _groups(assigned: Sequence[Assignment]) -> str:
 def _what_follows(empty: Sequence[str]) -> str:
     follows = []
     if "train" in empty:
-        follows.append("A training can't begin.")
+        follows.append("No training can start.")
     if "test" in empty:
-        follows.append("A model would suggest and accept nothing, because nothing shows how good it is.")
+        follows.append("A model would suggest labels but accept nothing, because nothing would show how good it is.")
     return " ".join([*follows, "Import more labelled documents, or some with --split train, validation or test."])

@@ -1,4 +1,4 @@
-"""What one training run trains on and is judged by."""
+"""What a training run learns from and is judged by."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -49,10 +49,10 @@ def select(
 ) -> TrainingData:
     """Choose what trains, validates, calibrates and tests.
 
-    Training texts that nearly repeat held-out ones are left out, whichever came first; of exact duplicates one
-    stays, with the label of their majority, or the latest where they are even. Where fewer documents validate than a
-    twentieth of the training groups has (imports with `--split train` or `test` leave the first audits alone), that
-    twentieth, drawn by hash, validates too, and another calibrates where that makes enough to prove a threshold.
+    Training texts that nearly repeat held-out ones are left out, whichever came first. Of exact duplicates one stays,
+    with the majority's label, or the latest in a tie. If a twentieth of the training groups, drawn by hash, holds
+    more documents than validation has (after imports with `--split train` or `test`), that twentieth validates too;
+    another calibrates if that makes enough to prove a threshold.
 
     Args:
         documents: all labelled documents; those without a split train.
@@ -98,14 +98,14 @@ def with_labels(parts: dict[str, list[Labelled]], counts: SnapshotCounts) -> Tra
 
 
 def _too_few_labels(parts: dict[str, list[Labelled]], labels: Sequence[str]) -> str:
-    """Why nothing can be told apart, with where the documents are and what brings some to training."""
+    """Why a training needs more labels, with the documents of each split and what to do."""
     where = ", ".join(f"{name.replace('_', ' ')} {len(found):,}" for name, found in parts.items() if found)
     have = f"only the label {labels[0]!r} has" if labels else "no label has"
     return (
-        f"{have} documents to train on, and two labels are the least that can be told apart "
-        f"(documents: {where or 'none'}); `sortline import FILE --split train` brings some. Texts that nearly repeat "
-        "each other share a split: where that is a footer or a template, cut it, or import and train with "
-        "--keep-near-duplicates"
+        f"{have} documents to train on, and a training needs two labels "
+        f"(documents: {where or 'none'}); import more with `sortline import FILE --split train`. Texts that nearly "
+        "repeat each other share a split: if what they share is a footer or a template, remove it, or import and train "
+        "with --keep-near-duplicates"
     )
 
 
@@ -155,7 +155,7 @@ def _newest(document: Labelled) -> int:
 
 
 def _borrow(name: str, documents: Sequence[Labelled], groups: Groups, splits: dict[int, str]) -> bool:
-    """Move training groups to a part that has fewer documents than they; says whether any were."""
+    """Move training groups to a part that has fewer documents than they have; returns whether any were moved."""
     own = sum(splits[document.id] == name for document in documents)
     taken = [
         document.id
@@ -173,15 +173,15 @@ def _borrow(name: str, documents: Sequence[Labelled], groups: Groups, splits: di
 def _without_rare_labels(
     documents: Sequence[Labelled], drop: bool, known: Collection[int] | None, min_examples: int
 ) -> tuple[list[Labelled], list[str]]:
-    """Documents of labels with examples enough, and the names of the other labels."""
+    """Documents of labels with enough examples, and the names of the other labels."""
     examples = Counter((document.label_id, document.label) for document in documents)
     if not examples:
-        raise TrainingError("there are no labelled documents to train on; `sortline import FILE` brings some")
+        raise TrainingError("there are no labelled documents to train on; import some with `sortline import FILE`")
     if len(examples) == 1:
         raise TrainingError(f"all labelled documents have the same label, {next(iter(examples))[1]!r}")
     if len(examples) > MOST_LABELS:
         raise TrainingError(
-            f"{len(examples):,} labels are too many, {MOST_LABELS:,} are the most: merge labels, or archive some"
+            f"there are {len(examples):,} labels, and the limit is {MOST_LABELS:,}: merge or archive some"
         )
     if known is None:
         rare = sorted(name for (_, name), count in examples.items() if count < _LEAST_EXAMPLES)
@@ -196,7 +196,7 @@ def _refuse_rare(names: Sequence[str], drop: bool) -> None:
         named = ", ".join(map(repr, names[:_NAMED]))
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         raise TrainingError(
-            f"one example only has: {named}{more}; import more of it, or train without (--drop-rare-labels)"
+            f"labels with only one example: {named}{more}; import more examples, or leave them out (--drop-rare-labels)"
         )
 
 

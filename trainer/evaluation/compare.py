@@ -1,20 +1,20 @@
-"""A candidate beside the active version: both answer the same test documents, the gate decides."""
+"""Compares a candidate with the active version: both classify the same test documents, and the gate decides."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from classifier.calibration import softmax
-from classifier.classifier import Classifier, load_classifier
-from classifier.figures import Compared, Criterion, Evidence, Verdict
+from classifier.classifier import Classifier
+from classifier.figures import A_PERSON_DECIDES, Compared, Criterion, Evidence, Verdict
 from db.models import ModelVersion
 from db.queries import labels, model_versions
 from db.queries.labelled import Labelled
 from db.session import session
 from sortline.errors import CheckpointError, TransientError
-from sortline.settings import Settings
+from sortline.postgres_address import PostgresAddress
 from trainer.data.training_data import TrainingData
 from trainer.evaluation.baseline import LabelIds
 from trainer.evaluation.evidence import evidence_of_test
@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 
 _CANDIDATE = 0  # it has no id yet
 
+Load = Callable[[str, str], Classifier]
+
 
 @dataclass(frozen=True, slots=True)
 class Rival:
@@ -45,32 +47,41 @@ class Rival:
     sha256: str
 
 
-def compare(settings: Settings, candidate: Classifier, data: TrainingData, baselines: dict[str, LabelIds]) -> Verdict:
+def compare(
+    postgres: PostgresAddress,
+    candidate: Classifier,
+    data: TrainingData,
+    baselines: dict[str, LabelIds],
+    load: Load,
+    margin: float,
+) -> Verdict:
     """The verdict on a candidate, with the documents that flip.
 
     Args:
         baselines: answers of `baseline_answers`, for a candidate that has no active version to beat.
+        load: gives the classifier of a checkpoint, by its address and sha256.
+        margin: how much worse, as a share, still counts as not worse.
     """
-    with session(settings.postgres_url) as opened:
+    with session(postgres) as opened:
         active = _rival(model_versions.active(opened))
         best = _rival(model_versions.best_ever(opened))
         merged = labels.merged(opened)
     mine = _answers(_CANDIDATE, candidate, data.test, {})
     truth = _truth(data.test)
     if active is None:
-        return _first(mine, truth, baselines, settings.gate_margin)
+        return _first(mine, truth, baselines, margin)
     try:
-        present = _load(settings, active)
+        present = load(active.checkpoint_uri, active.sha256)
         theirs = _answers(active.version_id, present, data.test, merged)
-        others = None if best in (None, active) else _answers_if_there(settings, best, data.test, merged)
+        others = None if best in (None, active) else _answers_if_there(load, best, data.test, merged)
     except (CheckpointError, TransientError) as error:
-        sentence = f"the active version can't be loaded: {error}; a person decides"
+        sentence = f"the active version can't be loaded: {error}{A_PERSON_DECIDES}"
         unknown = criterion("accuracy against the active version", "undecided", sentence, Compared())
         return verdict_of("undecided", active.version_id, False, [unknown])
     if data.test:
         ms = milliseconds([candidate, present], [document.text for document in data.test])
         mine, theirs = (replace(each, ms=found) for each, found in zip((mine, theirs), ms, strict=True))
-    verdict = judge_candidate(truth, mine, theirs, others, dict(data.labels), settings.gate_margin)
+    verdict = judge_candidate(truth, mine, theirs, others, dict(data.labels), margin)
     changed = flips(truth, mine, theirs, [document.id for document in data.test])
     return verdict.model_copy(update={"flips": changed})
 
@@ -105,7 +116,7 @@ def _learnt(mine: Answers, truth: LabelIds, majority: LabelIds, evidence: Eviden
 
 
 def _against(mine: Answers, truth: LabelIds, simple: LabelIds, called: str, margin: float) -> Criterion:
-    """Refused where it is shown to be worse, passed where it is shown not to be."""
+    """Refused if it is shown to be worse, passed if it is shown not to be."""
     right, theirs = mine.predicted == truth, simple == truth
     gained, lost = int((right & ~theirs).sum()), int((theirs & ~right).sum())
     low, high = paired_interval(gained, lost, len(truth))
@@ -114,7 +125,7 @@ def _against(mine: Answers, truth: LabelIds, simple: LabelIds, called: str, marg
     sentence = f"accuracy {point * 100:+.2f} points against {called}"
     outcome: Outcome = "refused" if high < -margin else "passed" if low >= -margin else "no evidence"
     if outcome == "no evidence":
-        sentence += f" (95 % sure: {low * 100:+.2f} to {high * 100:+.2f}): neither worse nor as good is shown"
+        sentence += f" (95 % sure: {low * 100:+.2f} to {high * 100:+.2f}): not shown to be worse, nor to be as good"
     return criterion(f"accuracy against {called}", outcome, sentence, figures)
 
 
@@ -122,17 +133,13 @@ def _rival(version: ModelVersion | None) -> Rival | None:
     return None if version is None else Rival(version.id, version.checkpoint_uri, version.sha256)
 
 
-def _load(settings: Settings, rival: Rival) -> Classifier:
-    return load_classifier(rival.checkpoint_uri, rival.sha256, settings)
-
-
 def _answers_if_there(
-    settings: Settings, rival: Rival | None, documents: Sequence[Labelled], merged: Mapping[int, int]
+    load: Load, rival: Rival | None, documents: Sequence[Labelled], merged: Mapping[int, int]
 ) -> Answers | None:
     """The best version's answers; an old checkpoint may have been removed."""
     assert rival is not None
     try:
-        return _answers(rival.version_id, _load(settings, rival), documents, merged)
+        return _answers(rival.version_id, load(rival.checkpoint_uri, rival.sha256), documents, merged)
     except (CheckpointError, TransientError) as error:
         log.warning("model version %d, the best so far, can't be loaded: %s", rival.version_id, error)
         return None
@@ -141,7 +148,7 @@ def _answers_if_there(
 def _answers(
     version_id: int, classifier: Classifier, documents: Sequence[Labelled], merged: Mapping[int, int]
 ) -> Answers:
-    """What a version says; a label that was merged since it was trained counts as the one it was merged into."""
+    """A version's answers; a label that was merged since it was trained counts as the one it was merged into."""
     texts = [document.text for document in documents]
     if not texts:
         return Answers(version_id, np.empty(0, np.int64), 0.0, 0.0)

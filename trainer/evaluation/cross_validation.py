@@ -1,4 +1,4 @@
-"""What can be known of training documents by models that never saw them: where labels are doubtful, how errors lie.
+"""Answers to training documents by models that never saw them: which labels are doubtful, how errors are distributed.
 
 Five folds of a multinomial logistic regression on sentence embeddings of the pretrained encoder: fine-tuning five
 times would take hours.
@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 
 from classifier.cleaning import Cleaning
 from db.queries.labelled import Labelled
-from sortline.settings import Settings
 from trainer.data.training_data import TrainingData, label_indices
 from trainer.fine_tuning.sentence_embeddings import Matrix, sentence_embeddings
 
 Indices = NDArray[np.int64]
 
-MOST_LABELS = 1_000  # what is made of it holds tables of labels by labels
+MOST_LABELS = 1_000  # the code that uses them holds tables of labels by labels
 _MOST_DOCUMENTS = 20_000
 _FOLDS = 5
 _INVERSE_PENALTY = 10.0  # scikit-learn's C
@@ -33,17 +32,18 @@ class Unseen(NamedTuple):
     probabilities: Matrix
 
 
-def cross_validate(data: TrainingData, base: Path, cleaning: Cleaning, settings: Settings) -> Unseen:
+def cross_validate(data: TrainingData, base: Path, cleaning: Cleaning, device: str, threads: int) -> Unseen:
     """The training documents, judged by 5-fold cross-validation, near-duplicates in one fold.
 
-    Of more than 20,000 only the newest 20,000 (greatest ids) are looked at, and with more than 1,000 labels none. A
-    document whose label no other fold has is left out: nothing could have spoken for that label.
+    Only the newest 20,000 (greatest ids) are judged, and with more than 1,000 labels none. A document whose label
+    occurs in no other fold is left out, because no model could have predicted that label.
 
     Args:
         data: its ``labels`` give the order of the columns.
         base: folder of the pretrained encoder, in Hugging Face format.
         cleaning: of the texts, as the encoder is trained with.
-        settings: say which device and how many threads.
+        device: that the encoder runs on: auto, cpu or cuda.
+        threads: of a CPU.
 
     Raises:
         TrainingError: the encoder or its tokenizer can't be loaded.
@@ -53,7 +53,7 @@ def cross_validate(data: TrainingData, base: Path, cleaning: Cleaning, settings:
         return Unseen([], np.empty((0, len(data.labels)), np.float32))
     newest = sorted(data.train, key=attrgetter("id"))[-_MOST_DOCUMENTS:]
     given = label_indices(newest, data.labels)
-    embeddings = sentence_embeddings([cleaning(document.text) for document in newest], base, settings)
+    embeddings = sentence_embeddings([cleaning(document.text) for document in newest], base, device, threads)
     probabilities, judged = _out_of_fold(embeddings, given, _folds(newest), len(data.labels))
     return Unseen([newest[i] for i in np.flatnonzero(judged).tolist()], probabilities[judged])
 
@@ -61,8 +61,8 @@ def cross_validate(data: TrainingData, base: Path, cleaning: Cleaning, settings:
 def _folds(documents: Sequence[Labelled]) -> Indices:
     """Fold of each document, (n,): near-duplicates share one, and each label is spread as evenly as that allows.
 
-    Groups are dealt to the folds in turn, ordered by label, which works for any number of documents, where
-    scikit-learn's StratifiedGroupKFold asks for as many examples of some label as there are folds.
+    Groups are dealt to the folds in turn, ordered by label, which works for any number of documents;
+    scikit-learn's StratifiedGroupKFold needs as many examples of some label as there are folds.
     """
     labels: dict[int, int] = {}
     for document in documents:

@@ -1,17 +1,19 @@
-"""The gate of an engine: may the int8 form of a model serve in the model's place? Measured, or not at all.
+"""The gate of an engine: may the int8 form of a model serve in place of the model itself? Only if measured.
 
 Both answer the same documents, so that accuracy is compared by the gate's paired interval, and the two expected
-calibration errors share most of their bins' noise: their difference is bounded, where `trainer.evaluation.gate`, which
-looks at one of them alone, can only refuse what is far off.
+calibration errors share most of their bins' noise. So their difference is bounded here, while
+`trainer.evaluation.gate`, which sees only one of them, can only refuse what is far off.
 """
 
 from bisect import bisect_left
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from classifier.calibration import fit_temperature, softmax
 from classifier.figures import EngineVerdict
+from sortline.counted import counted
 from trainer.evaluation.gate import paired_interval
 from trainer.evaluation.metrics import expected_calibration_error
 
@@ -36,19 +38,19 @@ def judge_engine(
 ) -> EngineVerdict:
     """Whether the int8 form serves: it loses no more accuracy than the margin, agrees, is calibrated and faster.
 
-    Documents without a label count for the agreement alone: a form that has collapsed shows there too.
+    Documents without a label count only for the agreement, which shows a collapsed form too.
 
     Args:
         reference: uncalibrated logits (n, labels) of the model itself, torch in float32.
         quantised: those of its int8 form.
-        targets: index (n,) of each document's label, -1 where it has none.
+        targets: index (n,) of each document's label, -1 if it has none.
         otherwise: name of the engine that would serve in its place, as ``openvino-bf16``.
         ms_otherwise: milliseconds a document of that engine.
         ms_quantised: milliseconds a document of the int8 form, measured in turn with it.
         margin: accuracy, as a share, that may be lost.
 
     Returns:
-        The verdict, with None for what no document tells:
+        The verdict, with None for what no document shows:
 
         - served; reason: one sentence, what failed or what was found;
         - agreement: share of the agreement_documents that both give the same label;
@@ -60,44 +62,72 @@ def judge_engine(
         - margin, otherwise, speedup: milliseconds of the one engine over those of the other.
     """
     labelled = targets >= 0
-    truth = targets[labelled]
-    same = reference.argmax(axis=1) == quantised.argmax(axis=1)
-    right = reference.argmax(axis=1)[labelled] == truth
-    right_quantised = quantised.argmax(axis=1)[labelled] == truth
-    gained, lost = int((right_quantised & ~right).sum()), int((right & ~right_quantised).sum())
-    bound, speedup = -paired_interval(gained, lost, len(right))[0], ms_otherwise / ms_quantised
+    answers = _Answers(reference, quantised, targets)
+    gained, lost = answers.gained_and_lost()
+    bound = -paired_interval(gained, lost, len(answers.right))[0]
     found = EngineVerdict(
-        agreement=_share(same),
-        agreement_documents=len(same),
-        accuracy_reference=_share(right),
-        accuracy_quantised=_share(right_quantised),
+        agreement=_share(answers.same),
+        agreement_documents=len(answers.same),
+        accuracy_reference=_share(answers.right),
+        accuracy_quantised=_share(answers.right_quantised),
         loss_bound=bound,
-        missing=0 if bound <= margin else _missing(gained, lost, len(right), margin),
+        missing=0 if bound <= margin else _missing(gained, lost, len(answers.right), margin),
         ece_reference=None,
         ece_quantised=None,
-        documents=len(truth),
+        documents=len(answers.right),
         margin=margin,
         otherwise=otherwise,
-        speedup=speedup,
+        speedup=ms_otherwise / ms_quantised,
     )
     if not np.isfinite(quantised).all():
-        reason = "refused: it computes logits that are no numbers"
+        reason = "refused: some of its logits are NaN or infinite"
         return found.model_copy(update={"served": False, "reason": reason})
-    faults = [_inaccurate(found, right, right_quantised, bound, margin), _differs(same)]
-    if len(truth):
-        before, after = _ece(reference[labelled], truth), _ece(quantised[labelled], truth)
-        found = found.model_copy(update={"ece_reference": before, "ece_quantised": after})
-        faults.append(_uncalibrated(before, after))
-    faults.append(None if speedup > 1 else f"it is not faster than {otherwise} ({speedup:.2f} times its speed)")
-    failed = "; ".join(filter(None, faults))
+    if found.documents:
+        truth = targets[labelled]
+        eces = {"ece_reference": _ece(reference[labelled], truth), "ece_quantised": _ece(quantised[labelled], truth)}
+        found = found.model_copy(update=eces)
+    failed = "; ".join(_faults(found, answers, bound))
     reason = f"refused: {failed}" if failed else _praise(found, bound)
     return found.model_copy(update={"served": not failed, "reason": reason})
 
 
-def _missing(gained: int, lost: int, count: int, margin: float) -> int:
-    """How many more documents would bound the loss, if what is gained and lost keeps its share.
+class _Answers:
+    """Whether both forms answer the same, of all documents; whether each is right, of the labelled ones."""
 
-    Read off the interval itself: two forms of one model hardly differ, and then its width shrinks with the count
+    def __init__(self, reference: Logits, quantised: Logits, targets: Indices) -> None:
+        labelled = targets >= 0
+        answers, answers_quantised = reference.argmax(axis=1), quantised.argmax(axis=1)
+        self.same: Flags = answers == answers_quantised
+        self.right: Flags = answers[labelled] == targets[labelled]
+        self.right_quantised: Flags = answers_quantised[labelled] == targets[labelled]
+
+    def gained_and_lost(self) -> tuple[int, int]:
+        """How many documents the quantised form alone has right, and how many it alone has wrong."""
+        gained, lost = self.right_quantised & ~self.right, self.right & ~self.right_quantised
+        return int(gained.sum()), int(lost.sum())
+
+
+def _faults(found: EngineVerdict, answers: _Answers, bound: float) -> Iterator[str]:
+    """Why the int8 form may not serve."""
+    margin = found.margin or 0.0
+    if bound > margin:
+        yield _inaccurate(found, answers, bound, margin)
+    if len(answers.same) >= _AGREEMENT_DOCUMENTS and answers.same.mean() < _AGREEMENT:
+        yield (
+            f"it gives {answers.same.mean():.1%} of documents the same label as the model itself, and at least 95 % is "
+            "required"
+        )
+    before, after = found.ece_reference, found.ece_quantised
+    if before is not None and after is not None and after > before + _WORSE_ECE:
+        yield f"its ECE is {after:.2%}, that of the model itself {before:.2%}"
+    if found.speedup is not None and found.speedup <= 1:
+        yield f"it is not faster than {found.otherwise} ({found.speedup:.2f} times its speed)"
+
+
+def _missing(gained: int, lost: int, count: int, margin: float) -> int:
+    """How many more documents would bound the loss, if the shares gained and lost stay the same.
+
+    Found with the interval itself: two forms of one model hardly differ, and then its width shrinks with the count
     and not with the count's square root.
     """
     if lost - gained >= margin * max(1, count):
@@ -110,27 +140,15 @@ def _missing(gained: int, lost: int, count: int, margin: float) -> int:
     return bisect_left(range(_MOST_DOCUMENTS), True, lo=count + 1, key=proved) - count
 
 
-def _inaccurate(found: EngineVerdict, right: Flags, right_quantised: Flags, bound: float, margin: float) -> str | None:
-    if bound <= margin:
-        return None
+def _inaccurate(found: EngineVerdict, answers: _Answers, bound: float, margin: float) -> str:
     if not found.documents:
-        return f"no labelled document tells its accuracy, about {found.missing:,} could"
-    gained = float(right_quantised.mean() - right.mean()) * 100
+        return f"there are no labelled documents to measure its accuracy, and about {found.missing:,} are needed"
+    gained = float(answers.right_quantised.mean() - answers.right.mean()) * 100
     sentence = (
-        f"accuracy {gained:+.2f} points on {found.documents:,} labelled documents "
-        f"(95 % sure: {-bound * 100:+.2f} at worst), where {-margin * 100:+.2f} is allowed"
+        f"accuracy {gained:+.2f} points on {counted(found.documents, 'labelled document')} "
+        f"(95 % sure: {-bound * 100:+.2f} at worst), and the limit is {-margin * 100:+.2f}"
     )
-    return sentence + (f", about {found.missing:,} more could prove it" if found.missing else "")
-
-
-def _differs(same: Flags) -> str | None:
-    if len(same) < _AGREEMENT_DOCUMENTS or same.mean() >= _AGREEMENT:
-        return None
-    return f"it gives {same.mean():.1%} of documents the label of the model itself, at least 95 % is asked"
-
-
-def _uncalibrated(before: float, after: float) -> str | None:
-    return None if after <= before + _WORSE_ECE else f"ECE {after:.2%} where the model itself has {before:.2%}"
+    return sentence + (f"; about {found.missing:,} more documents could prove it" if found.missing else "")
 
 
 def _praise(found: EngineVerdict, bound: float) -> str:

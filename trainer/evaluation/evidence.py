@@ -1,4 +1,4 @@
-"""What a model must have shown on test documents before it accepts anything: the least evidence there can be.
+"""What a model must show on test documents before it accepts anything: the least evidence that counts.
 
 "Not shown to be bad" is not "good": docs/decisions/0029-evidence.md.
 """
@@ -35,22 +35,22 @@ def evidence_of_test(truth: _LabelIds, predicted: _LabelIds, majority: _LabelIds
     if not count:
         return Evidence(enough=False, documents=0, right=0, missing=LEAST_TEST_DOCUMENTS, sentence=_NOTHING)
     low, high = exact_interval(correct, count)
-    said = (
+    measured = (
         f"{correct:,} of {count:,} test document{'s' if count != 1 else ''} {'are' if correct != 1 else 'is'} right "
         f"(95 %: {100 * low:.0f} to {100 * high:.0f} %)"
     )
     enough = count >= LEAST_TEST_DOCUMENTS and _is_better(gained, lost)
     missing: int | None = None
     if enough:
-        sentence = f"{said}: more than the most frequent label alone gets right"
+        sentence = f"{measured}: more than the most frequent label alone gets right"
     elif count < LEAST_TEST_DOCUMENTS:
         missing = LEAST_TEST_DOCUMENTS - count
-        sentence = f"{said}, and fewer than {LEAST_TEST_DOCUMENTS} show too little"
+        sentence = f"{measured}, but fewer than {LEAST_TEST_DOCUMENTS} documents show too little"
     else:
         missing = _missing(gained, lost, count)
         sentence = (
-            f"{said}, where the most frequent label alone gets {int(simple.sum()):,} right: it is not shown to have "
-            "learnt anything"
+            f"{measured}, and the most frequent label alone gets {int(simple.sum()):,} right: nothing shows that the "
+            "model has learnt anything"
         )
     return Evidence(enough=enough, documents=count, right=correct, missing=missing, sentence=sentence)
 
@@ -60,7 +60,7 @@ def _is_better(gained: int, lost: int) -> bool:
 
 
 def _missing(gained: int, lost: int, count: int) -> int | None:
-    """How many more test documents would show it, if what is gained and lost keeps its share."""
+    """How many more test documents would show it, if the shares gained and lost stay the same."""
     if gained <= lost:
         return None
     grown = np.arange(count + 1, _MOST_DOCUMENTS)

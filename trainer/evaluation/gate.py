@@ -1,4 +1,4 @@
-"""The gate: may a candidate take the active version's place? Proved on the same test documents, or not at all.
+"""The gate: may a candidate replace the active version? Only what the same test documents prove counts.
 
 Accuracy is compared by Tango's score interval for paired proportions (Tango, "Equivalence test and confidence
 interval for the difference in proportions for the paired-sample design", Statistics in Medicine 17, 1998),
@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from classifier.figures import Compared, Criterion, Flips, LostRecall, Verdict
+from classifier.figures import A_PERSON_DECIDES, Compared, Criterion, Flips, LostRecall, Verdict
+from sortline.counted import counted
 from trainer.macro_f1 import LabelIds, indexed, macro_f1, weighted_macro_f1
 
-# "no evidence" is said of a first model: it goes live without having passed, and accepts nothing.
+# "no evidence" is for a first model: it goes live without having passed, and accepts nothing.
 Outcome = Literal["passed", "refused", "undecided", "no evidence"]
 
 ALPHA = 0.05  # one-sided
@@ -32,7 +33,7 @@ _SLOWER = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What a version said of the test documents.
+    """A version's answers to the test documents.
 
     ``predicted``: label ids (n,); ``ece``: of its confidences; ``ms``: milliseconds a document.
     """
@@ -55,7 +56,7 @@ def judge_candidate(
 
     Args:
         truth: label ids (n,) of the test documents.
-        best: None where it is the active version itself.
+        best: None if it is the active version itself.
         names: label names by id.
         margin: how much worse, as a share, still counts as not worse.
     """
@@ -76,7 +77,7 @@ def judge_candidate(
 
 
 def criterion(name: str, outcome: Outcome, sentence: str, figures: Compared) -> Criterion:
-    """One thing the gate looks at, and what it says of it."""
+    """One criterion of the gate, with its outcome."""
     return Criterion(name=name, outcome=outcome, sentence=sentence, figures=figures)
 
 
@@ -86,9 +87,9 @@ def is_better(found: Criterion) -> bool:
 
 
 def verdict_of(outcome: Outcome, against: int | None, better: bool, criteria: list[Criterion]) -> Verdict:
-    """The verdict with its reason: what stood in the way, or that nothing did."""
+    """The verdict with its reason: what failed or is undecided, or that nothing is."""
     found = [each.sentence for each in criteria if each.outcome == outcome != "passed"]
-    if outcome == "no evidence":  # what it has not shown; other comparisons decide nothing
+    if outcome == "no evidence":  # other comparisons decide nothing
         found = found[:1]
     reason = "; ".join(found) or ("better" if better else "not worse")
     return Verdict(outcome=outcome, against=against, better=better, criteria=criteria, reason=reason)
@@ -144,8 +145,8 @@ def missing_documents(low: float, point: float, count: int, margin: float) -> in
 
 def _untested() -> Criterion:
     sentence = (
-        "there are no test documents, so nothing shows whether it is better or worse than the active version; "
-        "a person decides"
+        "there are no test documents, so nothing shows whether it is better or worse than the active version"
+        f"{A_PERSON_DECIDES}"
     )
     return criterion("accuracy against the active version", "undecided", sentence, Compared(documents=0))
 
@@ -178,7 +179,7 @@ def _macro_f1(truth: LabelIds, candidate: Answers, active: Answers, margin: floa
 
 
 def macro_f1_difference(truth: LabelIds, first: LabelIds, second: LabelIds) -> tuple[float, float, float]:
-    """Macro-F1 of the first less that of the second, with its 95 % interval: a paired bootstrap over documents."""
+    """Macro-F1 of the first minus that of the second, with its 95 % interval: a paired bootstrap over documents."""
     differences = _resampled_differences(truth, first, second)
     low, high = np.quantile(differences, (0.025, 0.975)) if len(differences) else (-1.0, 1.0)
     return macro_f1(truth, first) - macro_f1(truth, second), float(low), float(high)
@@ -190,9 +191,10 @@ def _by_margin(low: float, point: float, count: int, margin: float, called: str,
     if low >= -margin:
         return criterion(name, "passed", interval, figures)
     if point < -margin:
-        return criterion(name, "refused", f"{interval}, where {-margin * 100:+.2f} is allowed", figures)
+        return criterion(name, "refused", f"{interval}; the limit is {-margin * 100:+.2f}", figures)
     missing = missing_documents(low, point, count, margin)
-    sentence = f"{interval}: {count:,} test documents can't show it, about {missing:,} more could; a person decides"
+    needed = f"about {missing:,} more {'is' if missing == 1 else 'are'} needed"
+    sentence = f"{interval}: {counted(count, 'test document')} can't show it, {needed}{A_PERSON_DECIDES}"
     return criterion(name, "undecided", sentence, figures.model_copy(update={"missing": missing}))
 
 
@@ -217,24 +219,26 @@ def _labels(truth: LabelIds, candidate: Answers, active: Answers, names: dict[in
     if losers:
         named = ", ".join(f"{each.label} {each.recall * 100:+.0f} points" for each in losers)
         return criterion("labels", "refused", f"recall lost: {named}", figures)
-    return criterion("labels", "passed", f"no label of {len(found)} is shown to lose its recall", figures)
+    return criterion("labels", "passed", f"none of {counted(len(found), 'label')} is shown to lose recall", figures)
 
 
 def _calibration(candidate: Answers, count: int) -> Criterion:
     good = candidate.ece <= _ECE_BOUND or count < _ECE_DOCUMENTS
-    sentence = f"ECE {candidate.ece:.2%}, at most {_ECE_BOUND:.0%} from {_ECE_DOCUMENTS} documents on"
+    sentence = f"ECE {candidate.ece:.2%}; the limit is {_ECE_BOUND:.0%}, for {_ECE_DOCUMENTS} documents or more"
     return criterion("calibration", "passed" if good else "refused", sentence, Compared(ece=candidate.ece))
 
 
 def _latency(candidate: Answers, active: Answers) -> Criterion:
     good = candidate.ms <= _SLOWER * active.ms
-    sentence = f"{candidate.ms:.2f} ms a document, active {active.ms:.2f}, at most {_SLOWER:g} times"
+    sentence = (
+        f"{candidate.ms:.2f} ms a document, active version {active.ms:.2f} ms; the limit is {_SLOWER:g} times as long"
+    )
     figures = Compared(ms=candidate.ms, active_ms=active.ms)
     return criterion("latency", "passed" if good else "refused", sentence, figures)
 
 
 def _resampled_differences(truth: LabelIds, first: LabelIds, second: LabelIds) -> NDArray[np.float64]:
-    """Macro-F1 of the first less that of the second, on documents drawn with replacement; the same for both."""
+    """Macro-F1 of the first minus that of the second, on documents drawn with replacement; the same for both."""
     if not len(truth):
         return np.empty(0)
     draw = np.random.default_rng(1)

@@ -11,7 +11,6 @@ from classifier.checkpoint import Calibration, Checkpoint
 from classifier.checkpoint_folder import INT8
 from classifier.classifier import Classifier
 from classifier.figures import Baselines, Evaluation, Evidence, Latency, Recheck, VersionFigures
-from sortline.settings import Settings
 from trainer.data.training_data import TrainingData, label_indices
 from trainer.evaluation.baseline import LabelIds
 from trainer.evaluation.cross_validation import Unseen
@@ -53,22 +52,37 @@ class Judged:
 
 
 def judge(
-    serving: Serving, data: TrainingData, baselines: dict[str, LabelIds], cross_validated: Unseen, settings: Settings
+    serving: Serving,
+    data: TrainingData,
+    baselines: dict[str, LabelIds],
+    cross_validated: Unseen,
+    *,
+    risk_target: float,
+    risk_confidence: float,
+    fallback: float,
 ) -> Judged:
     """Fit temperature and thresholds of every engine, then measure.
 
-    Temperatures are fitted on validation, thresholds planned on it and on what other models said of training documents,
-    and proved on calibration. Test is looked at once, after that; nothing is chosen by it, but that a model which has
-    shown nothing there accepts nothing.
+    Temperatures are fitted on validation, thresholds planned on it and on other models' answers to training
+    documents, and proved on calibration. Test is used once, after that, and decides only one thing: a model that shows
+    nothing there accepts nothing.
+
+    Args:
+        risk_target, risk_confidence, fallback: as for `trainer.evaluation.thresholds.choose_thresholds`.
     """
     others = fair_answers(cross_validated, data)
     engine = serving.classifier.engine.name
     evidence = _evidence(serving.logits[engine], data, baselines)
-    found = {name: _calibrated(logits, data, others, settings) for name, logits in serving.logits.items()}
+    found = {
+        name: _calibrated(
+            logits, data, others, risk_target=risk_target, risk_confidence=risk_confidence, fallback=fallback
+        )
+        for name, logits in serving.logits.items()
+    }
     if not evidence.enough:
         found = {name: _accepting_nothing(*each, evidence.sentence) for name, each in found.items()}
     calibrations = {name: calibration for name, (calibration, _) in found.items()}
-    # An engine that was not at hand is nearest to the model itself.
+    # An engine that was not available here is closest to the model itself.
     calibrations["default"] = calibrations["torch-f32"]
     chosen, thresholds = found[engine]
     description = serving.classifier.checkpoint.model_copy(
@@ -97,7 +111,7 @@ def judge(
 
 
 def fair_answers(cross_validated: Unseen, data: TrainingData) -> Held:
-    """Of training documents, those that are as fair a sample as held-out ones: nobody was shown them for a doubt."""
+    """The training documents that are as fair a sample as held-out ones: nobody saw them because of a doubt."""
     fair = np.array([document.may_be_held_out for document in cross_validated.documents], np.bool_)
     targets = label_indices(cross_validated.documents, data.labels)
     return Held(cross_validated.probabilities[fair], targets[fair])
@@ -106,8 +120,8 @@ def fair_answers(cross_validated: Unseen, data: TrainingData) -> Held:
 def _evidence(logits: Logits, data: TrainingData, baselines: dict[str, LabelIds]) -> Evidence:
     truth = np.array([document.label_id for document in data.test], np.int64)
     label_ids = np.array([label_id for label_id, _ in data.labels], np.int64)
-    said = label_ids[logits[len(data.validation) + len(data.calibration) :].argmax(axis=1)]
-    return evidence_of_test(truth, said, baselines.get("majority", truth[:0]))
+    predicted = label_ids[logits[len(data.validation) + len(data.calibration) :].argmax(axis=1)]
+    return evidence_of_test(truth, predicted, baselines.get("majority", truth[:0]))
 
 
 def _accepting_nothing(calibration: Calibration, thresholds: Thresholds, why: str) -> tuple[Calibration, Thresholds]:
@@ -116,7 +130,9 @@ def _accepting_nothing(calibration: Calibration, thresholds: Thresholds, why: st
     return calibration.model_copy(update=update), nothing
 
 
-def _calibrated(logits: Logits, data: TrainingData, others: Held, settings: Settings) -> tuple[Calibration, Thresholds]:
+def _calibrated(
+    logits: Logits, data: TrainingData, others: Held, *, risk_target: float, risk_confidence: float, fallback: float
+) -> tuple[Calibration, Thresholds]:
     first, second = len(data.validation), len(data.validation) + len(data.calibration)
     targets = label_indices([*data.validation, *data.calibration], data.labels)
     temperature = fit_temperature(logits[:first], targets[:first])
@@ -125,9 +141,9 @@ def _calibrated(logits: Logits, data: TrainingData, others: Held, settings: Sett
         Held(probabilities[:first], targets[:first]),
         Held(probabilities[first:], targets[first:]),
         [label_id for label_id, _ in data.labels],
-        settings.risk_target,
-        settings.risk_confidence,
-        settings.accept_threshold,
+        risk_target,
+        risk_confidence,
+        fallback,
         cross_validated=others,
     )
     calibration = Calibration(

@@ -2,7 +2,7 @@
 
 Confident learning (Northcutt, Jiang and Chuang, "Confident Learning: Estimating Uncertainty in Dataset Labels",
 Journal of Artificial Intelligence Research 70, 2021), by cleanlab, on probabilities of models that never saw the
-label they are asked about.
+document.
 """
 
 import logging
@@ -41,7 +41,7 @@ class Suspect:
     def as_item(self, names: Mapping[int, str]) -> dict[str, Any]:
         """As it waits at the desk, given the labels' names by id."""
         given, suggested = names[self.given_label_id], names[self.suggested_label_id]
-        note = f"Labelled {given}; a model that never saw that label says {suggested}."
+        note = f"Labelled {given}; a model that never saw this document predicts {suggested}."
         return {
             "document_id": self.document_id, "score": self.score, "label_id": self.suggested_label_id, "note": note,
         }  # fmt: skip
@@ -50,15 +50,15 @@ class Suspect:
 def find_label_errors(labels: Sequence[tuple[int, str]], judged: Sequence[Unseen]) -> list[Suspect]:
     """Documents whose human label is likely wrong, the likeliest first, at most 1,000.
 
-    Each set is looked at by itself, because confident learning compares a document's probabilities with the mean
-    ones of its label. Among more than 1,000 labels nothing is looked for.
+    Each set is examined on its own, because confident learning compares a document's probabilities with the mean
+    ones of its label. With more than 1,000 labels there is no search.
 
     Args:
         labels: id and name of each column of the probabilities.
         judged: training documents by cross-validation, held-out ones by the fine-tuned model.
     """
     if len(labels) > MOST_LABELS:
-        log.warning("label errors are not looked for among %d labels; %d are the most", len(labels), MOST_LABELS)
+        log.warning("no search for label errors: there are %d labels, and the limit is %d", len(labels), MOST_LABELS)
         return []
     found = [suspect for each in judged for suspect in _suspects(each, labels)]
     return sorted(found, key=attrgetter("score", "document_id"))[:_MOST_SUSPECTS]

@@ -22,7 +22,7 @@ _FEWEST_RESAMPLES = 200
 _CELLS = 30_000_000  # documents times resamples, all in all
 _CELLS_AT_ONCE = 3_000_000
 _TAILS = (0.025, 0.975)
-_UNKNOWN = (0.0, 1.0)  # the interval of a share that no document tells about
+_UNKNOWN = (0.0, 1.0)  # the interval of a share of no documents
 
 
 def evaluate(
@@ -134,7 +134,7 @@ class _Sums:
         gap = confidence.astype(np.float64) - right
         self._gaps = one_hot(_bins(confidence), _BINS).multiply(gap[:, None]).tocsr()
         self._true = one_hot(targets, labels)
-        self._said = one_hot(predicted, labels)
+        self._predicted = one_hot(predicted, labels)
         self._both = one_hot(np.where(right, targets, labels), labels)
 
     def metrics(self, weights: Indices) -> dict[str, Floats]:
@@ -144,8 +144,8 @@ class _Sums:
         """
         count = weights[0].sum()
         accuracy, brier, nll, coverage, risk = (weights @ self._means).T / count
-        true, said, both = (np.asarray(weights @ part) for part in (self._true, self._said, self._both))
-        f1 = np.divide(2 * both, true + said, out=np.full(true.shape, np.nan), where=true > 0)
+        true, predicted, both = (np.asarray(weights @ part) for part in (self._true, self._predicted, self._both))
+        f1 = np.divide(2 * both, true + predicted, out=np.full(true.shape, np.nan), where=true > 0)
         return {
             "accuracy": accuracy,
             "macro_f1": np.nanmean(f1, axis=1),
@@ -186,7 +186,7 @@ def _intervals(
 
 
 def exact_interval(hits: int, documents: int) -> Interval:
-    """Clopper and Pearson's 95 % interval of a share; 0 to 1 where there is no document."""
+    """Clopper and Pearson's 95 % interval of a share; 0 to 1 if there is no document."""
     if not documents:
         return _UNKNOWN
     low, high = clopper_pearson(np.array([hits]), np.array([documents]))
@@ -220,7 +220,7 @@ def _per_label(targets: Indices, predicted: Indices, labels: Sequence[str]) -> d
 def _confusions(targets: Indices, predicted: Indices, labels: Sequence[str]) -> list[tuple[str, str, int]]:
     wrong = predicted != targets
     pairs = Counter(zip(targets[wrong].tolist(), predicted[wrong].tolist(), strict=True))
-    return [(labels[true], labels[said], count) for (true, said), count in pairs.most_common(_CONFUSIONS)]
+    return [(labels[true], labels[guess], count) for (true, guess), count in pairs.most_common(_CONFUSIONS)]
 
 
 def _ece_of(probabilities: NDArray[np.float32], targets: Indices) -> float:

@@ -14,22 +14,22 @@ from classifier.checkpoint_folder import INT8
 from classifier.classifier import window_tokenizer
 from classifier.engines.openvino_cache import converted
 from sortline.errors import CheckpointError, TrainingError
-from sortline.settings import Settings
 
 _SAMPLES = 300
 _SEED = 1
 _TIMEOUT_S = 3600
 
 
-def quantise(folder: Path, texts: Sequence[str], description: Checkpoint, settings: Settings) -> Path:
+def quantise(folder: Path, texts: Sequence[str], description: Checkpoint, cache: Path) -> Path:
     """Write the int8 form of a draft folder into it, as ``openvino-int8/model.xml`` and ``model.bin``.
 
-    A form that was there is replaced; where this fails, none is left.
+    An existing form is replaced; if this fails, none is left.
 
     Args:
         folder: Hugging Face folder with model and tokenizer.
         texts: of training documents; at most 300 are drawn, always the same ones.
         description: says how texts are cleaned and cut into windows.
+        cache: where converted models are kept.
 
     Returns:
         Path of ``model.xml``.
@@ -45,7 +45,7 @@ def quantise(folder: Path, texts: Sequence[str], description: Checkpoint, settin
     target = folder / INT8 / "model.xml"
     shutil.rmtree(target.parent, ignore_errors=True)
     try:
-        model = converted(folder, settings.data_dir / "cache" / "openvino")
+        model = converted(folder, cache)
         windows = _windows(folder, texts, description)
         target.parent.mkdir()
         _run(model, target, windows)
@@ -58,7 +58,7 @@ def quantise(folder: Path, texts: Sequence[str], description: Checkpoint, settin
 
 
 def _windows(folder: Path, texts: Sequence[str], description: Checkpoint) -> list[list[int]]:
-    """Token ids as the engine will meet them; of a long document any window."""
+    """Token ids as the engine will get them; of a long document one window, drawn at random."""
     tokenizer = window_tokenizer(folder, description)
     draw = random.Random(_SEED)  # noqa: S311 - no secret
     drawn = draw.sample(texts, min(_SAMPLES, len(texts)))
@@ -75,5 +75,5 @@ def _run(model: Path, target: Path, windows: list[list[int]]) -> None:
     except subprocess.TimeoutExpired:
         raise TrainingError(f"quantising took over {_TIMEOUT_S} s") from None
     if run.returncode:
-        said = run.stderr.strip().splitlines() or [f"exit status {run.returncode}"]
-        raise TrainingError(f"the model can't be quantised: {said[-1]}")
+        errors = run.stderr.strip().splitlines() or [f"exit status {run.returncode}"]
+        raise TrainingError(f"the model can't be quantised: {errors[-1]}")

@@ -1,4 +1,4 @@
-"""Which engine serves a model: the int8 form has to earn its place, against the model itself in float32."""
+"""Which engine serves a model: the int8 form must prove itself against the model itself in float32."""
 
 import logging
 import shutil
@@ -48,7 +48,7 @@ def choose_serving(
     """Load a draft on this machine's engine, make its int8 form, and let the better of the two serve.
 
     Args:
-        folder: the draft; the int8 form is added to it, and taken away again when it is not to serve.
+        folder: the draft; the int8 form is added to it, and removed again if it does not serve.
         unlabelled: texts of traffic, for the agreement of the two forms.
     """
     usual = assemble(folder, description, settings)
@@ -78,7 +78,7 @@ def _quantised(
     settings: Settings,
     engines: dict[str, EngineVerdict],
 ) -> Classifier | None:
-    """The int8 form on its engine; None where it isn't wanted or can't be made, which is noted."""
+    """The int8 form on its engine; None if it isn't wanted or can't be made, which is noted."""
     if not usual.engine.name.startswith("openvino") or settings.precision != "auto":
         return None
     if not settings.quantise or find_spec("nncf") is None:
@@ -86,7 +86,8 @@ def _quantised(
         engines[INT8] = EngineVerdict(served=False, reason=f"not made: {why}")
         return None
     try:
-        quantise(folder, [document.text for document in data.train], description, settings)
+        texts, cache = [document.text for document in data.train], settings.data_dir / "cache" / "openvino"
+        quantise(folder, texts, description, cache)
     except TrainingError as error:
         log.warning("%s", error)
         engines[INT8] = EngineVerdict(served=False, reason=f"not made: {error}")

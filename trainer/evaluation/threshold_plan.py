@@ -1,4 +1,4 @@
-"""From which threshold on is tested: planned before, by rehearsing the tests of `trainer.evaluation.thresholds`."""
+"""Where the tests of `trainer.evaluation.thresholds` start: planned beforehand, by rehearsing them."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -37,16 +37,16 @@ class Plan(NamedTuple):
 
 
 def plan(sources: Sequence[Answers], calibration: int, risk: float, level: float) -> Plan:
-    """Counts to test, from that one on from which most documents would be accepted, or nearly so.
+    """Counts to test; from the first one, most documents can be expected to be accepted, or nearly as many.
 
-    Among nearly as good ones the tests begin with the most documents: there one unexpected error costs the least. Where
-    nothing can be expected, they begin with the fewest.
-    All tests are rehearsed on made calibration parts, each drawn with replacement from a pool that is itself drawn so:
-    what was seen is a sample too.
+    Of starts that are nearly as good, the one with the most documents is taken: there an unexpected error costs the
+    least. If no start can be expected to pass, the tests begin with the fewest documents. All tests are rehearsed on
+    simulated calibration parts, each drawn with replacement from a pool that is itself resampled, because the
+    documents seen are a sample too.
 
     Args:
-        sources: answers that this is about, by the model and by others.
-        calibration: how many calibration documents this is about.
+        sources: answers to plan on, first the model's, then those of others.
+        calibration: number of calibration documents.
     """
     allowed, counts = _steps(calibration, risk, level)
     seen = [each for each in sources if len(each.wrong)]
@@ -71,10 +71,11 @@ class _Pool(NamedTuple):
 
 
 def _pool(seen: Sequence[Answers], risk: float) -> _Pool:
-    """What calibration parts are made of, the surest first.
+    """The pool that calibration parts are drawn from, the surest answers first.
 
-    Answers of other models count as if no more of them were wrong than of the first kind, the model's own. What
-    ``_smoothed_errors`` says of those counts as 1 / risk more documents: a few without an error promise nothing.
+    Answers of other models count as if no larger share of them were wrong than of the model's own, which come first.
+    The smoothed errors of the model's own answers count as 1 / risk further documents, because a few answers without
+    an error promise nothing.
     """
     first = seen[0]
     error = first.wrong.mean() + 1 / len(first.wrong)
@@ -114,7 +115,7 @@ def _places(answers: Answers) -> NDArray[np.float64]:
 
 
 def smallest_sample(errors: int | NDArray[np.int64], risk: float, level: float) -> NDArray[np.int64]:
-    """How many documents must be accepted for so many errors to prove, at the level, an error of at most ``risk``.
+    """How many accepted documents with so many errors prove, at the level, an error of at most ``risk``.
 
     The smallest n with P(Binomial(n, risk) <= errors) <= level: the (errors + 1)th error comes later than n.
     299 for no error, 1 % and 0.05.
@@ -124,7 +125,7 @@ def smallest_sample(errors: int | NDArray[np.int64], risk: float, level: float) 
 
 
 def _steps(documents: int, risk: float, level: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Errors that are allowed, and among how many accepted documents: a step for each 2 % at most, and all of them."""
+    """Allowed errors, and among how many accepted documents: at most one step for each 2 %, and one for all of them."""
     samples = smallest_sample(np.arange(int(documents * risk) + 1), risk, level)
     allowed = np.unique(np.searchsorted(samples, documents * COVERAGES, side="right") - 1)
     allowed = allowed[allowed >= 0]

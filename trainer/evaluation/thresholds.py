@@ -7,15 +7,15 @@ bound of Clopper and Pearson, Biometrika 26, 1934). From a start on, ever looser
 level until one is not rejected: the last rejected one is the answer, and the chance that its error exceeds the
 target is at most the level, whatever the model's confidence is worth.
 
-Thresholds are told by how many calibration documents they accept: 299, 473, 628, ... (`smallest_sample`), where one
-more error becomes allowed; at any other count the same errors are allowed among more documents, or fewer among as many.
-Each lies just over the confidence of the next document. Given that document, the surer ones are a random sample of
-all that are surer than it, so the p-value stays exact though the threshold comes from the calibration part. In the
+Thresholds are named by how many calibration documents they accept: 299, 473, 628, ... (`smallest_sample`), the counts
+at which one more error becomes allowed. Any other count allows the same errors among more documents, or fewer among as
+many. Each lies just over the confidence of the next document. Given that document, the surer ones are a random sample
+of all that are surer than it, so the p-value stays exact though the threshold comes from the calibration part. In the
 sequence it does where the error among the accepted, once over the target, does not come back under it at looser
 thresholds (docs/decisions/0009-calibration-documents.md).
 
-That holds because what people said of the calibration documents decides nothing but the tests. From which count on
-is tested is planned on validation documents, and on what other models said of training documents that they never saw
+That holds because the labels of the calibration documents decide nothing but the tests. The first count to test is
+planned on validation documents, and on other models' answers to training documents that they never saw
 (`trainer.evaluation.threshold_plan`).
 
 One label may be right at confidences at which another is wrong, so two schemes are tested, each at half the level:
@@ -42,8 +42,8 @@ NOTHING = 2.0  # the threshold that accepts nothing
 _FALLBACK_RISK = 0.1
 _METHOD = "fixed-sequence testing of thresholds, exact binomial p-values"
 _ELIGIBLE = 0.8  # predicted power from which a label is tested alone
-_LIKELY = 0.8  # chance that the documents said to be missing are enough
-_MOST_ERRORS = 500  # how far ahead the missing documents are looked for
+_LIKELY = 0.8  # chance that the missing documents named are enough
+_MOST_ERRORS = 500  # errors up to which the missing documents are computed
 
 
 class Held(NamedTuple):
@@ -108,14 +108,14 @@ def choose_thresholds(
     the temperature nor anything else was fitted on.
 
     Args:
-        validation: what the tests are planned on; where it is empty, they begin with the fewest documents.
+        validation: what the tests are planned on; if it is empty, they begin with the fewest documents.
         calibration: what they are carried out on.
         label_ids: id of each label, in the order of the probabilities.
         risk_target: the greatest error among accepted documents, over 0 and under 1.
         confidence: of the promise, over 0 and under 1.
-        fallback: the threshold, without a promise, where nothing is proved. It is used where what it accepts of
+        fallback: the threshold, without a promise, if nothing is proved. It is used if what it accepts of
             validation and calibration documents shows with that confidence that it is right nine times in ten (or as
-            often as it says, where that is less); else nothing is accepted (docs/decisions/0029-evidence.md).
+            often as it says, if that is less); otherwise nothing is accepted (docs/decisions/0029-evidence.md).
         cross_validated: more to plan on, answers to training documents of models that never saw them. What counts of
             each is whether it is wrong, and its place in the order of confidence.
     """
@@ -144,7 +144,7 @@ def choose_thresholds(
 
 
 def accepting_nothing(found: Thresholds, why: str) -> Thresholds:
-    """The same for a model that has not shown to be good for anything yet: whatever is proved, nothing is accepted."""
+    """The same for a model without evidence that it is any good: nothing is accepted, whatever was proved."""
     nothing = {"used": False, "accepted": 0, "errors": 0, "coverage": 0.0, "labels": {}}
     sentence = f"Nothing is accepted automatically: {why}."
     return Thresholds(NOTHING, {}, found.guarantee.model_copy(update={**nothing, "sentence": sentence}))
@@ -182,7 +182,7 @@ def _answers(held: Held) -> Answers:
 
 
 def _threshold(answers: Answers, count: int) -> float:
-    """Accepts so many of these answers, or fewer where more are equally sure."""
+    """Accepts so many of these answers, or fewer if more are equally sure."""
     rising = np.append(np.float32(0), np.sort(answers.confidence))
     return float(np.nextafter(rising[-count - 1], np.float32(NOTHING)))
 
@@ -266,10 +266,10 @@ def _own(tested: Answers, accepted: Flags, vector: NDArray[np.float64], label: i
 
 
 def _missing(evidence: _Evidence, labels: int, level: float) -> int | None:
-    """How many more calibration documents would probably prove a threshold, if errors go on as they were seen.
+    """How many more calibration documents would probably prove a threshold, if errors stay as frequent.
 
-    The fewest that would do at any coverage. Where there are as many already, chance was against them, and those
-    count that the planned start needs on top of what it accepted.
+    The fewest that would be enough at any coverage. If there are that many already, chance was against them; then it
+    is what the planned start needs in addition to what it accepted.
     """
     tested = evidence.calibration
     confidence = np.concatenate([evidence.validation.confidence, tested.confidence])
@@ -296,9 +296,9 @@ def _more_accepted(held: Flags, seen: Flags, risk: float, samples: NDArray[np.in
     """How many more must be accepted for the test to be passed with a chance of four in five.
 
     Args:
-        held: whether answers are wrong (n,): as often as these, more will be. A few answers without an error are
-            no evidence that none will ever be wrong: half an error in 1 / risk answers is added.
-        seen: whether those are that were tested already.
+        held: whether answers are wrong (n,); further ones are assumed to be wrong as often. Half an error in 1 / risk
+            answers is added, because a few answers without an error do not show that none will ever be wrong.
+        seen: whether the answers tested already are wrong.
         samples: `smallest_sample` of 0, 1, ... errors.
     """
     error = (held.sum() + 0.5) / (len(held) + 1 / risk)
@@ -317,14 +317,14 @@ def _proved_sentence(found: Guarantee, risk: float, confidence: float, coverage:
 
 
 def _unproved_sentence(found: Guarantee, risk: float, unproved: Unproved) -> str:
-    said = (
+    sentence = (
         f"It is not proved that at most {100 * risk:g} % of the documents accepted automatically are wrong: "
         f"{found.documents:,} calibration documents are too few or hold too many errors"
     )
     if found.missing is None:
-        said += ", and with errors as frequent as these no number of further reviews would prove it."
+        sentence += "; if errors stay this frequent, no number of further reviews can prove it."
     else:
-        said += f"; about {found.missing:,} more reviewed documents could prove it."
+        sentence += f"; about {found.missing:,} more reviewed documents could prove it."
     if unproved.used:
-        return f"{said} Documents are accepted from confidence {unproved.threshold:g} on without it."
-    return f"{said} Nothing is accepted automatically: {unproved.sentence}."
+        return f"{sentence} Documents are accepted from confidence {unproved.threshold:g} on without this proof."
+    return f"{sentence} Nothing is accepted automatically: {unproved.sentence}."

@@ -14,9 +14,9 @@ _ALONE = 50
 
 
 def milliseconds(classifiers: Sequence[Classifier], texts: Sequence[str]) -> list[float]:
-    """Milliseconds a document of each, the fastest of several times; in turn, so that a busy moment meets all.
+    """Milliseconds a document of each, the fastest of several runs, taken in turn, so that a busy moment affects all.
 
-    A model that is done in no time is timed more often, for half a second: a busy moment may last longer than it does.
+    A fast model is timed more often, for half a second, because a busy moment may last longer than one of its runs.
     """
     timed = [texts[i % len(texts)] for i in range(_DOCUMENTS)]
     taken: list[list[float]] = [[] for _ in classifiers]

@@ -1,8 +1,8 @@
-"""Whether a pretrained encoder can be fine-tuned, found out before a document is read: nothing is computed.
+"""Checks whether a pretrained encoder can be fine-tuned, before a document is read; nothing is computed.
 
-`classifier.base_layout` has looked at its files. Here the libraries that will train it say what they make of them: its
-kind, its tokenizer, and each tensor of its weights. A tensor that is missing would be drawn at random in silence, and
-what comes of the training would be no better than a model that was never pretrained.
+`classifier.base_layout` has checked its files. Here the libraries that will train it check its kind, its tokenizer, and
+each tensor of its weights. A missing tensor would silently be drawn at random, and the trained model would be no better
+than one that was never pretrained.
 """
 
 import json
@@ -40,7 +40,7 @@ def check_folder(folder: Path, name: str) -> None:
     """Refuse the folder of a base model that can't be fine-tuned.
 
     Raises:
-        CheckpointError: so it is; the message says what to do.
+        CheckpointError: it can't be fine-tuned; the message says what to do.
     """
     fault = _fault_of_kind(read_config(folder)) or _fault_of_parts(folder)
     if fault is not None:
@@ -48,13 +48,13 @@ def check_folder(folder: Path, name: str) -> None:
 
 
 def fault_of_loading(model: Any, report: Mapping[str, Any]) -> str | None:
-    """What of the encoder the weights did not have; None: all of it was there.
+    """Which part of the encoder the weights lack; None: they are complete.
 
-    The head is new anyway, and a pooler, which only passes the first token on to it, may be.
+    The head is new anyway, and a pooler, which only passes the first token on to it, may be new.
 
     Args:
         model: a sequence classifier of transformers.
-        report: what its loading says (``output_loading_info``).
+        report: on its loading (``output_loading_info``).
     """
     encoder = f"{model.base_model_prefix}."
     wrong = sorted(each for each in report["mismatched_keys"] if each[0].startswith(encoder))
@@ -69,14 +69,14 @@ def fault_of_loading(model: Any, report: Mapping[str, Any]) -> str | None:
         all_of_it = sum(name.startswith(encoder) for name in model.state_dict())
         return (
             f"its weights lack {len(missing)} of the {all_of_it} tensors of a {model.config.model_type} "
-            f"({', '.join(missing[:_NAMED])}{', ...' if missing[_NAMED:] else ''}): they are another model's, or have "
-            "other names; take config.json and weights from the same model"
+            f"({', '.join(missing[:_NAMED])}{', ...' if missing[_NAMED:] else ''}): they belong to another model, or "
+            "have other names; take config.json and weights from the same model"
         )
     layers = int(getattr(model.config, "num_hidden_layers", 0) or 0)
     more = [int(found[1]) for key in report["unexpected_keys"] if (found := _LAYER.search(key))]
     if layers and max(more, default=0) >= layers:
         return (
-            f"its weights have {max(more) + 1} layers, and config.json says {layers} (num_hidden_layers): "
+            f"its weights have {max(more) + 1} layers, but config.json says {layers} (num_hidden_layers): "
             "take both from the same model"
         )
     return None
@@ -135,27 +135,27 @@ def _fault_of_parts(folder: Path) -> str | None:
     rows, last = int(model.get_input_embeddings().num_embeddings), max(backend.get_vocab().values(), default=0)
     if last >= rows:
         return (
-            f"its tokenizer has tokens up to number {last:,}, and its weights have {rows:,} of them (numbers from 0): "
+            f"its tokenizer has token numbers up to {last:,}, but its weights have {rows:,} tokens, numbered from 0: "
             "take tokenizer and weights from the same model"
         )
     backend.no_truncation()
     backend.no_padding()
     if not any(special_tokens(backend)):
         return (
-            "its tokenizer puts no token before or behind a text (such as [CLS] and [SEP]), from which the answer is "
-            f"read: save it anew with {conversion('AutoTokenizer', folder)}"
+            "its tokenizer adds no token before or after a text (such as [CLS] and [SEP]), and the answer is read from "
+            f"such a token: save the tokenizer again with {conversion('AutoTokenizer', folder)}"
         )
-    pads, said = _padding_token(folder, backend), padding_id(folder)
-    if pads is not None and pads != said and model.config.model_type in COUNT_FROM_PADDING:
+    pads, configured = _padding_token(folder, backend), padding_id(folder)
+    if pads is not None and pads != configured and model.config.model_type in COUNT_FROM_PADDING:
         return (
-            f"its tokenizer pads with token {pads}, and config.json says {said} (pad_token_id), from which positions "
-            "are counted: take tokenizer and config.json from the same model"
+            f"its tokenizer pads with token {pads}, but config.json says {configured} (pad_token_id), and positions "
+            "are counted from that: take tokenizer and config.json from the same model"
         )
     return None
 
 
 def _outline(folder: Path) -> tuple[Any, Mapping[str, Any]]:
-    """The classifier without its weights' values, and what the loading of them says."""
+    """The classifier without its weights' values, and the report on their loading."""
     from transformers import AutoModelForSequenceClassification
 
     silence_transformers()

@@ -1,7 +1,7 @@
 """Fine-tuning in a process of its own, which may run out of memory, be killed, or be several processes.
 
-The parent keeps light: it hands over the job, reads progress, and starts the child again where a smaller
-micro-batch helps. What it takes to go on after a crash lies in the work folder.
+The parent stays small: it hands over the job, reads progress, and starts the child again if a smaller micro-batch
+helps. The work folder holds what is needed to continue after a crash.
 """
 
 import fcntl
@@ -24,13 +24,34 @@ from sortline.errors import TrainingError
 from sortline.settings import Settings
 from trainer.fine_tuning.job import Examples, Job, open_job
 
-__all__ = ["Epoch", "Examples", "FineTuned", "Job", "Progress", "fine_tune"]
+__all__ = ["Epoch", "Examples", "FineTuned", "Job", "Machine", "Progress", "fine_tune"]
 
 _PROCESS = "trainer.fine_tuning.process"
 _GRACE_S = 5.0
-# What the kernel's killer leaves behind, and what a launcher says of it.
+# Exit statuses after the kernel's out-of-memory killer, and a launcher's report of it.
 _KILLED = {-signal.SIGKILL, 128 + signal.SIGKILL}
 _KILLED_RANK = re.compile(r"exitcode\s*:\s*-9")
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What a fine-tuning runs on: ``device`` auto, cpu or cuda; ``threads`` of a CPU.
+
+    ``launcher`` is the command that starts several processes, empty for one; ``checkpoint_s`` are the seconds between
+    two saved states.
+    """
+
+    device: str
+    threads: int
+    launcher: str = ""
+    checkpoint_s: float = 60.0
+
+    @staticmethod
+    def of(settings: Settings) -> "Machine":
+        """This machine, as the settings want it used."""
+        return Machine(
+            settings.device, cores(settings.threads), settings.training_launcher, settings.training_checkpoint_s
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +66,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class FineTuned:
-    """How it went; ``predicted``: index of each validation document's label in the best epoch, of 50 or more."""
+    """How it went; ``predicted``: indices of the validation documents' predicted labels, if there are 50 or more."""
 
     learning: Learning
     predicted: list[int]
@@ -54,47 +75,41 @@ class FineTuned:
 def fine_tune(
     job: Job,
     work: Path,
-    settings: Settings,
+    machine: Machine,
     on_progress: Callable[[Progress], None] = lambda _: None,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
 ) -> FineTuned:
     """Train a sequence classifier; afterwards ``work/model`` holds config.json and model.safetensors.
 
-    A second call with the same job goes on from the last state in ``work``, or returns at once when it was
+    A second call with the same job continues from the last state in ``work``, or returns at once if it was
     finished. Whatever a callback raises ends the fine-tuning and is raised on.
 
     Args:
-        settings: device, threads, launcher of several processes, seconds between two states.
         on_progress: called after steps, at most ten times a second.
         on_epoch: called after each epoch that has documents to validate on.
 
     Raises:
         TrainingError: the base model can't be loaded, the training diverges, or memory or disk are too small.
     """
-    description = {
-        "device": settings.device,
-        "threads": cores(settings.threads),
-        "checkpoint_s": settings.training_checkpoint_s,
-    }
-    open_job(job, work, description)
+    open_job(job, work, {"device": machine.device, "threads": machine.threads, "checkpoint_s": machine.checkpoint_s})
     finished = work / "learning.json"
     micro_batch = job.parameters.micro_batch or job.parameters.batch_size
     while not ((work / "model").is_dir() and finished.is_file()):
-        if _run(_command(settings, work, micro_batch), work, on_progress, on_epoch):
+        if _run(_command(machine.launcher, work, micro_batch), work, on_progress, on_epoch):
             continue
         if micro_batch == 1:
-            raise TrainingError("out of memory even with one document at a time; a smaller base model needs less")
+            raise TrainingError("out of memory even with one document at a time; use a smaller base model")
         micro_batch = (micro_batch + 1) // 2
     found = json.loads(finished.read_text())
     return FineTuned(Learning.model_validate(found), found["predicted"])
 
 
-def _command(settings: Settings, work: Path, micro_batch: int) -> list[str]:
+def _command(launcher: str, work: Path, micro_batch: int) -> list[str]:
     """A launcher such as torchrun takes a module after -m; without one it is this interpreter."""
-    launcher = shlex.split(settings.training_launcher)
-    if launcher and (Path(sys.executable).parent / launcher[0]).is_file():
-        launcher[0] = str(Path(sys.executable).parent / launcher[0])
-    return [*(launcher or [sys.executable]), "-m", _PROCESS, str(work), str(micro_batch)]
+    words = shlex.split(launcher)
+    if words and (Path(sys.executable).parent / words[0]).is_file():
+        words[0] = str(Path(sys.executable).parent / words[0])
+    return [*(words or [sys.executable]), "-m", _PROCESS, str(work), str(micro_batch)]
 
 
 def _run(
@@ -104,14 +119,14 @@ def _run(
     with _child(command, work) as child:
         assert child.stdout is not None
         for line in child.stdout:
-            said = _parse(line)
-            if "progress" in said:
-                on_progress(Progress(**said["progress"]))
-            elif "epoch" in said:
-                on_epoch(Epoch(**said["epoch"]))
-            elif "error" in said:
-                raise TrainingError(said["error"])
-            elif "out_of_memory" in said:
+            message = _parse(line)
+            if "progress" in message:
+                on_progress(Progress(**message["progress"]))
+            elif "epoch" in message:
+                on_epoch(Epoch(**message["epoch"]))
+            elif "error" in message:
+                raise TrainingError(message["error"])
+            elif "out_of_memory" in message:
                 return False
         status = child.wait()
     errors = (work / "errors.txt").read_text("utf-8", "replace")
@@ -119,13 +134,13 @@ def _run(
         return False
     if status:
         last = [line.strip() for line in errors.splitlines() if line.strip()][-1:]
-        raise TrainingError(f"the fine-tuning ended with exit status {status}: {''.join(last) or 'it said nothing'}")
+        raise TrainingError(f"the fine-tuning ended with exit status {status}: {''.join(last) or 'it wrote no error'}")
     return True
 
 
 @contextmanager
 def _child(command: list[str], work: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """A child in a process group of its own. It waits for our lock to end itself when we are gone, even if killed."""
+    """A child in a process group of its own. It waits for our lock, so it ends itself once we are gone, even killed."""
     with (work / "lock").open("wb") as lock, (work / "errors.txt").open("wb") as stderr:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
@@ -165,9 +180,9 @@ def _signal(child: "subprocess.Popen[bytes]", number: int) -> None:
 
 
 def _parse(line: bytes) -> dict[str, Any]:
-    """A line of ours; what a library prints there is passed over."""
+    """A message of the child; lines that libraries print are ignored."""
     try:
-        said = json.loads(line)
+        message = json.loads(line)
     except ValueError:
         return {}
-    return said if isinstance(said, dict) else {}
+    return message if isinstance(message, dict) else {}

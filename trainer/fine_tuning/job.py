@@ -1,4 +1,4 @@
-"""What a fine-tuning is to do, as it is handed to its process: plain files, no pickle."""
+"""The job of a fine-tuning, handed to its process as plain files, without pickle."""
 
 import hashlib
 import json
@@ -42,7 +42,7 @@ class Job:
 
     @property
     def begins_fitted(self) -> bool:
-        """Whether a new head is fitted on sentence embeddings before all learns."""
+        """Whether a new head is fitted on sentence embeddings before the fine-tuning."""
         return self.rows is None and pools_by_mean(self.base)
 
 
@@ -57,35 +57,37 @@ def open_job(job: Job, work: Path, description: dict[str, Any]) -> None:
         for name, examples in (("train", job.train), ("validation", job.validation))
         for part, array in _arrays(examples).items()
     }
-    told = {
+    content = {
         "base": str(job.base),
         "labels": job.labels,
         "pad_id": job.pad_id,
         "rows": job.rows,
         "parameters": job.parameters.model_dump(mode="json", exclude={"cleaning"}),
     }
-    digest = hashlib.sha256(json.dumps(told).encode())
+    digest = hashlib.sha256(json.dumps(content).encode())
     for array in tokens.values():
         digest.update(array.tobytes())
-    told |= {"sha256": digest.hexdigest(), **description}
+    content |= {"sha256": digest.hexdigest(), **description}
     known = work / "job.json"
-    if not known.is_file() or json.loads(known.read_text())["sha256"] != told["sha256"]:
+    if not known.is_file() or json.loads(known.read_text())["sha256"] != content["sha256"]:
         for name in ("model", "state.pt", "best.pt", "step", "learning.json", "job.json"):
             _remove(work / name)
         work.mkdir(parents=True, exist_ok=True)
         with (work / "tokens.npz").open("wb") as file:
             np.savez(file, **tokens)  # type: ignore[arg-type]
-    write_whole(known, json.dumps(told).encode())
+    write_whole(known, json.dumps(content).encode())
 
 
 def read_job(work: Path) -> tuple[Job, dict[str, Any]]:
     """The job of a work folder, and how it is run."""
-    told = json.loads((work / "job.json").read_text())
+    content = json.loads((work / "job.json").read_text())
     with np.load(work / "tokens.npz", allow_pickle=False) as tokens:
         train, validation = (_examples(tokens, name) for name in ("train", "validation"))
-    parameters = read_parameters(told["parameters"])
-    job = Job(Path(told["base"]), told["labels"], train, validation, told["pad_id"], parameters, told["rows"])
-    return job, told
+    parameters = read_parameters(content["parameters"])
+    job = Job(
+        Path(content["base"]), content["labels"], train, validation, content["pad_id"], parameters, content["rows"]
+    )
+    return job, content
 
 
 def _arrays(examples: Examples) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:

@@ -1,4 +1,4 @@
-"""What a training run can be told."""
+"""The parameters of a training run."""
 
 import math
 from dataclasses import fields
@@ -17,11 +17,11 @@ _MANY = 5000  # documents, with which a fitted head learns as well without dropo
 
 
 class Parameters(BaseModel):
-    """The parameters of a run, as its row keeps them; what is not named has these defaults.
+    """The parameters of a run, as its row keeps them; these are the defaults.
 
-    A sentence encoder's head is fitted before all learns (`trainer.fine_tuning.sentence_encoder`), so it wants fewer
-    epochs and slower steps. ``base_model``: None is the setting's; ``from_parent``: start from the active version
-    instead; ``epochs``: most of them, 0: as the documents ask for; ``learning_rate``: at its height, 0: 5e-5 for a
+    A sentence encoder's head is fitted before the fine-tuning (`trainer.fine_tuning.sentence_encoder`), so it wants
+    fewer epochs and slower steps. ``base_model``: None is the setting's; ``from_parent``: start from the active version
+    instead; ``epochs``: at most so many, 0: as many as suit the documents; ``learning_rate``: the peak, 0: 5e-5 for a
     fitted head, else 1e-4; ``patience``: epochs without a better macro-F1 on validation after which it stops, and the
     best epoch's weights are taken, 0: two fifths of the epochs; ``head_factor``: how many times faster the new head
     learns than the pretrained layers, 0: 1 for a fitted head, else 10; ``layer_decay``: how much slower each layer

@@ -11,12 +11,11 @@ from classifier.base_tokenizer import save_tokenizer, training_tokenizer
 from classifier.batching import COARSE_STEP
 from classifier.checkpoint import Calibration, Checkpoint, SnapshotReference
 from classifier.checkpoint_folder import read_checkpoint
-from classifier.store import model_store
+from classifier.store import ModelStore
 from classifier.tokens import DEFAULT_OVERLAP, WindowTokenizer, longest_input
 from db.queries import model_versions, tuned_parameters
 from db.queries.labelled import Labelled
 from sortline.errors import TrainingError
-from sortline.settings import Settings
 from trainer.data.training_data import TrainingData, label_indices
 from trainer.fine_tuning.base_check import usable_base
 from trainer.fine_tuning.fine_tune import Examples, Job
@@ -49,20 +48,23 @@ def effective_parameters(session: Session, asked: dict[str, Any], base_model: st
     return read_parameters({**tuned, **asked})
 
 
-def find_base(session: Session, settings: Settings, parameters: Parameters) -> Base:
+def find_base(session: Session, store: ModelStore, parameters: Parameters, base_model: str) -> Base:
     """The pretrained encoder, or the active version's checkpoint where the run starts from its parent.
+
+    Args:
+        base_model: the setting's, which is meant where the parameters name no other.
 
     Raises:
         CheckpointError: it can't be had.
         TrainingError: no version is active to start from.
     """
     if not parameters.from_parent:
-        name = parameters.base_model or settings.base_model
+        name = parameters.base_model or base_model
         return Base(name, usable_base(name))
     parent = model_versions.active(session)
     if parent is None:
         raise TrainingError("there is no active model version to start from; train from the base model first")
-    folder = model_store(settings).fetch(parent.checkpoint_uri, parent.sha256)
+    folder = store.fetch(parent.checkpoint_uri, parent.sha256)
     return Base(parent.base_model, read_checkpoint(folder, parent.sha256).folder, tuple(parent.label_ids))
 
 

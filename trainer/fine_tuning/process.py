@@ -1,7 +1,7 @@
 """The process that fine-tunes: ``python -m trainer.fine_tuning.process WORK MICRO_BATCH``.
 
 `trainer.fine_tuning.fine_tune` starts it, alone or as one of several ranks by a launcher such as torchrun. It writes
-JSON lines on standard output, ends itself when the parent does, and keeps in WORK what it takes to go on.
+JSON lines on standard output, ends itself when the parent does, and keeps in WORK what it needs to continue.
 """
 
 import fcntl
@@ -45,11 +45,11 @@ from accelerate.utils import broadcast  # noqa: E402
 
 from classifier.engines.torch_device import learns_in_bf16, torch_device  # noqa: E402
 
-_TOLD_EVERY_S = 0.1
+_REPORTED_EVERY_S = 0.1
 _MOST_POINTS = 500
-_STOPS_EARLY_FROM = 50  # validation documents: with fewer an epoch's macro-F1 is chance
+_STOPS_EARLY_FROM = 50  # validation documents; with fewer an epoch's macro-F1 is chance
 _EVALUATED_TOKENS = 8192
-_MOST_PROBED = 100_000  # documents that a new head is fitted on before all learns
+_MOST_PROBED = 100_000  # documents that a new head is fitted on before the fine-tuning
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 
 
@@ -86,11 +86,11 @@ class FineTuning:
             "epoch": 0, "batch": 0, "step": 0, "mean_loss": 0.0, "losses": [], "epochs": [], "best": None,
             "seconds": 0.0, "redone": 0,
         }  # fmt: skip
-        # What earlier processes of this job had done, as the last state says.
+        # What earlier processes of this job had done by the last state.
         self.resumed_from, self._seconds_before = 0, 0.0
-        # How far any process of this job came: what is after the last state was done in vain.
+        # How far any process of this job came; steps after the last state are repeated.
         self._marker = os.open(work / "step", os.O_RDWR | os.O_CREAT)
-        self._began = self._saved = self._told = time.monotonic()
+        self._began = self._saved = self._reported = time.monotonic()
 
     def run(self) -> None:
         """Train to the end, and write the model."""
@@ -152,21 +152,23 @@ class FineTuning:
         return loss.detach()
 
     def _warmth(self, step: int) -> float:
-        """Linear warm-up, then linear decay to nothing."""
+        """Linear warm-up, then linear decay to zero."""
         warm = max(1, int(self.steps * self.job.parameters.warmup))
         return min((step + 1) / warm, max(0.0, (self.steps - step) / max(1, self.steps - warm)))
 
     def _note(self, loss: float) -> None:
         state, now = self.state, time.monotonic()
         if not np.isfinite(loss):
-            raise SortlineError(f"the training diverged at step {state['step']}: the loss is {loss}; learn more slowly")
+            raise SortlineError(
+                f"the training diverged at step {state['step']}: the loss is {loss}; use a lower learning rate"
+            )
         state["mean_loss"] += (loss - state["mean_loss"]) / min(state["step"], 50)
         state["losses"].append(loss)
         done = state["step"] - self.resumed_from
-        if now - self._told >= _TOLD_EVERY_S or state["step"] in (1, self.steps):
-            self._told = now
+        if now - self._reported >= _REPORTED_EVERY_S or state["step"] in (1, self.steps):
+            self._reported = now
             left = (now - self._began) / done * (self.steps - state["step"])
-            self._tell(
+            self._send(
                 progress={"step": state["step"], "steps": self.steps, "loss": state["mean_loss"], "left_s": left}
             )
 
@@ -176,18 +178,18 @@ class FineTuning:
         truth = np.array(self.job.validation.targets, np.int64)
         loss, predicted = self._evaluate(truth)
         score = macro_f1(truth, predicted)
-        said = {
+        figures = {
             "epoch": self.state["epoch"], "loss": loss, "accuracy": float((predicted == truth).mean()),
             "macro_f1": score,
         }  # fmt: skip
-        self.state["epochs"].append(said)
+        self.state["epochs"].append(figures)
         best = self.state["best"]
         if len(truth) >= _STOPS_EARLY_FROM and (best is None or score >= best["macro_f1"]):
             self.state["best"] = {"epoch": self.state["epoch"], "macro_f1": score}
             self.state["predicted"] = predicted.tolist()
             if self.accelerator.is_main_process:
                 _save(self.bare.state_dict(), self.work / "best.pt")
-        self._tell(epoch=said)
+        self._send(epoch=figures)
 
     def _evaluate(self, truth: NDArray[np.int64]) -> tuple[float, NDArray[np.int64]]:
         """Mean loss and predicted labels (n,) of the validation documents."""
@@ -209,12 +211,12 @@ class FineTuning:
         return float(total) / len(truth), predicted.cpu().numpy()
 
     def _has_settled(self) -> bool:
-        """Whether validation hasn't been better for as many epochs as patience goes."""
+        """Whether validation has not improved for as many epochs as patience allows."""
         best = self.state["best"]
         return best is not None and self.state["epoch"] - best["epoch"] >= self.job.parameters.patience
 
     def _save(self) -> None:
-        """Keep what it takes to go on from here."""
+        """Save what is needed to continue from here."""
         self._saved = time.monotonic()
         if not self.accelerator.is_main_process:
             return
@@ -248,7 +250,7 @@ class FineTuning:
             torch.manual_seed(self.job.parameters.seed + self.resumed_from * self.ranks + self.rank)
 
     def _fit_head(self) -> None:
-        """Let the head begin as a logistic regression on what the encoder says before it learns."""
+        """Start the head as a logistic regression on the outputs of the encoder before it learns."""
         chosen = np.random.default_rng(self.job.parameters.seed).permutation(len(self.train))[:_MOST_PROBED]
         documents = [self.train[i] for i in chosen]
         head = last_linear(self.bare, len(self.job.labels))
@@ -305,14 +307,14 @@ class FineTuning:
         (self.work / "state.pt").unlink(missing_ok=True)
         (self.work / "best.pt").unlink(missing_ok=True)
 
-    def _tell(self, **said: Any) -> None:
+    def _send(self, **message: Any) -> None:
         if self.accelerator.is_main_process:
-            tell(**said)
+            send(**message)
 
 
-def tell(**said: Any) -> None:
-    """A line for the parent."""
-    print(json.dumps(said), flush=True)  # noqa: T201
+def send(**message: Any) -> None:
+    """Write a message for the parent."""
+    print(json.dumps(message), flush=True)  # noqa: T201
 
 
 def _points(losses: list[float]) -> list[tuple[int, float]]:
@@ -328,14 +330,14 @@ def _save(what: dict[str, Any], path: Path) -> None:
 
 
 def _end_with_parent(work: Path) -> None:
-    """The parent holds a lock for as long as it lives and wants us."""
+    """Wait for the lock that the parent holds while it lives and needs this process, then end."""
     with (work / "lock").open("rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
         os.killpg(os.getpgid(0), signal.SIGKILL)
 
 
-def _as_line(error: BaseException) -> dict[str, Any] | None:
-    """What the parent is told of an error; None: it is to see the traceback."""
+def _message_of(error: BaseException) -> dict[str, Any] | None:
+    """The message about an error; None: the parent reads the traceback."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return {"out_of_memory": True}
     if isinstance(error, RuntimeError) and any(each in str(error) for each in _NO_MEMORY):
@@ -353,10 +355,10 @@ def main(work: str, micro_batch: str) -> None:
     try:
         FineTuning(Path(work), int(micro_batch)).run()
     except Exception as error:
-        line = _as_line(error)
-        if line is None:
+        message = _message_of(error)
+        if message is None:
             raise
-        tell(**line)
+        send(**message)
         sys.exit(1)
 
 

@@ -10,11 +10,9 @@ from numpy.typing import NDArray
 
 from classifier.base_tokenizer import save_tokenizer, training_tokenizer
 from classifier.batching import COARSE_STEP, ForwardBatch, batches
-from classifier.engines.choose import cores
 from classifier.tokens import longest_input
 from sortline.errors import TrainingError
 from sortline.logs import silence_telemetry, silence_transformers
-from sortline.settings import Settings
 
 if TYPE_CHECKING:
     import torch
@@ -26,10 +24,14 @@ _TOKENS_PER_BATCH = {"cpu": 2048, "cuda": 16384}
 _BATCH_OVERHEAD = 32  # what a forward pass costs beside its tokens, in tokens
 
 
-def sentence_embeddings(texts: Sequence[str], base: Path, settings: Settings) -> Matrix:
+def sentence_embeddings(texts: Sequence[str], base: Path, device: str, threads: int) -> Matrix:
     """Unit vectors (n, width): the mean over a text's tokens of the encoder's last hidden state.
 
     The pooling of Reimers and Gurevych, "Sentence-BERT", 2019. Of a text the first 256 tokens count.
+
+    Args:
+        device: auto, cpu or cuda.
+        threads: of a CPU.
 
     Raises:
         TrainingError: the encoder or its tokenizer can't be loaded.
@@ -45,16 +47,16 @@ def sentence_embeddings(texts: Sequence[str], base: Path, settings: Settings) ->
         # Batches pad to multiples of 8, which must not be more than the encoder takes.
         longest = min(_MAX_LENGTH, longest_input(base) // COARSE_STEP * COARSE_STEP)
         tokenizer = training_tokenizer(Path(folder), base, longest)
-    kind = torch_device(settings.device)
+    kind = torch_device(device)
     if kind == "cpu":
-        torch.set_num_threads(cores(settings.threads))
-    device = torch.device(kind)
-    encoder = _encoder(base, device)
+        torch.set_num_threads(threads)
+    place = torch.device(kind)
+    encoder = _encoder(base, place)
     embeddings = np.zeros((len(texts), encoder.config.hidden_size), np.float32)
     packed = batches(tokenizer.prepare(texts), _TOKENS_PER_BATCH[kind], _BATCH_OVERHEAD, tokenizer.pad_id)
     with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=learns_in_bf16(kind)):
         for batch in packed:
-            embeddings[batch.documents] = _pooled(encoder, batch, device)
+            embeddings[batch.documents] = _pooled(encoder, batch, place)
     return embeddings
 
 

@@ -1,7 +1,7 @@
-"""A classifier of a sentence encoder that begins as good as its sentence embeddings are.
+"""A classifier of a sentence encoder that starts as good as its sentence embeddings.
 
 The usual classifier reads the first token through a pooler. A sentence encoder such as all-MiniLM-L6-v2 was trained
-through the mean of its tokens, and its pooler not at all: that start throws away most of what it knows.
+through the mean of its tokens, and its pooler was not trained at all: that start would lose most of what it knows.
 """
 
 from typing import Any

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, TypeGuard
 
 from classifier.figures import Baselines, Evaluation, Guarantee, LabelScores, SnapshotCounts, VersionFigures
+from sortline.counted import counted
 from sortline.label_names import blot_unseen
 
 _NAMED = 100
@@ -30,8 +31,8 @@ def model_card(
 ) -> str:
     """README.md of a checkpoint, Markdown with YAML front matter.
 
-    Label names are code spans, so that nothing in them is markup. Of a base model that is a folder the last part
-    of the name is given alone.
+    Label names are code spans, so that nothing in them is markup. If the base model is a folder, only the last part of
+    its name is given.
 
     Args:
         labels: names, in the order of the model's outputs.
@@ -63,7 +64,7 @@ def _front_matter(base_model: str, test: Evaluation, snapshot: str | None) -> st
 
 
 def _model_index(test: Evaluation, snapshot: str | None) -> list[str]:
-    """What the Hub reads as results; nothing where nothing was measured."""
+    """The results for the Hub; none if nothing was measured."""
     named = (("accuracy", "accuracy", test.accuracy), ("f1", "macro-F1", test.macro_f1))
     measured = [(kind, called, value) for kind, called, value in named if is_number(value)]
     if not measured:
@@ -116,7 +117,7 @@ def _evaluation(figures: VersionFigures) -> str:
         ("accuracy of always the most frequent label", percent(baselines.majority), ""),
     ]
     return (
-        f"## Evaluation\n\nOn {test.documents:,} held-out test documents, looked at once, with the engine "
+        f"## Evaluation\n\nOn {test.documents:,} held-out test documents, used once, with the engine "
         f"{_code(figures.engine or UNKNOWN)}.\n\n"
         + _table(("figure", "value", "95 % interval"), rows)
         + "\n\nThe interval of accuracy is exact (Clopper and Pearson 1934); those of F1 are at least as wide."
@@ -133,7 +134,7 @@ def _calibration(figures: VersionFigures) -> str:
     if not is_number(threshold):
         lines.append(f"- Threshold of acceptance: {UNKNOWN}.")
     elif threshold > 1:
-        lines.append("- No threshold is accepted: every document goes to a person.")
+        lines.append("- Nothing is accepted: every document goes to a person.")
     else:
         lines.append(f"- Threshold of acceptance: {threshold:.4f}.")
     if is_number(test.coverage):
@@ -146,13 +147,13 @@ def _calibration(figures: VersionFigures) -> str:
 def _guarantee(guarantee: Guarantee) -> str:
     if not guarantee:
         return "No guarantee on the errors among accepted documents is recorded."
-    said = " ".join(guarantee.sentence.split())
+    sentence = " ".join(guarantee.sentence.split())
     promised = (
         f"at most {percent(guarantee.risk_target)} errors among accepted documents, with "
         f"{percent(guarantee.confidence, 0)} confidence."
     )
     proved = "Guarantee, proved" if guarantee.proved else "Guarantee, **not proved**"
-    return f"{proved} on the calibration documents: {_escaped(said) or promised}"
+    return f"{proved} on the calibration documents: {_escaped(sentence) or promised}"
 
 
 def _limitations(figures: VersionFigures, max_length: int) -> str:
@@ -161,31 +162,34 @@ def _limitations(figures: VersionFigures, max_length: int) -> str:
         *_of_the_test(test, figures.baselines),
         *_of_the_labels(snapshot, test.per_label),
         *_of_the_data(snapshot),
-        *([readable.sentence] if readable.over else []),  # names of models in it hold nothing that Markdown reads
+        *([readable.sentence] if readable.over else []),  # its model names contain no Markdown
     ]
     if not figures.guarantee.proved:
         missing = figures.guarantee.missing
         more = f" About {missing:,} more calibration documents are needed." if missing else ""
         found.append(f"The error among accepted documents is not proved to be below any target.{more}")
     found.append(
-        "Every figure holds for documents like those of the snapshot. When what arrives changes, measure again."
+        "Every figure holds for documents like those of the snapshot. When the traffic changes, measure again."
     )
     found.append(
         f"It sees at most {max_length:,} tokens at a time. Sortline reads longer documents in windows; the code below "
         "reads the beginning only."
     )
-    found.append("Right means right as the people who labelled the documents see it; their mistakes are in it.")
+    found.append(
+        "An answer counts as right if it agrees with the people who labelled the documents; their mistakes count."
+    )
     return "## Limitations\n\n" + "\n".join(f"- {each}" for each in found)
 
 
 def _of_the_test(test: Evaluation, baselines: Baselines) -> list[str]:
     documents, accuracy, macro = test.documents, test.accuracy, test.macro_f1
     if not documents:
-        return ["Nothing is known of its accuracy: there were no test documents."]
+        return ["Its accuracy is unknown: there were no test documents."]
     found: list[str] = []
     if documents < _FEW_TEST_DOCUMENTS:
         found.append(
-            f"Only {documents:,} documents test it: the intervals above are wide, and count more than the values."
+            f"It was tested on {counted(documents, 'document')}: the intervals above are wide, and say more than the "
+            "values."
         )
     if is_number(accuracy) and is_number(baselines.tfidf) and accuracy <= baselines.tfidf:
         found.append("On test it is no more accurate than TF-IDF with logistic regression, which costs far less.")
@@ -197,13 +201,15 @@ def _of_the_test(test: Evaluation, baselines: Baselines) -> list[str]:
 def _of_the_labels(snapshot: SnapshotCounts, per_label: Mapping[str, LabelScores]) -> list[str]:
     found = []
     if snapshot.few_examples:
-        found.append(f"Labels with few training examples, known badly: {_list(snapshot.few_examples)}.")
+        found.append(
+            f"Labels with few training examples, which it predicts less reliably: {_list(snapshot.few_examples)}."
+        )
     unknown = [*(snapshot.untrained_labels or []), *(snapshot.dropped_labels or [])]
     if unknown:
-        found.append(f"Labels that it does not know, for want of training documents: {_list(unknown)}.")
+        found.append(f"Labels that it does not know, because they had too few training documents: {_list(unknown)}.")
     untested = [name for name, each in per_label.items() if not each.support]
     if untested:
-        found.append(f"Labels without a test document, of which nothing is known: {_list(untested)}.")
+        found.append(f"Labels without a test document, whose accuracy is unknown: {_list(untested)}.")
     tested = sorted(((each.f1, name, each) for name, each in per_label.items() if each.support), key=lambda it: it[:2])
     weak = [(f1, name, each) for f1, name, each in tested[:_WEAKEST] if f1 < 1]
     if weak:
@@ -215,7 +221,9 @@ def _of_the_labels(snapshot: SnapshotCounts, per_label: Mapping[str, LabelScores
 def _of_the_data(snapshot: SnapshotCounts) -> list[str]:
     found = []
     if snapshot.leaks:
-        found.append(f"{snapshot.leaks:,} near-duplicates of held-out documents are in training: test flatters it.")
+        found.append(
+            f"{snapshot.leaks:,} near-duplicates of held-out documents are in training: its test figures are too good."
+        )
     if snapshot.conflicts:
         found.append(f"People contradicted each other on {snapshot.conflicts:,} documents.")
     return found
@@ -232,7 +240,7 @@ def _loading(figures: VersionFigures, max_length: int) -> str:
     shown = f"{temperature:.4f}" if is_number(temperature) else "1.0"
     return f"""## How to load it
 
-`folder` is where this file lies:
+`folder` is the folder of this file:
 
 ```python
 import torch
@@ -287,7 +295,7 @@ def percent(value: Any, digits: int = 1) -> str:
 
 
 def interval(value: Any, digits: int = 1) -> str:
-    """``[low, high]``, shares, as per cent; nothing where it is missing."""
+    """``[low, high]``, shares, as per cent; nothing if it is missing."""
     if not isinstance(value, list | tuple) or len(value) != 2 or not all(map(is_number, value)):
         return ""
     return f"{100 * value[0]:.{digits}f} to {100 * value[1]:.{digits}f} %"

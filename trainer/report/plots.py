@@ -1,30 +1,19 @@
-"""The pictures of a training report: inline SVG that takes its colours from the page, text kept as text.
+"""The pictures of a training report.
 
 Blue is right and orange is wrong throughout (Okabe and Ito's palette, which colour-blind people can tell apart).
-Where there is nothing to draw, a function gives None.
+If there is nothing to draw, a function returns None.
 """
 
-import io
-import re
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
-from xml.etree import ElementTree
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from markupsafe import Markup
-from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from classifier.figures import Baselines, Criterion, Evaluation, LabelScores, Learning
-from sortline.label_names import blot_unseen
 from trainer.evaluation.metrics import clopper_pearson
+from trainer.report.drawing import BLUE, INK, ORANGE, SOFT, Plot, axes_of, drawing, dress, finished, plain
 
 Probabilities = NDArray[np.float32]
 Indices = NDArray[np.int64]
@@ -33,46 +22,9 @@ Flags = NDArray[np.bool_]
 MATRIX_LABELS = 30
 WEAKEST_LABELS = 40
 
-_INK, _SOFT, _LINE, _BLUE, _ORANGE = "#1d2329", "#5b6670", "#d9dee3", "#0072b2", "#d55e00"
-_VARIABLES = {_INK: "ink", _SOFT: "soft", _LINE: "line", _BLUE: "right", _ORANGE: "wrong"}
-_STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "sortline",
-    "text.parse_math": False,
-    "font.size": 8.5,
-    "axes.edgecolor": _LINE,
-    "axes.labelcolor": _SOFT,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "grid.color": _LINE,
-    "grid.linewidth": 0.5,
-    "axes.axisbelow": True,
-    "text.color": _INK,
-    "xtick.color": _LINE,
-    "ytick.color": _LINE,
-    "xtick.labelcolor": _SOFT,
-    "ytick.labelcolor": _SOFT,
-    "legend.frameon": False,
-    "lines.linewidth": 1.5,
-}
 _WIDTH, _HEIGHT = 4.2, 2.7  # inches: at a phone's width the text keeps its size
 _BINS = 15
 _LOSS_POINTS = 250
-_NAME_LENGTH = 30
-_SVG, _LINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
-
-
-@dataclass(frozen=True, slots=True)
-class Plot:
-    """A picture, the sentence that says what one sees on it, and how it is to be read.
-
-    ``wide``: it needs the page's whole width, and is scrolled where that is not there.
-    """
-
-    title: str
-    caption: str
-    svg: Markup
-    wide: bool = False
 
 
 def accuracies(test: Evaluation, baselines: Baselines) -> Plot | None:
@@ -81,13 +33,13 @@ def accuracies(test: Evaluation, baselines: Baselines) -> Plot | None:
         return None
     named = {"this model": test.accuracy, "TF-IDF": baselines.tfidf, "majority": baselines.majority}
     found = {name: 100 * share for name, share in named.items() if share is not None}
-    with _drawing(_WIDTH, 0.45 + 0.35 * len(found)) as figure:
-        axes = _axes(figure, "% of the test documents right", "", grid=False)
-        axes.barh(list(found), list(found.values()), color=[_BLUE, _SOFT, _SOFT][: len(found)], height=0.6, alpha=0.75)
+    with drawing(_WIDTH, 0.45 + 0.35 * len(found)) as figure:
+        axes = axes_of(figure, "% of the test documents right", "", grid=False)
+        axes.barh(list(found), list(found.values()), color=[BLUE, SOFT, SOFT][: len(found)], height=0.6, alpha=0.75)
         interval = test.intervals.accuracy
         if interval:
             low, high = (100 * each for each in interval)
-            axes.plot([low, high], [0, 0], color=_INK, linewidth=2)
+            axes.plot([low, high], [0, 0], color=INK, linewidth=2)
         for place, value in enumerate(found.values()):
             axes.text(
                 max(value, 100 * interval[1] if interval and not place else 0) + 1.5, place, f"{value:.1f}", va="center"
@@ -97,7 +49,7 @@ def accuracies(test: Evaluation, baselines: Baselines) -> Plot | None:
         if "TF-IDF" in found:
             title += f", {found['this model'] - found['TF-IDF']:+.1f} points against TF-IDF"
         caption = "The dark stroke is the 95 % interval. TF-IDF is logistic regression on words and pairs of words."
-        return _plot(figure, "accuracies", title, caption)
+        return finished(figure, "accuracies", title, caption)
 
 
 def differences(criteria: Sequence[Criterion]) -> Plot | None:
@@ -105,24 +57,24 @@ def differences(criteria: Sequence[Criterion]) -> Plot | None:
     shown = [(each, found) for each in criteria if (found := each.figures.bounded) is not None]
     if not shown:
         return None
-    with _drawing(_WIDTH, 0.7 + 0.35 * len(shown)) as figure:
-        axes = _axes(figure, "points, candidate less the other", "")
-        axes.axvline(0, color=_SOFT, linewidth=1)
+    with drawing(_WIDTH, 0.7 + 0.35 * len(shown)) as figure:
+        axes = axes_of(figure, "points, candidate minus the other", "")
+        axes.axvline(0, color=SOFT, linewidth=1)
         for place, (each, (low, difference, high)) in enumerate(shown):
             colour = _outcome_colour(each.outcome)
             axes.plot([100 * low, 100 * high], [place, place], color=colour, linewidth=2.5)
             axes.plot([100 * difference], [place], "o", color=colour)
             if each.figures.margin is not None:
                 at = -100 * each.figures.margin
-                axes.plot([at, at], [place - 0.4, place + 0.4], color=_ORANGE, linestyle=":")
-        names = [_plain(each.name, 60).replace(" against ", "\nagainst ") for each, _ in shown]
+                axes.plot([at, at], [place - 0.4, place + 0.4], color=ORANGE, linestyle=":")
+        names = [plain(each.name, 60).replace(" against ", "\nagainst ") for each, _ in shown]
         axes.set_yticks(range(len(shown)), names)
         axes.set_ylim(len(shown) - 0.4, -0.6)
         low, difference, high = shown[0][1]
         title = f"Accuracy changes by {100 * difference:+.2f} points"
         title += f" (bounds {100 * low:+.2f} and {100 * high:+.2f})"
         caption = "Dot: the difference measured. Line: its one-sided 95 % bounds. Dotted: the most that may be lost."
-        return _plot(figure, "differences", title, caption)
+        return finished(figure, "differences", title, caption)
 
 
 def training_loss(learning: Learning) -> Plot | None:
@@ -131,13 +83,13 @@ def training_loss(learning: Learning) -> Plot | None:
     if not steps and not epochs:
         return None
     per_epoch = steps[-1][0] / max(each.epoch for each in epochs) if steps and epochs else 1
-    with _drawing(_WIDTH, _HEIGHT) as figure:
-        axes = _axes(figure, "step" if steps else "epoch", "loss")
+    with drawing(_WIDTH, _HEIGHT) as figure:
+        axes = axes_of(figure, "step" if steps else "epoch", "loss")
         if steps:
-            axes.plot(*_thinned(np.array(steps, np.float64)), color=_BLUE, label="training", linewidth=1.2)
+            axes.plot(*_thinned(np.array(steps, np.float64)), color=BLUE, label="training", linewidth=1.2)
         if epochs:
             ends = [each.epoch * per_epoch for each in epochs]
-            axes.plot(ends, [each.loss for each in epochs], "o-", color=_ORANGE, label="validation", markersize=4)
+            axes.plot(ends, [each.loss for each in epochs], "o-", color=ORANGE, label="validation", markersize=4)
         axes.set_ylim(bottom=0)
         axes.legend(loc="upper right")
         title = (
@@ -145,10 +97,8 @@ def training_loss(learning: Learning) -> Plot | None:
             if steps
             else _fall("Validation", [each.loss for each in epochs])
         )
-        caption = (
-            "Validation that rises while training falls asks for fewer epochs. Training: means over spans of steps."
-        )
-        return _plot(figure, "loss", title, caption)
+        caption = "If validation rises while training falls, use fewer epochs. Training: means over spans of steps."
+        return finished(figure, "loss", title, caption)
 
 
 def validation_scores(learning: Learning) -> Plot | None:
@@ -156,18 +106,18 @@ def validation_scores(learning: Learning) -> Plot | None:
     epochs = learning.epochs
     if not epochs:
         return None
-    with _drawing(_WIDTH, _HEIGHT) as figure:
-        axes = _axes(figure, "epoch", "%")
+    with drawing(_WIDTH, _HEIGHT) as figure:
+        axes = axes_of(figure, "epoch", "%")
         at = [each.epoch for each in epochs]
         accuracy = [100 * each.accuracy for each in epochs]
-        axes.plot(at, accuracy, "o-", color=_BLUE, label="accuracy", markersize=4)
+        axes.plot(at, accuracy, "o-", color=BLUE, label="accuracy", markersize=4)
         f1 = [100 * each.macro_f1 for each in epochs]
-        axes.plot(at, f1, "o-", color=_ORANGE, label="macro-F1", markersize=4)
+        axes.plot(at, f1, "o-", color=ORANGE, label="macro-F1", markersize=4)
         axes.set_xticks(at[:: max(1, len(epochs) // 10)])
         axes.legend(loc="lower right")
         first, last = accuracy[0], accuracy[-1]
         after = f"after {len(epochs)} epochs, {first:.1f} % after the first" if len(epochs) > 1 else "after one epoch"
-        return _plot(
+        return finished(
             figure,
             "scores",
             f"Validation accuracy is {last:.1f} % {after}",
@@ -176,7 +126,7 @@ def validation_scores(learning: Learning) -> Plot | None:
 
 
 def confusion_matrix(targets: Indices, predicted: Indices, labels: Sequence[str]) -> Plot | None:
-    """Documents by true and predicted label; of more than 30 labels those with most confusions.
+    """Documents by true and predicted label; of more than 30 labels, those with the most confusions.
 
     Args:
         targets: (n,) index of each document's label.
@@ -191,11 +141,11 @@ def confusion_matrix(targets: Indices, predicted: Indices, labels: Sequence[str]
     confused = wrong.sum(axis=0) + wrong.sum(axis=1)
     chosen = np.sort(np.argsort(-confused, kind="stable")[:MATRIX_LABELS])
     errors, shown = int(wrong.sum()), int(wrong[np.ix_(chosen, chosen)].sum())
-    names = [_plain(labels[i]) for i in chosen]
+    names = [plain(labels[i]) for i in chosen]
     share = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     side = max(3.0, 0.205 * len(chosen) + 1.9)
-    with _drawing(side + 0.3, side, font=8.5 if len(chosen) < 12 else 6.8) as figure:
-        axes = _axes(figure, "predicted", "true", grid=False)
+    with drawing(side + 0.3, side, font=8.5 if len(chosen) < 12 else 6.8) as figure:
+        axes = axes_of(figure, "predicted", "true", grid=False)
         _cells(axes, counts[np.ix_(chosen, chosen)], share[np.ix_(chosen, chosen)])
         axes.set_xticks(range(len(chosen)), names, rotation=60, ha="right", va="center", rotation_mode="anchor")
         axes.set_yticks(range(len(chosen)), names)
@@ -203,11 +153,11 @@ def confusion_matrix(targets: Indices, predicted: Indices, labels: Sequence[str]
         axes.set(xlim=(-0.5, len(chosen) - 0.5), ylim=(len(chosen) - 0.5, -0.5), aspect="equal")
         for spine in axes.spines.values():
             spine.set_visible(False)
-        title = f"The model errs on {errors:,} of {len(targets):,} test documents"
+        title = f"The model is wrong on {errors:,} of {len(targets):,} test documents"
         if len(labels) > len(chosen):
             title += f"; {shown:,} of these confusions are among the {len(chosen)} labels shown, of {len(labels)}"
         caption = "A row is a true label. Blue: right, orange: wrong; the stronger, the larger the share of the row."
-        return _plot(figure, "confusions", title, caption, wide=len(chosen) > 12)
+        return finished(figure, "confusions", title, caption, wide=len(chosen) > 12)
 
 
 def reliability(
@@ -226,33 +176,33 @@ def reliability(
     """
     if not len(targets):
         return None
-    with _drawing(_WIDTH, 3.2) as figure:
-        axes = _axes(figure, "mean confidence, %", "right, %")
-        axes.plot([0, 100], [0, 100], color=_SOFT, linewidth=0.8, linestyle=":")
+    with drawing(_WIDTH, 3.2) as figure:
+        axes = axes_of(figure, "mean confidence, %", "right, %")
+        axes.plot([0, 100], [0, 100], color=SOFT, linewidth=0.8, linestyle=":")
         if len(uncalibrated) == len(targets):
             confidence, share, _, _ = _binned(targets, uncalibrated)
             axes.plot(
                 confidence,
                 share,
                 "s--",
-                color=_ORANGE,
+                color=ORANGE,
                 markerfacecolor="none",
                 markersize=4,
                 linewidth=1,
                 label="before",
             )
         confidence, share, low, high = _binned(targets, probabilities)
-        axes.vlines(confidence, low, high, color=_BLUE, alpha=0.35, linewidth=3)
-        axes.plot(confidence, share, "o-", color=_BLUE, markersize=4, label="after temperature")
+        axes.vlines(confidence, low, high, color=BLUE, alpha=0.35, linewidth=3)
+        axes.plot(confidence, share, "o-", color=BLUE, markersize=4, label="after temperature")
         axes.set(xlim=(0, 102), ylim=(0, 102), xticks=range(0, 101, 20), yticks=range(0, 101, 20))
         axes.legend(loc="lower right")
         after, before = test.ece, test.ece_before
-        title = "How often the model is right, by how sure it says it is"
+        title = "How often the model is right, by its confidence"
         if after is not None:
             title = f"Confidence is off by {100 * after:.1f} points on average"
             title += "" if before is None else f"; before temperature by {100 * before:.1f}"
         caption = "Dotted: confidence is the share that is right; below it the model is too sure. Bars: 95 % intervals."
-        return _plot(figure, "reliability", title, caption)
+        return finished(figure, "reliability", title, caption)
 
 
 def risk_coverage(test: Evaluation, target: float | None) -> Plot | None:
@@ -269,24 +219,24 @@ def risk_coverage(test: Evaluation, target: float | None) -> Plot | None:
         return None
     coverage, risk, low, high = (100 * np.array(each) for each in (curve.coverage, curve.risk, curve.low, curve.high))
     chosen = test.coverage, test.risk
-    with _drawing(_WIDTH, 3.2) as figure:
-        axes = _axes(figure, "documents accepted, %", "wrong among them, %")
-        axes.fill_between(coverage, low, high, color=_BLUE, alpha=0.18, linewidth=0)
-        axes.plot(coverage, risk, color=_BLUE)
+    with drawing(_WIDTH, 3.2) as figure:
+        axes = axes_of(figure, "documents accepted, %", "wrong among them, %")
+        axes.fill_between(coverage, low, high, color=BLUE, alpha=0.18, linewidth=0)
+        axes.plot(coverage, risk, color=BLUE)
         top = max(high[-1], 1.5 * 100 * (target or 0), 0.5)
         if target is not None:
-            axes.axhline(100 * target, color=_ORANGE, linestyle=":")
-            axes.text(100, 96 * target, f"target {100 * target:g} %", color=_ORANGE, ha="right", va="top")
+            axes.axhline(100 * target, color=ORANGE, linestyle=":")
+            axes.text(100, 96 * target, f"target {100 * target:g} %", color=ORANGE, ha="right", va="top")
         title = f"Accepting everything would let {risk[-1]:.1f} % errors through"
         if chosen[0] and chosen[1] is not None:
-            axes.plot([100 * chosen[0]], [100 * chosen[1]], "o", color=_INK, markersize=6, zorder=5)
+            axes.plot([100 * chosen[0]], [100 * chosen[1]], "o", color=INK, markersize=6, zorder=5)
             top = max(top, 130 * chosen[1])
             title += f"; the threshold accepts {100 * chosen[0]:.1f} % with {100 * chosen[1]:.2f} % errors"
         axes.set(xlim=(0, 102), ylim=(0, 1.1 * top))
         caption = (
-            "The most confident documents come first. Band: 95 % at each point for itself. Dot: the threshold in use."
+            "The most confident documents come first. Band: the 95 % interval at each point. Dot: the threshold in use."
         )
-        return _plot(figure, "risk", title, caption)
+        return finished(figure, "risk", title, caption)
 
 
 def confidences(confidence: Probabilities, right: Flags, accepted: Flags, threshold: float | None) -> Plot | None:
@@ -300,21 +250,21 @@ def confidences(confidence: Probabilities, right: Flags, accepted: Flags, thresh
     """
     if not len(right):
         return None
-    with _drawing(_WIDTH, 3.0) as figure:
+    with drawing(_WIDTH, 3.0) as figure:
         upper, lower = figure.subplots(2, 1, sharex=True)
-        for axes, chosen, colour, called in ((upper, right, _BLUE, "right"), (lower, ~right, _ORANGE, "wrong")):
-            _dress(axes, "confidence, %" if axes is lower else "", f"{called} answers")
+        for axes, chosen, colour, called in ((upper, right, BLUE, "right"), (lower, ~right, ORANGE, "wrong")):
+            dress(axes, "confidence, %" if axes is lower else "", f"{called} answers")
             axes.hist(100 * confidence[chosen], bins=25, range=(0, 100), color=colour, alpha=0.8)
             axes.yaxis.get_major_locator().set_params(integer=True, nbins=4)
             if not chosen.any():
                 axes.set(ylim=(0, 1), yticks=[0])
             if threshold is not None and threshold <= 1:
-                axes.axvline(100 * threshold, color=_INK, linewidth=1, linestyle=":")
+                axes.axvline(100 * threshold, color=INK, linewidth=1, linestyle=":")
         lower.set(xlim=(0, 100))
         wrong, passed, asked = (int(each.sum()) for each in (~right, accepted & ~right, right & ~accepted))
         title = f"{passed:,} of {wrong:,} wrong answers would be accepted, {asked:,} right ones go to a person"
         caption = "Two scales: right answers above, wrong ones below. Dotted: the threshold for all labels."
-        return _plot(figure, "histograms", title, caption)
+        return finished(figure, "histograms", title, caption)
 
 
 def f1_by_label(per_label: Mapping[str, LabelScores]) -> Plot | None:
@@ -323,45 +273,26 @@ def f1_by_label(per_label: Mapping[str, LabelScores]) -> Plot | None:
     if not known:
         return None
     shown = known[:WEAKEST_LABELS]
-    with _drawing(_WIDTH, 0.7 + 0.19 * len(shown), font=7.5) as figure:
-        axes = _axes(figure, "F1, %", "")
-        axes.barh(range(len(shown)), [100 * f1 for f1, _, _ in shown], color=_BLUE, alpha=0.55, height=0.7)
+    with drawing(_WIDTH, 0.7 + 0.19 * len(shown), font=7.5) as figure:
+        axes = axes_of(figure, "F1, %", "")
+        axes.barh(range(len(shown)), [100 * f1 for f1, _, _ in shown], color=BLUE, alpha=0.55, height=0.7)
         for place, (_, _, each) in enumerate(shown):
             low, high = (100 * edge for edge in each.f1_interval or (each.f1, each.f1))
-            axes.plot([low, high], [place, place], color=_INK, linewidth=1)
-            axes.text(102, place, f"{each.support:,}", va="center", color=_SOFT)
-        axes.text(102, -1, "n", va="center", color=_SOFT)
-        axes.set_yticks(range(len(shown)), [_plain(name) for _, name, _ in shown])
+            axes.plot([low, high], [place, place], color=INK, linewidth=1)
+            axes.text(102, place, f"{each.support:,}", va="center", color=SOFT)
+        axes.text(102, -1, "n", va="center", color=SOFT)
+        axes.set_yticks(range(len(shown)), [plain(name) for _, name, _ in shown])
         axes.tick_params(axis="y", length=0)
         axes.set(xlim=(0, 110), ylim=(len(shown) - 0.4, -1.5), xticks=range(0, 101, 25))
-        title = f"{_plain(shown[0][1])} is the weakest label, with F1 {100 * shown[0][0]:.0f} %"
+        title = f"{plain(shown[0][1])} is the weakest label, with F1 {100 * shown[0][0]:.0f} %"
         title += f"; the weakest {len(shown)} of {len(known)} labels" if len(known) > len(shown) else ""
         caption = "Stroke: 95 % interval. n: test documents of the label; with few of them the interval is wide."
-        return _plot(figure, "labels", title, caption)
-
-
-@contextmanager
-def _drawing(width: float, height: float, font: float = 8.5) -> Iterator[Figure]:
-    with rc_context({**_STYLE, "font.size": font}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # the reader's browser has the fonts, not this machine
-        yield Figure(figsize=(width, height), layout="constrained")
-
-
-def _axes(figure: Figure, x: str, y: str, grid: bool = True) -> Axes:
-    axes = figure.subplots()
-    assert isinstance(axes, Axes)
-    _dress(axes, x, y, grid)
-    return axes
-
-
-def _dress(axes: Axes, x: str, y: str, grid: bool = True) -> None:
-    axes.set(xlabel=x, ylabel=y)
-    axes.grid(grid)
+        return finished(figure, "labels", title, caption)
 
 
 def _cells(axes: Axes, counts: Indices, share: NDArray[np.float64]) -> None:
     for row, column in np.argwhere(counts).tolist():
-        colour = _BLUE if row == column else _ORANGE
+        colour = BLUE if row == column else ORANGE
         alpha = 0.15 + 0.5 * float(np.sqrt(share[row, column]))  # ink stays readable on it
         axes.add_patch(Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, color=colour, alpha=alpha, linewidth=0))
         axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", fontsize="small")
@@ -396,59 +327,4 @@ def _fall(called: str, losses: Sequence[float]) -> str:
 
 
 def _outcome_colour(outcome: str | None) -> str:
-    return {"passed": _BLUE, "refused": _ORANGE}.get(outcome or "", _SOFT)
-
-
-def _plain(name: str, length: int = _NAME_LENGTH) -> str:
-    """A label's name on one line, without what can't be seen, and cut."""
-    seen = " ".join(blot_unseen(name, " ").split())
-    return seen if len(seen) <= length else seen[: length - 1] + "…"
-
-
-def _plot(figure: Figure, name: str, title: str, caption: str, wide: bool = False) -> Plot:
-    # savefig draws a figure that has a layout twice. So it is laid out before, as it will be written.
-    FigureCanvasSVG(figure)
-    figure.dpi = 72
-    layout = figure.get_layout_engine()
-    if layout is not None:
-        layout.execute(figure)
-        figure.set_layout_engine("none")
-    written = io.StringIO()
-    figure.savefig(
-        written, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    )
-    return Plot(title, caption, _for_page(written.getvalue(), name, title), wide)
-
-
-def _for_page(drawn: str, name: str, title: str) -> Markup:
-    """The drawing with the page's colours and fonts, without a size, its ids its own."""
-    ElementTree.register_namespace("", _SVG)
-    ElementTree.register_namespace("xlink", _LINK)
-    root = ElementTree.fromstring(drawn)  # nosec B314  # noqa: S314 - matplotlib's own, no one else's
-    for parent in list(root.iter()):
-        for style in parent.findall(f"{{{_SVG}}}style"):  # it would style the whole page
-            parent.remove(style)
-    for element in root.iter():
-        _settle(element, name)
-    _, _, width, _ = root.attrib["viewBox"].split()
-    for key in ("width", "height"):
-        del root.attrib[key]
-    root.attrib |= {"role": "img", "aria-label": title, "style": f"max-width: {float(width) / 8.5:.1f}rem"}
-    return Markup(ElementTree.tostring(root, encoding="unicode"))  # noqa: S704 - text in it is escaped by ElementTree
-
-
-def _settle(element: ElementTree.Element, name: str) -> None:
-    for key, value in element.attrib.items():
-        if key == "id":
-            element.attrib[key] = f"{name}-{value}"
-        elif key.endswith("href"):
-            element.attrib[key] = f"#{name}-{value.removeprefix('#')}"
-        elif key == "clip-path":
-            element.attrib[key] = value.replace("#", f"#{name}-")
-        elif key == "style":
-            fontless = re.sub(r"font-family:[^;]*;?", "", value)
-            element.attrib[key] = re.sub(r"#[0-9a-f]{6}", lambda found: _themed(found[0]), fontless)
-
-
-def _themed(colour: str) -> str:
-    return f"var(--{_VARIABLES[colour]}, {colour})" if colour in _VARIABLES else colour
+    return {"passed": BLUE, "refused": ORANGE}.get(outcome or "", SOFT)

@@ -19,10 +19,12 @@ from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from classifier.figures import Flips, Verdict, VersionFigures
+from classifier.figures import A_PERSON_DECIDES, Flips, Verdict, VersionFigures
 from classifier.shortcomings import shortcomings
+from sortline.counted import counted
 from trainer.evaluation.gate import Outcome
 from trainer.report import plots
+from trainer.report.drawing import Plot
 from trainer.report.model_card import UNKNOWN, interval, is_number, percent
 from trainer.report.texts import TEXT_LENGTH, TEXTS, pack_texts
 
@@ -80,14 +82,14 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Cases:
-    """Those that are listed, of so many."""
+    """The cases listed, and how many there are."""
 
     listed: list[Case]
     count: int
 
 
 def write_report(folder: Path, content: ReportContent) -> None:
-    """Write ``report.html``: it asks for nothing but ``texts.js`` beside it, and does without that too."""
+    """Write ``report.html``: it loads only ``texts.js`` beside it, and works without that too."""
     page = _environment().get_template("report.html").render(_view(content))
     _write(folder / "report.html", page)
 
@@ -185,23 +187,24 @@ def verdict(gate: Verdict) -> str:
     if outcome == "passed":
         if against is None:
             return (
-                "Passed: no version was active to compare with; it is shown to be more accurate than the most frequent "
-                "label alone, and not shown to be worse than TF-IDF."
+                "Passed: there was no active version to compare with. It is shown to be more accurate than the most "
+                "frequent label alone, and not shown to be worse than TF-IDF."
             )
         found = "more accurate than" if gate.better else "not worse than"
         return f"Passed: shown to be {found} {other}."
     if outcome == "no evidence":
-        return f"Not passed, for want of evidence: {reason}. With nothing else live it goes live, and accepts nothing."
+        return (
+            f"Not passed, because evidence is missing: {reason}. No other version is live, so it goes live and accepts "
+            "nothing."
+        )
     if outcome == "refused":
         return f"Refused: {reason or 'the gate gives no reason'}."
     if outcome == "undecided":
-        return (
-            f"Undecided, a person decides: {(reason or 'the gate gives no reason').removesuffix('; a person decides')}."
-        )
+        return f"Undecided, a person decides: {(reason or 'the gate gives no reason').removesuffix(A_PERSON_DECIDES)}."
     return "The gate has not judged this model."
 
 
-def _plots(content: ReportContent) -> dict[str, plots.Plot | None]:
+def _plots(content: ReportContent) -> dict[str, Plot | None]:
     figures, test = content.figures, content.figures.test
     predicted, confidence = _answers(content)
     right = predicted == content.targets
@@ -232,8 +235,8 @@ def _confusions(content: ReportContent) -> list[tuple[str, str, int, float]]:
     pairs = Counter(zip(content.targets.tolist(), predicted.tolist(), strict=True))
     wrong = Counter({pair: count for pair, count in pairs.items() if pair[0] != pair[1]})
     return [
-        (content.labels[true], content.labels[said], count, count / support[true])
-        for (true, said), count in wrong.most_common(_MOST_CONFUSIONS)
+        (content.labels[true], content.labels[guess], count, count / support[true])
+        for (true, guess), count in wrong.most_common(_MOST_CONFUSIONS)
     ]
 
 
@@ -246,7 +249,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": _percent, "figure": _figure, "count": _count, "interval": _interval}
-    environment.filters["outcome"] = _outcome
+    environment.filters |= {"outcome": _outcome, "counted": counted}
     environment.tests["number"] = is_number  # Jinja calls NaN and true numbers too
     return environment
 
@@ -284,7 +287,7 @@ def _cut(text: str) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """Whole or not at all; what can't be written as UTF-8 becomes a question mark."""
+    """Write all or nothing; what can't be written as UTF-8 becomes a question mark."""
     partial = path.with_name(f".{path.name}.tmp")
     partial.write_bytes(text.encode("utf-8", "replace"))
     partial.rename(path)

@@ -28,7 +28,7 @@ def unpack_texts(raw: bytes) -> dict[str, str]:
 
 
 def forget_erased(session: Session, files: Iterable[str]) -> int:
-    """Take the texts of documents that are no more out of these files; returns how many.
+    """Remove the texts of documents that no longer exist from these files; returns how many.
 
     Nobody else rewrites them until the transaction ends.
 
@@ -40,7 +40,7 @@ def forget_erased(session: Session, files: Iterable[str]) -> int:
 
 
 def text_files(session: Session, store: str) -> list[str]:
-    """Where the texts of reports lie: of all in the model store, and of versions whose report lies elsewhere."""
+    """Where the texts of reports are: of all in the model store, and of versions whose report is elsewhere."""
     known = {f"{uri.rstrip('/')}/{TEXTS}" for uri in model_versions.report_addresses(session)}
     with reached(store) as (file_system, root):
         here = {str(file_system.unstrip_protocol(path)) for path in file_system.glob(f"{root}/*/{TEXTS}")}

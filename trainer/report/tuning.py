@@ -15,6 +15,8 @@ import optuna
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
+from sortline.counted import counted
+
 _STYLE: Any = {"svg.fonttype": "none", "font.size": 8.5, "axes.facecolor": "white", "figure.figsize": (7.2, 3.6)}
 
 
@@ -22,7 +24,7 @@ _STYLE: Any = {"svg.fonttype": "none", "font.size": 8.5, "axes.facecolor": "whit
 class Outcome:
     """What a study found.
 
-    ``gain``: macro-F1 on validation of the best parameters less that of what was used before, each trained anew
+    ``gain``: macro-F1 on validation of the best parameters minus that of those used before, each trained again
     with another seed; ``used``: whether they are stored for later trainings; ``report``: its URI.
     """
 
@@ -40,7 +42,7 @@ class Outcome:
 
 
 def write_tuning_report(folder: Path, study: optuna.Study, outcome: Outcome, documents: int) -> None:
-    """Write ``report.html``, which asks for nothing else.
+    """Write ``report.html``, which needs no other file.
 
     Args:
         documents: that validated.
@@ -48,6 +50,7 @@ def write_tuning_report(folder: Path, study: optuna.Study, outcome: Outcome, doc
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, trim_blocks=True
     )
+    environment.filters["counted"] = counted
     trials = sorted(study.get_trials(), key=lambda trial: -(trial.value if trial.value is not None else -1.0))
     page = environment.get_template("tuning.html").render(
         outcome=outcome, documents=documents, trials=trials, plots=list(_plots(study, outcome))
@@ -71,7 +74,7 @@ def _plots(study: optuna.Study, outcome: Outcome) -> list[tuple[str, Markup]]:
 
 
 def _svg(plot: Any, study: optuna.Study) -> Markup | None:
-    """A plot as part of a page; None where there are too few trials for it."""
+    """A plot as part of a page; None if there are too few trials for it."""
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # each of these plots says that it is experimental
         try:

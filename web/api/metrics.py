@@ -53,7 +53,7 @@ class Line(Collector):
         redis_, postgres = _Asked("Redis"), _Asked("Postgres")
         in_redis, in_postgres = list[Metric](), list[Metric]()
         redis_.reach(self._answers)
-        full = redis_.ask("full disks", self.queue.full_disks, disk.embedded(self.settings))
+        full = redis_.ask("full disks", self.queue.full_disks, self.queue.full_embedded())
         for what, figures in self._redis().items():
             in_redis += redis_.ask(what, partial(_all, figures), [])
         nothing: dict[str, Any] = {}
@@ -63,8 +63,8 @@ class Line(Collector):
         with ExitStack() as stack:
             opened = postgres.reach(lambda: stack.enter_context(session(self.settings.postgres_url)))
             if opened is not None:
-                for what, of in _POSTGRES.items():
-                    in_postgres += postgres.ask(what, partial(_stored, of, opened, self.settings), [])
+                for what, of in self._stored().items():
+                    in_postgres += postgres.ask(what, partial(_asked, of, opened), [])
         disks: dict[str, float] = {server: int(server in full) for server in disk.SERVERS}
         yield _gauge("sortline_disk_full", "1: the server's disk is full", disks, "server")
         yield _gauge("sortline_redis_up", "1: this web process reaches Redis", int(redis_.up))
@@ -73,6 +73,18 @@ class Line(Collector):
         yield from in_postgres
         yield _processes({self.process, *told})
         yield from merged(told, self.process)
+
+    def _stored(self) -> dict[str, Callable[[Session], Iterator[Metric]]]:
+        """What is read from Postgres."""
+        return {
+            "dead letters and model versions": _line,
+            "documents that wait for a person": _queue,
+            "the outbox": _outbox,
+            "webhooks": _webhooks,
+            "incidents": partial(_drift, checks=self.settings.drift_false_alarms > 0),
+            "live accuracy": _accuracy,
+            "trainings": partial(_training, retrain_after=self.settings.retrain_after),
+        }
 
     def _answers(self) -> None:
         with suppress(redis.exceptions.ResponseError):  # a refusal is an answer too: no right to ask, or a full disk
@@ -158,14 +170,12 @@ def _all(figures: Callable[[], Iterator[Metric]]) -> list[Metric]:
     return list(figures())
 
 
-def _stored(
-    figures: Callable[[Session, Settings], Iterator[Metric]], opened: Session, settings: Settings
-) -> list[Metric]:
+def _asked(figures: Callable[[Session], Iterator[Metric]], opened: Session) -> list[Metric]:
     opened.rollback()  # a statement that failed has ended the transaction
-    return list(figures(opened, settings))
+    return list(figures(opened))
 
 
-def _line(opened: Session, _settings: Settings) -> Iterator[Metric]:
+def _line(opened: Session) -> Iterator[Metric]:
     version = model_versions.active(opened)
     yield _gauge("sortline_dead_letters", "Dead letters not requeued", dead_letters.count(opened).rows)
     yield _gauge(
@@ -173,30 +183,30 @@ def _line(opened: Session, _settings: Settings) -> Iterator[Metric]:
     )
 
 
-def _queue(opened: Session, _settings: Settings) -> Iterator[Metric]:
+def _queue(opened: Session) -> Iterator[Metric]:
     found = {reason: each.rows for reason, each in queue_items.waiting(opened).items()}
     waiting = dict.fromkeys(queue_items.REASONS, 0) | found
     yield _gauge("sortline_queue", "Documents that wait for a person", waiting, "reason")
 
 
-def _outbox(opened: Session, _settings: Settings) -> Iterator[Metric]:
+def _outbox(opened: Session) -> Iterator[Metric]:
     unsent, oldest_s = outbox.unsent(opened)
     yield _gauge("sortline_outbox_unsent", "Events that wait to be sent", unsent)
     yield _gauge("sortline_outbox_oldest_seconds", "Age of the oldest event that waits to be sent", oldest_s)
 
 
-def _webhooks(opened: Session, _settings: Settings) -> Iterator[Metric]:
+def _webhooks(opened: Session) -> Iterator[Metric]:
     paused, failing = webhooks.ailing(opened)
     yield _gauge("sortline_webhooks", "Webhooks that receive nothing", {"paused": paused, "failing": failing}, "state")
 
 
-def _drift(opened: Session, settings: Settings) -> Iterator[Metric]:
+def _drift(opened: Session, *, checks: bool) -> Iterator[Metric]:
     yield _gauge("sortline_incidents", "Open incidents", incidents.counts(opened), "kind")
-    unseen = int(settings.drift_false_alarms > 0 and drift.checks_fail(opened))
+    unseen = int(checks and drift.checks_fail(opened))
     yield _gauge("sortline_drift_looks_fail", "1: the last two drift checks failed", unseen)
 
 
-def _accuracy(opened: Session, _settings: Settings) -> Iterator[Metric]:
+def _accuracy(opened: Session) -> Iterator[Metric]:
     look = live_accuracy.last_check(opened)
     if look is None:
         look = AccuracyLook(accuracy=None, low=0.0, high=1.0, expected=None, drawn=0, decided=0, alarm=False)
@@ -209,8 +219,8 @@ def _accuracy(opened: Session, _settings: Settings) -> Iterator[Metric]:
     yield _gauge("sortline_accuracy_disagrees", "1: the two differ with statistical certainty", int(look.alarm))
 
 
-def _training(opened: Session, settings: Settings) -> Iterator[Metric]:
-    decisions = training_runs.decisions_since(opened, max(1, settings.retrain_after))
+def _training(opened: Session, *, retrain_after: int) -> Iterator[Metric]:
+    decisions = training_runs.decisions_since(opened, max(1, retrain_after))
     yield _gauge(
         "sortline_training_decisions", "New decisions since the last training, up to SORTLINE_RETRAIN_AFTER", decisions
     )
@@ -224,12 +234,6 @@ def _training(opened: Session, settings: Settings) -> Iterator[Metric]:
     yield _gauge(
         "sortline_training_silent_seconds", "Time since the training process was last heard of, while it runs", silent
     )
-
-
-_POSTGRES = {
-    "dead letters and model versions": _line, "documents that wait for a person": _queue, "the outbox": _outbox,
-    "webhooks": _webhooks, "incidents": _drift, "live accuracy": _accuracy, "trainings": _training,
-}  # fmt: skip
 
 
 def _processes(names: Iterable[str]) -> Metric:

@@ -13,7 +13,6 @@ from db.queries import model_versions, training_runs
 from db.session import session
 from sortline.errors import CheckpointError, InvalidInputError, ServerUnreachableError
 from sortline.meta import JsonObject
-from sortline.settings import Settings
 from trainer import trigger
 from trainer.fine_tuning.parameters import read_parameters
 from web.api.reference import problems
@@ -68,14 +67,15 @@ def start(request: Request, token: Train, once: Once, asked: Asked | None = None
     parameters = asked.parameters if asked else {}
     read_parameters(parameters)
     settings = request.app.state.settings
+    listed = (each.strip() for each in settings.base_models.split(","))
     actor = f"token:{token}"
     with session(settings.postgres_url) as opened:
-        _refuse_unlisted_base(opened, parameters, settings)
-        refuse_faulty_base(parameters, settings)
+        _refuse_unlisted_base(opened, parameters, {settings.base_model, *listed})
+        refuse_faulty_base(parameters, settings.base_model)
         run = once.done(opened, actor, TrainingRun, lambda: _created(opened, parameters, actor))
         if not once.replayed:
             try:
-                trigger.tell_trainer(opened, settings, run.id)
+                trigger.notify_trainer(opened, settings.broker, run.id)
             except ServerUnreachableError:
                 once.undone(opened, actor)
                 raise
@@ -86,10 +86,9 @@ def _created(opened: Session, parameters: dict[str, Any], actor: str) -> Trainin
     return TrainingRun.model_validate(trigger.create(opened, actor, parameters, actor))
 
 
-def _refuse_unlisted_base(opened: Session, parameters: dict[str, Any], settings: Settings) -> None:
+def _refuse_unlisted_base(opened: Session, parameters: dict[str, Any], listed: set[str]) -> None:
     """Refuse a base model that nobody on the machine named: a name means a download, or a folder on the trainer."""
     name = parameters.get("base_model")
-    listed = {settings.base_model, *(each.strip() for each in settings.base_models.split(","))}
     if name and name not in listed and name not in model_versions.base_models(opened):
         raise InvalidInputError(
             "this base model is not allowed here: name it in SORTLINE_BASE_MODELS, or start the training with "
@@ -97,8 +96,11 @@ def _refuse_unlisted_base(opened: Session, parameters: dict[str, Any], settings:
         )
 
 
-def refuse_faulty_base(parameters: dict[str, Any], settings: Settings) -> None:
+def refuse_faulty_base(parameters: dict[str, Any], base_model: str) -> None:
     """Refuse a training whose base model is a folder on this machine without a usable model.
+
+    Args:
+        base_model: the setting's, which is meant where the parameters name no other.
 
     Raises:
         InvalidInputError: it can't be used; the message says what to do.
@@ -106,7 +108,7 @@ def refuse_faulty_base(parameters: dict[str, Any], settings: Settings) -> None:
     if parameters.get("from_parent"):
         return
     try:
-        refuse_faulty_folder(str(parameters.get("base_model") or settings.base_model))
+        refuse_faulty_folder(str(parameters.get("base_model") or base_model))
     except CheckpointError as error:
         raise InvalidInputError(str(error)) from None
 

@@ -19,7 +19,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from db.queries.document_state import Sent, sent_states
 from db.session import session
 from sortline.errors import TransientError
-from sortline.settings import Settings
+from sortline.postgres_address import PostgresAddress
+from sortline.redis_address import RedisAddress
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +33,16 @@ Key = tuple[str, str]
 
 
 class Waiting:
-    """All waiting requests of this process. To be used in one event loop."""
+    """All waiting requests of this process. To be used in one event loop.
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    Args:
+        stream: key of the results stream.
+    """
+
+    def __init__(self, postgres: PostgresAddress, redis: RedisAddress, stream: str) -> None:
+        self._postgres = postgres
+        self._redis = redis
+        self._stream = stream
         self._requests = 0
         self._woken: dict[Key, set[asyncio.Event]] = {}
         self._reader: asyncio.Task[None] | None = None
@@ -95,7 +102,7 @@ class Waiting:
 
     def _read_states(self, left: Sequence[tuple[int, Sent]]) -> dict[int, dict[str, Any]]:
         try:
-            with session(self.settings.postgres_url) as opened:
+            with session(self._postgres) as opened:
                 states = sent_states(opened, [each for _, each in left])
         except (TransientError, DBAPIError, PoolTimeoutError) as error:
             log.warning(
@@ -116,14 +123,13 @@ class Waiting:
 
     async def _read(self) -> None:
         """Read the stream from its present end, as long as somebody waits."""
-        stream = self.settings.results_stream
         try:
-            async with redis.asyncio.Redis.from_url(self.settings.redis.url, protocol=2, socket_timeout=10) as client:
-                newest: Any = await client.xrevrange(stream, count=1)
+            async with redis.asyncio.Redis.from_url(self._redis.url, protocol=2, socket_timeout=10) as client:
+                newest: Any = await client.xrevrange(self._stream, count=1)
                 position: bytes = newest[0][0] if newest else b"0-0"
                 self._at_end.set()
                 while self._woken:
-                    found: Any = await client.xread({stream: position}, count=1000, block=_BLOCK_MS)
+                    found: Any = await client.xread({self._stream: position}, count=1000, block=_BLOCK_MS)
                     for position, fields in found[0][1] if found else ():  # noqa: B007 - the last is kept
                         self._wake(fields)
                 self._reader = None  # before the connection is closed: a request that comes now needs a new reader

@@ -1,15 +1,15 @@
-// Composing (Japanese, Chinese, Korean): the Enter that ends it is no Enter of ours.
+// Composing (Japanese, Chinese, Korean): the Enter that ends a composition is not meant for the desk.
 
 const SAME_PRESS_MS = 1;
 
-let entered = false; // an Enter came while it was composed
-let ended = -Infinity; // when the last composition ended without one
+let entered = false; // an Enter came during the composition
+let ended = -Infinity; // when the last composition ended without an Enter
 
 document.addEventListener("compositionstart", () => (entered = false), true);
 document.addEventListener("compositionend", (event) => (ended = entered ? -Infinity : event.timeStamp), true);
 
 /** @param {KeyboardEvent} event */
-export const isEnter = ({ key, code }) => key === "Enter" || /Enter$/.test(code); // Windows calls it Process while composing
+export const isEnter = ({ key, code }) => key === "Enter" || /Enter$/.test(code); // during a composition Windows names the key Process
 
 /**
  * Whether a key belongs to a composition.
@@ -20,7 +20,7 @@ export function composes(event) {
     entered ||= isEnter(event);
     return true;
   }
-  // Safari ends the composition before it tells of the key that ended it. Once: a second Enter is meant.
+  // Safari ends the composition before it reports the key that ended it. Once only: a second Enter counts.
   const same = isEnter(event) && event.timeStamp - ended < SAME_PRESS_MS;
   ended = -Infinity;
   return same;

@@ -67,7 +67,7 @@ export async function undo() {
   const waiting = kept.unsent().findLast((row) => put.has(row.token));
   if (!waiting) return undoWritten();
   const article = put.get(waiting.token);
-  if (!article || !(await takeBack(waiting))) return say("That decision is on its way; undo again in a moment.");
+  if (!article || !(await takeBack(waiting))) return say("That decision is being sent; try undo again in a moment.");
   last.forget(waiting);
   await documents.putBack(article);
   put.delete(waiting.token);
@@ -79,11 +79,11 @@ async function undoWritten() {
   try {
     const { html } = await call("undo", { review_id: Number(item.dataset.review) });
     item.remove();
-    if (!(await documents.add(html, true))) say("Undone. Somebody else has the document by now and decides it.");
+    if (!(await documents.add(html, true))) say("Undone. Someone else has the document now and will decide it.");
     documents.show();
   } catch (error) {
     if (signedOut(error)) return signIn();
-    if (!passing(error)) item.remove(); // it stays decided, and what was decided before it can be undone
-    say(`Not undone: ${wordsOf(error)}.`);
+    if (!passing(error)) item.remove(); // it stays decided, and the decision before it can be undone
+    say(`The decision could not be undone: ${wordsOf(error)}.`);
   }
 }

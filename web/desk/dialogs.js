@@ -1,4 +1,4 @@
-// The desk's dialogs: each asks one thing and gives the answer to who opened it. Then the text has the focus again.
+// The desk's dialogs: each asks one question and passes the answer to its caller. Then the text gets the focus back.
 
 import { focusText } from "./documents.js";
 import { at } from "./elements.js";
@@ -15,8 +15,8 @@ import { labels } from "./labels.js";
 function open(id, done) {
   const box = at(id, HTMLDialogElement);
   const form = box.querySelector("form");
-  if (!form) throw new Error(`the dialog #${id} lacks its form`);
-  // At the submit, not at the close that follows: the next key may come before that.
+  if (!form) throw new Error(`the form of the dialog #${id} is missing`);
+  // On submit, not on the close event that follows: the next key may come before that.
   form.onsubmit = (event) => {
     event.preventDefault();
     box.close();

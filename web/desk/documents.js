@@ -1,4 +1,4 @@
-// Documents on the page: what comes next is asked for, and one is shown.
+// The documents on the page: it requests the next ones and shows one.
 
 import { at, part } from "./elements.js";
 import { needsFactor, passing, signedOut, wordsOf } from "./errors.js";
@@ -12,8 +12,8 @@ import { elsewhere, letGo, take } from "./tabs.js";
 const AT_ONCE = 3;
 const RENEW_MS = 60_000;
 const LOOK_AGAIN_MS = 5_000;
-const NOTHING = "Nothing waits for you now. This page looks again by itself.";
-const IN_ANOTHER_TAB = "What waits for you is before you in another tab. This page looks again by itself.";
+const NOTHING = "Nothing is waiting for you now. This page checks again by itself.";
+const IN_ANOTHER_TAB = "Your documents are open in another tab. This page checks again by itself.";
 
 const list = at("documents");
 const articles = () => /** @type {HTMLElement[]} */ ([...list.children]);
@@ -60,14 +60,14 @@ export async function fill() {
     });
     await add(html, false);
     at("empty").textContent = others.length ? IN_ANOTHER_TAB : NOTHING;
-    if (!kept.unsent().length) trouble(""); // else it still says how many decisions are kept here
+    if (!kept.unsent().length) trouble(""); // otherwise it still says how many decisions are kept here
   } catch (error) {
     if (signedOut(error)) signIn();
     else if (passing(error)) lost(error);
     else trouble(wordsOf(error));
   }
   asking = false;
-  // What was on its way then was not given again: now that it is written, there may be more.
+  // The server gives no document again whose decision is being sent. Now that it is stored, there may be more.
   if (leaving && !kept.unsent().length && !list.children.length) return fill();
   show();
 }
@@ -129,7 +129,7 @@ export async function renew() {
 /** @param {number[]} tokens of leases that ran out */
 function removeLost(tokens) {
   for (const article of articles().filter((each) => tokens.includes(tokenOf(each)))) {
-    if (article === shown) say("Your time for that document ran out; somebody else may have it now.");
+    if (article === shown) say("Your time for that document ran out; someone else may have it now.");
     remove(article);
   }
 }

@@ -9,7 +9,7 @@
  */
 export function at(id, kind) {
   const found = document.getElementById(id);
-  if (!(found instanceof (kind ?? HTMLElement))) throw new Error(`this page lacks the element #${id}`);
+  if (!(found instanceof (kind ?? HTMLElement))) throw new Error(`the element #${id} is missing from this page`);
   return /** @type {T} */ (found);
 }
 
@@ -20,7 +20,7 @@ export function at(id, kind) {
  */
 export function part(whole, selector) {
   const found = whole.querySelector(selector);
-  if (!(found instanceof HTMLElement)) throw new Error(`this page lacks ${selector}`);
+  if (!(found instanceof HTMLElement)) throw new Error(`${selector} is missing from this page`);
   return found;
 }
 

@@ -1,6 +1,6 @@
-// What can come instead of the answer that was asked for, and what may be done about it.
+// What can come instead of the expected answer, and what to do about it.
 
-/** Our server's own answer, which is not what was asked for. */
+/** Our own server refused. */
 export class Refused extends Error {
   /**
    * @param {number} status
@@ -17,7 +17,7 @@ export class Refused extends Error {
 /** An answer that our server did not give: a proxy's page, a network's own sign-in. */
 export class Strange extends Error {}
 
-// What asking again does not change. All else may pass: the connection, the session, the server's troubles, strangers.
+// Asking again does not change these. All else may pass: lost connections, ended sessions, server problems.
 const FINAL = [404, 409, 413, 422];
 
 /**

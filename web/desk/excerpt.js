@@ -1,4 +1,4 @@
-// A decision in a few words: what was decided, and the beginning of the text; of a sensitive one it is blurred.
+// A decision in a few words: what was decided, and the beginning of the text, blurred if it is sensitive.
 
 import { around, button } from "./elements.js";
 
@@ -12,7 +12,7 @@ export const decided = (decision) => decision.name || NAMES[decision.action] || 
 
 /** @param {string} words */
 function apart(words) {
-  const made = document.createElement("bdi"); // a text of any script leaves those around it as they are
+  const made = document.createElement("bdi"); // isolates text of any script from the text around it
   made.textContent = words;
   return made;
 }

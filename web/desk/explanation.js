@@ -1,4 +1,4 @@
-// Asks a worker, by way of the server, why a document could have a label, and waits for the answer.
+// Asks a worker, through the server, why a document could have a label, and waits for the answer.
 
 import { idOf, tokenOf } from "./documents.js";
 import { statusOf } from "./errors.js";
@@ -31,9 +31,9 @@ export async function explanation(article, label, waiting) {
     if (answer.state === "failed") return { missing: `There is no explanation: ${answer.error}.` };
     const late = answer.state === "waiting" && passed > TAKEN_WITHIN_MS;
     if (passed > DONE_WITHIN_MS)
-      return { missing: `${late ? "No worker has taken it" : "It takes too long"}. Choose the label again to look once more.` };
+      return { missing: `${late ? "No worker has started yet" : "This takes too long"}. Choose the label again to retry.` };
     const seconds = passed > SAID_FROM_MS ? ` ${Math.round(passed / 1000)} s` : "";
-    waiting(`${late ? "No worker has taken it so far; workers are asked again" : "A worker computes it"} …${seconds}`);
+    waiting(`${late ? "No worker has started yet; workers are asked again" : "A worker is computing it"} …${seconds}`);
     await new Promise((done) => setTimeout(done, late ? LOOK_AGAIN_LATE_MS : LOOK_AGAIN_MS));
   }
   return null;
@@ -56,6 +56,6 @@ function read(html) {
   const holder = document.createElement("template");
   holder.innerHTML = html; // from our own server, which escapes every text
   const [text, told] = holder.content.children;
-  if (!text || !told) throw new Error("the server's explanation lacks a part");
+  if (!text || !told) throw new Error("a part of the server's explanation is missing");
   return { text, told };
 }

@@ -21,7 +21,7 @@ export const startFinding = () => find.focus();
 /** @param {Event} event */
 export const isFinding = (event) => event.target === find;
 
-// Nothing is left of the search: an Enter in the empty field must not decide by it.
+// Clear the search too: Enter in the empty field must not decide by what it found.
 export function endFinding() {
   find.value = "";
   search();

@@ -29,13 +29,13 @@ import { MINE, onMessage, tell } from "./tabs.js";
 
 /** @type {readonly Row[]} of all tabs, in order */
 let known = [];
-let changes = 0; // of this tab, to know whether what was read is old
+let changes = 0; // of this tab, to know whether what was read is outdated
 /** @type {Set<Row>} rows that the store does not have, or not yet */
 const unsaved = new Set();
 /** @type {Map<string, { times: number, answered: string | null }>} how often a row could not be written, and the answer */
 const tries = new Map();
-const SHOWN_FROM = 2; // a moment's trouble is not worth a word
-let full = false; // the store takes nothing
+const SHOWN_FROM = 2; // a short failure is not worth mentioning
+let full = false; // the store accepts nothing
 let told = () => {};
 
 export const rows = () => known;
@@ -46,7 +46,7 @@ export const safe = () => !unsaved.size; // whether the page may be closed
 export const failures = (row) => tries.get(row.id)?.times ?? 0;
 
 /**
- * That a row could not be written.
+ * Note that a row could not be written.
  * @param {Row} row
  * @param {string | null} answered null: nothing was
  */
@@ -56,7 +56,7 @@ export function failed(row, answered) {
 }
 
 /**
- * What the server has answered to a row that it does not take now; null where there is nothing to say of it.
+ * The server's answer to a row that it can't store now; null if there is nothing to report.
  * @param {Row} row
  */
 export function trouble(row) {
@@ -85,7 +85,7 @@ async function save(row) {
     full = false;
     tell({ changed: true });
   } catch {
-    full = true; // or not allowed: it stays in this page
+    full = true; // or not allowed: the row stays in this page
   }
   changes += 1;
   told();
@@ -130,7 +130,7 @@ async function takeOver() {
   if (safe()) localStorage.removeItem(MINE);
 }
 
-/** @param {() => void} does what is to be done whenever the rows change, here or in another tab */
+/** @param {() => void} does what to do whenever the rows change, here or in another tab */
 export async function begin(does) {
   told = does;
   onMessage((message) => "changed" in message && load());

@@ -1,5 +1,5 @@
-// All keys of the desk come through here, once. What composes a character, what is held down and what belongs to the
-// browser is sorted out before any part of the desk sees a key; so no part can forget it.
+// All keys of the desk come through here once. Compositions, held keys and the browser's own keys are sorted out before
+// any part of the desk sees a key, so no part can forget them.
 
 import { composes, isEnter } from "./composing.js";
 import { LETTER, digitOf } from "./digits.js";
@@ -56,13 +56,13 @@ function stop(event) {
  */
 export function onKeys(press) {
   document.addEventListener("keydown", (event) => {
-    if (!event.key) return; // what the browser fills in
+    if (!event.key) return; // filled in by the browser
     if (composes(event)) {
-      if (isEnter(event)) stop(event); // else it would send a form
+      if (isEnter(event)) stop(event); // otherwise it would submit a form
       return;
     }
     if (UNSAID.includes(event.key)) return;
-    // Held down, Enter would press the same button again and again.
+    // Held down, Enter would press the same button repeatedly.
     const again = event.repeat && /^(Enter| )$/.test(event.key) && around(event, "button, a, summary");
     const key = read(event);
     if (again || (key && press(key, event))) stop(event);

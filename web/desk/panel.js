@@ -1,4 +1,4 @@
-// Where a document's explanations are shown: a button for each label, and what is said of the one that is chosen.
+// Shows a document's explanations: a button for each label, and the explanation of the chosen one.
 
 import { button, part } from "./elements.js";
 

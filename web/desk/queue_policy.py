@@ -18,7 +18,6 @@ from sqlalchemy.orm import Session
 from classifier.shingles import NEAR, jaccard, shingles
 from db.queries import queue_items
 from db.queries.queue_items import Candidate
-from sortline.settings import Settings
 
 WEIGHTS = {"doubtful": 6, "flag": 3, "audit": 2, "label_error": 1, "drift": 3, "overlap": 1, "repeat": 1, "shadow": 1}
 
@@ -31,23 +30,29 @@ _CHARS = 1000  # of a text, for the comparison
 _ROUNDS = 4
 
 
-def next_documents(session: Session, settings: Settings, user_id: int, have: Sequence[int], count: int) -> list[int]:
+def next_documents(
+    session: Session, user_id: int, have: Sequence[int], count: int, *, lease_s: float, hidden_share: float
+) -> list[int]:
     """Lease documents to a reviewer; returns the ids of those that they hold but do not have on their page.
 
     Args:
         have: ids of the documents on the page, and of those that it must not get.
         count: how many to return at most.
+        lease_s: seconds after which a document that a reviewer left goes to another one.
+        hidden_share: share of documents whose prediction is hidden.
     """
     held = [id_ for id_ in queue_items.held(session, user_id) if id_ not in set(have)][:count]
     while len(held) < count:
-        found = _next_document(session, settings, user_id, [*have, *held])
+        found = _next_document(session, user_id, [*have, *held], lease_s=lease_s, hidden_share=hidden_share)
         if found is None:
             break
         held.append(found)
     return held
 
 
-def _next_document(session: Session, settings: Settings, user_id: int, without: Sequence[int]) -> int | None:
+def _next_document(
+    session: Session, user_id: int, without: Sequence[int], *, lease_s: float, hidden_share: float
+) -> int | None:
     recent = [shingles(text) for text in queue_items.recent_texts(session, user_id, _RECENT, _CHARS)]
     for reason in _drawn_order():
         for last_round in [False] * _ROUNDS + [True]:
@@ -59,7 +64,7 @@ def _next_document(session: Session, settings: Settings, user_id: int, without: 
                 queue_items.put_off(session, sorted(alike))
             ids = [each.document_id for each in candidates if last_round or each.document_id not in alike]
             if ids:
-                found = queue_items.lease(session, ids, user_id, settings.lease_s, settings.hidden_share, without)
+                found = queue_items.lease(session, ids, user_id, lease_s, hidden_share, without)
                 if found is not None:
                     return found
     return None

@@ -1,8 +1,8 @@
 // How long the person has looked at the document before them.
 
-const IDLE_MS = 30_000; // who touches nothing for so long is not reading
+const IDLE_MS = 30_000; // someone who touches nothing for this long is not reading
 const TICK_MS = 250;
-const LONGEST_TICK_MS = 1000; // a browser slows the clock of what it does not show
+const LONGEST_TICK_MS = 1000; // browsers slow the timers of hidden pages
 
 let spent = 0; // milliseconds on this document
 let lastInput = performance.now();

@@ -1,5 +1,5 @@
-// Decisions that the server refused, or can't take now: why, the decision with its note and text, and what may be done
-// with it. They stay until the person has seen and discarded them, or the server takes them.
+// Decisions that the server refused or can't store now: the reason, the decision with its note and text, and what the
+// person can do with it. They stay until the person discards them or the server stores them.
 
 import { at, button, part } from "./elements.js";
 import { decided, excerpt, unblursByButton } from "./excerpt.js";
@@ -27,7 +27,7 @@ async function discard(row) {
 function copying(row) {
   const copy = button("Copy", "quiet", async () => {
     const done = await navigator.clipboard.writeText(told(row)).then(() => true, () => false);
-    copy.textContent = done ? "Copied" : "The browser forbids it: select the text";
+    copy.textContent = done ? "Copied" : "Copying is blocked: select the text";
   });
   return copy;
 }
@@ -39,8 +39,8 @@ function itemOf(row) {
   const about = document.createElement("p");
   const note = document.createElement("bdi");
   why.textContent = row.refused
-    ? `Not written: ${row.refused}.`
-    : `Not written yet: ${kept.trouble(row)}. It is tried again.`;
+    ? `Not saved: ${row.refused}.`
+    : `Not saved yet: ${kept.trouble(row)}. It will be tried again.`;
   about.append(...excerpt(row));
   note.textContent = [row.note, row.proposed_label].filter(Boolean).join(" · ");
   item.append(why, about, note, " ", copying(row), " ", button("Discard", "quiet", () => discard(row)));

@@ -80,7 +80,14 @@ def next_(request: Request, person: Scripted, asked: Have) -> JSONResponse:
     with session(settings.postgres_url) as opened:
         queue_items.leases_may_be_lost(opened)
         wanted = max(0, _AT_ONCE - len(asked.have))
-        ids = next_documents(opened, settings, person.id, [*asked.have, *asked.elsewhere], wanted)
+        ids = next_documents(
+            opened,
+            person.id,
+            [*asked.have, *asked.elsewhere],
+            wanted,
+            lease_s=settings.lease_s,
+            hidden_share=settings.hidden_share,
+        )
         opened.commit()
         return _documents(opened, person, ids)
 

@@ -1,5 +1,5 @@
-// Decisions on their way to the server, by one tab at a time, each until the server has it or refuses it: in order,
-// and what could not be written comes after what was tried less often.
+// Sends decisions to the server, from one tab at a time, each until the server has stored or refused it. They go in
+// order, but those that failed more often go later.
 
 import { isAway, needsFactor, passing, signedOut, statusOf, wordsOf } from "./errors.js";
 import * as kept from "./kept.js";
@@ -11,24 +11,24 @@ import { alone, tell } from "./tabs.js";
 /** @import { Row } from "./kept.js" */
 
 /**
- * What is done once a decision is written, once one is refused, and once nothing is on its way.
+ * What to do once a decision is written, once one is refused, and once nothing is being sent.
  * @typedef {{ written: (row: Row, reviewId: number) => void, refused: (row: Row) => void, sent: () => void }} Outcomes
  */
 
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 15_000;
-const WAIT_MS = 1000; // for another tab that sends
+const WAIT_MS = 1000; // for another tab that is sending
 
 /** @type {Outcomes} */
 let outcomes = { written() {}, refused() {}, sent() {} };
-let sending = false; // this tab does, or waits until another one has
-let again = false; // there may be more since
+let sending = false; // this tab is sending, or waits until another one has sent
+let again = false; // more may have come since
 /** @type {Row | null} that the server is being asked about */
 let underway = null;
 let pause = FIRST_PAUSE_MS;
 /** @type {number | undefined} */
 let retry;
-let failing = false; // something was not taken in this round
+let failing = false; // something was not accepted in this round
 
 /** @param {Outcomes} does */
 export const onOutcome = (does) => (outcomes = does);
@@ -47,7 +47,7 @@ export async function send() {
 }
 
 async function sendAll() {
-  await kept.load(); // another tab may have sent what was seen here
+  await kept.load(); // another tab may have sent what this one has seen
   failing = false;
   const tried = new Set();
   for (;;) {
@@ -76,7 +76,7 @@ async function sendOne(row) {
     const { document_id, token, action, label_id, seconds, note, proposed_label } = row;
     const body = { document_id, token, action, label_id, seconds, note, proposed_label };
     const done = await call("decisions", body);
-    if (!Number.isInteger(done.review_id)) throw new Error("the server gave no answer of its own");
+    if (!Number.isInteger(done.review_id)) throw new Error("the answer did not come from Sortline");
     pause = FIRST_PAUSE_MS;
     await kept.remove(row);
     outcomes.written(row, done.review_id);
@@ -96,8 +96,8 @@ async function sendOne(row) {
 }
 
 /**
- * One that the server can't take now holds none up that comes after it; without a connection, or before the person has
- * the second factor that they need, none gets through.
+ * A decision that the server can't store now does not hold up the next ones; without a connection, or without the
+ * second factor that the person needs, none gets through.
  * @param {Row} row
  * @param {unknown} error
  */
@@ -110,13 +110,13 @@ function later(row, error) {
 }
 
 /**
- * Take a decision back that has not left.
+ * Take back a decision that has not been sent.
  * @param {Row} row
- * @returns {Promise<boolean>} false: it is on its way, or gone
+ * @returns {Promise<boolean>} false: it is being sent, or gone
  */
 export async function takeBack(row) {
   if (underway?.id === row.id) return false;
-  if (underway) return takeOut(row); // this tab sends, and has not come to it
+  if (underway) return takeOut(row); // this tab is sending, but has not reached it
   return alone(() => takeOut(row), AbortSignal.timeout(WAIT_MS)).catch(() => false);
 }
 

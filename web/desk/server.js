@@ -1,5 +1,5 @@
-// Talking to the server. A stale token of a session that was renewed elsewhere is renewed here and the question asked
-// again; so no answer says "not of this session" while the person is signed in.
+// Talks to the server. If the session was renewed elsewhere, its stale token is renewed here and the request repeated,
+// so a request never fails because of the token while the person is signed in.
 
 import { link } from "../scripts/link.js";
 import { needsFactor, Refused, Strange, statusOf } from "./errors.js";
@@ -7,7 +7,7 @@ import { needsFactor, Refused, Strange, statusOf } from "./errors.js";
 /** @param {string} name */
 function meta(name) {
   const found = document.querySelector(`meta[name="${name}"]`);
-  if (!(found instanceof HTMLMetaElement)) throw new Error(`this page does not say its ${name}`);
+  if (!(found instanceof HTMLMetaElement)) throw new Error(`the meta element ${name} is missing from this page`);
   return found.content;
 }
 
@@ -33,16 +33,16 @@ export async function call(path, body) {
   } catch (error) {
     if (statusOf(error) !== 403 || needsFactor(error) || body === undefined) throw error;
     await renewed();
-    if (csrf === used) throw error; // it is of this session, and refused all the same
+    if (csrf === used) throw error; // the token is current, and the request was refused all the same
     return ask(path, body);
   }
 }
 
-// Who is signed in now: the same person, with the token of their newest session. Another one sends nothing from here.
+// Who is signed in now: the same person, with the token of their newest session. For another person nothing is sent.
 export async function renewed() {
   /** @type {{ id?: number, name: string, csrf: string }} */
   const who = await ask("session");
-  if (!who.id) throw new Strange("the server gave no answer of its own");
+  if (!who.id) throw new Strange("the answer did not come from Sortline");
   if (String(who.id) !== user) {
     another(who.name);
     throw new Refused(401, `${who.name} is signed in now`);
@@ -70,5 +70,5 @@ async function ask(path, body) {
   if (answer.ok && kind === "application/json") return answer.json();
   const problem = kind === "application/problem+json" ? await answer.json() : null;
   if (problem) throw new Refused(answer.status, problem.detail, problem.reason);
-  throw new Strange(`the server gave no answer of its own (${answer.status})`);
+  throw new Strange(`the answer did not come from Sortline (${answer.status})`);
 }

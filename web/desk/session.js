@@ -11,7 +11,7 @@ const LOOK_AGAIN_MS = 3_000;
 const box = at("session-dialog", HTMLDialogElement);
 const name = at("session-name", HTMLInputElement);
 const password = at("session-password", HTMLInputElement);
-const code = document.getElementById("session-code"); // only of who has a second factor
+const code = document.getElementById("session-code"); // only for people with a second factor
 const why = at("session-why");
 const wrong = at("session-wrong");
 const ENDED = why.textContent;
@@ -23,12 +23,12 @@ export function signIn() {
   if (!box.open) box.showModal();
 }
 
-// Another person gets a desk of their own; what is kept here waits for its owner. Where the browser keeps nothing, it is
-// in this page alone, which stays.
+// Another person gets a desk of their own; the decisions kept here wait for their owner. If the browser stores nothing,
+// they are only in this page, so it stays open.
 onAnother((other) => {
   if (kept.safe()) return location.reload();
   why.textContent =
-    `${other} is signed in now. Your decisions are in this page alone: don't close it. They are sent once you sign in again.`;
+    `${other} is signed in now. Your decisions are only in this page: don't close it. They will be sent once you sign in again.`;
   signIn();
 });
 
@@ -61,7 +61,7 @@ export function watchSession(goOn) {
       await look();
     } catch (error) {
       const away = "The server can't be reached.";
-      wrong.textContent = signedOut(error) ? "That did not sign you in: is the password right?" : away;
+      wrong.textContent = signedOut(error) ? "You could not be signed in: check the password." : away;
       wrong.hidden = false;
     }
   });

@@ -1,4 +1,4 @@
-// The browser's store of decisions: a database a person, which all their tabs share and a crash leaves as it is.
+// The browser's store of decisions: one database for each person, shared by all their tabs and safe from crashes.
 
 import { MINE, OURS } from "./tabs.js";
 

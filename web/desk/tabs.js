@@ -1,4 +1,4 @@
-// What the tabs of one person share: messages, and who of them does what. A lock ends with its tab, also in a crash.
+// What the tabs of one person share: messages, and who of them does what. A lock ends with its tab, even in a crash.
 
 import { link } from "../scripts/link.js";
 import { user } from "./server.js";

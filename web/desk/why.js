@@ -1,5 +1,5 @@
-// Why a label: the text before the reviewer with the words that speak for it, or against it, in colour.
-// A worker computes it the first time; what this page has seen once it shows at once.
+// Why a label: colours the words of the text that speak for it or against it. A worker computes them the first time; what
+// this page has already received is shown at once.
 
 import { at, part } from "./elements.js";
 import { signedOut, statusOf, wordsOf } from "./errors.js";
@@ -54,7 +54,7 @@ function paint(article, words) {
 function explain(article, label) {
   const state = stateOf(article);
   state.label = state.last = label;
-  paint(article, "A worker is asked why …");
+  paint(article, "Asking a worker …");
   if (!state.found.has(label) && !state.asking.has(label)) ask(article, label);
 }
 
@@ -92,7 +92,7 @@ const explains = (article) => article?.dataset.explains === "1";
  */
 function ready(article) {
   if (!article) return false;
-  if (!explains(article)) say("There is no prediction here that could be explained.");
+  if (!explains(article)) say("There is no prediction to explain here.");
   else if (article.querySelector(".blurred")) say("Show the text first.");
   else return true;
   return false;

@@ -17,7 +17,7 @@ from db.queries.document_state import document_id, document_state
 from db.queries.sensitive import sensitive_documents
 from db.session import session
 from sortline.errors import ConfigurationError, ConflictError, InvalidInputError, NotFoundError
-from sortline.settings import Settings
+from sortline.postgres_address import PostgresAddress
 from sortline.text import Text, whole_number
 from web.documents.download import Download
 from web.documents.export import export
@@ -64,7 +64,7 @@ def find_by_name(request: Request, _person: Reviewer, source: Text = "", id: Tex
 def export_(request: Request, person: Lead, form: PostedForm) -> Response:
     """Sends all documents found as a file, while they are read from the database."""
     asked, kind = dict(parse_qsl(form.get("query", ""))), form.get("format", "")
-    pieces = _exported(request.app.state.settings, person, asked, kind)
+    pieces = _exported(request.app.state.settings.postgres_url, person, asked, kind)
     made = FORMATS.get(kind)
     try:
         if made is None:
@@ -194,12 +194,12 @@ def _found(request: Request, person: Person, given: dict[str, str], wrong: str =
     )  # fmt: skip
 
 
-def _exported(settings: Settings, person: Person, asked: Mapping[str, str], kind: str) -> Generator[bytes]:
+def _exported(postgres: PostgresAddress, person: Person, asked: Mapping[str, str], kind: str) -> Generator[bytes]:
     filters = parse_filters(asked)
     if not _EXPORTS.acquire(blocking=False):
         raise ConflictError("Two exports are already running; try again when one of them has ended.")
     try:
-        with session(settings.postgres_url) as opened:
+        with session(postgres) as opened:
             yield from export(opened, filters, kind, asked, person.actor)
     finally:
         _EXPORTS.release()

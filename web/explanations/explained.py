@@ -11,8 +11,7 @@ from markupsafe import Markup
 from db.queries.explanations import Explained
 from sortline.celery_app import celery_app
 from sortline.errors import ServerUnreachableError
-from sortline.redis_check import broker_place
-from sortline.settings import Settings
+from sortline.redis_address import Broker
 from web.visible import visible
 
 STEPS = 4  # shades of colour, on each side
@@ -111,14 +110,14 @@ def label_words(explained: Sequence[Explained], most: int) -> tuple[list[LabelWo
     return [row for row in rows if row.share > 0][:most], [row for row in rows[::-1] if row.share < 0][:most]
 
 
-def send_to_worker(settings: Settings, task: str, *arguments: int) -> None:
+def send_to_worker(broker: Broker, task: str, *arguments: int) -> None:
     """Send a task to the worker, by name so that the web need not load it.
 
     Raises:
         ServerUnreachableError: the broker can't be reached; waiting explanations are requested again later.
     """
     try:
-        with celery_app("explain", settings.celery_broker) as app:
+        with celery_app("explain", broker.address) as app:
             app.send_task(task, list(arguments), queue="worker", retry=False, expires=60)
     except OperationalError as error:
-        raise ServerUnreachableError(f"{broker_place(settings)} can't be reached: {error}") from None
+        raise ServerUnreachableError(f"{broker} can't be reached: {error}") from None

@@ -51,7 +51,7 @@ def explain(request: Request, person: Scripted, wanted: Wanted) -> JSONResponse:
         found = explanations.get(opened, key)
         opened.commit()
     if has_to_be_sent:
-        send_to_worker(settings, "worker.explain", *key)
+        send_to_worker(settings.broker, "worker.explain", *key)
     if found is None:
         raise NotFoundError(f"document {key.document_id} is gone")
     if found.found is None:
@@ -95,7 +95,7 @@ def explain_label(request: Request, _person: Reviewer, _form: PostedForm, id: Id
             raise ConflictError("the active model version does not know this label")
         explanations.ask_sample(opened, version.id, id, _SAMPLE, _LOST_S)
         opened.commit()
-    send_to_worker(settings, "worker.explain_waiting")
+    send_to_worker(settings.broker, "worker.explain_waiting")
     return RedirectResponse(link(f"/labels/{id}/words"), 303)
 
 

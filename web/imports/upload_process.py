@@ -45,13 +45,14 @@ def main() -> None:
     """Carry out the one job on standard input and write its answer."""
     job = orjson.loads(sys.stdin.buffer.read())
     settings = Settings(_env_file=None, **job["settings"])
-    confine(settings)
+    confine(memory_mib=settings.upload_memory_mib, seconds=settings.upload_s, file_bytes=2 * settings.upload_bytes)
+    budget = Budget(settings.upload_bytes, settings.upload_rows, settings.upload_s)
     answers = os.dup(sys.stdout.fileno())
     os.dup2(
         sys.stderr.fileno(), sys.stdout.fileno()
     )  # so that what a library prints does not become part of the answer
     try:
-        answer = {"answer": _short(_JOBS[job["what"]](settings, job))}
+        answer = {"answer": _short(_JOBS[job["what"]](settings, budget, job))}
     except (DBAPIError, redis.exceptions.RedisError) as error:
         answer = {"error": "ServerUnreachableError", "detail": str(error).partition("\n")[0]}
     except MemoryError:
@@ -62,28 +63,22 @@ def main() -> None:
         file.write(orjson.dumps(answer))
 
 
-def confine(settings: Settings) -> None:
+def confine(*, memory_mib: int, seconds: float, file_bytes: int) -> None:
     """Limit this process's memory, its processor time and the size of the files that it writes."""
-    memory, seconds = settings.upload_memory_mib * 2**20, int(settings.upload_s) + 1
+    memory, whole_s = memory_mib * 2**20, int(seconds) + 1
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2 * settings.upload_bytes,) * 2)
+    resource.setrlimit(resource.RLIMIT_CPU, (whole_s, whole_s))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _budget(settings: Settings) -> Budget:
-    return Budget(settings.upload_bytes, settings.upload_rows, settings.upload_s)
-
-
-def _preview(settings: Settings, job: Job) -> dict[str, Any]:
+def _preview(settings: Settings, budget: Budget, job: Job) -> dict[str, Any]:
     from trainer.data.preview import preview
 
     with session(settings.postgres_url) as opened:
         file = import_files.get(opened, job["token"], job["user_id"])
         with _on_disk(file) as path:
-            found = preview(
-                opened, path, asked(job), job["source"], job["fold"], settings.base_model, budget=_budget(settings)
-            )
+            found = preview(opened, path, asked(job), job["source"], job["fold"], settings.base_model, budget=budget)
     told = asdict(found)
     new = sorted(told["labels"], key=lambda each: each["state"] != "new")
     names = {name: name if len(name) <= _LONGEST_COLUMN else f"#{i}" for i, name in enumerate(found.names, start=1)}
@@ -92,7 +87,7 @@ def _preview(settings: Settings, job: Job) -> dict[str, Any]:
     return {"found": told, "labels": len(new), "file_name": file.name, "size": len(file.content)}
 
 
-def _import(settings: Settings, job: Job) -> dict[str, Any]:
+def _import(settings: Settings, budget: Budget, job: Job) -> dict[str, Any]:
     from trainer.data.import_file import import_file
 
     with session(settings.postgres_url) as opened:
@@ -100,7 +95,7 @@ def _import(settings: Settings, job: Job) -> dict[str, Any]:
         with _on_disk(file) as path:
             report = import_file(
                 opened, path, asked(job), job["source"], job["split"], fold=job["fold"],
-                base_model=settings.base_model, budget=_budget(settings),
+                base_model=settings.base_model, budget=budget,
             )  # fmt: skip
         told = report.to_dict()
         counts = {name: value for name, value in told.items() if name not in ("bad", "doubts", "notes")}
@@ -109,11 +104,12 @@ def _import(settings: Settings, job: Job) -> dict[str, Any]:
     return {"report": told | {"bad": told["bad"][:_MOST_REFUSED]}, "file_name": file.name}
 
 
-def _classify(settings: Settings, job: Job) -> dict[str, Any]:
+def _classify(settings: Settings, budget: Budget, job: Job) -> dict[str, Any]:
+    queue = DocumentQueue(connect(settings.redis), settings)
     with session(settings.postgres_url) as opened:
         file = import_files.get(opened, job["token"], job["user_id"])
-        with _on_disk(file) as path, read_file(path, asked(job), budget=_budget(settings)) as reading:
-            sent, refused, bad = _enqueue(settings, reading, job["source"] or "import")
+        with _on_disk(file) as path, read_file(path, asked(job), budget=budget) as reading:
+            sent, refused, bad = _enqueue(queue, reading, job["source"] or "import")
         # Sending documents twice is harmless, so the file is deleted only when all of them are on the queue.
         import_files.leave(opened, job["token"], job["user_id"])
         _note(opened, job, file, "classified a file", {"sent": sent, "refused": refused})
@@ -121,9 +117,8 @@ def _classify(settings: Settings, job: Job) -> dict[str, Any]:
     return {"sent": sent, "refused": refused, "bad": bad, "file_name": file.name}
 
 
-def _enqueue(settings: Settings, reading: Reading, source: str) -> tuple[int, int, list[tuple[int, str]]]:
+def _enqueue(queue: DocumentQueue, reading: Reading, source: str) -> tuple[int, int, list[tuple[int, str]]]:
     """Send a file's texts; returns how many were sent and refused, and the first refusals with line and reason."""
-    queue = DocumentQueue(connect(settings.redis), settings)
     sent = refused = 0
     bad: list[tuple[int, str]] = []
     waiting: list[Document] = []
@@ -178,7 +173,7 @@ def _short(value: Any) -> Any:
     return [_short(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
-_JOBS: dict[str, Callable[[Settings, Job], dict[str, Any]]] = {
+_JOBS: dict[str, Callable[[Settings, Budget, Job], dict[str, Any]]] = {
     "preview": _preview, "import": _import, "classify": _classify,
 }  # fmt: skip
 

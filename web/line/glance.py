@@ -15,7 +15,6 @@ from db.queries.status import Classified, classified, stored
 from db.session import session
 from monitoring.alarms import POSTGRES_AWAY, REDIS_AWAY, Alarm, disk_full, redis_refuses
 from monitoring.status import line_status
-from sortline import disk
 from sortline.errors import RedisRefusesError, ServerUnreachableError
 from sortline.queue import DocumentQueue
 from sortline.settings import Settings
@@ -124,7 +123,7 @@ class Glance:
             except RedisRefusesError as error:
                 raise AwayError(redis_refuses(f"Redis refuses commands of the web: {error.why}"), error) from None
             except ServerUnreachableError as error:
-                full = "redis" in disk.embedded(self.settings)
+                full = "redis" in self.queue.full_embedded()
                 raise AwayError(disk_full("redis") if full else REDIS_AWAY, error) from None
 
         return self._ask_postgres(read)

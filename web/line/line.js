@@ -1,5 +1,5 @@
-// Keeps the page on the line fresh: asks for it again and puts what changed into the page that is there, so that
-// focus, selection, scrolling and what was opened stay. Without it the page loads itself again (noscript).
+// Keeps the page on the line fresh: it fetches the page again and replaces only what changed, so that focus, selection,
+// scrolling and opened parts stay. Without this script the page reloads itself (noscript).
 
 import { link } from "../scripts/link.js";
 
@@ -45,7 +45,7 @@ async function look() {
 /** @param {Document} page */
 function mainOf(page) {
   const main = page.querySelector("main");
-  if (!main) throw new Error("a page without its main part");
+  if (!main) throw new Error("the main part of the page is missing");
   return main;
 }
 

@@ -109,11 +109,11 @@ def train(request: Request, person: Lead, form: PostedForm) -> Response:
     """Starts a training, or says that one is already running."""
     settings = request.app.state.settings
     try:
-        refuse_faulty_base({}, settings)
+        refuse_faulty_base({}, settings.base_model)
         with session(settings.postgres_url) as opened:
             if sent_before(request, opened, person, form):
                 return _versions(request, person, said=SENT_BEFORE)
-            run = trigger.request(opened, settings, f"{person.name}, in the web", actor=person.actor)
+            run = trigger.request(opened, settings.broker, f"{person.name}, in the web", actor=person.actor)
     except (ConflictError, InvalidInputError, ServerUnreachableError) as error:
         return _versions(request, person, wrong=str(error))
     return RedirectResponse(link(f"/training-runs/{run.id}"), 303)

@@ -1,4 +1,4 @@
-// Addresses of our own pages and routes. This script's own address says where they begin, wherever a proxy put that.
+// Addresses of our own pages and routes. They begin where this script's own address does, wherever a proxy puts that.
 
 /**
  * @param {string} path as its route has it, with the slash before it

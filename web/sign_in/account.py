@@ -1,5 +1,7 @@
 """A person's own account: their password, and where they are signed in."""
 
+from datetime import timedelta
+
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -11,7 +13,7 @@ from db.token_hash import hashed
 from sortline.errors import InvalidInputError
 from web.links import link
 from web.render import page
-from web.sessions import Person, PostedForm, SignedIn, known_browser, lasting, session_token
+from web.sessions import Person, PostedForm, SignedIn, known_browser, session_token
 from web.sign_in.attempts import refused_password
 from web.sign_in.passwords import LEAST, hash_password
 from web.team.figures import own_figures
@@ -70,12 +72,13 @@ def _keep_password(request: Request, person: Person, password_hash: str) -> None
 
 
 def _account(request: Request, person: Person, status: int = 200, said: str = "", wrong: str = "") -> HTMLResponse:
-    own = hashed(session_token(request))
-    with session(request.app.state.settings.postgres_url) as opened:
+    own, settings = hashed(session_token(request)), request.app.state.settings
+    idle, lasts = timedelta(hours=settings.session_idle_h), timedelta(hours=settings.session_most_h)
+    with session(settings.postgres_url) as opened:
         decided, rate, same = own_figures(opened, person.id, _OWN_DAYS)
         present = opened.get_one(User, person.id).password_hash is not None
         resets = present and people.may_reset(opened, session_token(request))
-        sessions = people.sessions(opened, person.id, *lasting(request.app.state.settings))
+        sessions = people.sessions(opened, person.id, idle, lasts)
     return page(
         "account.html", status, person=person, least=LEAST, said=said, wrong=wrong, days=_OWN_DAYS, decided=decided,
         rate=rate, same=same, has_password=present, resets=resets, sessions=sessions, own=own,

@@ -1,5 +1,7 @@
 """People sign in with name and password or with a link, plus a second factor if they have one, and sign out."""
 
+from datetime import timedelta
+
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -16,7 +18,6 @@ from web.sessions import (
     AnyForm,
     PostedForm,
     end_session,
-    lasting,
     new_browser,
     own_path,
     session_token,
@@ -141,7 +142,7 @@ def _start(request: Request, user: User, goal: str, by_link: bool = False) -> Re
     cookie, browser = new_browser(request)
     with session(settings.postgres_url) as opened:
         agent = request.headers.get("user-agent", "")
-        token = people.sign_in(opened, user, address, agent, by_link, lasting(settings)[1])
+        token = people.sign_in(opened, user, address, agent, by_link, timedelta(hours=settings.session_most_h))
         sign_in_attempts.forgive(opened, user.name, network_of(address), browser)
         sign_in_attempts.remember(opened, user.id, browser)
         opened.commit()

@@ -1,0 +1,1 @@
+"""The checks of `sortline doctor`; each imports what it checks, so that it can report what is missing."""
