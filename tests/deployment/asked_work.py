@@ -40,7 +40,7 @@ class Work:
         run = TrainingRun(reason="test")
         self.session.add(run)
         self.session.commit()
-        send(self.settings, run.id)
+        send(self.settings.celery_broker, run.id)
 
     def unfinished(self) -> bool:
         """Whether a training waits or runs."""

@@ -86,15 +86,15 @@ def test_a_run_of_a_silent_process_is_sent_again_once_and_ended_runs_are_cleared
     silent = datetime.now(UTC) - timedelta(seconds=settings.training_silent_s + 60)
     lost = add_run(session, state="running", attempts=1, heartbeat_at=silent)
     for run_id in (ended, lost):
-        work_folder(settings, run_id).mkdir(parents=True)
+        work_folder(settings.data_dir, run_id).mkdir(parents=True)
 
     housekeep("expire_leases", "expire_leases")
 
     session.expire_all()
     assert training_runs.get(session, lost).state == "waiting"
     assert messages(broker, "training") == [("trainer.train", f"[{lost}]")]
-    assert not work_folder(settings, ended).exists()
-    assert work_folder(settings, lost).exists()
+    assert not work_folder(settings.data_dir, ended).exists()
+    assert work_folder(settings.data_dir, lost).exists()
 
 
 @pytest.mark.parametrize(("waits_s", "sent"), [(0, False), (35, True)])

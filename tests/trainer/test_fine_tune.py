@@ -24,7 +24,7 @@ from tests.conftest import ROOT, environment
 from trainer.fine_tuning.fine_tune import Epoch, Examples, Job, Machine, Progress, fine_tune
 from trainer.fine_tuning.job import open_job
 from trainer.fine_tuning.parameters import Parameters
-from trainer.fine_tuning.process import FineTuning, _as_line
+from trainer.fine_tuning.process import FineTuning, _message_of
 from trainer.fine_tuning.trainee import label_weights, load_trainee, pad, parameter_groups, suit_attention
 
 LABELS = ["a", "b", "c"]
@@ -93,7 +93,7 @@ def test_memory_for_not_even_one_document_is_one_sentence(tiny_base: Path, setti
 def test_an_allocation_that_fails_is_told_as_out_of_memory() -> None:
     with pytest.raises(RuntimeError) as raised:
         torch.empty(2**50)
-    assert _as_line(raised.value) == {"out_of_memory": True}
+    assert _message_of(raised.value) == {"out_of_memory": True}
 
 
 def test_a_full_disk_is_one_sentence_and_what_was_written_stays_whole(

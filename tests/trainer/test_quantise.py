@@ -45,7 +45,10 @@ def draft(plain: StoredCheckpoint, settings: Settings, home: Path, tmp_path_fact
     (folder / "sortline.json").unlink()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(home))
-        assert quantise(folder, CALIBRATION, plain.description, settings) == folder / "openvino-int8" / "model.xml"
+        assert (
+            quantise(folder, CALIBRATION, plain.description, settings.data_dir / "cache" / "openvino")
+            == folder / "openvino-int8" / "model.xml"
+        )
     return folder
 
 
@@ -85,7 +88,7 @@ def test_nothing_phones_home(draft: Path, home: Path) -> None:
 
 def test_without_texts_it_says_so(plain: StoredCheckpoint, settings: Settings) -> None:
     with pytest.raises(TrainingError, match="can't be calibrated without texts"):
-        quantise(plain.folder, [], plain.description, settings)
+        quantise(plain.folder, [], plain.description, settings.data_dir / "cache" / "openvino")
 
 
 def test_a_failure_says_why_and_leaves_no_form(
@@ -95,7 +98,7 @@ def test_a_failure_says_why_and_leaves_no_form(
     shutil.copytree(draft, folder)
     (folder / "model.safetensors").write_bytes(b"no weights")
     with pytest.raises(TrainingError, match="can't be loaded"):
-        quantise(folder, CALIBRATION, plain.description, settings)
+        quantise(folder, CALIBRATION, plain.description, settings.data_dir / "cache" / "openvino")
     assert not (folder / "openvino-int8").exists()
 
 
@@ -107,5 +110,5 @@ def test_what_can_not_be_calibrated_says_why(
     shutil.copytree(draft, folder)
     description = plain.description.model_copy(update={"max_length": 1000})
     with pytest.raises(TrainingError, match="the model can't be quantised: "):
-        quantise(folder, ["where is my card ? " * 300], description, settings)
+        quantise(folder, ["where is my card ? " * 300], description, settings.data_dir / "cache" / "openvino")
     assert not (folder / "openvino-int8").exists()
