@@ -79,7 +79,7 @@ def test_a_deaf_trainer_is_told_of_and_ends_and_the_next_one_trains(
     work.train()
 
     until(lambda: "SortlineConsumerDeaf" in work.alarms(), 30)
-    assert re.match(r"trainer@\S+-\d+ takes no messages", work.alarms()["SortlineConsumerDeaf"])
+    assert re.match(r"trainer@\S+-\d+ receives no messages", work.alarms()["SortlineConsumerDeaf"])
     told = {finding.found for finding in examine(settings) if finding.name == "Celery" and finding.level == "fail"}
     assert len(told) == 1
 

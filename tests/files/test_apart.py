@@ -38,11 +38,11 @@ def _long_text(path: Path) -> Path:
 
 
 def _lists(path: Path) -> Path:
-    """Lists whose items are one text of a mebibyte, 32 times each."""
+    """Lists whose items are one text of a mebibyte, 32 times each: half a gibibyte."""
     value = pyarrow.array(["a" * MIB])
-    items = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 64 * 32, pyarrow.int32()), value)
-    offsets = pyarrow.array(range(0, 64 * 32 + 1, 32), pyarrow.int32())
-    return _write(path, {"text": pyarrow.ListArray.from_arrays(offsets, items), "label": ["a"] * 64})
+    items = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 16 * 32, pyarrow.int32()), value)
+    offsets = pyarrow.array(range(0, 16 * 32 + 1, 32), pyarrow.int32())
+    return _write(path, {"text": pyarrow.ListArray.from_arrays(offsets, items), "label": ["a"] * 16})
 
 
 def _far_cells(path: Path) -> Path:

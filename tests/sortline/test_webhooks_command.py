@@ -80,7 +80,7 @@ def test_the_life_of_a_webhook(run: Run, session: Session, settings: Settings) -
     [
         (["add", "crm", "http://hooks.example.com/"], "must start with https://"),
         (["add", "crm", "https://169.254.169.254/"], "not a public address"),
-        (["add", " crm", "https://hooks.example.com/"], "a name has 1 to 100 characters"),
+        (["add", " crm", "https://hooks.example.com/"], "a name has 1 to 100 visible characters"),
         (["pause", "crm"], "there is no webhook crm"),
         (["dead", "crm"], "there is no webhook crm"),
     ],

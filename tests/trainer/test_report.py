@@ -246,7 +246,7 @@ def test_the_policy_forbids_all_but_the_side_file_and_the_one_script(report: Rep
 
 def test_without_test_documents_it_says_so(tmp_path: Path) -> None:
     html, page = written(content_of(names(3), 0), tmp_path)
-    assert "There are no test documents: nothing here says how good this model is." in text_of(html)
+    assert "There are no test documents: nothing here shows how good this model is." in text_of(html)
     assert "There are no test documents to confuse." in text_of(html)
     assert len(page.all("svg")) == 3  # differences, loss and scores
 

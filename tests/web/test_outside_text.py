@@ -119,7 +119,12 @@ def test_schemathesis_finds_nothing_in_a_short_run(
     admin, base = sign_in_as("admin"), str(web.base_url).rstrip("/")
 
     doors = doors_of(create_app(settings), TOKEN, admin.cookies[COOKIE])
-    judged = {name: attack(base, door, "--phases", "coverage", "--max-time", "6") for name, door in doors.items()}
+    for seconds in ("6", "60"):  # on busy cores the first may be over before it began
+        judged = {
+            name: attack(base, door, "--phases", "coverage", "--max-time", seconds) for name, door in doors.items()
+        }
+        if all(one.requests > 20 for one in judged.values()):
+            break
 
     assert {name: one.failures for name, one in judged.items()} == {"token": [], "session": []}
     assert all(one.requests > 20 for one in judged.values())

@@ -276,8 +276,8 @@ def test_the_desk_says_that_the_role_needs_a_second_factor_and_where_to_set_it_u
         page.keyboard.press("2")
 
         page.wait_for_selector(
-            "#trouble >> text=Your role requires a second factor, and you have none. One decision is kept here and sent "
-            "when you have set one up."
+            "#trouble >> text=Your role requires a second factor, and you have none. One decision is kept here and will be "
+            "sent when you have set one up."
         )
         assert page.locator("#refused").is_hidden()
         with context.expect_page() as opened:
