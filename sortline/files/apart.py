@@ -73,7 +73,7 @@ class Apart:
         while batch := self._ask(None, ()):
             yield from map(Record._make, batch)
             if stream != self._stream:
-                raise RuntimeError("records of a file are read while it is read anew")
+                raise RuntimeError("records of a file are being read while a new reading of it began")
 
     def close(self) -> None:
         """End the process."""
@@ -120,7 +120,7 @@ class Apart:
         if code in (-signal.SIGABRT, -signal.SIGKILL):  # what a decoder, and the system, do where memory ends
             return ImportFileError(self._too_large())
         how = "without an answer" if code is None or code >= 0 else f"by {signal.Signals(-code).name}"
-        return ImportFileError(f"its decoder ended {how}: it seems damaged; write it anew, or as CSV or JSON lines")
+        return ImportFileError(f"its decoder ended {how}: it seems damaged; write it again, or as CSV or JSON lines")
 
     def _too_large(self) -> str:
         return (

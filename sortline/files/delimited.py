@@ -121,7 +121,9 @@ def lines_of(file: IO[str]) -> Iterator[str]:
     while line := file.readline(MOST_LINE):
         number += 1
         if len(line) == MOST_LINE:
-            raise ImportFileError(f"line {number:,} has more than {MOST_LINE:,} characters; this is no file of records")
+            raise ImportFileError(
+                f"line {number:,} has more than {MOST_LINE:,} characters; this is not a file of records"
+            )
         yield line
 
 

@@ -12,8 +12,8 @@ import { elsewhere, letGo, take } from "./tabs.js";
 const AT_ONCE = 3;
 const RENEW_MS = 60_000;
 const LOOK_AGAIN_MS = 5_000;
-const NOTHING = "Nothing is waiting for you now. This page checks again by itself.";
-const IN_ANOTHER_TAB = "Your documents are open in another tab. This page checks again by itself.";
+const NOTHING = "Nothing is waiting for you now. This page checks again automatically.";
+const IN_ANOTHER_TAB = "Your documents are open in another tab. This page checks again automatically.";
 
 const list = at("documents");
 const articles = () => /** @type {HTMLElement[]} */ ([...list.children]);
