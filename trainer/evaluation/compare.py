@@ -152,7 +152,6 @@ def _answers(
     texts = [document.text for document in documents]
     if not texts:
         return Answers(version_id, np.empty(0, np.int64), 0.0, 0.0)
-    classifier.warm()
     logits = classifier.logits(texts)
     probabilities = softmax(logits, classifier.calibration.temperature)
     label_ids = [merged.get(id_, id_) for id_ in classifier.checkpoint.label_ids]

@@ -16,12 +16,11 @@ _ALONE = 50
 def milliseconds(classifiers: Sequence[Classifier], texts: Sequence[str]) -> list[float]:
     """Milliseconds a document of each, the fastest of several runs, taken in turn, so that a busy moment affects all.
 
-    A fast model is timed more often, for half a second, because a busy moment may last longer than one of its runs.
+    The first run, in which an engine prepares itself for the lengths of these texts, is never the fastest. A fast model
+    is timed more often, for half a second, because a busy moment may last longer than one of its runs.
     """
     timed = [texts[i % len(texts)] for i in range(_DOCUMENTS)]
     taken: list[list[float]] = [[] for _ in classifiers]
-    for classifier in classifiers:
-        classifier.warm()
     start = time.perf_counter()
     while len(taken[-1]) < _TIMES or time.perf_counter() - start < _SECONDS:
         for classifier, found in zip(classifiers, taken, strict=True):
