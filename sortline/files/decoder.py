@@ -1,7 +1,7 @@
 """`python -m sortline.files.decoder MOST`: decodes Parquet and workbooks in a process of limited memory.
 
 A file of a few kilobytes can decode to more than any memory holds, and only the decoder notices. `sortline.files.apart`
-starts this process and asks; what it asks for, and what it is answered, are pickles of our own making.
+starts this process and asks. It asks in pickles, and accepts as answers only those of a few harmless types.
 """
 
 import os
@@ -36,7 +36,7 @@ def _serve(questions: IO[bytes], answers: IO[bytes]) -> None:
     ahead: bytes | None = None  # the stream's next answer, made while the parent works on the one before
     while True:
         try:
-            function, given = pickle.load(questions)  # noqa: S301 the parent process wrote it
+            function, given = pickle.load(questions)  # noqa: S301  # nosec B301  # the parent process wrote it
         except EOFError:
             return
         if function is None:

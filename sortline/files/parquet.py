@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,7 @@ def count(path: Path) -> int:
 
 
 def records(path: Path, keys: Sequence[str] | None = None, budget: Budget = AMPLE) -> Iterator[Record]:
-    """Rows; a row's number, from 1, serves as its line. Class labels are returned by name.
+    """Rows; a row's number, from 1, serves as its line. Class labels are returned by name, points in time as ISO 8601.
 
     Args:
         keys: which columns to read; None: all.
@@ -54,6 +55,8 @@ def records(path: Path, keys: Sequence[str] | None = None, budget: Budget = AMPL
         if file.metadata.num_rows > _FREE_ROWS + _ROWS_PER_BYTE * path.stat().st_size:
             raise ImportFileError(_BOMB.format(what=f"says that it has {file.metadata.num_rows:,} rows"))
         classes = _class_names(file.schema_arrow.metadata or {})
+        read = [each for each in file.schema_arrow if keys is None or each.name in keys]
+        mixed = [each.name for each in read if _may_hold_times(each.type)]
         by_number = [(key, classes[key]) for key in (keys or file.schema_arrow.names) if key in classes]
         try:
             for batch in file.iter_batches(_rows(file), columns=None if keys is None else list(keys)):
@@ -66,11 +69,32 @@ def records(path: Path, keys: Sequence[str] | None = None, budget: Budget = AMPL
                         row += 1
                         for key, known in by_number:
                             fields[key] = _name(fields[key], known)
+                        for key in mixed:
+                            fields[key] = _plain(fields[key])
                         yield Record(row, fields)
         except MemoryError:  # one of pyarrow's exceptions is both
             raise
         except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
             raise ImportFileError(f"{path}: row {row + 1:,} or one after it can't be read: {error}") from None
+
+
+def _may_hold_times(kind: "pyarrow.DataType") -> bool:
+    import pyarrow.types
+
+    if pyarrow.types.is_dictionary(kind):
+        return _may_hold_times(kind.value_type)
+    return bool(pyarrow.types.is_timestamp(kind) or pyarrow.types.is_duration(kind) or pyarrow.types.is_nested(kind))
+
+
+def _plain(value: object) -> object:
+    """A value without the types of pandas and zoneinfo, which pyarrow uses for some times."""
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return timedelta(seconds=value.total_seconds()) if isinstance(value, timedelta) else value
 
 
 def flat_texts(path: Path) -> list[str]:

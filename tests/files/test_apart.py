@@ -1,8 +1,12 @@
 """Small files that decode to more than there is: on the command line each ends with one sentence."""
 
 import io
+import os
+import pickle
 import zipfile
 from collections.abc import Callable
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +16,7 @@ import pytest
 
 from sortline.errors import ImportFileError
 from sortline.files import parquet
-from sortline.files.apart import Apart
+from sortline.files.apart import Apart, _Answers
 from sortline.files.reading import opened
 from tests.tables import workbook
 
@@ -91,3 +95,32 @@ def test_rows_come_through_as_they_are_and_reading_may_begin_anew(tmp_path: Path
         assert next(reading.rows()).text == "text 0"
         assert [row.text for row in reading.rows()] == texts
     assert reading.decoder._process is None
+
+
+class _Taken:
+    """An answer of a decoder that a file has taken over."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, ("touch taken",)
+
+
+def test_an_answer_is_of_harmless_types_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(pickle.UnpicklingError, match="system is not a part of an answer"):
+        _Answers(io.BytesIO(pickle.dumps(_Taken()))).load()
+    assert not (tmp_path / "taken").exists()
+
+
+def test_values_of_every_type_come_through(tmp_path: Path) -> None:
+    given: dict[str, Any] = {
+        "text": ["a"], "day": [date(2026, 1, 2)], "at": [datetime(2026, 1, 2, 3, 4, tzinfo=UTC)], "much": [1.5],
+        "price": [Decimal("1.20")], "raw": [b"\xff"], "flag": [True], "many": [[1, 2]], "took": [timedelta(seconds=1)],
+        "clock": [time(1, 2)], "nested": [{"a": 1}], "none": pyarrow.nulls(1, pyarrow.string()),
+        "ns": pyarrow.array([1], pyarrow.timestamp("ns")), "long": pyarrow.array([1], pyarrow.duration("ns")),
+        "times": [[datetime(2026, 1, 2, tzinfo=UTC)]],
+    }  # fmt: skip
+    path = tmp_path / "a.parquet"
+    pyarrow.parquet.write_table(pyarrow.table(given), path)
+    apart = Apart()
+    assert list(apart.iterate(parquet.records, path)) == list(parquet.records(path))
+    apart.close()
