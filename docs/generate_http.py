@@ -82,7 +82,7 @@ _LIMITS = {
     "maxLength": "at most {:,} characters", "minItems": "not empty", "maxItems": "at most {:,}",
 }  # fmt: skip
 _UNTOLD = {"/openapi.json": "The routes for programs, as an OpenAPI document."}
-# A person whom the desk's script names.
+# A person whom the desk's script names; types don't know what an Annotated holds.
 _SCRIPTED = ScriptedSignedIn.__metadata__[0].dependency  # type: ignore[attr-defined]
 
 

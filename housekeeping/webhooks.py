@@ -73,7 +73,7 @@ class Deliveries:
             return asyncio.run(self._serve(webhook_id))
         except (TransientError, DBAPIError) as error:
             log.warning("webhook %d has to wait, and what was just sent may be sent again: %s", webhook_id, error)
-        except Exception:
+        except Exception:  # whatever it is, the other webhooks are served
             log.exception("webhook %d could not be served", webhook_id)
         return 0
 

@@ -31,7 +31,7 @@ from monitoring.live_accuracy import today
 from sortline.errors import SortlineError
 from sortline.settings import Settings
 from tests.conftest import environment
-from trainer import trigger
+from tests.due_training import due
 
 _OLD = ["where", "is", "my", "card", "the", "cash", "machine", "ate", "it", "transfer", "has", "not", "arrived"]
 _NEW = ["zebra", "yacht", "quartz", "vulcan", "jigsaw"]
@@ -277,15 +277,6 @@ def test_bad_accuracy_or_too_few_audits_do_not(
     session.refresh(incident)
     assert incident.closed_at is None
     assert said in outcome.said
-
-
-def due(session: Session, settings: Settings) -> str | None:
-    return trigger.due(
-        session,
-        enough=settings.retrain_after,
-        hours=settings.retrain_every_h,
-        drift_trains=settings.drift_trains,
-    )
 
 
 def test_a_training_starts_once_when_the_evidence_is_decided_if_settings_say_so(

@@ -10,6 +10,7 @@ from db.models import Document, Label, Review, TrainingRun, User
 from db.queries import model_versions, training_runs
 from sortline.errors import ConflictError, ServerUnreachableError
 from sortline.settings import Settings
+from tests.due_training import due
 from trainer import trigger
 
 
@@ -25,15 +26,6 @@ def live(session: Session) -> None:
     model_versions.activate(session, version.id, "me")
     session.add_all([Label(id=1, name="card"), User(id=50, name="ann", role="reviewer")])
     session.commit()
-
-
-def due(session: Session, settings: Settings) -> str | None:
-    return trigger.due(
-        session,
-        enough=settings.retrain_after,
-        hours=settings.retrain_every_h,
-        drift_trains=settings.drift_trains,
-    )
 
 
 def decide(session: Session, count: int, action: str = "correct") -> None:

@@ -21,7 +21,7 @@ def test_a_killed_workers_entries_are_taken_over(line, start_worker, eventually:
     for _ in range(3):
         worker = start_worker()
         before = line.predicted()
-        eventually(lambda: line.predicted() > before or line.backlog() == 0, 120)  # noqa: B023
+        eventually(lambda: line.predicted() > before or line.backlog() == 0, 120)  # noqa: B023 - called at once
         worker.kill()
     start_worker()
 

@@ -314,7 +314,7 @@ class FineTuning:
 
 def send(**message: Any) -> None:
     """Write a message for the parent."""
-    print(json.dumps(message), flush=True)  # noqa: T201
+    print(json.dumps(message), flush=True)  # noqa: T201 - standard output leads to the parent
 
 
 def _points(losses: list[float]) -> list[tuple[int, float]]:
