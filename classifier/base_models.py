@@ -29,7 +29,7 @@ def base_model_here(name: str) -> Path | None:
     """Like `base_model_folder`, but without downloading; None: the model is not on this machine.
 
     Raises:
-        CheckpointError: the model is here but can't be used, or the name is a path and there is no such folder.
+        CheckpointError: the model is here but can't be used, or the name is the path of a folder that does not exist.
     """
     folder = _find_packaged(name) if name in _PACKAGED else _local(name) or _downloaded(name)
     return None if folder is None else _checked(folder, name)
