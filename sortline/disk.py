@@ -11,6 +11,7 @@ from typing import Literal
 import redis
 
 from sortline.errors import DiskFullError
+from sortline.expiring_key import set_expiring
 
 Server = Literal["postgres", "redis"]
 SERVERS: tuple[Server, ...] = ("postgres", "redis")
@@ -49,7 +50,7 @@ def key(prefix: str) -> str:
 def mark_postgres(client: redis.Redis, prefix: str, is_full: bool) -> None:
     """Mark Postgres' disk as full for ten seconds, or as no longer full."""
     if is_full:
-        client.set(key(prefix), 1, ex=_TOLD_S)
+        set_expiring(client, key(prefix), "1", _TOLD_S)
     else:
         client.delete(key(prefix))
 

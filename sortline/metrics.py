@@ -17,6 +17,7 @@ from prometheus_client import REGISTRY
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from sortline.expiring_key import set_expiring
 from sortline.redis_address import RedisAddress
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ class Publisher:
     def _publish(self) -> None:
         try:
             # Compressed, because expiring keys are written to Redis' append-only file too.
-            self._client.set(self._key, zlib.compress(orjson.dumps(_families(REGISTRY))), ex=_EXPIRES_S)
+            set_expiring(self._client, self._key, zlib.compress(orjson.dumps(_families(REGISTRY))), _EXPIRES_S)
         except (redis.exceptions.RedisError, OSError) as error:
             log.debug("metrics could not be published: %s", error)
 

@@ -15,6 +15,7 @@ from celery.events import EventDispatcher
 from kombu.exceptions import OperationalError
 
 from sortline.counted import counted
+from sortline.expiring_key import set_expiring
 from worker.active_model import Models
 from worker.consumer import Consumer
 from worker.held import Held
@@ -45,7 +46,7 @@ class Presence:
     def send_heartbeat(self) -> None:
         """Write the report; if Redis can't be reached, nothing happens."""
         model = self.models.current
-        report: dict[str, Any] = {
+        state: dict[str, Any] = {
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "model_version": model.version_id if model else None,
@@ -57,7 +58,7 @@ class Presence:
             "redis_refuses": REFUSED.last(),
         }
         try:
-            self.consumer.client.set(self.key, json.dumps(report), ex=_EXPIRES_S)
+            set_expiring(self.consumer.client, self.key, json.dumps(state), _EXPIRES_S)
         except Unanswered:
             log.debug("the heartbeat can't be sent")
 
