@@ -79,10 +79,8 @@ class House:
     def settings(self) -> Settings:
         """The settings of the processes that are up."""
         said = json.loads(self.sortline("status", "--json", "--show-secrets"))
-        return Settings(
-            _env_file=None, data_dir=self.folder / ".sortline", database_url=said["database_url"],
-            redis_url=said["redis_url"], **self._given,
-        )  # fmt: skip
+        servers = {name: said[name] for name in ("database_url", "redis_url")}
+        return Settings(_env_file=None, data_dir=self.folder / ".sortline", **{**servers, **self._given})
 
     def processes(self) -> list[psutil.Process]:
         notes = json.loads((self.folder / ".sortline" / "run.json").read_text())

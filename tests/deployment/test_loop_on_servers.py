@@ -3,14 +3,20 @@
 import json
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Self
 
 import httpx
 import pytest
 from house import SORTLINE, House, until
 from labelled_lines import labelled_lines
 from receiver import Receiver
+from sqlalchemy import select
 
+from db.models import Document, Label, Prediction
+from db.queries import merge_labels
+from db.session import session
 from tests.deployment.bed import POSTGRES_PASSWORD, REDIS_PASSWORD, Bed
 
 DATABASE = "loop"
@@ -61,6 +67,39 @@ class Shown:
             assert not any(piece in each for piece in PIECES), each[:2000]
 
 
+class Clients:
+    """Twenty clients of the web that send 50 documents each, one after the other; the block ends when all have."""
+
+    def __init__(self, house: House, token: str, name: str) -> None:
+        self._url, self._headers, self._name = house.web_url, {"Authorization": f"Bearer {token}"}, name
+        self.accepted: set[str] = set()
+
+    def __enter__(self) -> Self:
+        self._pool = ThreadPoolExecutor(20)
+        self._sent = [self._pool.submit(self._send, number) for number in range(20)]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._pool:
+            for each in self._sent:
+                self.accepted.update(each.result())
+
+    def _send(self, number: int) -> list[str]:
+        ids = [f"{self._name}-{number}-{i}" for i in range(50)]
+        with httpx.Client(base_url=self._url, headers=self._headers, timeout=60) as client:
+            for id_ in ids:
+                document = {"id": id_, "source": "load", "text": f"where is my card, {id_}?"}
+                assert client.post("/v1/documents", json={"documents": [document]}).status_code == 202
+        return ids
+
+
+def predicted(house: House) -> set[str]:
+    """The ids of the clients' documents that have a prediction."""
+    with session(house.settings.postgres_url) as opened:
+        documents = select(Document.external_id).join(Prediction, Prediction.document_id == Document.id)
+        return set(opened.scalars(documents.where(Document.source == "load")))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_whole_loop_on_servers_with_tls_passwords_and_a_pooler(house: House) -> None:
@@ -68,16 +107,28 @@ def test_the_whole_loop_on_servers_with_tls_passwords_and_a_pooler(house: House)
     with house:
         house.wait_up()
 
-        # Import and train: the first model goes live.
+        # Import and train, while twenty clients send documents: the first model goes live.
         shown.sortline("import", "test.csv", "--split", "test")
         shown.sortline("import", "train.csv", "--split", "train")
-        trained = json.loads(shown.sortline("train", "--json", "--learning-rate", "0.003", "--epochs", "20"))
+        token = shown.sortline("tokens", "add", "shop", "--scope", "documents", "--scope", "reviews").strip()
+        with Clients(house, token, "before") as early:
+            trained = json.loads(shown.sortline("train", "--json", "--learning-rate", "0.003", "--epochs", "20"))
         assert trained["status"] == "active"
+
+        # Merge a label, and undo it, while they send as many again: nothing is lost in four pooled connections.
+        with Clients(house, token, "after") as late, session(house.settings.postgres_url) as opened:
+            ids = dict(opened.execute(select(Label.name, Label.id)).tuples().all())
+            merge_labels.merge(opened, ids["transfer"], ids["card"], "ann")
+            opened.commit()
+            merge_labels.undo_merge(opened, ids["transfer"], "ann")
+            opened.commit()
+        sent = early.accepted | late.accepted
+        assert len(sent) == 2000
+        until(lambda: predicted(house) == sent, 180)
 
         # Classify, and a webhook tells of it.
         hook = Receiver()
         shown.sortline("webhooks", "add", "crm", hook.url)
-        token = shown.sortline("tokens", "add", "shop", "--scope", "documents", "--scope", "reviews").strip()
         web = httpx.Client(base_url=house.web_url, headers={"Authorization": f"Bearer {token}"}, timeout=60)
         sent = [{"id": f"{i}", "source": "mail", "text": f"is my transfer {i} an arrived one"} for i in range(40)]
         answer = web.post("/v1/documents", params={"wait": 30}, json={"documents": sent})
