@@ -19,6 +19,7 @@ from classifier.tokens import DEFAULT_OVERLAP, WindowPolicy
 from sortline.errors import CheckpointError
 
 DESCRIPTION = "sortline.json"
+Form = Literal["whole", "int8", "student", "student-int8"]
 FORMAT: Literal[1] = 1
 
 
@@ -49,9 +50,8 @@ class Checkpoint(BaseModel):
     """Description of a checkpoint.
 
     ``labels[i]`` is the name and ``label_ids[i]`` the row id of the model's output i. ``calibrations`` holds
-    ``default`` and, by engine name (``openvino-bf16``), what was fitted to that engine's logits. ``engine`` names a
-    quantised engine that passed its gate and serves on CPUs; None: each machine chooses. ``files`` maps every other
-    file of the folder to its sha256.
+    ``default`` and, by engine name (``openvino-bf16``), what was fitted to that engine's logits. ``form`` says which
+    form of its model version it is. ``files`` maps every other file of the folder to its sha256.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -64,12 +64,22 @@ class Checkpoint(BaseModel):
     window_policy: WindowPolicy = "window"
     window_overlap: int = Field(DEFAULT_OVERLAP, ge=0)
     calibrations: dict[str, Calibration] = Field(default_factory=lambda: {"default": Calibration()})
-    engine: Literal["openvino-int8"] | None = None
+    form: Form = "whole"
     base_model: str
     snapshot: SnapshotReference = SnapshotReference()
     metrics: VersionFigures = VersionFigures()
     versions: dict[str, str] = Field(default_factory=dict)
     files: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_older(cls, value: Any) -> Any:
+        """Older checkpoints named the engine of an int8 form that was in the same folder, or none."""
+        if isinstance(value, dict) and "engine" in value:
+            value = dict(value)
+            if value.pop("engine") is not None:
+                value["form"] = "int8"
+        return value
 
     @field_validator("files")
     @classmethod
@@ -102,6 +112,11 @@ class Checkpoint(BaseModel):
         if "default" not in self.calibrations:
             raise ValueError("there is no default calibration")
         return self
+
+    @property
+    def is_quantised(self) -> bool:
+        """Whether it is served in int8."""
+        return self.form.endswith("int8")
 
     def calibration(self, engine: str) -> Calibration:
         """Temperature and threshold for the engine of that name."""

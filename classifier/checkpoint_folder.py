@@ -14,8 +14,8 @@ from sortline.whole_file import file_sha256, flush
 
 # Files that can't run code when they are read. Weights are safetensors only, because a pickle is a program.
 SAFE_SUFFIXES = frozenset({".safetensors", ".json", ".txt", ".model", ".md"})
-# Folder of the int8 form, named after the engine that runs it. OpenVINO's .bin files are plain data; elsewhere a .bin
-# file may be a pickle.
+# Folder of a quantised form, named after the engine that runs it. OpenVINO's .bin files are plain data; elsewhere a
+# .bin file may be a pickle.
 INT8 = "openvino-int8"
 _OPENVINO_SUFFIXES = frozenset({".xml", ".bin"})
 _LIBRARIES = ("sortline", "torch", "transformers", "tokenizers", "openvino", "numpy")
@@ -129,7 +129,7 @@ def _check_files(folder: Path, files: dict[str, str]) -> None:
     if unsafe := sorted(name for name in files if not _is_safe(PurePosixPath(name))):
         raise CheckpointError(f"checkpoint {folder}: {unsafe[0]} is of a kind that may hold code")
     needed = {"config.json", "tokenizer.json"} - files.keys()
-    if not any(name.endswith(".safetensors") for name in files):
+    if f"{INT8}/model.xml" not in files and not any(name.endswith(".safetensors") for name in files):
         needed.add("model.safetensors")
     if needed:
         raise CheckpointError(f"checkpoint {folder}: {min(needed)} is missing")

@@ -11,7 +11,7 @@ from classifier import batching, decision
 from classifier.batching import ForwardBatch
 from classifier.calibration import softmax
 from classifier.checkpoint import Calibration, Checkpoint
-from classifier.checkpoint_folder import INT8, StoredCheckpoint, read_checkpoint
+from classifier.checkpoint_folder import StoredCheckpoint, read_checkpoint
 from classifier.decision import Decisions
 from classifier.engines.choose import choose_engine
 from classifier.engines.protocol import Engine
@@ -151,7 +151,7 @@ def assemble(folder: Path, checkpoint: Checkpoint, settings: Settings) -> Classi
     Raises:
         CheckpointError: the folder can't be loaded.
     """
-    engine = choose_engine(folder, settings, quantised=checkpoint.engine == INT8)
+    engine = choose_engine(folder, settings, quantised=checkpoint.is_quantised)
     return Classifier(checkpoint, window_tokenizer(folder, checkpoint), engine, settings.tokens_per_batch)
 
 

@@ -102,7 +102,7 @@ def _compare(opened: Session, settings: Settings, version: ModelVersion) -> Outc
     traffic = _traffic(opened, version)
     if len(traffic) < drift.LEAST:
         return Outcome(f"Nothing new, or fewer than {drift.LEAST} documents of model version {version.id} so far.")
-    training, held_out = queries.frozen(opened, version.id)
+    training, held_out = queries.frozen(opened, version.id, version.form)
     weeks = _weeks(opened, version, before, traffic[-1].document_id)
     references = {
         name: each
@@ -136,11 +136,11 @@ def _traffic(opened: Session, version: ModelVersion) -> list[Answered]:
     """The newest documents, or a sample of the last hour's if there are more of those; none if nothing is new."""
     most = drift.WINDOWS[-1]
     first = queries.first_since(opened, datetime.now(UTC) - timedelta(seconds=EVERY_S))
-    found = queries.newest(opened, version.id, most)
+    found = queries.newest(opened, version.id, version.form, most)
     if not found or found[0].document_id < first:
         return []
     if found[-1].document_id > first:
-        return queries.drawn(opened, version.id, first, found[0].document_id, most, seed=first)
+        return queries.drawn(opened, version.id, version.form, first, found[0].document_id, most, seed=first)
     return found
 
 
@@ -150,7 +150,7 @@ def _weeks(opened: Session, version: ModelVersion, before: Sequence[Incident], o
     since = max([from_, *(each.closed_at for each in before if each.closed_at)])
     last = min(oldest, queries.first_since(opened, to)) - 1
     first = queries.first_since(opened, since)
-    return queries.drawn(opened, version.id, first, last, REFERENCE, seed=last) if first <= last else []
+    return queries.drawn(opened, version.id, version.form, first, last, REFERENCE, seed=last) if first <= last else []
 
 
 def _all_figures(

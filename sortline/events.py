@@ -24,20 +24,21 @@ class ResultEvent(NamedTuple):
     decision: str = ""
     model_version: str = ""
     at: str = ""
+    form: str = ""
 
 
 def classified(
-    source: str, id: str, label: str, confidence: float, decision: str, model_version: int, at: str
+    source: str, id: str, label: str, confidence: float, decision: str, model_version: int, form: str, at: str
 ) -> ResultEvent:
-    """A document was classified, or sent again."""
-    return ResultEvent("classified", source, id, label, f"{confidence:.6f}", decision, str(model_version), at)
+    """A document was classified, or sent again; ``form``: of the model version."""
+    return ResultEvent("classified", source, id, label, f"{confidence:.6f}", decision, str(model_version), at, form)
 
 
 def rescored(
-    source: str, id: str, label: str, confidence: float, decision: str, model_version: int, at: str
+    source: str, id: str, label: str, confidence: float, decision: str, model_version: int, form: str, at: str
 ) -> ResultEvent:
-    """A new model gave a waiting document another label."""
-    return ResultEvent("rescored", source, id, label, f"{confidence:.6f}", decision, str(model_version), at)
+    """A new model gave a waiting document another label; ``form``: of the model version."""
+    return ResultEvent("rescored", source, id, label, f"{confidence:.6f}", decision, str(model_version), at, form)
 
 
 def corrected(source: str, id: str, label: str | None, action: str, model_version: int | None, at: str) -> ResultEvent:
@@ -61,7 +62,7 @@ def pack_command(head: Iterable[str | int], events: Sequence[ResultEvent], tail:
     for event in events:
         parts += (
             _bulk(event.event), _bulk(event.source), _fresh(event.id), _bulk(event.label), _fresh(event.confidence),
-            _bulk(event.decision), _bulk(event.model_version), _bulk(event.at),
+            _bulk(event.decision), _bulk(event.model_version), _bulk(event.at), _bulk(event.form),
         )  # fmt: skip
     parts += [_fresh(str(each)) for each in tail]
     return b"*%d\r\n%b" % (len(parts), b"".join(parts))

@@ -77,7 +77,10 @@ class Settings(BaseSettings):
 
     # The worker
     engine: str = Field("auto", description="auto, torch, openvino")
-    precision: str = Field("auto", description="auto, f32, bf16, int8 (the checkpoint's quantised form, on a CPU)")
+    precision: str = Field("auto", description="auto, f32, bf16, int8 (of a form that is quantised, on a CPU)")
+    form: Literal["", "whole", "int8", "student", "student-int8"] = Field(
+        "", description="Form of the model version that this worker serves; empty: the one that was chosen for all"
+    )
     device: str = Field("auto", description="auto, cpu, cuda")
     threads: int = Field(0, ge=0, description="Processor threads of an engine; 0: all cores")
     classifier: str = Field(

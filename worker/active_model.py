@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from classifier.classifier import Classifier
+from classifier.engines.choose import serves
 from db.models import ModelVersion
+from db.queries import model_forms
+from db.queries.model_forms import WHOLE, Sealed
 from db.queries.model_versions import active
 from db.session import session
 from sortline.errors import CheckpointError, ConfigurationError, ServerUnreachableError, SortlineError, TransientError
@@ -27,9 +31,10 @@ _BESIDE_KEPT_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model version and its warm classifier."""
+    """A form of a model version, and its warm classifier."""
 
     version_id: int
+    form: str
     classifier: Classifier
 
 
@@ -46,7 +51,7 @@ class Models:
         self._beside_used = 0.0
         self._loading_beside = threading.Lock()
         self._replaced_at = 0.0
-        self._failed: tuple[int, float] | None = None
+        self._failed: tuple[tuple[int, str], float] | None = None
         self._ready = threading.Event()
 
     def wait(self, timeout: float) -> LoadedModel | None:
@@ -63,41 +68,54 @@ class Models:
         with self._loading_beside:
             if self._beside is None or self._beside.version_id != version.id:
                 self._beside = None  # frees its memory before another is loaded
-                classifier = self._load(version.checkpoint_uri, version.sha256, self.settings)
+                with session(self.settings.postgres_url) as opened:
+                    wanted = self._wanted(opened, version)
+                classifier = self._load(wanted.uri, wanted.sha256, self.settings)
                 classifier.warm()
-                self._beside = LoadedModel(version.id, classifier)
+                self._beside = LoadedModel(version.id, wanted.name, classifier)
                 log.info("model version %s is loaded beside the active one", version.id)
             self._beside_used = time.monotonic()
             return self._beside.classifier
 
     def check_promotion(self) -> None:
-        """Swap to the active version if it has changed; while Postgres is unreachable, nothing changes."""
+        """Swap to the active version, or its form, if it has changed; while Postgres is unreachable, nothing changes."""
         try:
             with session(self.settings.postgres_url) as opened:
                 row = active(opened)
+                wanted = None if row is None else self._wanted(opened, row)
         except (TransientError, DBAPIError):
             return
         if self._previous and time.monotonic() - self._replaced_at > self.settings.keep_previous_s:
-            log.info("model version %s is unloaded", self._previous.version_id)
+            log.info("%s is unloaded", _named(self._previous.version_id, self._previous.form))
             self._previous = None
         if self._beside and time.monotonic() - self._beside_used > _BESIDE_KEPT_S:
             log.info("model version %s, which was loaded beside the active one, is unloaded", self._beside.version_id)
             self._beside = None
-        if row is None or (self.current and self.current.version_id == row.id):
+        if row is None or wanted is None or _is(self.current, row, wanted):
             return
-        if self._failed and self._failed[0] == row.id and time.monotonic() < self._failed[1]:
+        if self._failed and self._failed[0] == (row.id, wanted.name) and time.monotonic() < self._failed[1]:
             return
-        loaded = self._from_previous(row.id) or self._from_store(row)
+        loaded = self._previous if _is(self._previous, row, wanted) else self._from_store(row, wanted)
         if loaded is not None:
             self._swap(loaded)
+            self.refused = self._failed = None
+        elif self._failed and self.current is None and wanted.name != WHOLE:
+            # A broken form must not stop the line either; it is tried again later.
+            failed = self._failed
+            whole = self._from_store(row, Sealed(WHOLE, row.checkpoint_uri, row.sha256))
+            if whole is not None:
+                self._failed = failed
+                self._swap(whole)
 
-    def _from_previous(self, version_id: int) -> LoadedModel | None:
-        return self._previous if self._previous and self._previous.version_id == version_id else None
+    def _wanted(self, opened: Session, version: ModelVersion) -> Sealed:
+        """The form of a version that this process is to load: the one that serves, if this machine's engine can."""
+        name = self.settings.form or version.form
+        return model_forms.sealed(opened, version, serves(name, self.settings))
 
-    def _from_store(self, version: ModelVersion) -> LoadedModel | None:
+    def _from_store(self, version: ModelVersion, wanted: Sealed) -> LoadedModel | None:
         started, version_id = time.monotonic(), version.id
         try:
-            classifier = self._load(version.checkpoint_uri, version.sha256, self.settings)
+            classifier = self._load(wanted.uri, wanted.sha256, self.settings)
             classifier.warm()
             with session(self.settings.postgres_url) as opened:
                 wrong = disagreement(opened, version, classifier, self.settings.recheck_documents)
@@ -108,21 +126,28 @@ class Models:
             return None
         except (SortlineError, OSError, ValueError, RuntimeError) as error:
             # The previous version stays in use: a broken checkpoint must not stop the line.
-            self.refused = f"model version {version_id} is refused: {error}"
-            self._failed = (version_id, time.monotonic() + _RETRY_S)
+            self.refused = f"{_named(version_id, wanted.name)} is refused: {error}"
+            self._failed = ((version_id, wanted.name), time.monotonic() + _RETRY_S)
             log.error("%s", self.refused)
             return None
         engine, seconds = classifier.engine.name, time.monotonic() - started
-        log.info("model version %s is warm on %s after %.1f s", version_id, engine, seconds)
-        return LoadedModel(version_id, classifier)
+        log.info("%s is warm on %s after %.1f s", _named(version_id, wanted.name), engine, seconds)
+        return LoadedModel(version_id, wanted.name, classifier)
 
     def _swap(self, loaded: LoadedModel) -> None:
         self._previous, self.current = self.current, loaded
         self._replaced_at = time.monotonic()
-        self.refused = self._failed = None
         self._ready.set()
         MODEL.set(loaded.version_id)
-        log.info("model version %s is in use", loaded.version_id)
+        log.info("%s is in use", _named(loaded.version_id, loaded.form))
+
+
+def _is(loaded: LoadedModel | None, version: ModelVersion, wanted: Sealed) -> bool:
+    return loaded is not None and (loaded.version_id, loaded.form) == (version.id, wanted.name)
+
+
+def _named(version_id: int, form: str) -> str:
+    return f"model version {version_id}" + ("" if form == WHOLE else f" in its form {form}")
 
 
 def _loader(reference: str) -> Load:

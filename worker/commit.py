@@ -88,7 +88,8 @@ def _rows(batch: MicroBatch, first: int, at: str) -> list[tuple[Key, dict[str, A
     """Key, row and event of each entry; ``first``: index of the batch's first probability among all batches'."""
     classifier, version = batch.model.classifier, batch.model.version_id
     best, confidence, accepted = classifier.decide(batch.probabilities)
-    label_ids, labels = classifier.checkpoint.label_ids, classifier.checkpoint.labels
+    checkpoint = classifier.checkpoint
+    label_ids, labels, form = checkpoint.label_ids, checkpoint.labels, checkpoint.form
     margins = margin(batch.probabilities)
     count = batch.probabilities.shape[1]
     rows = []
@@ -105,6 +106,7 @@ def _rows(batch: MicroBatch, first: int, at: str) -> list[tuple[Key, dict[str, A
             "lane": entry.lane,
             "entry_id": entry.entry_id,
             "version": version,
+            "form": form,
             "label": label_ids[index],
             "confidence": sure,
             "first": first + i * count,
@@ -115,7 +117,7 @@ def _rows(batch: MicroBatch, first: int, at: str) -> list[tuple[Key, dict[str, A
             "margin": margins[i],
             "unknown_share": prepared.unknown_share,
         }
-        event = classified(entry.source, entry.id, labels[index], sure, decision, version, at)
+        event = classified(entry.source, entry.id, labels[index], sure, decision, version, form, at)
         rows.append(((entry.source, entry.id, entry.content_hash), row, event))
     return rows
 

@@ -50,6 +50,7 @@ class Presence:
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "model_version": model.version_id if model else None,
+            "form": model.form if model else None,
             "engine": model.classifier.engine.name if model else None,
             "documents": self.documents,
             "documents_per_s": self._rate(),

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from classifier.classifier import Classifier
 from classifier.figures import VersionFigures
 from db.models import ModelVersion
-from db.queries import labelled, predictions
+from db.queries import labelled, model_forms, predictions
 from db.queries.predictions import Answer
 from sortline.counted import counted
 from worker.scoring import score
@@ -23,13 +23,13 @@ _DISTANCE = 0.05  # mean difference of the confidences
 def disagreement(session: Session, version: ModelVersion, classifier: Classifier, most: int) -> str | None:
     """How a loaded model disagrees with its stored predictions, in a sentence; None: it does not.
 
-    It repeats the newest stored predictions of the version and, if there are few, the answers that the trainer stored
+    It repeats the newest stored predictions of the same form of the version and, if there are few, the answers that the trainer stored
     for held-out documents.
 
     Args:
         most: most documents to repeat; 0: none.
     """
-    answers = _stored(session, version, most) if most else []
+    answers = _stored(session, version, classifier.checkpoint.form, most) if most else []
     if len(answers) < _LEAST:
         return None
     label_ids = np.array(classifier.checkpoint.label_ids)
@@ -45,9 +45,9 @@ def disagreement(session: Session, version: ModelVersion, classifier: Classifier
     )
 
 
-def _stored(session: Session, version: ModelVersion, most: int) -> list[Answer]:
-    found = predictions.newest_of(session, version.id, most)
-    noted = VersionFigures.model_validate(version.metrics).recheck
+def _stored(session: Session, version: ModelVersion, form: str, most: int) -> list[Answer]:
+    found = predictions.newest_of(session, version.id, form, most)
+    noted = VersionFigures.model_validate(model_forms.figures(session, version, form)).recheck
     ids = noted.document_ids[: most - len(found)]
     texts = labelled.texts(session, ids) if ids else {}
     for id_, label_id, confidence in zip(ids, noted.labels, noted.confidences, strict=False):

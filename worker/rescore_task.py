@@ -101,7 +101,7 @@ def _rescore_page(postgres: PostgresAddress, model: LoadedModel, found: list[tup
         for row in rows:
             name, known = names[row["label"]], waiting[row["document_id"]]
             if name != known.label:
-                prediction = (name, row["confidence"], row["decision"], model.version_id)
+                prediction = (name, row["confidence"], row["decision"], model.version_id, row["form"])
                 events.append((row["document_id"], rescored(known.source, known.external_id, *prediction, at)))
         rescore.store(opened, model.version_id, orjson.dumps(rows, option=orjson.OPT_SERIALIZE_NUMPY).decode())
         outbox.add(opened, events)

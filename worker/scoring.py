@@ -34,7 +34,7 @@ def prediction_rows(
             "confidence": float(confidence[i]), "probabilities": probabilities[i],
             "decision": "accept" if accepted[i] else "review", "windows": len(prepared[i].windows),
             "truncated": prepared[i].truncated, "margin": float(margins[i]),
-            "unknown_share": prepared[i].unknown_share,
+            "unknown_share": prepared[i].unknown_share, "form": classifier.checkpoint.form,
         }
         for i, id_ in enumerate(ids)
     ]  # fmt: skip

@@ -45,6 +45,14 @@ def choose_engine(folder: Path, settings: Settings, quantised: bool = False) -> 
     return engine
 
 
+def serves(form: str, settings: Settings) -> str:
+    """The form of a model version that this machine loads where that one is to serve: int8 needs OpenVINO on a CPU."""
+    if not form.endswith("int8") or settings.precision == "int8":
+        return form
+    able = settings.precision == "auto" and _wants_openvino(settings.engine, _device(settings.device, settings.engine))
+    return form if able else {"int8": "whole", "student-int8": "student"}[form]
+
+
 def cores(threads: int) -> int:
     """The number of processor threads that an engine may use: ``threads``, or if that is 0, all of this process."""
     if threads:
@@ -66,7 +74,9 @@ def _openvino(folder: Path, cache: Path, precision: str, threads: int, quantised
 def _int8_form(folder: Path) -> Path:
     model = folder / INT8 / "model.xml"
     if not model.is_file():
-        raise ConfigurationError(f"checkpoint {folder} has no int8 form; set SORTLINE_PRECISION to auto, f32 or bf16")
+        raise ConfigurationError(
+            f"checkpoint {folder} is not in int8; set SORTLINE_PRECISION to auto, and SORTLINE_FORM to int8"
+        )
     return model
 
 

@@ -2,7 +2,7 @@
 
 from db.models.documents import DeadLetter, Document, ErasedCount, Erasure
 from db.models.events import OutboxEvent, Webhook, WebhookDelivery
-from db.models.model_versions import ModelVersion, Shadow
+from db.models.model_versions import ModelForm, ModelVersion, Shadow
 from db.models.monitoring import AccuracyLook, DriftLook, DriftReference, Incident
 from db.models.people import KnownBrowser, RecoveryCode, SignInFailure, SignInLink, SignInStep, User, UserSession
 from db.models.predictions import AnswerCount, Explanation, Prediction
@@ -30,6 +30,7 @@ __all__ = [
     "Incident",
     "KnownBrowser",
     "Label",
+    "ModelForm",
     "ModelVersion",
     "OutboxEvent",
     "Prediction",

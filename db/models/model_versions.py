@@ -18,6 +18,7 @@ class ModelVersion(Table):
 
     id: Mapped[int] = row_id(Integer)
     status: Mapped[str] = mapped_column(server_default="candidate")
+    form: Mapped[str] = mapped_column(server_default="whole", comment="the name of the form that serves")
     checkpoint_uri: Mapped[str]
     sha256: Mapped[str] = mapped_column(comment="of the checkpoint's sortline.json, which names all files")
     base_model: Mapped[str]
@@ -33,6 +34,28 @@ class ModelVersion(Table):
     __table_args__ = (
         CheckConstraint("status IN ('candidate', 'active', 'retired', 'rejected')", name="status"),
         Index("uq_model_versions_active", "status", unique=True, postgresql_where=sql("status = 'active'")),
+    )
+
+
+class ModelForm(Table):
+    """A form in which a model version can serve: the whole model, or one that answers faster."""
+
+    __tablename__ = "model_forms"
+
+    model_version_id: Mapped[int] = mapped_column(
+        ForeignKey("model_versions.id"), primary_key=True, autoincrement=False
+    )
+    name: Mapped[str] = mapped_column(primary_key=True)
+    uri: Mapped[str | None] = mapped_column(comment="of its checkpoint; null: it could not be made")
+    sha256: Mapped[str | None] = mapped_column(comment="of its checkpoint's sortline.json, which names all files")
+    state: Mapped[str] = mapped_column(comment="what is known of it against the whole model")
+    figures: Mapped[dict[str, Any]] = mapped_column(server_default=sql("'{}'"))
+    created_at: Mapped[datetime] = now()
+
+    __table_args__ = (
+        CheckConstraint("name IN ('whole', 'int8', 'student', 'student-int8')", name="name"),
+        CheckConstraint("state IN ('proved', 'unproved', 'refused', 'missing')", name="state"),
+        CheckConstraint("state = 'missing' OR (uri IS NOT NULL AND sha256 IS NOT NULL)", name="sealed"),
     )
 
 

@@ -29,7 +29,7 @@ class AccuracyLook(Table):
 
 
 class DriftReference(Table):
-    """A version's predictions for held-out documents of its snapshot, with which traffic is compared.
+    """Predictions of a version's form for held-out documents of its snapshot, with which traffic is compared.
 
     It only has ids, so an erased text is gone from here too.
     """
@@ -39,6 +39,7 @@ class DriftReference(Table):
     model_version_id: Mapped[int] = mapped_column(
         ForeignKey("model_versions.id"), primary_key=True, autoincrement=False
     )
+    form: Mapped[str] = mapped_column(primary_key=True, server_default="whole")
     training_ids: Mapped[list[int]] = mapped_column(ARRAY(BigInteger), comment="documents it was trained on, a sample")
     document_ids: Mapped[list[int]] = mapped_column(ARRAY(BigInteger), comment="held-out documents, a sample")
     label_ids: Mapped[list[int]] = mapped_column(ARRAY(Integer), comment="predicted, of document_ids")

@@ -32,6 +32,9 @@ class Prediction(Table):
     unknown_share: Mapped[float | None] = mapped_column(
         REAL, comment="of the characters that the model can't read, where it is over a tenth"
     )
+    form: Mapped[str | None] = mapped_column(
+        comment="of the model version, the one that predicted; null: made before forms were noted"
+    )
     created_at: Mapped[datetime] = now()
 
     __table_args__ = (

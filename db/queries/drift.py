@@ -20,12 +20,14 @@ _NEWEST = text(f"""
 SELECT {_COLUMNS} FROM (
   SELECT id, text FROM documents WHERE id > :after ORDER BY id DESC LIMIT :scan
 ) documents JOIN predictions ON document_id = documents.id AND model_version_id = :version_id AND kind = 'live'
+  AND (form = :form OR form IS NULL)
 ORDER BY document_id DESC LIMIT :count
 """)  # noqa: S608 - of constants alone
 _DRAWN = text(f"""
 SELECT {_COLUMNS} FROM (
   SELECT id, text FROM documents WHERE id = ANY(:ids)
 ) documents JOIN predictions ON document_id = documents.id AND model_version_id = :version_id AND kind = 'live'
+  AND (form = :form OR form IS NULL)
 ORDER BY document_id DESC
 """)  # noqa: S608 - of constants alone
 _TEXTS = text("SELECT id, left(text, :chars), length(text) FROM documents WHERE id = ANY(:ids)")
@@ -105,23 +107,24 @@ def checks_fail(session: Session) -> bool:
 def freeze(
     session: Session,
     version_id: int,
+    form: str,
     training_ids: Sequence[int],
     document_ids: Sequence[int],
     label_ids: Sequence[int],
     confidences: Sequence[float],
 ) -> None:
-    """Store a version's predictions for held-out documents, and the documents that it was trained on."""
-    session.add(
+    """Store the predictions of a version's form for held-out documents, and the documents that it was trained on."""
+    session.merge(
         DriftReference(
-            model_version_id=version_id, training_ids=list(training_ids), document_ids=list(document_ids),
+            model_version_id=version_id, form=form, training_ids=list(training_ids), document_ids=list(document_ids),
             label_ids=list(label_ids), confidences=list(confidences),
         )
     )  # fmt: skip
 
 
-def frozen(session: Session, version_id: int) -> tuple[list[str], list[Answered]]:
+def frozen(session: Session, version_id: int, form: str) -> tuple[list[str], list[Answered]]:
     """Beginnings of training texts, and predictions for held-out documents; erased documents are missing."""
-    row = session.get(DriftReference, version_id)
+    row = session.get(DriftReference, (version_id, form))
     if row is None:
         return [], []
     held_out = zip(row.document_ids, row.label_ids, row.confidences, strict=True)
@@ -132,20 +135,20 @@ def frozen(session: Session, version_id: int) -> tuple[list[str], list[Answered]
     ]
 
 
-def newest(session: Session, version_id: int, count: int, after: int = 0) -> list[Answered]:
-    """A version's predictions for the newest documents with ids over ``after``, among the last 20,000; newest first."""
-    asked = {"version_id": version_id, "count": count, "after": after, "scan": _SCAN, "chars": CHARS}
+def newest(session: Session, version_id: int, form: str, count: int, after: int = 0) -> list[Answered]:
+    """Predictions of a version's form for the newest documents with ids over ``after``, among the last 20,000; newest first."""
+    asked = {"version_id": version_id, "form": form, "count": count, "after": after, "scan": _SCAN, "chars": CHARS}
     return [Answered(*row) for row in session.execute(_NEWEST, asked)]
 
 
-def drawn(session: Session, version_id: int, first: int, last: int, count: int, seed: int) -> list[Answered]:
-    """A random sample of a version's predictions for documents with ids ``first`` to ``last``, newest first."""
+def drawn(session: Session, version_id: int, form: str, first: int, last: int, count: int, seed: int) -> list[Answered]:
+    """A random sample of the predictions of a version's form for documents with ids ``first`` to ``last``, newest first."""
     draw = random.Random(seed)  # noqa: S311 - a sample, no secret
     ids = range(first, max(first, last + 1))
     chosen = list(ids) if len(ids) <= _SCAN else draw.sample(ids, _SCAN)
-    found = _answered(session, version_id, draw.sample(chosen, min(len(chosen), 2 * count)))
+    found = _answered(session, version_id, form, draw.sample(chosen, min(len(chosen), 2 * count)))
     if len(found) < count < len(chosen):  # many ids have no prediction by this version
-        found = _answered(session, version_id, chosen)
+        found = _answered(session, version_id, form, chosen)
     kept = draw.sample(found, min(count, len(found)))
     return sorted(kept, key=lambda each: -each.document_id)
 
@@ -183,8 +186,8 @@ def still_waiting(session: Session, ids: Sequence[int]) -> int:
     return int(session.scalar(_WAITING, {"ids": list(ids)}) or 0)
 
 
-def _answered(session: Session, version_id: int, ids: Sequence[int]) -> list[Answered]:
-    asked = {"ids": list(ids), "version_id": version_id, "chars": CHARS}
+def _answered(session: Session, version_id: int, form: str, ids: Sequence[int]) -> list[Answered]:
+    asked = {"ids": list(ids), "version_id": version_id, "form": form, "chars": CHARS}
     return [Answered(*row) for row in session.execute(_DRAWN, asked)]
 
 

@@ -25,7 +25,7 @@ _STORE = text(f"""
 WITH incoming AS MATERIALIZED (
   SELECT *, {erasure.is_erased("row")} AS erased FROM json_to_recordset(CAST(:rows AS json)) AS row (
     source text, id text, hash text, text text, repaired boolean, meta jsonb, lane text, entry_id text,
-    version integer, label integer, confidence real, first integer, labels integer, decision text,
+    version integer, form text, label integer, confidence real, first integer, labels integer, decision text,
     windows smallint, truncated boolean, unknown_share real, margin real)
 ), stored AS (
   INSERT INTO documents (source, external_id, content_hash, text, repaired, meta, lane, entry_id)
@@ -40,10 +40,10 @@ WITH incoming AS MATERIALIZED (
   ON incoming.source = stored.source AND incoming.id = external_id AND hash = encode(content_hash, 'hex')
 ), predicted AS (
   INSERT INTO predictions (document_id, model_version_id, kind, label_id, confidence, probabilities,
-                           decision, windows, truncated, unknown_share)
+                           decision, windows, truncated, unknown_share, form)
   SELECT document_id, version, 'live', label, confidence,
          (CAST(:probabilities AS real[]))[first + 1 : first + labels], decision, windows, truncated,
-         unknown_share
+         unknown_share, form
   FROM matched WHERE fresh OR NOT EXISTS (
     SELECT FROM predictions known WHERE known.document_id = matched.document_id AND known.kind = 'live')
   ON CONFLICT DO NOTHING RETURNING document_id
@@ -63,7 +63,8 @@ UNION ALL SELECT NULL, source, id, hash FROM incoming WHERE erased
 """)  # noqa: S608 - of constants alone
 
 _STORED = text(f"""
-SELECT DISTINCT ON (document_id) document_id, name, confidence, decision, model_version_id
+SELECT DISTINCT ON (document_id) document_id, name, confidence, decision, model_version_id,
+  coalesce(form, '') AS form
 FROM predictions JOIN labels ON labels.id = label_id
 WHERE document_id = ANY(:ids) AND kind = 'live' ORDER BY document_id, {NEWEST_PREDICTION_FIRST}
 """)  # noqa: S608 - of constants alone
@@ -86,6 +87,7 @@ class StoredPrediction(NamedTuple):
     confidence: float
     decision: str
     model_version_id: int
+    form: str
 
 
 Key = tuple[str, str, str]

@@ -28,12 +28,12 @@ _STORE = text("""
 WITH scored AS (
   SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS row (
     document_id bigint, label integer, confidence real, probabilities real[], decision text, windows smallint,
-    truncated boolean, unknown_share real, margin real)
+    truncated boolean, unknown_share real, form text, margin real)
 ), predicted AS (
   INSERT INTO predictions (document_id, model_version_id, kind, label_id, confidence, probabilities, decision,
-                           windows, truncated, unknown_share)
+                           windows, truncated, unknown_share, form)
   SELECT document_id, :version_id, 'rescore', label, confidence, probabilities, decision, windows, truncated,
-         unknown_share
+         unknown_share, form
   FROM scored ON CONFLICT (document_id, model_version_id, kind) DO UPDATE SET created_at = now()
 ), accepted AS (
   DELETE FROM queue_items USING scored WHERE queue_items.document_id = scored.document_id

@@ -41,13 +41,13 @@ _STORE = text(f"""
 WITH scored AS (
   SELECT row.* FROM json_to_recordset(CAST(:rows AS json)) AS row (
     document_id bigint, label integer, confidence real, probabilities real[], decision text, windows smallint,
-    truncated boolean, unknown_share real, margin real)
+    truncated boolean, unknown_share real, form text, margin real)
   JOIN documents ON documents.id = row.document_id FOR KEY SHARE OF documents
 ), stored AS (
   INSERT INTO predictions (document_id, model_version_id, kind, label_id, confidence, probabilities, decision,
-                           windows, truncated, unknown_share)
+                           windows, truncated, unknown_share, form)
   SELECT document_id, :version_id, 'shadow', label, confidence, probabilities, decision, windows, truncated,
-         unknown_share FROM scored
+         unknown_share, form FROM scored
   ON CONFLICT DO NOTHING RETURNING document_id
 )
 INSERT INTO queue_items (document_id, reason, score, model_version_id, label_id)

@@ -85,7 +85,7 @@ def version(session: Session, settings: Settings) -> ModelVersion:
     held_out = add_documents(session, _HELD_OUT, "held out", age=timedelta(days=60))
     draw = random.Random(1)
     confidences = [draw.uniform(0.6, 1.0) for _ in held_out]
-    drift.freeze(session, made.id, training, held_out, [1 + i % 2 for i in range(_HELD_OUT)], confidences)
+    drift.freeze(session, made.id, "whole", training, held_out, [1 + i % 2 for i in range(_HELD_OUT)], confidences)
     session.commit()
     return made
 
@@ -323,7 +323,7 @@ def test_a_training_freezes_what_its_version_says_of_held_out_documents(
 
     version_id = train_now(epochs=1)
 
-    row = session.get_one(DriftReference, version_id)
+    row = session.get_one(DriftReference, (version_id, "whole"))
     assert row.training_ids
     assert row.document_ids
     assert not set(row.training_ids) & set(row.document_ids)

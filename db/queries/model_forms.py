@@ -1,0 +1,131 @@
+"""Queries on model_forms: what a version can serve as, and which form serves."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import select, text, update
+from sqlalchemy.orm import Session
+
+from db import locks
+from db.locks import Lock
+from db.models import AuditEvent, ModelForm, ModelVersion
+from db.queries import model_versions
+from sortline.errors import ConflictError, NotFoundError
+
+WHOLE = "whole"
+
+# The form that served before the present one did.
+_BEFORE = text("""
+SELECT detail->>'before' FROM audit_events
+WHERE action = 'serve_form' AND subject = :subject AND detail->>'form' = :form ORDER BY id DESC LIMIT 1
+""")
+
+
+class Sealed(NamedTuple):
+    """The checkpoint of a form."""
+
+    name: str
+    uri: str
+    sha256: str
+
+
+def add(session: Session, version_id: int, name: str, state: str, *, uri: str | None = None, sha256: str | None = None,
+        figures: dict[str, Any] | None = None) -> None:  # fmt: skip
+    """Store a form of a version, in place of what was known of it before.
+
+    Args:
+        state: proved, unproved, refused, or missing for one that could not be made.
+    """
+    session.merge(
+        ModelForm(
+            model_version_id=version_id, name=name, state=state, uri=uri, sha256=sha256, figures=figures or {}
+        )
+    )  # fmt: skip
+    session.flush()
+
+
+def of_version(session: Session, version_id: int) -> Sequence[ModelForm]:
+    """The forms of a version, in the order of their names."""
+    return session.scalars(
+        select(ModelForm).where(ModelForm.model_version_id == version_id).order_by(ModelForm.name)
+    ).all()
+
+
+def get(session: Session, version_id: int, name: str) -> ModelForm:
+    """One form.
+
+    Raises:
+        NotFoundError: the version has no such form.
+    """
+    form = session.get(ModelForm, (version_id, name))
+    if form is None:
+        raise NotFoundError(f"model version {version_id} has no form {name!r}")
+    return form
+
+
+def sealed(session: Session, version: ModelVersion, name: str) -> Sealed:
+    """The checkpoint of a form; that of the version itself where there is no such form."""
+    form = session.get(ModelForm, (version.id, name))
+    if form is None or form.uri is None or form.sha256 is None:
+        return Sealed(WHOLE, version.checkpoint_uri, version.sha256)
+    return Sealed(form.name, form.uri, form.sha256)
+
+
+def figures(session: Session, version: ModelVersion, name: str) -> dict[str, Any]:
+    """A version's figures with those of one of its forms in place of the whole model's."""
+    form = session.get(ModelForm, (version.id, name))
+    return version.metrics | (form.figures if form else {})
+
+
+def serve(
+    session: Session, version_id: int, name: str, actor: str, because: str | None = None, leave: str | None = None
+) -> ModelVersion:
+    """Let another form of a version serve, with an audit row; workers load it like a promoted version. The caller commits.
+
+    Args:
+        because: why a form that is not proved serves anyway.
+        leave: the form that it replaces, so that a repeated request changes nothing; None: any.
+
+    Raises:
+        NotFoundError: there is no such version or form.
+        ConflictError: it serves already, another form than ``leave`` serves, it could not be made, or it is not proved
+            and ``because`` is missing.
+    """
+    locks.hold(session, Lock.PROMOTION)
+    session.expire_all()
+    version, form = model_versions.get(session, version_id), get(session, version_id, name)
+    if version.form == name:
+        raise ConflictError(f"form {name} of model version {version_id} serves already")
+    if leave is not None and leave != version.form:
+        raise ConflictError(f"form {leave} of model version {version_id} no longer serves; form {version.form} does")
+    if form.state == "missing":
+        raise ConflictError(f"form {name} of model version {version_id} could not be made")
+    if form.state != "proved" and not because:
+        raise ConflictError(f"form {name} of model version {version_id} is {form.state}; it needs a reason to serve")
+    detail: dict[str, Any] = {"form": name, "before": version.form}
+    if because:
+        detail["because"] = because
+    session.execute(update(ModelVersion).where(ModelVersion.id == version_id).values(form=name))
+    session.add(AuditEvent(actor=actor, action="serve_form", subject=_subject(version_id), detail=detail))
+    session.flush()
+    session.refresh(version)
+    return version
+
+
+def serve_previous(session: Session, version_id: int, actor: str, leave: str | None = None) -> ModelVersion:
+    """Let the form serve that served before the present one; the caller commits.
+
+    Raises:
+        NotFoundError: there is no such version.
+        ConflictError: the version has always served as it does, or another form than ``leave`` serves.
+    """
+    locks.hold(session, Lock.PROMOTION)
+    version = model_versions.get(session, version_id)
+    before = session.scalar(_BEFORE, {"subject": _subject(version_id), "form": version.form})
+    if before is None:
+        raise ConflictError(f"model version {version_id} has not served in another form than {version.form}")
+    return serve(session, version_id, before, actor, because="back to the form that served before", leave=leave)
+
+
+def _subject(version_id: int) -> str:
+    return f"model_version:{version_id}"
