@@ -319,7 +319,6 @@ class VersionFigures(_Part):
     baselines: Baselines = Baselines()
     evidence: Evidence = Evidence()
     guarantee: Guarantee = Guarantee()
-    engines: dict[str, EngineVerdict] = {}
     latency: Latency = Latency()
     recheck: Recheck = Recheck()
     test: Evaluation = Evaluation()
@@ -331,3 +330,13 @@ class VersionFigures(_Part):
     readability: ReadabilityFigures = ReadabilityFigures()
     gate: Verdict = Verdict()
     report: str | None = None
+
+
+class FormFigures(VersionFigures):
+    """Figures of a form: its own where it was measured, and the gate's; the rest are its version's.
+
+    ``traffic``: texts that there were for its newest verdict.
+    """
+
+    verdict: EngineVerdict = EngineVerdict()
+    traffic: int | None = None

@@ -23,6 +23,7 @@ _EVERY_S = {
     "request_shadow": 15.0,
     "request_explanations": 15.0,
     "remove_erased": 15.0,
+    "request_forms": 30.0,
     "start_due_training": 60.0,
     "check_live_accuracy": 120.0,
     "apply_retention": 300.0,

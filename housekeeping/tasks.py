@@ -16,6 +16,7 @@ from db.queries import (
     idempotency,
     import_files,
     live_accuracy,
+    model_forms,
     outbox,
     rescore,
     shadows,
@@ -42,11 +43,12 @@ _drift_checks: list[subprocess.Popen[bytes]] = []  # the drift check that is run
 _walk = {"after": 0}  # where retention stopped
 
 
-def _task(old_name: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
+def _task(old_name: str | None = None) -> Callable[[Callable[[], None]], Callable[[], None]]:
     """A task `housekeeping.NAME`; for one release, messages that an older beat sent as ``old_name`` run it too."""
 
     def register(function: Callable[[], None]) -> Callable[[], None]:
-        app.task(name=old_name, send_events=False)(function)
+        if old_name is not None:
+            app.task(name=old_name, send_events=False)(function)
         task: Callable[[], None] = app.task(name=f"housekeeping.{function.__name__}")(function)
         return task
 
@@ -73,6 +75,18 @@ def start_due_training() -> None:
             log.warning("a training is due (%s), but can't be started: %s", reason, error)
             return
     log.info("training run %d started: %s", run.id, reason)
+
+
+@_task()
+def request_forms() -> None:
+    """Ask the trainer to judge the forms of the active version again, if enough traffic has come for it."""
+    with session(settings.postgres_url) as opened:
+        version_id = model_forms.due(opened)
+    if version_id is not None and _is_time("forms", version_id):
+        try:
+            trigger.send_forms(settings.celery_broker, version_id, expires_s=_UNDELIVERED_S)
+        except OperationalError as error:
+            log.warning("the trainer can't be asked to judge forms: %s", error)
 
 
 @_task("trainer.expire_leases")

@@ -21,7 +21,7 @@ from classifier.figures import VersionFigures
 from classifier.store import ModelStore, model_store
 from db.models import Incident, ModelVersion
 from db.queries import drift as queries
-from db.queries import incidents, labels, model_versions, queue_items
+from db.queries import incidents, labels, model_forms, model_versions, queue_items
 from db.queries.drift import Answered
 from db.session import session
 from monitoring import drift, live_accuracy
@@ -221,7 +221,7 @@ def _follow(opened: Session, incident: Incident, version: ModelVersion) -> Outco
     since = incident.opened_at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
     days = max(1, (until - since).days)
     found = live_accuracy.of_version(opened, version.id, since, until, 1 - 2 * _DOUBT / (days * (days + 1)))
-    tested = VersionFigures.model_validate(version.metrics).test.accuracy
+    tested = VersionFigures.model_validate(model_forms.served_figures(opened, version)).test.accuracy
     wanted = (1.0 if tested is None else tested) - _ACCURACY_MARGIN
     if found.value is None:
         return Outcome(

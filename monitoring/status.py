@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from classifier.figures import VersionFigures
 from classifier.shortcomings import shortcomings
 from db.models import ModelVersion
-from db.queries import dead_letters, model_versions, queue_items, training_runs
+from db.queries import dead_letters, model_forms, model_versions, queue_items, training_runs
 from monitoring.alarms import Now, alarms
 from sortline.queue import DocumentQueue
 from sortline.settings import LANES, Settings
@@ -47,8 +47,12 @@ def _shortcomings(session: Session, active: ModelVersion | None) -> list[dict[st
         {"model_version": version.id, **each._asdict()}
         for version in dict.fromkeys(versions)
         if version.status in ("active", "candidate")
-        for each in shortcomings(VersionFigures.model_validate(version.metrics), version.status)
+        for each in shortcomings(_figures(session, version), version.status)
     ]
+
+
+def _figures(session: Session, version: ModelVersion) -> VersionFigures:
+    return VersionFigures.model_validate(model_forms.served_figures(session, version))
 
 
 def _training(session: Session, retrain_after: int) -> dict[str, Any]:

@@ -10,8 +10,25 @@ from classifier.checkpoint_folder import StoredCheckpoint, write_checkpoint
 from classifier.store import ModelStore
 from sortline.whole_file import file_sha256
 from trainer.data.training_data import TrainingData
+from trainer.evaluation.forms import CANDIDATES, Tried
 from trainer.evaluation.judge import Judged
 from trainer.evaluation.label_errors import Suspect
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedForm:
+    """A candidate form: its name, what was found of it, and its checkpoint in the store, if it could be made."""
+
+    tried: Tried
+    judged: Judged | None
+    uri: str | None
+    sha256: str | None
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """Its figures, for its row."""
+        verdict = {"verdict": self.tried.verdict.stored()}
+        return verdict if self.judged is None else self.judged.figures.stored() | verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +64,28 @@ def publish(
     return Published(store.put(stored.folder, name), report, report_sha256, stored)
 
 
+def publish_form(tried: Tried, judged: Judged | None, store: ModelStore, run_id: int, token: int) -> PublishedForm:
+    """Put a form into the model store, in a checkpoint of its own."""
+    if tried.folder is None or judged is None:
+        return PublishedForm(tried, None, None, None)
+    name, folder = _name(run_id, token, tried.name), tried.folder
+    now = datetime.now(UTC)
+    stored = write_checkpoint(
+        folder.parent / name, judged.description, lambda into: _save(folder, into, judged, now)
+    )  # fmt: skip
+    return PublishedForm(tried, judged, store.put(stored.folder, name), stored.sha256)
+
+
 def withdraw(store: ModelStore, run_id: int, tokens: range) -> None:
     """Remove what attempts of an unfinished run put into the store."""
     for token in tokens:
-        for name in (_name(run_id, token), f"{_name(run_id, token)}.report"):
+        whole = _name(run_id, token)
+        for name in (whole, f"{whole}.report", *(_name(run_id, token, form) for form in CANDIDATES)):
             store.delete(store.uri(name))
 
 
-def _name(run_id: int, token: int) -> str:
-    return f"run-{run_id}-{token}"
+def _name(run_id: int, token: int, form: str = "") -> str:
+    return f"run-{run_id}-{token}" + (f".{form}" if form else "")
 
 
 def _save(draft: Path, folder: Path, judged: Judged, now: datetime) -> None:

@@ -2,18 +2,20 @@
 
 import logging
 import shutil
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from classifier.checkpoint import Checkpoint, SnapshotReference
 from classifier.checkpoint_folder import library_versions
 from classifier.classifier import load_classifier
 from classifier.store import ModelStore, model_store
-from db.queries import model_versions, queue_items, snapshots, training_runs
-from db.queries.labelled import labelled_documents, newest_review_id, unlabelled_texts
+from db.queries import model_forms, model_versions, queue_items, snapshots, training_runs
+from db.queries.labelled import labelled_documents, newest_review_id
 from db.session import session
 from sortline.errors import ConflictError, SortlineError, TrainingError, TransientError
 from sortline.postgres_address import PostgresAddress
@@ -22,20 +24,21 @@ from sortline.whole_file import is_disk_full
 from trainer.data.base_texts import readability_of, with_readability
 from trainer.data.snapshot import read_snapshot, store_snapshot
 from trainer.data.split import assign_new
+from trainer.data.traffic import unseen_traffic
 from trainer.data.training_data import TrainingData, select
 from trainer.evaluation.baseline import baseline_answers
 from trainer.evaluation.compare import compare
 from trainer.evaluation.cross_validation import Unseen, cross_validate
 from trainer.evaluation.drift_reference import freeze
-from trainer.evaluation.judge import Judged, judge
+from trainer.evaluation.forms import Judge, best, measure_whole, try_forms
+from trainer.evaluation.judge import Judged, Promise, judge
 from trainer.evaluation.label_errors import Suspect, find_label_errors
-from trainer.evaluation.serving import AGREEMENT_DOCUMENTS, choose_serving
 from trainer.fine_tuning.fine_tune import Epoch, FineTuned, Job, Machine, Progress, fine_tune
 from trainer.fine_tuning.parameters import Parameters
 from trainer.fine_tuning.prepare import Base, effective_parameters, find_base, prepare_job
 from trainer.fine_tuning.work_folder import work_folder
 from trainer.lease import Lease, Report
-from trainer.publish import Published, publish, withdraw
+from trainer.publish import Published, PublishedForm, publish, publish_form, withdraw
 from trainer.report.texts import TEXTS, forget_erased
 
 log = logging.getLogger(__name__)
@@ -87,18 +90,12 @@ def _train(settings: Settings, lease: Lease, work: Path) -> int:
     learned = _fine_tune(machine, lease, job, work)
     draft = _draft(work)
     lease.report("evaluating")
-    serving = choose_serving(draft, description, data, _unlabelled(postgres), settings)
+    whole = measure_whole(draft, description, data, settings)
     baselines = baseline_answers(data.train, data.test)
     cross_validated = _cross_validate(machine, base, description, data)
-    judged = judge(
-        serving,
-        data,
-        baselines,
-        cross_validated,
-        risk_target=settings.risk_target,
-        risk_confidence=settings.risk_confidence,
-        fallback=settings.accept_threshold,
-    )
+    promise = Promise(settings.risk_target, settings.risk_confidence, settings.accept_threshold)
+    judge_as = partial(judge, data=data, baselines=baselines, cross_validated=cross_validated, promise=promise)
+    judged = judge_as(whole.measured)
     lease.report("looking for label errors")
     suspects = find_label_errors(data.labels, [cross_validated, Unseen(data.held_out, judged.probabilities)])
     lease.report("comparing with the active version")
@@ -113,10 +110,28 @@ def _train(settings: Settings, lease: Lease, work: Path) -> int:
         readability=readable.figures(),
         gate=verdict,
     )
+
+    def forms(said: Callable[[str], None]) -> list[PublishedForm]:
+        reference = whole.reference.calibrated_by(judged.description)
+        by = Judge(reference, whole.measured.classifier, data.validation, settings.gate_margin)
+        tried = try_forms(by, draft, data, _traffic(postgres, lease.run_id, data), settings, work, said)
+        return [
+            publish_form(each, judge_as(each.measured) if each.measured else None, store, lease.run_id, lease.token)
+            for each in tried
+        ]
+
+    # A first model serves at once, and its forms follow; a later one waits for them.
+    made = [] if verdict.against is None else forms(lease.report)
     lease.report("writing the checkpoint")
     published = publish(draft, judged, data, suspects, store, lease.run_id, lease.token)
     _forget_erased(postgres, published)
-    return _register(postgres, lease, published, judged, data, suspects, settings.auto_promote)
+    version_id = _register(postgres, lease, published, judged, data, suspects, made, settings.auto_promote)
+    if verdict.against is None:
+        try:
+            _add_forms(postgres, version_id, forms(log.info), data, lease.run_id)
+        except SortlineError as error:
+            log.warning("model version %d serves, without faster forms: %s", version_id, error)
+    return version_id
 
 
 def _freeze(
@@ -177,9 +192,12 @@ def _draft(work: Path) -> Path:
     return draft
 
 
-def _unlabelled(postgres: PostgresAddress) -> list[str]:
+def _traffic(postgres: PostgresAddress, run_id: int, data: TrainingData) -> list[str]:
+    """Texts of documents that came after the labelled ones were frozen, so none of them was chosen or trained on."""
     with session(postgres) as opened:
-        return unlabelled_texts(opened, AGREEMENT_DOCUMENTS)
+        run = training_runs.get(opened, run_id)
+        assert run.snapshot_id is not None
+        return unseen_traffic(opened, snapshots.get(opened, run.snapshot_id).created_at, data)
 
 
 def _cross_validate(machine: Machine, base: Base, description: Checkpoint, data: TrainingData) -> Unseen:
@@ -205,6 +223,7 @@ def _register(
     judged: Judged,
     data: TrainingData,
     suspects: list[Suspect],
+    forms: Sequence[PublishedForm],
     auto_promote: bool,
 ) -> int:
     """The checkpoint becomes a model version, the verdict is carried out, and the run ends: one transaction."""
@@ -218,6 +237,7 @@ def _register(
             sha256=published.stored.sha256,
             base_model=description.base_model,
             parent_id=before.id if before else None,
+            form=best([each.tried for each in forms]),
             label_ids=description.label_ids,
             metrics=figures.stored(),
             report_sha256=published.report_sha256,
@@ -225,7 +245,9 @@ def _register(
         model_versions.settle(
             opened, version.id, figures.gate.outcome, figures.gate.against, auto_promote, actor="trainer"
         )
+        model_forms.add(opened, version.id, "whole", "proved", uri=published.uri, sha256=published.stored.sha256)
         freeze(opened, version.id, data, judged, lease.run_id)
+        _store_forms(opened, version.id, forms, data, lease.run_id)
         names = dict(zip(description.label_ids, description.labels, strict=True))
         queue_items.add(opened, [each.as_item(names) for each in suspects], "label_error")
         ours = training_runs.finish(opened, lease.run_id, lease.token, state="done", model_version_id=version.id)
@@ -233,6 +255,30 @@ def _register(
             raise ConflictError(f"training run {lease.run_id} no longer belongs to this process")
         opened.commit()
         return version.id
+
+
+def _add_forms(
+    postgres: PostgresAddress, version_id: int, forms: Sequence[PublishedForm], data: TrainingData, run_id: int
+) -> None:
+    """Store the forms of a version that is there already; the best one serves from now on."""
+    chosen = best([each.tried for each in forms])
+    with session(postgres) as opened:
+        _store_forms(opened, version_id, forms, data, run_id)
+        if chosen != "whole":
+            model_forms.serve(opened, version_id, chosen, "trainer", leave="whole")
+        opened.commit()
+
+
+def _store_forms(
+    opened: Session, version_id: int, forms: Sequence[PublishedForm], data: TrainingData, run_id: int
+) -> None:
+    for each in forms:
+        model_forms.add(
+            opened, version_id, each.tried.name, each.tried.state, uri=each.uri, sha256=each.sha256,
+            figures=each.figures,
+        )  # fmt: skip
+        if each.judged is not None:
+            freeze(opened, version_id, data, each.judged, run_id)
 
 
 def _as_ours(error: BaseException) -> BaseException:

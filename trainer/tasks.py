@@ -8,6 +8,19 @@ from trainer.celery import app, settings
 log = logging.getLogger(__name__)
 
 
+@app.task(name="trainer.judge_forms")
+def judge_forms(version_id: int) -> None:
+    """Judge the forms of the active version on the traffic that has come; their rows keep the outcome."""
+    from trainer.judge_forms import judge_forms as judge
+
+    try:
+        proved = judge(settings, version_id)
+    except SortlineError as error:
+        log.error("the forms of model version %d can't be judged: %s", version_id, error)
+    else:
+        log.info("model version %d: forms proved now: %s", version_id, ", ".join(proved) or "none")
+
+
 @app.task(name="trainer.train")
 def train(run_id: int) -> None:
     """Carry out a waiting training run; the run's row keeps the outcome."""

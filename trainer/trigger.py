@@ -59,6 +59,12 @@ def send(broker: RedisAddress, run_id: int, expires_s: float | None = None) -> N
         app.send_task("trainer.train", [run_id], queue="training", retry=False, expires=expires_s)
 
 
+def send_forms(broker: RedisAddress, version_id: int, expires_s: float) -> None:
+    """Ask the trainer to judge the forms of a version; it drops the request if a training keeps it busy for longer."""
+    with celery_app("trigger", broker) as app:
+        app.send_task("trainer.judge_forms", [version_id], queue="training", retry=False, expires=expires_s)
+
+
 def due(session: Session, *, enough: int, hours: float, drift_trains: bool) -> str | None:
     """Why a training should start by itself now; None: it should not.
 

@@ -78,7 +78,7 @@ class Models:
             return self._beside.classifier
 
     def check_promotion(self) -> None:
-        """Swap to the active version, or its form, if it has changed; while Postgres is unreachable, nothing changes."""
+        """Swap to the active version or form if it has changed; while Postgres is unreachable, nothing changes."""
         try:
             with session(self.settings.postgres_url) as opened:
                 row = active(opened)

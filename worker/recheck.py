@@ -23,8 +23,8 @@ _DISTANCE = 0.05  # mean difference of the confidences
 def disagreement(session: Session, version: ModelVersion, classifier: Classifier, most: int) -> str | None:
     """How a loaded model disagrees with its stored predictions, in a sentence; None: it does not.
 
-    It repeats the newest stored predictions of the same form of the version and, if there are few, the answers that the trainer stored
-    for held-out documents.
+    It repeats the newest stored predictions of the same form of the version and, if there are few, the answers that the
+    trainer stored for held-out documents.
 
     Args:
         most: most documents to repeat; 0: none.

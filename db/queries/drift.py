@@ -136,13 +136,13 @@ def frozen(session: Session, version_id: int, form: str) -> tuple[list[str], lis
 
 
 def newest(session: Session, version_id: int, form: str, count: int, after: int = 0) -> list[Answered]:
-    """Predictions of a version's form for the newest documents with ids over ``after``, among the last 20,000; newest first."""
+    """Predictions of a version's form for the newest of the last 20,000 documents, with ids over ``after``; newest first."""
     asked = {"version_id": version_id, "form": form, "count": count, "after": after, "scan": _SCAN, "chars": CHARS}
     return [Answered(*row) for row in session.execute(_NEWEST, asked)]
 
 
 def drawn(session: Session, version_id: int, form: str, first: int, last: int, count: int, seed: int) -> list[Answered]:
-    """A random sample of the predictions of a version's form for documents with ids ``first`` to ``last``, newest first."""
+    """A random sample of predictions of a version's form for documents with ids ``first`` to ``last``, newest first."""
     draw = random.Random(seed)  # noqa: S311 - a sample, no secret
     ids = range(first, max(first, last + 1))
     chosen = list(ids) if len(ids) <= _SCAN else draw.sample(ids, _SCAN)

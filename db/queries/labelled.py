@@ -37,10 +37,6 @@ WHERE labels.archived_at IS NULL ORDER BY documents.id
 _TEXTS = text("SELECT id, text FROM documents WHERE id = ANY(:ids)")
 _BEGINNINGS = text("SELECT id, left(text, :chars) AS text FROM documents WHERE id = ANY(:ids)")
 _NEWEST = text("SELECT left(text, 4096) FROM documents ORDER BY id DESC LIMIT :count")
-_UNLABELLED = text("""
-SELECT text FROM documents WHERE NOT EXISTS (SELECT FROM reviews WHERE reviews.document_id = documents.id)
-ORDER BY id DESC LIMIT :count
-""")
 _LABELS = text("INSERT INTO labels (name) SELECT unnest(CAST(:names AS text[])) ON CONFLICT (name) DO NOTHING")
 _IMPORT = text(f"""
 WITH incoming AS MATERIALIZED (
@@ -127,11 +123,6 @@ def beginnings(session: Session, ids: Sequence[int], chars: int) -> dict[int, st
     """The first characters of documents' texts by id; erased documents are missing."""
     rows = session.execute(_BEGINNINGS, {"ids": list(ids), "chars": chars})
     return {row.id: row.text for row in rows}
-
-
-def unlabelled_texts(session: Session, count: int) -> list[str]:
-    """Texts of the newest documents that nobody has decided, at most ``count``."""
-    return list(session.scalars(_UNLABELLED, {"count": count}))
 
 
 def newest_texts(session: Session, count: int) -> list[str]:

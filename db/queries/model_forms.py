@@ -1,6 +1,7 @@
 """Queries on model_forms: what a version can serve as, and which form serves."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import select, text, update
@@ -13,11 +14,36 @@ from db.queries import model_versions
 from sortline.errors import ConflictError, NotFoundError
 
 WHOLE = "whole"
+# Texts of traffic before which forms are not compared, and after which no more are needed.
+LEAST_TRAFFIC, MOST_TRAFFIC = 300, 5_000
 
 # The form that served before the present one did.
 _BEFORE = text("""
 SELECT detail->>'before' FROM audit_events
 WHERE action = 'serve_form' AND subject = :subject AND detail->>'form' = :form ORDER BY id DESC LIMIT 1
+""")
+
+
+_CHOSEN = text("""
+SELECT EXISTS (SELECT FROM audit_events WHERE action = 'serve_form' AND subject = :subject AND actor <> 'trainer')
+""")
+# Forms of the active version that more traffic could prove: a quarter more than they were judged on, and not the most.
+_DUE = text("""
+SELECT model_versions.id FROM model_versions
+JOIN model_forms ON model_version_id = model_versions.id AND state = 'unproved'
+JOIN training_runs ON training_runs.model_version_id = model_versions.id
+JOIN snapshots ON snapshots.id = snapshot_id
+CROSS JOIN LATERAL (SELECT coalesce((model_forms.figures->>'traffic')::integer, 0) AS seen) before
+WHERE status = 'active' AND seen < :most AND (
+  SELECT count(*) FROM (
+    SELECT FROM documents WHERE received_at >= snapshots.created_at AND entry_id IS NOT NULL
+    LIMIT greatest(:least, seen + seen / 4)
+  ) came
+) >= greatest(:least, seen + seen / 4)
+LIMIT 1
+""")
+_TRAFFIC = text("""
+SELECT text FROM documents WHERE received_at >= :since AND entry_id IS NOT NULL ORDER BY received_at, id LIMIT :count
 """)
 
 
@@ -51,6 +77,15 @@ def of_version(session: Session, version_id: int) -> Sequence[ModelForm]:
     ).all()
 
 
+def of_versions(session: Session, version_ids: Sequence[int]) -> Sequence[ModelForm]:
+    """The forms of these versions, by version and name."""
+    return session.scalars(
+        select(ModelForm)
+        .where(ModelForm.model_version_id.in_(version_ids))
+        .order_by(ModelForm.model_version_id, ModelForm.name)
+    ).all()
+
+
 def get(session: Session, version_id: int, name: str) -> ModelForm:
     """One form.
 
@@ -77,10 +112,40 @@ def figures(session: Session, version: ModelVersion, name: str) -> dict[str, Any
     return version.metrics | (form.figures if form else {})
 
 
+def served_figures(session: Session, version: ModelVersion) -> dict[str, Any]:
+    """A version's figures, with those of the form that serves."""
+    return figures(session, version, version.form)
+
+
+def traffic(session: Session, since: datetime, count: int) -> list[str]:
+    """Texts of the first documents that came by the queue since then, at most ``count``, in the order they came."""
+    return list(session.scalars(_TRAFFIC, {"since": since, "count": count}))
+
+
+def due(session: Session) -> int | None:
+    """Id of the active version if more traffic may prove one of its forms; None: there is nothing to judge."""
+    found: int | None = session.scalar(_DUE, {"least": LEAST_TRAFFIC, "most": MOST_TRAFFIC})
+    return found
+
+
+def judged(
+    session: Session, version_id: int, name: str, state: str, verdict: dict[str, Any], texts: int
+) -> None:  # fmt: skip
+    """Store a new verdict on a form, and the number of texts of traffic that there were for it."""
+    form = get(session, version_id, name)
+    form.state, form.figures = state, form.figures | {"verdict": verdict, "traffic": texts}
+    session.flush()
+
+
+def chosen_by_people(session: Session, version_id: int) -> bool:
+    """Whether a person has ever chosen the form in which a version serves."""
+    return bool(session.scalar(_CHOSEN, {"subject": _subject(version_id)}))
+
+
 def serve(
     session: Session, version_id: int, name: str, actor: str, because: str | None = None, leave: str | None = None
 ) -> ModelVersion:
-    """Let another form of a version serve, with an audit row; workers load it like a promoted version. The caller commits.
+    """Let another form of a version serve, with an audit row; workers take it up like a promotion. The caller commits.
 
     Args:
         because: why a form that is not proved serves anyway.

@@ -7,7 +7,7 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from db.models import AuditEvent, TrainingRun
+from db.models import AuditEvent, Snapshot, TrainingRun
 from db.queries import server
 from db.queries.labelled import newest_review_id
 from db.queries.standing import decides
@@ -94,6 +94,15 @@ def get(session: Session, run_id: int) -> TrainingRun:
     if run is None:
         raise NotFoundError(f"there is no training run {run_id}")
     return run
+
+
+def snapshot_of(session: Session, version_id: int) -> Snapshot | None:
+    """The documents that a version was trained on; None: it was made elsewhere."""
+    return session.scalar(
+        select(Snapshot)
+        .join(TrainingRun, TrainingRun.snapshot_id == Snapshot.id)
+        .where(TrainingRun.model_version_id == version_id)
+    )
 
 
 def claim(session: Session, run_id: int) -> int | None:

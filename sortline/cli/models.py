@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from classifier.figures import VersionFigures
-from db.models import ModelVersion
-from db.queries import model_versions, shadows
+from db.models import ModelForm, ModelVersion
+from db.queries import model_forms, model_versions, shadows
 from db.session import session
 from sortline.home import account
 from sortline.settings import get_settings
@@ -18,7 +18,7 @@ from sortline.settings import get_settings
 
 @click.group()
 def command() -> None:
-    """List, show, promote and roll back model versions."""
+    """List, show, promote and roll back model versions, and choose the form in which one serves."""
 
 
 @command.command("list")
@@ -27,15 +27,16 @@ def list_(as_json: bool) -> None:
     """List model versions, newest first."""
     with session(get_settings().postgres_url) as opened:
         versions = model_versions.listing(opened)
+        served = {version.id: model_forms.served_figures(opened, version) for version in versions}
     if as_json:
         click.echo(json.dumps([_describe(version) for version in versions]))
         return
-    table = Table("version", "status", "base model", "test accuracy", "gate", "created", "promoted", box=None)
+    table = Table("version", "status", "form", "base model", "test accuracy", "gate", "created", "promoted", box=None)
     for version in versions:
-        figures = VersionFigures.model_validate(version.metrics)
+        figures = VersionFigures.model_validate(served[version.id])
         accuracy = figures.test.accuracy
         table.add_row(
-            str(version.id), version.status, version.base_model,
+            str(version.id), version.status, version.form, version.base_model,
             f"{accuracy:.2%}" if accuracy is not None else "not measured",
             figures.gate.outcome or "not judged",
             f"{version.created_at:%Y-%m-%d %H:%M}",
@@ -50,15 +51,19 @@ def list_(as_json: bool) -> None:
 @click.argument("version", type=int)
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON (default without a terminal).")
 def show(version: int, as_json: bool) -> None:
-    """Show a model version: its documents, figures, engines and the result of the promotion gate."""
-    from sortline.cli.outcome import print_outcome
+    """Show a model version: its documents, figures, forms and the result of the promotion gate."""
+    from sortline.cli.outcome import print_forms, print_outcome
 
     with session(get_settings().postgres_url) as opened:
         found = model_versions.get(opened, version)
+        forms = model_forms.of_version(opened, version)
+        served = model_forms.served_figures(opened, found)
     if as_json or not sys.stdout.isatty():
-        click.echo(json.dumps(_describe(found) | {"metrics": found.metrics}, indent=2))
+        described = [_describe_form(each, found) for each in forms]
+        click.echo(json.dumps(_describe(found) | {"forms": described, "metrics": found.metrics}, indent=2))
     else:
-        print_outcome(found.id, found.status, VersionFigures.model_validate(found.metrics))
+        print_outcome(found.id, found.status, VersionFigures.model_validate(served))
+        print_forms(found.form, forms)
 
 
 @command.command()
@@ -88,6 +93,26 @@ def rollback(leave: int | None, as_json: bool) -> None:
         found = model_versions.rollback(opened, account(), leave)
         opened.commit()
     _print_active(found, as_json)
+
+
+@command.command("serve-form")
+@click.argument("version", type=int)
+@click.argument("form", required=False)
+@click.option("--reason", default="", help="Why a form serves that is not proved; for the audit log.")
+@click.option("--back", is_flag=True, help="Return to the form that served before.")
+@click.option("--json", "as_json", is_flag=True)
+def serve_form(version: int, form: str | None, reason: str, back: bool, as_json: bool) -> None:
+    """Let another FORM of a model version serve; workers switch to it within seconds."""
+    if back == (form is not None):
+        raise click.UsageError("give the name of a form, or --back")
+    with session(get_settings().postgres_url) as opened:
+        if form is None:
+            found = model_forms.serve_previous(opened, version, account())
+        else:
+            found = model_forms.serve(opened, version, form, account(), reason.strip() or None)
+        opened.commit()
+    said = f"model version {found.id} serves in its form {found.form}"
+    click.echo(json.dumps(_describe(found)) if as_json else said)
 
 
 @command.command()
@@ -132,10 +157,23 @@ def _describe(version: ModelVersion) -> dict[str, Any]:
     return {
         "id": version.id,
         "status": version.status,
+        "form": version.form,
         "base_model": version.base_model,
         "checkpoint_uri": version.checkpoint_uri,
         "sha256": version.sha256,
         "parent_id": version.parent_id,
         "created_at": version.created_at.isoformat(),
         "promoted_at": version.promoted_at.isoformat() if version.promoted_at else None,
+    }
+
+
+def _describe_form(form: ModelForm, version: ModelVersion) -> dict[str, Any]:
+    return {
+        "name": form.name,
+        "state": form.state,
+        "serves": form.name == version.form,
+        "uri": form.uri,
+        "sha256": form.sha256,
+        "created_at": form.created_at.isoformat(),
+        "figures": form.figures,
     }

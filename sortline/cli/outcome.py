@@ -6,8 +6,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from classifier.figures import Evaluation, SnapshotCounts, Verdict, VersionFigures
+from classifier.figures import Evaluation, FormFigures, SnapshotCounts, Verdict, VersionFigures
 from classifier.shortcomings import Shortcoming, shortcomings
+from db.models import ModelForm
 
 
 def print_outcome(version_id: int, status: str, figures: VersionFigures) -> None:
@@ -23,6 +24,16 @@ def print_outcome(version_id: int, status: str, figures: VersionFigures) -> None
     console.print(table)
     if figures.test.documents:
         console.print(_weakest(figures.test))
+
+
+def print_forms(serving: str, forms: Iterable[ModelForm]) -> None:
+    """Print which form of a model version serves, and what is known of each other one."""
+    table = Table("form", "", "what is known of it", box=None)
+    for form in forms:
+        verdict = FormFigures.model_validate(form.figures).verdict
+        said = verdict.reason or ("the model as it was trained" if form.name == "whole" else "nothing is recorded")
+        table.add_row(form.name, "serves" if form.name == serving else form.state, escape(said))
+    Console().print(table)
 
 
 def print_shortcomings(console: Console, found: Iterable[Shortcoming]) -> None:
@@ -87,10 +98,7 @@ def _quality(figures: VersionFigures, test: Evaluation) -> list[tuple[str, str]]
 
 
 def _serving(figures: VersionFigures) -> list[tuple[str, str]]:
-    lines = [
-        ("engine", f"{name} {'serves' if each.served else 'does not serve'}: {each.reason}")
-        for name, each in figures.engines.items()
-    ]
+    lines = []
     if figures.label_errors:
         lines.append(
             ("label errors", f"{figures.label_errors:,} documents whose label looks wrong are queued for review")

@@ -7,7 +7,7 @@ from typing import Any
 import click
 from sqlalchemy.orm import Session
 
-from db.queries import model_versions, training_runs
+from db.queries import model_forms, model_versions, training_runs
 from db.session import session
 from sortline.errors import ConflictError, NotFoundError
 from sortline.home import account
@@ -57,7 +57,7 @@ def command(
         return
     from classifier.cleaning import chosen_cleaning
     from classifier.figures import VersionFigures
-    from sortline.cli.outcome import print_outcome
+    from sortline.cli.outcome import print_forms, print_outcome
     from trainer.fine_tuning.base_check import usable_base
     from trainer.fine_tuning.parameters import read_parameters
 
@@ -73,11 +73,13 @@ def command(
     version_id = _train(settings, run_id)
     with session(settings.postgres_url) as opened:
         version = model_versions.get(opened, version_id)
+        served, forms = model_forms.served_figures(opened, version), model_forms.of_version(opened, version_id)
     if as_json:
         outcome = {"training_run": run_id, "model_version": version.id, "status": version.status}
-        click.echo(json.dumps({**outcome, "metrics": version.metrics}))
+        click.echo(json.dumps({**outcome, "form": version.form, "metrics": version.metrics}))
     else:
-        print_outcome(version.id, version.status, VersionFigures.model_validate(version.metrics))
+        print_outcome(version.id, version.status, VersionFigures.model_validate(served))
+        print_forms(version.form, forms)
 
 
 def _run(opened: Session, parameters: dict[str, Any]) -> int:

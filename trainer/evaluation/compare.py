@@ -5,12 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from sqlalchemy.orm import Session
 
 from classifier.calibration import softmax
 from classifier.classifier import Classifier
 from classifier.figures import A_PERSON_DECIDES, Compared, Criterion, Evidence, Verdict
 from db.models import ModelVersion
-from db.queries import labels, model_versions
+from db.queries import labels, model_forms, model_versions
 from db.queries.labelled import Labelled
 from db.session import session
 from sortline.errors import CheckpointError, TransientError
@@ -63,8 +64,8 @@ def compare(
         margin: how much worse, as a share, still counts as not worse.
     """
     with session(postgres) as opened:
-        active = _rival(model_versions.active(opened))
-        best = _rival(model_versions.best_ever(opened))
+        active = _rival(opened, model_versions.active(opened))
+        best = _rival(opened, model_versions.best_ever(opened))
         merged = labels.merged(opened)
     mine = _answers(_CANDIDATE, candidate, data.test, {})
     truth = _truth(data.test)
@@ -129,8 +130,12 @@ def _against(mine: Answers, truth: LabelIds, simple: LabelIds, called: str, marg
     return criterion(f"accuracy against {called}", outcome, sentence, figures)
 
 
-def _rival(version: ModelVersion | None) -> Rival | None:
-    return None if version is None else Rival(version.id, version.checkpoint_uri, version.sha256)
+def _rival(opened: Session, version: ModelVersion | None) -> Rival | None:
+    """A version's whole model, whatever form of it serves: like is compared with like."""
+    if version is None:
+        return None
+    whole = model_forms.sealed(opened, version, model_forms.WHOLE)
+    return Rival(version.id, whole.uri, whole.sha256)
 
 
 def _answers_if_there(

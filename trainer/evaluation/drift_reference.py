@@ -25,6 +25,7 @@ def freeze(session: Session, version_id: int, data: TrainingData, judged: Judged
     drift.freeze(
         session,
         version_id,
+        judged.description.form,
         [document.id for document in draw.sample(train, min(_TRAINING, len(train)))],
         [held_out[i].id for i in chosen],
         [data.labels[int(likeliest[i])][0] for i in chosen],

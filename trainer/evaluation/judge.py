@@ -1,34 +1,41 @@
-"""A fine-tuned model, calibrated for each engine that it ran on, and measured on test with the one that will serve."""
+"""A form of a fine-tuned model, calibrated for each engine that it ran on, and measured on test with the last one."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from classifier.calibration import fit_temperature, softmax
 from classifier.checkpoint import Calibration, Checkpoint
-from classifier.checkpoint_folder import INT8
 from classifier.classifier import Classifier
 from classifier.figures import Baselines, Evaluation, Evidence, Latency, Recheck, VersionFigures
 from trainer.data.training_data import TrainingData, label_indices
 from trainer.evaluation.baseline import LabelIds
 from trainer.evaluation.cross_validation import Unseen
 from trainer.evaluation.evidence import evidence_of_test
+from trainer.evaluation.forms import REFERENCE, Logits, Measured
 from trainer.evaluation.metrics import evaluate
-from trainer.evaluation.serving import Logits, Serving
 from trainer.evaluation.thresholds import Held, Thresholds, accepting_nothing, choose_thresholds
 from trainer.evaluation.timing import milliseconds, milliseconds_alone
 
 _RECHECKED = 256
 
 
+class Promise(NamedTuple):
+    """What thresholds are to keep, as `trainer.evaluation.thresholds.choose_thresholds` takes it."""
+
+    risk_target: float
+    confidence: float
+    fallback: float
+
+
 @dataclass(frozen=True)
 class Judged:
-    """A model with its calibrations and figures.
+    """A form of a model with its calibrations and figures.
 
     Of the held-out documents, in the order of `TrainingData.held_out`: ``probabilities`` and ``uncalibrated`` ones
-    (n, labels) of the serving engine, and what it would accept, ``accepted`` (n,).
+    (n, labels) of this machine's engine, and what it would accept, ``accepted`` (n,).
     """
 
     classifier: Classifier
@@ -52,44 +59,31 @@ class Judged:
 
 
 def judge(
-    serving: Serving,
+    form: Measured,
     data: TrainingData,
     baselines: dict[str, LabelIds],
     cross_validated: Unseen,
-    *,
-    risk_target: float,
-    risk_confidence: float,
-    fallback: float,
+    promise: Promise,
 ) -> Judged:
-    """Fit temperature and thresholds of every engine, then measure.
+    """Fit temperature and thresholds for every engine that the form ran on, then measure.
 
     Temperatures are fitted on validation, thresholds planned on it and on other models' answers to training
     documents, and proved on calibration. Test is used once, after that, and decides only one thing: a model that shows
     nothing there accepts nothing.
-
-    Args:
-        risk_target, risk_confidence, fallback: as for `trainer.evaluation.thresholds.choose_thresholds`.
     """
     others = fair_answers(cross_validated, data)
-    engine = serving.classifier.engine.name
-    evidence = _evidence(serving.logits[engine], data, baselines)
-    found = {
-        name: _calibrated(
-            logits, data, others, risk_target=risk_target, risk_confidence=risk_confidence, fallback=fallback
-        )
-        for name, logits in serving.logits.items()
-    }
+    engine = form.classifier.engine.name
+    evidence = _evidence(form.logits[engine], data, baselines)
+    found = {name: _calibrated(logits, data, others, promise) for name, logits in form.logits.items()}
     if not evidence.enough:
         found = {name: _accepting_nothing(*each, evidence.sentence) for name, each in found.items()}
     calibrations = {name: calibration for name, (calibration, _) in found.items()}
-    # An engine that was not available here is closest to the model itself.
-    calibrations["default"] = calibrations["torch-f32"]
+    # An engine that was not available here is closest to the model in float32.
+    calibrations["default"] = calibrations.get(REFERENCE, calibrations[engine])
     chosen, thresholds = found[engine]
-    description = serving.classifier.checkpoint.model_copy(
-        update={"calibrations": calibrations, "engine": INT8 if engine == INT8 else None}
-    )
-    classifier = serving.classifier.calibrated_by(description)
-    logits = serving.logits[engine]
+    description = form.classifier.checkpoint.model_copy(update={"calibrations": calibrations})
+    classifier = form.classifier.calibrated_by(description)
+    logits = form.logits[engine]
     probabilities, uncalibrated = softmax(logits, chosen.temperature), softmax(logits)
     accepted = classifier.decide(probabilities).accept
     figures = VersionFigures(
@@ -100,7 +94,6 @@ def judge(
         baselines=_accuracies(baselines, data),
         evidence=evidence,
         guarantee=thresholds.guarantee,
-        engines=serving.engines,
         latency=_latency(classifier, data),
         recheck=_recheck(probabilities, data),
     )
@@ -130,9 +123,7 @@ def _accepting_nothing(calibration: Calibration, thresholds: Thresholds, why: st
     return calibration.model_copy(update=update), nothing
 
 
-def _calibrated(
-    logits: Logits, data: TrainingData, others: Held, *, risk_target: float, risk_confidence: float, fallback: float
-) -> tuple[Calibration, Thresholds]:
+def _calibrated(logits: Logits, data: TrainingData, others: Held, promise: Promise) -> tuple[Calibration, Thresholds]:
     first, second = len(data.validation), len(data.validation) + len(data.calibration)
     targets = label_indices([*data.validation, *data.calibration], data.labels)
     temperature = fit_temperature(logits[:first], targets[:first])
@@ -141,9 +132,7 @@ def _calibrated(
         Held(probabilities[:first], targets[:first]),
         Held(probabilities[first:], targets[first:]),
         [label_id for label_id, _ in data.labels],
-        risk_target,
-        risk_confidence,
-        fallback,
+        *promise,
         cross_validated=others,
     )
     calibration = Calibration(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from classifier.checkpoint import Checkpoint
+from classifier.checkpoint import DESCRIPTION, Checkpoint
 from classifier.checkpoint_folder import INT8
 from classifier.classifier import window_tokenizer
 from classifier.engines.openvino_cache import converted
@@ -20,19 +20,20 @@ _SEED = 1
 _TIMEOUT_S = 3600
 
 
-def quantise(folder: Path, texts: Sequence[str], description: Checkpoint, cache: Path) -> Path:
-    """Write the int8 form of a draft folder into it, as ``openvino-int8/model.xml`` and ``model.bin``.
+def make_int8(folder: Path, target: Path, texts: Sequence[str], description: Checkpoint, cache: Path) -> Path:
+    """Make a folder of a model's int8 form: its settings and tokenizer, and the model in ``openvino-int8``.
 
-    An existing form is replaced; if this fails, none is left.
+    An existing folder is replaced; if this fails, none is left.
 
     Args:
         folder: Hugging Face folder with model and tokenizer.
+        target: the folder to make.
         texts: of training documents; at most 300 are drawn, always the same ones.
         description: says how texts are cleaned and cut into windows.
         cache: where converted models are kept.
 
     Returns:
-        Path of ``model.xml``.
+        The folder.
 
     Raises:
         TrainingError: there are no texts, OpenVINO or NNCF is missing, or the model can't be quantised.
@@ -42,17 +43,17 @@ def quantise(folder: Path, texts: Sequence[str], description: Checkpoint, cache:
     for library in ("openvino", "nncf"):
         if find_spec(library) is None:
             raise TrainingError(f"the int8 engine can't be made: {library} is not installed")
-    target = folder / INT8 / "model.xml"
-    shutil.rmtree(target.parent, ignore_errors=True)
+    shutil.rmtree(target, ignore_errors=True)
     try:
         model = converted(folder, cache)
         windows = _windows(folder, texts, description)
-        target.parent.mkdir()
-        _run(model, target, windows)
-    except CheckpointError as error:
-        raise TrainingError(f"the int8 engine can't be made: {error}") from None
-    except BaseException:
-        shutil.rmtree(target.parent, ignore_errors=True)
+        shutil.copytree(folder, target, ignore=shutil.ignore_patterns("*.safetensors", INT8, DESCRIPTION))
+        (target / INT8).mkdir()
+        _run(model, target / INT8 / "model.xml", windows)
+    except BaseException as error:
+        shutil.rmtree(target, ignore_errors=True)
+        if isinstance(error, CheckpointError):
+            raise TrainingError(f"the int8 engine can't be made: {error}") from None
         raise
     return target
 

@@ -40,6 +40,7 @@ class ModelVersion(BaseModel):
     model_config = ConfigDict(from_attributes=True)
     id: int
     status: str
+    form: Annotated[str, Field(description="Of its forms, the one that serves: whole, int8, student, student-int8.")]
     base_model: str
     parent_id: int | None
     label_ids: list[int]

@@ -3,9 +3,9 @@
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from classifier.figures import VersionFigures
+from classifier.figures import FormFigures, VersionFigures
 from classifier.shortcomings import shortcomings
-from db.queries import labelled, model_versions, shadows, training_runs
+from db.queries import labelled, model_forms, model_versions, shadows, training_runs
 from db.queries.sensitive import sensitive_documents
 from db.session import session
 from sortline.errors import ConflictError, InvalidInputError, NotFoundError, ServerUnreachableError
@@ -61,6 +61,22 @@ def promote(request: Request, person: Lead, form: PostedForm, id: Id) -> HTMLRes
     except (ConflictError, NotFoundError) as error:
         return _versions(request, person, wrong=str(error))
     return _versions(request, person, said=f"Version {version.id} is active; workers swap to it within seconds.")
+
+
+@router.post("/model-versions/{id}/form")
+def serve_form(request: Request, person: Lead, form: PostedForm, id: Id) -> HTMLResponse:
+    """Lets another form of a version serve; one that is not proved needs a reason."""
+    name, leave, reason = (form.get(key, "").strip()[:1000] for key in ("form", "leave", "reason"))
+    try:
+        with session(request.app.state.settings.postgres_url) as opened:
+            if sent_before(request, opened, person, form):
+                return _versions(request, person, said=SENT_BEFORE)
+            version = model_forms.serve(opened, id, name, person.actor, reason or None, leave or None)
+            opened.commit()
+    except (ConflictError, NotFoundError) as error:
+        return _versions(request, person, wrong=str(error))
+    said = f"Version {version.id} serves in its form {version.form}"
+    return _versions(request, person, said=f"{said}; workers swap to it within seconds.")
 
 
 @router.post("/model-versions/{id}/shadow")
@@ -125,7 +141,8 @@ def show_run(request: Request, person: Reviewer, id: Id) -> HTMLResponse:
     with session(request.app.state.settings.postgres_url) as opened:
         run = training_runs.get(opened, id)
         version = model_versions.get(opened, run.model_version_id) if run.model_version_id else None
-    figures = VersionFigures.model_validate(version.metrics) if version else VersionFigures()
+        found = model_forms.served_figures(opened, version) if version else {}
+    figures = VersionFigures.model_validate(found)
     lacks = shortcomings(figures, version.status) if version else []
     return page("training_run.html", person=person, run=run, version=version, figures=figures, lacks=lacks)
 
@@ -166,13 +183,18 @@ def _versions(request: Request, person: Person, said: str = "", wrong: str = "")
         runs = training_runs.newest(opened, 10)
         since = training_runs.decisions_since(opened, 10_000)
         shadow = shadows.running(opened)
-    figures = {version.id: VersionFigures.model_validate(version.metrics) for version in versions}
+        figures = {
+            version.id: VersionFigures.model_validate(model_forms.served_figures(opened, version))
+            for version in versions
+        }  # fmt: skip
+        forms = model_forms.of_versions(opened, [version.id for version in versions])
     return page(
         "model_versions.html",
         409 if wrong else 200,
         person=person,
         versions=versions,
         figures=figures,
+        forms=[(form, FormFigures.model_validate(form.figures)) for form in forms],
         lacks={version.id: shortcomings(figures[version.id], version.status) for version in versions},
         active=active.id if active else None,
         runs=runs,
