@@ -59,7 +59,7 @@ class Models:
         self._ready.wait(timeout)
         return self.current
 
-    def beside(self, version: ModelVersion) -> Classifier:
+    def beside(self, version: ModelVersion) -> LoadedModel:
         """Load and warm a version other than the active one; it is unloaded two minutes after its last use.
 
         Raises:
@@ -75,7 +75,7 @@ class Models:
                 self._beside = LoadedModel(version.id, wanted.name, classifier)
                 log.info("model version %s is loaded beside the active one", version.id)
             self._beside_used = time.monotonic()
-            return self._beside.classifier
+            return self._beside
 
     def check_promotion(self) -> None:
         """Swap to the active version or form if it has changed; while Postgres is unreachable, nothing changes."""
@@ -118,7 +118,7 @@ class Models:
             classifier = self._load(wanted.uri, wanted.sha256, self.settings)
             classifier.warm()
             with session(self.settings.postgres_url) as opened:
-                wrong = disagreement(opened, version, classifier, self.settings.recheck_documents)
+                wrong = disagreement(opened, version, wanted.name, classifier, self.settings.recheck_documents)
             if wrong:
                 raise CheckpointError(wrong)
         except (DBAPIError, ServerUnreachableError) as error:

@@ -86,10 +86,9 @@ def is_the_documents_fault(error: Exception) -> bool:
 
 def _rows(batch: MicroBatch, first: int, at: str) -> list[tuple[Key, dict[str, Any], ResultEvent]]:
     """Key, row and event of each entry; ``first``: index of the batch's first probability among all batches'."""
-    classifier, version = batch.model.classifier, batch.model.version_id
+    classifier, version, form = batch.model.classifier, batch.model.version_id, batch.model.form
     best, confidence, accepted = classifier.decide(batch.probabilities)
-    checkpoint = classifier.checkpoint
-    label_ids, labels, form = checkpoint.label_ids, checkpoint.labels, checkpoint.form
+    label_ids, labels = classifier.checkpoint.label_ids, classifier.checkpoint.labels
     margins = margin(batch.probabilities)
     count = batch.probabilities.shape[1]
     rows = []

@@ -15,10 +15,13 @@ from worker.entry import Entry
 
 
 class ActiveModel(Protocol):
-    """A model version and its loaded classifier."""
+    """A form of a model version, and its loaded classifier."""
 
     @property
     def version_id(self) -> int: ...
+
+    @property
+    def form(self) -> str: ...
 
     @property
     def classifier(self) -> Classifier: ...

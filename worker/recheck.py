@@ -20,7 +20,7 @@ _DIFFER = 0.05  # share of different labels; two engines of one model differ in 
 _DISTANCE = 0.05  # mean difference of the confidences
 
 
-def disagreement(session: Session, version: ModelVersion, classifier: Classifier, most: int) -> str | None:
+def disagreement(session: Session, version: ModelVersion, form: str, classifier: Classifier, most: int) -> str | None:
     """How a loaded model disagrees with its stored predictions, in a sentence; None: it does not.
 
     It repeats the newest stored predictions of the same form of the version and, if there are few, the answers that the
@@ -29,7 +29,7 @@ def disagreement(session: Session, version: ModelVersion, classifier: Classifier
     Args:
         most: most documents to repeat; 0: none.
     """
-    answers = _stored(session, version, classifier.checkpoint.form, most) if most else []
+    answers = _stored(session, version, form, most) if most else []
     if len(answers) < _LEAST:
         return None
     label_ids = np.array(classifier.checkpoint.label_ids)

@@ -92,7 +92,7 @@ def _rescore_page(postgres: PostgresAddress, model: LoadedModel, found: list[tup
     classifier = model.classifier
     prepared, probabilities = score(classifier, [text for _, text in found])
     ids = [id_ for id_, _ in found]
-    made = prediction_rows(classifier, ids, prepared, probabilities)
+    made = prediction_rows(classifier, model.form, ids, prepared, probabilities)
     names = dict(zip(classifier.checkpoint.label_ids, classifier.checkpoint.labels, strict=True))
     events, at = [], now()
     with session(postgres) as opened:

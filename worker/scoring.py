@@ -19,11 +19,16 @@ def score(classifier: Classifier, texts: Sequence[str]) -> tuple[list[Prepared],
 
 
 def prediction_rows(
-    classifier: Classifier, ids: Sequence[int], prepared: Sequence[Prepared], probabilities: NDArray[np.float32]
+    classifier: Classifier,
+    form: str,
+    ids: Sequence[int],
+    prepared: Sequence[Prepared],
+    probabilities: NDArray[np.float32],
 ) -> list[dict[str, Any]]:
     """Prediction rows of stored documents, as `db.queries.rescore` and `db.queries.shadows` take them.
 
     Args:
+        form: that of the model version.
         probabilities: (n, labels), in the order of the documents.
     """
     index, confidence, accepted = classifier.decide(probabilities)
@@ -34,7 +39,7 @@ def prediction_rows(
             "confidence": float(confidence[i]), "probabilities": probabilities[i],
             "decision": "accept" if accepted[i] else "review", "windows": len(prepared[i].windows),
             "truncated": prepared[i].truncated, "margin": float(margins[i]),
-            "unknown_share": prepared[i].unknown_share, "form": classifier.checkpoint.form,
+            "unknown_share": prepared[i].unknown_share, "form": form,
         }
         for i, id_ in enumerate(ids)
     ]  # fmt: skip

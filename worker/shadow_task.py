@@ -7,7 +7,6 @@ import orjson
 from celery import Celery
 from sqlalchemy.exc import DBAPIError
 
-from classifier.classifier import Classifier
 from db.models import Shadow
 from db.queries import shadows
 from db.session import session
@@ -15,6 +14,7 @@ from sortline.counted import counted
 from sortline.errors import SortlineError, TransientError
 from sortline.postgres_address import PostgresAddress
 from sortline.settings import Settings
+from worker.active_model import LoadedModel
 from worker.intake import Intake
 from worker.scoring import prediction_rows, score
 from worker.turns import turns
@@ -55,8 +55,8 @@ def answer_beside(postgres: PostgresAddress, intake: Intake, shadow_id: int) -> 
         The number of documents that it classified.
     """
     answered = 0
-    classifier = _loaded(postgres, intake, shadow_id)
-    if classifier is None:
+    model = _loaded(postgres, intake, shadow_id)
+    if model is None:
         return answered
     for _ in turns(intake.stopping, _MOST_S):
         with session(postgres) as opened:
@@ -69,12 +69,12 @@ def answer_beside(postgres: PostgresAddress, intake: Intake, shadow_id: int) -> 
         if to is None:
             intake.stopping.wait(_POLL_S)
             continue
-        _answer_page(postgres, shadow, classifier, to, found)
+        _answer_page(postgres, shadow, model, to, found)
         answered += len(found)
     return answered
 
 
-def _loaded(postgres: PostgresAddress, intake: Intake, shadow_id: int) -> Classifier | None:
+def _loaded(postgres: PostgresAddress, intake: Intake, shadow_id: int) -> LoadedModel | None:
     """The shadow's version, loaded beside the active one; None: the shadow has ended or can't be loaded."""
     with session(postgres) as opened:
         version = shadows.version_of(opened, shadow_id)
@@ -91,12 +91,12 @@ def _loaded(postgres: PostgresAddress, intake: Intake, shadow_id: int) -> Classi
 
 
 def _answer_page(
-    postgres: PostgresAddress, shadow: Shadow, classifier: Classifier, to: int, found: list[tuple[int, str]]
+    postgres: PostgresAddress, shadow: Shadow, model: LoadedModel, to: int, found: list[tuple[int, str]]
 ) -> None:
     rows = []
     if found:
-        prepared, probabilities = score(classifier, [text for _, text in found])
-        rows = prediction_rows(classifier, [id_ for id_, _ in found], prepared, probabilities)
+        prepared, probabilities = score(model.classifier, [text for _, text in found])
+        rows = prediction_rows(model.classifier, model.form, [id_ for id_, _ in found], prepared, probabilities)
     with session(postgres) as opened:
         shadows.store(opened, shadow, to, orjson.dumps(rows, option=orjson.OPT_SERIALIZE_NUMPY).decode())
         opened.commit()

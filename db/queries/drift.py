@@ -136,7 +136,7 @@ def frozen(session: Session, version_id: int, form: str) -> tuple[list[str], lis
 
 
 def newest(session: Session, version_id: int, form: str, count: int, after: int = 0) -> list[Answered]:
-    """Predictions of a version's form for the newest of the last 20,000 documents, with ids over ``after``; newest first."""
+    """Predictions of a version's form for the newest documents with ids over ``after``, of the last 20,000."""
     asked = {"version_id": version_id, "form": form, "count": count, "after": after, "scan": _SCAN, "chars": CHARS}
     return [Answered(*row) for row in session.execute(_NEWEST, asked)]
 

@@ -33,7 +33,7 @@ from worker.take_over import take_over
 from worker.writer import Acknowledger, Committed
 
 pytestmark = pytest.mark.redis_server
-MODEL: Any = SimpleNamespace(version_id=1, classifier=faulty.load("faulty:1,2", None, None))
+MODEL: Any = SimpleNamespace(version_id=1, form="whole", classifier=faulty.load("faulty:1,2", None, None))
 LARGE = "x" * 3000
 BAD = ({"text": "no id"}, {"id": "a", "text": LARGE, "meta": "[]"}, {"id": "a", "text": " "}, {"x": "y"})
 
