@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from classifier.checkpoint_folder import read_checkpoint
-from db.queries import model_versions, server
+from db.queries import model_forms, model_versions, server
 from db.session import session
 from housekeeping.manifest import Manifest, write_manifest
 from housekeeping.postgres_tools import dump
@@ -85,13 +85,16 @@ def _prepare(folder: Path) -> None:
 
 
 def _damaged(postgres: PostgresAddress, models: Path) -> list[int]:
-    """Ids of the versions whose checkpoint is missing in the copy, or differs from what its row says."""
-    found = []
+    """Ids of the versions with a checkpoint that is missing in the copy, or differs from what its row says."""
     with session(postgres) as opened:
         versions = model_versions.listing(opened, _MOST_VERSIONS)
-    for version in versions:
+        forms = model_forms.of_versions(opened, [version.id for version in versions])
+    sealed = {(version.id, version.checkpoint_uri, version.sha256) for version in versions}
+    sealed |= {(form.model_version_id, form.uri, form.sha256) for form in forms if form.uri and form.sha256}
+    found = set()
+    for version_id, uri, sha256 in sealed:
         try:
-            read_checkpoint(models / version.checkpoint_uri.rstrip("/").rpartition("/")[2], version.sha256)
+            read_checkpoint(models / uri.rstrip("/").rpartition("/")[2], sha256)
         except CheckpointError:
-            found.append(version.id)
+            found.add(version_id)
     return sorted(found)

@@ -74,7 +74,8 @@ def move_store(session: Session, before: str, after: str) -> None:
     """Change the addresses of what is in the model store to its new place."""
     where = {"before": before.rstrip("/"), "after": after.rstrip("/")}
     for table, column in (
-        ("model_versions", "checkpoint_uri"), ("snapshots", "uri"), ("tuned_parameters", "report_uri"),
+        ("model_versions", "checkpoint_uri"), ("model_forms", "uri"), ("snapshots", "uri"),
+        ("tuned_parameters", "report_uri"),
     ):  # fmt: skip
         session.execute(text(_MOVE.format(table=table, column=column)), where)
     session.execute(_MOVE_REPORTS, where)

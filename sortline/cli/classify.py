@@ -7,7 +7,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from db.queries import model_versions
+from db.queries import model_forms, model_versions
 from db.session import session
 from sortline.errors import InvalidDocumentError, NotFoundError
 from sortline.settings import get_settings
@@ -23,15 +23,16 @@ _TOP = 5
 def command(text: str, checkpoint: str | None, as_json: bool) -> None:
     """Classify TEXT (`-`: standard input) in this process and print the result; nothing is stored."""
     from classifier.classifier import load_classifier
+    from classifier.engines.choose import serves
 
     settings = get_settings()
     uri, sha256 = checkpoint, None
     if uri is None:
         with session(settings.postgres_url) as opened:
             version = model_versions.active(opened)
-        if version is None:
-            raise NotFoundError("there is no active model: run `sortline import FILE`, then `sortline train`")
-        uri, sha256 = version.checkpoint_uri, version.sha256
+            if version is None:
+                raise NotFoundError("there is no active model: run `sortline import FILE`, then `sortline train`")
+            _, uri, sha256 = model_forms.sealed(opened, version, serves(settings.form or version.form, settings))
     raw = sys.stdin.buffer.read() if text == "-" else encode(text)
     if not raw.strip():
         raise InvalidDocumentError("the text is empty", "empty_text")

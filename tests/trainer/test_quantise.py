@@ -1,4 +1,4 @@
-"""The int8 form of a checkpoint: made in its folder, sealed with it, and close to the model itself."""
+"""The int8 form of a checkpoint: made in a folder of its own, sealed, and close to the model itself."""
 
 import random
 import shutil
@@ -12,7 +12,7 @@ from classifier.checkpoint_folder import StoredCheckpoint, write_checkpoint
 from classifier.classifier import assemble, load_classifier
 from sortline.errors import TrainingError
 from sortline.settings import Settings
-from trainer.evaluation.quantise import quantise
+from trainer.evaluation.quantise import make_int8
 
 _WORDS = "where is my card the cash machine ate it transfer has not arrived please help".split()  # noqa: SIM905
 _draw = random.Random(5)
@@ -39,43 +39,40 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> StoredCheckpoint:
 
 @pytest.fixture(scope="module")
 def draft(plain: StoredCheckpoint, settings: Settings, home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A draft folder with an int8 form."""
-    folder = tmp_path_factory.mktemp("draft") / "draft"
-    shutil.copytree(plain.folder, folder)
-    (folder / "sortline.json").unlink()
+    """A folder of the int8 form."""
+    folder = tmp_path_factory.mktemp("draft") / "int8"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(home))
-        assert (
-            quantise(folder, CALIBRATION, plain.description, settings.data_dir / "cache" / "openvino")
-            == folder / "openvino-int8" / "model.xml"
-        )
-    return folder
+        cache = settings.data_dir / "cache" / "openvino"
+        return make_int8(plain.folder, folder, CALIBRATION, plain.description, cache)
 
 
-def test_matrix_products_are_in_int8(draft: Path) -> None:
+def test_matrix_products_are_in_int8(draft: Path, plain: StoredCheckpoint) -> None:
     written = draft / "openvino-int8"
     assert sorted(path.name for path in written.iterdir()) == ["model.bin", "model.xml"]
     assert 'element_type="i8"' in (written / "model.xml").read_text(encoding="utf-8")
-    assert (written / "model.bin").stat().st_size < (draft / "model.safetensors").stat().st_size / 2
+    assert (written / "model.bin").stat().st_size < (plain.folder / "model.safetensors").stat().st_size / 2
 
 
 def test_it_agrees_with_the_model(draft: Path, plain: StoredCheckpoint, settings: Settings) -> None:
     torch = settings.model_copy(update={"engine": "torch", "precision": "f32"})
-    reference = assemble(draft, plain.description, torch).logits(TEXTS)
-    int8 = assemble(draft, plain.description, settings.model_copy(update={"precision": "int8"})).logits(TEXTS)
+    reference = assemble(plain.folder, plain.description, torch).logits(TEXTS)
+    int8 = assemble(draft, plain.description.model_copy(update={"form": "int8"}), settings).logits(TEXTS)
     assert (int8.argmax(axis=1) == reference.argmax(axis=1)).mean() > 0.95
     assert np.abs(int8 - reference).max() > 1e-3  # else nothing was quantised
     assert len(set(reference.argmax(axis=1).tolist())) > 1  # else all agree by having one answer
 
 
-def test_a_checkpoint_seals_it_and_is_served_by_it(
+def test_a_checkpoint_of_its_own_seals_it_without_the_models_weights(
     draft: Path, plain: StoredCheckpoint, settings: Settings, tmp_path: Path
 ) -> None:
-    description = plain.description.model_copy(update={"engine": "openvino-int8", "files": {}})
+    description = plain.description.model_copy(update={"form": "int8", "files": {}})
     stored = write_checkpoint(
         tmp_path / "sealed", description, lambda folder: shutil.copytree(draft, folder, dirs_exist_ok=True)
     )
-    assert {"openvino-int8/model.xml", "openvino-int8/model.bin"} <= stored.description.files.keys()
+    assert stored.description.files.keys() == {
+        "config.json", "openvino-int8/model.bin", "openvino-int8/model.xml", "tokenizer.json", "tokenizer_config.json",
+    }  # fmt: skip
     classifier = load_classifier(str(stored.folder), stored.sha256, settings)
     assert classifier.engine.name == "openvino-int8"
 
@@ -88,27 +85,26 @@ def test_nothing_phones_home(draft: Path, home: Path) -> None:
 
 def test_without_texts_it_says_so(plain: StoredCheckpoint, settings: Settings) -> None:
     with pytest.raises(TrainingError, match="can't be calibrated without texts"):
-        quantise(plain.folder, [], plain.description, settings.data_dir / "cache" / "openvino")
+        make_int8(plain.folder, plain.folder / "int8", [], plain.description, settings.data_dir / "cache" / "openvino")
 
 
 def test_a_failure_says_why_and_leaves_no_form(
-    draft: Path, plain: StoredCheckpoint, settings: Settings, tmp_path: Path
+    plain: StoredCheckpoint, settings: Settings, tmp_path: Path
 ) -> None:
     folder = tmp_path / "broken"
-    shutil.copytree(draft, folder)
+    shutil.copytree(plain.folder, folder)
     (folder / "model.safetensors").write_bytes(b"no weights")
     with pytest.raises(TrainingError, match="can't be loaded"):
-        quantise(folder, CALIBRATION, plain.description, settings.data_dir / "cache" / "openvino")
-    assert not (folder / "openvino-int8").exists()
+        make_int8(folder, tmp_path / "int8", CALIBRATION, plain.description, settings.data_dir / "cache" / "openvino")
+    assert not (tmp_path / "int8").exists()
 
 
 def test_what_can_not_be_calibrated_says_why(
-    draft: Path, plain: StoredCheckpoint, settings: Settings, tmp_path: Path
+    plain: StoredCheckpoint, settings: Settings, tmp_path: Path
 ) -> None:
     """A text whose windows are longer than the encoder has positions for."""
-    folder = tmp_path / "draft"
-    shutil.copytree(draft, folder)
     description = plain.description.model_copy(update={"max_length": 1000})
     with pytest.raises(TrainingError, match="the model can't be quantised: "):
-        quantise(folder, ["where is my card ? " * 300], description, settings.data_dir / "cache" / "openvino")
-    assert not (folder / "openvino-int8").exists()
+        texts, cache = ["where is my card ? " * 300], settings.data_dir / "cache" / "openvino"
+        make_int8(plain.folder, tmp_path / "int8", texts, description, cache)
+    assert not (tmp_path / "int8").exists()

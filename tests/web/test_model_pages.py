@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 import httpx
 import pytest
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.models import AuditEvent, TrainingRun
-from db.queries import model_versions, training_runs
+from db.queries import model_forms, model_versions, training_runs
 from tests.web.conftest import Browser
 
 SignInAs = Callable[..., Browser]
@@ -117,3 +118,35 @@ def test_the_api_starts_lists_and_cancels(web: httpx.Client, session: Session) -
     assert web.post("/v1/model-versions/rollback").status_code == 409
     actions = [row.action for row in session.query(AuditEvent).order_by(AuditEvent.id)]
     assert actions == ["train", "cancel_training"]
+
+
+def test_a_lead_chooses_the_form_that_serves(lead: Browser, session: Session) -> None:
+    version = add(session)
+    model_forms.add(session, version, "whole", "proved", uri="x", sha256="0")
+    model_forms.add(session, version, "int8", "unproved", uri="y", sha256="1",
+                    figures={"verdict": {"reason": "612 texts do not show it", "speedup": 1.94}})  # fmt: skip
+    session.commit()
+    page = lead.get("/model-versions").text
+    assert "612 texts do not show it" in page and "1.9 ×" in page
+
+    refused = lead.send_form(f"/model-versions/{version}/form", form="int8", leave="whole", reason=" ")
+    assert (refused.status_code, "is unproved; it needs a reason to serve" in refused.text) == (409, True)
+    done = lead.send_form(f"/model-versions/{version}/form", form="int8", leave="whole", reason="we need the speed")
+
+    assert f"Version {version} serves in its form int8; workers swap to it within seconds." in done.text
+    session.expire_all()
+    assert model_versions.get(session, version).form == "int8"
+    (event,) = session.scalars(select(AuditEvent).where(AuditEvent.action == "serve_form"))
+    assert event.actor.startswith("user:") and event.detail["because"] == "we need the speed"
+    again = lead.send_form(f"/model-versions/{version}/form", form="int8", leave="whole", reason="twice")
+    assert (again.status_code, "serves already" in again.text) == (409, True)
+
+
+def test_a_reviewer_sees_forms_and_chooses_none(sign_in_as: SignInAs, session: Session) -> None:
+    version = add(session)
+    model_forms.add(session, version, "int8", "proved", uri="y", sha256="1")
+    session.commit()
+    reviewer = sign_in_as("reviewer")
+
+    assert "Let it serve" not in reviewer.get("/model-versions").text
+    assert reviewer.send_form(f"/model-versions/{version}/form", form="int8", leave="whole").status_code == 403

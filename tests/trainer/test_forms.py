@@ -1,0 +1,113 @@
+"""The int8 form serves only when it earns it, and one that has collapsed never does."""
+
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from tiny_bert import LABELS, build_tiny_bert
+
+from classifier.checkpoint import Checkpoint, Form
+from classifier.classifier import assemble
+from classifier.figures import FormVerdict, SnapshotCounts
+from db.queries.labelled import Labelled
+from sortline.settings import Settings
+from trainer.data.training_data import TrainingData
+from trainer.evaluation import forms
+from trainer.evaluation.forms import Judge, Tried, Whole, best, measure_whole, try_forms
+from trainer.evaluation.quantise import make_int8
+
+pytest.importorskip("nncf")
+pytest.importorskip("openvino")
+
+DESCRIPTION = Checkpoint(label_ids=[11, 12, 13], labels=LABELS, max_length=64, window_overlap=8, base_model="tiny")
+TEXTS = [
+    f"{'where is my card ' * (i % 4 + 1)}{'the cash machine ' * (i % 3)}{'transfer ' * (i % 5)}please {i}"
+    for i in range(700)
+]
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return settings.model_copy(update={"engine": "openvino", "device": "cpu", "threads": 2})
+
+
+@pytest.fixture
+def draft(tmp_path: Path) -> Path:
+    folder = tmp_path / "draft"
+    folder.mkdir()
+    build_tiny_bert(folder)
+    return folder
+
+
+def data(draft: Path, settings: Settings) -> TrainingData:
+    """Documents whose labels are what the model says."""
+    said = assemble(draft, DESCRIPTION, settings.model_copy(update={"engine": "torch"})).logits(TEXTS).argmax(axis=1)
+    documents = [
+        Labelled(
+            i + 1, text, sha256(text.encode()).digest(), 11 + int(label), LABELS[int(label)], True, i, "validation"
+        )
+        for i, (text, label) in enumerate(zip(TEXTS, said, strict=True))
+    ]
+    labels = list(zip(DESCRIPTION.label_ids, LABELS, strict=True))
+    return TrainingData(documents[600:], documents[:600], [], [], [], labels=labels, counts=SnapshotCounts())
+
+
+def tried(draft: Path, settings: Settings, traffic: Sequence[str], work: Path) -> tuple[Whole, list[Tried]]:
+    """The whole model and its forms, judged on 600 labelled documents and on traffic."""
+    found = data(draft, settings)
+    whole = measure_whole(draft, DESCRIPTION, found, settings)
+    judge = Judge(whole.reference, whole.measured.classifier, found.validation, settings.gate_margin)
+    return whole, try_forms(judge, draft, found, traffic, settings, work, said.append)
+
+
+said: list[str] = []
+
+
+def test_the_int8_form_is_made_apart_and_judged(draft: Path, settings: Settings, tmp_path: Path) -> None:
+    whole, (int8,) = tried(draft, settings, TEXTS, tmp_path)
+
+    assert {"torch-f32", whole.measured.classifier.engine.name} == whole.measured.logits.keys()
+    assert int8.folder is not None and int8.measured is not None
+    assert (int8.folder / "openvino-int8" / "model.xml").is_file()
+    assert not (draft / "openvino-int8").exists()
+    assert int8.measured.classifier.checkpoint.form == "int8"
+    assert len(int8.measured.logits["openvino-int8"]) == 600
+    assert int8.verdict.documents == 600
+    assert int8.state in ("proved", "unproved", "refused")
+    assert said[-2:] == ["quantising to int8", "comparing int8 with the whole model"]
+
+
+def test_a_collapsed_int8_form_is_refused(
+    draft: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is broken on purpose: quantised from a model whose head was turned around."""
+    other = tmp_path / "other"
+    other.mkdir()
+    build_tiny_bert(other, seed=3)
+    monkeypatch.setattr(forms, "make_int8", lambda _folder, *rest: make_int8(other, *rest))
+
+    _, (int8,) = tried(draft, settings, [], tmp_path)
+
+    assert int8.state == "refused"
+    assert "the same label as the model itself" in int8.verdict.reason
+    assert best([int8]) == "whole"
+
+
+def test_what_can_not_be_made_says_why(draft: Path, settings: Settings, tmp_path: Path) -> None:
+    _, (int8,) = tried(draft, settings.model_copy(update={"quantise": False}), [], tmp_path)
+
+    assert (int8.state, int8.verdict.reason) == ("missing", "not made: the setting SORTLINE_QUANTISE is off")
+
+
+def test_other_engines_have_no_candidate(draft: Path, settings: Settings, tmp_path: Path) -> None:
+    assert tried(draft, settings.model_copy(update={"engine": "torch"}), [], tmp_path)[1] == []
+
+
+def test_the_fastest_proved_form_is_the_best() -> None:
+    def form(name: Form, outcome: str, speedup: float) -> Tried:
+        return Tried(name, FormVerdict(outcome=outcome, speedup=speedup), Path("x"))
+
+    slow, fast = form("int8", "proved", 1.5), form("student", "proved", 3)
+    assert best([slow, fast, form("student-int8", "unproved", 5)]) == "student"
+    assert best([]) == "whole"
