@@ -16,7 +16,8 @@ from classifier.classifier import Classifier, ForwardBatch, assemble
 from classifier.store import model_store
 from db.queries.labelled import Labelled, labelled_documents
 from db.session import session
-from trainer.evaluation.engine_gate import judge_engine
+from trainer.evaluation.engine_gate import judge_form
+from trainer.evaluation.gate import ALPHA
 from trainer.evaluation.quantise import quantise as write_int8
 
 _TIMES = 4
@@ -52,8 +53,16 @@ def quantise() -> None:
         )
     logits, rates = _measure([reference, otherwise, int8], [document.text for document in test])
     targets = _targets(test, stored.description.label_ids)
-    verdict = judge_engine(
-        logits[0], logits[2], targets, otherwise.engine.name, 1000 / rates[1], 1000 / rates[2], settings.gate_margin
+    verdict = judge_form(
+        logits[0],
+        logits[2],
+        targets,
+        temperature=stored.description.calibration(reference.engine.name).temperature,
+        margin=settings.gate_margin,
+        alpha=ALPHA,
+        otherwise=otherwise.engine.name,
+        ms_otherwise=1000 / rates[1],
+        ms_form=1000 / rates[2],
     ).stored()
     say(f"{int8.engine.name}: {verdict['reason']}")
     result(

@@ -53,11 +53,13 @@ def data(draft: Path, settings: Settings) -> TrainingData:
 
 
 def test_the_int8_form_is_measured_and_stays_only_where_it_serves(draft: Path, settings: Settings) -> None:
-    chosen = choose_serving(draft, DESCRIPTION, data(draft, settings), TEXTS, settings)
+    traffic = [*TEXTS, "a new text", "a new text", "another one"]
+
+    chosen = choose_serving(draft, DESCRIPTION, data(draft, settings), traffic, settings)
 
     verdict = chosen.engines["openvino-int8"].stored()
     assert verdict["documents"] == 600
-    assert verdict["agreement_documents"] == 600 + len(TEXTS) + 100  # as many as there are
+    assert verdict["texts"] == 600 + 2  # each once, and none that trained
     assert verdict["agreement"] > 0.8
     served = chosen.classifier.engine.name == "openvino-int8"
     assert (verdict["served"], (draft / "openvino-int8" / "model.xml").exists()) == (served, served)
@@ -82,7 +84,8 @@ def test_a_collapsed_int8_form_is_refused(
 
     verdict = chosen.engines["openvino-int8"].stored()
     assert not verdict["served"]
-    assert "of documents the same label as the model itself" in verdict["reason"]
+    assert verdict["outcome"] == "refused"
+    assert "of texts the same label as the model itself" in verdict["reason"]
     assert chosen.classifier.engine.name != "openvino-int8"
     assert not (draft / "openvino-int8").exists()
 
