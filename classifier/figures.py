@@ -118,21 +118,34 @@ class Guarantee(_Part):
     used: bool | None = None
 
 
-class EngineVerdict(_Part):
-    """Whether an engine serves and why; for the int8 form, also its gate's figures (`trainer.evaluation`)."""
+class FormVerdict(_Part):
+    """Whether a form of a model serves and why, with its gate's figures (`trainer.evaluation.engine_gate`).
+
+    ``outcome``: "proved", "unproved" or "refused"; None: nothing was judged, or an older version did not say.
+    ``texts``: those that both forms answered, with and without a label; ``agreement``: share with the same label;
+    ``mean_loss``: accuracy that the form is expected to lose on them; ``loss_bound``: what it loses at most, at
+    confidence 1 - ``alpha``; ``missing``: further texts that could prove it, 0 if none could. ``documents``: labelled
+    ones, to which accuracies and ECEs belong; ``accuracy_quantised`` and ``ece_quantised`` are those of the form.
+    ``speedup``: milliseconds a document of the engine ``otherwise``, which would serve in its place, over those of the
+    form. Older versions have ``agreement_documents`` for ``texts``, and their bound rests on labelled documents alone.
+    """
 
     served: bool = False
+    outcome: str | None = None
     reason: str = ""
+    texts: int | None = None
     agreement: float | None = None
     agreement_documents: int | None = None
     accuracy_reference: float | None = None
     accuracy_quantised: float | None = None
+    mean_loss: float | None = None
     loss_bound: float | None = None
     missing: int | None = None
     ece_reference: float | None = None
     ece_quantised: float | None = None
     documents: int | None = None
     margin: float | None = None
+    alpha: float | None = None
     otherwise: str | None = None
     speedup: float | None = None
 
@@ -338,5 +351,5 @@ class FormFigures(VersionFigures):
     ``traffic``: texts that there were for its newest verdict.
     """
 
-    verdict: EngineVerdict = EngineVerdict()
+    verdict: FormVerdict = FormVerdict()
     traffic: int | None = None

@@ -1,4 +1,4 @@
-"""The gate of an engine: a healthy int8 form is let through, a broken one is not; verdicts on made logits."""
+"""The gate of a form: a healthy int8 form is let through, a broken one is not; verdicts on made logits."""
 
 import csv
 import json
@@ -15,11 +15,13 @@ from labelled_lines import labelled_lines
 from numpy.typing import NDArray
 from tiny_bert import LABELS
 
+from classifier.calibration import fit_temperature
 from classifier.checkpoint import Checkpoint
 from classifier.classifier import assemble
+from classifier.figures import FormVerdict
 from sortline.settings import Settings
-from trainer.evaluation.engine_gate import judge_engine
-from trainer.evaluation.gate import paired_interval
+from trainer.evaluation.engine_gate import judge_form
+from trainer.evaluation.gate import ALPHA, paired_interval
 from trainer.evaluation.quantise import quantise
 
 MARGIN = 0.005
@@ -74,18 +76,23 @@ def reference(trained: Trained) -> Logits:
 
 
 def judge(reference: Logits, quantised: Logits, targets: Any, **changes: Any) -> dict[str, Any]:
-    given: dict[str, Any] = {"otherwise": "openvino-bf16", "ms_otherwise": 1.5, "ms_quantised": 1.0, "margin": MARGIN}
-    return judge_engine(reference, quantised, np.asarray(targets, np.int64), **(given | changes)).stored()
+    targets = np.asarray(targets, np.int64)
+    given: dict[str, Any] = {
+        "temperature": fit_temperature(reference[targets >= 0], targets[targets >= 0]), "margin": MARGIN,
+        "alpha": ALPHA, "otherwise": "openvino-bf16", "ms_otherwise": 1.5, "ms_form": 1.0,
+    }  # fmt: skip
+    return judge_form(reference, quantised, targets, **(given | changes)).stored()
 
 
 def test_a_healthy_form_serves(trained: Trained, reference: Logits) -> None:
     found = judge(reference, trained.logits(trained.folder, precision="int8"), trained.targets)
-    assert found["served"], found["reason"]
+    assert (found["served"], found["outcome"]) == (True, "proved"), found["reason"]
     assert found["accuracy_reference"] > 0.95
     assert found["agreement"] > 0.99
-    assert 0 < found["loss_bound"] <= MARGIN
-    assert found["speedup"] == 1.5
-    assert "points of accuracy lost (95 % sure)" in found["reason"]
+    assert 0 <= found["mean_loss"] < found["loss_bound"] <= MARGIN
+    assert (found["texts"], found["documents"], found["missing"], found["speedup"]) == (700, 700, 0, 1.5)
+    assert found["reason"].startswith("proved: 700 texts show a loss of at most 0.4")
+    assert found["reason"].endswith("of labels the same, 1.50 times as fast as openvino-bf16")
     json.dumps(found, allow_nan=False)
 
 
@@ -120,18 +127,20 @@ def test_a_form_with_scrambled_scales_is_refused(trained: Trained, reference: Lo
     found = judge(reference, quantised, trained.targets)
     unlabelled = judge(reference, quantised, np.full(len(trained.targets), -1))
 
-    assert not found["served"]
+    assert (found["served"], found["outcome"]) == (False, "refused")
     assert found["accuracy_quantised"] < 0.9 < found["accuracy_reference"]
-    assert found["missing"] == 0  # no number of documents would show that it is not worse
+    assert found["missing"] == 0  # no number of texts would show that it is not worse
+    assert "points on 700 labelled documents" in found["reason"]
     assert "and the limit is -0.50" in found["reason"]
-    assert not unlabelled["served"]
-    assert "of documents the same label as the model itself, and at least 95 % is required" in unlabelled["reason"]
+    assert (unlabelled["served"], unlabelled["outcome"]) == (False, "refused")
+    assert "of texts the same label as the model itself, and at least 95 % is required" in unlabelled["reason"]
 
 
 def test_a_form_that_computes_no_numbers_is_refused(trained: Trained, reference: Logits, broken: Path) -> None:
     _scramble(broken / "openvino-int8" / "model.xml", lambda scales: np.full(scales.shape, np.nan))
     found = judge(reference, trained.logits(broken, precision="int8"), trained.targets)
     assert (found["served"], found["reason"]) == (False, "refused: some of its logits are NaN or infinite")
+    assert found["outcome"] == "refused"
     json.dumps(found, allow_nan=False)
 
 
@@ -152,41 +161,97 @@ def swapped(logits: Logits, rows: NDArray[np.int64]) -> Logits:
     return changed
 
 
-def test_too_few_labelled_documents_are_counted_exactly() -> None:
+def test_missing_texts_are_counted_exactly() -> None:
     """What is said to be missing suffices, and one less does not."""
-    logits, targets = made(200)
+    logits, targets = made(400)
     found = judge(logits, logits, targets)
-    assert not found["served"]
-    assert f"about {found['missing']:,} more documents could prove it" in found["reason"]
-    needed = 200 + found["missing"]
-    assert -paired_interval(0, 0, needed)[0] <= MARGIN < -paired_interval(0, 0, needed - 1)[0]
-    assert judge(*(made(needed)[0],) * 2, made(needed)[1])["served"]
+    assert (found["outcome"], found["served"]) == ("unproved", False)
+    assert found["reason"] == (
+        "unproved: 400 texts show a loss of at most 0.75 points (95 % sure), and 0.50 is the limit; "
+        "about 201 more texts of traffic could prove it"
+    )
+    for texts, outcome in ((600, "unproved"), (601, "proved")):
+        more = np.concatenate([targets, np.full(texts - 400, -1)])
+        grown = made(texts)[0]
+        assert judge(grown, grown, more)["outcome"] == outcome
 
 
-@pytest.mark.parametrize("count", [0, 500])
-def test_without_labels_it_does_not_serve(count: int) -> None:
+@pytest.mark.parametrize("count", [0, 1000])
+def test_without_labels_it_is_unproved_at_best(count: int) -> None:
+    """Nothing shows that the model's confidences mean what they say, so nothing bounds the loss."""
     logits, _ = made(count)
     found = judge(logits, logits, np.full(count, -1))
-    assert not found["served"]
-    assert (
-        found["reason"] == "refused: there are no labelled documents to measure its accuracy, and about 539 are needed"
+    assert (found["outcome"], found["served"]) == ("unproved", False)
+    assert found["reason"] == (
+        "unproved: 0 labelled documents are too few to adjust the model's confidences, by which the loss is measured; "
+        "300 are needed"
     )
-    assert (found["documents"], found["missing"], found["loss_bound"]) == (0, 539, 1.0)
+    assert (found["texts"], found["documents"], found["loss_bound"]) == (count, 0, 1.0)
     assert found["agreement"] == (1.0 if count else None)
     assert found["ece_reference"] is found["accuracy_reference"] is None
     json.dumps(found, allow_nan=False)
 
 
-def test_documents_without_a_label_count_for_the_agreement_alone() -> None:
+@pytest.mark.parametrize(("labelled", "outcome"), [(299, "unproved"), (300, "proved")])
+def test_few_labels_do_not_adjust_the_confidences(labelled: int, outcome: str) -> None:
+    logits, targets = made(1000)
+    found = judge(logits, logits, np.where(np.arange(1000) < labelled, targets, -1))
+    assert found["outcome"] == outcome
+
+
+def test_texts_without_a_label_count_for_the_loss_and_the_agreement() -> None:
     logits, targets = made(1000)
     unlabelled = np.where(np.arange(1000) < 300, -1, targets)
-    quantised = swapped(logits, np.arange(300))
-    found = judge(logits, quantised, unlabelled)
-    assert found["documents"] == 700
+    found = judge(logits, swapped(logits, np.arange(300)), unlabelled)
+    assert (found["texts"], found["documents"]) == (1000, 700)
     assert found["accuracy_quantised"] == found["accuracy_reference"]
     assert found["agreement"] == 0.7
-    assert not found["served"]
-    assert found["reason"].startswith("refused: it gives 70.0%")
+    assert found["mean_loss"] > 0.2
+    assert found["outcome"] == "refused"
+    assert found["reason"].startswith("refused: 1,000 texts show a loss of about ")
+    assert "it gives 70.0% of texts" in found["reason"]
+
+
+def test_labelled_documents_refuse_a_form_whose_texts_would_prove_it() -> None:
+    """The model calls its errors and the form's close; the labels say that the form loses two points."""
+    logits, targets = made(4000, wrong=0.0)
+    labelled = np.where(np.arange(4000) < 500, targets, -1)
+    close = np.arange(10)
+    logits[close] = np.eye(4, dtype=np.float32)[targets[close]] * 0.01
+    form = swapped(logits, close)
+
+    found = judge(logits, form, labelled)
+
+    assert found["loss_bound"] <= MARGIN
+    assert (found["outcome"], found["served"]) == ("refused", False)
+    assert found["reason"].startswith("refused: accuracy -2.00 points on 500 labelled documents (95 % sure: -1.")
+
+
+def test_many_labelled_documents_prove_a_form_without_the_confidences() -> None:
+    """It differs where the model is sure, so the expected losses prove nothing; but it is as often right."""
+    logits, targets = made(3000, wrong=0.04)
+    right = logits.argmax(axis=1) == targets
+    gained, lost = np.flatnonzero(~right)[:30], np.flatnonzero(right)[:20]
+    form = logits.copy()
+    form[gained] = np.roll(logits[gained], -1, axis=1)
+    form[lost] = np.roll(logits[lost], 1, axis=1)
+
+    found = judge(logits, form, targets)
+    fewer = judge(logits, form, np.where(np.arange(3000) < 700, targets, -1))
+
+    assert found["mean_loss"] > MARGIN
+    assert (found["outcome"], found["missing"]) == ("proved", 0)
+    assert found["reason"].startswith("proved: 3,000 labelled documents show a loss of at most ")
+    assert fewer["outcome"] == "refused"
+
+
+def test_the_level_is_divided_where_labelled_documents_could_prove_it() -> None:
+    """765 labelled documents can prove a form that never differs, at half the level: then texts have half too."""
+    assert -paired_interval(0, 0, 765, ALPHA / 2)[0] <= MARGIN < -paired_interval(0, 0, 764, ALPHA / 2)[0]
+    for count, level in ((764, ALPHA), (765, ALPHA / 2)):
+        logits, targets = made(count)
+        bound = np.expm1(-np.log(level) / count)
+        assert judge(logits, logits, targets)["loss_bound"] == pytest.approx(bound, rel=1e-6)
 
 
 def test_few_documents_do_not_judge_the_agreement() -> None:
@@ -197,7 +262,7 @@ def test_few_documents_do_not_judge_the_agreement() -> None:
 
 def test_a_slower_form_is_refused_for_that_alone() -> None:
     logits, targets = made(1000)
-    found = judge(logits, logits, targets, ms_quantised=2.0)
+    found = judge(logits, logits, targets, ms_form=2.0)
     assert (found["served"], found["missing"]) == (False, 0)
     assert found["reason"] == "refused: it is not faster than openvino-bf16 (0.75 times its speed)"
 
@@ -217,10 +282,18 @@ def test_confidences_that_mean_less_are_refused() -> None:
 
 
 def test_a_form_at_the_margin_is_seldom_let_through() -> None:
-    """Of forms that truly lose what is one margin, at most about 5 % may serve."""
+    """Of forms that truly lose what is one margin, at most about 5 % may serve, the labels' way and the texts'."""
     draw = np.random.default_rng(11)
     served = 0
     for _ in range(300):
         logits, targets = made(2000, wrong=0.0)
         served += judge(logits, swapped(logits, np.flatnonzero(draw.random(2000) < MARGIN)), targets)["served"]
     assert served / 300 <= 0.09
+
+
+def test_figures_of_older_versions_are_read() -> None:
+    old = FormVerdict.model_validate(
+        {"served": True, "reason": "at most 0.40 points", "agreement": 0.99, "agreement_documents": 4500,
+         "accuracy_quantised": 0.93, "loss_bound": 0.004, "documents": 600, "missing": 0}
+    )  # fmt: skip
+    assert (old.served, old.agreement_documents, old.outcome, old.texts) == (True, 4500, None, None)

@@ -1,20 +1,23 @@
-"""The gate of an engine: may the int8 form of a model serve in place of the model itself? Only if measured.
+"""The gate of a form: may the int8 form of a model, or a student of it, serve in its place? Only if measured.
 
-Both answer the same documents, so that accuracy is compared by the gate's paired interval, and the two expected
+What texts of traffic show decides (`trainer.evaluation.form_evidence`). Labelled documents can refuse a form, and
+prove it where they are many. On these, both forms are compared by the gate's paired interval, and the two expected
 calibration errors share most of their bins' noise. So their difference is bounded here, while
 `trainer.evaluation.gate`, which sees only one of them, can only refuse what is far off.
 """
 
-from bisect import bisect_left
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from classifier.calibration import fit_temperature, softmax
-from classifier.figures import EngineVerdict
+from classifier.figures import FormVerdict
 from sortline.counted import counted
-from trainer.evaluation.gate import paired_interval
+from trainer.evaluation.form_evidence import evidence_of
+from trainer.evaluation.gate import ALPHA, paired_interval
 from trainer.evaluation.metrics import expected_calibration_error
 
 Logits = NDArray[np.float32]
@@ -23,99 +26,150 @@ Flags = NDArray[np.bool_]
 
 _WORSE_ECE = 0.02
 _AGREEMENT = 0.95
-_AGREEMENT_DOCUMENTS = 100  # with fewer, a healthy engine may fall below by chance
-_MOST_DOCUMENTS = 10_000_000
+_AGREEMENT_TEXTS = 100  # with fewer, a healthy form may fall below by chance
+_CALIBRATED_BY = 300  # labelled documents; with fewer, the temperature may be wrong by more than the test allows for
 
 
-def judge_engine(
+def judge_form(
     reference: Logits,
-    quantised: Logits,
+    form: Logits,
     targets: Indices,
+    *,
+    temperature: float,
+    margin: float,
+    alpha: float,
     otherwise: str,
     ms_otherwise: float,
-    ms_quantised: float,
-    margin: float,
-) -> EngineVerdict:
-    """Whether the int8 form serves: it loses no more accuracy than the margin, agrees, is calibrated and faster.
+    ms_form: float,
+) -> FormVerdict:
+    """Whether a form serves: it is shown to lose less accuracy than the margin, agrees, is calibrated and faster.
 
-    Documents without a label count only for the agreement, which shows a collapsed form too.
+    Texts without a label count for the loss and the agreement; labelled documents count for these too.
+
+    The loss is bounded by all texts, or by the labelled documents alone, without the model's confidences, where these
+    are so many that they could prove a form that never differs. Then each way has half of alpha, otherwise the texts
+    have all of it. Which it is depends on the number of labelled documents and on no answer, so a form that loses the
+    margin is proved with a probability of alpha at most. Whoever judges a form again, with more texts, does so with the
+    same labelled documents.
 
     Args:
-        reference: uncalibrated logits (n, labels) of the model itself, torch in float32.
-        quantised: those of its int8 form.
-        targets: index (n,) of each document's label, -1 if it has none.
+        reference: uncalibrated logits (n, labels) of the model itself, torch in float32, on texts that
+            `form_evidence.evidence_of` describes: unseen by any training, and each text once.
+        form: those of the form.
+        targets: index (n,) of each text's label, -1 if it has none.
+        temperature: that of the model itself, fitted on the labelled documents.
+        margin: accuracy, as a share, that may be lost.
+        alpha: 5 % divided by the number of forms that are candidates.
         otherwise: name of the engine that would serve in its place, as ``openvino-bf16``.
         ms_otherwise: milliseconds a document of that engine.
-        ms_quantised: milliseconds a document of the int8 form, measured in turn with it.
-        margin: accuracy, as a share, that may be lost.
+        ms_form: milliseconds a document of the form, measured in turn with it.
 
     Returns:
-        The verdict, with None for what no document shows:
-
-        - served; reason: one sentence, what failed or what was found;
-        - agreement: share of the agreement_documents that both give the same label;
-        - accuracy_reference, accuracy_quantised, ece_reference, ece_quantised: of the labelled documents, each
-          ECE with a temperature of its own, fitted on the same documents;
-        - loss_bound: what accuracy is lost at most, one-sided, 95 % sure (Tango's interval; 1 without labels);
-        - documents: labelled ones; missing: how many more would bound the loss, if it stays what it is; 0 where
-          it is bounded or no number would do;
-        - margin, otherwise, speedup: milliseconds of the one engine over those of the other.
+        The verdict: "proved", and it serves; "unproved", where more texts or a person can decide; or "refused", because
+        it is shown to be bad or brings nothing.
     """
-    labelled = targets >= 0
-    answers = _Answers(reference, quantised, targets)
-    gained, lost = answers.gained_and_lost()
-    bound = -paired_interval(gained, lost, len(answers.right))[0]
-    found = EngineVerdict(
-        agreement=_share(answers.same),
-        agreement_documents=len(answers.same),
-        accuracy_reference=_share(answers.right),
-        accuracy_quantised=_share(answers.right_quantised),
-        loss_bound=bound,
-        missing=0 if bound <= margin else _missing(gained, lost, len(answers.right), margin),
-        ece_reference=None,
-        ece_quantised=None,
-        documents=len(answers.right),
+    answers = _Answers(reference, form, targets)
+    found = FormVerdict(
+        texts=len(targets),
+        documents=len(answers.truth),
         margin=margin,
+        alpha=alpha,
         otherwise=otherwise,
-        speedup=ms_otherwise / ms_quantised,
+        speedup=ms_otherwise / ms_form,
     )
-    if not np.isfinite(quantised).all():
-        reason = "refused: some of its logits are NaN or infinite"
-        return found.model_copy(update={"served": False, "reason": reason})
-    if found.documents:
-        truth = targets[labelled]
-        eces = {"ece_reference": _ece(reference[labelled], truth), "ece_quantised": _ece(quantised[labelled], truth)}
-        found = found.model_copy(update=eces)
-    failed = "; ".join(_faults(found, answers, bound))
-    reason = f"refused: {failed}" if failed else _praise(found, bound)
-    return found.model_copy(update={"served": not failed, "reason": reason})
+    if not (np.isfinite(reference).all() and np.isfinite(form).all()):
+        whose = "its logits" if np.isfinite(reference).all() else "the model's own logits"
+        return _with_outcome(found, "refused", f"some of {whose} are NaN or infinite")
+    labels_may_prove = -paired_interval(0, 0, len(answers.truth), alpha / 2)[0] <= margin
+    by_labels = -answers.gain(alpha / 2)[0] if labels_may_prove else 1.0
+    evidence = evidence_of(reference, form, temperature, margin, alpha / 2 if labels_may_prove else alpha)
+    calibrated = len(answers.truth) >= _CALIBRATED_BY
+    proved = by_labels <= margin or (calibrated and evidence.proved)
+    found = found.model_copy(
+        update={
+            **_scores(answers),
+            "agreement": evidence.agreement,
+            "mean_loss": evidence.mean_loss,
+            "loss_bound": min(by_labels, evidence.loss_bound) if calibrated else by_labels,
+            "missing": 0 if proved else evidence.missing,
+        }
+    )
+    # A form may know what the model's own confidences do not: what labels prove, these can't refute.
+    faults = "; ".join(_faults(found, answers, loses=calibrated and evidence.disproved and not proved))
+    if faults:
+        return _with_outcome(found, "refused", faults)
+    if proved:
+        return _with_outcome(found, "proved", f"{_shown(found, by_labels)}; {_praise(found)}")
+    if not calibrated:
+        return _with_outcome(found, "unproved", _uncalibrated(found))
+    return _with_outcome(found, "unproved", f"{_shown(found, by_labels)}; {_hope(found)}")
 
 
+@dataclass(frozen=True)
 class _Answers:
-    """Whether both forms answer the same, of all documents; whether each is right, of the labelled ones."""
+    """The logits of the model itself and of the form, and which of the labelled documents they answer right."""
 
-    def __init__(self, reference: Logits, quantised: Logits, targets: Indices) -> None:
-        labelled = targets >= 0
-        answers, answers_quantised = reference.argmax(axis=1), quantised.argmax(axis=1)
-        self.same: Flags = answers == answers_quantised
-        self.right: Flags = answers[labelled] == targets[labelled]
-        self.right_quantised: Flags = answers_quantised[labelled] == targets[labelled]
+    reference: Logits
+    form: Logits
+    targets: Indices
 
-    def gained_and_lost(self) -> tuple[int, int]:
-        """How many documents the quantised form alone has right, and how many it alone has wrong."""
-        gained, lost = self.right_quantised & ~self.right, self.right & ~self.right_quantised
-        return int(gained.sum()), int(lost.sum())
+    @cached_property
+    def labelled(self) -> Flags:
+        return self.targets >= 0
+
+    @cached_property
+    def truth(self) -> Indices:
+        return self.targets[self.labelled]
+
+    def right(self, logits: Logits) -> Flags:
+        """Which labelled documents (n,) these logits answer right."""
+        right: Flags = logits[self.labelled].argmax(axis=1) == self.truth
+        return right
+
+    def gain(self, alpha: float) -> tuple[float, float]:
+        """Bounds, one-sided each, of the accuracy that the form gains on labelled documents."""
+        right, right_form = self.right(self.reference), self.right(self.form)
+        gained, lost = int((right_form & ~right).sum()), int((right & ~right_form).sum())
+        return paired_interval(gained, lost, len(self.truth), alpha)
+
+    def scores(self, logits: Logits) -> tuple[float, float] | tuple[None, None]:
+        """Accuracy, and ECE with a temperature of these logits' own, both of the labelled documents."""
+        if not len(self.truth):
+            return None, None
+        right, chosen = self.right(logits), logits[self.labelled]
+        probabilities = softmax(chosen, fit_temperature(chosen, self.truth))
+        return float(right.mean()), expected_calibration_error(probabilities.max(axis=1), right)
 
 
-def _faults(found: EngineVerdict, answers: _Answers, bound: float) -> Iterator[str]:
-    """Why the int8 form may not serve."""
+def _scores(answers: _Answers) -> dict[str, float | None]:
+    accuracy, ece = answers.scores(answers.reference)
+    accuracy_form, ece_form = answers.scores(answers.form)
+    return {
+        "accuracy_reference": accuracy,
+        "accuracy_quantised": accuracy_form,
+        "ece_reference": ece,
+        "ece_quantised": ece_form,
+    }
+
+
+def _faults(found: FormVerdict, answers: _Answers, loses: bool) -> Iterator[str]:
+    """Why the form may not serve: what shows that it is bad."""
     margin = found.margin or 0.0
-    if bound > margin:
-        yield _inaccurate(found, answers, bound, margin)
-    if len(answers.same) >= _AGREEMENT_DOCUMENTS and answers.same.mean() < _AGREEMENT:
+    gain = answers.gain(ALPHA)[1]
+    if gain < -margin:
+        gained = (found.accuracy_quantised or 0.0) - (found.accuracy_reference or 0.0)
         yield (
-            f"it gives {answers.same.mean():.1%} of documents the same label as the model itself, and at least 95 % is "
-            "required"
+            f"accuracy {gained * 100:+.2f} points on {counted(len(answers.truth), 'labelled document')} "
+            f"(95 % sure: {gain * 100:+.2f} at best), and the limit is {-margin * 100:+.2f}"
+        )
+    if loses:
+        yield (
+            f"{counted(len(answers.targets), 'text')} show a loss of about {(found.mean_loss or 0.0) * 100:.2f} "
+            f"points, and {margin * 100:.2f} is the limit"
+        )
+    if found.agreement is not None and len(answers.targets) >= _AGREEMENT_TEXTS and found.agreement < _AGREEMENT:
+        yield (
+            f"it gives {found.agreement:.1%} of texts the same label as the model itself, and at least 95 % is required"
         )
     before, after = found.ece_reference, found.ece_quantised
     if before is not None and after is not None and after > before + _WORSE_ECE:
@@ -124,44 +178,34 @@ def _faults(found: EngineVerdict, answers: _Answers, bound: float) -> Iterator[s
         yield f"it is not faster than {found.otherwise} ({found.speedup:.2f} times its speed)"
 
 
-def _missing(gained: int, lost: int, count: int, margin: float) -> int:
-    """How many more documents would bound the loss, if the shares gained and lost stay the same.
-
-    Found with the interval itself: two forms of one model hardly differ, and then its width shrinks with the count
-    and not with the count's square root.
-    """
-    if lost - gained >= margin * max(1, count):
-        return 0
-
-    def proved(documents: int) -> bool:
-        times = documents / max(1, count)
-        return -paired_interval(round(gained * times), round(lost * times), documents)[0] <= margin
-
-    return bisect_left(range(_MOST_DOCUMENTS), True, lo=count + 1, key=proved) - count
-
-
-def _inaccurate(found: EngineVerdict, answers: _Answers, bound: float, margin: float) -> str:
-    if not found.documents:
-        return f"there are no labelled documents to measure its accuracy, and about {found.missing:,} are needed"
-    gained = float(answers.right_quantised.mean() - answers.right.mean()) * 100
-    sentence = (
-        f"accuracy {gained:+.2f} points on {counted(found.documents, 'labelled document')} "
-        f"(95 % sure: {-bound * 100:+.2f} at worst), and the limit is {-margin * 100:+.2f}"
-    )
-    return sentence + (f"; about {found.missing:,} more documents could prove it" if found.missing else "")
-
-
-def _praise(found: EngineVerdict, bound: float) -> str:
+def _shown(found: FormVerdict, by_labels: float) -> str:
+    bound, margin, alpha = (each or 0.0 for each in (found.loss_bound, found.margin, found.alpha))
+    what = counted(found.texts or 0, "text")
+    if by_labels <= bound < 1:
+        what = counted(found.documents or 0, "labelled document")
     return (
-        f"at most {max(0.0, bound) * 100:.2f} points of accuracy lost (95 % sure), {found.agreement:.1%} of labels the "
-        f"same, {found.speedup:.2f} times as fast as {found.otherwise}"
+        f"{what} show a loss of at most {max(0.0, bound) * 100:.2f} points ({100 * (1 - alpha):.3g} % sure), "
+        f"and {margin * 100:.2f} is the limit"
     )
 
 
-def _ece(logits: Logits, truth: Indices) -> float:
-    probabilities = softmax(logits, fit_temperature(logits, truth))
-    return expected_calibration_error(probabilities.max(axis=1), probabilities.argmax(axis=1) == truth)
+def _praise(found: FormVerdict) -> str:
+    return f"{found.agreement:.1%} of labels the same, {found.speedup:.2f} times as fast as {found.otherwise}"
 
 
-def _share(flags: Flags) -> float | None:
-    return float(flags.mean()) if len(flags) else None
+def _hope(found: FormVerdict) -> str:
+    if not found.missing:
+        return "more texts like these would not prove it"
+    return f"about {counted(found.missing, 'more text')} of traffic could prove it"
+
+
+def _uncalibrated(found: FormVerdict) -> str:
+    return (
+        f"{counted(found.documents or 0, 'labelled document')} are too few to adjust the model's confidences, by which "
+        f"the loss is measured; {_CALIBRATED_BY} are needed"
+    )
+
+
+def _with_outcome(found: FormVerdict, outcome: str, why: str) -> FormVerdict:
+    update = {"outcome": outcome, "served": outcome == "proved", "reason": f"{outcome}: {why}"}
+    return found.model_copy(update=update)

@@ -95,20 +95,21 @@ def verdict_of(outcome: Outcome, against: int | None, better: bool, criteria: li
     return Verdict(outcome=outcome, against=against, better=better, criteria=criteria, reason=reason)
 
 
-def paired_interval(gained: int, lost: int, count: int) -> tuple[float, float]:
-    """One-sided 95 % bounds, each for itself, of the difference of two paired proportions, by Tango's score test.
+def paired_interval(gained: int, lost: int, count: int, alpha: float = ALPHA) -> tuple[float, float]:
+    """One-sided bounds, each for itself, of the difference of two paired proportions, by Tango's score test.
 
     Args:
         gained: pairs in which the first alone is right.
         lost: pairs in which the second alone is right.
         count: all pairs.
+        alpha: probability that one bound is wrong.
 
     Returns:
         Lower and upper bound of (gained - lost) / count.
     """
     if count == 0:
         return -1.0, 1.0
-    z, edge = float(norm.ppf(1 - ALPHA)), 1 - 1e-9
+    z, edge = float(norm.ppf(1 - alpha)), 1 - 1e-9
 
     def beyond(difference: float, bound: float) -> float:
         return score(gained, lost, count, difference) - bound
