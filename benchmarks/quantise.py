@@ -43,13 +43,13 @@ def quantise() -> None:
     with tempfile.TemporaryDirectory(prefix="sortline-") as name:
         began = time.perf_counter()
         cache = settings.data_dir / "cache" / "openvino"
-        made = make_int8(stored.folder, Path(name) / "int8", train, stored.description, cache)
+        int8_folder = make_int8(stored.folder, Path(name) / "int8", train, stored.description, cache)
         say(f"quantised in {time.perf_counter() - began:.1f} s")
         reference, otherwise = (
             assemble(stored.folder, stored.description, settings.model_copy(update=choice)) for choice in _ENGINES
         )
         form = stored.description.model_copy(update={"form": "int8"})
-        int8 = assemble(made, form, settings.model_copy(update=_ENGINES[1]))
+        int8 = assemble(int8_folder, form, settings.model_copy(update=_ENGINES[1]))
     logits, rates = _measure([reference, otherwise, int8], [document.text for document in test])
     targets = _targets(test, stored.description.label_ids)
     verdict = judge_form(

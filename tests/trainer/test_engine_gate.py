@@ -22,7 +22,7 @@ from classifier.figures import FormVerdict
 from sortline.settings import Settings
 from trainer.evaluation.engine_gate import judge_form
 from trainer.evaluation.gate import ALPHA, paired_interval
-from trainer.evaluation.quantise import quantise
+from trainer.evaluation.quantise import make_int8
 
 MARGIN = 0.005
 Logits = NDArray[np.float32]
@@ -37,6 +37,10 @@ class Trained:
     settings: Settings
     texts: list[str]
     targets: NDArray[np.int64]
+
+    @property
+    def int8(self) -> Path:
+        return self.folder.with_name("int8")
 
     def logits(self, folder: Path, **choice: str) -> Logits:
         return assemble(folder, self.description, self.settings.model_copy(update=choice)).logits(self.texts)
@@ -65,7 +69,7 @@ def trained(tiny_base: Path, loaded: str, tmp_path_factory: pytest.TempPathFacto
         Job(tiny_base, LABELS, examples, Examples([], []), tokenizer.pad_id, parameters), work, Machine.of(settings)
     )
     save_tokenizer(tiny_base, folder)
-    quantise(folder, texts[:32], description, work / "cache")
+    make_int8(folder, folder.with_name("int8"), texts[:32], description, work / "cache")
     texts, targets = _examples(700)
     return Trained(folder, description, settings, texts, np.array(targets, np.int64))
 
@@ -85,7 +89,7 @@ def judge(reference: Logits, quantised: Logits, targets: Any, **changes: Any) ->
 
 
 def test_a_healthy_form_serves(trained: Trained, reference: Logits) -> None:
-    found = judge(reference, trained.logits(trained.folder, precision="int8"), trained.targets)
+    found = judge(reference, trained.logits(trained.int8, precision="int8"), trained.targets)
     assert (found["served"], found["outcome"]) == (True, "proved"), found["reason"]
     assert found["accuracy_reference"] > 0.95
     assert found["agreement"] > 0.99
@@ -115,7 +119,7 @@ def _scramble(model: Path, change: Callable[[NDArray[np.float32]], NDArray[np.fl
 @pytest.fixture
 def broken(trained: Trained, tmp_path: Path) -> Path:
     folder = tmp_path / "broken"
-    shutil.copytree(trained.folder, folder)
+    shutil.copytree(trained.int8, folder)
     return folder
 
 

@@ -67,7 +67,9 @@ def test_a_form_that_can_not_be_loaded_does_not_stop_the_line(
 
     eventually(lambda: line.predicted() == 1)
     assert line.rows("SELECT 'form', form FROM predictions") == {"form": "whole"}
-    eventually(lambda: ["int8 is refused: sha256" in (each["refused"] or "") for each in line.queue.workers()] == [True])
+    eventually(
+        lambda: ["int8 is refused: sha256" in (each["refused"] or "") for each in line.queue.workers()] == [True]
+    )
 
 
 def test_a_worker_can_be_told_its_form(
