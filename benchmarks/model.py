@@ -1,25 +1,35 @@
 """The fine-tuned model that the measurements use: trained once, then kept under .sortline/bench."""
 
+from collections.abc import Iterable
+
 from benchmarks.stack import HOME, Stack, say, stack
 from benchmarks.texts import training_files
 from db.models import Label, ModelVersion
-from db.queries import model_versions, training_runs
+from db.queries import model_forms, model_versions, training_runs
+from db.queries.model_forms import Sealed
 from db.session import session
 from sortline.settings import Settings
 
 
 def ensure_model() -> tuple[str, str]:
-    """Checkpoint URI and sha256 of the trained model; trains it the first time."""
+    """Checkpoint URI and sha256 of the trained model as a whole; trains it the first time."""
+    _, uri, sha256 = ensure_forms()["whole"]
+    return uri, sha256
+
+
+def ensure_forms() -> dict[str, Sealed]:
+    """The checkpoints of the trained model's forms, by name; trains it the first time."""
     with stack("model", keep=True) as made:
         url = made.settings.postgres_url
         with session(url) as opened:
-            version = model_versions.active(opened)
-        if version is None:
+            trained = model_versions.active(opened) is not None
+        if not trained:
             train(made.settings)
-            with session(url) as opened:
-                version = model_versions.active(opened)
-        assert version is not None
-        return version.checkpoint_uri, version.sha256
+        with session(url) as opened:
+            version = model_versions.active(opened)
+            assert version is not None
+            rows = model_forms.of_version(opened, version.id)
+            return {row.name: model_forms.sealed(opened, version, row.name) for row in rows if row.uri}
 
 
 def train(settings: Settings) -> None:
@@ -36,8 +46,8 @@ def train(settings: Settings) -> None:
     run_training(settings, run_id)
 
 
-def register(made: Stack, uri: str, sha256: str) -> None:
-    """Make a checkpoint the active model version of a stack, with labels of the same ids."""
+def register(made: Stack, uri: str, sha256: str, forms: Iterable[Sealed] = ()) -> None:
+    """Make a checkpoint, and its forms, the active model version of a stack, with labels of the same ids."""
     from classifier.checkpoint_folder import read_checkpoint
     from classifier.store import ModelStore
 
@@ -46,12 +56,14 @@ def register(made: Stack, uri: str, sha256: str) -> None:
     with session(made.settings.postgres_url) as opened:
         for label_id, name in zip(description.label_ids, description.labels, strict=True):
             opened.merge(Label(id=label_id, name=name))
-        opened.add(
-            ModelVersion(
-                status="active", checkpoint_uri=uri, sha256=sha256, base_model=description.base_model,
-                label_ids=description.label_ids,
-            )
+        version = ModelVersion(
+            status="active", checkpoint_uri=uri, sha256=sha256, base_model=description.base_model,
+            label_ids=description.label_ids,
         )  # fmt: skip
+        opened.add(version)
+        opened.flush()
+        for form in forms:
+            model_forms.add(opened, version.id, form.name, "proved", uri=form.uri, sha256=form.sha256)
         opened.commit()
 
 

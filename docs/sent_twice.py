@@ -37,6 +37,7 @@ SENT_TWICE = {
     "POST /account/second-factor/remove": "403: the second factor is gone",
     "POST /model-versions/rollback": "once per form, and only from the version that the form showed",
     "POST /model-versions/{id}/promote": "once per form, and only while the version that the form showed is active",
+    "POST /model-versions/{id}/form": "once per form, and only while the form of the version that it showed serves",
     "POST /model-versions/{id}/shadow": _FORM,
     "POST /model-versions/shadow/end": "ends the shadow that the form showed, once",
     "POST /training-runs": _FORM,

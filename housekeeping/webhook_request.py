@@ -90,6 +90,7 @@ def message(event: dict[str, str]) -> bytes:
         "confidence": float(event["confidence"]) if event["confidence"] else None,
         "decision": event["decision"],
         "model_version": int(event["model_version"]) if event["model_version"] else None,
+        "form": event.get("form") or None,
     }
     return orjson.dumps({"type": f"document.{event['event']}", "timestamp": event["at"], "data": data})
 
