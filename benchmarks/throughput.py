@@ -1,5 +1,6 @@
 """The whole line against its ceiling and against what one would write by hand, alternating in one run."""
 
+import os
 import statistics
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -21,7 +22,7 @@ def throughput(count: int = 20_000) -> None:
     gate would let the form serve. The figures beside it are those of the fastest form that serves.
     """
     sealed = ensure_forms()
-    answers = run_json("benchmarks.form_answers")
+    answers = run_json("benchmarks.form_answers", env=os.environ)
     rates: dict[str, list[_Rates]] = {name: [] for name in sealed}
     for turn in range(_ROUNDS):
         hand = 0.0
