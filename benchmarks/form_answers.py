@@ -21,10 +21,10 @@ def main() -> None:
     """Measure and print."""
     with stack("model", keep=True) as made, session(made.settings.postgres_url) as opened:
         version = model_versions.active(opened)
-        snapshot = None if version is None else training_runs.snapshot_of(opened, version.id)
-        if version is None or snapshot is None:
+        run = None if version is None else training_runs.made_by(opened, version.id)
+        if version is None or run is None:
             raise TrainingError("the benchmarks' model is not trained yet")
-        data = read_snapshot(opened, snapshot)
+        data = read_snapshot(opened, run[1])
         rows = model_forms.of_version(opened, version.id)
         sealed = [model_forms.sealed(opened, version, row.name) for row in rows if row.uri]
     whole = next(each for each in sealed if each.name == model_forms.WHOLE)

@@ -35,6 +35,7 @@ def ensure_forms() -> dict[str, Sealed]:
 def train(settings: Settings) -> None:
     """Import and train, as `sortline import` and `sortline train` do."""
     from trainer.data.import_file import import_file
+    from trainer.forms import improve_forms
     from trainer.run import train as run_training
 
     with session(settings.postgres_url) as opened:
@@ -43,7 +44,9 @@ def train(settings: Settings) -> None:
         run_id = training_runs.create(opened, "benchmark", {}).id
         opened.commit()
     say("training the model of the benchmarks, once (about 7 minutes on 2 cores)")
-    run_training(settings, run_id)
+    version_id = run_training(settings, run_id)
+    assert version_id is not None
+    improve_forms(settings, version_id)
 
 
 def register(made: Stack, uri: str, sha256: str, forms: Iterable[Sealed] = ()) -> None:

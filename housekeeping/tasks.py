@@ -79,7 +79,7 @@ def start_due_training() -> None:
 
 @_task()
 def request_forms() -> None:
-    """Ask the trainer to judge the forms of the active version again, if enough traffic has come for it."""
+    """Ask the trainer to make the forms of the active version, or to judge them again if traffic has come for it."""
     with session(settings.postgres_url) as opened:
         version_id = model_forms.due(opened)
     if version_id is not None and _is_time("forms", version_id):

@@ -56,7 +56,7 @@ def publish(
         draft: Hugging Face folder of the model.
         token: fencing token of the run: each attempt has names of its own.
     """
-    name, now = _name(run_id, token), datetime.now(UTC)
+    name, now = checkpoint_name(run_id, token), datetime.now(UTC)
     _write_report(draft.parent / "report", judged, data, suspects, run_id, now)
     stored = write_checkpoint(draft.parent / name, judged.description, lambda folder: _save(draft, folder, judged, now))
     report_sha256 = file_sha256(draft.parent / "report" / "report.html")
@@ -64,12 +64,15 @@ def publish(
     return Published(store.put(stored.folder, name), report, report_sha256, stored)
 
 
-def publish_form(tried: Tried, judged: Judged | None, store: ModelStore, run_id: int, token: int) -> PublishedForm:
-    """Put a form into the model store, in a checkpoint of its own."""
+def publish_form(tried: Tried, judged: Judged | None, store: ModelStore, whole: str) -> PublishedForm:
+    """Put a form into the model store, in a checkpoint of its own.
+
+    Args:
+        whole: name of the whole model's checkpoint in the store, with which the form's begins.
+    """
     if tried.folder is None or judged is None:
         return PublishedForm(tried, None, None, None)
-    name, folder = _name(run_id, token, tried.name), tried.folder
-    now = datetime.now(UTC)
+    name, folder, now = f"{whole}.{tried.name}", tried.folder, datetime.now(UTC)
     stored = write_checkpoint(
         folder.parent / name, judged.description, lambda into: _save(folder, into, judged, now)
     )  # fmt: skip
@@ -79,13 +82,14 @@ def publish_form(tried: Tried, judged: Judged | None, store: ModelStore, run_id:
 def withdraw(store: ModelStore, run_id: int, tokens: range) -> None:
     """Remove what attempts of an unfinished run put into the store."""
     for token in tokens:
-        whole = _name(run_id, token)
-        for name in (whole, f"{whole}.report", *(_name(run_id, token, form) for form in CANDIDATES)):
+        whole = checkpoint_name(run_id, token)
+        for name in (whole, f"{whole}.report", *(f"{whole}.{form}" for form in CANDIDATES)):
             store.delete(store.uri(name))
 
 
-def _name(run_id: int, token: int, form: str = "") -> str:
-    return f"run-{run_id}-{token}" + (f".{form}" if form else "")
+def checkpoint_name(run_id: int, token: int) -> str:
+    """The name in the store of the checkpoint that this attempt of a run makes."""
+    return f"run-{run_id}-{token}"
 
 
 def _save(draft: Path, folder: Path, judged: Judged, now: datetime) -> None:

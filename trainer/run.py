@@ -2,13 +2,12 @@
 
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session
 
 from classifier.checkpoint import Checkpoint, SnapshotReference
 from classifier.checkpoint_folder import library_versions
@@ -37,8 +36,9 @@ from trainer.fine_tuning.fine_tune import Epoch, FineTuned, Job, Machine, Progre
 from trainer.fine_tuning.parameters import Parameters
 from trainer.fine_tuning.prepare import Base, effective_parameters, find_base, prepare_job
 from trainer.fine_tuning.work_folder import work_folder
+from trainer.forms import store_forms
 from trainer.lease import Lease, Report
-from trainer.publish import Published, PublishedForm, publish, publish_form, withdraw
+from trainer.publish import Published, PublishedForm, checkpoint_name, publish, publish_form, withdraw
 from trainer.report.texts import TEXTS, forget_erased
 
 log = logging.getLogger(__name__)
@@ -111,27 +111,19 @@ def _train(settings: Settings, lease: Lease, work: Path) -> int:
         gate=verdict,
     )
 
-    def forms(said: Callable[[str], None]) -> list[PublishedForm]:
-        reference = whole.reference.calibrated_by(judged.description)
-        by = Judge(reference, whole.measured.classifier, data.validation, settings.gate_margin)
-        tried = try_forms(by, draft, data, _traffic(postgres, lease.run_id, data), settings, work, said)
-        return [
-            publish_form(each, judge_as(each.measured) if each.measured else None, store, lease.run_id, lease.token)
-            for each in tried
-        ]
-
-    # A first model serves at once, and its forms follow; a later one waits for them.
-    made = [] if verdict.against is None else forms(lease.report)
+    # A first model serves at once, and its forms follow (`trainer.forms`); a later one waits for them.
+    forms: list[PublishedForm] = []
+    if verdict.against is not None:
+        by = Judge(whole.reference.calibrated_by(judged.description), whole.measured.classifier, data.validation,
+                   settings.gate_margin)  # fmt: skip
+        traffic = _traffic(postgres, lease.run_id, data)
+        tried = try_forms(by, draft, data, traffic, settings, work, lease.report)
+        name = checkpoint_name(lease.run_id, lease.token)
+        forms = [publish_form(each, judge_as(each.measured) if each.measured else None, store, name) for each in tried]
     lease.report("writing the checkpoint")
     published = publish(draft, judged, data, suspects, store, lease.run_id, lease.token)
     _forget_erased(postgres, published)
-    version_id = _register(postgres, lease, published, judged, data, suspects, made, settings.auto_promote)
-    if verdict.against is None:
-        try:
-            _add_forms(postgres, version_id, forms(log.info), data, lease.run_id)
-        except SortlineError as error:
-            log.warning("model version %d serves, without faster forms: %s", version_id, error)
-    return version_id
+    return _register(postgres, lease, published, judged, data, suspects, forms, settings.auto_promote)
 
 
 def _freeze(
@@ -247,7 +239,7 @@ def _register(
         )
         model_forms.add(opened, version.id, "whole", "proved", uri=published.uri, sha256=published.stored.sha256)
         freeze(opened, version.id, data, judged, lease.run_id)
-        _store_forms(opened, version.id, forms, data, lease.run_id)
+        store_forms(opened, version.id, forms, data, lease.run_id)
         names = dict(zip(description.label_ids, description.labels, strict=True))
         queue_items.add(opened, [each.as_item(names) for each in suspects], "label_error")
         ours = training_runs.finish(opened, lease.run_id, lease.token, state="done", model_version_id=version.id)
@@ -255,30 +247,6 @@ def _register(
             raise ConflictError(f"training run {lease.run_id} no longer belongs to this process")
         opened.commit()
         return version.id
-
-
-def _add_forms(
-    postgres: PostgresAddress, version_id: int, forms: Sequence[PublishedForm], data: TrainingData, run_id: int
-) -> None:
-    """Store the forms of a version that is there already; the best one serves from now on."""
-    chosen = best([each.tried for each in forms])
-    with session(postgres) as opened:
-        _store_forms(opened, version_id, forms, data, run_id)
-        if chosen != "whole":
-            model_forms.serve(opened, version_id, chosen, "trainer", leave="whole")
-        opened.commit()
-
-
-def _store_forms(
-    opened: Session, version_id: int, forms: Sequence[PublishedForm], data: TrainingData, run_id: int
-) -> None:
-    for each in forms:
-        model_forms.add(
-            opened, version_id, each.tried.name, each.tried.state, uri=each.uri, sha256=each.sha256,
-            figures=each.figures,
-        )  # fmt: skip
-        if each.judged is not None:
-            freeze(opened, version_id, data, each.judged, run_id)
 
 
 def _as_ours(error: BaseException) -> BaseException:

@@ -8,15 +8,15 @@ from trainer.celery import app, settings
 log = logging.getLogger(__name__)
 
 
-@app.task(name="trainer.judge_forms")
-def judge_forms(version_id: int) -> None:
-    """Judge the forms of the active version on the traffic that has come; their rows keep the outcome."""
-    from trainer.judge_forms import judge_forms as judge
+@app.task(name="trainer.improve_forms")
+def improve_forms(version_id: int) -> None:
+    """Make the forms of the active version, or judge them on the traffic that has come; their rows keep the outcome."""
+    from trainer.forms import improve_forms as improve
 
     try:
-        proved = judge(settings, version_id)
+        proved = improve(settings, version_id)
     except SortlineError as error:
-        log.error("the forms of model version %d can't be judged: %s", version_id, error)
+        log.error("the forms of model version %d can't be improved: %s", version_id, error)
     else:
         log.info("model version %d: forms proved now: %s", version_id, ", ".join(proved) or "none")
 

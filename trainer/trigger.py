@@ -60,9 +60,9 @@ def send(broker: RedisAddress, run_id: int, expires_s: float | None = None) -> N
 
 
 def send_forms(broker: RedisAddress, version_id: int, expires_s: float) -> None:
-    """Ask the trainer to judge the forms of a version; it drops the request if a training keeps it busy for longer."""
+    """Ask the trainer to make or judge a version's forms; it drops the request if it is busy for longer."""
     with celery_app("trigger", broker) as app:
-        app.send_task("trainer.judge_forms", [version_id], queue="training", retry=False, expires=expires_s)
+        app.send_task("trainer.improve_forms", [version_id], queue="training", retry=False, expires=expires_s)
 
 
 def due(session: Session, *, enough: int, hours: float, drift_trains: bool) -> str | None:

@@ -27,19 +27,20 @@ WHERE action = 'serve_form' AND subject = :subject AND detail->>'form' = :form O
 _CHOSEN = text("""
 SELECT EXISTS (SELECT FROM audit_events WHERE action = 'serve_form' AND subject = :subject AND actor <> 'trainer')
 """)
-# Forms of the active version that more traffic could prove: a quarter more than they were judged on, and not the most.
+# The active version if it was trained here and has no form but the whole model, or one that more traffic could prove:
+# a quarter more than it was judged on, and not the most.
 _DUE = text("""
 SELECT model_versions.id FROM model_versions
-JOIN model_forms ON model_version_id = model_versions.id AND state = 'unproved'
 JOIN training_runs ON training_runs.model_version_id = model_versions.id
 JOIN snapshots ON snapshots.id = snapshot_id
+LEFT JOIN model_forms ON model_forms.model_version_id = model_versions.id AND name <> 'whole'
 CROSS JOIN LATERAL (SELECT coalesce((model_forms.figures->>'traffic')::integer, 0) AS seen) before
-WHERE status = 'active' AND seen < :most AND (
+WHERE status = 'active' AND (name IS NULL OR model_forms.state = 'unproved' AND seen < :most AND (
   SELECT count(*) FROM (
     SELECT FROM documents WHERE received_at >= snapshots.created_at AND entry_id IS NOT NULL
     LIMIT greatest(:least, seen + seen / 4)
   ) came
-) >= greatest(:least, seen + seen / 4)
+) >= greatest(:least, seen + seen / 4))
 LIMIT 1
 """)
 _TRAFFIC = text("""
@@ -117,13 +118,18 @@ def served_figures(session: Session, version: ModelVersion) -> dict[str, Any]:
     return figures(session, version, version.form)
 
 
+def hold(session: Session) -> None:
+    """Let nobody else change forms or promote until this transaction ends."""
+    locks.hold(session, Lock.PROMOTION)
+
+
 def traffic(session: Session, since: datetime, count: int) -> list[str]:
     """Texts of the first documents that came by the queue since then, at most ``count``, in the order they came."""
     return list(session.scalars(_TRAFFIC, {"since": since, "count": count}))
 
 
 def due(session: Session) -> int | None:
-    """Id of the active version if more traffic may prove one of its forms; None: there is nothing to judge."""
+    """Id of the active version if its forms are missing or more traffic may prove one; None: nothing is due."""
     found: int | None = session.scalar(_DUE, {"least": LEAST_TRAFFIC, "most": MOST_TRAFFIC})
     return found
 

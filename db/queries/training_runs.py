@@ -96,13 +96,14 @@ def get(session: Session, run_id: int) -> TrainingRun:
     return run
 
 
-def snapshot_of(session: Session, version_id: int) -> Snapshot | None:
-    """The documents that a version was trained on; None: it was made elsewhere."""
-    return session.scalar(
-        select(Snapshot)
-        .join(TrainingRun, TrainingRun.snapshot_id == Snapshot.id)
+def made_by(session: Session, version_id: int) -> tuple[int, Snapshot] | None:
+    """The run (id) that made a version, and the documents that it froze; None: it was made elsewhere."""
+    found = session.execute(
+        select(TrainingRun.id, Snapshot)
+        .join(Snapshot, TrainingRun.snapshot_id == Snapshot.id)
         .where(TrainingRun.model_version_id == version_id)
-    )
+    ).first()
+    return None if found is None else (found[0], found[1])
 
 
 def claim(session: Session, run_id: int) -> int | None:

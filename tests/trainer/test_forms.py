@@ -100,8 +100,11 @@ def test_what_can_not_be_made_says_why(draft: Path, settings: Settings, tmp_path
     assert (int8.state, int8.verdict.reason) == ("missing", "not made: the setting SORTLINE_QUANTISE is off")
 
 
-def test_other_engines_have_no_candidate(draft: Path, settings: Settings, tmp_path: Path) -> None:
-    assert tried(draft, settings.model_copy(update={"engine": "torch"}), [], tmp_path)[1] == []
+def test_other_engines_have_no_int8(draft: Path, settings: Settings, tmp_path: Path) -> None:
+    _, (int8,) = tried(draft, settings.model_copy(update={"engine": "torch"}), [], tmp_path)
+
+    assert (int8.state, int8.folder) == ("missing", None)
+    assert int8.verdict.reason == "not made: the engine torch-f32 of the trainer's machine has no int8"
 
 
 def test_the_fastest_proved_form_is_the_best() -> None:

@@ -147,7 +147,8 @@ def try_forms(
         report: called with the stage, in words.
     """
     if not judge.usual.engine.name.startswith("openvino") or settings.precision != "auto":
-        return []  # other engines have no int8
+        reason = f"not made: the engine {judge.usual.engine.name} of the trainer's machine has no int8"
+        return [Tried("int8", FormVerdict(served=False, reason=reason))]
     description = judge.reference.checkpoint
     report("quantising to int8")
     texts = [document.text for document in data.train]

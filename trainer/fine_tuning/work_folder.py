@@ -18,14 +18,15 @@ def work_folder(data_dir: Path, run_id: int) -> Path:
 
 
 def remove_work(data_dir: Path, newest: int, unfinished: int | None) -> None:
-    """Remove the folders of runs that have ended, and those that a killed tuning left a day ago.
+    """Remove the folders of runs that have ended, and those that a killed process left a day ago.
 
     Args:
         newest: id of the newest run when ``unfinished`` was looked up: a later one may have begun since.
     """
-    for folder in trainings_folder(data_dir).glob("tuning-*"):
-        if time.time() - folder.stat().st_mtime > _DAY_S:
-            shutil.rmtree(folder, ignore_errors=True)
+    for left in ("tuning-*", "forms-*"):
+        for folder in trainings_folder(data_dir).glob(left):
+            if time.time() - folder.stat().st_mtime > _DAY_S:
+                shutil.rmtree(folder, ignore_errors=True)
     for folder in trainings_folder(data_dir).glob("run-*"):
         number = folder.name.removeprefix("run-")
         if number.isdigit() and int(number) <= newest and int(number) != unfinished:

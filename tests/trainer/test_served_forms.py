@@ -14,7 +14,7 @@ from db.models import AuditEvent, Document, DriftReference
 from db.queries import model_forms, model_versions
 from sortline.settings import Settings
 from trainer.evaluation import engine_gate, forms
-from trainer.judge_forms import judge_forms
+from trainer.forms import improve_forms
 
 pytest.importorskip("nncf")
 pytest.importorskip("openvino")
@@ -38,6 +38,12 @@ def test_traffic_proves_the_form_of_a_first_model(
 ) -> None:
     import_lines(labelled_lines(241))
     version = model_versions.get(session, train_now(epochs=10, learning_rate=3e-3))
+    assert (version.status, [form.name for form in model_forms.of_version(session, version.id)]) == (
+        "active", ["whole"],
+    )  # fmt: skip
+    assert model_forms.due(session) == version.id
+    assert improve_forms(settings, version.id) == []
+    session.expire_all()
     int8 = model_forms.get(session, version.id, "int8")
     assert (version.status, version.form, int8.state) == ("active", "whole", "unproved")
     assert int8.uri != version.checkpoint_uri
@@ -49,7 +55,7 @@ def test_traffic_proves_the_form_of_a_first_model(
 
     add_traffic(session, 900)
     assert model_forms.due(session) == version.id
-    assert judge_forms(settings, version.id) == ["int8"]
+    assert improve_forms(settings, version.id) == ["int8"]
 
     session.expire_all()
     int8 = model_forms.get(session, version.id, "int8")
@@ -58,13 +64,13 @@ def test_traffic_proves_the_form_of_a_first_model(
     assert 600 <= (verdict.texts or 0) <= 926  # it ends with the part that proves it; 26 are validation documents
     (event,) = session.scalars(select(AuditEvent).where(AuditEvent.action == "serve_form"))
     assert (event.actor, event.detail) == ("trainer", {"form": "int8", "before": "whole"})
-    assert judge_forms(settings, version.id) == []  # nothing is left to judge
+    assert improve_forms(settings, version.id) == []  # nothing is left to judge
 
     # What a person chose stays, however often it is judged.
     model_forms.serve_previous(session, version.id, "ann")
     model_forms.judged(session, version.id, "int8", "unproved", {}, 0)
     session.commit()
-    assert judge_forms(settings, version.id) == ["int8"]
+    assert improve_forms(settings, version.id) == ["int8"]
     session.expire_all()
     assert version.form == "whole"
 
