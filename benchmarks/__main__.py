@@ -11,6 +11,7 @@ from benchmarks.drift_methods import drift_methods
 from benchmarks.explain import explain
 from benchmarks.files import files
 from benchmarks.form_power import form_power
+from benchmarks.form_rounding import form_rounding
 from benchmarks.label_efficiency import label_efficiency
 from benchmarks.latency import latency
 from benchmarks.live_accuracy import live_accuracy
@@ -28,14 +29,15 @@ from sortline.logs import set_up_logging, silence_telemetry
 
 LINES: dict[str, Callable[..., None]] = {
     "throughput": throughput, "intake": intake, "latency": latency, "calibration": calibration,
-    "quantise": quantise, "form_power": form_power, "train": train, "retrain": retrain, "rollback": rollback,
-    "desk": desk, "explain": explain, "label_efficiency": label_efficiency, "wait": wait, "webhooks": webhooks,
-    "search": search, "drift": drift_line, "drift_methods": drift_methods, "live_accuracy": live_accuracy,
+    "quantise": quantise, "form_power": form_power, "form_rounding": form_rounding,
+    "train": train, "retrain": retrain, "rollback": rollback, "desk": desk, "explain": explain,
+    "label_efficiency": label_efficiency, "wait": wait, "webhooks": webhooks, "search": search,
+    "drift": drift_line, "drift_methods": drift_methods, "live_accuracy": live_accuracy,
     "workers": workers, "scale": scale, "files": files,
 }  # fmt: skip
 _OF_ONE_SIZE = {
-    "latency", "calibration", "quantise", "form_power", "train", "retrain", "rollback", "explain", "label_efficiency",
-    "wait", "drift", "drift_methods", "live_accuracy",
+    "latency", "calibration", "quantise", "form_power", "form_rounding", "train", "retrain", "rollback", "explain",
+    "label_efficiency", "wait", "drift", "drift_methods", "live_accuracy",
 }  # fmt: skip
 
 

@@ -69,6 +69,7 @@ def quantise() -> None:
         documents=len(test),
         accuracy_fp32=round(verdict["accuracy_reference"], 4),
         accuracy_int8=round(verdict["accuracy_quantised"], 4),
+        expected_loss=round(verdict["mean_loss"], 4),
         loss_bound=round(verdict["loss_bound"], 4),
         agreement=round(verdict["agreement"], 4),
         docs_per_s_fp32=round(rates[0]),

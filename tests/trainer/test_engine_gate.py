@@ -82,9 +82,10 @@ def reference(trained: Trained) -> Logits:
 def judge(reference: Logits, quantised: Logits, targets: Any, **changes: Any) -> dict[str, Any]:
     targets = np.asarray(targets, np.int64)
     given: dict[str, Any] = {
-        "temperature": fit_temperature(reference[targets >= 0], targets[targets >= 0]), "margin": MARGIN,
-        "alpha": ALPHA, "otherwise": "openvino-bf16", "ms_otherwise": 1.5, "ms_form": 1.0,
+        "margin": MARGIN, "alpha": ALPHA, "otherwise": "openvino-bf16", "ms_otherwise": 1.5, "ms_form": 1.0,
     }  # fmt: skip
+    if "temperature" not in changes:
+        given["temperature"] = fit_temperature(reference[targets >= 0], targets[targets >= 0])
     return judge_form(reference, quantised, targets, **(given | changes)).stored()
 
 
@@ -146,6 +147,15 @@ def test_a_form_that_computes_no_numbers_is_refused(trained: Trained, reference:
     assert (found["served"], found["reason"]) == (False, "refused: some of its logits are NaN or infinite")
     assert found["outcome"] == "refused"
     json.dumps(found, allow_nan=False)
+
+
+def test_a_model_that_computes_no_numbers_is_no_reference() -> None:
+    logits, targets = made(700)
+    broken = logits.copy()
+    broken[3, 1] = np.nan
+    assert judge(broken, logits, targets, temperature=1.0)["reason"] == (
+        "refused: some of the model's own logits are NaN or infinite"
+    )
 
 
 def made(count: int, labels: int = 4, wrong: float = 0.05, seed: int = 1) -> tuple[Logits, NDArray[np.int64]]:
@@ -293,6 +303,13 @@ def test_a_form_at_the_margin_is_seldom_let_through() -> None:
         logits, targets = made(2000, wrong=0.0)
         served += judge(logits, swapped(logits, np.flatnonzero(draw.random(2000) < MARGIN)), targets)["served"]
     assert served / 300 <= 0.09
+
+
+def test_an_alpha_of_several_candidates_is_named() -> None:
+    logits, targets = made(700)
+    found = judge(logits, logits, targets, alpha=ALPHA / 3)
+    assert (found["outcome"], found["missing"]) == ("unproved", 121)
+    assert "(98.3 % sure), and 0.50 is the limit; about 121 more texts of traffic" in found["reason"]
 
 
 def test_figures_of_older_versions_are_read() -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from classifier.calibration import fit_temperature, softmax
 from classifier.figures import FormVerdict
 from sortline.counted import counted
-from trainer.evaluation.form_evidence import evidence_of
+from trainer.evaluation.form_evidence import FormEvidence, evidence_of
 from trainer.evaluation.gate import ALPHA, paired_interval
 from trainer.evaluation.metrics import expected_calibration_error
 
@@ -80,29 +80,16 @@ def judge_form(
     if not (np.isfinite(reference).all() and np.isfinite(form).all()):
         whose = "its logits" if np.isfinite(reference).all() else "the model's own logits"
         return _with_outcome(found, "refused", f"some of {whose} are NaN or infinite")
-    labels_may_prove = -paired_interval(0, 0, len(answers.truth), alpha / 2)[0] <= margin
-    by_labels = -answers.gain(alpha / 2)[0] if labels_may_prove else 1.0
-    evidence = evidence_of(reference, form, temperature, margin, alpha / 2 if labels_may_prove else alpha)
-    calibrated = len(answers.truth) >= _CALIBRATED_BY
-    proved = by_labels <= margin or (calibrated and evidence.proved)
-    found = found.model_copy(
-        update={
-            **_scores(answers),
-            "agreement": evidence.agreement,
-            "mean_loss": evidence.mean_loss,
-            "loss_bound": min(by_labels, evidence.loss_bound) if calibrated else by_labels,
-            "missing": 0 if proved else evidence.missing,
-        }
-    )
-    # A form may know what the model's own confidences do not: what labels prove, these can't refute.
-    faults = "; ".join(_faults(found, answers, loses=calibrated and evidence.disproved and not proved))
+    proof = _proof(answers, temperature, margin, alpha)
+    found = found.model_copy(update={**_scores(answers), **proof.figures()})
+    faults = "; ".join(_faults(found, answers, proof.disproved))
     if faults:
         return _with_outcome(found, "refused", faults)
-    if proved:
-        return _with_outcome(found, "proved", f"{_shown(found, by_labels)}; {_praise(found)}")
-    if not calibrated:
+    if proof.proved:
+        return _with_outcome(found, "proved", f"{_shown(found, proof.by_labels)}; {_praise(found)}")
+    if not proof.calibrated:
         return _with_outcome(found, "unproved", _uncalibrated(found))
-    return _with_outcome(found, "unproved", f"{_shown(found, by_labels)}; {_hope(found)}")
+    return _with_outcome(found, "unproved", f"{_shown(found, proof.by_labels)}; {_hope(found)}")
 
 
 @dataclass(frozen=True)
@@ -139,6 +126,45 @@ class _Answers:
         right, chosen = self.right(logits), logits[self.labelled]
         probabilities = softmax(chosen, fit_temperature(chosen, self.truth))
         return float(right.mean()), expected_calibration_error(probabilities.max(axis=1), right)
+
+
+@dataclass(frozen=True)
+class _Proof:
+    """What bounds the loss: labelled documents alone, by ``by_labels`` (1 if they are too few), or all texts.
+
+    ``calibrated``: there are enough labelled documents for the texts' evidence to count.
+    """
+
+    by_labels: float
+    evidence: FormEvidence
+    calibrated: bool
+    margin: float
+
+    @property
+    def proved(self) -> bool:
+        return self.by_labels <= self.margin or (self.calibrated and self.evidence.proved)
+
+    @property
+    def disproved(self) -> bool:
+        """Whether texts show that too much is lost. They can't refute labels: a form may know more than the model."""
+        return self.calibrated and self.evidence.disproved and not self.proved
+
+    def figures(self) -> dict[str, float | None]:
+        return {
+            "agreement": self.evidence.agreement,
+            "mean_loss": self.evidence.mean_loss,
+            "loss_bound": min(self.by_labels, self.evidence.loss_bound) if self.calibrated else self.by_labels,
+            "missing": 0 if self.proved else self.evidence.missing,
+        }
+
+
+def _proof(answers: _Answers, temperature: float, margin: float, alpha: float) -> _Proof:
+    count, half = len(answers.truth), alpha / 2
+    labels_may_prove = -paired_interval(0, 0, count, half)[0] <= margin
+    by_labels = -answers.gain(half)[0] if labels_may_prove else 1.0
+    level = half if labels_may_prove else alpha
+    evidence = evidence_of(answers.reference, answers.form, temperature, margin, level)
+    return _Proof(by_labels, evidence, count >= _CALIBRATED_BY, margin)
 
 
 def _scores(answers: _Answers) -> dict[str, float | None]:

@@ -8,7 +8,7 @@ Whether the mean loss is below a margin is tested by betting (Waudby-Smith and R
 random variables by betting", Journal of the Royal Statistical Society B 86, 2024). A capital of 1 is multiplied by
 1 + margin - loss for each text. If the mean loss is the margin or more, no text makes it grow on average, so it ever
 reaches 1 / alpha with a probability of alpha at most (Ville 1939), however many texts come and however often somebody
-looks. docs/decisions/0091-forms.md has the assumptions, and what they can't see.
+looks. docs/decisions/0036-forms.md has the assumptions, and what they can't see.
 """
 
 from dataclasses import dataclass
@@ -53,10 +53,10 @@ def evidence_of(reference: Logits, form: Logits, temperature: float, margin: flo
     (see `expected_losses`), so what is proved at the lowest temperature is proved at all others.
 
     Args:
-        reference: uncalibrated logits (n, labels) of the model itself. The texts are a sample of the traffic that the
-            form is to answer, in an order, and up to a number, that does not depend on the answers; no training saw
-            them; repeated texts count once, so the caller leaves the others out. Who looks again later adds texts
-            and takes none away.
+        reference: uncalibrated logits (n, labels) of the model itself. The texts are exchangeable with those that the
+            form is to answer: no training saw them, and neither the answers nor what people decided chose them.
+            Repeated texts count once: the caller leaves the others out. Who looks again later adds texts and takes
+            none away.
         form: those of the form.
         temperature: that of the model.
         margin: accuracy, as a share, that may be lost; above 0 and below 1.
