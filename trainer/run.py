@@ -3,6 +3,7 @@
 import logging
 import shutil
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -11,11 +12,12 @@ from sqlalchemy.exc import DBAPIError
 
 from classifier.checkpoint import Checkpoint, SnapshotReference
 from classifier.checkpoint_folder import library_versions
-from classifier.classifier import load_classifier
+from classifier.classifier import assemble, load_classifier
 from classifier.store import ModelStore, model_store
 from db.queries import model_forms, model_versions, queue_items, snapshots, training_runs
 from db.queries.labelled import labelled_documents, newest_review_id
 from db.session import session
+from sortline.counted import counted
 from sortline.errors import ConflictError, SortlineError, TrainingError, TransientError
 from sortline.postgres_address import PostgresAddress
 from sortline.settings import Settings
@@ -29,7 +31,7 @@ from trainer.evaluation.baseline import baseline_answers
 from trainer.evaluation.compare import compare
 from trainer.evaluation.cross_validation import Unseen, cross_validate
 from trainer.evaluation.drift_reference import freeze
-from trainer.evaluation.forms import Judge, best, measure_whole, try_forms
+from trainer.evaluation.forms import AS_REFERENCE, Judge, best, measure, try_forms
 from trainer.evaluation.judge import Judged, Promise, judge
 from trainer.evaluation.label_errors import Suspect, find_label_errors
 from trainer.fine_tuning.fine_tune import Epoch, FineTuned, Job, Machine, Progress, fine_tune
@@ -89,13 +91,20 @@ def _train(settings: Settings, lease: Lease, work: Path) -> int:
         log.warning("%s", readable.sentence())
     learned = _fine_tune(machine, lease, job, work)
     draft = _draft(work)
-    lease.report("evaluating")
-    whole = measure_whole(draft, description, data, settings)
-    baselines = baseline_answers(data.train, data.test)
-    cross_validated = _cross_validate(machine, base, description, data)
+    with ThreadPoolExecutor(1) as beside:  # much of the conversion takes one core
+        answers = beside.submit(_cross_validate, machine, base, description, data)
+        lease.report("preparing the model for this machine's engine")
+        classifier = assemble(draft, description, settings)
+        lease.report(f"answering {counted(len(data.held_out), 'held-out document')}")
+        whole = measure(classifier, data)
+        lease.report("fitting simple classifiers to compare with")
+        baselines = baseline_answers(data.train, data.test)
+        lease.report(f"cross-validating {counted(len(data.train), 'training document')}")
+        cross_validated = answers.result()
+    lease.report("fitting confidences and thresholds")
     promise = Promise(settings.risk_target, settings.risk_confidence, settings.accept_threshold)
     judge_as = partial(judge, data=data, baselines=baselines, cross_validated=cross_validated, promise=promise)
-    judged = judge_as(whole.measured)
+    judged = judge_as(whole)
     lease.report("looking for label errors")
     suspects = find_label_errors(data.labels, [cross_validated, Unseen(data.held_out, judged.probabilities)])
     lease.report("comparing with the active version")
@@ -114,13 +123,13 @@ def _train(settings: Settings, lease: Lease, work: Path) -> int:
     # A first model serves at once, and its forms follow (`trainer.forms`); a later one waits for them.
     forms: list[PublishedForm] = []
     if verdict.against is not None:
-        by = Judge(whole.reference.calibrated_by(judged.description), whole.measured.classifier, data.validation,
-                   settings.gate_margin)  # fmt: skip
+        reference = assemble(draft, description, settings.model_copy(update=AS_REFERENCE))
+        by = Judge(reference, whole.classifier, data.validation, settings.gate_margin)
         traffic = _traffic(postgres, lease.run_id, data)
         tried = try_forms(by, draft, data, traffic, settings, work, lease.report)
         name = checkpoint_name(lease.run_id, lease.token)
         forms = [publish_form(each, judge_as(each.measured) if each.measured else None, store, name) for each in tried]
-    lease.report("writing the checkpoint")
+    lease.report("writing the checkpoint and its report")
     published = publish(draft, judged, data, suspects, store, lease.run_id, lease.token)
     _forget_erased(postgres, published)
     return _register(postgres, lease, published, judged, data, suspects, forms, settings.auto_promote)

@@ -33,7 +33,7 @@ def command(once: bool, documents: int) -> None:
     with closing(logs), running(settings, logs.write, only, ends.take):
         console.print("[bold]2[/] a first model: fine-tuning a pretrained BERT on 960 sample messages")
         with bar("   fine-tuning") as update:
-            trained = demo.prepare_model(settings, lambda said: _show(update, said))
+            trained = demo.prepare_model(settings, lambda said: _show(console, update, said))
         if not trained:
             console.print("   a model is active already; the demo uses it")
         console.print("[bold]3[/] waiting for the worker to load it")
@@ -55,9 +55,11 @@ def command(once: bool, documents: int) -> None:
             console.print("stopping")
 
 
-def _show(update: Any, said: dict[str, Any]) -> None:
+def _show(console: Console, update: Any, said: dict[str, Any]) -> None:
     if "step" in said:
         update(said["step"], said["steps"], f"loss {said['loss']:.3f}")
+    else:
+        console.print(f"   [dim]{escape(said['stage'])}[/]", highlight=False)
 
 
 def _summary(console: Console, outcome: Any) -> None:

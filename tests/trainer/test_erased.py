@@ -27,7 +27,7 @@ def test_erased_while_it_trains(
     erased: list[int] = []
 
     def erase_the_test_documents(progress: dict[str, Any]) -> None:
-        if progress["stage"] != "writing the checkpoint":
+        if progress["stage"] != "writing the checkpoint and its report":
             return
         rows = session.execute(text(
             "SELECT id, source, external_id FROM documents JOIN document_splits ON document_id = id WHERE split = 'test'"

@@ -14,7 +14,7 @@ from db.queries.labelled import Labelled
 from sortline.settings import Settings
 from trainer.data.training_data import TrainingData
 from trainer.evaluation import forms
-from trainer.evaluation.forms import Judge, Tried, Whole, best, measure_whole, try_forms
+from trainer.evaluation.forms import AS_REFERENCE, Judge, Tried, best, try_forms
 from trainer.evaluation.quantise import make_int8
 
 pytest.importorskip("nncf")
@@ -53,26 +53,25 @@ def data(draft: Path, settings: Settings) -> TrainingData:
     return TrainingData(documents[600:], documents[:600], [], [], [], labels=labels, counts=SnapshotCounts())
 
 
-def tried(draft: Path, settings: Settings, traffic: Sequence[str], work: Path) -> tuple[Whole, list[Tried]]:
-    """The whole model and its forms, judged on 600 labelled documents and on traffic."""
+def tried(draft: Path, settings: Settings, traffic: Sequence[str], work: Path) -> list[Tried]:
+    """The forms of the whole model, judged on 600 labelled documents and on traffic."""
     found = data(draft, settings)
-    whole = measure_whole(draft, DESCRIPTION, found, settings)
-    judge = Judge(whole.reference, whole.measured.classifier, found.validation, settings.gate_margin)
-    return whole, try_forms(judge, draft, found, traffic, settings, work, said.append)
+    reference = assemble(draft, DESCRIPTION, settings.model_copy(update=AS_REFERENCE))
+    judge = Judge(reference, assemble(draft, DESCRIPTION, settings), found.validation, settings.gate_margin)
+    return try_forms(judge, draft, found, traffic, settings, work, said.append)
 
 
 said: list[str] = []
 
 
 def test_the_int8_form_is_made_apart_and_judged(draft: Path, settings: Settings, tmp_path: Path) -> None:
-    whole, (int8,) = tried(draft, settings, TEXTS, tmp_path)
+    (int8,) = tried(draft, settings, TEXTS, tmp_path)
 
-    assert {"torch-f32", whole.measured.classifier.engine.name} == whole.measured.logits.keys()
     assert int8.folder is not None and int8.measured is not None
     assert (int8.folder / "openvino-int8" / "model.xml").is_file()
     assert not (draft / "openvino-int8").exists()
     assert int8.measured.classifier.checkpoint.form == "int8"
-    assert len(int8.measured.logits["openvino-int8"]) == 600
+    assert len(int8.measured.logits) == 600
     assert int8.verdict.documents == 600
     assert int8.state in ("proved", "unproved", "refused")
     assert said[-2:] == ["quantising to int8", "comparing int8 with the whole model"]
@@ -87,7 +86,7 @@ def test_a_collapsed_int8_form_is_refused(
     build_tiny_bert(other, seed=3)
     monkeypatch.setattr(forms, "make_int8", lambda _folder, *rest: make_int8(other, *rest))
 
-    _, (int8,) = tried(draft, settings, [], tmp_path)
+    (int8,) = tried(draft, settings, [], tmp_path)
 
     assert int8.state == "refused"
     assert "the same label as the model itself" in int8.verdict.reason
@@ -95,13 +94,13 @@ def test_a_collapsed_int8_form_is_refused(
 
 
 def test_what_can_not_be_made_says_why(draft: Path, settings: Settings, tmp_path: Path) -> None:
-    _, (int8,) = tried(draft, settings.model_copy(update={"quantise": False}), [], tmp_path)
+    (int8,) = tried(draft, settings.model_copy(update={"quantise": False}), [], tmp_path)
 
     assert (int8.state, int8.verdict.reason) == ("missing", "not made: the setting SORTLINE_QUANTISE is off")
 
 
 def test_other_engines_have_no_int8(draft: Path, settings: Settings, tmp_path: Path) -> None:
-    _, (int8,) = tried(draft, settings.model_copy(update={"engine": "torch"}), [], tmp_path)
+    (int8,) = tried(draft, settings.model_copy(update={"engine": "torch"}), [], tmp_path)
 
     assert (int8.state, int8.folder) == ("missing", None)
     assert int8.verdict.reason == "not made: the engine torch-f32 of the trainer's machine has no int8"

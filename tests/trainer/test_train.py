@@ -21,6 +21,7 @@ from sortline.errors import CheckpointError, ConflictError, SortlineError
 from sortline.settings import Settings
 from trainer import lease as lease_module
 from trainer.data.import_file import ImportReport
+from trainer.data.snapshot import read_snapshot
 from trainer.data.training_data import select as choose
 from trainer.run import train
 from web.model_versions.report import documents_of, filled, read_report
@@ -444,10 +445,15 @@ def test_progress_reaches_the_row(
     steps = [progress for progress in told if "step" in progress]
     assert steps[-1]["step"] == steps[-1]["steps"]
     assert {"loss", "left_s"} <= steps[-1].keys()
+    found = read_snapshot(session, session.scalars(select(Snapshot)).one())
     assert [progress["stage"] for progress in told if "step" not in progress] == [
         "reading labelled documents",
-        "evaluating",
+        "preparing the model for this machine's engine",
+        f"answering {len(found.held_out)} held-out documents",
+        "fitting simple classifiers to compare with",
+        f"cross-validating {len(found.train)} training documents",
+        "fitting confidences and thresholds",
         "looking for label errors",
         "comparing with the active version",
-        "writing the checkpoint",
+        "writing the checkpoint and its report",
     ]

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.checkpoint import Checkpoint, Form
+from classifier.calibration import fit_temperature
+from classifier.checkpoint import Form
 from classifier.classifier import Classifier, assemble
 from classifier.figures import FormVerdict
 from db.queries.labelled import Labelled
@@ -26,20 +27,16 @@ Logits = NDArray[np.float32]
 
 CANDIDATES: tuple[Form, ...] = ("int8",)
 LEVEL = 0.05 / len(CANDIDATES)  # fixed before any is tried, so that trying several does not make chance likelier
-REFERENCE = "torch-f32"
 AS_REFERENCE = {"engine": "torch", "precision": "f32"}
 _AT_ONCE = 500
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A form with its logits (n, labels) for `TrainingData.held_out`, by the name of the engine.
-
-    ``classifier``: on this machine's engine for it; the whole model has a second one, the reference in float32.
-    """
+    """A form on this machine's engine for it, with its logits (n, labels) for `TrainingData.held_out`."""
 
     classifier: Classifier
-    logits: dict[str, Logits]
+    logits: Logits
 
 
 @dataclass(frozen=True)
@@ -58,19 +55,11 @@ class Tried:
 
 
 @dataclass(frozen=True)
-class Whole:
-    """The whole model, against which every other form is judged: as it serves here, and in float32."""
-
-    measured: Measured
-    reference: Classifier
-
-
-@dataclass(frozen=True)
 class Judge:
     """Compares forms with the whole model.
 
     Args:
-        reference: the whole model in float32, with its calibration.
+        reference: the whole model in float32.
         usual: the whole model as it serves on this machine.
         labelled: validation documents.
         margin: accuracy, as a share, that a form may lose.
@@ -96,21 +85,25 @@ class Judge:
         places = {label_id: place for place, label_id in enumerate(self.reference.checkpoint.label_ids)}
         targets = [places.get(document.label_id, -1) for document in self.labelled]
         logits = [logits_of(each, texts) for each in (self.reference, form)]
-        found, at = self._judge(logits, targets, ms), 0
+        known = np.array(targets, np.int64) >= 0
+        temperature = fit_temperature(logits[0][known], np.array(targets, np.int64)[known])
+        found, at = self._judge(logits, targets, temperature, ms), 0
         while found.outcome == "unproved" and at < len(traffic):
             part = traffic[at : at + _AT_ONCE]
             more = [logits_of(each, part) for each in (self.reference, form)]
             logits = [np.concatenate(each) for each in zip(logits, more, strict=True)]
             targets += [-1] * len(part)
-            found, at = self._judge(logits, targets, ms), at + len(part)
+            found, at = self._judge(logits, targets, temperature, ms), at + len(part)
         return found
 
-    def _judge(self, logits: Sequence[Logits], targets: Sequence[int], ms: Sequence[float]) -> FormVerdict:
+    def _judge(
+        self, logits: Sequence[Logits], targets: Sequence[int], temperature: float, ms: Sequence[float]
+    ) -> FormVerdict:
         return judge_form(
             logits[0],
             logits[1],
             np.array(targets, np.int64),
-            temperature=self.reference.checkpoint.calibration(REFERENCE).temperature,
+            temperature=temperature,
             margin=self.margin,
             alpha=LEVEL,
             otherwise=self.usual.engine.name,
@@ -119,19 +112,9 @@ class Judge:
         )
 
 
-def measure_whole(folder: Path, description: Checkpoint, data: TrainingData, settings: Settings) -> Whole:
-    """Load the whole model, and let it answer the held-out documents.
-
-    Args:
-        folder: Hugging Face folder of model and tokenizer.
-    """
-    usual = assemble(folder, description, settings)
-    texts = [document.text for document in data.held_out]
-    logits = {usual.engine.name: logits_of(usual, texts)}
-    if usual.engine.name == REFERENCE:
-        return Whole(Measured(usual, logits), usual)
-    reference = assemble(folder, description, settings.model_copy(update=AS_REFERENCE))
-    return Whole(Measured(usual, {REFERENCE: logits_of(reference, texts), **logits}), reference)
+def measure(classifier: Classifier, data: TrainingData) -> Measured:
+    """Let a form answer the held-out documents."""
+    return Measured(classifier, logits_of(classifier, [document.text for document in data.held_out]))
 
 
 def try_forms(
@@ -160,8 +143,7 @@ def try_forms(
         return [Tried("int8", FormVerdict(served=False, reason=f"not made: {error}"))]
     form = assemble(made, description.model_copy(update={"form": "int8"}), settings)
     report("comparing int8 with the whole model")
-    measured = Measured(form, {form.engine.name: logits_of(form, [document.text for document in data.held_out])})
-    return [Tried("int8", judge.verdict(form, traffic), made, measured)]
+    return [Tried("int8", judge.verdict(form, traffic), made, measure(form, data))]
 
 
 def best(tried: Sequence[Tried]) -> Form:

@@ -1,4 +1,4 @@
-"""A form of a fine-tuned model, calibrated for each engine that it ran on, and measured on test with the last one."""
+"""A form of a fine-tuned model, calibrated for the engine that it ran on, and measured on test."""
 
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from trainer.data.training_data import TrainingData, label_indices
 from trainer.evaluation.baseline import LabelIds
 from trainer.evaluation.cross_validation import Unseen
 from trainer.evaluation.evidence import evidence_of_test
-from trainer.evaluation.forms import REFERENCE, Logits, Measured
+from trainer.evaluation.forms import Logits, Measured
 from trainer.evaluation.metrics import evaluate
 from trainer.evaluation.thresholds import Held, Thresholds, accepting_nothing, choose_thresholds
 from trainer.evaluation.timing import milliseconds, milliseconds_alone
@@ -65,7 +65,7 @@ def judge(
     cross_validated: Unseen,
     promise: Promise,
 ) -> Judged:
-    """Fit temperature and thresholds for every engine that the form ran on, then measure.
+    """Fit temperature and thresholds for the engine that the form ran on, then measure.
 
     Temperatures are fitted on validation, thresholds planned on it and on other models' answers to training
     documents, and proved on calibration. Test is used once, after that, and decides only one thing: a model that shows
@@ -73,17 +73,15 @@ def judge(
     """
     others = fair_answers(cross_validated, data)
     engine = form.classifier.engine.name
-    evidence = _evidence(form.logits[engine], data, baselines)
-    found = {name: _calibrated(logits, data, others, promise) for name, logits in form.logits.items()}
+    logits = form.logits
+    evidence = _evidence(logits, data, baselines)
+    chosen, thresholds = _calibrated(logits, data, others, promise)
     if not evidence.enough:
-        found = {name: _accepting_nothing(*each, evidence.sentence) for name, each in found.items()}
-    calibrations = {name: calibration for name, (calibration, _) in found.items()}
-    # An engine that was not available here is closest to the model in float32.
-    calibrations["default"] = calibrations.get(REFERENCE, calibrations[engine])
-    chosen, thresholds = found[engine]
+        chosen, thresholds = _accepting_nothing(chosen, thresholds, evidence.sentence)
+    # Another machine's engine rounds otherwise, which changes few answers (`worker.recheck` looks at it).
+    calibrations = {"default": chosen, engine: chosen}
     description = form.classifier.checkpoint.model_copy(update={"calibrations": calibrations})
     classifier = form.classifier.calibrated_by(description)
-    logits = form.logits[engine]
     probabilities, uncalibrated = softmax(logits, chosen.temperature), softmax(logits)
     accepted = classifier.decide(probabilities).accept
     figures = VersionFigures(

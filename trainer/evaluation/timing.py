@@ -8,9 +8,9 @@ import numpy as np
 from classifier.classifier import Classifier
 
 _DOCUMENTS = 256
-_TIMES = 5
+_TIMES = 3
 _SECONDS = 0.5
-_ALONE = 50
+_ALONE = 30
 
 
 def milliseconds(classifiers: Sequence[Classifier], texts: Sequence[str]) -> list[float]:
