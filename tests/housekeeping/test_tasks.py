@@ -13,7 +13,18 @@ import redis
 from audited_traffic import add_answers
 from sqlalchemy.orm import Session
 
-from db.models import AccuracyLook, AuditEvent, Document, Explanation, Label, QueueItem, Review, TrainingRun, User
+from db.models import (
+    AccuracyLook,
+    AuditEvent,
+    Document,
+    Explanation,
+    Label,
+    QueueItem,
+    Review,
+    Snapshot,
+    TrainingRun,
+    User,
+)
 from db.queries import model_versions, training_runs
 from sortline.celery_app import celery_app
 from sortline.metrics import figure, of_others
@@ -160,6 +171,19 @@ def test_explanations_that_no_worker_took_are_asked_for_again_once(
     housekeep("request_explanations", "request_explanations")
 
     assert messages(broker, "worker") == ([("worker.explain_waiting", "()")] if sent else [])
+
+
+def test_forms_that_are_missing_are_asked_for_once(housekeep: Housekeep, session: Session, broker: redis.Redis) -> None:
+    version_id = add_live_version(session)
+    snapshot = Snapshot(uri="s", sha256="0", counts={})
+    session.add(snapshot)
+    session.flush()
+    session.add(TrainingRun(reason="test", state="done", model_version_id=version_id, snapshot_id=snapshot.id))
+    session.commit()
+
+    housekeep("request_forms", "request_forms")
+
+    assert messages(broker, "training") == [("trainer.improve_forms", f"[{version_id}]")]
 
 
 def test_looks_that_come_more_often_than_once_a_minute_are_no_events_for_flower() -> None:
