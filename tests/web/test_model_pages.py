@@ -127,7 +127,7 @@ def test_a_lead_chooses_the_form_that_serves(lead: Browser, session: Session) ->
                     figures={"verdict": {"reason": "612 texts do not show it", "speedup": 1.94}})  # fmt: skip
     session.commit()
     page = lead.get("/model-versions").text
-    assert "612 texts do not show it" in page and "1.9 ×" in page
+    assert "612 texts do not show it" in page and "1.9 times as fast" in page
 
     refused = lead.send_form(f"/model-versions/{version}/form", form="int8", leave="whole", reason=" ")
     assert (refused.status_code, "is unproved; it needs a reason to serve" in refused.text) == (409, True)
