@@ -18,6 +18,7 @@ from tiny_bert import LABELS
 from classifier.checkpoint import Checkpoint
 from classifier.classifier import assemble
 from sortline.settings import Settings
+from tests.loaded import interpreter
 from trainer.evaluation.engine_gate import judge_engine
 from trainer.evaluation.gate import paired_interval
 from trainer.evaluation.quantise import quantise
@@ -46,14 +47,14 @@ def _examples(count: int) -> tuple[list[str], list[int]]:
 
 
 @pytest.fixture(scope="module")
-def trained(tiny_base: Path, loaded: str, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+def trained(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     from classifier.base_tokenizer import save_tokenizer, training_tokenizer
     from trainer.fine_tuning.fine_tune import Examples, Job, Machine, fine_tune
     from trainer.fine_tuning.parameters import Parameters
 
     work = tmp_path_factory.mktemp("trained")
     folder = work / "model"
-    settings = Settings(_env_file=None, data_dir=work / "data", device="cpu", training_launcher=loaded)
+    settings = Settings(_env_file=None, data_dir=work / "data", device="cpu", training_launcher=str(interpreter()))
     description = Checkpoint(label_ids=[1, 2, 3], labels=LABELS, max_length=128, window_overlap=16, base_model="tiny")
     tokenizer = training_tokenizer(tiny_base, tiny_base, description.max_length)
     texts, targets = _examples(240)
