@@ -12,7 +12,6 @@ import atexit
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 import uuid
@@ -198,9 +197,10 @@ def sortline(settings: Settings, tmp_path: Path):  # type: ignore[no-untyped-def
 
 
 @pytest.fixture
-def copies(monkeypatch: pytest.MonkeyPatch) -> None:
+def copies() -> Iterator[None]:
     """What Sortline's code starts with its own interpreter begins as a copy (tests/loaded.py)."""
-    monkeypatch.setattr(sys, "executable", str(loaded.interpreter()))
+    with loaded.copies():
+        yield
 
 
 def until(what: Callable[[], object], timeout: float = 30.0) -> None:

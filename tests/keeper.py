@@ -177,11 +177,15 @@ def _run(command: list[str]) -> None:
         sys.argv = command
         main()
         return
-    module = command[1]
-    sys.argv = [module, *command[2:]]
-    if not hasattr(sys.modules.get(module), "__path__"):
-        sys.modules.pop(module, None)  # it is run anew, under another name
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    kind, what, *arguments = command
+    if kind == "-c":
+        sys.argv = ["-c", *arguments]
+        exec(compile(what, "<string>", "exec"), {"__name__": "__main__"})
+    else:
+        sys.argv = [what, *arguments]
+        if not hasattr(sys.modules.get(what), "__path__"):
+            sys.modules.pop(what, None)  # it is run anew, under another name
+        runpy.run_module(what, run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

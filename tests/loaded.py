@@ -19,7 +19,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -43,7 +43,7 @@ class Copy:
 
     Args:
         keeper: path of the keeper's socket.
-        command: `sortline` or `-m MODULE`, and arguments.
+        command: `sortline`, `-m MODULE` or `-c CODE`, and arguments.
         streams: descriptors of its standard streams.
         new_session: whether it leads a session and process group of its own.
     """
@@ -118,7 +118,7 @@ def start(
     stdin: IO[Any] | None = None,
     new_session: bool = False,
 ) -> "Copy | subprocess.Popen[Any]":
-    """Start `sortline` or `-m MODULE` as a copy; streams as with `subprocess.Popen`: ours, a file, or STDOUT."""
+    """Start `sortline`, `-m MODULE` or `-c CODE` as a copy; streams as with `subprocess.Popen`: ours, a file, or STDOUT."""
     if _PRELOAD in environment:  # a copy has its libraries already
         real = [str(_BIN / "sortline"), *command[1:]] if command[0] == "sortline" else [str(_BIN / "python"), *command]
         return subprocess.Popen(
@@ -133,7 +133,7 @@ def start(
 def run(
     command: Sequence[str], folder: Path, environment: Mapping[str, str], input: str = "", timeout: float = 120
 ) -> subprocess.CompletedProcess[str]:
-    """Run `sortline` or `-m MODULE` to its end.
+    """Run `sortline`, `-m MODULE` or `-c CODE` to its end.
 
     Raises:
         subprocess.TimeoutExpired: it had not ended after ``timeout`` seconds, and was killed.
@@ -154,6 +154,16 @@ def run(
         stdout.seek(0)
         stderr.seek(0)
         return subprocess.CompletedProcess(copy.args, status, stdout.read(), stderr.read())
+
+
+@contextlib.contextmanager
+def copies() -> Iterator[None]:
+    """In the block, what Sortline's code starts with its own interpreter begins as a copy."""
+    real, sys.executable = sys.executable, str(interpreter())
+    try:
+        yield
+    finally:
+        sys.executable = real
 
 
 def interpreter() -> Path:

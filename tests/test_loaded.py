@@ -98,6 +98,7 @@ def test_a_copy_takes_signals_and_is_there_until_it_has_ended(
 def test_the_interpreter_passes_signals_on_and_its_copy_dies_with_it(
     tmp_path: Path, eventually: Callable[..., None]
 ) -> None:
+    loaded.run(["sortline", "--version"], tmp_path, os.environ)  # what is loaded at the first one is
     keeper = _keeper()
     before = set(keeper.children())
     environment = {**os.environ, "PYTHONPATH": str(loaded.ROOT), "SORTLINE_REDIS_URL": "redis://127.0.0.1:1/0",
@@ -105,13 +106,14 @@ def test_the_interpreter_passes_signals_on_and_its_copy_dies_with_it(
     command = [loaded.interpreter(), "-m", "web"]
     for number in (signal.SIGTERM, signal.SIGKILL):
         with subprocess.Popen(command, cwd=tmp_path, env=environment) as process:
-            eventually(lambda: set(keeper.children()) - before)
-            process.send_signal(number)
+            try:
+                eventually(lambda: set(keeper.children()) - before)
+            finally:
+                process.send_signal(number)
         assert process.returncode == -number
         eventually(lambda: not set(keeper.children()) - before)
 
 
 def _keeper() -> psutil.Process:
-    loaded.interpreter()
     (keeper,) = [each for each in psutil.Process().children() if "tests.keeper" in each.cmdline()]
     return keeper

@@ -18,7 +18,7 @@ from tiny_bert import LABELS
 from classifier.checkpoint import Checkpoint
 from classifier.classifier import assemble
 from sortline.settings import Settings
-from tests.loaded import interpreter
+from tests.loaded import copies
 from trainer.evaluation.engine_gate import judge_engine
 from trainer.evaluation.gate import paired_interval
 from trainer.evaluation.quantise import quantise
@@ -54,17 +54,18 @@ def trained(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Traine
 
     work = tmp_path_factory.mktemp("trained")
     folder = work / "model"
-    settings = Settings(_env_file=None, data_dir=work / "data", device="cpu", training_launcher=str(interpreter()))
+    settings = Settings(_env_file=None, data_dir=work / "data", device="cpu")
     description = Checkpoint(label_ids=[1, 2, 3], labels=LABELS, max_length=128, window_overlap=16, base_model="tiny")
     tokenizer = training_tokenizer(tiny_base, tiny_base, description.max_length)
     texts, targets = _examples(240)
     examples = Examples([prepared.windows[0] for prepared in tokenizer.prepare(texts)], targets)
     parameters = Parameters(epochs=10, learning_rate=3e-3)
-    fine_tune(
-        Job(tiny_base, LABELS, examples, Examples([], []), tokenizer.pad_id, parameters), work, Machine.of(settings)
-    )
-    save_tokenizer(tiny_base, folder)
-    quantise(folder, texts[:32], description, work / "cache")
+    with copies():
+        fine_tune(
+            Job(tiny_base, LABELS, examples, Examples([], []), tokenizer.pad_id, parameters), work, Machine.of(settings)
+        )
+        save_tokenizer(tiny_base, folder)
+        quantise(folder, texts[:32], description, work / "cache")
     texts, targets = _examples(700)
     return Trained(folder, description, settings, texts, np.array(targets, np.int64))
 

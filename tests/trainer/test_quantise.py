@@ -91,6 +91,7 @@ def test_without_texts_it_says_so(plain: StoredCheckpoint, settings: Settings) -
         quantise(plain.folder, [], plain.description, settings.data_dir / "cache" / "openvino")
 
 
+@pytest.mark.usefixtures("copies")
 def test_a_failure_says_why_and_leaves_no_form(
     draft: Path, plain: StoredCheckpoint, settings: Settings, tmp_path: Path
 ) -> None:
@@ -102,6 +103,7 @@ def test_a_failure_says_why_and_leaves_no_form(
     assert not (folder / "openvino-int8").exists()
 
 
+@pytest.mark.usefixtures("copies")
 def test_what_can_not_be_calibrated_says_why(
     draft: Path, plain: StoredCheckpoint, settings: Settings, tmp_path: Path
 ) -> None:
