@@ -33,8 +33,7 @@ from sortline.local import embedded_postgres, embedded_redis
 from sortline.postgres_address import PostgresAddress
 from sortline.redis_client import connect
 from sortline.settings import Settings
-from tests import commands
-from tests.loaded import fine_tunings
+from tests import loaded
 
 ROOT = Path(__file__).resolve().parents[1]
 # Another redis-server than the one that this machine would use, and so on the path of whatever the tests start.
@@ -76,6 +75,13 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         shutil.rmtree(sockets, ignore_errors=True)
         if data.name.startswith(f"{sockets.name}-"):
             shutil.rmtree(data, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def keeper() -> Iterator[None]:
+    """End what the tests' processes begin as copies of (tests/loaded.py)."""
+    yield
+    loaded.end()
 
 
 @pytest.fixture(scope="session")
@@ -185,16 +191,16 @@ def sortline(settings: Settings, tmp_path: Path):  # type: ignore[no-untyped-def
     """Runs the command line in a process of its own, on the test's settings."""
 
     def run(*arguments: str, input: str = "") -> subprocess.CompletedProcess[str]:
-        return commands.run(arguments, tmp_path, environment(settings), input)
+        return loaded.run(["sortline", *arguments], tmp_path, environment(settings), input)
 
     return run
 
 
-@pytest.fixture(scope="session")
-def loaded() -> Iterator[str]:
-    """A launcher of fine-tunings that need not load the code each (tests/loaded.py)."""
-    with fine_tunings() as launcher:
-        yield launcher
+@pytest.fixture
+def copies() -> Iterator[None]:
+    """What Sortline's code starts with its own interpreter begins as a copy (tests/loaded.py)."""
+    with loaded.copies():
+        yield
 
 
 def until(what: Callable[[], object], timeout: float = 30.0) -> None:

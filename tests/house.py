@@ -20,7 +20,7 @@ from monitoring.status import line_status
 from sortline.queue import DocumentQueue
 from sortline.redis_client import connect
 from sortline.settings import Settings
-from tests import commands
+from tests import loaded
 from tests.conftest import PATIENT, ROOT, find_free_port
 
 SORTLINE = str(Path(sys.executable).parent / "sortline")
@@ -51,8 +51,8 @@ class House:
 
     def __enter__(self) -> "House":
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [SORTLINE, "up"], cwd=self.folder, env=self.environment, stdout=log, stderr=log, start_new_session=True
+            self.process = loaded.start(
+                ["sortline", "up"], self.folder, self.environment, log, subprocess.STDOUT, new_session=True
             )
         return self
 
@@ -62,7 +62,7 @@ class House:
 
     def sortline(self, *arguments: str, input: str = "") -> str:
         """Run a command as a user does, and return what it prints."""
-        done = commands.run(arguments, self.folder, self.environment, input, timeout=500)
+        done = loaded.run(["sortline", *arguments], self.folder, self.environment, input, timeout=500)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -1,13 +1,17 @@
-"""`python -m MODULE` without the loading: the process begins as a copy of one that has loaded the code.
+"""Python processes without the loading: each begins as a copy of one that has loaded the code.
 
-To load torch and transformers takes a fine-tuning five seconds of processor time, and the fine-tuning of a tiny model
-none to speak of. As the launcher of fine-tunings (`training_launcher`) this file hands the command over:
+To load torch, transformers, Celery and the rest takes a process three to five seconds of processor time, which most
+tests spend on nothing else. So one process, the keeper (tests/keeper.py), loads them once and forks:
 
-    fine_tune ──► launcher ──socket──► keeper ──fork──► the copy, which has the launcher's streams, folder and environment
+    a test ──────────► start(): a Copy, which is to the test what `subprocess.Popen` is
+    Sortline's code ──► interpreter(): a `python` that has its `-m MODULE` begun as a copy, waits, and ends as it did
 
-The launcher waits for the copy and ends as it did; the copy is killed when the launcher is.
+The copy is a process of its own, with the streams, folder, environment and end that it would have had. It is killed
+when what asked for it ends. This file needs the standard library alone, and is itself the program of `interpreter()`.
 """
 
+import contextlib
+import functools
 import json
 import os
 import signal
@@ -15,118 +19,215 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import IO, Any
 
-_MODULES = ("trainer.fine_tuning.process", "torch._dynamo", "transformers.models.bert.modeling_bert")
+ROOT = Path(__file__).resolve().parents[1]
+_BIN = Path(sys.executable).parent
+# Programs that the keeper has loaded; `sortline` is the command line. Others, and all that is asked of the interpreter
+# but `-m`, start as ever: their loading is short, or is what a test looks at.
+_LOADED = frozenset({
+    "celery", "classifier.engines.openvino_convert", "classifier.engines.openvino_quantise",
+    "classifier.explain_process", "monitoring.drift_process", "trainer.fine_tuning.process", "web",
+})  # fmt: skip
+_PRELOAD = "LD_PRELOAD"
+_PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
-@contextmanager
-def fine_tunings() -> Iterator[str]:
-    """The setting `training_launcher` for the block."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+_started = contextlib.ExitStack()
+
+
+class Copy:
+    """A process that began as a copy, as `subprocess.Popen` shows one.
+
+    Args:
+        keeper: path of the keeper's socket.
+        command: `sortline`, `-m MODULE` or `-c CODE`, and arguments.
+        streams: descriptors of its standard streams.
+        new_session: whether it leads a session and process group of its own.
+    """
+
+    def __init__(
+        self,
+        keeper: str,
+        command: Sequence[str],
+        folder: Path,
+        environment: Mapping[str, str],
+        streams: Sequence[int] = (0, 1, 2),
+        new_session: bool = False,
+    ) -> None:
+        self.args = list(command)
+        self.returncode: int | None = None
+        asked = {
+            "command": self.args, "folder": str(folder), "environment": dict(environment), "new_session": new_session,
+        }  # fmt: skip
+        self._keeper = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._keeper.connect(keeper)
+        socket.send_fds(self._keeper, [json.dumps(asked).encode()], list(streams))
+        self.pid = int(self._keeper.recv(16))
+
+    def poll(self) -> int | None:
+        """Its exit status, or minus the number of the signal that ended it; None while it runs."""
+        return self._look(0)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end; returns its exit status."""
+        status = self._look(timeout)
+        if status is None:
+            assert timeout is not None
+            raise subprocess.TimeoutExpired(self.args, timeout)
+        return status
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it."""
+        self.send_signal(signal.SIGKILL)
+
+    def __enter__(self) -> "Copy":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.wait()
+
+    def _look(self, timeout: float | None) -> int | None:
+        if self.returncode is None:
+            self._keeper.settimeout(timeout)
+            try:
+                self.returncode = int(self._keeper.recv(16) or -signal.SIGKILL)
+            except (BlockingIOError, TimeoutError):
+                return None
+            self._keeper.close()
+        return self.returncode
+
+
+def start(
+    command: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    stdout: IO[Any] | None = None,
+    stderr: IO[Any] | int | None = None,
+    stdin: IO[Any] | None = None,
+    new_session: bool = False,
+) -> "Copy | subprocess.Popen[Any]":
+    """Start `sortline`, `-m MODULE` or `-c CODE` as a copy; streams as with `subprocess.Popen`: ours, a file, or STDOUT."""
+    if _PRELOAD in environment:  # a copy has its libraries already
+        real = [str(_BIN / "sortline"), *command[1:]] if command[0] == "sortline" else [str(_BIN / "python"), *command]
+        return subprocess.Popen(
+            real, cwd=folder, env=environment, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=new_session
+        )
+    out = sys.__stdout__.fileno() if stdout is None else stdout.fileno()  # type: ignore[union-attr]
+    wrong = 2 if stderr is None else out if stderr == subprocess.STDOUT else stderr.fileno()  # type: ignore[union-attr]
+    streams = [0 if stdin is None else stdin.fileno(), out, wrong]
+    return Copy(_keeper(), command, folder, environment, streams, new_session)
+
+
+def run(
+    command: Sequence[str], folder: Path, environment: Mapping[str, str], input: str = "", timeout: float = 120
+) -> subprocess.CompletedProcess[str]:
+    """Run `sortline`, `-m MODULE` or `-c CODE` to its end.
+
+    Raises:
+        subprocess.TimeoutExpired: it had not ended after ``timeout`` seconds, and was killed.
+    """
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8") as stdin,
+        tempfile.TemporaryFile("w+", encoding="utf-8") as stdout,
+        tempfile.TemporaryFile("w+", encoding="utf-8") as stderr,
+    ):
+        stdin.write(input)
+        stdin.seek(0)
+        with start(command, folder, environment, stdout, stderr, stdin) as copy:
+            try:
+                status = copy.wait(timeout)
+            except subprocess.TimeoutExpired:
+                copy.kill()
+                raise
+        stdout.seek(0)
+        stderr.seek(0)
+        return subprocess.CompletedProcess(copy.args, status, stdout.read(), stderr.read())
+
+
+@contextlib.contextmanager
+def copies() -> Iterator[None]:
+    """In the block, what Sortline's code starts with its own interpreter begins as a copy."""
+    real, sys.executable = sys.executable, str(interpreter())
+    try:
+        yield
+    finally:
+        sys.executable = real
+
+
+def interpreter() -> Path:
+    """A `python`, in a folder that has all else that stands beside the real one."""
+    return _interpreter(Path(_keeper()))
+
+
+@functools.cache
+def _keeper() -> str:
+    """The path of the socket of this process' keeper, which it starts."""
     # A path of a socket has to be short.
-    with tempfile.TemporaryDirectory(prefix="sortline-loaded-") as folder:
-        place = f"{folder}/socket"
-        command = [sys.executable, "-m", "tests.loaded", place]
-        # Its standard input ends with us, however we end.
-        with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as keeper:
-            assert keeper.stdin is not None and keeper.stdout is not None
-            assert keeper.stdout.readline(), "the keeper ended"
-            # Isolated and without site: a launcher needs the standard library alone.
-            yield f"{sys.executable} -I -S {__file__} {place}"
-            keeper.stdin.close()
+    folder = Path(_started.enter_context(tempfile.TemporaryDirectory(prefix="sortline-loaded-")))
+    place = folder / "socket"
+    _make_interpreter(_interpreter(place), place)
+    process = subprocess.Popen(
+        [_BIN / "python", "-m", "tests.keeper", place, _interpreter(place)], cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    _started.enter_context(process)
+    assert process.stdin is not None and process.stdout is not None
+    _started.callback(process.stdin.close)  # it ends with its standard input, and so with us, however we end
+    assert process.stdout.readline(), "the keeper ended"
+    return str(place)
 
 
-def _keep(place: str) -> None:
-    """Make a copy for each launcher that asks; the code is loaded when the first one does."""
-    import importlib
-    import selectors
-
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener, selectors.DefaultSelector() as ready:
-        listener.bind(place)
-        listener.listen()
-        print("ready", flush=True)
-        ready.register(0, selectors.EVENT_READ)
-        ready.register(listener, selectors.EVENT_READ)
-        while all(key.fileobj != 0 for key, _ in ready.select()):
-            asking, _ = listener.accept()
-            for module in _MODULES:
-                importlib.import_module(module)
-            if os.fork() == 0:
-                _mind(asking)
-            asking.close()
+def end() -> None:
+    """End the keeper, and with it what it has running."""
+    _started.close()
+    _keeper.cache_clear()
 
 
-def _mind(asking: socket.socket) -> None:
-    """Start a copy, tell its launcher how it ended, and end it when the launcher does."""
-    import select
-
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    raw, streams, _, _ = socket.recv_fds(asking, 2**20, 3)
-    if not raw:
-        os._exit(0)
-    copy = os.fork()
-    if copy == 0:
-        asking.close()
-        _run(json.loads(raw), streams)
-    for stream in streams:
-        os.close(stream)
-    ended = os.pidfd_open(copy)
-    if ended not in select.select([asking, ended], [], [])[0]:
-        os.kill(copy, signal.SIGKILL)
-    status = os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1])
-    try:
-        asking.sendall(str(status).encode())
-    finally:
-        os._exit(0)
+def _interpreter(place: Path) -> Path:
+    return place.with_name("bin") / "python"
 
 
-def _run(asked: dict[str, object], streams: list[int]) -> None:
-    """In the copy: be what ``python -m MODULE`` would have been."""
-    import runpy
-    import traceback
-
-    os.setsid()
-    for number, stream in enumerate(streams):
-        os.dup2(stream, number)
-        os.close(stream)
-    os.chdir(str(asked["folder"]))
-    os.environ.clear()
-    os.environ.update(asked["environment"])  # type: ignore[arg-type]
-    _, module, *arguments = asked["command"]  # type: ignore[misc]
-    sys.argv = [module, *arguments]
-    sys.modules.pop(module, None)
-    status = 1
-    try:
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
-        status = 0
-    except SystemExit as end:
-        status = end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
+def _make_interpreter(program: Path, place: Path) -> None:
+    program.parent.mkdir()
+    for path in _BIN.iterdir():
+        if not path.name.startswith("python"):
+            program.with_name(path.name).symlink_to(path)
+    # Isolated and without site: it needs the standard library alone.
+    program.write_text(f'#!/bin/sh\nexec {_BIN}/python -I -S {__file__} {place} "$@"\n')
+    program.chmod(0o755)
 
 
-def _launch(place: str, command: list[str]) -> None:
-    """Let a copy run the command, and end as it does."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as keeper:
-        keeper.connect(place)
-        asked = {"command": command, "folder": str(Path.cwd()), "environment": dict(os.environ)}
-        # Asked to end, say so and wait: who asked may go on in the same folder.
-        signal.signal(signal.SIGTERM, lambda *_: keeper.shutdown(socket.SHUT_WR))
-        socket.send_fds(keeper, [json.dumps(asked).encode()], [0, 1, 2])
-        status = int(keeper.recv(16) or b"1")
+def _launch(place: str, arguments: list[str]) -> None:
+    """Be the interpreter: have a copy run the command, and end as it does."""
+    real = str(_BIN / "python")
+    if arguments[:1] != ["-m"] or arguments[1] not in _LOADED or _PRELOAD in os.environ:
+        os.execv(real, [real, *arguments])
+    copy = Copy(place, arguments, Path.cwd(), os.environ, new_session=True)
+    for number in _PASSED_ON:
+        signal.signal(number, lambda number, _: _pass_on(copy.pid, number))
+    status = copy.wait()
     if status < 0:
         signal.signal(-status, signal.SIG_DFL)
         os.kill(os.getpid(), -status)
     sys.exit(status)
 
 
+def _pass_on(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
 if __name__ == "__main__":
-    _keep(sys.argv[1]) if len(sys.argv) == 2 else _launch(sys.argv[1], sys.argv[2:])
+    _launch(sys.argv[1], sys.argv[2:])

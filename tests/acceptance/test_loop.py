@@ -41,13 +41,13 @@ def documents(lines: list[str], prefix: str, only: str | None = None) -> dict[st
 
 
 @pytest.fixture
-def house(tmp_path: Path, loaded: str) -> Iterator[House]:
+def house(tmp_path: Path) -> Iterator[House]:
     lines = labelled_lines(330)
     for name, chosen in (("train", mislabelled(lines[:181])), ("test", [lines[0], *lines[181:]])):
         (tmp_path / f"{name}.csv").write_text("\n".join(chosen) + "\n", encoding="utf-8")
     settings = {
         "accept_threshold": 0.999, "retrain_after": CORRECTIONS, "quantise": False,  # all wait for a person
-        "training_launcher": loaded, "audit_share": 1e-12, "hidden_share": 0, "overlap_share": 0, "repeat_share": 0,
+        "audit_share": 1e-12, "hidden_share": 0, "overlap_share": 0, "repeat_share": 0,
     }  # fmt: skip
     with House(tmp_path, **settings) as up:
         up.wait_up()

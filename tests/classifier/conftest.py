@@ -11,6 +11,11 @@ from classifier.classifier import Classifier, load_classifier
 from sortline.settings import Settings
 
 
+@pytest.fixture(autouse=True)
+def converted_by_copies(copies: None) -> None:
+    """Checkpoints are converted in processes that need not load torch each."""
+
+
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> StoredCheckpoint:
     """A checkpoint that tests read and must not change."""

@@ -1,7 +1,6 @@
 """A Redis of a test's own, which may be stopped, and processes on it that are started again as `sortline up` does."""
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,6 +10,7 @@ import redis
 from sortline.child import Child
 from sortline.redis_server import redis_server
 from sortline.settings import Settings
+from tests import loaded
 from tests.conftest import ROOT, environment, find_free_port, until
 
 WORKER = "celery -A worker worker --without-gossip --without-mingle"
@@ -73,7 +73,7 @@ def supervised(settings: Settings, folder: Path) -> Iterator[Start]:
 
     def start(command: str, **more: str) -> Child:
         variables = environment(settings, PYTHONPATH=paths, **more)
-        child = Child(command, f"cd {folder}; exec {sys.executable} -m {command}", write, variables)
+        child = Child(command, f"cd {folder}; exec {loaded.interpreter()} -m {command}", write, variables)
         child.start()
         started.append(child)
         return child

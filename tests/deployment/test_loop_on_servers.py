@@ -26,7 +26,7 @@ FLOWER = ("ann", "fl#/?%@[x")
 
 
 @pytest.fixture
-def house(bed: Bed, tmp_path: Path, loaded: str) -> Iterator[House]:
+def house(bed: Bed, tmp_path: Path) -> Iterator[House]:
     lines = labelled_lines(240)
     for name, chosen in (("train", lines[:181]), ("test", [lines[0], *lines[181:]])):
         (tmp_path / f"{name}.csv").write_text("\n".join(chosen) + "\n", encoding="utf-8")
@@ -34,7 +34,7 @@ def house(bed: Bed, tmp_path: Path, loaded: str) -> Iterator[House]:
     settings = {
         "database_url": bed.pooled_url(DATABASE), "redis_url": bed.redis_url(), "redis_ca_file": bed.authority,
         "flower_basic_auth": ":".join(FLOWER), "quantise": False, "retrain_after": 0, "recheck_documents": 0, "webhook_allowed": "127.0.0.1",
-        "training_launcher": loaded, "audit_share": 1e-12, "hidden_share": 0, "overlap_share": 0, "repeat_share": 0,
+        "audit_share": 1e-12, "hidden_share": 0, "overlap_share": 0, "repeat_share": 0,
     }  # fmt: skip
     yield House(tmp_path, **settings)
     bed.drop_database(DATABASE)

@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from db.models import Label, ModelVersion
 from sortline.queue import Document, DocumentQueue
 from sortline.redis_client import connect
 from sortline.settings import Settings
+from tests import loaded
 from tests.conftest import environment
 
 ROOT = Path(__file__).parents[2]
@@ -63,13 +63,7 @@ def running(settings: Settings, session: Session, free_port: int, tmp_path: Path
     paths = f"{ROOT}:{ROOT / 'tests/worker'}"
     with (tmp_path / "log").open("wb") as log:
         started = [
-            subprocess.Popen(
-                [sys.executable, "-m", *command.split()],
-                cwd=tmp_path,
-                stdout=log,
-                stderr=log,
-                env=environment(chosen, PYTHONPATH=paths),
-            )
+            loaded.start(["-m", *command.split()], tmp_path, environment(chosen, PYTHONPATH=paths), log, log)
             for command in PROCESSES.values()
         ]
         with httpx.Client(base_url=f"http://127.0.0.1:{free_port}", timeout=10) as client:

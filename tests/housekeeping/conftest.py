@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from sortline.cli.supervisor import servers
 from sortline.queue import Document, DocumentQueue
 from sortline.redis_client import connect
 from sortline.settings import Settings
+from tests import loaded
 from tests.conftest import environment, until
 from tests.worker.conftest import WorkerProcess
 
@@ -87,10 +87,7 @@ class House:
 
     def sortline(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the command line on these settings."""
-        return subprocess.run(
-            [str(Path(sys.executable).parent / "sortline"), *arguments],
-            cwd=self.folder, env=environment(self.settings), capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
+        return loaded.run(["sortline", *arguments], self.folder, environment(self.settings))
 
     def send(self, *documents: Document) -> list[str]:
         return self.queue.append(documents)

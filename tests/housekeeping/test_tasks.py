@@ -1,8 +1,6 @@
 """Housekeeping as beat calls it: tasks in a process of their own, on the test's servers and broker."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,6 +27,7 @@ from db.queries import model_versions, training_runs
 from sortline.celery_app import celery_app
 from sortline.metrics import figure, of_others
 from sortline.settings import Settings
+from tests import loaded
 from tests.conftest import environment, until
 from trainer.fine_tuning.work_folder import work_folder
 
@@ -51,12 +50,12 @@ def broker(settings: Settings) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def housekeep(settings: Settings) -> Housekeep:
+def housekeep(settings: Settings, tmp_path: Path) -> Housekeep:
     """Calls tasks one after the other in one new process: ``housekeep("start_due_training", "start_due_training")``."""
 
     def call(*tasks: str) -> None:
         code = "from housekeeping import tasks\n" + "\n".join(f"tasks.{name}()" for name in tasks)
-        subprocess.run([sys.executable, "-c", code], env=environment(settings), check=True, timeout=120)
+        loaded.run(["-c", code], tmp_path, environment(settings)).check_returncode()
 
     return call
 
@@ -238,7 +237,7 @@ OLD_NAMES = (
 def test_messages_that_an_older_beat_sent_are_carried_out(
     settings: Settings, redis_client: redis.Redis, broker: redis.Redis, tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-m", "celery", "-A", "housekeeping", "worker", "-Q", "housekeeping", "--pool=threads"]
+    command = ["-m", "celery", "-A", "housekeeping", "worker", "-Q", "housekeeping", "--pool=threads"]
 
     def done() -> set[str]:
         told = of_others(redis_client, settings.prefix, "")
@@ -248,7 +247,7 @@ def test_messages_that_an_older_beat_sent_are_carried_out(
     with celery_app("older", settings.celery_broker) as app:
         for name in OLD_NAMES:
             app.send_task(name, queue="housekeeping", expires=60)
-    with subprocess.Popen(command, env=environment(settings), cwd=tmp_path) as process:
+    with loaded.start(command, tmp_path, environment(settings)) as process:
         try:
             until(lambda: done() == set(OLD_NAMES), 60)
         finally:
@@ -265,10 +264,7 @@ def test_messages_that_an_older_beat_sent_are_carried_out(
 def test_the_trainers_app_refuses_to_be_housekeeping_or_beat(
     settings: Settings, tmp_path: Path, command: list[str], said: str
 ) -> None:
-    run = subprocess.run(
-        [sys.executable, "-m", "celery", "-A", "trainer", *command], env=environment(settings), cwd=tmp_path,
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    run = loaded.run(["-m", "celery", "-A", "trainer", *command], tmp_path, environment(settings), timeout=60)
 
     assert run.returncode != 0
     assert said in run.stdout + run.stderr

@@ -2,8 +2,6 @@
 
 import signal
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import wait
@@ -19,7 +17,8 @@ from housekeeping.webhook_address import read_allowed
 from housekeeping.webhooks import Deliveries, ping
 from sortline.events import KINDS, ResultEvent
 from sortline.settings import Settings
-from tests.conftest import environment
+from tests import loaded
+from tests.conftest import ROOT, environment
 
 DAY_S = 24 * 3600
 
@@ -362,7 +361,7 @@ def test_a_killed_sweeper_loses_nothing(
     hooks.add(there.url)
     hooks.tell("a", "1", "2", "3")
     code = "import time; from housekeeping import tasks; tasks.deliver_webhooks(); time.sleep(60)"
-    sweeper = subprocess.Popen([sys.executable, "-c", code], env=environment(settings))
+    sweeper = loaded.start(["-c", code], ROOT, environment(settings))
     eventually(lambda: len(there.requests) == 2)
     sweeper.send_signal(signal.SIGKILL)
     sweeper.wait()

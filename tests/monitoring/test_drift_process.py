@@ -2,8 +2,6 @@
 
 import hashlib
 import random
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -30,7 +28,8 @@ from monitoring import drift_process
 from monitoring.live_accuracy import today
 from sortline.errors import SortlineError
 from sortline.settings import Settings
-from tests.conftest import environment
+from tests import loaded
+from tests.conftest import ROOT, environment
 from tests.due_training import due
 
 _OLD = ["where", "is", "my", "card", "the", "cash", "machine", "ate", "it", "transfer", "has", "not", "arrived"]
@@ -105,7 +104,7 @@ def test_housekeeping_finds_a_new_topic_without_waiting_for_it(
     code = (
         "from housekeeping import tasks\ntasks.check_drift()\ntasks.check_drift()\nassert len(tasks._drift_checks) == 1"
     )
-    subprocess.run([sys.executable, "-c", code], env=environment(settings), check=True, timeout=60)
+    loaded.run(["-c", code], ROOT, environment(settings), timeout=60).check_returncode()
 
     eventually(lambda: session.rollback() or session.query(Incident).count(), timeout=240)
     incident = session.query(Incident).one()

@@ -20,6 +20,7 @@ from db.queries import people
 from sortline.cli import _COMMANDS, module_of
 from sortline.queue import Document, DocumentQueue, pack_entry
 from sortline.settings import Settings
+from tests import loaded
 from tests.conftest import ROOT, environment
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -176,12 +177,8 @@ def test_passwords_are_hidden() -> None:
 def test_a_server_away_is_one_line_and_exit_1(
     settings: Settings, tmp_path: Path, variable: str, url: str, command: tuple[str, ...]
 ) -> None:
-    import sys
-
-    answer = subprocess.run(
-        [str(Path(sys.executable).parent / "sortline"), *command],
-        cwd=tmp_path, env=environment(settings, **{f"SORTLINE_{variable}": url}), capture_output=True, text=True,
-    )  # fmt: skip
+    given = environment(settings, **{f"SORTLINE_{variable}": url})
+    answer = loaded.run(["sortline", *command], tmp_path, given)
 
     assert answer.returncode == 1
     assert answer.stdout == ""

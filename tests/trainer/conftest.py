@@ -24,9 +24,9 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def settings(settings: Settings, tiny_base: Path, loaded: str) -> Settings:
+def settings(settings: Settings, tiny_base: Path, copies: None) -> Settings:
     """The test's settings, with the tiny base model; torch needs no conversion of each small model."""
-    chosen = {"base_model": str(tiny_base), "device": "cpu", "engine": "torch", "training_launcher": loaded}
+    chosen = {"base_model": str(tiny_base), "device": "cpu", "engine": "torch"}
     return settings.model_copy(update=chosen)
 
 

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,6 +25,7 @@ from classifier.weights import conversion
 from db.queries import training_runs
 from sortline.errors import CheckpointError, TrainingError
 from sortline.settings import Settings
+from tests import loaded
 from tests.conftest import environment
 from trainer.fine_tuning.base_check import usable_base
 from trainer.fine_tuning.job import Examples, Job
@@ -220,10 +219,7 @@ def test_the_command_line_asks_no_database(settings: Settings, bert: Path, tmp_p
     (bert / "model.safetensors").write_bytes(LFS)
     away = environment(settings, SORTLINE_DATABASE_URL="postgresql://127.0.0.1:1/away", SORTLINE_BASE_MODEL=str(bert))
     for command in (["train"], ["train", "--base-model", str(bert)], ["tune", "--trials", "2"]):
-        run = subprocess.run(
-            [str(Path(sys.executable).parent / "sortline"), *command],
-            cwd=tmp_path, env=away, capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
+        run = loaded.run(["sortline", *command], tmp_path, away)
         assert run.returncode == 1
         assert "git lfs pull" in run.stderr
 

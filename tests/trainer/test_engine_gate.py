@@ -20,6 +20,7 @@ from classifier.checkpoint import Checkpoint
 from classifier.classifier import assemble
 from classifier.figures import FormVerdict
 from sortline.settings import Settings
+from tests.loaded import copies
 from trainer.evaluation.engine_gate import judge_form
 from trainer.evaluation.gate import ALPHA, paired_interval
 from trainer.evaluation.quantise import make_int8
@@ -52,24 +53,25 @@ def _examples(count: int) -> tuple[list[str], list[int]]:
 
 
 @pytest.fixture(scope="module")
-def trained(tiny_base: Path, loaded: str, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+def trained(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     from classifier.base_tokenizer import save_tokenizer, training_tokenizer
     from trainer.fine_tuning.fine_tune import Examples, Job, Machine, fine_tune
     from trainer.fine_tuning.parameters import Parameters
 
     work = tmp_path_factory.mktemp("trained")
     folder = work / "model"
-    settings = Settings(_env_file=None, data_dir=work / "data", device="cpu", training_launcher=loaded)
+    settings = Settings(_env_file=None, data_dir=work / "data", device="cpu")
     description = Checkpoint(label_ids=[1, 2, 3], labels=LABELS, max_length=128, window_overlap=16, base_model="tiny")
     tokenizer = training_tokenizer(tiny_base, tiny_base, description.max_length)
     texts, targets = _examples(240)
     examples = Examples([prepared.windows[0] for prepared in tokenizer.prepare(texts)], targets)
     parameters = Parameters(epochs=10, learning_rate=3e-3)
-    fine_tune(
-        Job(tiny_base, LABELS, examples, Examples([], []), tokenizer.pad_id, parameters), work, Machine.of(settings)
-    )
-    save_tokenizer(tiny_base, folder)
-    make_int8(folder, folder.with_name("int8"), texts[:32], description, work / "cache")
+    with copies():
+        fine_tune(
+            Job(tiny_base, LABELS, examples, Examples([], []), tokenizer.pad_id, parameters), work, Machine.of(settings)
+        )
+        save_tokenizer(tiny_base, folder)
+        make_int8(folder, folder.with_name("int8"), texts[:32], description, work / "cache")
     texts, targets = _examples(700)
     return Trained(folder, description, settings, texts, np.array(targets, np.int64))
 

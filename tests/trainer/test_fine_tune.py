@@ -30,10 +30,9 @@ from trainer.fine_tuning.trainee import label_weights, load_trainee, pad, parame
 LABELS = ["a", "b", "c"]
 
 
-@pytest.fixture
-def settings(settings: Settings) -> Settings:
-    """Those of a user: what is tested here is the process, and nothing stands between it and its parent."""
-    return settings.model_copy(update={"training_launcher": ""})
+@pytest.fixture(autouse=True)
+def copies() -> None:
+    """None: what is tested here is the process, and nothing stands between it and its parent."""
 
 
 def examples(count: int, first: int = 5) -> Examples:

@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -16,6 +15,7 @@ from db.models import AuditEvent, Label, TrainingRun, User
 from db.queries import training_runs
 from sortline.errors import ConflictError, NotFoundError
 from sortline.settings import Settings
+from tests import loaded
 from tests.conftest import environment
 from trainer import lease as lease_module
 from trainer.fine_tuning.work_folder import work_folder
@@ -164,12 +164,11 @@ def test_the_command_line_goes_on_with_a_run_whose_process_died(sortline: Sortli
 
 
 def test_a_command_line_that_is_told_to_stop_cancels_its_run(
-    session: Session, settings: Settings, import_lines: Callable[..., object]
+    session: Session, settings: Settings, import_lines: Callable[..., object], tmp_path: Path
 ) -> None:
     import_lines(labelled_lines(60))
-    command = [str(Path(sys.executable).parent / "sortline"), "train", "--epochs", "100"]
-    given = environment(settings, SORTLINE_TRAINING_LAUNCHER="")
-    with subprocess.Popen(command, env=given, stderr=subprocess.DEVNULL) as process:
+    command = ["sortline", "train", "--epochs", "100"]
+    with loaded.start(command, tmp_path, environment(settings)) as process:
         for _ in range(_MOST_LOOKS):
             session.commit()
             session.expire_all()

@@ -1,6 +1,5 @@
 """Fine-tunings that begin as copies (tests/loaded.py) end as those do that a user starts."""
 
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,10 +12,9 @@ from tests.trainer.test_fine_tune import job
 from trainer.fine_tuning.fine_tune import Machine, Progress, fine_tune
 
 
-def copies(launcher: str) -> list[psutil.Process]:
-    """What the keeper of this launcher has running."""
-    *_, place = shlex.split(launcher)
-    (keeper,) = [each for each in psutil.Process().children() if each.cmdline()[-2:] == ["tests.loaded", place]]
+def running() -> list[psutil.Process]:
+    """The copies that run now."""
+    (keeper,) = [each for each in psutil.Process().children() if "tests.keeper" in each.cmdline()]
     return keeper.children(recursive=True)
 
 
@@ -31,16 +29,16 @@ def test_how_a_copy_ends_is_told(tiny_base: Path, settings: Settings, tmp_path: 
 
 
 def test_a_copy_ends_with_its_launcher(
-    tiny_base: Path, settings: Settings, loaded: str, tmp_path: Path, eventually: Callable[..., None]
+    tiny_base: Path, settings: Settings, tmp_path: Path, eventually: Callable[..., None]
 ) -> None:
     seen: list[int] = []
 
     def stop(_: Progress) -> None:
-        seen.append(len(copies(loaded)))
+        seen.append(len(running()))
         raise KeyError("enough")
 
     with pytest.raises(KeyError, match="enough"):
         fine_tune(job(tiny_base, epochs=100), tmp_path / "work", Machine.of(settings), stop)
 
-    assert seen == [2]  # the copy, and what minds it
-    eventually(lambda: not copies(loaded))
+    assert seen == [1]
+    eventually(lambda: not running())

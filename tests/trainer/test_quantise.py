@@ -88,6 +88,7 @@ def test_without_texts_it_says_so(plain: StoredCheckpoint, settings: Settings) -
         make_int8(plain.folder, plain.folder / "int8", [], plain.description, settings.data_dir / "cache" / "openvino")
 
 
+@pytest.mark.usefixtures("copies")
 def test_a_failure_says_why_and_leaves_no_form(plain: StoredCheckpoint, settings: Settings, tmp_path: Path) -> None:
     folder = tmp_path / "broken"
     shutil.copytree(plain.folder, folder)
@@ -97,6 +98,7 @@ def test_a_failure_says_why_and_leaves_no_form(plain: StoredCheckpoint, settings
     assert not (tmp_path / "int8").exists()
 
 
+@pytest.mark.usefixtures("copies")
 def test_what_can_not_be_calibrated_says_why(plain: StoredCheckpoint, settings: Settings, tmp_path: Path) -> None:
     """A text whose windows are longer than the encoder has positions for."""
     description = plain.description.model_copy(update={"max_length": 1000})

@@ -1,8 +1,6 @@
 """The Python client and `sortline enqueue --url` through the real web."""
 
 import json
-import subprocess
-import sys
 from datetime import date
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from sqlalchemy.orm import Session
 from sortline.client import Client, Document
 from sortline.errors import InvalidDocumentError
 from sortline.settings import Settings
+from tests import loaded
 from tests.conftest import environment
 from tests.web.conftest import TOKEN
 from tests.web.test_document_state import WEIRD, classified
@@ -50,14 +49,10 @@ def test_a_file_goes_in_over_http(
     web: httpx.Client, settings: Settings, redis_client: redis.Redis, tmp_path: Path
 ) -> None:
     (tmp_path / "more.csv").write_text("id,text\n1,one\n2,\n3,three\n", encoding="utf-8")
-    done = subprocess.run(
-        [str(Path(sys.executable).parent / "sortline"), "enqueue", "more.csv", "--url", str(web.base_url), "--json"],
-        cwd=tmp_path,
-        env={**environment(settings), "SORTLINE_TOKEN": TOKEN, "SORTLINE_REDIS_URL": "redis://127.0.0.1:1"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = loaded.run(
+        ["sortline", "enqueue", "more.csv", "--url", str(web.base_url), "--json"], tmp_path,
+        {**environment(settings), "SORTLINE_TOKEN": TOKEN, "SORTLINE_REDIS_URL": "redis://127.0.0.1:1"},
+    )  # fmt: skip
     assert done.returncode == 3  # done, but a row was refused
     assert "line 3" in done.stderr
     assert json.loads(done.stdout)["sent"] == 2

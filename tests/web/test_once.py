@@ -1,8 +1,6 @@
 """Requests that come twice, at once or later, are carried out once; what a form brings in vain is given back."""
 
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -20,7 +18,8 @@ from db.models import AuditEvent, IdempotencyKey, QueueItem, Review, TrainingRun
 from db.queries import idempotency, model_versions, queue_items, shadows
 from db.session import session as open_session
 from sortline.settings import Settings
-from tests.conftest import environment
+from tests import loaded
+from tests.conftest import ROOT, environment
 from tests.web.conftest import TOKEN, Browser, add_token, serving
 from web.once import REPLAYED, SENT_BEFORE
 
@@ -108,9 +107,7 @@ def test_a_web_that_dies_in_the_middle_has_not_done_it_and_the_repeat_does_it_on
     add_token(session, "tests", TOKEN, ["models"])
     bearer = {"Authorization": f"Bearer {TOKEN}", **key("killed")}
     url = f"http://127.0.0.1:{free_port}"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "web"], env=environment(settings, SORTLINE_WEB_PORT=str(free_port))
-    )
+    process = loaded.start(["-m", "web"], ROOT, environment(settings, SORTLINE_WEB_PORT=str(free_port)))
     try:
         eventually(lambda: _answers(url), 60)
         locks.hold(session, Lock.PROMOTION)  # so that it is held up after it took its key

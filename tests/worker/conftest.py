@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from db.models import Label, ModelVersion
 from sortline.queue import Document, DocumentQueue
 from sortline.redis_client import connect
 from sortline.settings import Settings
+from tests import loaded
 from tests.conftest import ROOT, environment
 
 HERE = Path(__file__).resolve().parent
@@ -28,13 +28,10 @@ class WorkerProcess:
         self.log = folder / f"worker-{number}.log"
         self._out = self.log.open("wb")
         paths = os.pathsep.join([str(ROOT), str(HERE)])
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", *module.split(), "--loglevel=INFO", "-n", f"test{number}@%h"],
-            cwd=folder,
-            env=environment(settings, PYTHONPATH=paths, **more),
-            stdout=self._out,
-            stderr=subprocess.STDOUT,
-        )
+        self.process = loaded.start(
+            ["-m", *module.split(), "--loglevel=INFO", "-n", f"test{number}@%h"], folder,
+            environment(settings, PYTHONPATH=paths, **more), self._out, subprocess.STDOUT,
+        )  # fmt: skip
 
     def kill(self) -> None:
         self.process.kill()

@@ -23,7 +23,7 @@ TEXTS = {"a": "where is my card", "b": "the cash machine ate it", "c": "please h
 
 
 @pytest.fixture
-def worker_settings(settings: Settings) -> Settings:
+def worker_settings(settings: Settings, copies: None) -> Settings:
     """A real tiny encoder on torch: it needs no conversion."""
     return settings.model_copy(update={"engine": "torch", "device": "cpu", "watch_interval_s": 0.2})
 

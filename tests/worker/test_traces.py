@@ -3,8 +3,6 @@
 import gzip
 import hashlib
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from db.queries import api_tokens
 from sortline.settings import Settings
+from tests import loaded
 from tests.conftest import environment
 
 pytestmark = pytest.mark.usefixtures("model")
@@ -75,7 +74,7 @@ def web(
     api_tokens.add(session, "tests", hashlib.sha256(b"token").digest(), ["documents"], "tests")
     session.commit()
     settings = worker_settings.model_copy(update={"traces_url": receiver.url, "web_port": free_port})
-    process = subprocess.Popen([sys.executable, "-m", "web"], env=environment(settings), cwd=tmp_path)
+    process = loaded.start(["-m", "web"], tmp_path, environment(settings))
     headers = {"Authorization": "Bearer token", "traceparent": f"00-{CALLER}-00f067aa0ba902b7-01"}
     with httpx.Client(base_url=f"http://127.0.0.1:{free_port}", headers=headers, timeout=10) as client:
         yield client
