@@ -2,7 +2,10 @@
 
 import csv
 import random
+from collections import Counter
 from pathlib import Path
+
+import numpy as np
 
 from sortline.queue import Document
 
@@ -10,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LABELS = 77  # as banking77 has
 BANKING77 = ROOT.parent / "shared" / "data"
 _AG_NEWS_POOL = 6_000
+_PARAGRAPH = 126  # words: with two marks, the 128 tokens that BERT is often measured on
 
 
 def training_files() -> list[tuple[Path, str | None]]:
@@ -57,3 +61,14 @@ def documents(count: int, tag: str) -> list[Document]:
     """``count`` documents, each made distinct by a short reference number at its end."""
     pool = texts()
     return [Document(f"{tag}-{i}", f"{pool[i % len(pool)]} ref {i}", "bench") for i in range(count)]
+
+
+def paragraphs(count: int, tag: str) -> list[Document]:
+    """``count`` documents of 126 words of the sample's vocabulary, drawn as often as in a language.
+
+    The word of rank r is drawn in proportion to 1 / r (Zipf, Human Behavior and the Principle of Least Effort, 1949).
+    """
+    words = np.array([word for word, _ in Counter(" ".join(texts()).lower().split()).most_common()])
+    share = 1 / np.arange(1, len(words) + 1)
+    drawn = np.random.default_rng(1).choice(len(words), (count, _PARAGRAPH), p=share / share.sum())
+    return [Document(f"{tag}-{i}", " ".join(words[row]), "bench") for i, row in enumerate(drawn)]

@@ -2,7 +2,8 @@
 
 `standing` defines the newest text, the newest prediction and the standing decision. If a document was sent with several
 texts, the search finds the newest; ``all_texts`` finds the others too, and ``decided_texts`` those that people decided.
-Imported documents have no prediction.
+Imported documents have no prediction. Words are found once a document is in the search index, a moment after it was
+stored (`db.queries.search_index`).
 
 `within` bounds the time of slow queries.
 """
@@ -37,6 +38,10 @@ _PATIENCE_S = 300  # seconds that a reader of `every` may take between two pages
 # Reviewers who may decide these must not see predictions or other people's decisions first: that would sway them.
 BLIND = ("audit", "overlap", "repeat", "shadow")
 
+# An array: the planner can't choose to read all documents, newest first, until it has met enough of those with a word.
+_WORDS = """
+d.id = ANY(ARRAY(SELECT document_id FROM search_index WHERE words @@ websearch_to_tsquery('simple', :words)))
+"""
 _PREDICTED = f"""
 EXISTS (SELECT FROM predictions p WHERE p.document_id = d.id AND {{conditions}} AND {is_newest_prediction("p")})
 """
@@ -244,7 +249,7 @@ def _conditions(session: Session, filters: Filters) -> tuple[list[str], dict[str
         "reviewer": _id(session, "person", filters.reviewer),
     }  # fmt: skip
     of_document = {
-        "words": "document_words(d.text) @@ websearch_to_tsquery('simple', :words)",
+        "words": _WORDS,
         "source": "d.source = :source", "external_id": "d.external_id = :external_id",
         "since": "d.received_at >= :since", "until": "d.received_at < :until",
     }  # fmt: skip
