@@ -17,6 +17,7 @@ from db.queries import erasure
 _MOST_ROWS = 2_000  # of search_pending, in one transaction
 _MOST_BYTES = 2_000_000
 _MOST_COUNTED = 100_000
+SAID_FROM_S = 5.0  # search says how far it is behind from here on; housekeeping looks every second
 
 # ARRAY(...): the planner then fetches these documents by id, however many it thinks they are.
 _INDEX = text("""
