@@ -10,6 +10,7 @@ from benchmarks.drift import drift_line
 from benchmarks.drift_methods import drift_methods
 from benchmarks.explain import explain
 from benchmarks.files import files
+from benchmarks.intake_long import intake_long
 from benchmarks.label_efficiency import label_efficiency
 from benchmarks.latency import latency
 from benchmarks.live_accuracy import live_accuracy
@@ -26,7 +27,8 @@ from benchmarks.workers import workers
 from sortline.logs import set_up_logging, silence_telemetry
 
 LINES: dict[str, Callable[..., None]] = {
-    "throughput": throughput, "intake": intake, "latency": latency, "calibration": calibration,
+    "throughput": throughput, "intake": intake, "intake_long": intake_long, "latency": latency,
+    "calibration": calibration,
     "quantise": quantise, "train": train, "retrain": retrain, "rollback": rollback, "desk": desk, "explain": explain,
     "label_efficiency": label_efficiency, "wait": wait, "webhooks": webhooks, "search": search,
     "drift": drift_line, "drift_methods": drift_methods, "live_accuracy": live_accuracy,

@@ -24,7 +24,7 @@ class SearchIndex(Table):
 
 
 class SearchPending(Table):
-    """Documents that one statement stored and that are not in the search index yet. A trigger on documents writes it."""
+    """Documents that one statement stored and that are not in the search index yet; a trigger on documents adds it."""
 
     __tablename__ = "search_pending"
 

@@ -6,7 +6,6 @@ leaves its rows to the next one. Nothing remembers up to which id documents are 
 committed later.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from sqlalchemy import text
@@ -34,8 +33,8 @@ WITH due AS MATERIALIZED (
 SELECT coalesce(sum(documents), 0) FROM taken
 """)
 _BEHIND = text("""
-SELECT coalesce(sum(documents), 0), coalesce(extract(epoch FROM clock_timestamp() - min(stored_at) FILTER (WHERE documents > 0)), 0)
-FROM (SELECT documents, stored_at FROM search_pending ORDER BY id LIMIT :most) oldest
+SELECT coalesce(sum(documents), 0), coalesce(extract(epoch FROM clock_timestamp() - min(stored_at)), 0)
+FROM (SELECT documents, stored_at FROM search_pending ORDER BY id LIMIT :most) oldest WHERE documents > 0
 """)
 
 

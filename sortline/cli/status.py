@@ -88,7 +88,9 @@ def _print(found: dict[str, Any]) -> None:
     console.print(escape(_training(found["training"])))
     if found["search_behind_s"] > SAID_FROM_S:
         documents, seconds = found["search_behind"], found["search_behind_s"]
-        console.print(f"not found by words yet: {counted(documents, 'document')}, the oldest stored {seconds:,.0f} s ago")
+        console.print(
+            f"not found by words yet: {counted(documents, 'document')}, the oldest stored {seconds:,.0f} s ago"
+        )
     if found["queue"]:
         waiting_for = ", ".join(
             f"{_about(found, f'queue.{reason}')}{count:,} {reason.replace('_', ' ')}"
