@@ -16,7 +16,6 @@ from sortline.logs import set_up_logging, silence_telemetry
 from sortline.watchdog import WatchdogStep
 
 _EVERY_S = {
-    "index_documents": 1.0,
     "publish_outbox": 2.0,
     "deliver_webhooks": 2.0,
     "expire_leases": 15.0,

@@ -7,7 +7,6 @@ then rests three times as long as it works, and search falls behind (docs/decisi
 import logging
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
 
 from sqlalchemy.exc import DBAPIError
 
@@ -20,6 +19,7 @@ from sortline.settings import LANES, Settings
 
 log = logging.getLogger(__name__)
 
+_LOOKS_EVERY_S = 1.0
 _LATE_S, _LATE_DOCUMENTS = 1.0, 1_000
 _RESTS = 3
 
@@ -29,31 +29,27 @@ class Indexing:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="indexing")
-        self._running: Future[int] | None = None
         self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="indexing", daemon=True)
 
-    def begin(self) -> Future[int]:
-        """Begin to index until nothing waits, unless that is under way; the result is the number of documents."""
-        if self._running is None or self._running.done():
-            self._running = self._pool.submit(self._index_safely)
-        return self._running
+    def start(self) -> None:
+        """Begin to index, and look every second for what is new; again: does nothing."""
+        if self._thread.ident is None:
+            self._thread.start()
 
     def close(self) -> None:
         """Begin no further batch, and wait for the one under way."""
         self._stopping.set()
-        self._pool.shutdown()
+        if self._thread.is_alive():
+            self._thread.join()
 
-    def _index_safely(self) -> int:
-        try:
-            return self._index()
-        except (TransientError, DBAPIError) as error:
-            log.warning("documents can't enter the search index now: %s", error)
-        except Exception:  # nobody asks for the result: it must not fail in silence
-            log.exception("documents can't enter the search index")
-        return 0
+    def index_all(self) -> int:
+        """Index until nothing waits; returns the number of documents.
 
-    def _index(self) -> int:
+        Raises:
+            PostgresUnreachableError: Postgres can't be reached.
+            DBAPIError: it failed.
+        """
         indexed = 0
         with connect(self.settings.redis) as client:
             queue = DocumentQueue(client, self.settings)
@@ -66,6 +62,15 @@ class Indexing:
                 if is_late(queue):
                     self._stopping.wait(_RESTS * (time.monotonic() - began))
         return indexed
+
+    def _run(self) -> None:
+        while not self._stopping.wait(_LOOKS_EVERY_S):
+            try:
+                self.index_all()
+            except (TransientError, DBAPIError) as error:
+                log.warning("documents can't enter the search index now: %s", error)
+            except Exception:  # whatever it is, this thread must not end: nobody would start it again
+                log.exception("documents can't enter the search index")
 
     def _index_batch(self) -> int:
         with session(self.settings.postgres_url) as opened:

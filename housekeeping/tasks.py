@@ -117,10 +117,9 @@ def deliver_webhooks() -> None:
         log.warning("webhooks can't be sent now: %s", error)
 
 
-@app.task(name="housekeeping.index_documents")
-def index_documents() -> None:
-    """Begin to enter new documents into the search index, without waiting until all are in it."""
-    _indexing.begin()
+@signals.worker_ready.connect
+def _begin_indexing(**_options: object) -> None:
+    _indexing.start()
 
 
 @signals.worker_shutdown.connect

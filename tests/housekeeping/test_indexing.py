@@ -5,11 +5,13 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import redis
 from filled_queue import add_document, add_labels, index_all
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from db.models import Document
@@ -73,7 +75,7 @@ def test_a_document_is_found_by_its_words_once_it_is_indexed(session: Session, j
     document = add_document(session, "My card has not arrived")
     assert found(session, "card") == []
     assert behind(session).documents == 1
-    assert job.begin().result() == 1
+    assert job.index_all() == 1
     assert found(session, '"not arrived"') == [document]
     assert behind(session) == Behind(0, 0.0)
 
@@ -92,7 +94,7 @@ def test_imported_documents_are_indexed_too(session: Session, job: Indexing) -> 
     import_examples(session, row, ["a"])  # stored already: indexed once
     session.commit()
     assert behind(session).documents == 1
-    assert job.begin().result() == 1
+    assert job.index_all() == 1
     assert len(found(session, "imported")) == 1
 
 
@@ -103,9 +105,9 @@ def test_a_document_that_is_committed_late_is_not_lost(session: Session, setting
         slow.flush()
         early = add_document(session, "early card")
         assert early > late.id
-        assert job.begin().result() == 1
+        assert job.index_all() == 1
         slow.commit()
-        assert job.begin().result() == 1
+        assert job.index_all() == 1
     assert sorted(found(session, "card")) == sorted([late.id, early])
 
 
@@ -117,7 +119,7 @@ def test_an_erased_document_that_waits_is_never_indexed(session: Session, job: I
     erasure.delete_documents(session, [gone], "request")
     session.commit()
     assert behind(session).documents == 1
-    assert job.begin().result() == 1
+    assert job.index_all() == 1
     assert found(session, "card") == [kept]
     assert entries(session) == 1
 
@@ -155,17 +157,18 @@ def test_a_batch_waits_for_the_erasure_of_its_documents(session: Session, job: I
     gone, kept = add_document(session, "gone card"), add_document(session, "kept card")
     erasure.begin(session)
     erasure.delete_documents(session, [gone], "request")
-    running = job.begin()
-    with pytest.raises(TimeoutError):
-        running.result(0.5)
-    session.commit()
-    assert running.result(30) == 1
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(job.index_all)
+        with pytest.raises(TimeoutError):
+            running.result(0.5)
+        session.commit()
+        assert running.result(30) == 1
     assert found(session, "card") == [kept]
 
 
 def test_a_killed_job_loses_nothing_and_doubles_nothing(session: Session, settings: Settings, job: Indexing) -> None:
     add_texts(session, 20_000)
-    code = JOB + "print(Indexing(get_settings()).begin().result())"
+    code = JOB + "print(Indexing(get_settings()).index_all())"
     killed = subprocess.Popen([sys.executable, "-c", code], env=environment(settings))
     try:
         until(lambda: entries(session) > 0)
@@ -178,16 +181,14 @@ def test_a_killed_job_loses_nothing_and_doubles_nothing(session: Session, settin
     before = entries(session)
     assert 0 < before < 20_000, "it was killed on its way"
     assert before + behind(session).documents == 20_000
-    assert job.begin().result() == 20_000 - before
+    assert job.index_all() == 20_000 - before
     assert entries(session) == 20_000
 
 
 def test_two_jobs_index_each_document_once(session: Session, settings: Settings) -> None:
     add_texts(session, 20_000)
-    jobs = [Indexing(settings) for _ in range(2)]
-    done = [each.result() for each in [job.begin() for job in jobs]]
-    for each in jobs:
-        each.close()
+    with ThreadPoolExecutor(2) as pool:
+        done = list(pool.map(lambda _: Indexing(settings).index_all(), range(2)))
     assert sum(done) == 20_000
     assert entries(session) == 20_000
 
@@ -209,15 +210,19 @@ def test_one_batch_is_bounded_whatever_one_statement_stored(session: Session) ->
     assert max(sizes) * 200_000 <= 3_500_000
 
 
-def test_a_job_in_a_task_holds_nothing_up(session: Session, settings: Settings) -> None:
-    """Housekeeping takes one message at a time, and the outbox is among them."""
-    add_texts(session, 5_000)
-    with ThreadPoolExecutor(1) as pool:
-        job = Indexing(settings)
-        running = pool.submit(job.begin).result(1)
-        assert job.begin() is running
-        assert running.result() == 5_000
-    job.close()
+def test_housekeeping_indexes_by_itself(session: Session, settings: Settings, tmp_path: Path) -> None:
+    """In a thread beside its tasks: no beat runs here."""
+    command = ["celery", "-A", "housekeeping", "worker", "-Q", "housekeeping", "--pool=threads", "-c", "1"]
+    process = subprocess.Popen([sys.executable, "-m", *command], cwd=tmp_path, env=environment(settings))
+    try:
+        for text_ in ("one card", "another card"):
+            document = add_document(session, text_)
+            until(lambda document=document: document in found(session, "card"))
+        process.terminate()
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_late_documents_go_first(
@@ -230,21 +235,24 @@ def test_late_documents_go_first(
     rests: list[float] = []
     monkeypatch.setattr(job._stopping, "wait", rests.append)
     add_texts(session, 10_000)
-    assert job.begin().result() == 10_000
+    assert job.index_all() == 10_000
     assert len(rests) > 1
     assert min(rests) > 0
 
 
-def test_an_error_is_logged_and_the_next_run_goes_on(
+def test_an_error_is_logged_and_indexing_goes_on(
     session: Session, job: Indexing, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    add_document(session, "card")
+    document = add_document(session, "card")
+    results: list[Exception] = [OperationalError("", {}, Exception("no room")), RuntimeError("no such luck")]
 
-    def fail(_session: Session) -> int:
-        raise RuntimeError("no such luck")
+    def fail(opened: Session) -> int:
+        if results:
+            raise results.pop()
+        return index_batch(opened)
 
     monkeypatch.setattr(indexing, "index_batch", fail)
-    assert job.begin().result() == 0
-    assert "can't enter the search index" in caplog.text
-    monkeypatch.undo()
-    assert job.begin().result() == 1
+    monkeypatch.setattr(indexing, "_LOOKS_EVERY_S", 0.01)
+    job.start()
+    until(lambda: found(session, "card") == [document])
+    assert [record.levelname for record in caplog.records if record.name == indexing.__name__] == ["ERROR", "WARNING"]
