@@ -62,7 +62,7 @@ SELECT lane, entry_id, source, external_id, CASE WHEN id % 2000 = 0 THEN 'failed
   '\\x00', 5, received_at, CASE WHEN id % 3000 = 0 THEN received_at END
 FROM documents WHERE id > :after AND id % 1000 = 0
 """)
-_WORDS = text("INSERT INTO search_index SELECT id, document_words(text) FROM documents WHERE id > :after")
+_WORDS = text("INSERT INTO search_index SELECT id, received_at, document_words(text) FROM documents WHERE id > :after")
 # A hundred times quicker to build at the end than row by row. Not what foreign keys of other tables stand on, nor the
 # largest that is entered at random places.
 _LATER = text("""

@@ -17,6 +17,7 @@ class SearchIndex(Table):
     document_id: Mapped[int] = mapped_column(
         BigInteger, ForeignKey("documents.id"), primary_key=True, autoincrement=False
     )
+    received_at: Mapped[datetime] = mapped_column(comment="the document's; results are ordered by it")
     words: Mapped[str] = mapped_column(TSVECTOR)
 
     # Why the words are not in an index of documents: docs/decisions/0036-search-index.md

@@ -27,7 +27,8 @@ WITH due AS MATERIALIZED (
 ), taken AS (
   DELETE FROM search_pending WHERE id = ANY(ARRAY(SELECT id FROM chosen)) RETURNING document_ids, documents
 ), indexed AS (
-  INSERT INTO search_index (document_id, words) SELECT id, document_words(text) FROM documents
+  INSERT INTO search_index (document_id, received_at, words) SELECT id, received_at, document_words(text)
+  FROM documents
   WHERE id = ANY(ARRAY(SELECT unnest(document_ids) FROM taken)) ON CONFLICT DO NOTHING
 )
 SELECT coalesce(sum(documents), 0) FROM taken

@@ -48,11 +48,15 @@ def upgrade() -> None:
     op.create_table(
         "search_index",
         sa.Column("document_id", sa.BigInteger(), nullable=False),
+        sa.Column(
+            "received_at", sa.DateTime(timezone=True), nullable=False,
+            comment="the document's; results are ordered by it",
+        ),
         sa.Column("words", postgresql.TSVECTOR(), nullable=False),
-    )
+    )  # fmt: skip
     # Postgres' samples of words would outlive the documents that had them.
     op.execute("ALTER TABLE search_index ALTER COLUMN words SET STATISTICS 0")
-    op.execute("INSERT INTO search_index SELECT id, document_words(text) FROM documents")
+    op.execute("INSERT INTO search_index SELECT id, received_at, document_words(text) FROM documents")
     op.create_primary_key(op.f("pk_search_index"), "search_index", ["document_id"])
     op.create_index("ix_search_index_words", "search_index", ["words"], postgresql_using="gin")
     op.execute("LOCK TABLE documents IN ACCESS EXCLUSIVE MODE")
