@@ -12,6 +12,7 @@ from benchmarks.explain import explain
 from benchmarks.files import files
 from benchmarks.form_power import form_power
 from benchmarks.form_rounding import form_rounding
+from benchmarks.intake_long import intake_long
 from benchmarks.label_efficiency import label_efficiency
 from benchmarks.latency import latency
 from benchmarks.live_accuracy import live_accuracy
@@ -28,8 +29,8 @@ from benchmarks.workers import workers
 from sortline.logs import set_up_logging, silence_telemetry
 
 LINES: dict[str, Callable[..., None]] = {
-    "throughput": throughput, "intake": intake, "latency": latency, "calibration": calibration,
-    "quantise": quantise, "form_power": form_power, "form_rounding": form_rounding,
+    "throughput": throughput, "intake": intake, "intake_long": intake_long, "latency": latency,
+    "calibration": calibration, "quantise": quantise, "form_power": form_power, "form_rounding": form_rounding,
     "train": train, "retrain": retrain, "rollback": rollback, "desk": desk, "explain": explain,
     "label_efficiency": label_efficiency, "wait": wait, "webhooks": webhooks, "search": search,
     "drift": drift_line, "drift_methods": drift_methods, "live_accuracy": live_accuracy,

@@ -37,6 +37,19 @@ def burst(made: Stack, workers: Sequence[subprocess.Popen[bytes]], sent: Sequenc
     return len(sent) / (made.wait_drained() - began)
 
 
+def processor_s(*pids: int) -> float:
+    """Processor time that these processes and their children took so far, in seconds."""
+    return sum(_processor_s(psutil.Process(pid)) for pid in pids)
+
+
+def _processor_s(process: psutil.Process) -> float:
+    seconds = float(sum(process.cpu_times()[:4]))  # of children that ended too
+    for child in process.children():
+        with contextlib.suppress(psutil.Error):
+            seconds += sum(child.cpu_times()[:2])
+    return seconds
+
+
 class PeakMemory:
     """Greatest resident memory of a process, sampled ten times a second."""
 

@@ -15,7 +15,7 @@ from db.queries import people
 from db.session import get_engine, session
 from sortline.queue import Document
 
-TABLES = ("documents", "predictions", "queue_items", "reviews", "dead_letters")
+TABLES = ("documents", "predictions", "queue_items", "reviews", "dead_letters", "search_index")
 _SOURCES = ("mail", "chat", "shop", "phone")
 _CHUNK = 500_000
 _DAYS = 30
@@ -62,6 +62,7 @@ SELECT lane, entry_id, source, external_id, CASE WHEN id % 2000 = 0 THEN 'failed
   '\\x00', 5, received_at, CASE WHEN id % 3000 = 0 THEN received_at END
 FROM documents WHERE id > :after AND id % 1000 = 0
 """)
+_WORDS = text("INSERT INTO search_index SELECT id, received_at, document_words(text) FROM documents WHERE id > :after")
 # A hundred times quicker to build at the end than row by row. Not what foreign keys of other tables stand on, nor the
 # largest that is entered at random places.
 _LATER = text("""
@@ -71,7 +72,7 @@ FROM pg_constraint WHERE conrelid = 'predictions'::regclass AND contype IN ('p',
 UNION ALL
 SELECT format('DROP INDEX %I', relname), pg_get_indexdef(pg_class.oid)
 FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
-WHERE indrelid IN ('documents'::regclass, 'predictions'::regclass) AND NOT indisunique
+WHERE indrelid IN ('documents'::regclass, 'predictions'::regclass, 'search_index'::regclass) AND NOT indisunique
 """)
 
 
@@ -118,6 +119,7 @@ def _fill(plain: Connection, start: int, end: int, final: int) -> None:
     for first in range(start, end + 1, _CHUNK):
         last = min(end, first + _CHUNK - 1)
         plain.execute(_DOCUMENTS, {**of_documents, "start": first, "end": last})
+        plain.execute(_WORDS, {"after": after})
         for rows in (_PREDICTIONS, _ITEMS, _REVIEWS, _LETTERS):
             plain.execute(rows, {**of_rows, "after": after})
         for table in TABLES:

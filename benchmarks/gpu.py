@@ -13,6 +13,7 @@ import numpy as np
 from benchmarks.burst import burst, line_rate
 from benchmarks.model import register
 from benchmarks.stack import HOME, Stack, result, say, stack
+from benchmarks.texts import WORDS_OF, drawn
 from classifier.base_models import base_model_folder
 from classifier.checkpoint import Checkpoint
 from classifier.checkpoint_folder import read_checkpoint, write_checkpoint
@@ -25,7 +26,6 @@ from sortline.settings import Settings
 _TOKENS = 128
 _LABELS = [f"label {i}" for i in range(77)]
 _MATRIX = 8192
-_WORDS_OF = "all-MiniLM-L6-v2"  # BERT's own English vocabulary, from a package
 
 
 def main(device: str, count: int) -> None:
@@ -89,7 +89,7 @@ def _checkpoint(folder: Path) -> Path:
         config = BertConfig()
         config.num_labels = len(_LABELS)
         BertForSequenceClassification(config).save_pretrained(into)
-        save_tokenizer(base_model_folder(_WORDS_OF), into)
+        save_tokenizer(base_model_folder(WORDS_OF), into)
 
     description = Checkpoint(
         label_ids=list(range(1, len(_LABELS) + 1)), labels=_LABELS, max_length=_TOKENS, base_model="bert-base"
@@ -100,17 +100,8 @@ def _checkpoint(folder: Path) -> Path:
 
 
 def _texts(folder: Path, count: int) -> list[str]:
-    """Texts of exactly 128 tokens, each another one, of words that are one token.
-
-    The vocabulary lists its words by how frequent they are; they are drawn as often as in a language, the word of
-    rank r in proportion to 1 / r (Zipf, Human Behavior and the Principle of Least Effort, 1949).
-    """
-    vocabulary = read_tokenizer(folder).get_vocab()
-    words = [word for word in vocabulary if word.isascii() and word.isalpha() and len(word) > 2]
-    by_frequency = np.array(sorted(words, key=lambda word: vocabulary[word]))
-    share = 1 / np.arange(1, len(words) + 1)
-    drawn = np.random.default_rng(1).choice(len(words), (count, _TOKENS - 2), p=share / share.sum())
-    return [" ".join(row) for row in by_frequency[drawn]]
+    """Texts of exactly 128 tokens: two of them are marks."""
+    return drawn(read_tokenizer(folder).get_vocab(), count, _TOKENS - 2)
 
 
 def _two_workers(made: Stack, sent: list[Document]) -> float:

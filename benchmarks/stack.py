@@ -172,6 +172,8 @@ class Stack:
         with get_engine(self.settings.postgres_url).begin() as connection:
             connection.exec_driver_sql("DELETE FROM queue_items")
             connection.exec_driver_sql("DELETE FROM outbox")
+            connection.exec_driver_sql("DELETE FROM search_pending")
+            connection.exec_driver_sql("DELETE FROM search_index")
             connection.exec_driver_sql("DELETE FROM predictions")
             connection.exec_driver_sql("DELETE FROM documents WHERE id NOT IN (SELECT document_id FROM reviews)")
         with get_engine(self.settings.postgres_url).connect() as connection:

@@ -2,14 +2,21 @@
 
 import csv
 import random
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
+from classifier.base_models import base_model_folder
+from classifier.tokens import read_tokenizer
 from sortline.queue import Document
 
 ROOT = Path(__file__).resolve().parents[1]
 LABELS = 77  # as banking77 has
 BANKING77 = ROOT.parent / "shared" / "data"
+WORDS_OF = "all-MiniLM-L6-v2"  # whose vocabulary is BERT's own English one, from a package
 _AG_NEWS_POOL = 6_000
+_PARAGRAPH = 126  # words: with two marks, the 128 tokens that BERT is often measured on
 
 
 def training_files() -> list[tuple[Path, str | None]]:
@@ -57,3 +64,22 @@ def documents(count: int, tag: str) -> list[Document]:
     """``count`` documents, each made distinct by a short reference number at its end."""
     pool = texts()
     return [Document(f"{tag}-{i}", f"{pool[i % len(pool)]} ref {i}", "bench") for i in range(count)]
+
+
+def paragraphs(count: int, tag: str) -> list[Document]:
+    """``count`` documents of 126 words of BERT's English vocabulary, about 700 characters."""
+    vocabulary = read_tokenizer(base_model_folder(WORDS_OF)).get_vocab()
+    return [Document(f"{tag}-{i}", each, "bench") for i, each in enumerate(drawn(vocabulary, count, _PARAGRAPH))]
+
+
+def drawn(vocabulary: Mapping[str, int], count: int, length: int) -> list[str]:
+    """Texts of ``length`` words that are one token, each text another one.
+
+    The vocabulary lists its words by how frequent they are; they are drawn as often as in a language, the word of
+    rank r in proportion to 1 / r (Zipf, Human Behavior and the Principle of Least Effort, 1949).
+    """
+    words = [word for word in vocabulary if word.isascii() and word.isalpha() and len(word) > 2]
+    by_frequency = np.array(sorted(words, key=lambda word: vocabulary[word]))
+    share = 1 / np.arange(1, len(words) + 1)
+    ranks = np.random.default_rng(1).choice(len(words), (count, length), p=share / share.sum())
+    return [" ".join(row) for row in by_frequency[ranks]]

@@ -7,6 +7,7 @@ from sqlalchemy import text
 from benchmarks.stack import ROOT, Stack
 from benchmarks.texts import LABELS
 from db.models import Label, ModelVersion
+from db.queries.search_index import index_batch
 from db.session import get_engine, session
 
 _DOCUMENTS = text("""
@@ -42,7 +43,9 @@ def fill(made: Stack, count: int) -> None:
         opened.execute(_PREDICTIONS, {"labels": LABELS, "probabilities": probabilities})
         opened.execute(_ITEMS, {"labels": LABELS})
         opened.commit()
+        while index_batch(opened):
+            opened.commit()
     with get_engine(made.settings.postgres_url).connect() as connection:
         plain = connection.execution_options(isolation_level="AUTOCOMMIT")
-        for table in ("documents", "predictions", "queue_items"):
+        for table in ("documents", "predictions", "queue_items", "search_index"):
             plain.exec_driver_sql(f"VACUUM ANALYZE {table}")

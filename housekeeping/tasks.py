@@ -26,6 +26,7 @@ from db.queries import (
 from db.session import session
 from housekeeping import erase, retention
 from housekeeping.celery import app, settings
+from housekeeping.indexing import Indexing
 from housekeeping.rewrite import start_redis_rewrite
 from housekeeping.webhooks import Deliveries
 from sortline.errors import ConflictError, SortlineError, TransientError
@@ -38,6 +39,7 @@ log = logging.getLogger(__name__)
 _UNDELIVERED_S = 30.0  # what waits this long is sent again: its message may be lost
 _SENT_DAYS = 7
 _deliveries = Deliveries(settings.postgres_url, settings.webhook_allowed, settings.webhook_timeout_s)
+_indexing = Indexing(settings)
 _asked: dict[tuple[str, int], float] = {}  # when each thing was last asked for
 _drift_checks: list[subprocess.Popen[bytes]] = []  # the drift check that is running or ran last
 _walk = {"after": 0}  # where retention stopped
@@ -129,9 +131,15 @@ def deliver_webhooks() -> None:
         log.warning("webhooks can't be sent now: %s", error)
 
 
+@signals.worker_ready.connect
+def _begin_indexing(**_options: object) -> None:
+    _indexing.start()
+
+
 @signals.worker_shutdown.connect
-def _finish_webhooks(**_options: object) -> None:
+def _finish(**_options: object) -> None:
     _deliveries.close()
+    _indexing.close()
 
 
 @_task("trainer.ask_for_rescoring")

@@ -35,6 +35,7 @@ _SWEPT_WITHIN_S = 120
 _OUTBOX_S = 300
 _SILENT_S = 300
 _UNTAKEN_S = 120
+_SEARCH_BEHIND_S = 300
 
 
 class Alarm(NamedTuple):
@@ -255,6 +256,18 @@ def _outbox(now: Now) -> Iterator[Alarm]:
         )
 
 
+def _search(now: Now) -> Iterator[Alarm]:
+    behind_s = now.found["search_behind_s"]
+    if behind_s > _SEARCH_BEHIND_S:
+        yield Alarm(
+            "SortlineSearchBehind",
+            f"Searches by words do not find the newest documents: {_count(now.found['search_behind'], 'document')}, "
+            f"the oldest stored {time_in_words(behind_s)} ago.",
+            "If a backlog is being classified, wait: documents go first. Otherwise look at housekeeping's log. "
+            "Everything else finds them.",
+        )
+
+
 def _webhooks(now: Now) -> Iterator[Alarm]:
     paused, failing = webhooks.ailing(now.session)
     if paused or failing:
@@ -341,6 +354,7 @@ CHECKS: tuple[Callable[[Now], Iterator[Alarm]], ...] = (
     _deaf,
     _dead_letters,
     _outbox,
+    _search,
     _webhooks,
     _accuracy,
     _training,

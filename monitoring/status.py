@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from classifier.figures import VersionFigures
 from classifier.shortcomings import shortcomings
 from db.models import ModelVersion
-from db.queries import dead_letters, model_forms, model_versions, queue_items, training_runs
+from db.queries import dead_letters, model_forms, model_versions, queue_items, search_index, training_runs
 from monitoring.alarms import Now, alarms
 from sortline.queue import DocumentQueue
 from sortline.settings import LANES, Settings
@@ -23,6 +23,7 @@ def line_status(session: Session, queue: DocumentQueue, settings: Settings) -> d
     version = model_versions.active(session)
     dead, waiting = dead_letters.count(session), queue_items.waiting(session)
     workers = queue.workers()
+    behind = search_index.behind(session)
     figures = {"dead": dead, **{f"queue.{reason}": each for reason, each in waiting.items()}}
     found = {
         "lanes": {lane: {"backlog": s.backlog, "oldest_s": s.oldest_s} for lane, s in states.items()},
@@ -32,6 +33,8 @@ def line_status(session: Session, queue: DocumentQueue, settings: Settings) -> d
         "active_model": version.id if version else None,
         "workers": workers,
         "queue": {reason: each.rows for reason, each in waiting.items()},
+        "search_behind": behind.documents,
+        "search_behind_s": behind.seconds,
         "estimated": [name for name, each in figures.items() if not each.exact],
         "training": _training(session, settings.retrain_after),
         "shortcomings": _shortcomings(session, version),

@@ -7,6 +7,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from db.models import Document, Label, ModelVersion, Prediction, QueueItem
+from db.queries.search_index import index_batch
 
 WORDS = [
     "alpha",
@@ -79,6 +80,16 @@ def add_document(
         )  # fmt: skip
     session.commit()
     return document.id
+
+
+def index_all(session: Session) -> int:
+    """Enter all documents into the search index, as housekeeping does; returns how many they were."""
+    indexed = 0
+    while count := index_batch(session):
+        indexed += count
+        session.commit()
+    session.commit()
+    return indexed
 
 
 def unlike(i: int) -> str:

@@ -8,6 +8,7 @@ from db.models.people import KnownBrowser, RecoveryCode, SignInFailure, SignInLi
 from db.models.predictions import AnswerCount, Explanation, Prediction
 from db.models.requests import ApiToken, AuditEvent, IdempotencyKey, ImportFile
 from db.models.reviews import BulkDecision, Label, QueueItem, Review
+from db.models.search import SearchIndex, SearchPending
 from db.models.table import Table
 from db.models.training import DocumentSplit, Snapshot, SnapshotReview, TrainingRun, TunedParameters
 
@@ -37,6 +38,8 @@ __all__ = [
     "QueueItem",
     "RecoveryCode",
     "Review",
+    "SearchIndex",
+    "SearchPending",
     "Shadow",
     "SignInFailure",
     "SignInLink",

@@ -29,8 +29,6 @@ class Document(Table):
     __table_args__ = (
         UniqueConstraint("source", "external_id", "content_hash"),
         Index("ix_documents_received_at", "received_at", "id"),
-        # Its cost for the intake, and its reason: docs/decisions/0011-search.md
-        Index("ix_documents_words", sql("document_words(text)"), postgresql_using="gin"),
     )
 
 

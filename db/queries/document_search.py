@@ -2,7 +2,8 @@
 
 `standing` defines the newest text, the newest prediction and the standing decision. If a document was sent with several
 texts, the search finds the newest; ``all_texts`` finds the others too, and ``decided_texts`` those that people decided.
-Imported documents have no prediction.
+Imported documents have no prediction. Words are found once a document is in the search index, a moment after it was
+stored (`db.queries.search_index`).
 
 `within` bounds the time of slow queries.
 """
@@ -45,11 +46,20 @@ EXISTS (SELECT FROM reviews r WHERE r.document_id = d.id AND {{conditions}} AND 
 """
 _WAITS = "EXISTS (SELECT FROM queue_items i WHERE i.document_id = d.id AND {conditions})"
 _FOUND = """
-SELECT d.id, d.received_at FROM documents d WHERE {conditions}
-ORDER BY d.received_at DESC, d.id DESC LIMIT :limit
+SELECT d.id, d.received_at FROM {documents} WHERE {conditions}
+ORDER BY {at} DESC, {id} DESC LIMIT :limit
 """
 _PERSON = text("SELECT id FROM users WHERE name = :name")
-_COUNT = "SELECT count(*) FROM (SELECT FROM documents d WHERE {conditions} LIMIT :most) counted"
+_COUNT = "SELECT count(*) FROM (SELECT FROM {documents} WHERE {conditions} LIMIT :most) counted"
+# Where a search finds its documents, and the columns that it orders them by. Documents with given words come from the
+# search index, sorted by what is stored there: of a frequent word's many, only those that are shown are read.
+_ALL = {"documents": "documents d", "at": "d.received_at", "id": "d.id"}
+_WITH_WORDS = {
+    "documents": """(
+      SELECT document_id, received_at FROM search_index WHERE words @@ websearch_to_tsquery('simple', :words)
+      ORDER BY received_at DESC, document_id DESC) w JOIN documents d ON d.id = w.document_id""",
+    "at": "w.received_at", "id": "w.document_id",
+}  # fmt: skip
 _ROWS = text(f"""
 SELECT d.id, d.source, d.external_id, left(d.text, :chars) AS text, d.meta, d.received_at, d.lane,
   said_label.name AS predicted, said.confidence, said.decision, said.model_version_id,
@@ -226,15 +236,16 @@ def within(session: Session, seconds: float) -> Iterator[None]:
 
 
 def _query(session: Session, query: str, filters: Filters, after: Cursor | None) -> tuple[TextClause, dict[str, Any]]:
-    conditions, values = _conditions(session, filters)
+    found_in = _ALL if filters.words is None else _WITH_WORDS
+    conditions, values = _conditions(session, filters, found_in["at"])
     if after is not None:
-        conditions.append("(d.received_at, d.id) < (:after_at, :after_id)")
+        conditions.append(f"({found_in['at']}, {found_in['id']}) < (:after_at, :after_id)")
         values |= {"after_at": after.received_at, "after_id": after.id}
-    return text(query.format(conditions=" AND ".join(conditions) or "true")), values
+    return text(query.format(conditions=" AND ".join(conditions) or "true", **found_in)), values
 
 
-def _conditions(session: Session, filters: Filters) -> tuple[list[str], dict[str, Any]]:
-    """SQL made only of constants, and the values of its parameters."""
+def _conditions(session: Session, filters: Filters, at: str) -> tuple[list[str], dict[str, Any]]:
+    """SQL made only of constants, and the values of its parameters; ``at``: the column of the time of arrival."""
     values: dict[str, Any] = {
         "words": filters.words, "source": filters.source, "external_id": filters.external_id,
         "since": filters.since, "until": filters.until, "reason": filters.reason,
@@ -244,9 +255,8 @@ def _conditions(session: Session, filters: Filters) -> tuple[list[str], dict[str
         "reviewer": _id(session, "person", filters.reviewer),
     }  # fmt: skip
     of_document = {
-        "words": "document_words(d.text) @@ websearch_to_tsquery('simple', :words)",
         "source": "d.source = :source", "external_id": "d.external_id = :external_id",
-        "since": "d.received_at >= :since", "until": "d.received_at < :until",
+        "since": f"{at} >= :since", "until": f"{at} < :until",
     }  # fmt: skip
     of_prediction = {
         "predicted": "p.label_id = :predicted", "decision": "p.decision = :decision",
@@ -256,7 +266,7 @@ def _conditions(session: Session, filters: Filters) -> tuple[list[str], dict[str
     of_decision = {"decided": "r.label_id = ANY(:decided)", "reviewer": "r.reviewer_id = :reviewer"}
     if filters.state == "reviewed" or filters.reason in MADE_ELSEWHERE:
         of_decision["reason"] = "r.reason = :reason"
-    given = {name: value for name, value in values.items() if value is not None}
+    given = {name: value for name, value in values.items() if value is not None}  # words are where it searches
     found = [condition for name, condition in of_document.items() if name in given]
     predicted = [condition for name, condition in of_prediction.items() if name in given]
     decided = [condition for name, condition in of_decision.items() if name in given]

@@ -24,7 +24,8 @@ Name = tuple[str, str]
 # Tables whose rows are deleted with their document, in this order. snapshot_reviews stay: they only hold ids of
 # decisions, which say nothing once the decisions are gone, and a model's decisions can still be counted.
 HANGING = (
-    "explanations", "webhook_deliveries", "outbox", "queue_items", "document_splits", "predictions", "reviews",
+    "explanations", "webhook_deliveries", "outbox", "queue_items", "document_splits", "search_index", "predictions",
+    "reviews",
 )  # fmt: skip
 # The label of a document: the one that people gave it, else that of the newest prediction.
 SAID = f"""
@@ -70,6 +71,12 @@ ON CONFLICT (month, label_id, split, reason) DO UPDATE SET
   documents = erased_counts.documents + excluded.documents,
   predictions = erased_counts.predictions + excluded.predictions, reviews = erased_counts.reviews + excluded.reviews
 """)  # noqa: S608 - of constants alone
+_NOT_PENDING = text("""
+UPDATE search_pending SET document_ids = kept.ids, documents = cardinality(kept.ids)
+FROM (SELECT id, ARRAY(SELECT each FROM unnest(document_ids) each WHERE each <> ALL(:ids)) AS ids
+      FROM search_pending WHERE document_ids && CAST(:ids AS bigint[])) kept
+WHERE kept.id = search_pending.id
+""")
 _REMEMBER = text("""
 INSERT INTO erasures (name_hash, before) SELECT unnest(CAST(:hashes AS bytea[])), CAST(:before AS jsonb)
 ON CONFLICT (name_hash) DO UPDATE SET erased_at = excluded.erased_at, before = excluded.before, swept_at = NULL
@@ -215,6 +222,7 @@ def delete_documents(session: Session, ids: Sequence[int], reason: str) -> Facts
     session.execute(_COUNT, {"ids": held, "reason": reason})
     for table in HANGING:  # only names from this module
         session.execute(text(f"DELETE FROM {table} WHERE document_id = ANY(:ids)"), {"ids": held})  # noqa: S608
+    session.execute(_NOT_PENDING, {"ids": held})
     session.execute(text("DELETE FROM documents WHERE id = ANY(:ids)"), {"ids": held})
     return found
 

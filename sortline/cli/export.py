@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import click
 
-from db.queries import document_search
+from db.queries import document_search, search_index
 from db.session import session
 from sortline.cli.progress import bar
 from sortline.counted import counted
@@ -71,6 +71,7 @@ def command(file: Path, kind: str | None, as_json: bool, **asked: str | None) ->
         raise click.UsageError(f"{file} is not a regular file; for standard output give -")
     began, documents = time.monotonic(), 0
     with session(get_settings().postgres_url) as opened, bar("exporting") as update:
+        behind = search_index.behind(opened) if filters.words else None
         total = document_search.count(opened, filters, sys.maxsize)
 
         def on_document(count: int) -> None:
@@ -86,11 +87,16 @@ def command(file: Path, kind: str | None, as_json: bool, **asked: str | None) ->
         update(documents, documents)
     seconds = round(time.monotonic() - began, 3)
     said = {"documents": documents, "format": kind, "file": str(file), "seconds": seconds}
+    if behind is not None:
+        said |= {"search_behind": behind.documents, "search_behind_s": behind.seconds}
     to_stderr = str(file) == "-"
     click.echo(
         json.dumps(said) if as_json else f"{counted(documents, 'document')} in {seconds:g} s, as {FORMATS[kind].title}",
         err=to_stderr,
     )
+    if behind is not None and behind.documents and not as_json:
+        missed = counted(behind.documents, "newer document")
+        click.echo(f"the words of {missed} could not be searched yet; export again in a moment", err=True)
 
 
 def _kind_of(file: Path) -> str:

@@ -9,7 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from db.queries.search_index import SAID_FROM_S
 from db.session import session
+from sortline.counted import counted
 from sortline.settings import Settings, get_settings
 
 
@@ -84,6 +86,11 @@ def _print(found: dict[str, Any]) -> None:
     console.print(f"{found['rate']:,.1f} documents/s in the last minute")
     console.print(f"active model version {found['active_model'] or 'none'}")
     console.print(escape(_training(found["training"])))
+    if found["search_behind_s"] > SAID_FROM_S:
+        documents, seconds = found["search_behind"], found["search_behind_s"]
+        console.print(
+            f"not found by words yet: {counted(documents, 'document')}, the oldest stored {seconds:,.0f} s ago"
+        )
     if found["queue"]:
         waiting_for = ", ".join(
             f"{_about(found, f'queue.{reason}')}{count:,} {reason.replace('_', ' ')}"

@@ -1,6 +1,7 @@
 """Models and migrations agree, and migrations go both ways."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -56,6 +57,53 @@ def test_up_down_and_up_again(empty: PostgresAddress) -> None:
         assert connection.execute(functions).scalar_one() == 0
     assert migrate(empty) == (None, newest_revision())
     assert differences(get_engine(empty)) == []
+
+
+DOCUMENTS = text("""
+INSERT INTO documents (source, external_id, content_hash, text, lane)
+SELECT 's', i, sha256(CAST(i AS text)::bytea), 'card number ' || i, 'bulk' FROM generate_series(CAST(:first AS integer), :last) i
+""")
+WITH_WORD = text("SELECT count(*) FROM search_index WHERE words @@ to_tsquery('simple', 'card')")
+
+
+def test_documents_stay_searchable_when_words_are_indexed_later(empty: PostgresAddress) -> None:
+    migrate(empty, "0021")
+    with get_engine(empty).begin() as connection:
+        connection.execute(DOCUMENTS, {"first": 1, "last": 1_000})
+
+    migrate(empty)
+
+    with get_engine(empty).begin() as connection:
+        assert connection.scalar(WITH_WORD) == 1_000
+        assert connection.scalar(text("SELECT count(*) FROM search_pending")) == 0
+        connection.execute(DOCUMENTS, {"first": 1_001, "last": 1_003})
+        assert connection.scalar(text("SELECT documents FROM search_pending")) == 3
+        sampled = text("SELECT count(*) FROM pg_stats WHERE tablename = 'search_index' AND attname = 'words'")
+        connection.execute(text("ANALYZE search_index"))
+        assert connection.scalar(sampled) == 0, "samples would outlive erased documents"
+
+    migrate(empty, "-1")
+
+    with get_engine(empty).begin() as connection:
+        connection.execute(text("SET LOCAL enable_seqscan = off"))
+        asked = "FROM documents WHERE document_words(text) @@ to_tsquery('simple', 'card')"
+        assert connection.scalar(text(f"SELECT count(*) {asked}")) == 1_003
+        plan = connection.scalars(text(f"EXPLAIN SELECT {asked}")).all()
+        assert "ix_documents_words" in str(plan)
+
+
+def test_documents_stored_during_the_migration_wait_to_be_indexed(empty: PostgresAddress) -> None:
+    """A worker that goes on storing holds a transaction open while the words are copied."""
+    migrate(empty, "0021")
+    with get_engine(empty).connect() as worker, ThreadPoolExecutor(1) as pool:
+        worker.execute(DOCUMENTS, {"first": 1, "last": 5})
+        migration = pool.submit(migrate, empty)
+        with pytest.raises(TimeoutError):
+            migration.result(2)
+        worker.commit()
+        migration.result(60)
+    with get_engine(empty).connect() as connection:
+        assert connection.scalar(text("SELECT sum(documents) FROM search_pending")) == 5
 
 
 def test_times_are_summarised_as_rows_come(empty: PostgresAddress) -> None:

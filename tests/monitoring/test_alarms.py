@@ -11,7 +11,16 @@ import redis
 from audited_traffic import add_answers
 from sqlalchemy.orm import Session
 
-from db.models import AccuracyLook, DeadLetter, Label, ModelVersion, OutboxEvent, TrainingRun, Webhook
+from db.models import (
+    AccuracyLook,
+    DeadLetter,
+    Label,
+    ModelVersion,
+    OutboxEvent,
+    SearchPending,
+    TrainingRun,
+    Webhook,
+)
 from db.queries import drift, incidents
 from db.queries.live_accuracy import count_answers
 from monitoring.alarms import POSTGRES_AWAY, REDIS_AWAY, time_in_words
@@ -133,6 +142,18 @@ def test_what_upstream_is_not_told(well: None, session: Session, settings: Setti
 
     assert set(said) == {"SortlineOutboxWaits", "SortlineWebhooks"}
     assert "1 paused and 1 failing" in said["SortlineWebhooks"]
+
+
+@pytest.mark.parametrize(("minutes", "told"), [(4, False), (10, True)])
+def test_documents_that_are_not_found_by_their_words(
+    well: None, session: Session, settings: Settings, redis_client: redis.Redis, minutes: int, told: bool
+) -> None:
+    session.add(SearchPending(document_ids=[1, 2], documents=2, bytes=10, stored_at=ago(minutes=minutes)))
+
+    said = raised(session, settings, redis_client)
+
+    assert set(said) == ({"SortlineSearchBehind"} if told else set())
+    assert not told or "2 documents, the oldest stored 10 minutes ago" in said["SortlineSearchBehind"]
 
 
 @pytest.mark.parametrize(

@@ -137,9 +137,11 @@ def test_status_for_programs(sortline: Run, settings: Settings, redis_client: re
     assert set(found) == {
         "redis_url", "database_url", "web_url", "flower_url", "lanes", "pending", "dead", "active_model",
         "workers", "rate", "queue", "training", "alarms", "estimated", "shortcomings",
+        "search_behind", "search_behind_s",
     }  # fmt: skip
     assert found["lanes"]["live"]["backlog"] == 1 and found["lanes"]["live"]["oldest_s"] >= 0
     assert found["lanes"]["bulk"] == {"backlog": 0, "oldest_s": None}
+    assert (found["search_behind"], found["search_behind_s"]) == (0, 0)
     assert found["database_url"].startswith("postgresql://")
     assert (found["active_model"], found["workers"]) == (None, [])
     assert all(set(alarm) == {"name", "said", "do"} for alarm in found["alarms"])

@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from filled_queue import NAMES, add_document, add_labels, unlike
+from filled_queue import NAMES, add_document, add_labels, index_all, unlike
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
@@ -60,6 +60,7 @@ def test_what_is_predicted_is_confirmed_and_what_differs_is_corrected(
     first = add_document(session, "card one", probabilities=(0.6, 0.3, 0.1), name="first")
     second = add_document(session, "card two", None, probabilities=(0.3, 0.6, 0.1), name="second")
     add_document(session, "other", name="third")
+    index_all(session)
 
     assert decide(session, look(session, ann, labels[0], words="card"), ann) == [second, first]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import httpx
 import pytest
-from filled_queue import NAMES, add_document, add_labels, unlike
+from filled_queue import NAMES, add_document, add_labels, index_all, unlike
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
@@ -45,6 +45,7 @@ def test_a_search_is_an_address_and_pages_follow(
     monkeypatch.setattr(document_pages, "_A_PAGE", 2)
     ids = [add_document(session, f"card number {i}") for i in range(5)]
     add_document(session, "cash")
+    index_all(session)
     ann = sign_in_as("reviewer")
     page = ann.get("/documents", params={"words": "card", "state": ""})
     assert "5 documents, newest first" in page.text
@@ -54,6 +55,22 @@ def test_a_search_is_an_address_and_pages_follow(
         page = ann.get(html.unescape(following[1]))
         pages.append(shown(page))
     assert pages == [ids[:2:-1], ids[2:0:-1], ids[:1]]
+
+
+def test_the_page_says_how_far_search_is_behind(sign_in_as: SignInAs, session: Session) -> None:
+    add_document(session, "card one")
+    index_all(session)
+    add_document(session, "card two")
+    ann = sign_in_as("reviewer")
+    page = ann.get("/documents?words=card")
+    assert ("1 document." in page.text, "do not find" in page.text) == (True, False), "a moment is nothing to say"
+    session.execute(text("UPDATE search_pending SET stored_at = now() - interval '12 seconds'"))
+    session.commit()
+    said = "Searches by words do not find 1 document yet, the oldest stored 12 s ago."
+    assert said in ann.get("/documents?words=card").text
+    index_all(session)
+    page = ann.get("/documents?words=card")
+    assert ("2 documents" in page.text, "do not find" in page.text) == (True, False)
 
 
 def test_an_empty_database_and_nothing_found(sign_in_as: SignInAs) -> None:
@@ -215,6 +232,7 @@ def test_look_decide_and_undo_by_button(sign_in_as: SignInAs, session: Session, 
     for i in range(3):
         add_document(session, f"card {i}")
     add_document(session, "cash")
+    index_all(session)
     lead = sign_in_as("lead", "ann")
     search = lead.get("/documents?words=card")
     look = lead.send_form("/documents/bulk", label=labels[1], query=hidden_fields(search)["query"])

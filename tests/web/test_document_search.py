@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from filled_queue import NAMES, add_document, add_labels, unlike
+from filled_queue import NAMES, add_document, add_labels, index_all, unlike
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -20,6 +20,7 @@ def labels(session: Session) -> list[int]:
 
 
 def found(session: Session, **asked: object) -> list[int]:
+    index_all(session)
     page = document_search.search(session, Filters(**asked), None, 100)
     assert [row.id for row in document_search.every(session, Filters(**asked))] == [row.id for row in page.rows]
     assert document_search.count(session, Filters(**asked), 1000) == len(page.rows)
@@ -158,6 +159,7 @@ def test_who_may_decide_an_audit_does_not_find_it_by_its_prediction(session: Ses
 
 def test_only_a_beginning_of_each_text_where_that_is_enough(session: Session) -> None:
     add_document(session, "word " * 40_000)
+    index_all(session)
     assert document_search.search(session, Filters(words="word"), None, 1, chars=12).rows[0].text == "word word wo"
     assert len(next(document_search.every(session, Filters())).text) == 200_000
 

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 from browser import chromium, open_link
-from filled_queue import NAMES, add_document, add_labels, unlike
+from filled_queue import NAMES, add_document, add_labels, index_all, unlike
 from sqlalchemy.orm import Session
 
 from db.models import QueueItem, Review
@@ -45,6 +45,7 @@ def test_find_look_decide_and_undo(open_page: Callable[..., Any], session: Sessi
     for i in range(3):
         add_document(session, f"card {i} {unlike(i)}")
     add_document(session, "cash")
+    index_all(session)
     page = open_page("/documents")
     page.fill("#words", "card")
     page.select_option("#state", "undecided")

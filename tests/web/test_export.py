@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from click.testing import CliRunner
-from filled_queue import NAMES, add_document, add_labels, unlike
+from filled_queue import NAMES, add_document, add_labels, index_all, unlike
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -81,6 +81,7 @@ def exporting(session: Session) -> int:
 
 def test_a_lead_downloads_what_the_filters_find(sign_in_as: SignInAs, session: Session, labels: list[int]) -> None:
     decided(session, labels)
+    index_all(session)
     lead = sign_in_as("lead", "ann")
     page = lead.get("/documents", params={"state": "reviewed", "words": "card"})
     assert 'name="query" value="state=reviewed&amp;words=card"' in page.text
@@ -220,6 +221,21 @@ def test_the_command_writes_a_file_whole_and_sums_up(
     assert "exporting: 3 of 3" in ran.stderr
     began = {"format": "jsonl", "filters": {"state": "reviewed", "confidence_to": "60"}}
     assert [row[1:] for row in audited(session)] == [("export began", began), ("exported", began | {"documents": 3})]
+
+
+def test_the_command_says_what_it_could_not_search(
+    sortline, session: Session, labels: list[int], tmp_path: Path
+) -> None:
+    decided(session, labels)
+    waits = session.scalar(text("SELECT sum(documents) FROM search_pending"))
+    ran = sortline("export", "some.jsonl", "--words", "card")
+    assert f"the words of {waits} newer documents could not be searched yet" in ran.stderr
+    index_all(session)
+    ran = sortline("export", "all.jsonl", "--words", "card", "--json")
+    said = json.loads(ran.stdout)
+    assert (said["documents"] > 0, said["search_behind"], said["search_behind_s"]) == (True, 0, 0)
+    ran = sortline("export", "again.jsonl", "--words", "card")
+    assert "could not be searched" not in ran.stderr
 
 
 def test_the_command_writes_to_standard_output_and_refuses_what_is_wrong(

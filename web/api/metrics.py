@@ -22,6 +22,7 @@ from db.queries import (
     model_versions,
     outbox,
     queue_items,
+    search_index,
     training_runs,
     webhooks,
 )
@@ -80,6 +81,7 @@ class Line(Collector):
             "dead letters and model versions": _line,
             "documents that wait for a person": _queue,
             "the outbox": _outbox,
+            "the search index": _search,
             "webhooks": _webhooks,
             "incidents": partial(_drift, checks=self.settings.drift_false_alarms > 0),
             "live accuracy": _accuracy,
@@ -193,6 +195,12 @@ def _outbox(opened: Session) -> Iterator[Metric]:
     unsent, oldest_s = outbox.unsent(opened)
     yield _gauge("sortline_outbox_unsent", "Events that wait to be sent", unsent)
     yield _gauge("sortline_outbox_oldest_seconds", "Age of the oldest event that waits to be sent", oldest_s)
+
+
+def _search(opened: Session) -> Iterator[Metric]:
+    documents, oldest_s = search_index.behind(opened)
+    yield _gauge("sortline_search_behind_documents", "Documents that searches by words do not find yet", documents)
+    yield _gauge("sortline_search_behind_seconds", "Seconds since the oldest of them was stored", oldest_s)
 
 
 def _webhooks(opened: Session) -> Iterator[Metric]:

@@ -10,12 +10,24 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from sqlalchemy.orm import Session
 
-from db.queries import audit, bulk_decisions, decisions, document_search, erasure, labels, people, queue_items
+from db.queries import (
+    audit,
+    bulk_decisions,
+    decisions,
+    document_search,
+    erasure,
+    labels,
+    people,
+    queue_items,
+    search_index,
+)
 from db.queries.document_history import history
 from db.queries.document_search import Filters
 from db.queries.document_state import document_id, document_state
 from db.queries.sensitive import sensitive_documents
 from db.session import session
+from monitoring.alarms import time_in_words
+from sortline.counted import counted as counted_noun
 from sortline.errors import ConfigurationError, ConflictError, InvalidInputError, NotFoundError
 from sortline.postgres_address import PostgresAddress
 from sortline.text import Text, whole_number
@@ -184,6 +196,7 @@ def _found(request: Request, person: Person, given: dict[str, str], wrong: str =
         known = labels.listing(opened)
         reviewers = [user.name for user in people.listing(opened)]
         sensitive = sensitive_documents(opened, [row.id for row in found.rows])
+        behind = search_index.behind(opened)
     following = urlencode({**asked, "after": cursor_text(found.after)}) if found.after else ""
     return page(
         "documents.html", 422 if wrong else 200, person=person, asked=asked, query=urlencode(asked), rows=found.rows,
@@ -191,6 +204,8 @@ def _found(request: Request, person: Person, given: dict[str, str], wrong: str =
         reviewers=[*reviewers, "import"], reasons=_reasons(lead), visible=visible, states=document_search.STATES,
         hidden=lambda row: is_hidden(row.waits_because, lead), why=lambda reason: why(reason, lead),
         most_at_once=bulk_decisions.MOST, formats=FORMATS, sensitive=sensitive,
+        missed=counted_noun(behind.documents, "document") if behind.seconds > search_index.SAID_FROM_S else "",
+        missed_for=time_in_words(behind.seconds),
     )  # fmt: skip
 
 
