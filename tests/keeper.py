@@ -44,8 +44,8 @@ class Keeper:
         """Serve until the standard input ends."""
         while True:
             for key, _ in self._ready.select():
-                # What was just done may have ended the wait for it.
-                if key.fd in self._ready.get_map():
+                # What was just done may have ended the wait for it, and begun another under its number.
+                if self._ready.get_map().get(key.fd) is key:
                     key.data()
 
     def _listen(self, to: Any, call: Callable[[], object]) -> None:
