@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from db.models import AccuracyLook, AuditEvent, Document, Explanation, Label, QueueItem, Review, TrainingRun, User
 from db.queries import model_versions, training_runs
 from sortline.celery_app import celery_app
-from sortline.metrics import figure, of_others
+from sortline.published import figure, of_others
 from sortline.settings import Settings
 from tests.conftest import environment, until
 from trainer.fine_tuning.work_folder import work_folder
