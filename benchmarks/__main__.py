@@ -10,6 +10,7 @@ from benchmarks.drift import drift_line
 from benchmarks.drift_methods import drift_methods
 from benchmarks.explain import explain
 from benchmarks.files import files
+from benchmarks.growth import growth
 from benchmarks.label_efficiency import label_efficiency
 from benchmarks.latency import latency
 from benchmarks.live_accuracy import live_accuracy
@@ -30,7 +31,7 @@ LINES: dict[str, Callable[..., None]] = {
     "quantise": quantise, "train": train, "retrain": retrain, "rollback": rollback, "desk": desk, "explain": explain,
     "label_efficiency": label_efficiency, "wait": wait, "webhooks": webhooks, "search": search,
     "drift": drift_line, "drift_methods": drift_methods, "live_accuracy": live_accuracy,
-    "workers": workers, "scale": scale, "files": files,
+    "workers": workers, "scale": scale, "growth": growth, "files": files,
 }  # fmt: skip
 _OF_ONE_SIZE = {
     "latency", "calibration", "quantise", "train", "retrain", "rollback", "explain", "label_efficiency", "wait",
