@@ -12,6 +12,7 @@ from benchmarks.explain import explain
 from benchmarks.files import files
 from benchmarks.form_power import form_power
 from benchmarks.form_rounding import form_rounding
+from benchmarks.growth import growth
 from benchmarks.intake_long import intake_long
 from benchmarks.label_efficiency import label_efficiency
 from benchmarks.latency import latency
@@ -34,7 +35,7 @@ LINES: dict[str, Callable[..., None]] = {
     "train": train, "retrain": retrain, "rollback": rollback, "desk": desk, "explain": explain,
     "label_efficiency": label_efficiency, "wait": wait, "webhooks": webhooks, "search": search,
     "drift": drift_line, "drift_methods": drift_methods, "live_accuracy": live_accuracy,
-    "workers": workers, "scale": scale, "files": files,
+    "workers": workers, "scale": scale, "growth": growth, "files": files,
 }  # fmt: skip
 _OF_ONE_SIZE = {
     "latency", "calibration", "quantise", "form_power", "form_rounding", "train", "retrain", "rollback", "explain",

@@ -6,9 +6,11 @@ import subprocess
 import threading
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import psutil
 
+from benchmarks.named_worker import NAMED_WORKER, NATIVE, by_thread
 from benchmarks.stack import Stack
 from sortline.queue import Document
 
@@ -22,6 +24,41 @@ def line_rate(made: Stack, sent: Sequence[Document]) -> tuple[float, float]:
         peak = memory.stop()
         time.sleep(0.5)
     return rate, peak
+
+
+class Cost(NamedTuple):
+    """What a document of a burst cost: processor microseconds, the kernel's included, of the worker and the servers.
+
+    ``own_us``: of the worker's Python threads, without those that libraries started for the engine and the tokenizer;
+    ``peak_rss_mb``: the worker's greatest resident memory, in MiB.
+    """
+
+    docs_per_s: float
+    worker_us: float
+    own_us: float
+    postgres_us: float
+    redis_us: float
+    peak_rss_mb: float
+
+
+def line_cost(made: Stack, sent: Sequence[Document]) -> Cost:
+    """Rate and cost of a warm worker on a full stream."""
+    with made.worker(NAMED_WORKER) as process:
+        made.wait_ready()
+        time.sleep(1.0)  # what else starts with a worker has ended by then
+        memory = PeakMemory(process.pid)
+        servers = [child.process.pid for child in made.servers.values() if child.process]
+        # Redis takes the documents meanwhile too, which is a small part of its work for them.
+        before, threads = [processor_s(pid) for pid in servers], by_thread(process.pid)
+        rate = burst(made, [process], sent)
+        spent = {name: end - threads.get(name, 0.0) for name, end in by_thread(process.pid).items()}
+        postgres, redis = (processor_s(pid) - start for pid, start in zip(servers, before, strict=True))
+        peak = memory.stop()
+        time.sleep(0.5)
+    worker = sum(spent.values())
+    own = worker - spent.get(NATIVE, 0.0)
+    us = [round(1e6 * seconds / len(sent), 1) for seconds in (worker, own, postgres, redis)]
+    return Cost(round(rate, 1), us[0], us[1], us[2], us[3], peak)
 
 
 def burst(made: Stack, workers: Sequence[subprocess.Popen[bytes]], sent: Sequence[Document]) -> float:

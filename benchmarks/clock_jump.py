@@ -17,8 +17,9 @@ from benchmarks.losses import Entries
 from benchmarks.model import register_stub
 from benchmarks.shifted_clock import ShiftedClock, can_be_shifted
 from benchmarks.stack import Stack, result, say, stack, stored
-from db.queries import outbox
-from db.session import get_engine, session
+from db.connection import get_engine
+from db.queries import outbox, status
+from db.session import session
 from sortline.events import ResultEvent
 from sortline.settings import LANES
 
@@ -112,7 +113,7 @@ def _send_an_event(made: Stack) -> float:
     with session(made.settings.postgres_url) as opened:
         outbox.put_off(opened, [ResultEvent("corrected", "clock", "1")])
         opened.commit()
-        while outbox.unsent(opened)[0]:
+        while status.unsent(opened)[0]:
             opened.rollback()
             if time.monotonic() > began + _HEALS_WITHIN_S:
                 raise SystemExit(f"housekeeping sends nothing for {_HEALS_WITHIN_S:g} s")

@@ -10,9 +10,10 @@ from sqlalchemy import Connection, text
 from benchmarks.model import register_stub
 from benchmarks.stack import Stack
 from benchmarks.texts import LABELS, texts
+from db.connection import get_engine
 from db.models import ModelVersion
 from db.queries import people
-from db.session import get_engine, session
+from db.session import session
 from sortline.queue import Document
 
 TABLES = ("documents", "predictions", "queue_items", "reviews", "dead_letters", "search_index")

@@ -21,8 +21,9 @@ from sqlalchemy.exc import DBAPIError
 from benchmarks.api_token import TOKEN, add_token
 from benchmarks.model import register_stub
 from benchmarks.stack import Stack, free_port, result, say, stack, stored
-from db.queries import dead_letters
-from db.session import get_engine, session
+from db.connection import get_engine
+from db.queries import dead_letter_counts
+from db.session import session
 from sortline.child import Child
 
 _TEXT = " ".join(f"word{number}" for number in range(80))
@@ -173,7 +174,7 @@ def _run(server: str, megabytes: int, full_s: float) -> int:
         _wait(lambda: not made.backlog())
         rows = stored(made)
         with session(made.settings.postgres_url) as database:
-            dead = dead_letters.count(database)
+            dead = dead_letter_counts.count(database)
         lost = len(senders.accepted - set(rows))
         result(
             f"full_disk_{server}",

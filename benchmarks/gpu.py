@@ -5,7 +5,7 @@ The weights are random: what they are does not change how long they take, and no
 
 import sys
 import time
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,18 +13,15 @@ import numpy as np
 from benchmarks.burst import burst, line_rate
 from benchmarks.model import register
 from benchmarks.stack import HOME, Stack, result, say, stack
-from benchmarks.texts import WORDS_OF, drawn
-from classifier.base_models import base_model_folder
-from classifier.checkpoint import Checkpoint
-from classifier.checkpoint_folder import read_checkpoint, write_checkpoint
+from benchmarks.untrained import bert, texts
+from classifier.checkpoint_folder import read_checkpoint
 from classifier.classifier import Classifier, load_classifier
-from classifier.tokens import read_tokenizer
 from sortline.logs import set_up_logging, silence_telemetry
 from sortline.queue import Document
 from sortline.settings import Settings
 
 _TOKENS = 128
-_LABELS = [f"label {i}" for i in range(77)]
+_LABELS = 77
 _MATRIX = 8192
 
 
@@ -42,18 +39,18 @@ def main(device: str, count: int) -> None:
     if device == "cuda" and not torch.cuda.is_available():
         sys.exit("bench-gpu: torch finds no CUDA device here; nothing was measured")
     settings = Settings(_env_file=None, device=device, engine="torch", data_dir=HOME / "gpu-model")
-    folder = _checkpoint(settings.data_dir / "bert-base")
+    folder = bert(settings.data_dir / "bert-base", {}, _LABELS, _TOKENS, "bert-base")
     sha256 = read_checkpoint(folder).sha256
-    texts = _texts(folder, count)
+    sent = texts(folder, _TOKENS, count)
     classifier = load_classifier(str(folder), sha256, settings)
     classifier.warm()
-    forward = _forward_rate(classifier, texts)
+    forward = _forward_rate(classifier, sent)
     operations = _operations(classifier)
     limit = _matrix_rate(device) / operations
     say(f"bare forward {forward:,.0f} docs/s, arithmetic limit {limit:,.0f} docs/s; now the line")
     with stack("gpu", device=device, engine="torch") as made:
         register(made, str(folder), sha256)
-        documents = [Document(f"gpu-{i}", text, "bench") for i, text in enumerate(texts)]
+        documents = [Document(f"gpu-{i}", text, "bench") for i, text in enumerate(sent)]
         line, peak = line_rate(made, documents)
         made.clear()
         two = _two_workers(made, documents)
@@ -75,49 +72,20 @@ def main(device: str, count: int) -> None:
     )
 
 
-def _checkpoint(folder: Path) -> Path:
-    """A sealed checkpoint of BERT-base with random weights; made once."""
-    if folder.exists():
-        return folder
-    import torch
-    from transformers import BertConfig, BertForSequenceClassification
-
-    from classifier.base_tokenizer import save_tokenizer
-
-    def write(into: Path) -> None:
-        torch.manual_seed(1)
-        config = BertConfig()
-        config.num_labels = len(_LABELS)
-        BertForSequenceClassification(config).save_pretrained(into)
-        save_tokenizer(base_model_folder(WORDS_OF), into)
-
-    description = Checkpoint(
-        label_ids=list(range(1, len(_LABELS) + 1)), labels=_LABELS, max_length=_TOKENS, base_model="bert-base"
-    )
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    write_checkpoint(folder, description, write)
-    return folder
-
-
-def _texts(folder: Path, count: int) -> list[str]:
-    """Texts of exactly 128 tokens: two of them are marks."""
-    return drawn(read_tokenizer(folder).get_vocab(), count, _TOKENS - 2)
-
-
 def _two_workers(made: Stack, sent: list[Document]) -> float:
     with made.worker() as one, made.worker() as other:
         made.wait_ready(workers=2)
         return burst(made, [one, other], sent)
 
 
-def _forward_rate(classifier: Classifier, texts: list[str]) -> float:
+def _forward_rate(classifier: Classifier, sent: Sequence[str]) -> float:
     """Documents a second of forward passes alone, on batches that lie ready."""
-    work = classifier.batches(classifier.prepare(texts))
+    work = classifier.batches(classifier.prepare(sent))
     assert {batch.input_ids.shape[1] for batch in work} == {_TOKENS}
     began = time.perf_counter()
     for batch in work:
         classifier.forward(batch)
-    return len(texts) / (time.perf_counter() - began)
+    return len(sent) / (time.perf_counter() - began)
 
 
 def _operations(classifier: Classifier) -> float:

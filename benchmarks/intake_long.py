@@ -12,7 +12,7 @@ from benchmarks.burst import burst, processor_s
 from benchmarks.model import register_stub
 from benchmarks.stack import Stack, processor, result, say, stack
 from benchmarks.texts import LABELS, paragraphs
-from db.queries.search_index import Behind, behind
+from db.queries.search_behind import Behind, behind
 from db.session import session
 from sortline.queue import Document
 

@@ -10,8 +10,9 @@ from sqlalchemy import text
 
 from benchmarks.kept import Kept
 from benchmarks.stack import Stack, result, stored
-from db.queries import outbox
-from db.session import get_engine, session
+from db.connection import get_engine
+from db.queries import status
+from db.session import session
 from sortline.queue import DocumentQueue
 from sortline.settings import Settings
 
@@ -116,7 +117,7 @@ def sweep(made: Stack) -> int:
 
     def unsent() -> int:
         with session(made.settings.postgres_url) as opened:
-            return outbox.unsent(opened)[0]
+            return status.unsent(opened)[0]
 
     until(lambda: not unsent(), _SWEPT_S)
     with get_engine(made.settings.postgres_url).connect() as connection:

@@ -11,7 +11,7 @@ from benchmarks.kept import Kept
 from benchmarks.losses import Line, drain, held, until
 from benchmarks.model import register_stub
 from benchmarks.stack import result, say, stack, stored
-from db.session import get_engine
+from db.connection import get_engine
 from sortline.settings import LANES, Lane
 
 _SHARE = 100  # one in so many is bad

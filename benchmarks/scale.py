@@ -18,7 +18,8 @@ from benchmarks.filled import TABLES, fill, incoming, prepare
 from benchmarks.model import register_stub
 from benchmarks.stack import ROOT, Stack, free_port, processor, result, say, stack
 from benchmarks.texts import LABELS
-from db.session import get_engine, session
+from db.connection import get_engine
+from db.session import session
 from monitoring.status import line_status
 
 _PARTS = (100, 10, 1)  # of the documents: a size for each point of the curve

@@ -25,7 +25,7 @@ from benchmarks.losses import drain, held, judge, sweep
 from benchmarks.network import KINDS, Network, network, strike
 from benchmarks.stack import Stack, say
 from benchmarks.whole_line import processes, producers, whole_line
-from db.session import get_engine
+from db.connection import get_engine
 
 _EVERY_S = 60.0
 _HOLE_S = 15.0

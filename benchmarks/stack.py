@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from db.session import get_engine
+from db.connection import get_engine
 from migrations.upgrade import migrate
 from sortline.child import Child
 from sortline.local import embedded_postgres, embedded_redis

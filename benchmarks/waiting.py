@@ -6,9 +6,10 @@ from sqlalchemy import text
 
 from benchmarks.stack import ROOT, Stack
 from benchmarks.texts import LABELS
+from db.connection import get_engine
 from db.models import Label, ModelVersion
 from db.queries.search_index import index_batch
-from db.session import get_engine, session
+from db.session import session
 
 _DOCUMENTS = text("""
 INSERT INTO documents (source, external_id, content_hash, text, lane, entry_id)

@@ -10,8 +10,8 @@ import redis
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from db.connection import get_engine
 from db.queries import rewriting
-from db.session import get_engine
 from sortline.errors import ServerUnreachableError
 from sortline.postgres_address import PostgresAddress
 from sortline.redis_client import as_text, reaching

@@ -3,8 +3,8 @@
 from alembic import context
 from sqlalchemy import Connection
 
+from db.connection import get_engine
 from db.models import Table
-from db.session import get_engine
 from sortline.settings import get_settings
 
 

@@ -10,8 +10,8 @@ from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
 from db import locks
+from db.connection import get_engine, unreachable
 from db.locks import Lock
-from db.session import get_engine, unreachable
 from sortline.postgres_address import PostgresAddress
 
 

@@ -5,32 +5,21 @@ deploy/prometheus/rules.yml; docs/operators.md has a section for each name.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import timedelta
 from time import time
 from typing import Any, NamedTuple
 
-from sqlalchemy.orm import Session
-
-from db.queries import (
-    dead_letters,
-    drift,
-    incidents,
-    live_accuracy,
-    model_versions,
-    outbox,
-    server,
-    training_runs,
-    webhooks,
-)
+from db.connection import Reads
+from db.queries import dead_letter_counts, drift_checks, status
+from db.queries.status import Run, Version
 from sortline.disk import Server
-from sortline.metrics import deaf, figure, of_others
+from sortline.published import deaf, figure
 from sortline.queue import DocumentQueue
 from sortline.redis_client import reaching
 from sortline.settings import Settings
 
 _LATE_S = 60
 _FULL = 0.8
-_SWAPPED_WITHIN = timedelta(minutes=10)
+_SWAPPED_WITHIN_S = 600
 _SWEPT_WITHIN_S = 120
 _OUTBOX_S = 300
 _SILENT_S = 300
@@ -47,12 +36,19 @@ class Alarm(NamedTuple):
 
 
 class Now(NamedTuple):
-    """What the checks read; ``found``: the figures of `monitoring.status.line_status`."""
+    """What the checks read.
 
-    session: Session
+    ``found``: the figures of `monitoring.status.line_status`; ``active``: the active model version; ``run``: the newest
+    training run; ``published``: what each process publishes of itself (`sortline.published`).
+    """
+
+    opened: Reads
     queue: DocumentQueue
     settings: Settings
     found: Mapping[str, Any]
+    active: Version | None
+    run: Run | None
+    published: Mapping[str, Any]
 
 
 POSTGRES_AWAY = Alarm(
@@ -133,10 +129,8 @@ def _redis_refuses(now: Now) -> Iterator[Alarm]:
 
 def _lane_stalled(now: Now) -> Iterator[Alarm]:
     limit = now.settings.stalled_s
-    with reaching(now.queue.client):
-        published = of_others(now.queue.client, now.settings.prefix, "")
     for lane in now.found["lanes"]:
-        longest = max(figure(published, "sortline_lane_stalled_seconds", lane=lane).values(), default=0.0)
+        longest = max(figure(now.published, "sortline_lane_stalled_seconds", lane=lane).values(), default=0.0)
         if limit and longest >= limit / 2:
             yield Alarm(
                 "SortlineLaneStalled",
@@ -146,10 +140,8 @@ def _lane_stalled(now: Now) -> Iterator[Alarm]:
 
 
 def _old_model(now: Now) -> Iterator[Alarm]:
-    version = model_versions.active(now.session)
-    if version is None or version.promoted_at is None:
-        return
-    if server.now(now.session) - version.promoted_at < _SWAPPED_WITHIN:
+    version = now.active
+    if version is None or version.live_s is None or version.live_s < _SWAPPED_WITHIN_S:
         return
     old = [w for w in now.found["workers"] if w["model_version"] not in (None, version.id) and not w["refused"]]
     if old:
@@ -210,7 +202,7 @@ def _redis_forgets(now: Now) -> Iterator[Alarm]:
 
 
 def _dead_letters(now: Now) -> Iterator[Alarm]:
-    reasons = dead_letters.of_last_hour(now.session)
+    reasons = dead_letter_counts.of_last_hour(now.opened)
     if reasons:
         which = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
         yield Alarm(
@@ -221,9 +213,7 @@ def _dead_letters(now: Now) -> Iterator[Alarm]:
 
 
 def _housekeeping(now: Now) -> Iterator[Alarm]:
-    with reaching(now.queue.client):
-        published = of_others(now.queue.client, now.settings.prefix, "")
-    swept = figure(published, "sortline_task_done_timestamp_seconds", task="housekeeping.publish_outbox").values()
+    swept = figure(now.published, "sortline_task_done_timestamp_seconds", task="housekeeping.publish_outbox").values()
     if not swept or time() - max(swept) > _SWEPT_WITHIN_S:
         yield Alarm(
             "SortlineHousekeepingStopped",
@@ -234,9 +224,7 @@ def _housekeeping(now: Now) -> Iterator[Alarm]:
 
 
 def _deaf(now: Now) -> Iterator[Alarm]:
-    with reaching(now.queue.client):
-        found = deaf(of_others(now.queue.client, now.settings.prefix, ""))
-    if found:
+    if found := deaf(now.published):
         yield Alarm(
             "SortlineConsumerDeaf",
             f"{' and '.join(found)} {_verb(found, 'receive')} no messages from Celery's queues, though "
@@ -246,7 +234,7 @@ def _deaf(now: Now) -> Iterator[Alarm]:
 
 
 def _outbox(now: Now) -> Iterator[Alarm]:
-    unsent, oldest_s = outbox.unsent(now.session)
+    unsent, oldest_s = status.unsent(now.opened)
     if oldest_s > _OUTBOX_S:
         yield Alarm(
             "SortlineOutboxWaits",
@@ -269,7 +257,7 @@ def _search(now: Now) -> Iterator[Alarm]:
 
 
 def _webhooks(now: Now) -> Iterator[Alarm]:
-    paused, failing = webhooks.ailing(now.session)
+    paused, failing = status.ailing_webhooks(now.opened)
     if paused or failing:
         states = [f"{count:,} {state}" for count, state in ((paused, "paused"), (failing, "failing")) if count]
         yield Alarm(
@@ -280,7 +268,7 @@ def _webhooks(now: Now) -> Iterator[Alarm]:
 
 
 def _accuracy(now: Now) -> Iterator[Alarm]:
-    check = live_accuracy.last_check(now.session)
+    check = status.last_accuracy(now.opened)
     if check is None or not check.alarm:
         return
     value, low, high, expected = (
@@ -296,7 +284,7 @@ def _accuracy(now: Now) -> Iterator[Alarm]:
 
 
 def _training(now: Now) -> Iterator[Alarm]:
-    run = next(iter(training_runs.newest(now.session)), None)
+    run = now.run
     if run is None:
         return
     if run.state == "failed":
@@ -305,14 +293,14 @@ def _training(now: Now) -> Iterator[Alarm]:
             f"Training run {run.id} failed; the active model version stays.",
             "sortline status and the page on models show its error. Fix it and start another training.",
         )
-    untaken_s = training_runs.untaken_s(now.session, run, now.settings.training_silent_s)
+    untaken_s = run.untaken_s(now.settings.training_silent_s)
     if untaken_s > _UNTAKEN_S:
         yield Alarm(
             "SortlineTrainingWaits",
             f"Training run {run.id} has waited for {time_in_words(untaken_s)}, and no trainer has taken it.",
             "Check with sortline doctor that the trainer and housekeeping are running; then the run starts by itself.",
         )
-    if (silent_s := training_runs.silent_s(now.session, run)) > _SILENT_S:
+    if (silent_s := run.silent_s) > _SILENT_S:
         yield Alarm(
             "SortlineTrainingSilent",
             f"Training run {run.id} is marked as running, but has not been heard of for {time_in_words(silent_s)}.",
@@ -321,16 +309,15 @@ def _training(now: Now) -> Iterator[Alarm]:
 
 
 def _drift(now: Now) -> Iterator[Alarm]:
-    for incident in incidents.open(now.session):
-        if incident.kind == incidents.DRIFT:
-            yield Alarm(
-                "SortlineDrift",
-                f"The traffic has changed (incident {incident.id}): documents arrive that are unlike those that the "
-                "model was trained on, or in different proportions.",
-                "The page on incidents says what has changed. Decide its evidence at the desk; train if the answers "
-                "are wrong.",
-            )
-    if now.settings.drift_false_alarms and drift.checks_fail(now.session):
+    for incident_id in drift_checks.open_incidents(now.opened):
+        yield Alarm(
+            "SortlineDrift",
+            f"The traffic has changed (incident {incident_id}): documents arrive that are unlike those that the model "
+            "was trained on, or in different proportions.",
+            "The page on incidents says what has changed. Decide its evidence at the desk; train if the answers are "
+            "wrong.",
+        )
+    if now.settings.drift_false_alarms and drift_checks.failing(now.opened):
         yield Alarm(
             "SortlineDriftUnseen",
             "The last drift checks failed: nobody is told when the traffic changes.",

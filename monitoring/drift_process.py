@@ -21,7 +21,7 @@ from classifier.figures import VersionFigures
 from classifier.store import ModelStore, model_store
 from db.models import Incident, ModelVersion
 from db.queries import drift as queries
-from db.queries import incidents, labels, model_forms, model_versions, queue_items
+from db.queries import drift_checks, incidents, labels, model_forms, model_versions, queue_items
 from db.queries.drift import Answered
 from db.session import session
 from monitoring import drift, live_accuracy
@@ -59,16 +59,16 @@ def check_drift(settings: Settings) -> Outcome:
         TransientError: Postgres can't be reached.
     """
     with session(settings.postgres_url) as opened:
-        check_id = queries.begin_check(opened)
+        check_id = drift_checks.begin(opened)
         opened.commit()
         try:
             outcome = _outcome(opened, settings)
         except SortlineError as error:
             opened.rollback()
-            queries.end_check(opened, check_id, str(error), failed=True)
+            drift_checks.end(opened, check_id, str(error), failed=True)
             opened.commit()
             raise
-        queries.end_check(opened, check_id, outcome.said)
+        drift_checks.end(opened, check_id, outcome.said)
         opened.commit()
         return outcome
 
@@ -245,7 +245,7 @@ def _percent(share: float) -> str:
 
 def main() -> None:
     """Check for drift in this process, which ends itself after half an hour."""
-    signal.alarm(queries.MOST_CHECK_S)
+    signal.alarm(drift_checks.MOST_CHECK_S)
     os.nice(10)
     settings = get_settings()
     silence_telemetry()

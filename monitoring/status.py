@@ -1,74 +1,73 @@
 """How the line is doing: the same figures for the command line and the web."""
 
+from collections.abc import Sequence
 from typing import Any
-
-from sqlalchemy.orm import Session
 
 from classifier.figures import VersionFigures
 from classifier.shortcomings import shortcomings
-from db.models import ModelVersion
-from db.queries import dead_letters, model_forms, model_versions, queue_items, search_index, training_runs
+from db.connection import Reads
+from db.queries import dead_letter_counts, search_behind, status, waiting_counts
+from db.queries.status import Run, Version
 from monitoring.alarms import Now, alarms
+from sortline.published import of_others
 from sortline.queue import DocumentQueue
+from sortline.redis_client import reaching
 from sortline.settings import LANES, Settings
 
 
-def line_status(session: Session, queue: DocumentQueue, settings: Settings) -> dict[str, Any]:
+def line_status(opened: Reads, queue: DocumentQueue, settings: Settings) -> dict[str, Any]:
     """The figures of `sortline status --json`, without URLs; ``estimated`` names those that are estimates, not counts.
 
     Raises:
         ServerUnreachableError: Redis can't be reached.
     """
     states = {lane: queue.lane(lane) for lane in LANES}
-    version = model_versions.active(session)
-    dead, waiting = dead_letters.count(session), queue_items.waiting(session)
+    versions = status.versions(opened)
+    active = next((version for version in versions if version.status == "active"), None)
+    dead, waiting = dead_letter_counts.count(opened), waiting_counts.by_reason(opened)
     workers = queue.workers()
-    behind = search_index.behind(session)
+    behind = search_behind.behind(opened)
+    run = status.newest_run(opened)
     figures = {"dead": dead, **{f"queue.{reason}": each for reason, each in waiting.items()}}
     found = {
         "lanes": {lane: {"backlog": s.backlog, "oldest_s": s.oldest_s} for lane, s in states.items()},
         "pending": sum(state.pending for state in states.values()),
         "dead": dead.rows,
         "rate": round(sum(worker["documents_per_s"] for worker in workers), 2),
-        "active_model": version.id if version else None,
+        "active_model": active.id if active else None,
         "workers": workers,
         "queue": {reason: each.rows for reason, each in waiting.items()},
         "search_behind": behind.documents,
         "search_behind_s": behind.seconds,
         "estimated": [name for name, each in figures.items() if not each.exact],
-        "training": _training(session, settings.retrain_after),
-        "shortcomings": _shortcomings(session, version),
+        "training": _training(opened, run, settings.retrain_after),
+        "shortcomings": _shortcomings(sorted(versions, key=lambda version: version is not active)),
     }
-    return found | {"alarms": [alarm._asdict() for alarm in alarms(Now(session, queue, settings, found))]}
+    with reaching(queue.client):
+        published = of_others(queue.client, settings.prefix, "")
+    now = Now(opened, queue, settings, found, active, run, published)
+    return found | {"alarms": [alarm._asdict() for alarm in alarms(now)]}
 
 
-def _shortcomings(session: Session, active: ModelVersion | None) -> list[dict[str, Any]]:
+def _shortcomings(versions: Sequence[Version]) -> list[dict[str, Any]]:
     """What the active version lacks, and the newest one if that is another."""
-    newest = next(iter(model_versions.listing(session, 1)), None)
-    versions = [version for version in (active, newest) if version is not None]
     return [
         {"model_version": version.id, **each._asdict()}
-        for version in dict.fromkeys(versions)
+        for version in versions
         if version.status in ("active", "candidate")
-        for each in shortcomings(_figures(session, version), version.status)
+        for each in shortcomings(VersionFigures.model_validate(version.metrics), version.status)
     ]
 
 
-def _figures(session: Session, version: ModelVersion) -> VersionFigures:
-    return VersionFigures.model_validate(model_forms.served_figures(session, version))
-
-
-def _training(session: Session, retrain_after: int) -> dict[str, Any]:
+def _training(opened: Reads, run: Run | None, retrain_after: int) -> dict[str, Any]:
     """The newest training with its verdict, and the decisions that the next one waits for."""
-    run = next(iter(training_runs.newest(session)), None)
-    version = model_versions.get(session, run.model_version_id) if run and run.model_version_id else None
     return {
         "run": run.id if run else None,
         "state": run.state if run else None,
         "progress": run.progress if run else {},
         "error": run.error if run else None,
-        "model_version": version.id if version else None,
-        "verdict": VersionFigures.model_validate(version.metrics).gate.outcome if version else None,
-        "decisions": training_runs.decisions_since(session, max(1, retrain_after)),
+        "model_version": run.model_version_id if run else None,
+        "verdict": run.verdict if run else None,
+        "decisions": status.decisions_since(opened, max(1, retrain_after)),
         "retrain_after": retrain_after,
     }

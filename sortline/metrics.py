@@ -18,6 +18,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from sortline.expiring_key import set_expiring
+from sortline.published import key
 from sortline.redis_address import RedisAddress
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,6 @@ ROLES = ("web", *CELERY_ROLES)
 _EVERY_S = 5.0
 _EXPIRES_S = 60  # longer than a scrape interval, so that a process's last figures are still seen
 _SHOWN = ("sortline_", "process_")
-_DEAF = 2.0  # messages to itself missed in a row: see sortline/watchdog.py and the alert SortlineConsumerDeaf
 
 
 class Publisher:
@@ -39,7 +39,7 @@ class Publisher:
 
     def __init__(self, address: RedisAddress, prefix: str, role: str) -> None:
         self.process = f"{role}@{socket.gethostname()}-{os.getpid()}"
-        self._key = _key(prefix, self.process)
+        self._key = key(prefix, self.process)
         self._client = redis.Redis.from_url(address.url, socket_timeout=5)
         self._stopping = threading.Event()
 
@@ -66,41 +66,6 @@ class Publisher:
             log.debug("metrics could not be published: %s", error)
 
 
-def of_others(client: redis.Redis, prefix: str, process: str) -> dict[str, Any]:
-    """The metrics that other processes published, by process, without ``process`` itself.
-
-    Raises:
-        redis.exceptions.RedisError, OSError: Redis can't be reached.
-    """
-    start = _key(prefix, "")
-    keys = sorted(client.scan_iter(match=f"{start}*", count=1000))
-    told = dict(zip((key.decode().removeprefix(start) for key in keys), client.mget(keys) if keys else (), strict=True))
-    told.pop(process, None)
-    found: dict[str, Any] = {}
-    for name, raw in told.items():
-        try:
-            found |= {name: orjson.loads(zlib.decompress(raw))} if raw else {}
-        except (zlib.error, ValueError):
-            log.warning("no figures of %s: what stands under its key in Redis is something else", name)
-    return found
-
-
-def figure(told: dict[str, Any], sample: str, **labels: str) -> dict[str, float]:
-    """One sample, by process."""
-    return {
-        process: value
-        for process, families in told.items()
-        for _, _, _, samples in families
-        for name, given, value in samples
-        if name == sample and labels.items() <= given.items()
-    }
-
-
-def deaf(told: dict[str, Any]) -> list[str]:
-    """The Celery processes that run but take no messages."""
-    return sorted(process for process, missed in figure(told, "sortline_consumer_unheard").items() if missed >= _DEAF)
-
-
 def merged(told: dict[str, Any], process: str) -> Iterable[Metric]:
     """Metrics of all processes, this one's as they are now; each sample's label `process` names its process."""
     found: dict[str, Metric] = {}
@@ -123,7 +88,3 @@ def _families(collector: Collector) -> list[tuple[str, str, str, list[tuple[str,
         for metric in collector.collect()
         if metric.name.startswith(_SHOWN)
     ]
-
-
-def _key(prefix: str, process: str) -> str:
-    return f"{prefix}:metrics:{process}"

@@ -26,7 +26,7 @@ import redis
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
-from db.session import engine_arguments, get_engine
+from db.connection import engine_arguments, get_engine
 from migrations.upgrade import migrate
 from sortline.child import Child
 from sortline.local import embedded_postgres, embedded_redis

@@ -6,7 +6,7 @@ import sys
 from celery import signals
 from kombu.entity import Queue
 
-from db.session import get_engine
+from db.connection import get_engine
 from sortline import task_metrics, traces
 from sortline.celery_app import check_at_start, row_driven_app, settings_or_exit
 from sortline.logs import set_up_logging, silence_telemetry

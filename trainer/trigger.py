@@ -7,7 +7,7 @@ from kombu.exceptions import OperationalError
 from sqlalchemy.orm import Session
 
 from db.models import TrainingRun
-from db.queries import incidents, model_versions, server, training_runs
+from db.queries import incidents, model_versions, server, status, training_runs
 from sortline.celery_app import celery_app
 from sortline.errors import ServerUnreachableError
 from sortline.redis_address import Broker, RedisAddress
@@ -78,7 +78,7 @@ def due(session: Session, *, enough: int, hours: float, drift_trains: bool) -> s
     """
     if model_versions.active(session) is None or training_runs.unfinished(session) is not None:
         return None
-    new = training_runs.decisions_since(session, max(1, enough))
+    new = status.decisions_since(session, max(1, enough))
     if enough and new >= enough:
         return f"{enough:,} new decisions"
     if new and drift_trains and (drifted := incidents.reason_to_train(session)):

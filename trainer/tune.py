@@ -21,9 +21,10 @@ from classifier.base_models import base_model_folder
 from classifier.checkpoint import SnapshotReference
 from classifier.cleaning import Cleaning
 from classifier.store import ModelStore, model_store
+from db.connection import engine_arguments
 from db.queries import model_versions, server, snapshots, tuned_parameters
 from db.queries.labelled import labelled_documents, lock_splits
-from db.session import engine_arguments, session
+from db.session import session
 from sortline.counted import counted
 from sortline.errors import SortlineError, TrainingError
 from sortline.postgres_address import PostgresAddress

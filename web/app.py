@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from starlette.routing import Route
 
-from db.session import get_engine
+from db.connection import get_engine
 from sortline import __version__, traces
 from sortline.metrics import Publisher
 from sortline.queue import DocumentQueue

@@ -45,7 +45,8 @@ class Entry:
         Raises:
             InvalidDocumentError: the entry breaks the contract; it has the reason of the dead letter.
         """
-        fields = dict(zip(self.fields[::2], self.fields[1::2], strict=False))
+        each = iter(self.fields)
+        fields = dict(zip(each, each, strict=False))
         self.source = _name(fields, b"source", MAX_SOURCE_CHARS, DEFAULT_SOURCE)
         self.id = _name(fields, b"id", MAX_ID_CHARS)
         raw = fields.get(b"text")

@@ -11,7 +11,6 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 from prometheus_client.metrics_core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from sortline.queue import order
 from sortline.settings import LANES, Lane
 from worker.micro_batch import MicroBatch
 from worker.writer import Committed
@@ -133,5 +132,5 @@ def _note_batch(batch: MicroBatch, now: float) -> None:
     _BATCH_TOKENS.labels(lane).observe(text)
     _CONFIDENCE.observe(lane, batch.probabilities.max(axis=1))
     # Producers may choose entry ids: an id that lies in the future counts as 0 seconds.
-    appended = np.array([order(entry.entry_id)[0] for entry in batch.entries], float)
+    appended = np.array([int(entry.entry_id.partition("-")[0]) for entry in batch.entries], float)
     _END_TO_END.observe(lane, np.maximum(now - appended / 1000, 0.0))

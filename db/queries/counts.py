@@ -3,7 +3,8 @@
 from typing import Any, NamedTuple
 
 from sqlalchemy import text
-from sqlalchemy.orm import Session
+
+from db.connection import Reads
 
 MOST = 10_000
 
@@ -15,7 +16,7 @@ class Count(NamedTuple):
     exact: bool = True
 
 
-def known(session: Session, counted: int, query: str, **values: Any) -> Count:
+def known(opened: Reads, counted: int, query: str, **values: Any) -> Count:
     """The count of a query's rows.
 
     Args:
@@ -24,5 +25,5 @@ def known(session: Session, counted: int, query: str, **values: Any) -> Count:
     """
     if counted < MOST:
         return Count(counted)
-    plan = session.scalar(text(f"EXPLAIN (FORMAT JSON) {query}"), values)
+    plan = opened.scalar(text(f"EXPLAIN (FORMAT JSON) {query}"), values)
     return Count(max(counted, int(plan[0]["Plan"]["Plan Rows"])), False)

@@ -1,49 +1,19 @@
 """Queries on dead_letters."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, func, select, text, update
+from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session, defer
 
 from db.models import AuditEvent, DeadLetter
-from db.queries import counts
-from db.queries.counts import Count
 from sortline.errors import NotFoundError
-
-_NOT_REQUEUED = "SELECT FROM dead_letters WHERE requeued_at IS NULL"
-_COUNT = text(f"SELECT count(*) FROM ({_NOT_REQUEUED} LIMIT :most) few")  # noqa: S608 - of constants alone
-# Ids rise with time, so this reads only the newer rows, from the end, however many rows there are.
-_NEWER = """
-FROM dead_letters WHERE id > coalesce((
-  SELECT id FROM dead_letters WHERE created_at <= now() - CAST(:since AS interval) ORDER BY id DESC LIMIT 1), 0)
-"""
-_NEW_REASONS = text(f"SELECT reason, count(*) {_NEWER} GROUP BY reason ORDER BY count DESC, reason")
-_NEW_DAYS = text(f"""
-SELECT date_bin('1 day', created_at, TIMESTAMPTZ '2001-01-01 00:00Z') AS day, count(*) {_NEWER} GROUP BY day
-""")
-
-
-def count(session: Session) -> Count:
-    """Dead letters that were not requeued: counted up to 10,000, estimated beyond."""
-    return counts.known(session, session.scalar(_COUNT, {"most": counts.MOST}) or 0, _NOT_REQUEUED)
 
 
 def reasons(session: Session) -> dict[str, int]:
     """Numbers of dead letters that were not requeued, by reason."""
     open_ones = select(DeadLetter.reason, func.count()).where(DeadLetter.requeued_at.is_(None))
     return {row[0]: row[1] for row in session.execute(open_ones.group_by(DeadLetter.reason).order_by("reason"))}
-
-
-def of_last_hour(session: Session) -> dict[str, int]:
-    """Numbers of dead letters of the last hour, requeued or not, by reason, most first."""
-    return {row[0]: row[1] for row in session.execute(_NEW_REASONS, {"since": "1 hour"})}
-
-
-def by_day(session: Session, days: int) -> dict[datetime, int]:
-    """Numbers of dead letters, requeued or not, by day in UTC; days without any are left out."""
-    return {row[0]: row[1] for row in session.execute(_NEW_DAYS, {"since": f"{days} days"})}
 
 
 def listing(

@@ -11,8 +11,6 @@ from sqlalchemy.orm import Session
 from db.models import DriftReference
 
 CHARS = 500  # characters of a text from which words and embedding are taken
-MOST_CHECK_S = 1800
-_KEPT_DAYS = 35  # for which checks are kept
 _SCAN = 20_000  # ids of a range that are read one by one; from a longer range as many are drawn
 
 _COLUMNS = "document_id, left(text, :chars) AS text, length(text) AS length, label_id, confidence"
@@ -43,25 +41,6 @@ FROM unnest(CAST(:ids AS bigint[])) WITH ORDINALITY AS asked (id, place) JOIN do
 ORDER BY place
 """)
 _WAITING = text("SELECT count(*) FROM queue_items WHERE document_id = ANY(:ids)")
-_BEGIN = text("""
-WITH old AS (DELETE FROM drift_looks WHERE began_at < now() - make_interval(days => :days))
-INSERT INTO drift_looks DEFAULT VALUES RETURNING id
-""")
-_END = text("UPDATE drift_looks SET ended_at = clock_timestamp(), said = :said, failed = :failed WHERE id = :id")
-# A check that has not ended within its time has died.
-_LAST = text("""
-SELECT began_at, failed OR ended_at IS NULL AS failed, coalesce(said, 'Its process has died.') AS said
-FROM drift_looks WHERE ended_at IS NOT NULL OR began_at < now() - make_interval(secs => :most)
-ORDER BY id DESC LIMIT :limit
-""")
-
-
-class Check(NamedTuple):
-    """A finished check, with its outcome in words."""
-
-    began_at: datetime
-    failed: bool
-    said: str
 
 
 class Answered(NamedTuple):
@@ -81,27 +60,6 @@ class Shown(NamedTuple):
     source: str
     external_id: str
     text: str
-
-
-def begin_check(session: Session) -> int:
-    """Note that a check begins; returns its id."""
-    return int(session.execute(_BEGIN, {"days": _KEPT_DAYS}).scalar_one())
-
-
-def end_check(session: Session, check_id: int, said: str, failed: bool = False) -> None:
-    """Note the outcome of a check."""
-    session.execute(_END, {"id": check_id, "said": said, "failed": failed})
-
-
-def last_checks(session: Session, limit: int = 1) -> list[Check]:
-    """The newest finished checks, the newest first; one that did not end within its time has failed."""
-    return [Check(*row) for row in session.execute(_LAST, {"most": MOST_CHECK_S + 60, "limit": limit})]
-
-
-def checks_fail(session: Session) -> bool:
-    """Whether the last two checks failed; a single one may have been stopped with its machine."""
-    last = last_checks(session, 2)
-    return len(last) == 2 and all(look.failed for look in last)
 
 
 def freeze(

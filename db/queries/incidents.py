@@ -9,9 +9,10 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from db.models import AuditEvent, Incident
+from db.queries import drift_checks
 from sortline.errors import ConflictError, NotFoundError
 
-DRIFT = "drift"
+DRIFT = drift_checks.DRIFT
 KINDS = (DRIFT,)
 _REASON = "drift, incident %d: its evidence is decided"  # reason of a training run; only one starts for each incident
 

@@ -8,10 +8,10 @@ decided before they were classified are left out, because they enter no draw.
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import select, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from db.models import AccuracyLook, ModelVersion
+from db.models import AccuracyLook
 from db.queries.standing import decides, standing_decision, stands
 
 _LATE_COMMITS_H = 1  # rows have the time at which their transaction started
@@ -70,13 +70,6 @@ _LOOK_DUE = text("""
 SELECT id FROM model_versions WHERE status = 'active'
 AND NOT EXISTS (SELECT FROM accuracy_looks WHERE day = :day AND model_version_id = model_versions.id)
 """)
-_LAST_LOOK = (
-    select(AccuracyLook)
-    .join(ModelVersion, ModelVersion.id == AccuracyLook.model_version_id)
-    .where(ModelVersion.status == "active")
-    .order_by(AccuracyLook.day.desc())
-    .limit(1)
-)
 
 
 class Answered(NamedTuple):
@@ -132,8 +125,3 @@ def store_check(session: Session, made: AccuracyLook) -> None:
     """Store a check."""
     session.add(made)
     session.flush()
-
-
-def last_check(session: Session) -> AccuracyLook | None:
-    """The newest check of the active version; None: there was none yet."""
-    return session.scalar(_LAST_LOOK)

@@ -27,11 +27,6 @@ SELECT id, event FROM outbox WHERE sent_at IS NULL AND (attempts = 0 OR next_att
 ORDER BY id LIMIT :limit
 """)
 _SENT = text("UPDATE outbox SET sent_at = now(), attempts = attempts + 1 WHERE id = ANY(:ids)")
-_UNSENT = text("""
-SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0) FROM (
-  SELECT created_at FROM outbox WHERE sent_at IS NULL ORDER BY id LIMIT :most) oldest
-""")
-_MOST_COUNTED = 100_000
 _PRUNE = text("DELETE FROM outbox WHERE sent_at < now() - make_interval(days => :days)")
 
 
@@ -69,12 +64,6 @@ def due(session: Session, limit: int) -> list[tuple[int, dict[Any, Any]]]:
 def mark_sent(session: Session, ids: Sequence[int]) -> None:
     """Note that events were sent."""
     session.execute(_SENT, {"ids": list(ids)})
-
-
-def unsent(session: Session) -> tuple[int, float]:
-    """The number of unsent events, counted up to 100,000, and the age of the oldest in seconds."""
-    count, oldest_s = session.execute(_UNSENT, {"most": _MOST_COUNTED}).one()
-    return int(count), float(oldest_s)
 
 
 def prune(session: Session, days: int) -> int:

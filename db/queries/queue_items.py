@@ -11,12 +11,8 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from db.queries import counts
-from db.queries.counts import Count
 from db.queries.standing import newest_prediction
 from sortline.errors import NotFoundError
-
-REASONS = ("doubtful", "audit", "flag", "label_error", "drift", "overlap", "repeat", "shadow")
 
 _ADD = text("""
 INSERT INTO queue_items (document_id, reason, score, label_id, note)
@@ -123,12 +119,6 @@ LEFT JOIN LATERAL {newest_prediction("documents.id", only=_OF_SHOWN)} said ON tr
 LEFT JOIN model_versions ON model_versions.id = said.model_version_id
 WHERE queue_items.document_id = ANY(:ids) AND leased_to = :user_id ORDER BY lease_token
 """)  # noqa: S608 - of constants alone
-_OF_REASON = "SELECT FROM queue_items WHERE reason = :reason"
-_WAITING_UP_TO = text("""
-SELECT reason, (
-  SELECT count(*) FROM (SELECT FROM queue_items WHERE queue_items.reason = reasons.reason LIMIT :most) counted)
-FROM unnest(CAST(:reasons AS text[])) AS reasons (reason)
-""")
 
 
 class Candidate(NamedTuple):
@@ -267,15 +257,3 @@ def renew(session: Session, user_id: int, tokens: Sequence[int], seconds: float)
 def leased(session: Session, user_id: int, ids: Sequence[int]) -> list[Leased]:
     """The documents among these that a reviewer has open, in the order in which they got them."""
     return [Leased(*row) for row in session.execute(_LEASED, {"user_id": user_id, "ids": list(ids)})]
-
-
-def waiting(session: Session) -> dict[str, Count]:
-    """Numbers of waiting documents by reason, counted up to 10,000 of each and estimated beyond."""
-    counted = waiting_up_to(session, counts.MOST)
-    return {reason: counts.known(session, count, _OF_REASON, reason=reason) for reason, count in counted.items()}
-
-
-def waiting_up_to(session: Session, most: int) -> dict[str, int]:
-    """Numbers of waiting documents by reason, counted up to ``most`` of each; fast with a million of them."""
-    asked = {"most": most, "reasons": list(REASONS)}
-    return {reason: int(count) for reason, count in session.execute(_WAITING_UP_TO, asked) if count}

@@ -6,8 +6,6 @@ leaves its rows to the next one. Nothing remembers up to which id documents are 
 committed later.
 """
 
-from typing import NamedTuple
-
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -15,8 +13,6 @@ from db.queries import erasure
 
 _MOST_ROWS = 2_000  # of search_pending, in one transaction
 _MOST_BYTES = 2_000_000
-_MOST_COUNTED = 100_000
-SAID_FROM_S = 5.0  # search says how far it is behind from here on; housekeeping looks every second
 
 # ARRAY(...): the planner then fetches these documents by id, however many it thinks they are.
 _INDEX = text("""
@@ -33,17 +29,6 @@ WITH due AS MATERIALIZED (
 )
 SELECT coalesce(sum(documents), 0) FROM taken
 """)
-_BEHIND = text("""
-SELECT coalesce(sum(documents), 0), coalesce(extract(epoch FROM clock_timestamp() - min(stored_at)), 0)
-FROM (SELECT documents, stored_at FROM search_pending ORDER BY id LIMIT :most) oldest WHERE documents > 0
-""")
-
-
-class Behind(NamedTuple):
-    """How many documents searches by words do not find yet, and seconds since the oldest of them was stored."""
-
-    documents: int
-    seconds: float
 
 
 def index_batch(session: Session) -> int:
@@ -53,9 +38,3 @@ def index_batch(session: Session) -> int:
     """
     erasure.shut_out(session)
     return int(session.scalar(_INDEX, {"rows": _MOST_ROWS, "bytes": _MOST_BYTES}) or 0)
-
-
-def behind(session: Session) -> Behind:
-    """How far the search index is behind; counts the oldest 100,000 notes, each of one or more documents."""
-    documents, seconds = session.execute(_BEHIND, {"most": _MOST_COUNTED}).one()
-    return Behind(int(documents), round(max(0.0, float(seconds)), 3))

@@ -10,16 +10,9 @@ from sqlalchemy.orm import Session
 from db.models import AuditEvent, Snapshot, TrainingRun
 from db.queries import server
 from db.queries.labelled import newest_review_id
-from db.queries.standing import decides
 from sortline.errors import ConflictError, NotFoundError
 
 _OPEN = ("waiting", "running")
-# Reads by the primary key, and only as many as asked for, so it is fast with any number of decisions.
-_SINCE = text(f"""
-SELECT count(*) FROM (
-  SELECT FROM reviews WHERE {decides()}
-    AND id > (SELECT coalesce(max(newest_review_id), 0) FROM training_runs) LIMIT :most) newer
-""")  # noqa: S608 - of constants alone
 
 
 def create(session: Session, reason: str, parameters: dict[str, Any]) -> TrainingRun:
@@ -63,25 +56,6 @@ def describe(run: TrainingRun) -> str:
         return run.state
     step = f", step {progress['step']:,} of {progress['steps']:,}" if "step" in progress else ""
     return f"running ({progress['stage']}{step})"
-
-
-def silent_s(session: Session, run: TrainingRun) -> float:
-    """Seconds since the last heartbeat of a running run; 0 if it is not running."""
-    if run.state != "running" or run.heartbeat_at is None:
-        return 0.0
-    return max(0.0, (server.now(session) - run.heartbeat_at).total_seconds())
-
-
-def untaken_s(session: Session, run: TrainingRun, silent_s: float) -> float:
-    """Seconds that a run has waited for a trainer; 0 if it is not waiting.
-
-    Args:
-        silent_s: seconds without a heartbeat after which it was taken from its previous trainer.
-    """
-    if run.state != "waiting":
-        return 0.0
-    waited = (server.now(session) - (run.heartbeat_at or run.created_at)).total_seconds()
-    return max(0.0, waited - silent_s if run.heartbeat_at else waited)
 
 
 def get(session: Session, run_id: int) -> TrainingRun:
@@ -190,11 +164,6 @@ def cancel(session: Session, run_id: int, actor: str) -> TrainingRun:
 def note(session: Session, actor: str, action: str, run_id: int) -> None:
     """Note in the audit log who started or ended a run."""
     session.add(AuditEvent(actor=actor, action=action, subject=f"training_run:{run_id}"))
-
-
-def decisions_since(session: Session, most: int) -> int:
-    """The number of decisions since the newest run was made or froze its documents, counted up to ``most``."""
-    return int(session.scalar(_SINCE, {"most": most}) or 0)
 
 
 def waiting(session: Session, since_s: float) -> list[int]:

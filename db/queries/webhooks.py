@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from db.models import AuditEvent, Webhook, WebhookDelivery
+from db.queries.status import WEBHOOK_DOWN
 from sortline.errors import ConflictError, InvalidInputError, NotFoundError
 from sortline.events import ResultEvent
 
@@ -21,7 +22,6 @@ _FIRST_RETRY_S, _FACTOR = 5, 3
 _LONGEST_RETRY_S = 6 * 3600
 _LONGEST_REST_S = 300  # of a webhook that fails as a whole
 _GIVE_UP_H = 24
-_DOWN = 3  # failed rounds in a row, after which the webhook as a whole fails, not single events
 
 _ADD = text("""
 INSERT INTO webhook_deliveries (webhook_id, document_id, source, external_id, event)
@@ -179,7 +179,7 @@ def note_round(session: Session, webhook: Webhook, delivered: Sequence[int], fai
     for id_, error in failed.items():
         session.execute(_FAILED, {**pace, "id": id_, "error": error, "longest": _LONGEST_RETRY_S})
     if delivered:
-        if webhook.failures >= _DOWN:
+        if webhook.failures >= WEBHOOK_DOWN:
             session.execute(_AGAIN_SOON, {"id": webhook.id})
         session.execute(_WELL, {"id": webhook.id, "held": _HELD_S})
         return None
@@ -244,15 +244,6 @@ def listing(session: Session) -> list[tuple[Webhook, Counts]]:
     counts = {row.webhook_id: Counts(*row[1:]) for row in session.execute(_COUNTS)}
     found = session.scalars(select(Webhook).order_by(Webhook.name))
     return [(webhook, counts.get(webhook.id, Counts())) for webhook in found]
-
-
-def ailing(session: Session) -> tuple[int, int]:
-    """The number of paused webhooks, and of others that failed several rounds in a row."""
-    paused = Webhook.paused_at.is_not(None)
-    failing = Webhook.paused_at.is_(None) & (Webhook.failures >= _DOWN)
-    found = session.execute(select(func.count().filter(paused), func.count().filter(failing)).select_from(Webhook))
-    paused_count, failing_count = found.one()
-    return paused_count, failing_count
 
 
 def dead(session: Session, webhook_id: int | None = None, limit: int = 100) -> Sequence[Row[Any]]:

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import click
 
-from db.queries import document_search, search_index
+from db.queries import document_search, search_behind
 from db.session import session
 from sortline.cli.progress import bar
 from sortline.counted import counted
@@ -71,7 +71,7 @@ def command(file: Path, kind: str | None, as_json: bool, **asked: str | None) ->
         raise click.UsageError(f"{file} is not a regular file; for standard output give -")
     began, documents = time.monotonic(), 0
     with session(get_settings().postgres_url) as opened, bar("exporting") as update:
-        behind = search_index.behind(opened) if filters.words else None
+        behind = search_behind.behind(opened) if filters.words else None
         total = document_search.count(opened, filters, sys.maxsize)
 
         def on_document(count: int) -> None:

@@ -5,7 +5,7 @@ from filled_queue import add_document, add_labels, add_many
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from db.queries import counts, dead_letters, queue_items
+from db.queries import counts, dead_letter_counts, waiting_counts
 from db.queries.counts import Count
 
 MANY = 10_500
@@ -16,13 +16,13 @@ def test_few_are_counted(session: Session) -> None:
     add_labels(session)
     add_document(session, "who am i", reason="flag")
 
-    assert queue_items.waiting(session) == {"doubtful": Count(3), "flag": Count(1)}
-    assert dead_letters.count(session) == Count(3)
+    assert waiting_counts.by_reason(session) == {"doubtful": Count(3), "flag": Count(1)}
+    assert dead_letter_counts.count(session) == Count(3)
 
 
 def test_none_are_none(session: Session) -> None:
-    assert queue_items.waiting(session) == {}
-    assert dead_letters.count(session) == Count(0)
+    assert waiting_counts.by_reason(session) == {}
+    assert dead_letter_counts.count(session) == Count(0)
 
 
 def test_many_are_estimated_each_reason_by_itself(session: Session) -> None:
@@ -31,7 +31,7 @@ def test_many_are_estimated_each_reason_by_itself(session: Session) -> None:
     add_document(session, "who am i", reason="flag")
     session.execute(text("UPDATE dead_letters SET requeued_at = now() WHERE id % 2100 = 0"))
 
-    waiting, dead = queue_items.waiting(session), dead_letters.count(session)
+    waiting, dead = waiting_counts.by_reason(session), dead_letter_counts.count(session)
 
     assert waiting["flag"] == Count(1)
     assert not waiting["doubtful"].exact and waiting["doubtful"].rows == pytest.approx(MANY, rel=0.05)
@@ -41,10 +41,10 @@ def test_many_are_estimated_each_reason_by_itself(session: Session) -> None:
 def test_an_estimate_is_never_less_than_what_was_counted(session: Session) -> None:
     add_many(session, MANY, analysed=False)
 
-    assert queue_items.waiting(session) == {"doubtful": Count(counts.MOST, exact=False)}
+    assert waiting_counts.by_reason(session) == {"doubtful": Count(counts.MOST, exact=False)}
 
 
 def test_one_less_than_the_most_is_counted(session: Session) -> None:
     add_many(session, counts.MOST - 1)
 
-    assert queue_items.waiting(session) == {"doubtful": Count(counts.MOST - 1)}
+    assert waiting_counts.by_reason(session) == {"doubtful": Count(counts.MOST - 1)}

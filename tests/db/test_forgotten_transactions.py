@@ -12,7 +12,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from benchmarks.proxy import Proxy
-from db.session import get_engine, session
+from db.connection import get_engine
+from db.session import session
 from sortline.child import Child
 from sortline.local import embedded_postgres
 from sortline.postgres_address import PostgresAddress

@@ -9,8 +9,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, inspect, text
 
+from db.connection import get_engine
 from db.models import Table
-from db.session import get_engine
 from migrations.upgrade import migrate, newest_revision
 from sortline.postgres_address import PostgresAddress
 

@@ -22,7 +22,7 @@ from sortline.cli.supervisor import PROCFILE
 from sortline.errors import ConfigurationError
 from sortline.home import make_home
 from sortline.local import embedded_postgres
-from sortline.metrics import figure, of_others
+from sortline.published import figure, of_others
 from sortline.queue import DocumentQueue
 from sortline.settings import Settings
 from tests.conftest import PATIENT, ROOT, find_free_port, until

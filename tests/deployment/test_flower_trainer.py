@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from sortline.celery_app import celery_app
-from sortline.metrics import figure, of_others
+from sortline.published import figure, of_others
 from sortline.redis_client import connect
 from sortline.settings import Settings
 from tests.conftest import until

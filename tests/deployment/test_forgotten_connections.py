@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from benchmarks.proxy import Proxy
 from db.queries import api_tokens
-from sortline.metrics import figure, of_others
+from sortline.published import figure, of_others
 from sortline.settings import Settings
 from tests.conftest import find_free_port, until
 from tests.deployment.asked_work import Work

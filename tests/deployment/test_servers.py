@@ -15,8 +15,9 @@ import pytest
 from celery import Celery
 from sqlalchemy import text
 
+from db.connection import get_engine
 from db.queries import model_versions
-from db.session import get_engine, is_encrypted, is_pooled, session
+from db.session import is_encrypted, is_pooled, session
 from housekeeping.backup import backup
 from housekeeping.restore import restore
 from migrations.upgrade import migrate

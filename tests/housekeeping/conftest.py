@@ -11,8 +11,8 @@ import redis
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from db.connection import get_engine
 from db.models import Label, ModelVersion
-from db.session import get_engine
 from migrations.upgrade import migrate
 from sortline.cli.supervisor import servers
 from sortline.queue import Document, DocumentQueue

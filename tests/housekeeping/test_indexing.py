@@ -18,7 +18,8 @@ from db.models import Document
 from db.queries import document_search, erasure
 from db.queries.document_search import Filters
 from db.queries.labelled import import_examples
-from db.queries.search_index import Behind, behind, index_batch
+from db.queries.search_behind import Behind, behind
+from db.queries.search_index import index_batch
 from db.session import session as opened
 from housekeeping import indexing
 from housekeeping.indexing import Indexing, is_late

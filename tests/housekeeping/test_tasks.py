@@ -25,7 +25,7 @@ from db.models import (
 )
 from db.queries import model_versions, training_runs
 from sortline.celery_app import celery_app
-from sortline.metrics import figure, of_others
+from sortline.published import figure, of_others
 from sortline.settings import Settings
 from tests import loaded
 from tests.conftest import environment, until

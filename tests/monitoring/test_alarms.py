@@ -21,7 +21,7 @@ from db.models import (
     TrainingRun,
     Webhook,
 )
-from db.queries import drift, incidents
+from db.queries import drift_checks, incidents
 from db.queries.live_accuracy import count_answers
 from monitoring.alarms import POSTGRES_AWAY, REDIS_AWAY, time_in_words
 from monitoring.live_accuracy import check_accuracy
@@ -179,13 +179,13 @@ def test_traffic_that_has_moved_and_a_look_that_failed(
     version = session.query(ModelVersion).one()
     incident = incidents.begin(session, incidents.DRIFT, version.id, 0.1, {})
     assert incident is not None
-    drift.end_check(session, drift.begin_check(session), "no encoder", failed=True)
+    drift_checks.end(session, drift_checks.begin(session), "no encoder", failed=True)
 
     said = raised(session, settings, redis_client)
     assert list(said) == ["SortlineDrift"]
     assert f"(incident {incident})" in said["SortlineDrift"]
 
-    drift.end_check(session, drift.begin_check(session), "no encoder", failed=True)
+    drift_checks.end(session, drift_checks.begin(session), "no encoder", failed=True)
 
     assert list(raised(session, settings, redis_client)) == ["SortlineDrift", "SortlineDriftUnseen"]
     incidents.close(session, incident, "user:ann", "a campaign")

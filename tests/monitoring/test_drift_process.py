@@ -23,7 +23,7 @@ from db.models import (
     TrainingRun,
     User,
 )
-from db.queries import drift, incidents, model_versions
+from db.queries import drift, drift_checks, incidents, model_versions
 from monitoring import drift_process
 from monitoring.live_accuracy import today
 from sortline.errors import SortlineError
@@ -157,7 +157,7 @@ def test_stable_traffic_opens_none(session: Session, settings: Settings, version
 
     assert look(settings, session) is None
     assert session.query(Incident).count() == session.query(QueueItem).count() == 0
-    (last,) = drift.last_checks(session)
+    (last,) = drift_checks.last(session)
     assert not last.failed
     assert last.said == (
         "1,000 documents were compared with the training snapshot and the weeks before: nothing has changed."
@@ -170,16 +170,16 @@ def test_a_look_that_fails_or_dies_is_told_of(session: Session, settings: Settin
     session.commit()
     with pytest.raises(SortlineError, match="nowhere"):
         look(settings, session)
-    (last,) = drift.last_checks(session)
+    (last,) = drift_checks.last(session)
     assert last.failed and "nowhere" in last.said
 
-    drift.end_check(session, drift.begin_check(session), "All is well.")
-    drift.begin_check(session)
+    drift_checks.end(session, drift_checks.begin(session), "All is well.")
+    drift_checks.begin(session)
     session.commit()
-    (last,) = drift.last_checks(session)
+    (last,) = drift_checks.last(session)
     assert last.said == "All is well."  # the newest one may be under way
     session.execute(text("UPDATE drift_looks SET began_at = now() - interval '40 minutes' WHERE ended_at IS NULL"))
-    (last,) = drift.last_checks(session)
+    (last,) = drift_checks.last(session)
     assert last.failed and "died" in last.said
 
 

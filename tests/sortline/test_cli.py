@@ -148,6 +148,19 @@ def test_status_for_programs(sortline: Run, settings: Settings, redis_client: re
     assert [alarm["name"] for alarm in found["alarms"]][:2] == ["SortlineNoWorker", "SortlineNoModel"]
 
 
+def test_status_loads_no_tables_and_nothing_that_computes(settings: Settings, redis_client: redis.Redis) -> None:
+    code = "import sys; from sortline.cli import cli; cli(['status', '--json'], standalone_mode=False); print(*sys.modules)"
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, env=environment(settings)
+    )
+    told, loaded = found.stdout.splitlines()
+
+    assert json.loads(told)["pending"] == 0
+    heavy = {"db.models", "sqlalchemy.orm", "celery", "kombu", "numpy", "torch", "prometheus_client", "rich", "fastapi"}
+    assert {"sqlalchemy", "psycopg", "monitoring.status"} < set(loaded.split())  # the names are right
+    assert not heavy & set(loaded.split())
+
+
 def test_status_for_people_says_why_documents_wait(
     sortline: Run, settings: Settings, redis_client: redis.Redis
 ) -> None:

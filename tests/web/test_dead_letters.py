@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from db.models import AuditEvent, DeadLetter
-from db.queries import dead_letters, people
+from db.queries import dead_letter_counts, dead_letters, people
 from db.session import session as open_session
 from sortline.queue import DocumentQueue, pack_entry
 from sortline.redis_client import connect
@@ -38,7 +38,7 @@ def bury(session: Session, i: int, reason: str = "failed", text: bytes = b"hello
 
 def waiting(session: Session) -> int:
     session.rollback()
-    return dead_letters.count(session).rows
+    return dead_letter_counts.count(session).rows
 
 
 @pytest.fixture

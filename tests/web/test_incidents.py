@@ -8,7 +8,7 @@ from filled_queue import add_document, add_labels
 from sqlalchemy.orm import Session
 
 from db.models import AuditEvent, Incident, Label, ModelVersion, TrainingRun
-from db.queries import drift, incidents
+from db.queries import drift_checks, incidents
 
 SignIn = Callable[..., object]
 
@@ -91,7 +91,7 @@ def test_an_empty_page_says_so(sign_in_as: SignIn) -> None:
 
 
 def test_what_came_of_the_last_look_is_said(sign_in_as: SignIn, session: Session) -> None:
-    drift.end_check(session, drift.begin_check(session), "<b> can't be loaded", failed=True)
+    drift_checks.end(session, drift_checks.begin(session), "<b> can't be loaded", failed=True)
     session.commit()
 
     page = sign_in_as("reviewer").get("/incidents").text

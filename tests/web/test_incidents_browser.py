@@ -8,7 +8,7 @@ from filled_queue import add_document, add_labels
 from sqlalchemy.orm import Session
 
 from db.models import Incident, ModelVersion, TrainingRun
-from db.queries import drift, incidents, people
+from db.queries import drift_checks, incidents, people
 
 browser = pytest.fixture(scope="module")(chromium)
 
@@ -35,8 +35,8 @@ def filled(session: Session) -> str:
     ids = [add_document(session, text, "drift") for text in texts]
     opened = incidents.begin(session, incidents.DRIFT, version.id, 0.1, {"words": _WORDS, "document_ids": ids})
     session.add(TrainingRun(reason=f"drift, incident {opened}: its evidence is decided", state="failed"))
-    drift.end_check(
-        session, drift.begin_check(session), f"Incident {opened} is open: until it is closed there are no checks."
+    drift_checks.end(
+        session, drift_checks.begin(session), f"Incident {opened} is open: until it is closed there are no checks."
     )
     link = people.make_link(session, ann, "tests")
     session.commit()

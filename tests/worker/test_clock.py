@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from benchmarks.shifted_clock import ShiftedClock, can_be_shifted
 from sortline.child import Child
 from sortline.local import embedded_redis
-from sortline.metrics import of_others
+from sortline.published import of_others
 from tests.conftest import environment
 from tests.worker.conftest import Line
 from worker.consumer import Consumer

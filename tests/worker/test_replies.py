@@ -6,6 +6,7 @@ import pytest
 import redis
 from sqlalchemy.orm import Session
 
+from db.queries import status
 from housekeeping.outbox import sweep
 from monitoring.status import line_status
 from sortline.errors import ServerUnreachableError
@@ -95,7 +96,7 @@ def test_an_outbox_that_is_refused_keeps_its_events(settings: Settings, session:
     redis_client.set(settings.results_stream, "not a stream")
     with pytest.raises(ServerUnreachableError, match="WRONGTYPE"):
         sweep(settings)
-    assert outbox.unsent(session)[0] == 1
+    assert status.unsent(session)[0] == 1
 
     redis_client.delete(settings.results_stream)
     assert sweep(settings) == 1

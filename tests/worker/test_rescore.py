@@ -10,7 +10,7 @@ from tiny_bert import build_tiny_checkpoint
 from tiny_versions import TEXTS, add_version, promote
 
 from db.models import OutboxEvent, QueueItem
-from db.queries import model_versions, queue_items, rescore
+from db.queries import model_versions, rescore, waiting_counts
 from db.queries.counts import Count
 from db.queries.document_state import document_state
 from housekeeping.outbox import sweep
@@ -39,7 +39,7 @@ def test_what_waits_follows_the_new_model_and_upstream_hears_of_it(
     eventually(lambda: line.predicted() == len(TEXTS), 60)
     before = {id_: item.score for id_, item in items(session).items()}
     assert len(before) == len(TEXTS)  # a threshold of 2 accepts nothing
-    assert queue_items.waiting(session) == {"doubtful": Count(len(TEXTS))}
+    assert waiting_counts.by_reason(session) == {"doubtful": Count(len(TEXTS))}
     assert rescore.stale(session) is None
 
     promote(session, new)

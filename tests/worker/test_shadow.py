@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from tiny_versions import TEXTS, add_version, promote
 
 from db.models import QueueItem
-from db.queries import decisions, model_versions, people, queue_items, shadows
+from db.queries import decisions, model_versions, people, queue_items, shadows, waiting_counts
 from db.queries.counts import Count
 from db.queries.decisions import Decision, Shares
 from sortline.errors import ConflictError, InvalidInputError, NotFoundError
@@ -66,7 +66,7 @@ def test_a_shadow_answers_a_share_and_only_people_hear_of_it(
     assert differ > 0
     assert line.count("SELECT count(*) FROM predictions WHERE kind <> 'shadow'") == len(TEXTS) + 1
     assert len(line.events()) == told
-    assert queue_items.waiting(session) == {"shadow": Count(differ)}
+    assert waiting_counts.by_reason(session) == {"shadow": Count(differ)}
     assert sum(pair.documents for pair in shadows.pairs(session, other, 20)) == differ
 
     # At the desk neither answer is shown; a decision says who was right.

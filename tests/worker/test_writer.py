@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from db.session import get_engine
+from db.connection import get_engine
 from sortline.queue import Document
 
 pytestmark = pytest.mark.usefixtures("model")

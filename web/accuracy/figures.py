@@ -9,9 +9,9 @@ from typing import TypeVar
 from markupsafe import Markup
 from sqlalchemy.orm import Session
 
-from db.models import AccuracyLook
 from db.queries import labels, model_versions
-from db.queries.live_accuracy import Answered, Audited, answered, audited, last_check
+from db.queries.live_accuracy import Answered, Audited, answered, audited
+from db.queries.status import AccuracyCheck, last_accuracy
 from monitoring.live_accuracy import WINDOW_DAYS, Measured, differs, measured, today
 from web import charts
 from web.charts import Dot, Plot
@@ -36,7 +36,7 @@ class Accuracy:
     lately: Measured
     accepted: Measured
     apart: bool
-    check: AccuracyLook | None
+    check: AccuracyCheck | None
     labels: Sequence[tuple[str, Measured]]
     versions: Sequence[tuple[int, Measured]]
     plots: Sequence[Markup]
@@ -63,7 +63,7 @@ def live_accuracy(session: Session, version_id: int | None) -> Accuracy:
     mine = [row for row in said if row.version_id == version_id], [row for row in drawn if row.version_id == version_id]
     return Accuracy(
         version_id, active.id if active else None, found, measured(_accepted(its), _accepted(its_audits)),
-        differs(found, 0.0), last_check(session) if active and active.id == version_id else None,
+        differs(found, 0.0), last_accuracy(session) if active and active.id == version_id else None,
         [(names[each], by_label[each]) for each in sorted(by_label, key=lambda each: -by_label[each].answers)],
         sorted(versions.items(), reverse=True), _weeks(*mine, this_week),
     )  # fmt: skip

@@ -13,23 +13,21 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from db.models import AccuracyLook, TrainingRun
 from db.queries import (
-    dead_letters,
-    drift,
+    dead_letter_counts,
+    drift_checks,
     incidents,
-    live_accuracy,
     model_versions,
-    outbox,
-    queue_items,
-    search_index,
-    training_runs,
-    webhooks,
+    search_behind,
+    status,
+    waiting_counts,
 )
+from db.queries.status import AccuracyCheck
 from db.session import session
 from sortline import disk
 from sortline.errors import DiskFullError, RedisRefusesError, ServerUnreachableError, SortlineError
-from sortline.metrics import ROLES, Publisher, merged, of_others
+from sortline.metrics import ROLES, Publisher, merged
+from sortline.published import of_others
 from sortline.queue import DocumentQueue, LaneState
 from sortline.redis_client import connect
 from sortline.settings import LANES, Settings
@@ -179,45 +177,45 @@ def _asked(figures: Callable[[Session], Iterator[Metric]], opened: Session) -> l
 
 def _line(opened: Session) -> Iterator[Metric]:
     version = model_versions.active(opened)
-    yield _gauge("sortline_dead_letters", "Dead letters not requeued", dead_letters.count(opened).rows)
+    yield _gauge("sortline_dead_letters", "Dead letters not requeued", dead_letter_counts.count(opened).rows)
     yield _gauge(
         "sortline_active_model_version", "Number of the active model version; 0: none", version.id if version else 0
     )
 
 
 def _queue(opened: Session) -> Iterator[Metric]:
-    found = {reason: each.rows for reason, each in queue_items.waiting(opened).items()}
-    waiting = dict.fromkeys(queue_items.REASONS, 0) | found
+    found = {reason: each.rows for reason, each in waiting_counts.by_reason(opened).items()}
+    waiting = dict.fromkeys(waiting_counts.REASONS, 0) | found
     yield _gauge("sortline_queue", "Documents that wait for a person", waiting, "reason")
 
 
 def _outbox(opened: Session) -> Iterator[Metric]:
-    unsent, oldest_s = outbox.unsent(opened)
+    unsent, oldest_s = status.unsent(opened)
     yield _gauge("sortline_outbox_unsent", "Events that wait to be sent", unsent)
     yield _gauge("sortline_outbox_oldest_seconds", "Age of the oldest event that waits to be sent", oldest_s)
 
 
 def _search(opened: Session) -> Iterator[Metric]:
-    documents, oldest_s = search_index.behind(opened)
+    documents, oldest_s = search_behind.behind(opened)
     yield _gauge("sortline_search_behind_documents", "Documents that searches by words do not find yet", documents)
     yield _gauge("sortline_search_behind_seconds", "Seconds since the oldest of them was stored", oldest_s)
 
 
 def _webhooks(opened: Session) -> Iterator[Metric]:
-    paused, failing = webhooks.ailing(opened)
+    paused, failing = status.ailing_webhooks(opened)
     yield _gauge("sortline_webhooks", "Webhooks that receive nothing", {"paused": paused, "failing": failing}, "state")
 
 
 def _drift(opened: Session, *, checks: bool) -> Iterator[Metric]:
     yield _gauge("sortline_incidents", "Open incidents", incidents.counts(opened), "kind")
-    unseen = int(checks and drift.checks_fail(opened))
+    unseen = int(checks and drift_checks.failing(opened))
     yield _gauge("sortline_drift_looks_fail", "1: the last two drift checks failed", unseen)
 
 
 def _accuracy(opened: Session) -> Iterator[Metric]:
-    look = live_accuracy.last_check(opened)
+    look = status.last_accuracy(opened)
     if look is None:
-        look = AccuracyLook(accuracy=None, low=0.0, high=1.0, expected=None, drawn=0, decided=0, alarm=False)
+        look = AccuracyCheck(0, 0, 0, None, 0.0, 1.0, None, False)
     value, promised = (nan if each is None else each for each in (look.accuracy, look.expected))
     share = {"low": look.low, "measured": value, "high": look.high}
     audits = {"decided": look.decided, "waiting": look.drawn - look.decided}
@@ -228,14 +226,14 @@ def _accuracy(opened: Session) -> Iterator[Metric]:
 
 
 def _training(opened: Session, *, retrain_after: int) -> Iterator[Metric]:
-    decisions = training_runs.decisions_since(opened, max(1, retrain_after))
+    decisions = status.decisions_since(opened, max(1, retrain_after))
     yield _gauge(
         "sortline_training_decisions", "New decisions since the last training, up to SORTLINE_RETRAIN_AFTER", decisions
     )
-    run: TrainingRun | None = next(iter(training_runs.newest(opened)), None)
+    run = status.newest_run(opened)
     progress: dict[str, Any] = run.progress if run else {}
     share = 1.0 if run and run.state == "done" else progress.get("step", 0) / max(1, progress.get("steps", 1))
-    silent = training_runs.silent_s(opened, run) if run else 0.0
+    silent = run.silent_s if run else 0.0
     state = {name: int(run is not None and run.state == name) for name in _STATES}
     yield _gauge("sortline_training_state", "1 for the present state of the newest training run", state, "state")
     yield _gauge("sortline_training_progress", "Share of the newest run's steps that are done", share)

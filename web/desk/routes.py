@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
-from db.queries import decisions, labels, queue_items, training_runs
+from db.queries import decisions, labels, queue_items, status, training_runs, waiting_counts
 from db.queries.decisions import Decision, Shares
 from db.queries.sensitive import sensitive_documents
 from db.session import session
@@ -155,10 +155,10 @@ def _documents(opened: Session, person: Person, ids: list[int]) -> JSONResponse:
 def _around(request: Request, opened: Session) -> dict[str, Any]:
     """How many documents wait, and when the next training starts, in words."""
     settings = request.app.state.settings
-    counts = queue_items.waiting_up_to(opened, _COUNTED)
+    counts = waiting_counts.up_to(opened, _COUNTED)
     waiting = sum(counts.values())
     enough = settings.retrain_after
-    since = training_runs.decisions_since(opened, max(1, enough))
+    since = status.decisions_since(opened, max(1, enough))
     run = training_runs.unfinished(opened)
     if run is not None:
         training = f"Training run {run.id} is {run.state}."

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from db.queries.document_search import MADE_ELSEWHERE, STATES, Cursor, Filters
-from db.queries.queue_items import REASONS
+from db.queries.waiting_counts import REASONS
 from sortline.errors import InvalidInputError
 from sortline.text import check_kept, whole_number
 

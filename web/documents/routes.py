@@ -19,7 +19,7 @@ from db.queries import (
     labels,
     people,
     queue_items,
-    search_index,
+    search_behind,
 )
 from db.queries.document_history import history
 from db.queries.document_search import Filters
@@ -196,7 +196,7 @@ def _found(request: Request, person: Person, given: dict[str, str], wrong: str =
         known = labels.listing(opened)
         reviewers = [user.name for user in people.listing(opened)]
         sensitive = sensitive_documents(opened, [row.id for row in found.rows])
-        behind = search_index.behind(opened)
+        behind = search_behind.behind(opened)
     following = urlencode({**asked, "after": cursor_text(found.after)}) if found.after else ""
     return page(
         "documents.html", 422 if wrong else 200, person=person, asked=asked, query=urlencode(asked), rows=found.rows,
@@ -204,7 +204,7 @@ def _found(request: Request, person: Person, given: dict[str, str], wrong: str =
         reviewers=[*reviewers, "import"], reasons=_reasons(lead), visible=visible, states=document_search.STATES,
         hidden=lambda row: is_hidden(row.waits_because, lead), why=lambda reason: why(reason, lead),
         most_at_once=bulk_decisions.MOST, formats=FORMATS, sensitive=sensitive,
-        missed=counted_noun(behind.documents, "document") if behind.seconds > search_index.SAID_FROM_S else "",
+        missed=counted_noun(behind.documents, "document") if behind.seconds > search_behind.SAID_FROM_S else "",
         missed_for=time_in_words(behind.seconds),
     )  # fmt: skip
 

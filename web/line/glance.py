@@ -10,7 +10,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
-from db.queries import dead_letters, team
+from db.queries import dead_letter_counts, team
 from db.queries.status import Classified, classified, stored
 from db.session import session
 from monitoring.alarms import POSTGRES_AWAY, REDIS_AWAY, Alarm, disk_full, redis_refuses
@@ -133,7 +133,7 @@ class Glance:
         days = [now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=i) for i in range(DAYS)][::-1]
 
         def read(opened: Session) -> History:
-            decided, dead = team.decided_by_day(opened, DAYS), dead_letters.by_day(opened, DAYS)
+            decided, dead = team.decided_by_day(opened, DAYS), dead_letter_counts.by_day(opened, DAYS)
             return History(
                 self._minutes.newest(opened, now),
                 self._hours.newest(opened, now),

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from db.queries import drift, incidents
+from db.queries import drift, drift_checks, incidents
 from db.queries.sensitive import sensitive_documents
 from db.session import session
 from sortline.errors import ConflictError
@@ -56,7 +56,7 @@ def _incidents(request: Request, person: Person, said: str = "", wrong: str = ""
         }
         blurred = sensitive_documents(opened, [each.document_id for rows in documents.values() for each, _ in rows])
         waiting = {id_: drift.still_waiting(opened, ids) for id_, ids in evidence.items()}
-        runs, looked = incidents.trainings(opened), drift.last_checks(opened)
+        runs, looked = incidents.trainings(opened), drift_checks.last(opened)
     return page(
         "incidents.html",
         409 if wrong else 200,

@@ -5,7 +5,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from classifier.figures import FormFigures, VersionFigures
 from classifier.shortcomings import shortcomings
-from db.queries import labelled, model_forms, model_versions, shadows, training_runs
+from db.queries import labelled, model_forms, model_versions, shadows, status, training_runs
 from db.queries.sensitive import sensitive_documents
 from db.session import session
 from sortline.errors import ConflictError, InvalidInputError, NotFoundError, ServerUnreachableError
@@ -181,7 +181,7 @@ def _versions(request: Request, person: Person, said: str = "", wrong: str = "")
     with session(request.app.state.settings.postgres_url) as opened:
         versions, active = model_versions.listing(opened), model_versions.active(opened)
         runs = training_runs.newest(opened, 10)
-        since = training_runs.decisions_since(opened, 10_000)
+        since = status.decisions_since(opened, 10_000)
         shadow = shadows.running(opened)
         figures = {
             version.id: VersionFigures.model_validate(model_forms.served_figures(opened, version))

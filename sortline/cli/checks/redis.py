@@ -122,7 +122,8 @@ def _processes(client: Any, prefix: str) -> Iterator[Finding]:
     """Whether each Celery process that reported in the last minute, on any machine, takes messages."""
     if not find_spec("prometheus_client"):
         return
-    from sortline.metrics import CELERY_ROLES, deaf, of_others
+    from sortline.metrics import CELERY_ROLES
+    from sortline.published import deaf, of_others
 
     told = of_others(client, prefix, "")
     for process in deaf(told):
