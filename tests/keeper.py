@@ -36,7 +36,8 @@ class Keeper:
         self._listener = listener
         self._interpreter = interpreter
         self._ready = selectors.DefaultSelector()
-        self._listen(0, lambda: sys.exit(0))
+        self._running: set[int] = set()
+        self._listen(0, self._leave)
         self._listen(listener, self._accept)
         self._loaded = False
 
@@ -73,6 +74,7 @@ class Keeper:
             os.close(stream)
         with suppress(OSError):  # one that has gone is noticed below
             asking.sendall(str(copy).encode())
+        self._running.add(copy)
         ended = os.pidfd_open(copy)
         self._listen(ended, lambda: self._tell(asking, copy, ended))
         self._listen(asking, lambda: self._end(asking, copy))
@@ -99,11 +101,18 @@ class Keeper:
         self._ready.unregister(ended)
         os.close(ended)
         status = os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1])
+        self._running.remove(copy)
         with suppress(KeyError):
             self._ready.unregister(asking)
         with suppress(OSError):
             asking.sendall(str(status).encode())
         asking.close()
+
+    def _leave(self) -> NoReturn:
+        """End with the tests' process, and let nothing go on without it."""
+        for copy in self._running:
+            os.kill(copy, signal.SIGKILL)
+        sys.exit(0)
 
     def _forget(self, asking: socket.socket) -> None:
         """Close, in a copy, what is the keeper's."""
