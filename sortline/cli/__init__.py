@@ -25,7 +25,7 @@ _COMMANDS = {
     ),
     "import": "Import the labelled examples in FILE.",
     "migrate": "Upgrade the database to the newest schema.",
-    "models": "List, show, promote and roll back model versions.",
+    "models": "List, show, promote and roll back model versions, and choose the form in which one serves.",
     "restore": "Restore the backup in FOLDER to the configured servers and model store.",
     "retention": (
         "Show how long each label's documents are kept, or set it for one label; housekeeping erases older ones."
