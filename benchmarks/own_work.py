@@ -1,7 +1,7 @@
 """What the worker's threads cost a document: `python -m benchmarks.own_work stub|engine TOKENS COUNT`.
 
 Prints a JSON line: processor microseconds a document, the kernel's included, of each thread of a worker on a full
-stream (docs/decisions/0090-own-work.md). ``native`` threads are those that libraries started, such as the engine's.
+stream (docs/decisions/0038-own-work.md). ``native`` threads are those that libraries started, such as the engine's.
 """
 
 import sys
