@@ -18,9 +18,9 @@ from db.session import session
 from sortline.errors import ConflictError
 from sortline.settings import Settings
 from trainer.data.snapshot import read_snapshot
-from trainer.data.traffic import unseen_traffic
+from trainer.data.traffic import Traffic, unseen_traffic
 from trainer.data.training_data import TrainingData
-from trainer.evaluation.baseline import baseline_answers
+from trainer.evaluation.baseline import majority_answers
 from trainer.evaluation.cross_validation import Unseen
 from trainer.evaluation.drift_reference import freeze
 from trainer.evaluation.forms import AS_REFERENCE, CANDIDATES, Judge, best, try_forms
@@ -40,7 +40,7 @@ class _Version:
     whole: model_forms.Sealed
     forms: Sequence[ModelForm]
     data: TrainingData
-    traffic: list[str]
+    traffic: Traffic
 
 
 def improve_forms(settings: Settings, version_id: int) -> list[str]:
@@ -100,11 +100,11 @@ def _make(settings: Settings, store: ModelStore, found: _Version, by: Judge, fol
     """Make the candidate forms, without cross-validation, which only helps to plan thresholds."""
     nobody = Unseen([], np.empty((0, len(found.data.labels)), np.float32))
     promise = Promise(settings.risk_target, settings.risk_confidence, settings.accept_threshold)
-    baselines = baseline_answers(found.data.train, found.data.test)
+    baselines = {"majority": majority_answers(found.data.train, found.data.test)}
     place = trainings_folder(settings.data_dir)
     place.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="forms-", dir=place) as work:
-        tried = try_forms(by, folder, found.data, found.traffic, settings, Path(work), log.info)
+        tried = try_forms(by, folder, found.data, found.traffic.texts, settings, Path(work), log.info)
         name = found.row.checkpoint_uri.rstrip("/").rpartition("/")[2]
         made = [
             publish_form(
@@ -124,7 +124,7 @@ def _make(settings: Settings, store: ModelStore, found: _Version, by: Judge, fol
         store_forms(opened, found.row.id, made, found.data, found.run_id)
         for each in made:
             model_forms.judged(opened, found.row.id, each.tried.name, each.tried.state, each.tried.verdict.stored(),
-                               len(found.traffic))  # fmt: skip
+                               found.traffic.documents)  # fmt: skip
         chosen = best(tried)
         _serve(opened, found.row, [] if chosen == model_forms.WHOLE else [chosen])
         opened.commit()
@@ -135,13 +135,13 @@ def _judge_again(settings: Settings, store: ModelStore, found: _Version, by: Jud
     verdicts: dict[str, FormVerdict] = {}
     for form in found.forms:
         if form.state == "unproved" and form.uri is not None:
-            verdicts[form.name] = by.verdict(_load(form, store, settings), found.traffic)
+            verdicts[form.name] = by.verdict(_load(form, store, settings), found.traffic.texts)
     with session(settings.postgres_url) as opened:
         model_forms.hold(opened)
         for name, verdict in verdicts.items():
             log.info("form %s of model version %d: %s", name, found.row.id, verdict.reason)
             state = verdict.outcome or "unproved"
-            model_forms.judged(opened, found.row.id, name, state, verdict.stored(), len(found.traffic))
+            model_forms.judged(opened, found.row.id, name, state, verdict.stored(), found.traffic.documents)
         proved = sorted(
             (name for name, verdict in verdicts.items() if verdict.outcome == "proved"),
             key=lambda name: verdicts[name].speedup or 0.0,

@@ -14,6 +14,8 @@ from trainer.evaluation.forms import CANDIDATES, Tried
 from trainer.evaluation.judge import Judged
 from trainer.evaluation.label_errors import Suspect
 
+_OWN = ("engine", "temperature", "threshold", "evidence", "guarantee", "latency", "recheck", "test")
+
 
 @dataclass(frozen=True, slots=True)
 class PublishedForm:
@@ -26,9 +28,9 @@ class PublishedForm:
 
     @property
     def figures(self) -> dict[str, Any]:
-        """Its figures, for its row."""
-        verdict = {"verdict": self.tried.verdict.stored()}
-        return verdict if self.judged is None else self.judged.figures.stored() | verdict
+        """Its figures, for its row: its verdict, and what was measured on it and not on the version."""
+        own = {} if self.judged is None else self.judged.figures.stored()
+        return {name: own[name] for name in _OWN if name in own} | {"verdict": self.tried.verdict.stored()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from sortline.whole_file import is_disk_full
 from trainer.data.base_texts import readability_of, with_readability
 from trainer.data.snapshot import read_snapshot, store_snapshot
 from trainer.data.split import assign_new
-from trainer.data.traffic import unseen_traffic
+from trainer.data.traffic import Traffic, unseen_traffic
 from trainer.data.training_data import TrainingData, select
 from trainer.evaluation.baseline import baseline_answers
 from trainer.evaluation.compare import compare
@@ -125,7 +125,7 @@ def _train(settings: Settings, lease: Lease, work: Path) -> int:
     if verdict.against is not None:
         reference = assemble(draft, description, settings.model_copy(update=AS_REFERENCE))
         by = Judge(reference, whole.classifier, data.validation, settings.gate_margin)
-        traffic = _traffic(postgres, lease.run_id, data)
+        traffic = _traffic(postgres, lease.run_id, data).texts
         tried = try_forms(by, draft, data, traffic, settings, work, lease.report)
         name = checkpoint_name(lease.run_id, lease.token)
         forms = [publish_form(each, judge_as(each.measured) if each.measured else None, store, name) for each in tried]
@@ -193,7 +193,7 @@ def _draft(work: Path) -> Path:
     return draft
 
 
-def _traffic(postgres: PostgresAddress, run_id: int, data: TrainingData) -> list[str]:
+def _traffic(postgres: PostgresAddress, run_id: int, data: TrainingData) -> Traffic:
     """Texts of documents that came after the labelled ones were frozen, so none of them was chosen or trained on."""
     with session(postgres) as opened:
         run = training_runs.get(opened, run_id)

@@ -14,7 +14,7 @@ from db.queries import model_versions
 from sortline.errors import ConflictError, NotFoundError
 
 WHOLE = "whole"
-# Texts of traffic before which forms are not compared, and after which no more are needed.
+# Documents of traffic before which forms are not compared, and after which no more are looked at.
 LEAST_TRAFFIC, MOST_TRAFFIC = 300, 5_000
 
 # The form that served before the present one did.
@@ -135,11 +135,11 @@ def due(session: Session) -> int | None:
 
 
 def judged(
-    session: Session, version_id: int, name: str, state: str, verdict: dict[str, Any], texts: int
+    session: Session, version_id: int, name: str, state: str, verdict: dict[str, Any], documents: int
 ) -> None:  # fmt: skip
-    """Store a new verdict on a form, and the number of texts of traffic that there were for it."""
+    """Store a new verdict on a form, and the number of documents of traffic that were looked at for it."""
     form = get(session, version_id, name)
-    form.state, form.figures = state, form.figures | {"verdict": verdict, "traffic": texts}
+    form.state, form.figures = state, form.figures | {"verdict": verdict, "traffic": documents}
     session.flush()
 
 

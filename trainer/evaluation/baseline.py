@@ -33,5 +33,10 @@ def baseline_answers(train: Sequence[Labelled], test: Sequence[Labelled]) -> dic
     )
     model.fit([document.text for document in used], [document.label_id for document in used])
     predicted = model.predict([document.text for document in test])
+    return {"majority": majority_answers(train, test), "tfidf": np.asarray(predicted, np.int64)}
+
+
+def majority_answers(train: Sequence[Labelled], test: Sequence[Labelled]) -> LabelIds:
+    """The label id that most of ``train`` has, for each document of ``test``, (n,)."""
     majority = Counter(document.label_id for document in train).most_common(1)[0][0]
-    return {"majority": np.full(len(test), majority, np.int64), "tfidf": np.asarray(predicted, np.int64)}
+    return np.full(len(test), majority, np.int64)
