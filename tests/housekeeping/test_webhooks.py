@@ -63,7 +63,9 @@ class Hooks:
             self.session.add(document)
             self.session.flush()
         for label in labels:
-            told = ResultEvent(event, source, id, label, "0.750000", "accept", "7", "2026-01-02T03:04:05.000+00:00")
+            told = ResultEvent(
+                event, source, id, label, "0.750000", "accept", "7", "2026-01-02T03:04:05.000+00:00", "int8"
+            )
             outbox.add(self.session, [(document.id, told)])
         self.session.commit()
 
@@ -111,6 +113,7 @@ def test_what_arrives_is_signed_and_in_order(hooks: Hooks, receiver: Callable[..
         "timestamp": "2026-01-02T03:04:05.000+00:00",
         "data": {
             "source": "mail", "id": "a", "label": "0", "confidence": 0.75, "decision": "accept", "model_version": 7,
+            "form": "int8",
         },
     }  # fmt: skip
     assert len({each.headers["webhook-id"] for each in there.requests}) == 30

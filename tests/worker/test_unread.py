@@ -49,7 +49,7 @@ def test_the_line_keeps_the_share_where_it_is_over_a_tenth(
     stored = build_tiny_checkpoint(tmp_path / "other")
     classifier = load_classifier(str(stored.folder), stored.sha256, settings.model_copy(update={"engine": "torch"}))
     prepared, probabilities = score(classifier, ["บัตรหาย card", "where is my card"])
-    rows = prediction_rows(classifier, [ids["thai"], ids["english"]], prepared, probabilities)
+    rows = prediction_rows(classifier, "whole", [ids["thai"], ids["english"]], prepared, probabilities)
     packed = orjson.dumps(rows, option=orjson.OPT_SERIALIZE_NUMPY).decode()
     rescore.store(session, 2, packed)
     shadows.store(session, Shadow(id=1, model_version_id=3), 0, packed)
