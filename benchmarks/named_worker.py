@@ -37,6 +37,7 @@ def main() -> None:
         Path(f"/proc/self/task/{threading.get_native_id()}/comm").write_text(thread.name[:15])
         bootstrap(thread)
 
+    # Every thread has to pass here, also those that libraries start in Python: nothing else sees them begin.
     threading.Thread.run = named  # type: ignore[assignment, method-assign]
     sys.argv = sys.argv[1:]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

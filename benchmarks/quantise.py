@@ -31,7 +31,7 @@ def quantise() -> None:
 
     Cleaned, tokenised, sorted by length over all documents and laid out in batches before the clock starts; the
     engines in turn, the fastest of 4 times each. ``speedup`` is over torch float32, ``speedup_over_otherwise``
-    over the engine that serves where there is no int8 form; ``served``: what the gate of forms says.
+    over the engine that serves without int8; ``served``: whether the gate lets int8 serve.
     """
     uri, sha256 = ensure_model()
     with stack("model", keep=True) as made, session(made.settings.postgres_url) as opened:

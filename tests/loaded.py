@@ -124,8 +124,8 @@ def start(
         return subprocess.Popen(
             real, cwd=folder, env=environment, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=new_session
         )
-    out = sys.__stdout__.fileno() if stdout is None else stdout.fileno()  # type: ignore[union-attr]
-    wrong = 2 if stderr is None else out if stderr == subprocess.STDOUT else stderr.fileno()  # type: ignore[union-attr]
+    out = sys.__stdout__.fileno() if stdout is None else stdout.fileno()
+    wrong = 2 if stderr is None else out if stderr == subprocess.STDOUT else stderr.fileno()
     streams = [0 if stdin is None else stdin.fileno(), out, wrong]
     return Copy(_keeper(), command, folder, environment, streams, new_session)
 

@@ -1,4 +1,4 @@
-"""The trainer's Celery task: thin, it calls a plain function."""
+"""The trainer's Celery tasks: thin, each calls a plain function."""
 
 import logging
 

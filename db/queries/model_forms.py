@@ -100,7 +100,7 @@ def get(session: Session, version_id: int, name: str) -> ModelForm:
 
 
 def sealed(session: Session, version: ModelVersion, name: str) -> Sealed:
-    """The checkpoint of a form; that of the version itself where there is no such form."""
+    """The checkpoint of a form; that of the version itself if the version lacks the form."""
     form = session.get(ModelForm, (version.id, name))
     if form is None or form.uri is None or form.sha256 is None:
         return Sealed(WHOLE, version.checkpoint_uri, version.sha256)
@@ -158,7 +158,7 @@ def serve(
         leave: the form that it replaces, so that a repeated request changes nothing; None: any.
 
     Raises:
-        NotFoundError: there is no such version or form.
+        NotFoundError: the version or the form does not exist.
         ConflictError: it serves already, another form than ``leave`` serves, it could not be made, or it is not proved
             and ``because`` is missing.
     """
@@ -187,7 +187,7 @@ def serve_previous(session: Session, version_id: int, actor: str, leave: str | N
     """Let the form serve that served before the present one; the caller commits.
 
     Raises:
-        NotFoundError: there is no such version.
+        NotFoundError: the version does not exist.
         ConflictError: the version has always served as it does, or another form than ``leave`` serves.
     """
     locks.hold(session, Lock.PROMOTION)

@@ -1,42 +1,29 @@
 """sortline models: what forms a version has, and which one serves."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
-from click.testing import CliRunner
 from sqlalchemy.orm import Session
 
 from db.queries import model_forms, model_versions
 from sortline.cli.models import command
 from sortline.errors import ConflictError
-from sortline.settings import Settings, get_settings
-from tests.conftest import environment
-
-Run = Callable[..., str]
+from sortline.settings import Settings
+from tests.invoked import Run, invoking
 
 
 @pytest.fixture
 def run(settings: Settings, session: Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     """Calls the command in this process, with an active version that has an unproved int8 form."""
-    for name, value in environment(settings).items():
-        monkeypatch.setenv(name, value)
     version = model_versions.create(session, checkpoint_uri="x", sha256="0", base_model="tiny", label_ids=[1])
     model_forms.add(session, version.id, "whole", "proved", uri="x", sha256="0")
     figures = {"verdict": {"reason": "612 texts do not show it"}}
     model_forms.add(session, version.id, "int8", "unproved", uri="y", sha256="1", figures=figures)
     model_versions.activate(session, version.id, "me")
     session.commit()
-    get_settings.cache_clear()
-
-    def run(*arguments: str) -> str:
-        done = CliRunner().invoke(command, arguments)
-        if done.exception is not None:
-            raise done.exception
-        return done.output.strip()
-
-    yield run
-    get_settings.cache_clear()
+    with invoking(command, settings, monkeypatch) as run:
+        yield run
 
 
 def test_forms_are_shown_with_what_each_lacks(run: Run) -> None:

@@ -1,10 +1,9 @@
 """sortline webhooks: add, list, test, pause, resume, rotate, dead, send-again, remove."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
-from click.testing import CliRunner
 from receiver import Receiver
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -12,10 +11,8 @@ from sqlalchemy.orm import Session
 from sortline.cli.examine import examine
 from sortline.cli.webhooks import command
 from sortline.errors import SortlineError
-from sortline.settings import Settings, get_settings
-from tests.conftest import environment
-
-Run = Callable[..., str]
+from sortline.settings import Settings
+from tests.invoked import Run, invoking
 
 
 @pytest.fixture
@@ -26,18 +23,8 @@ def settings(settings: Settings) -> Settings:
 @pytest.fixture
 def run(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     """Calls the command in this process; returns what it prints, and raises what it raises."""
-    for name, value in environment(settings).items():
-        monkeypatch.setenv(name, value)
-    get_settings.cache_clear()
-
-    def run(*arguments: str) -> str:
-        done = CliRunner().invoke(command, arguments)
-        if done.exception is not None:
-            raise done.exception
-        return done.output.strip()
-
-    yield run
-    get_settings.cache_clear()
+    with invoking(command, settings, monkeypatch) as run:
+        yield run
 
 
 def test_the_life_of_a_webhook(run: Run, session: Session, settings: Settings) -> None:
