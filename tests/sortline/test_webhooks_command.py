@@ -1,7 +1,7 @@
 """sortline webhooks: add, list, test, pause, resume, rotate, dead, send-again, remove."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from receiver import Receiver
