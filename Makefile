@@ -13,14 +13,17 @@ READY := $(VENV)/.ready
 demo: $(READY)
 	@$(BIN)/sortline demo $(ARGS)
 
+# Three tests at a time keep two cores busy, because many tests wait: for a process, a browser or a time-out.
+AT_ONCE := -n 3 --dist worksteal
+
 test: $(READY)
-	@$(BIN)/python -m pytest -n 2 --dist worksteal --durations=15 $(ARGS)
+	@$(BIN)/python -m pytest $(AT_ONCE) --durations=15 $(ARGS)
 
 # The tests that depend on the redis-server, with each other server available here (tests/redis_servers.py).
 test-redis: $(READY)
 	@for server in $$($(BIN)/python -m tests.redis_servers); do \
 		echo "== $$($$server --version)"; \
-		SORTLINE_TEST_REDIS_SERVER=$$server $(BIN)/python -m pytest -n 2 --dist worksteal -m redis_server $(ARGS) || exit 1; \
+		SORTLINE_TEST_REDIS_SERVER=$$server $(BIN)/python -m pytest $(AT_ONCE) -m redis_server $(ARGS) || exit 1; \
 	done
 
 lint: $(READY)

@@ -15,7 +15,7 @@ from classifier.decision import decide
 from classifier.engines.choose import cores
 from db.queries.labelled import Labelled, labelled_documents
 from db.session import session
-from trainer.data.training_data import select
+from trainer.data.training_data import label_indices, select
 from trainer.evaluation.cross_validation import cross_validate
 from trainer.evaluation.judge import fair_answers
 from trainer.evaluation.metrics import expected_calibration_error
@@ -91,11 +91,11 @@ def _held_out() -> tuple[Part, Part, Part, Held]:
             data = select(labelled_documents(opened))
         if len(data.test) < 1000:
             say(f"banking77 isn't here: the shipped sample has {len(data.test)} test documents, too few for a proof")
-        index = {label_id: i for i, label_id in enumerate(classifier.checkpoint.label_ids)}
+        labels = list(zip(classifier.checkpoint.label_ids, classifier.checkpoint.labels, strict=True))
 
         def part(documents: list[Labelled]) -> Part:
             logits = classifier.logits([document.text for document in documents])
-            return logits, np.array([index[document.label_id] for document in documents], np.int64)
+            return logits, label_indices(documents, labels)
 
         test, tested = part(data.test)
         logits, targets = part(data.calibration)

@@ -118,7 +118,7 @@ def _pooled_outputs(found: World, training: Indices) -> Matrix:
     base = Base(DEFAULT_BASE_MODEL, base_model_folder(DEFAULT_BASE_MODEL))
     with tempfile.TemporaryDirectory(prefix="sortline-") as name:
         tokenizer, run = Path(name) / "tokenizer", Path(name) / "run"
-        job, _ = prepare_job(base, Parameters(epochs=_EPOCHS), data, SnapshotReference(), tokenizer, 0.9)
+        job, _ = prepare_job(base, Parameters(epochs=_EPOCHS), data, SnapshotReference(), tokenizer)
         say(f"fine-tuning on {len(documents):,} texts")
         fine_tune(job, run, Machine.of(SETTINGS))
         return _pooled(found.texts, run / "model", tokenizer)

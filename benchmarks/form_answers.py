@@ -1,12 +1,13 @@
 """What each form of the trained model is worth: `python -m benchmarks.form_answers` prints a JSON line.
 
 By name: ``accuracy`` on the test documents, and ``served``: whether the gate would let it serve, with the test texts as
-the traffic that has come.
+the traffic that has come. What people would decide of a student's disagreements is what the test documents say.
 """
 
 import json
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.stack import stack
 from classifier.classifier import load_classifier
@@ -14,7 +15,12 @@ from db.queries import model_forms, model_versions, training_runs
 from db.session import session
 from sortline.errors import TrainingError
 from trainer.data.snapshot import read_snapshot
+from trainer.data.training_data import label_indices
+from trainer.evaluation.disagreements import MOST_DRAWN, Decided
 from trainer.evaluation.forms import AS_REFERENCE, Judge, logits_of
+from trainer.evaluation.students import STUDENTS
+
+Answers = NDArray[np.int64]
 
 
 def main() -> None:
@@ -32,14 +38,29 @@ def main() -> None:
     usual = load_classifier(whole.uri, whole.sha256, made.settings)
     judge = Judge(reference, usual, data.validation, made.settings.gate_margin)
     texts = [document.text for document in data.test]
-    truth = np.array([reference.checkpoint.label_ids.index(document.label_id) for document in data.test])
+    labels = list(zip(reference.checkpoint.label_ids, reference.checkpoint.labels, strict=True))
+    truth = label_indices(data.test, labels)
+    said = logits_of(reference, texts).argmax(axis=1)
     found = {}
     for each in sealed:
         form = usual if each is whole else load_classifier(each.uri, each.sha256, made.settings)
-        right = float((logits_of(form, texts).argmax(axis=1) == truth).mean())
-        served = each is whole or judge.verdict(form, texts).served
-        found[each.name] = {"accuracy": right, "served": served, "engine": form.engine.name}
+        answers = logits_of(form, texts).argmax(axis=1)
+        figures = {"accuracy": float((answers == truth).mean()), "served": True, "engine": form.engine.name}
+        if each is not whole:
+            student = each.name in STUDENTS
+            verdict = (
+                judge.student_verdict(form, _decided(said, answers, truth)) if student else judge.verdict(form, texts)
+            )
+            figures |= {"served": verdict.served, "lacks": None if verdict.served else verdict.reason}
+        found[each.name] = figures
     print(json.dumps(found))
+
+
+def _decided(said: Answers, answers: Answers, truth: Answers) -> Decided:
+    differ = np.flatnonzero(said != answers)
+    drawn = np.random.default_rng(1).permutation(differ)[:MOST_DRAWN]
+    lost, gained = int((said == truth)[drawn].sum()), int((answers == truth)[drawn].sum())
+    return Decided(len(said), len(differ), len(drawn), lost, gained, len(drawn) - lost - gained)
 
 
 if __name__ == "__main__":

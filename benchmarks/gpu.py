@@ -96,7 +96,7 @@ def _operations(classifier: Classifier) -> float:
     ids = np.full((rows, _TOKENS), 2000, np.int64)
     counter: Any = FlopCounterMode(display=False)
     with counter:
-        classifier.engine.logits(ids, np.ones_like(ids))
+        classifier.engine.run(ids, np.ones_like(ids))
     return float(counter.get_total_flops()) / rows
 
 

@@ -117,7 +117,7 @@ def _job() -> tuple[Job, Examples]:
     data, _, base = training_documents()
     with tempfile.TemporaryDirectory(prefix="sortline-") as name:
         folder = Path(name)
-        job, description = prepare_job(base, Parameters(), data, SnapshotReference(), folder, 0.9)
+        job, description = prepare_job(base, Parameters(), data, SnapshotReference(), folder)
         tokenizer = training_tokenizer(folder, base.folder, description.max_length)
         prepared = tokenizer.prepare([description.cleaning(each.text) for each in data.test])
     return job, Examples([each.windows[0] for each in prepared], label_indices(data.test, data.labels).tolist())

@@ -214,7 +214,7 @@ def _fine_tuned(corpus: _Corpus, chosen: Sequence[int], settings: Settings) -> f
     base = Base(settings.base_model, base_model_folder(settings.base_model))
     with tempfile.TemporaryDirectory(prefix="sortline-") as name:
         run, tokenizer = Path(name) / "run", Path(name) / "tokenizer"
-        job, description = prepare_job(base, Parameters(), data, SnapshotReference(), tokenizer, 0.9)
+        job, description = prepare_job(base, Parameters(), data, SnapshotReference(), tokenizer)
         fine_tune(job, run, Machine.of(settings))
         logits = in_float32(run, tokenizer, description, settings).logits(corpus.texts[corpus.pool :])
     predicted = np.array(description.label_ids)[logits.argmax(axis=1)]

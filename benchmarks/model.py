@@ -47,6 +47,8 @@ def train(settings: Settings) -> None:
     version_id = run_training(settings, run_id)
     assert version_id is not None
     improve_forms(settings, version_id)
+    say("teaching its student, once (about 3 minutes)")
+    improve_forms(settings, version_id, student_now=True)
 
 
 def register(made: Stack, uri: str, sha256: str, forms: Iterable[Sealed] = ()) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from benchmarks.model import ensure_model
 from benchmarks.stack import result, say, stack
 from classifier.checkpoint_folder import read_checkpoint
-from classifier.classifier import Classifier, ForwardBatch, assemble
+from classifier.classifier import Classifier, ForwardBatch, Outputs, assemble
 from classifier.store import model_store
 from db.queries.labelled import Labelled, labelled_documents
 from db.session import session
@@ -93,11 +93,11 @@ def _measure(classifiers: list[Classifier], texts: list[str]) -> tuple[list[NDAr
             began = time.perf_counter()
             found = _forward_all(classifier, work)
             rates[i] = max(rates[i], len(texts) / (time.perf_counter() - began))
-            logits[i] = classifier.pool(len(texts), work, found)
+            logits[i] = classifier.pool(len(texts), work, found).logits
     return logits, rates
 
 
-def _forward_all(classifier: Classifier, work: list[ForwardBatch]) -> list[NDArray[np.float32]]:
+def _forward_all(classifier: Classifier, work: list[ForwardBatch]) -> list[Outputs]:
     if classifier.parallel == 1:  # torch is a sixth slower in a thread that is not the main one
         return [classifier.forward(batch) for batch in work]
     with ThreadPoolExecutor(classifier.parallel) as pool:
@@ -105,5 +105,5 @@ def _forward_all(classifier: Classifier, work: list[ForwardBatch]) -> list[NDArr
 
 
 def _targets(documents: list[Labelled], label_ids: list[int]) -> NDArray[np.int64]:
-    index = {label_id: i for i, label_id in enumerate(label_ids)}
+    index: dict[int | None, int] = {label_id: i for i, label_id in enumerate(label_ids)}
     return np.array([index.get(document.label_id, -1) for document in documents], np.int64)

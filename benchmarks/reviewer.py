@@ -12,11 +12,11 @@ _LEASE_S = 300.0
 _HIDDEN_SHARE = 0.05
 
 
-def decide(session: Session, user_id: int, truth: Mapping[str, int], count: int) -> tuple[list[str], int]:
+def decide(session: Session, user_id: int, truth: Mapping[str, int | None], count: int) -> tuple[list[str], int]:
     """Decide documents one after the other, in the desk's order; commits each decision.
 
     Args:
-        truth: label id by text; an imported document that is thought to be labelled wrong comes too.
+        truth: label id by text, None: none fits; an imported document that is thought to be labelled wrong comes too.
         count: how many, at most.
 
     Returns:
@@ -30,7 +30,8 @@ def decide(session: Session, user_id: int, truth: Mapping[str, int], count: int)
         if not given:
             break
         item = given[0]
-        decision = Decision(item.document_id, item.lease_token, "label", truth[item.text])
+        label_id = truth[item.text]
+        decision = Decision(item.document_id, item.lease_token, "none_fits" if label_id is None else "label", label_id)
         corrected += decisions.decide(session, decision, user_id, Shares()).action == "correct"
         session.commit()
         decided.append(item.external_id)

@@ -40,7 +40,7 @@ allow-x00 = true
 [[operations]]
 # What the document can't say: which base models and labels there are, that 64 bits bound whole numbers in meta, that
 # an idempotency key was used before. And schemathesis puts what was in no answer into paths as None.
-include-path-regex = "^/v1/(training-runs|reviews|documents$|documents/.*flag$|model-versions/)"
+include-path-regex = "^/v1/(training-runs|reviews|documents$|documents/.*flag$|model-versions/|risk-target$)"
 [operations.checks.positive_data_acceptance]
 expected-statuses = ["2xx", "401", "403", "404", "409", "422", "429", "503"]
 """

@@ -18,7 +18,7 @@ from benchmarks.waiting import fill
 from db.models import Label
 from db.queries import document_search
 from db.queries.document_search import Filters
-from db.queries.intake import store_batch
+from db.queries.intake import AuditShares, store_batch
 from db.queries.search_index import index_batch
 from db.session import session
 
@@ -101,7 +101,7 @@ def _index(opened: Session) -> None:
 def _store(opened: Session, batches: list[str]) -> None:
     probabilities = np.tile(np.array([0.5, *[0.5 / 76] * 76], np.float32), _BATCH)
     for batch in batches:
-        store_batch(opened, batch, probabilities, 1e-12)
+        store_batch(opened, batch, probabilities, AuditShares(1e-12))
         opened.commit()
 
 

@@ -95,11 +95,11 @@ class Stack:
         options = ("worker", "--loglevel=INFO", "--without-mingle", "--without-gossip", *arguments)
         return self._start("worker.log", *module.split(), *options, **more)
 
-    def wait_ready(self, timeout: float = 120, workers: int = 1) -> dict[str, Any]:
-        """Wait until so many workers have a model loaded; returns what one of them says of itself."""
+    def wait_ready(self, timeout: float = 120, workers: int = 1, has_model: bool = True) -> dict[str, Any]:
+        """Wait until so many workers run, with a model loaded if there is one; returns what one says of itself."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
-            ready = [worker for worker in self.queue.workers() if worker["model_version"]]
+            ready = [worker for worker in self.queue.workers() if worker["model_version"] or not has_model]
             if len(ready) >= workers:
                 return ready[0]
             time.sleep(0.1)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from classifier.classifier import ForwardBatch, Prepared
+from classifier.classifier import ForwardBatch, Outputs, Prepared
 from sortline.settings import Settings
 
 _ONE_WINDOW = Prepared(windows=[[0]], truncated=False)
@@ -21,7 +21,11 @@ class StubClassifier:
     checkpoint: SimpleNamespace
     us: int = 0  # that a document takes, as on an accelerator: no core is needed for it
     parallel: int = 1
-    engine: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(name="stub"))
+    width: int = 0  # of vectors
+    engine: SimpleNamespace = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.engine = SimpleNamespace(name="stub", width=self.width)
 
     def prepare(self, texts: Sequence[str]) -> list[Prepared]:
         return [_ONE_WINDOW] * len(texts)
@@ -30,18 +34,26 @@ class StubClassifier:
         nothing = np.zeros((len(prepared), 1), dtype=np.int64)
         return [ForwardBatch(list(range(len(prepared))), nothing, nothing)]
 
-    def forward(self, batch: ForwardBatch) -> np.ndarray:
+    def forward(self, batch: ForwardBatch) -> Outputs:
         if self.us:
             time.sleep(1e-6 * self.us * len(batch.documents))
-        return np.zeros((len(batch.documents), len(self.checkpoint.labels)), dtype=np.float32)
+        count = len(batch.documents)
+        vectors = np.random.default_rng(1).standard_normal((count, self.width), np.float32)
+        return Outputs(np.zeros((count, len(self.checkpoint.labels)), np.float32), vectors)
 
-    def probabilities(self, count: int, _batches: object, _logits: object) -> np.ndarray:
+    def pool(self, _count: int, _batches: object, outputs: Sequence[Outputs]) -> Outputs:
+        return outputs[0]
+
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
         others = len(self.checkpoint.labels) - 1
-        found = np.full((count, others + 1), (1 - _SURE) / others, dtype=np.float32)
+        found = np.full((len(logits), others + 1), (1 - _SURE) / others, dtype=np.float32)
         found[:, 0] = _SURE
         return found
 
-    def decide(self, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def fit(self, outputs: Outputs) -> np.ndarray:
+        return np.full(len(outputs.logits), _SURE, np.float32)
+
+    def decide(self, probabilities: np.ndarray, _fit: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         count = len(probabilities)
         return np.zeros(count, int), probabilities[:, 0], np.ones(count, bool)
 
@@ -49,7 +61,9 @@ class StubClassifier:
 
 
 def load(uri: str, _sha256: str | None, _settings: Settings) -> StubClassifier:
-    """The stub, whose `uri` names how many labels it has, and the microseconds a document: `stub:2@1000`."""
-    count, _, us = uri.partition(":")[2].partition("@")
+    """The stub; its `uri` names its labels, microseconds a document and numbers of a vector: `stub:2@1000x384`."""
+    count, _, more = uri.partition(":")[2].partition("@")
+    us, _, width = more.partition("x")
     ids = list(range(1, int(count) + 1))
-    return StubClassifier(SimpleNamespace(label_ids=ids, labels=[f"label {i}" for i in ids]), int(us))
+    checkpoint = SimpleNamespace(label_ids=ids, labels=[f"label {i}" for i in ids], encoder=None)
+    return StubClassifier(checkpoint, int(us or 0), width=int(width or 0))

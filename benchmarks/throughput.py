@@ -9,6 +9,7 @@ from benchmarks.burst import line_rate
 from benchmarks.model import ensure_forms, register, register_stub
 from benchmarks.stack import Stack, processor, result, run_json, say, stack
 from benchmarks.texts import documents
+from benchmarks.without_model import without_model
 
 _ROUNDS = 3
 _BY_HAND_S = 20.0
@@ -60,16 +61,26 @@ def _figures(found: Sequence[_Rates]) -> dict[str, Any]:
 
 
 def intake(count: int = 300_000) -> None:
-    """`intake`: what the line itself can carry, with a classifier that computes nothing."""
-    rates, peak = [], 0.0
+    """`intake`: what the line itself can carry, with a classifier that computes nothing.
+
+    ``unpredicted_docs_per_s``: the same without a model, when documents are only stored.
+    ``predicted_later_docs_per_s``: those documents, from the activation of a first version to the last prediction.
+    """
+    rates, later, peak = [], [], 0.0
     for turn in range(_ROUNDS):
         with stack("intake", classifier="benchmarks.stub:load") as made:
             register_stub(made)
             rate, memory = line_rate(made, documents(count, "line"))
             rates.append(rate)
             peak = max(peak, memory)
-            say(f"round {turn + 1}: {rate:.0f} docs/s")
-    result("intake", documents=count, docs_per_s=round(statistics.median(rates), 1), peak_rss_mb=peak, cpu=processor())
+        with stack("intake", classifier="benchmarks.stub:load") as made:
+            later.append(without_model(made, documents(count, "line")))
+        say(f"round {turn + 1}: {rate:.0f} docs/s, {later[-1].stored:.0f} stored, {later[-1].predicted:.0f} later")
+    result(
+        "intake", documents=count, docs_per_s=round(statistics.median(rates), 1), peak_rss_mb=peak,
+        unpredicted_docs_per_s=round(statistics.median(each.stored for each in later), 1),
+        predicted_later_docs_per_s=round(statistics.median(each.predicted for each in later), 1), cpu=processor(),
+    )  # fmt: skip
 
 
 def _by_hand(made: Stack, checkpoint: str) -> float:

@@ -33,7 +33,7 @@ def train() -> None:
     data, settings, base = training_documents()
     with tempfile.TemporaryDirectory(prefix="sortline-") as name:
         work = Path(name)
-        job, description = prepare_job(base, Parameters(epochs=EPOCHS), data, SnapshotReference(), work / "t", 0.9)
+        job, description = prepare_job(base, Parameters(epochs=EPOCHS), data, SnapshotReference(), work / "t")
         began = time.perf_counter()
         learned = fine_tune(job, work / "run", Machine.of(settings), lambda _: None, lambda epoch: say(str(epoch)))
         seconds = time.perf_counter() - began

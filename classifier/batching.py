@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from classifier.tokens import Prepared
 
-FINE_LENGTH = 64
-COARSE_STEP = 8
+SHORTEST, FINE_LENGTH = 8, 64
+FINE_STEP, COARSE_STEP = 4, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +51,13 @@ def batches(prepared: Sequence[Prepared], budget: int, overhead: int, pad_id: in
 def padded_length(length: int) -> int:
     """The length to which a row of ``length`` tokens is padded.
 
-    Long rows are rounded up to a multiple of 8: each shape costs the engine memory, and for long rows the padding is
-    small.
+    Rows of over 8 tokens are rounded up to a multiple of 4, of over 64 to a multiple of 8: each shape that the engine
+    meets for the first time costs it as much as hundreds of tokens (docs/decisions/0043-shapes.md).
     """
-    return length if length <= FINE_LENGTH else -(-length // COARSE_STEP) * COARSE_STEP
+    if length <= SHORTEST:
+        return length
+    step = FINE_STEP if length <= FINE_LENGTH else COARSE_STEP
+    return -(-length // step) * step
 
 
 def group_rows(lengths: Sequence[tuple[int, int]], budget: int, overhead: int) -> Iterator[int]:

@@ -15,6 +15,13 @@ def softmax(logits: Logits, temperature: float = 1.0) -> Logits:
     return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True), np.float32)
 
 
+def log_softmax(logits: Logits) -> Logits:
+    """Logarithms (n, labels) of the probabilities of logits (n, labels), in float32."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    shifted -= np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return np.asarray(shifted, np.float32)
+
+
 def fit_temperature(logits: Logits, labels: NDArray[np.int64]) -> float:
     """The temperature under which the confidence best predicts whether the likeliest label is right.
 
@@ -32,18 +39,20 @@ def fit_temperature(logits: Logits, labels: NDArray[np.int64]) -> float:
         labels: (n,) index of each document's label.
     """
     from scipy.optimize import minimize_scalar
-    from scipy.special import logsumexp
 
-    if not len(labels):
+    if not len(labels) or logits.shape[1] == 1:
         return 1.0
     wide = logits.astype(np.float64)
     right = wide.argmax(axis=1) == labels
     target = np.where(right, (right.sum() + 1) / (right.sum() + 2), 1 / ((~right).sum() + 2))
-    gaps = np.sort(wide, axis=1)[:, :-1] - wide.max(axis=1, keepdims=True)
+    falling = -np.sort(-wide, axis=1)
+    second, rest = falling[:, 1] - falling[:, 0], falling[:, 1:] - falling[:, 1:2]
 
     def loss(log_temperature: float) -> float:
-        # Log odds that the likeliest label is wrong: the exponentials of the other labels over its own.
-        others = logsumexp(gaps * np.exp(-log_temperature), axis=1)
+        # Log odds that the likeliest label is wrong: the exponentials of the other labels over its own. The second
+        # label's is taken out of their sum, so that it is neither 0 nor infinite.
+        inverse = np.exp(-log_temperature)
+        others = second * inverse + np.log(np.exp(rest * inverse).sum(axis=1))
         likelihood = float(np.mean(np.logaddexp(0, others) - (1 - target) * others))
         return likelihood + (log_temperature / _SPREAD) ** 2 / (2 * len(labels))
 

@@ -26,8 +26,10 @@ FORMAT: Literal[1] = 1
 class Calibration(BaseModel):
     """How an engine's logits become decisions.
 
-    ``temperature`` divides the logits. ``threshold`` is the least confidence that is accepted; 2 accepts nothing.
+    ``temperature`` divides the logits. ``threshold`` is the least score that is accepted; 2 accepts nothing.
     ``label_thresholds`` holds, by label id, the thresholds of labels with enough evidence for one of their own.
+    ``fit_weight`` says how much the fit counts in the score (`classifier.decision.score`): 0, as in older checkpoints,
+    leaves the confidence alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,6 +37,7 @@ class Calibration(BaseModel):
     temperature: float = Field(1.0, gt=0)
     threshold: float = Field(0.9, gt=0, le=2)
     label_thresholds: dict[int, float] = Field(default_factory=dict)
+    fit_weight: float = Field(0.0, ge=0, le=10)
 
 
 class SnapshotReference(BaseModel):
@@ -51,7 +54,8 @@ class Checkpoint(BaseModel):
 
     ``labels[i]`` is the name and ``label_ids[i]`` the row id of the model's output i. ``calibrations`` holds
     ``default`` and, by engine name (``openvino-bf16``), what was fitted to that engine's logits. ``form`` says which
-    form of its model version it is. ``files`` maps every other file of the folder to its sha256.
+    form of its model version it is. ``encoder`` is a sha256 of what makes its vectors, if other checkpoints may have
+    the same. ``files`` maps every other file of the folder to its sha256.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -65,6 +69,7 @@ class Checkpoint(BaseModel):
     window_overlap: int = Field(DEFAULT_OVERLAP, ge=0)
     calibrations: dict[str, Calibration] = Field(default_factory=lambda: {"default": Calibration()})
     form: Form = "whole"
+    encoder: str | None = None
     base_model: str
     snapshot: SnapshotReference = SnapshotReference()
     metrics: VersionFigures = VersionFigures()

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
 
 from classifier.checkpoint import DESCRIPTION, Checkpoint, parse_description
+from classifier.fit import FIT_FILE
 from sortline.errors import CheckpointError
 from sortline.whole_file import file_sha256, flush
 
@@ -129,7 +130,9 @@ def _check_files(folder: Path, files: dict[str, str]) -> None:
     if unsafe := sorted(name for name in files if not _is_safe(PurePosixPath(name))):
         raise CheckpointError(f"checkpoint {folder}: {unsafe[0]} is of a kind that may hold code")
     needed = {"config.json", "tokenizer.json"} - files.keys()
-    if f"{INT8}/model.xml" not in files and not any(name.endswith(".safetensors") for name in files):
+    if f"{INT8}/model.xml" not in files and not any(
+        name.endswith(".safetensors") and name != FIT_FILE for name in files
+    ):
         needed.add("model.safetensors")
     if needed:
         raise CheckpointError(f"checkpoint {folder}: {min(needed)} is missing")

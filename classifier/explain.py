@@ -101,7 +101,7 @@ class Explainer:
         scores = np.empty(len(windows))
         with torch.inference_mode():
             for batch in work:
-                logits = self._encoder(torch.from_numpy(batch.input_ids), torch.from_numpy(batch.attention_mask))
+                logits, _ = self._encoder(torch.from_numpy(batch.input_ids), torch.from_numpy(batch.attention_mask))
                 scores[batch.documents] = logits[:, target].numpy()
         return sorted(np.argsort(-scores, kind="stable")[:MOST_WINDOWS].tolist())
 

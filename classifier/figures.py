@@ -14,7 +14,8 @@ Interval = tuple[float, float]
 class _Record(BaseModel):
     """Figures that are stored together."""
 
-    model_config = ConfigDict(frozen=True)
+    # Built when first read: `sortline status` loads all of these classes and reads one.
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     def stored(self) -> dict[str, Any]:
         """The figures as JSON values, without those that were not measured."""
@@ -36,7 +37,11 @@ class _Part(_Record):
 
 
 class SnapshotCounts(_Part):
-    """Numbers of documents by split, how the splits came about, and the labels that need attention."""
+    """Numbers of documents by split, how the splits came about, and the labels that need attention.
+
+    ``foreign``: how many of a part's documents the model has no label for, ``none_fits``: how many of these no label
+    fits at all; both by part, where ``foreign`` names those that are not held out and train nothing.
+    """
 
     borrowed: list[str] = []
     dropped_labels: list[str] | None = None
@@ -50,6 +55,8 @@ class SnapshotCounts(_Part):
     test: int | None = None
     left_out: int | None = None
     origins: dict[str, dict[str, int]] = {}
+    foreign: dict[str, int] = {}
+    none_fits: dict[str, int] = {}
     few_examples: list[str] | None = None
     untrained_labels: list[str] | None = None
     labels: int | None = None
@@ -66,7 +73,8 @@ class Baselines(_Part):
 class Evidence(_Part):
     """Whether the test documents show that a model has learnt something.
 
-    ``missing``: about how many more documents could show it; None: it is shown already, or more would hardly show it.
+    ``missing``: about how many more documents could show it, at least so many if there are fewer than 20; None: it is
+    shown already, or more would hardly show it.
     """
 
     enough: bool = False
@@ -85,10 +93,17 @@ class LabelThreshold(_Record):
 
 
 class Unproved(_Part):
-    """If nothing is proved: whether the fallback threshold is used anyway, and why."""
+    """If nothing is proved: whether the fallback threshold is used anyway, and why.
+
+    ``documents``: validation and calibration ones. ``missing``: about how many more could allow it; at least so many
+    if there are fewer than 20.
+    ``risk``: the share of wrong ones that it must be shown not to exceed.
+    """
 
     used: bool = False
     threshold: float | None = None
+    documents: int | None = None
+    risk: float | None = None
     accepted: int | None = None
     errors: int | None = None
     missing: int | None = None
@@ -100,7 +115,8 @@ class Guarantee(_Part):
 
     ``documents`` is the number of calibration documents; ``accepted``, ``errors`` and ``coverage`` (share accepted)
     are what the thresholds, proved or not, give on them. ``missing``: further reviewed documents that a proof may need;
-    None: it is proved, or the errors seen leave no hope. ``labels``: by label id as text.
+    None: it is proved, or the errors seen leave no hope. ``labels``: by label id as text. ``traffic``: whether audits
+    alone prove it ("audits") or imports too ("mixed"), which ``about`` says in words.
     """
 
     risk_target: float | None = None
@@ -115,7 +131,43 @@ class Guarantee(_Part):
     labels: dict[str, LabelThreshold] = {}
     unproved: Unproved = Unproved()
     sentence: str = ""
+    traffic: str | None = None
+    about: str = ""
     used: bool | None = None
+
+
+class Detection(_Part):
+    """Foreign documents on test: how many of them are accepted, and how well known ones are told from them.
+
+    ``share`` of the ``foreign`` ones is ``accepted``, with its 95 % interval; ``auroc``: the chance that one of the
+    ``known`` documents has a higher score than a foreign one, None without known ones; ``auroc_confidence`` and
+    ``auroc_fit``: the same of the confidence and of the fit alone, where the fit is known. In older versions the score
+    was the confidence.
+    """
+
+    foreign: int = 0
+    known: int = 0
+    accepted: int = 0
+    share: float | None = None
+    interval: Interval | None = None
+    auroc: float | None = None
+    auroc_confidence: float | None = None
+    auroc_fit: float | None = None
+
+
+class Offer(_Record):
+    """Thresholds for one risk target, what they promise, and the share of test documents that they accept.
+
+    ``threshold`` 2 accepts nothing. ``risk``: the share of wrong ones among those accepted, None if none is;
+    ``detection``: of foreign test documents, if there are any.
+    """
+
+    threshold: float
+    label_thresholds: dict[int, float] = {}
+    guarantee: Guarantee
+    coverage: float | None = None
+    risk: float | None = None
+    detection: Detection = Detection()
 
 
 class FormVerdict(_Part):
@@ -127,7 +179,10 @@ class FormVerdict(_Part):
     confidence 1 - ``alpha``; ``missing``: further texts that could prove it, 0 if none could. ``documents``: labelled
     ones, to which accuracies and ECEs belong; ``accuracy_quantised`` and ``ece_quantised`` are those of the form.
     ``speedup``: milliseconds a document of the engine ``otherwise``, which would serve in its place, over those of the
-    form. Older versions have ``agreement_documents`` for ``texts``, and their bound rests on labelled documents alone.
+    form. For a student: of the texts on which it and the model ``differ``, people were asked to decide the ``drawn``
+    ones; of the ``decided`` ones the model alone is right in ``lost``, the student alone in ``gained``; ``missing`` are
+    decisions; ``layers`` are those that it has besides the last one. Older versions have ``agreement_documents`` for
+    ``texts``, and their bound rests on labelled documents alone.
     """
 
     served: bool = False
@@ -141,6 +196,12 @@ class FormVerdict(_Part):
     mean_loss: float | None = None
     loss_bound: float | None = None
     missing: int | None = None
+    differ: int | None = None
+    drawn: int | None = None
+    decided: int | None = None
+    lost: int | None = None
+    gained: int | None = None
+    layers: int | None = None
     ece_reference: float | None = None
     ece_quantised: float | None = None
     documents: int | None = None
@@ -198,7 +259,10 @@ class RiskCoverage(_Part):
 
 
 class Evaluation(_Part):
-    """Figures of the model on the test documents, with the engine that serves (`trainer.evaluation.metrics`)."""
+    """Figures of the model on the test documents, with the engine that serves (`trainer.evaluation.metrics`).
+
+    ``documents`` are the known ones; coverage, risk and ECE count foreign ones too.
+    """
 
     documents: int = 0
     accuracy: float | None = None
@@ -214,6 +278,7 @@ class Evaluation(_Part):
     per_label: dict[str, LabelScores] = {}
     confusions: list[tuple[str, str, int]] = []
     risk_coverage: RiskCoverage = RiskCoverage()
+    detection: Detection = Detection()
 
 
 class Epoch(_Record):
@@ -262,7 +327,11 @@ class LostRecall(_Record):
 
 
 class Compared(_Part):
-    """The figures that a criterion of the gate decided by; each criterion has its own."""
+    """The figures that a criterion of the gate decided by; each criterion has its own.
+
+    ``cross_validated``: those of the ``documents`` for which both models were trained again without them.
+    ``missing``: how many more could decide; at least so many where there are fewer than 20.
+    """
 
     difference: float | None = None
     low: float | None = None
@@ -270,6 +339,7 @@ class Compared(_Part):
     gained: int | None = None
     lost: int | None = None
     documents: int | None = None
+    cross_validated: int | None = None
     margin: float | None = None
     version: int | None = None
     resamples: int | None = None
@@ -306,6 +376,7 @@ class Flips(_Part):
 
 
 A_PERSON_DECIDES = "; a person decides"  # the end of the reason of an undecided gate
+AGAINST_STARTER = "accuracy against the starter"  # the criterion that decides where a starter is active
 
 
 class Verdict(_Part):
@@ -321,9 +392,62 @@ class Verdict(_Part):
     reason: str = ""
     flips: Flips = Flips()
 
+    @property
+    def cross_validated(self) -> bool:
+        """Whether it rests on cross-validated decisions too, and not on held-out ones alone."""
+        return any(each.figures.cross_validated for each in self.criteria)
+
+
+class FitFigures(_Part):
+    """What a form's fit model was made of (`trainer.evaluation.fit_model`).
+
+    ``made``: there is one; ``calibrated``: its fit is a probability learnt from ``foreign`` documents and ``known``
+    validation documents, and not a scale that was set beforehand; ``documents``: training documents that its centres
+    come from; ``weight``: how much the fit counts in the score, 0: not at all.
+    """
+
+    made: bool = False
+    calibrated: bool = False
+    documents: int = 0
+    known: int = 0
+    foreign: int = 0
+    weight: float = 0.0
+
+    @property
+    def sentence(self) -> str:
+        """What the fit rests on, and whether it counts, in words."""
+        if not self.made:
+            return "unknown, for want of documents, or because the head gives no vectors."
+        counts = "It counts in what is accepted." if self.weight else "It does not count in what is accepted."
+        if self.calibrated:
+            return f"calibrated on {self.known:,} known and {self.foreign:,} foreign documents. {counts}"
+        return (
+            f"not calibrated, as {self.foreign:,} foreign and {self.known:,} known documents are too few, so its scale "
+            f"is set beforehand. {counts}"
+        )
+
+
+class StarterFigures(_Part):
+    """What a starter was made of: ``labels``: sha256 of all that was written of them; ``decisions`` that stood then.
+
+    ``learnt``: those of them that it learnt from, held-out ones are left out; ``right``: share of these that
+    cross-validation answers right; None: too few to tell. ``revision``: how often its last layer was refitted.
+    """
+
+    labels: str | None = None
+    decisions: int | None = None
+    learnt: int | None = None
+    right: float | None = None
+    revision: int | None = None
+
 
 class VersionFigures(_Part):
-    """All figures of a model version; ``report``: where its report is."""
+    """All figures of a model version; ``report``: where its report is.
+
+    ``threshold``, ``guarantee`` and what test says of acceptance are those of the risk target that the training aimed
+    at; ``offers`` are those of each target that can be chosen (`classifier.risk_targets`), least first; older versions
+    have none.
+    """
 
     engine: str | None = None
     temperature: float | None = None
@@ -332,6 +456,8 @@ class VersionFigures(_Part):
     baselines: Baselines = Baselines()
     evidence: Evidence = Evidence()
     guarantee: Guarantee = Guarantee()
+    fit: FitFigures = FitFigures()
+    offers: list[Offer] = []
     latency: Latency = Latency()
     recheck: Recheck = Recheck()
     test: Evaluation = Evaluation()
@@ -343,6 +469,7 @@ class VersionFigures(_Part):
     readability: ReadabilityFigures = ReadabilityFigures()
     gate: Verdict = Verdict()
     report: str | None = None
+    starter: StarterFigures = StarterFigures()
 
 
 class FormFigures(VersionFigures):

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from classifier.figures import A_PERSON_DECIDES, VersionFigures
+from classifier.figures import A_PERSON_DECIDES, FormVerdict, VersionFigures
+from classifier.risk_targets import best_proved, named
+from sortline.counted import counted, more_of
 
 _NAMED = 5
 
@@ -23,7 +25,26 @@ def shortcomings(figures: VersionFigures, status: str = "") -> list[Shortcoming]
         figures: figures of the model version.
         status: status of the model version; on it depends what still needs a person.
     """
+    if figures.starter:
+        return list(_starter(figures))
     return [found for check in _CHECKS for found in check(figures, status)]
+
+
+def told_of_form(name: str, verdict: FormVerdict) -> str:
+    """What is known of a form, in words: for one that is not proved, what it lacks."""
+    return verdict.reason or ("the model as it was trained" if name == "whole" else "nothing is recorded")
+
+
+def _starter(figures: VersionFigures) -> Iterator[Shortcoming]:
+    starter = figures.starter
+    right = "" if starter.right is None else f", {starter.right:.0%} of which it would have answered right"
+    yield Shortcoming(
+        "starter",
+        f"This is a starter: a model made of the labels' names, guidelines and examples and of "
+        f"{counted(starter.learnt or 0, 'decision')}{right}. It suggests labels and accepts nothing.",
+        "Decide documents at the desk: it learns from them. With 100 decisions, and 8 for each of two labels, a first "
+        "training starts by itself. A guideline and example texts on a label's page help it too.",
+    )
 
 
 def _no_test(figures: VersionFigures, _status: str) -> Iterator[Shortcoming]:
@@ -34,21 +55,35 @@ def _no_test(figures: VersionFigures, _status: str) -> Iterator[Shortcoming]:
     yield Shortcoming(
         "no evidence" if evidence.documents else "no test",
         f"{_capital(said)}. It suggests labels but accepts nothing: every document goes to a person.",
-        f"Add {_more(evidence.missing, 'test document')}: decide audits at the desk, or import labelled "
-        "documents that were drawn at random (sortline import FILE --split test), then train again.",
+        f"Add {_more(evidence.missing, evidence.documents, 'test document')}: decide audits at the desk, or import "
+        "labelled documents that were drawn at random (sortline import FILE --split test), then train again.",
     )
 
 
 def _accepts_nothing(figures: VersionFigures, _status: str) -> Iterator[Shortcoming]:
-    unproved = figures.guarantee.unproved
+    guarantee, unproved, counts = figures.guarantee, figures.guarantee.unproved, figures.snapshot
+    seen = unproved.documents
+    if seen is None:  # of a version from before it was noted
+        seen = (counts.validation or 0) + (counts.calibration or 0)
     enough = figures.evidence.enough or not figures.evidence
-    if not enough or not unproved or unproved.used:
+    if not enough or guarantee.proved or not unproved or unproved.used:
         return
+    target = "" if guarantee.risk_target is None else f"at most {named(guarantee.risk_target)} of the accepted "
+    why = f"; {unproved.sentence}" if unproved.sentence else ""
+    best, missing = best_proved(figures.offers), unproved.missing or guarantee.missing
+    document = "calibration or validation document" if unproved.missing else "calibration document"
+    choose = (
+        f"Choose a target that is proved, on the page of models or with sortline models target: "
+        f"{named(best.guarantee.risk_target or 1.0)} accepts {best.guarantee.coverage or 0.0:.0%}. Or add"
+        if best
+        else "Add"
+    )
     yield Shortcoming(
         "nothing accepted",
-        f"Nothing is accepted; every document goes to a person: {unproved.sentence}.",
-        f"Add {_more(unproved.missing, 'calibration or validation document')}: decide audits at the desk, or "
-        "import labelled documents that were drawn at random, then train again.",
+        f"Nothing is accepted; every document goes to a person: nothing proves that {target or 'few of the accepted '}"
+        f"would be wrong{why}.",
+        f"{choose} {_more(missing, seen, document)}: decide audits at the desk, or import labelled documents "
+        "that were drawn at random, then train again.",
     )
 
 
@@ -60,7 +95,8 @@ def _undecided(figures: VersionFigures, status: str) -> Iterator[Shortcoming]:
         "undecided",
         f"The gate could not decide, so it is not live: {reason}.",
         "Look in the report at the documents whose answers became right or wrong. Then promote it (sortline models "
-        "promote VERSION, or on the page of models), or leave it. With more test documents the gate can decide.",
+        "promote VERSION, or on the page of models), or leave it. With more decided audits, or imported test "
+        "documents, the gate can decide.",
     )
 
 
@@ -152,10 +188,8 @@ def _named(names: Sequence[str]) -> str:
     return f"{shown} and {len(names) - _NAMED:,} more" if len(names) > _NAMED else shown
 
 
-def _more(count: int | None, what: str) -> str:
-    if not count:
-        return f"more {what}s"
-    return f"about {count:,} more {what}{'s' if count != 1 else ''}"
+def _more(count: int | None, seen: int, what: str) -> str:
+    return more_of(count, seen, what) if count else f"more {what}s"
 
 
 def _capital(sentence: str) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from db.connection import get_engine, unreachable
+from db.connection import get_engine
+from db.reading import unreachable
 from sortline.postgres_address import PostgresAddress
 
 

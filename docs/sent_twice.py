@@ -24,7 +24,13 @@ SENT_TWICE = {
     "POST /v1/model-versions/{version_id}/promote": "Safe with `leave` (the repeat answers 409) or with an "
     "`Idempotency-Key`. With neither, a repeat answers 409 while the version is active; if another version has become "
     "active, it promotes this one again.",
+    "PUT /v1/risk-target": "Safe: the same target again changes nothing. With an `Idempotency-Key` it changes nothing "
+    "even if somebody has chosen another one in between.",
+    "POST /v1/model-versions/{version_id}/form": "Safe with `leave` (the repeat answers 409) or with an "
+    "`Idempotency-Key`. With neither, a repeat with `form` answers 409 while that form serves, and one with `back` "
+    "goes back to the form that the first one left.",
     # People
+    "POST /first-steps/hide": _NOTHING,
     "POST /sign-in": "starts another session",
     "POST /sign-in/code": "401: the code and the sign-in have been used",
     "POST /sign-in/{token}": "401: the link has been used",
@@ -38,6 +44,7 @@ SENT_TWICE = {
     "POST /model-versions/rollback": "once per form, and only from the version that the form showed",
     "POST /model-versions/{id}/promote": "once per form, and only while the version that the form showed is active",
     "POST /model-versions/{id}/form": "once per form, and only while the form of the version that it showed serves",
+    "POST /model-versions/target": _FORM,
     "POST /model-versions/{id}/shadow": _FORM,
     "POST /model-versions/shadow/end": "ends the shadow that the form showed, once",
     "POST /training-runs": _FORM,
@@ -52,7 +59,17 @@ SENT_TWICE = {
     "POST /documents/bulk/{id}/decide": _NOTHING,
     "POST /documents/bulk/{id}/undo": _NOTHING,
     "POST /documents/{id}/flag": _FORM,
+    "POST /like": "finds the same again",
+    "POST /like/decide": "prepares the same again; nothing is decided",
+    "POST /documents/{id}/like": "prepares the same again; nothing is decided",
+    "POST /topics/again": "asked for once while it runs",
+    "POST /topics/{id}": "prepares the same again; nothing is decided",
+    "POST /topics/{id}/label": _FORM,
+    "POST /topics/{id}/aside": _NOTHING,
     "POST /labels": "once per form, and once per name",
+    "POST /labels/list": "once per form, and once per name",
+    "POST /labels/{id}/examples": "once per form, and once per text",
+    "POST /labels/{id}/examples/{example}/remove": _FORM,
     "POST /labels/{id}": "once per form, and only in place of the guideline that the form showed",
     "POST /labels/{id}/archive": _FORM,
     "POST /labels/{id}/bring-back": _FORM,

@@ -18,6 +18,8 @@ from sortline.watchdog import WatchdogStep
 _EVERY_S = {
     "publish_outbox": 2.0,
     "deliver_webhooks": 2.0,
+    "make_starter": 5.0,
+    "group_topics": 5.0,
     "expire_leases": 15.0,
     "request_rescoring": 15.0,
     "request_shadow": 15.0,
@@ -25,6 +27,7 @@ _EVERY_S = {
     "remove_erased": 15.0,
     "request_forms": 30.0,
     "start_due_training": 60.0,
+    "expire_vectors": 60.0,
     "check_live_accuracy": 120.0,
     "apply_retention": 300.0,
     "check_drift": 3600.0,

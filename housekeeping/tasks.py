@@ -12,19 +12,24 @@ from kombu.exceptions import OperationalError
 from sqlalchemy.exc import DBAPIError
 
 from db.queries import (
+    embeddings,
     explanations,
     idempotency,
     import_files,
     live_accuracy,
     model_forms,
     outbox,
+    redecisions,
     rescore,
+    revisions,
     shadows,
+    starters,
+    topics,
     training_runs,
     webhooks,
 )
 from db.session import session
-from housekeeping import erase, retention
+from housekeeping import erase, retention, topics_process
 from housekeeping.celery import app, settings
 from housekeeping.indexing import Indexing
 from housekeeping.rewrite import start_redis_rewrite
@@ -38,11 +43,15 @@ log = logging.getLogger(__name__)
 
 _UNDELIVERED_S = 30.0  # what waits this long is sent again: its message may be lost
 _SENT_DAYS = 7
+_VECTORS_PAGE = 10_000
 _deliveries = Deliveries(settings.postgres_url, settings.webhook_allowed, settings.webhook_timeout_s)
 _indexing = Indexing(settings)
 _asked: dict[tuple[str, int], float] = {}  # when each thing was last asked for
 _drift_checks: list[subprocess.Popen[bytes]] = []  # the drift check that is running or ran last
+_starters: list[subprocess.Popen[bytes]] = []  # the process that is making a starter or made the last one
+_groupings: list[subprocess.Popen[bytes]] = []  # the process that groups what is undecided, or the last one
 _walk = {"after": 0}  # where retention stopped
+_vectors = {"after": 0}  # where the walk over vectors stopped
 
 
 def _task(old_name: str | None = None) -> Callable[[Callable[[], None]], Callable[[], None]]:
@@ -83,12 +92,37 @@ def start_due_training() -> None:
 def request_forms() -> None:
     """Ask the trainer to make the forms of the active version, or to judge them again if traffic has come for it."""
     with session(settings.postgres_url) as opened:
-        version_id = model_forms.due(opened)
+        version_id = model_forms.due(opened, settings.students)
     if version_id is not None and _is_time("forms", version_id):
         try:
             trigger.send_forms(settings.celery_broker, version_id, expires_s=_UNDELIVERED_S)
         except OperationalError as error:
             log.warning("the trainer can't be asked to judge forms: %s", error)
+
+
+@_task()
+def make_starter() -> None:
+    """Start making a starter or a revision if one is due, in a process of its own; nothing here waits for it."""
+    if not settings.starter or any(each.poll() is None for each in _starters):
+        return
+    with session(settings.postgres_url) as opened:
+        if not starters.due(opened) and not revisions.due(opened):
+            return
+    failed = any(each.returncode for each in _starters)
+    if not failed or _is_time("starter", 0):
+        _starters[:] = [_process("trainer.starter")]
+
+
+@_task()
+def group_topics() -> None:
+    """Start grouping what is undecided if that is due, in a process of its own; nothing here waits for it."""
+    if any(each.poll() is None for each in _groupings):
+        return
+    with session(settings.postgres_url) as opened:
+        if not topics.due(opened, topics_process.EVERY_S, topics_process.LEAST):
+            return
+    if _is_time("topics", 0):
+        _groupings[:] = [_process("housekeeping.topics_process", OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")]
 
 
 @_task("trainer.expire_leases")
@@ -144,9 +178,12 @@ def _finish(**_options: object) -> None:
 
 @_task("trainer.ask_for_rescoring")
 def request_rescoring() -> None:
-    """Ask a worker to score again what waits for a person and has no prediction by the active version."""
+    """Ask a worker to decide again what waits for a person: other versions scored it, or other thresholds hold now."""
     with session(settings.postgres_url) as opened:
         version_id = rescore.stale(opened)
+        if version_id is None:
+            asked = redecisions.due(opened, settings.watch_interval_s)
+            version_id = asked.version_id if asked else None
     if version_id is not None and _is_time("rescore", version_id):
         _ask_worker("worker.rescore", version_id)
 
@@ -174,9 +211,7 @@ def check_drift() -> None:
     """Start a drift check in a process of its own, which ends itself; nothing here waits for it."""
     if not settings.drift_false_alarms or any(each.poll() is None for each in _drift_checks):
         return
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [sys.executable, "-m", "monitoring.drift_process"]
-    _drift_checks[:] = [subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment)]
+    _drift_checks[:] = [_process("monitoring.drift_process")]
 
 
 @_task("trainer.count_answers")
@@ -224,6 +259,21 @@ def remove_erased() -> None:
         )
 
 
+@_task()
+def expire_vectors() -> None:
+    """Remove the vectors of documents that are no longer among the newest and that nothing needs, some at a time."""
+    try:
+        with session(settings.postgres_url) as opened:
+            while embeddings.expire(opened, settings.vectors_kept):
+                opened.commit()
+            after = embeddings.forget_unneeded(opened, _vectors["after"], _VECTORS_PAGE, settings.vectors_kept)
+            opened.commit()
+    except (TransientError, DBAPIError) as error:
+        log.info("vectors can't be removed now: %s", type(error).__name__)
+        return
+    _vectors["after"] = after
+
+
 @_task("keeping.retain")
 def apply_retention() -> None:
     """Erase documents that are past their retention, some at a time."""
@@ -235,6 +285,11 @@ def apply_retention() -> None:
     _walk["after"] = gone.after
     if gone.documents or gone.dead_letters:
         log.info("retention erased %d documents and %d dead letters", gone.documents, gone.dead_letters)
+
+
+def _process(module: str, **more: str) -> "subprocess.Popen[bytes]":
+    environment = {**os.environ, **more, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    return subprocess.Popen([sys.executable, "-m", module], stdin=subprocess.DEVNULL, env=environment)
 
 
 def _ask_worker(task: str, *arguments: int) -> None:

@@ -89,6 +89,7 @@ def message(event: dict[str, str]) -> bytes:
         "label": event["label"] or None,
         "confidence": float(event["confidence"]) if event["confidence"] else None,
         "decision": event["decision"],
+        "fit": float(event["fit"]) if event.get("fit") else None,
         "model_version": int(event["model_version"]) if event["model_version"] else None,
         "form": event.get("form") or None,
     }

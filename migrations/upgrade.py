@@ -10,8 +10,9 @@ from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
 from db import locks
-from db.connection import get_engine, unreachable
+from db.connection import get_engine
 from db.locks import Lock
+from db.reading import unreachable
 from sortline.postgres_address import PostgresAddress
 
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import time
 from typing import Any, NamedTuple
 
-from db.connection import Reads
 from db.queries import dead_letter_counts, drift_checks, status
 from db.queries.status import Run, Version
+from db.reading import Reads
 from sortline.disk import Server
 from sortline.published import deaf, figure
 from sortline.queue import DocumentQueue
@@ -101,12 +101,13 @@ def _no_worker(now: Now) -> Iterator[Alarm]:
 
 
 def _no_model(now: Now) -> Iterator[Alarm]:
-    if not now.found["active_model"]:
-        waiting = sum(lane["backlog"] for lane in now.found["lanes"].values())
+    # Before the first promotion that is no fault: documents are stored, and the overview says that they wait.
+    if not now.found["active_model"] and status.had_model(now.opened):
         yield Alarm(
             "SortlineNoModel",
-            f"No model version is active: documents wait until there is one ({waiting:,} waiting now).",
-            "Create one with sortline import FILE and sortline train, or promote an existing one.",
+            "No model version is active any more: documents are stored and wait for a model "
+            f"({now.found['unpredicted']:,} waiting now).",
+            "Promote a version with sortline models promote.",
         )
 
 
@@ -271,15 +272,22 @@ def _accuracy(now: Now) -> Iterator[Alarm]:
     check = status.last_accuracy(now.opened)
     if check is None or not check.alarm:
         return
-    value, low, high, expected = (
-        f"{100 * (x or 0):.1f}" for x in (check.accuracy, check.low, check.high, check.expected)
-    )
+    said = [_disagreement(form, each, check.model_version_id) for form, each in check.alarming]
     yield Alarm(
         "SortlineAccuracyDisagrees",
-        f"{value} % of the answers of model version {check.model_version_id} are right (95 %: {low} to {high}, from "
-        f"{_count(check.decided, 'audit')} of the last four weeks), but its confidences promise {expected} %.",
-        "The page on live accuracy shows in which week and in which labels this began. Then train on newer decisions, "
-        "or go back with sortline models rollback.",
+        " ".join(said),
+        "The page on live accuracy shows in which week, labels and form this began. Then train on newer decisions, or "
+        "go back with sortline models rollback or, from one form to another, with sortline models serve-form.",
+    )
+
+
+def _disagreement(form: str | None, check: Mapping[str, Any], version_id: int) -> str:
+    """What audits found of the answers of a version, or of one of its forms."""
+    of = "" if form is None else f"form {form or '(not noted)'} of "
+    value, low, high, expected = (f"{100 * (check[name] or 0):.1f}" for name in ("accuracy", "low", "high", "expected"))
+    return (
+        f"{value} % of the answers of {of}model version {version_id} are right (95 %: {low} to {high}, from "
+        f"{_count(check['decided'], 'audit')} of the last four weeks), but its confidences promise {expected} %."
     )
 
 

@@ -77,6 +77,8 @@ def _outcome(opened: Session, settings: Settings) -> Outcome:
     version = model_versions.active(opened)
     if version is None:
         return Outcome("No model version is active.")
+    if version.starter:
+        return Outcome("A starter is active, which has nothing to compare with.")
     now = next((each for each in incidents.open(opened) if each.kind == incidents.DRIFT), None)
     return _compare(opened, settings, version) if now is None else _follow(opened, now, version)
 

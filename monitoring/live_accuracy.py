@@ -1,8 +1,9 @@
 """Live accuracy: how many of a version's answers are right, by audits, and how many its confidences promise."""
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,9 @@ from db.queries.live_accuracy import Answered, Audited
 
 WINDOW_DAYS = 28
 CHECK_CONFIDENCE = 0.999
+
+Key = TypeVar("Key", bound=Hashable)
+Rows = tuple[Sequence[Answered], Sequence[Audited]]
 
 
 class Measured(NamedTuple):
@@ -72,6 +76,24 @@ def measured(
     )  # fmt: skip
 
 
+def grouped(
+    answered: Iterable[Answered], audited: Iterable[Audited], key: Callable[[Answered | Audited], Key]
+) -> Mapping[Key, Rows]:
+    """Answers and audits by what ``key`` says of them."""
+    groups = defaultdict[Key, tuple[list[Answered], list[Audited]]](lambda: ([], []))
+    for answer in answered:
+        groups[key(answer)][0].append(answer)
+    for audit in audited:
+        groups[key(audit)][1].append(audit)
+    return groups
+
+
+def by_form(answered: Iterable[Answered], audited: Iterable[Audited]) -> Mapping[str, Rows]:
+    """A version's answers and audits by the form that answered, in the order of their names."""
+    forms = grouped(answered, audited, lambda row: row.form)
+    return {name: forms[name] for name in sorted(forms)}
+
+
 def of_version(
     session: Session, version_id: int, since: datetime, until: datetime | None = None, confidence: float = 0.95
 ) -> Measured:
@@ -93,8 +115,9 @@ def today() -> datetime:
 def check_accuracy(session: Session, margin: float) -> AccuracyLook | None:
     """Check whether the active version's live accuracy differs from what its confidences promise; the caller commits.
 
-    It runs once a day, on what was answered and decided by midnight. However often it is called, chance alone raises
-    an alarm on about one day in a thousand, and on fewer with a margin.
+    If several of its forms answered, each of them is checked too, and they share the doubt: a form with bad confidences
+    must not hide behind another that answered more. It runs once a day, on what was answered and decided by midnight.
+    However often it is called, chance alone raises an alarm on about one day in a thousand, and on fewer with a margin.
 
     Args:
         margin: how much they may differ, with statistical certainty, before there is an alarm.
@@ -108,15 +131,26 @@ def check_accuracy(session: Session, margin: float) -> AccuracyLook | None:
         return None
     period = (until - timedelta(days=WINDOW_DAYS), until, version_id)
     answered, audited = live_accuracy.answered(session, *period), live_accuracy.audited(session, *period)
-    found = measured(answered, audited)
-    # Confidences promise a share in the long run: these answers may differ from it by chance, even if all were decided.
-    sure = measured(answered, audited, CHECK_CONFIDENCE, finite=False)
-    made = AccuracyLook(
-        day=until.date(), model_version_id=version_id, answers=found.answers, drawn=found.drawn, decided=found.decided,
-        accuracy=found.value, low=found.low, high=found.high, expected=found.expected, alarm=differs(sure, margin),
-    )  # fmt: skip
+    forms = by_form(answered, audited)
+    checks = 1 + len(forms) if len(forms) > 1 else 1  # one form alone is the version
+    confidence = 1 - (1 - CHECK_CONFIDENCE) / checks
+    whole = _checked((answered, audited), confidence, margin)
+    each = {name: _checked(rows, confidence, margin) for name, rows in forms.items()}
+    whole["alarm"] |= any(found["alarm"] for found in each.values())
+    made = AccuracyLook(day=until.date(), model_version_id=version_id, forms=each, **whole)
     live_accuracy.store_check(session, made)
     return made
+
+
+def _checked(rows: Rows, confidence: float, margin: float) -> dict[str, Any]:
+    """The figures of a check, by the columns of `db.models.AccuracyLook`."""
+    found = measured(*rows)
+    # Confidences promise a share in the long run: these answers may differ from it by chance, even if all were decided.
+    sure = measured(*rows, confidence, finite=False)
+    return {
+        "answers": found.answers, "drawn": found.drawn, "decided": found.decided, "accuracy": found.value,
+        "low": found.low, "high": found.high, "expected": found.expected, "alarm": differs(sure, margin),
+    }  # fmt: skip
 
 
 def differs(found: Measured, margin: float) -> bool:

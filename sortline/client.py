@@ -103,7 +103,7 @@ class Client:
         """A document's state: the JSON of `GET /v1/documents/{source}/{id}` (HTTP only).
 
         Raises:
-            NotFoundError: it is unknown, or still waiting.
+            NotFoundError: it is unknown, or still waiting in its lane.
             ServerUnreachableError: the web can't be reached.
             ConfigurationError: this client uses Redis, or the token is refused.
         """
@@ -114,6 +114,8 @@ class Client:
     def wait(self, source: str, id: str, timeout: float = 60.0) -> dict[str, Any]:
         """Like `get`, but waits up to ``timeout`` seconds until the document is classified.
 
+        If it is only stored by then, because there is no model yet, that is returned.
+
         Raises:
             NotFoundError: it is still unknown or waiting when the time is up.
             ServerUnreachableError: the web can't be reached when the time is up.
@@ -122,7 +124,9 @@ class Client:
         deadline, pause = _Deadline(timeout), 0.02
         while True:
             try:
-                return self.get(source, id)
+                found = self.get(source, id)
+                if found["state"] != "stored" or not deadline.allows(pause):
+                    return found
             except (NotFoundError, ServerUnreachableError):
                 if not deadline.allows(pause):
                     raise

@@ -8,6 +8,7 @@ are cached.
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from math import isnan
 from typing import NamedTuple
 
 KINDS = ("classified", "corrected", "rescored", "dead")
@@ -22,28 +23,47 @@ class ResultEvent(NamedTuple):
     label: str = ""
     confidence: str = ""
     decision: str = ""
+    fit: str = ""
     model_version: str = ""
-    at: str = ""
     form: str = ""
+    at: str = ""
 
 
 def classified(
-    source: str, id: str, label: str, confidence: float, decision: str, model_version: int, form: str, at: str
+    source: str,
+    id: str,
+    label: str,
+    confidence: float,
+    decision: str,
+    fit: float | None,
+    model_version: int,
+    form: str,
+    at: str,
 ) -> ResultEvent:
-    """A document was classified, or sent again; ``form``: of the model version."""
-    return ResultEvent("classified", source, id, label, f"{confidence:.6f}", decision, str(model_version), at, form)
+    """A document was classified, or sent again.
+
+    Args:
+        fit: the probability that it belongs to one of the labels; None or NaN: the model gives none.
+        form: that of the model version.
+    """
+    told = "" if fit is None or isnan(fit) else f"{fit:.6f}"
+    version = str(model_version)
+    return ResultEvent("classified", source, id, label, f"{confidence:.6f}", decision, told, version, form, at)
 
 
-def rescored(
-    source: str, id: str, label: str, confidence: float, decision: str, model_version: int, form: str, at: str
-) -> ResultEvent:
-    """A new model gave a waiting document another label; ``form``: of the model version."""
-    return ResultEvent("rescored", source, id, label, f"{confidence:.6f}", decision, str(model_version), at, form)
+def rescored(said: ResultEvent) -> ResultEvent:
+    """A waiting document got another label, or is accepted after all.
+
+    Args:
+        said: the new answer, as `classified` tells it.
+    """
+    return said._replace(event="rescored")
 
 
 def corrected(source: str, id: str, label: str | None, action: str, model_version: int | None, at: str) -> ResultEvent:
     """A person gave another label than upstream knows; None: no label fits."""
-    return ResultEvent("corrected", source, id, label or "", "", action, str(model_version or ""), at)
+    version = str(model_version or "")
+    return ResultEvent("corrected", source, id, label or "", decision=action, model_version=version, at=at)
 
 
 def dead(source: str, id: str, reason: str, at: str) -> ResultEvent:
@@ -62,7 +82,7 @@ def pack_command(head: Iterable[str | int], events: Sequence[ResultEvent], tail:
     for event in events:
         parts += (
             _bulk(event.event), _bulk(event.source), _fresh(event.id), _bulk(event.label), _fresh(event.confidence),
-            _bulk(event.decision), _bulk(event.model_version), _bulk(event.at), _bulk(event.form),
+            _bulk(event.decision), _fresh(event.fit), _bulk(event.model_version), _bulk(event.form), _bulk(event.at),
         )  # fmt: skip
     parts += [_fresh(str(each)) for each in tail]
     return b"*%d\r\n%b" % (len(parts), b"".join(parts))

@@ -128,20 +128,30 @@ class Settings(BaseSettings):
         description="Further encoders that trainings asked for over HTTP may use, written as BASE_MODEL is; separated "
         "by commas. BASE_MODEL and the encoders of existing versions are always allowed",
     )
-    accept_threshold: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.9, description="Lowest confidence at which a prediction is accepted automatically"
+    accept_threshold: Annotated[float | None, Field(gt=0, lt=1)] = Field(
+        None,
+        description="Lowest confidence at which predictions of a new model version are accepted though nothing is "
+        "proved; unset: without proof nothing is accepted",
     )
     auto_promote: bool = Field(True, description="A candidate that passes the gate goes live by itself")
     gate_margin: float = Field(
         0.005, gt=0, lt=1, description="Loss of accuracy, as a share, that the gate still counts as not worse"
     )
     risk_target: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.01, description="Promised limit of the error rate among automatically accepted documents"
+        0.01,
+        description="Promised limit of the error rate among automatically accepted documents, unless people have "
+        "chosen one (sortline models target)",
     )
     risk_confidence: Annotated[float, Field(gt=0.5, lt=1)] = Field(
         0.95, description="Statistical confidence of that promise"
     )
     quantise: bool = Field(True, description="Make the int8 form for CPUs too, and serve it if it passes its gate")
+    starter: bool = Field(
+        True, description="While there is no trained model, make one of the labels' names and the first decisions"
+    )
+    students: bool = Field(
+        True, description="Teach a smaller student, which answers faster, once 5,000 documents can judge it"
+    )
     training_launcher: str = Field(
         "", description="Command that starts the fine-tuning, such as `torchrun --nproc-per-node 4`; unset: one process"
     )
@@ -172,12 +182,32 @@ class Settings(BaseSettings):
         256, ge=0, description="Stored predictions that a worker computes again when it loads a model version; 0: none"
     )
 
+    vectors_kept: int = Field(
+        100_000,
+        ge=0,
+        description="About how many of the newest documents keep their vector, by which documents that are alike are "
+        "found; what waits for a person or was decided always does",
+    )
+
     # The desk
     audit_share: float = Field(
         0.01,
         gt=0,
         le=1,
-        description="Share of all classified documents that people decide without seeing the prediction",
+        description="Share of all stored documents that people decide without seeing a prediction",
+    )
+    first_audit_share: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="That share of an installation's first documents, so that few decisions show early how good a "
+        "model is; never less than AUDIT_SHARE",
+    )
+    first_documents: int = Field(
+        2_000,
+        ge=0,
+        le=2**31 - 1,
+        description="How many documents FIRST_AUDIT_SHARE is meant for, at most: those whose id is no greater. 0: none",
     )
     audit_overdue_d: float = Field(
         7.0, gt=0, description="Days after which an audit that nobody has decided is overdue"

@@ -14,8 +14,9 @@ WITH made AS (
   FROM generate_series((SELECT count(*) FROM documents), (SELECT count(*) FROM documents) + :count - 1) i
   RETURNING id, received_at
 ), predicted AS (
-  INSERT INTO predictions (document_id, model_version_id, kind, label_id, confidence, probabilities, decision, created_at)
-  SELECT id, :version_id, 'live', :label_id, :confidence, ARRAY[:confidence], :decision, received_at FROM made
+  INSERT INTO predictions (document_id, model_version_id, kind, label_id, confidence, probabilities, decision,
+                           form, created_at)
+  SELECT id, :version_id, 'live', :label_id, :confidence, ARRAY[:confidence], :decision, :form, received_at FROM made
 ), waiting AS (
   INSERT INTO queue_items (document_id, reason, score, sampling_probability, selected_at)
   SELECT id, 'audit', random(), :probability, received_at FROM made WHERE :state = 'waits'
@@ -30,6 +31,7 @@ RETURNING document_id
 def add_answers(
     session: Session, count: int, label_id: int, *, probability: float | None = None, truth_id: int | None = None,
     days: float = 1.5, decision: str = "accept", confidence: float = 0.9, version_id: int = 1, decided: bool = True,
+    form: str | None = None,
 ) -> list[int]:  # fmt: skip
     """Live predictions of a time before today's midnight (UTC).
 
@@ -46,7 +48,7 @@ def add_answers(
     asked = {
         "count": count, "label_id": label_id, "probability": probability, "truth_id": truth_id, "days": days,
         "decision": decision, "confidence": confidence, "version_id": version_id, "state": state,
-        "midnight": today(), "reviewer_id": reviewer.id,
+        "form": form, "midnight": today(), "reviewer_id": reviewer.id,
         "action": "none_fits" if truth_id is None else "confirm" if truth_id == label_id else "correct",
     }  # fmt: skip
     found = list(session.scalars(_ANSWERS, asked))

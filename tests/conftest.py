@@ -3,8 +3,8 @@
 # ruff: noqa: E402 - what libraries read as they are loaded stands before them
 import os
 
-# Two tests at a time share the cores: a thread that waits must not spin, and small matrices need no second one. Processes
-# that tests start inherit it.
+# Several tests at a time share the cores: a thread that waits must not spin, and small matrices need no second one.
+# Processes that tests start inherit it.
 PATIENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "OPENBLAS_NUM_THREADS": "1"}
 os.environ.update(PATIENT)
 
@@ -34,6 +34,7 @@ from sortline.postgres_address import PostgresAddress
 from sortline.redis_client import connect
 from sortline.settings import Settings
 from tests import loaded
+from tests.memory_folder import memory_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 # Another redis-server than the one that this machine would use, and so on the path of whatever the tests start.
@@ -49,6 +50,12 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )  # fmt: skip
 hypothesis.settings.load_profile("shared cores")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that hold slow tests: one that began last would leave the other test processes idle."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @dataclass(frozen=True)
@@ -90,15 +97,22 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
         os.environ.get("SORTLINE_TEST_DATABASE_URL"),
         os.environ.get("SORTLINE_TEST_REDIS_URL"),
     )
-    here = Settings(_env_file=None, data_dir=tmp_path_factory.mktemp("servers"), database_url=None, redis_url=None)
+    with memory_folder(tmp_path_factory.mktemp("servers")) as folder:
+        yield from _started(folder, database_url, redis_url)
+
+
+def _started(folder: Path, database_url: str | None, redis_url: str | None) -> Iterator[Servers]:
+    """The servers that are not given, embedded ones with their data in the folder."""
+    here = Settings(_env_file=None, data_dir=folder, database_url=None, redis_url=None)
     started: list[Child] = []
     made = [] if database_url else [embedded_postgres(data_dir=here.data_dir, runtime_dir=here.runtime_dir)]
     made += [] if redis_url else [embedded_redis(data_dir=here.data_dir, runtime_dir=here.runtime_dir)]
     for server in made:
         # What Postgres holds here need not outlive the machine; Redis says of itself whether it syncs, and is watched.
-        # A dropped database is looked for in all buffers: few make the thousands of small ones quick.
-        quick = ["-c", "fsync=off", "-c", "shared_buffers=512MB"] if server.name == "postgres" else []
-        child = Child(server.name, [*server.command, *quick], lambda *_: None, user=server.user)
+        child = Child(
+            server.name, [*server.command, *(_QUICK if server.name == "postgres" else [])], lambda *_: None,
+            user=server.user,
+        )  # fmt: skip
         child.start()
         started.append(child)
         server.wait(child.is_alive)
@@ -108,6 +122,11 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
         child.ask_to_stop()
     for child in started:
         child.wait(20)
+
+
+# A dropped database is looked for in all buffers: few make the thousands of small ones quick. A short log is written
+# again and again, where a long one would take new room for each.
+_QUICK = ["-c", "fsync=off", "-c", "shared_buffers=512MB", "-c", "max_wal_size=256MB"]
 
 
 @pytest.fixture(scope="session")
@@ -132,7 +151,7 @@ def settings(servers: Servers, template: str, tmp_path: Path) -> Iterator[Settin
         _env_file=None, database_url=servers.on(name), redis_url=servers.redis_url, prefix=name,
         data_dir=tmp_path / "data", threads=1,
         # What waits for a person, and what that person sees of it, is not left to chance.
-        audit_share=1e-12, hidden_share=0, overlap_share=0, repeat_share=0,
+        audit_share=1e-12, first_documents=0, hidden_share=0, overlap_share=0, repeat_share=0,
     )  # fmt: skip
     yield made
     get_engine(made.postgres_url).dispose()

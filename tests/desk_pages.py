@@ -5,12 +5,12 @@ from typing import Any
 
 import httpx
 from browser import open_link
+from kept_passwords import kept_hash
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from db.models import Review
 from db.queries import people
-from web.sign_in.passwords import hash_password
 
 PASSWORD = "a few plain words"
 SHOWN = "article.document:not([hidden])"
@@ -24,7 +24,7 @@ def opening(browser: Any, web: httpx.Client, session: Session) -> Iterator[Calla
 
     def open_desk(name: str, **options: Any) -> Any:
         user = people.add(session, name, "reviewer", "tests")
-        people.set_password_hash(session, user.id, hash_password(PASSWORD), "tests", b"")
+        people.set_password_hash(session, user.id, kept_hash(PASSWORD), "tests", b"")
         context = browser.new_context(**options)
         opened.append(context)
         page = context.new_page()

@@ -51,6 +51,7 @@ def add_document(
     sampling_probability: float | None = None,
     source: str = "mail",
     name: str = "",
+    form: str | None = None,
 ) -> int:
     """A classified document, which waits for a person if there is a reason; returns its id."""
     version = session.scalars(select(ModelVersion).where(ModelVersion.status == "active")).one()
@@ -67,7 +68,7 @@ def add_document(
         Prediction(
             document_id=document.id, model_version_id=version.id, kind="live", label_id=label_id,
             confidence=probabilities[best], probabilities=list(probabilities),
-            decision="review" if reason else "accept",
+            decision="review" if reason else "accept", form=form,
         )
     )  # fmt: skip
     if reason:

@@ -8,9 +8,11 @@ import selectors
 import signal
 import socket
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, NoReturn
 
 # Libraries, and what of Sortline only defines things. Not what reads the settings or registers metrics as it is loaded:
@@ -25,6 +27,8 @@ _MODULES = (
     "uvicorn.protocols.http.httptools_impl", "uvicorn.loops.uvloop", "uvicorn.lifespan.on", "web.app",
     "monitoring.status",
 )  # fmt: skip
+# Of the frugal keeper.
+_FEW = ("web.imports.upload_process", "trainer.data.import_file", "trainer.data.preview")
 # What a process of Python's own would have in front of these depends on how it was started.
 _PATH = [path for path in sys.path[1:] if path not in os.environ["PYTHONPATH"].split(os.pathsep)]
 
@@ -34,6 +38,7 @@ class Keeper:
 
     def __init__(self, listener: socket.socket, interpreter: str) -> None:
         self._listener = listener
+        self._is_frugal = Path(listener.getsockname()).name == "frugal"
         self._interpreter = interpreter
         self._ready = selectors.DefaultSelector()
         self._running: set[int] = set()
@@ -83,14 +88,19 @@ class Keeper:
         """Load the code when the first one asks."""
         if self._loaded:
             return
-        from sortline.cli import _COMMANDS, module_of
-
-        for module in (*_MODULES, *map(module_of, _COMMANDS)):
+        for module in self._modules():
             importlib.import_module(module)
         # A collection in a copy would write to all that it shares with us, and so make it its own.
         gc.collect()
         gc.freeze()
         self._loaded = True
+
+    def _modules(self) -> Sequence[str]:
+        if self._is_frugal:
+            return _FEW
+        from sortline.cli import _COMMANDS, module_of
+
+        return [*_MODULES, *map(module_of, _COMMANDS)]
 
     def _end(self, asking: socket.socket, copy: int) -> None:
         """End a copy whose asker has gone."""
@@ -165,6 +175,7 @@ def _dress(asked: dict[str, Any], streams: list[int]) -> None:
     os.environ.clear()
     os.environ.update(asked["environment"])
     time.tzset()
+    tempfile.tempdir = None  # it is found anew
     at_once = bool(os.environ.get("PYTHONUNBUFFERED"))
     sys.stdin = sys.__stdin__ = os.fdopen(0, encoding="utf-8")
     sys.stdout = sys.__stdout__ = os.fdopen(1, "w", encoding="utf-8")

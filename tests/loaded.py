@@ -1,7 +1,8 @@
 """Python processes without the loading: each begins as a copy of one that has loaded the code.
 
 To load torch, transformers, Celery and the rest takes a process three to five seconds of processor time, which most
-tests spend on nothing else. So one process, the keeper (tests/keeper.py), loads them once and forks:
+tests spend on nothing else. So one process, the keeper (tests/keeper.py), loads them once and forks; a frugal one has
+little in memory, for the process that may have little:
 
     a test ──────────► start(): a Copy, which is to the test what `subprocess.Popen` is
     Sortline's code ──► interpreter(): a `python` that has its `-m MODULE` begun as a copy, waits, and ends as it did
@@ -31,6 +32,7 @@ _LOADED = frozenset({
     "celery", "classifier.engines.openvino_convert", "classifier.engines.openvino_quantise",
     "classifier.explain_process", "monitoring.drift_process", "trainer.fine_tuning.process", "web",
 })  # fmt: skip
+_FRUGAL = frozenset({"web.imports.upload_process"})  # limits its memory
 _PRELOAD = "LD_PRELOAD"
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -168,53 +170,65 @@ def copies() -> Iterator[None]:
 
 def interpreter() -> Path:
     """A `python`, in a folder that has all else that stands beside the real one."""
-    return _interpreter(Path(_keeper()))
+    return _interpreter(_keepers())
+
+
+def end() -> None:
+    """End the keepers, and with them what they have running."""
+    _started.close()
+    _keepers.cache_clear()
+
+
+def _keeper() -> str:
+    """The path of the socket of the keeper that has loaded everything."""
+    return str(_keepers() / "everything")
 
 
 @functools.cache
-def _keeper() -> str:
-    """The path of the socket of this process' keeper, which it starts."""
+def _keepers() -> Path:
+    """The folder of the sockets of this process' keepers, which it starts."""
+    from web.imports.uploads import FRUGAL
+
     # A path of a socket has to be short.
     folder = Path(_started.enter_context(tempfile.TemporaryDirectory(prefix="sortline-loaded-")))
-    place = folder / "socket"
-    _make_interpreter(_interpreter(place), place)
+    _make_interpreter(_interpreter(folder), folder)
+    _start_keeper(folder, "everything", {})
+    _start_keeper(folder, "frugal", FRUGAL)
+    return folder
+
+
+def _start_keeper(folder: Path, name: str, more: Mapping[str, str]) -> None:
     process = subprocess.Popen(
-        [_BIN / "python", "-m", "tests.keeper", place, _interpreter(place)], cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        [_BIN / "python", "-m", "tests.keeper", folder / name, _interpreter(folder)], cwd=ROOT,
+        env={**os.environ, **more, "PYTHONPATH": str(ROOT)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     )  # fmt: skip
     _started.enter_context(process)
     assert process.stdin is not None and process.stdout is not None
     _started.callback(process.stdin.close)  # it ends with its standard input, and so with us, however we end
     assert process.stdout.readline(), "the keeper ended"
-    return str(place)
 
 
-def end() -> None:
-    """End the keeper, and with it what it has running."""
-    _started.close()
-    _keeper.cache_clear()
+def _interpreter(folder: Path) -> Path:
+    return folder / "bin" / "python"
 
 
-def _interpreter(place: Path) -> Path:
-    return place.with_name("bin") / "python"
-
-
-def _make_interpreter(program: Path, place: Path) -> None:
+def _make_interpreter(program: Path, folder: Path) -> None:
     program.parent.mkdir()
     for path in _BIN.iterdir():
         if not path.name.startswith("python"):
             program.with_name(path.name).symlink_to(path)
     # Isolated and without site: it needs the standard library alone.
-    program.write_text(f'#!/bin/sh\nexec {_BIN}/python -I -S {__file__} {place} "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {_BIN}/python -I -S {__file__} {folder} "$@"\n')
     program.chmod(0o755)
 
 
-def _launch(place: str, arguments: list[str]) -> None:
+def _launch(folder: str, arguments: list[str]) -> None:
     """Be the interpreter: have a copy run the command, and end as it does."""
     real = str(_BIN / "python")
-    if arguments[:1] != ["-m"] or arguments[1] not in _LOADED or _PRELOAD in os.environ:
+    if arguments[:1] != ["-m"] or arguments[1] not in _LOADED | _FRUGAL or _PRELOAD in os.environ:
         os.execv(real, [real, *arguments])
-    copy = Copy(place, arguments, Path.cwd(), os.environ, new_session=True)
+    keeper = f"{folder}/{'frugal' if arguments[1] in _FRUGAL else 'everything'}"
+    copy = Copy(keeper, arguments, Path.cwd(), os.environ, new_session=True)
     for number in _PASSED_ON:
         signal.signal(number, lambda number, _: _pass_on(copy.pid, number))
     status = copy.wait()

@@ -115,5 +115,7 @@ def test_the_interpreter_passes_signals_on_and_its_copy_dies_with_it(
 
 
 def _keeper() -> psutil.Process:
-    (keeper,) = [each for each in psutil.Process().children() if "tests.keeper" in each.cmdline()]
+    """The one that has loaded everything."""
+    place = str(loaded.interpreter().parents[1] / "everything")
+    (keeper,) = [each for each in psutil.Process().children() if place in each.cmdline()]
     return keeper

@@ -33,7 +33,9 @@ _WORDS = [
 ]
 
 
-def build_tiny_bert(folder: Path, labels: int = len(LABELS), seed: int = 0, max_length: int = 128) -> None:
+def build_tiny_bert(
+    folder: Path, labels: int = len(LABELS), seed: int = 0, max_length: int = 128, layers: int = 2
+) -> None:
     """Write model and tokenizer in Hugging Face format."""
     import torch
     from tokenizers import BertWordPieceTokenizer
@@ -49,7 +51,7 @@ def build_tiny_bert(folder: Path, labels: int = len(LABELS), seed: int = 0, max_
     config = BertConfig(
         vocab_size=len(vocabulary),
         hidden_size=32,
-        num_hidden_layers=2,
+        num_hidden_layers=layers,
         num_attention_heads=4,
         intermediate_size=64,
         max_position_embeddings=max_length,

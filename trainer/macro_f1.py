@@ -33,6 +33,15 @@ def weighted_macro_f1(weights: LabelIds, labels: int, place: LabelIds, guess: La
     return np.asarray((f1 * present).sum(axis=1) / present.sum(axis=1), np.float64)
 
 
+def resampled(draw: np.random.Generator, draws: int, count: int) -> LabelIds:
+    """How often each document is in each sample of ``count`` documents that are drawn with replacement (draws, count).
+
+    That is a multinomial distribution; NumPy draws it document by document, five times as slowly.
+    """
+    drawn = draw.integers(count, size=(draws, count)) + count * np.arange(draws)[:, None]
+    return np.bincount(drawn.ravel(), minlength=draws * count).reshape(draws, count)
+
+
 def one_hot(index: LabelIds, labels: int) -> Any:
     """Sparse (n, labels), 1 at each index; an index of ``labels`` is none of them."""
     from scipy.sparse import csr_matrix

@@ -14,7 +14,7 @@ from trainer.evaluation.forms import CANDIDATES, Tried
 from trainer.evaluation.judge import Judged
 from trainer.evaluation.label_errors import Suspect
 
-_OWN = ("engine", "temperature", "threshold", "evidence", "guarantee", "latency", "recheck", "test")
+_OWN = ("engine", "temperature", "threshold", "evidence", "guarantee", "fit", "offers", "latency", "recheck", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +98,8 @@ def _save(draft: Path, folder: Path, judged: Judged, now: datetime) -> None:
     from trainer.report.model_card import model_card
 
     shutil.copytree(draft, folder, dirs_exist_ok=True)
+    if judged.classifier.fit_model is not None:
+        judged.classifier.fit_model.save(folder)
     description = judged.description
     card = model_card(
         base_model=description.base_model,
@@ -114,7 +116,7 @@ def _write_report(
     folder: Path, judged: Judged, data: TrainingData, suspects: list[Suspect], run_id: int, now: datetime
 ) -> None:
     from trainer.data.training_data import label_indices
-    from trainer.report.report import ReportContent, write_report, write_texts
+    from trainer.report.report import NONE_FITS, ReportContent, write_report, write_texts
 
     place = slice(len(data.validation) + len(data.calibration), None)
     content = ReportContent(
@@ -124,6 +126,7 @@ def _write_report(
         labels=judged.description.labels,
         figures=judged.figures,
         targets=label_indices(data.test, data.labels),
+        given=[document.label or NONE_FITS for document in data.test],
         probabilities=judged.probabilities[place],
         uncalibrated=judged.uncalibrated[place],
         document_ids=[document.id for document in data.test],
@@ -138,7 +141,7 @@ def _write_report(
 
 
 def _cases(suspects: list[Suspect], data: TrainingData) -> list[dict[str, Any]]:
-    names = dict(data.labels)
+    names = dict(data.labels)  # a suspect is never foreign
     texts = {document.id: document.text for document in (*data.train, *data.held_out)}
     return [
         {

@@ -14,7 +14,7 @@ from classifier.checkpoint import Checkpoint, SnapshotReference
 from classifier.checkpoint_folder import library_versions
 from classifier.classifier import assemble, load_classifier
 from classifier.store import ModelStore, model_store
-from db.queries import model_forms, model_versions, queue_items, snapshots, training_runs
+from db.queries import model_forms, model_versions, queue_items, snapshots, starters, training_runs
 from db.queries.labelled import labelled_documents, newest_review_id
 from db.session import session
 from sortline.counted import counted
@@ -25,23 +25,29 @@ from sortline.whole_file import is_disk_full
 from trainer.data.base_texts import readability_of, with_readability
 from trainer.data.snapshot import read_snapshot, store_snapshot
 from trainer.data.split import assign_new
-from trainer.data.traffic import Traffic, unseen_traffic
+from trainer.data.traffic import Traffic, texts_to_teach, unseen_traffic
 from trainer.data.training_data import TrainingData, select
+from trainer.evaluation.accepted_errors import accepted_errors, and_also
+from trainer.evaluation.against_starter import NONE, Unlearnt
 from trainer.evaluation.baseline import baseline_answers
 from trainer.evaluation.compare import compare
 from trainer.evaluation.cross_validation import Unseen, cross_validate
 from trainer.evaluation.drift_reference import freeze
-from trainer.evaluation.forms import AS_REFERENCE, Judge, best, measure, try_forms
-from trainer.evaluation.judge import Judged, Promise, judge
+from trainer.evaluation.forms import AS_REFERENCE, Judge, Tried, best, measure, try_int8
+from trainer.evaluation.judge import Judged, judge
 from trainer.evaluation.label_errors import Suspect, find_label_errors
+from trainer.evaluation.made_anew import Made, StarterBasis, answers_of_both
+from trainer.evaluation.students import try_students
 from trainer.fine_tuning.fine_tune import Epoch, FineTuned, Job, Machine, Progress, fine_tune
 from trainer.fine_tuning.parameters import Parameters
 from trainer.fine_tuning.prepare import Base, effective_parameters, find_base, prepare_job
+from trainer.fine_tuning.student import layer_counts
 from trainer.fine_tuning.work_folder import work_folder
-from trainer.forms import store_forms
+from trainer.forms import promise_of, store_forms
 from trainer.lease import Lease, Report
 from trainer.publish import Published, PublishedForm, checkpoint_name, publish, publish_form, withdraw
 from trainer.report.texts import TEXTS, forget_erased
+from trainer.starter import described_by
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +91,9 @@ def _train(settings: Settings, lease: Lease, work: Path) -> int:
     machine = Machine.of(settings)
     withdraw(store, lease.run_id, range(1, lease.token))
     base, parameters, data, snapshot = _freeze(postgres, store, settings.models, lease, settings.base_model)
-    job, description = prepare_job(base, parameters, data, snapshot, work / "tokenizer", settings.accept_threshold)
+    job, description = prepare_job(base, parameters, data, snapshot, work / "tokenizer")
+    if parameters.student:
+        layer_counts(job.base, parameters.student, added=1 if job.begins_fitted else 0)
     readable = readability_of(data, description.cleaning, work / "tokenizer")
     if readable.is_poor:
         log.warning("%s", readable.sentence())
@@ -98,18 +106,23 @@ def _train(settings: Settings, lease: Lease, work: Path) -> int:
         lease.report(f"answering {counted(len(data.held_out), 'held-out document')}")
         whole = measure(classifier, data)
         lease.report("fitting simple classifiers to compare with")
-        baselines = baseline_answers(data.train, data.test)
+        baselines = baseline_answers(data.train, data.known(data.test))
         lease.report(f"cross-validating {counted(len(data.train), 'training document')}")
         cross_validated = answers.result()
     lease.report("fitting confidences and thresholds")
-    promise = Promise(settings.risk_target, settings.risk_confidence, settings.accept_threshold)
+    promise = promise_of(settings)
     judge_as = partial(judge, data=data, baselines=baselines, cross_validated=cross_validated, promise=promise)
     judged = judge_as(whole)
     lease.report("looking for label errors")
     suspects = find_label_errors(data.labels, [cross_validated, Unseen(data.held_out, judged.probabilities)])
     lease.report("comparing with the active version")
     load = partial(load_classifier, settings=settings)
-    verdict = compare(postgres, judged.classifier, data, baselines, load, settings.gate_margin)
+    anew = partial(_made_anew, settings, lease, Made(
+        job, description, work / "tokenizer", machine,
+        lambda folder, form: assemble(folder, form, settings.model_copy(update=AS_REFERENCE)),
+    ), data, work / "anew")  # fmt: skip
+    verdict = compare(postgres, judged.classifier, data, baselines, load, settings.gate_margin, anew)
+    verdict = and_also(verdict, accepted_errors(judged, data))
     judged = judged.with_figures(
         learning=learned.learning,
         parameters=job.parameters.model_dump(mode="json", exclude={"cleaning"}),
@@ -120,15 +133,20 @@ def _train(settings: Settings, lease: Lease, work: Path) -> int:
         gate=verdict,
     )
 
-    # A first model serves at once, and its forms follow (`trainer.forms`); a later one waits for them.
-    forms: list[PublishedForm] = []
-    if verdict.against is not None:
+    # A first model serves at once, and its forms follow (`trainer.forms`); a later one waits for int8. A student waits
+    # for traffic that can judge it, unless it is asked for.
+    tried: list[Tried] = []
+    asks_student = bool(parameters.student or parameters.student_base)
+    if verdict.against is not None or asks_student:
         reference = assemble(draft, description, settings.model_copy(update=AS_REFERENCE))
         by = Judge(reference, whole.classifier, data.validation, settings.gate_margin)
-        traffic = _traffic(postgres, lease.run_id, data).texts
-        tried = try_forms(by, draft, data, traffic, settings, work, lease.report)
-        name = checkpoint_name(lease.run_id, lease.token)
-        forms = [publish_form(each, judge_as(each.measured) if each.measured else None, store, name) for each in tried]
+        traffic, to_teach = _traffic(postgres, lease.run_id, data)
+        tried.append(try_int8(by, draft, data, traffic.texts, settings, work, lease.report))
+        if asks_student:
+            learns = partial(_report_progress, lease, "teaching the student")
+            tried += try_students(by, draft, data, to_teach, parameters, settings, work, lease.report, learns)
+    name = checkpoint_name(lease.run_id, lease.token)
+    forms = [publish_form(each, judge_as(each.measured) if each.measured else None, store, name) for each in tried]
     lease.report("writing the checkpoint and its report")
     published = publish(draft, judged, data, suspects, store, lease.run_id, lease.token)
     _forget_erased(postgres, published)
@@ -149,14 +167,14 @@ def _freeze(
             return base, parameters, read_snapshot(opened, row), SnapshotReference(id=row.id, sha256=row.sha256)
         newest = newest_review_id(opened)
         assign_new(opened)
-        active = model_versions.active(opened)
+        trained = model_versions.trained(opened)
         documents = labelled_documents(opened)
         try:
             data = select(
                 documents,
                 parameters.keep_near_duplicates,
                 parameters.drop_rare_labels,
-                None if active is None else active.label_ids,
+                None if trained is None else trained.label_ids,
                 parameters.min_examples,
             )
         except TrainingError as refusal:
@@ -169,19 +187,20 @@ def _freeze(
 
 
 def _fine_tune(machine: Machine, lease: Lease, job: Job, work: Path) -> FineTuned:
-    def on_progress(progress: Progress) -> None:
-        lease.report(
-            "fine-tuning",
-            step=progress.step,
-            steps=progress.steps,
-            loss=round(progress.loss, 4),
-            left_s=round(progress.left_s, 1),
-        )
-
     def on_epoch(epoch: Epoch) -> None:
         log.info("epoch %d: accuracy %.4f, macro-F1 %.4f on validation", epoch.epoch, epoch.accuracy, epoch.macro_f1)
 
-    return fine_tune(job, work, machine, on_progress, on_epoch)
+    return fine_tune(job, work, machine, partial(_report_progress, lease, "fine-tuning"), on_epoch)
+
+
+def _report_progress(lease: Lease, stage: str, progress: Progress) -> None:
+    lease.report(
+        stage,
+        step=progress.step,
+        steps=progress.steps,
+        loss=round(progress.loss, 4),
+        left_s=round(progress.left_s, 1),
+    )
 
 
 def _draft(work: Path) -> Path:
@@ -193,12 +212,14 @@ def _draft(work: Path) -> Path:
     return draft
 
 
-def _traffic(postgres: PostgresAddress, run_id: int, data: TrainingData) -> Traffic:
-    """Texts of documents that came after the labelled ones were frozen, so none of them was chosen or trained on."""
+def _traffic(postgres: PostgresAddress, run_id: int, data: TrainingData) -> tuple[Traffic, list[str]]:
+    """What came after the labelled documents were frozen, so nobody chose it or trained on it; and texts to teach."""
     with session(postgres) as opened:
         run = training_runs.get(opened, run_id)
         assert run.snapshot_id is not None
-        return unseen_traffic(opened, snapshots.get(opened, run.snapshot_id).created_at, data)
+        since = snapshots.get(opened, run.snapshot_id).created_at
+        traffic = unseen_traffic(opened, since, data)
+        return traffic, texts_to_teach(opened, since, data, traffic)
 
 
 def _cross_validate(machine: Machine, base: Base, description: Checkpoint, data: TrainingData) -> Unseen:
@@ -208,6 +229,20 @@ def _cross_validate(machine: Machine, base: Base, description: Checkpoint, data:
     except SortlineError as error:
         log.warning("training documents are not cross-validated: %s", error)
         return Unseen([], np.empty((0, len(data.labels)), np.float32))
+
+
+def _made_anew(settings: Settings, lease: Lease, made: Made, data: TrainingData, work: Path) -> Unlearnt:
+    """Cross-validated answers of the candidate and of the active starter; if that fails, the run goes on without."""
+    with session(settings.postgres_url) as opened:
+        labels, active = starters.labels(opened), model_versions.active(opened)
+        assert active is not None
+        described = [(each, label.id) for label in labels for each in described_by(label)]
+        basis = StarterBasis(active.base_model, [label.id for label in labels], described)
+    try:
+        return answers_of_both(made, basis, data, work, partial(_report_progress, lease))
+    except SortlineError as error:
+        log.warning("the candidate and the starter are not cross-validated: %s", error)
+        return NONE
 
 
 def _forget_erased(postgres: PostgresAddress, published: Published) -> None:
@@ -244,8 +279,9 @@ def _register(
             report_sha256=published.report_sha256,
         )
         model_versions.settle(
-            opened, version.id, figures.gate.outcome, figures.gate.against, auto_promote, actor="trainer"
-        )
+            opened, version.id, figures.gate.outcome, figures.gate.against, auto_promote, actor="trainer",
+            asks=figures.gate.cross_validated,
+        )  # fmt: skip
         model_forms.add(opened, version.id, "whole", "proved", uri=published.uri, sha256=published.stored.sha256)
         freeze(opened, version.id, data, judged, lease.run_id)
         store_forms(opened, version.id, forms, data, lease.run_id)

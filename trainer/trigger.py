@@ -7,7 +7,7 @@ from kombu.exceptions import OperationalError
 from sqlalchemy.orm import Session
 
 from db.models import TrainingRun
-from db.queries import incidents, model_versions, server, status, training_runs
+from db.queries import incidents, model_versions, server, starters, status, training_runs
 from sortline.celery_app import celery_app
 from sortline.errors import ServerUnreachableError
 from sortline.redis_address import Broker, RedisAddress
@@ -68,16 +68,20 @@ def send_forms(broker: RedisAddress, version_id: int, expires_s: float) -> None:
 def due(session: Session, *, enough: int, hours: float, drift_trains: bool) -> str | None:
     """Why a training should start by itself now; None: it should not.
 
-    It should only once a person has brought a first model live, never while another run is unfinished, and never
-    without a new decision, so that a failed run is not repeated endlessly on the same documents.
+    It should only once a person has brought a first model live, or once the decisions that were made with a starter
+    carry a first training. It never should while another run is unfinished, nor without a new decision, so that a
+    failed run is not repeated endlessly on the same documents.
 
     Args:
         enough: new decisions after which one starts; 0: never.
         hours: since the last training after which one starts if there is any new decision; 0: never.
         drift_trains: whether one starts once the evidence of a drift alarm has been decided.
     """
-    if model_versions.active(session) is None or training_runs.unfinished(session) is not None:
+    active = model_versions.active(session)
+    if active is None or training_runs.unfinished(session) is not None:
         return None
+    if active.starter and not training_runs.newest(session):
+        return starters.carries_training(session)
     new = status.decisions_since(session, max(1, enough))
     if enough and new >= enough:
         return f"{enough:,} new decisions"

@@ -111,7 +111,7 @@ def tune(
             time.sleep(1)
     outcome = _conclude(train, study, data, before, trials, on_progress)
     folder = trainings_folder(settings.data_dir) / f"tuning-{study_name}-report"
-    return _store(postgres, store, folder, study, outcome, len(data.validation))
+    return _store(postgres, store, folder, study, outcome, len(data.known(data.validation)))
 
 
 def default_name() -> str:
@@ -153,10 +153,10 @@ def _data(
         known = study.user_attrs.get("snapshot_id")
         if known is None:
             assign_new(opened)
-            active = model_versions.active(opened)
+            trained = model_versions.trained(opened)
             documents = labelled_documents(opened)
             try:
-                chosen = select(documents, known_labels=None if active is None else active.label_ids)
+                chosen = select(documents, known_labels=None if trained is None else trained.label_ids)
             except TrainingError as refusal:
                 raise with_readability(refusal, documents, Cleaning(), bases) from None
             known = store_snapshot(opened, chosen, models, f"tuning-{study.study_name}").id
@@ -164,10 +164,9 @@ def _data(
             study.set_user_attr("snapshot_id", known)
         row = snapshots.get(opened, int(known))
         data = read_snapshot(opened, row)
-    if len(data.validation) < _LEAST_VALIDATION:
-        few = TrainingError(
-            f"there are {counted(len(data.validation), 'validation document')}, and tuning needs {_LEAST_VALIDATION}"
-        )
+    known = counted(len(data.known(data.validation)), "validation document")
+    if len(data.known(data.validation)) < _LEAST_VALIDATION:
+        few = TrainingError(f"there are {known}, and tuning needs {_LEAST_VALIDATION}")
         raise with_readability(few, [*data.train, *data.held_out], Cleaning(), bases)
     return data, SnapshotReference(id=row.id, sha256=row.sha256)
 
@@ -222,7 +221,7 @@ def _objective(
     except SortlineError as error:
         trial.set_user_attr("error", str(error))
         raise
-    return macro_f1(label_indices(data.validation, data.labels), predicted)
+    return macro_f1(label_indices(data.known(data.validation), data.labels), predicted)
 
 
 def _train(
@@ -235,11 +234,11 @@ def _train(
     on_stage: Callable[[str], None],
     on_epoch: Callable[[Epoch], None],
 ) -> LabelIds:
-    """Fine-tune; returns the predicted label of each validation document, (n,)."""
+    """Fine-tune; returns the predicted label of each known validation document, (n,)."""
     work = trainings_folder(settings.data_dir) / name
     with session(settings.postgres_url) as opened:
         base = find_base(opened, store, parameters, settings.base_model)
-    job, _ = prepare_job(base, parameters, data, snapshot, work / "tokenizer", settings.accept_threshold)
+    job, _ = prepare_job(base, parameters, data, snapshot, work / "tokenizer")
 
     def on_progress(progress: Progress) -> None:
         on_stage(f"step {progress.step:,} of {progress.steps:,}, loss {progress.loss:.3f}")
@@ -275,7 +274,7 @@ def _conclude(
         reasons = [trial.user_attrs["error"] for trial in study.get_trials() if "error" in trial.user_attrs]
         raise TrainingError(f"every trial failed, the first because: {next(iter(reasons), 'no reason is recorded')}")
     best = study.best_trial.params
-    truth = label_indices(data.validation, data.labels)
+    truth = label_indices(data.known(data.validation), data.labels)
 
     def again(called: str, parameters: dict[str, Any]) -> LabelIds:
         def on_stage(stage: str) -> None:

@@ -3,6 +3,9 @@
 import re
 
 _FIELDS = {
+    "--text-column": "“Text”",
+    "--label-column": "“Label”",
+    "--id-column": "“Id”",
     "--fold-labels": "“Read labels that look alike as one”",
     "--split": "“What the new examples are for”",
     "--delimiter": "“Delimiter”",

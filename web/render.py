@@ -8,6 +8,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 from markupsafe import Markup
 
+from db.queries.doubts import is_low
 from web.field_names import by_field
 from web.links import root
 from web.sessions import Person
@@ -31,6 +32,7 @@ _TEMPLATES = Environment(
     loader=FileSystemLoader(FOLDER / "templates"), autoescape=select_autoescape(default=True), trim_blocks=True
 )
 _TEMPLATES.filters["by_field"] = by_field
+_TEMPLATES.tests["low_fit"] = is_low
 
 
 def page(

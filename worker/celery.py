@@ -7,7 +7,7 @@ from sortline import traces
 from sortline.celery_app import celery_app, check_at_start, settings_or_exit
 from sortline.logs import set_up_logging, silence_telemetry
 from sortline.watchdog import WatchdogStep
-from worker import enqueue_task, explain_task, rescore_task, shadow_task
+from worker import enqueue_task, explain_task, rescore_task, shadow_task, vector_task
 from worker.intake import IntakeStep
 
 settings = settings_or_exit("worker")
@@ -31,6 +31,7 @@ app.steps["consumer"].add(WatchdogStep)
 rescore_task.register(app, settings)
 explain_task.register(app, settings)
 shadow_task.register(app, settings)
+vector_task.register(app, settings)
 if settings.celery_door:
     app.conf.task_queues = [Queue("worker"), Queue(enqueue_task.QUEUE)]  # type: ignore[no-untyped-call]
     enqueue_task.register(app, settings)

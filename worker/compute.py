@@ -9,12 +9,24 @@ from worker.schedule import Pass, Schedule
 
 
 class Compute:
-    """Runs forward passes; ``running`` holds the start (time.monotonic) of each thread's present pass."""
+    """Runs forward passes; ``running`` holds the start (time.monotonic) of each thread's present pass.
 
-    def __init__(self, schedule: Schedule, failures: Failures, finished: Callable[[MicroBatch], None]) -> None:
+    Args:
+        finished: takes a micro-batch that was computed.
+        failed: takes one of which a document failed.
+    """
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        failures: Failures,
+        finished: Callable[[MicroBatch], None],
+        failed: Callable[[MicroBatch], None],
+    ) -> None:
         self.schedule = schedule
         self.failures = failures
         self.finished = finished
+        self.failed = failed
         self.running: dict[int, float] = {}
 
     def run(self, thread: int) -> None:
@@ -44,7 +56,7 @@ class Compute:
         if batch.failure is None:
             self.finished(batch)
         else:
-            self.failures.batch(batch)
+            self.failed(batch)
 
     def _alone(self, batch: MicroBatch) -> bool:
         """Compute one suspicious document alone; False if it was given up or put off before it began."""

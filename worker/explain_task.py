@@ -28,8 +28,8 @@ def register(app: Celery, settings: Settings) -> None:
     explainer = ExplainerProcess(model_store(settings), settings.threads, settings.explain_keep_s)
 
     @app.task(name="worker.explain", acks_late=False)
-    def explain(document_id: int, version_id: int, label_id: int) -> None:
-        explain_document(settings.postgres_url, explainer, Key(document_id, version_id, label_id))
+    def explain(document_id: int, version_id: int, label_id: int, form: str = "whole") -> None:
+        explain_document(settings.postgres_url, explainer, Key(document_id, version_id, label_id, form))
 
     @app.task(name="worker.explain_waiting", acks_late=False)
     def explain_waiting() -> None:
@@ -52,6 +52,8 @@ def explain_document(postgres: PostgresAddress, explainer: ExplainerProcess, key
     if claimed is None:
         return False
     try:
+        if claimed.checkpoint_uri is None or claimed.sha256 is None:
+            raise PermanentError(f"model version {key.version_id} no longer has its form {key.form}")
         found = explainer.explain(claimed.checkpoint_uri, claimed.sha256, claimed.text, key.label_id)
     except (PermanentError, TransientError) as error:
         log.warning("document %d is not explained for label %d: %s", key.document_id, key.label_id, error)

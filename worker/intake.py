@@ -2,6 +2,9 @@
 
     readers (one per lane)  →  schedule  →  compute threads  →  writers  →  acknowledger
 
+Without an active model version, the readers pass what they read straight to the writers, which store it. Once a version
+is active, `first_predictions` predicts those documents by the same schedule and compute threads.
+
 A watcher swaps models. A keeper refreshes held entries, takes over what others left, and ends the process if a thread
 dies or a forward pass hangs. The supervisor then restarts it, and nothing is lost.
 """
@@ -17,6 +20,7 @@ from typing import Any
 
 from celery import Celery, bootsteps
 
+from db.queries.intake import AuditShares
 from sortline import disk
 from sortline.counted import counted
 from sortline.metrics import Publisher
@@ -26,6 +30,7 @@ from worker.active_model import Models
 from worker.compute import Compute
 from worker.consumer import Consumer
 from worker.failures import Failures
+from worker.first_predictions import FirstPredictions, StoredBatch
 from worker.held import Held
 from worker.micro_batch import MicroBatch
 from worker.outage import REFUSED, Unanswered
@@ -58,19 +63,31 @@ class Intake:
         self.schedule = Schedule(settings.bulk_share)
         self.held = Held(_HELD_BATCHES * settings.micro_batch)
         self.acknowledger = Acknowledger(self.consumer, self.held, settings.postgres_url, self._committed)
-        self.writer = Writer(settings.postgres_url, settings.audit_share, self.acknowledger.put, self._blame)
+        self.writer = Writer(
+            settings.postgres_url,
+            AuditShares(settings.audit_share, settings.first_audit_share, settings.first_documents),
+            settings.vectors_kept,
+            self.acknowledger.put,
+            self._blame,
+            self._put_back,
+        )
         self.failures = Failures(
             self.consumer, self.schedule, self.held, self.writer.bury,
             max_attempts=settings.max_attempts, isolate_after=settings.isolate_after,
         )  # fmt: skip
-        self.compute = Compute(self.schedule, self.failures, self.writer.put)
+        self.first_predictions = FirstPredictions(
+            settings.postgres_url, self.models, self.schedule, self.stopping, self._predicted,
+            micro_batch=settings.micro_batch, isolate_after=settings.isolate_after, max_attempts=settings.max_attempts,
+            vectors_kept=settings.vectors_kept,
+        )  # fmt: skip
+        self.compute = Compute(self.schedule, self.failures, self._computed, self._failed)
         self.presence = Presence(settings.prefix, self.consumer, self.models, self.held)
         self.events = TaskEvents(app, hostname)
         self.publisher = Publisher(settings.redis, settings.prefix, "worker")
         self.readers = {
             lane: Reader(
                 lane, self.consumer, self.models, self.schedule, self.held, self.failures, self.writer.bury,
-                self.stopping, micro_batch=settings.micro_batch, isolate_after=settings.isolate_after,
+                self.writer.put, self.stopping, micro_batch=settings.micro_batch, isolate_after=settings.isolate_after,
                 max_wait_ms=settings.max_wait_ms,
             )
             for lane in LANES
@@ -80,13 +97,15 @@ class Intake:
         self._threads: dict[str, threading.Thread] = {}
 
     def start(self) -> None:
-        """Start all threads; until a model version is active, documents wait in the stream."""
+        """Start all threads; documents wait in the stream until the active model version is loaded."""
         for lane, reader in self.readers.items():
             metrics.HELD.labels(lane).set_function(partial(self.held.count, lane))
             self._start(f"read-{lane}", reader.run)
         for number in range(WRITERS):
             self._start(f"write-{number}", self.writer.run)
         self._start("acknowledge", self.acknowledger.run)
+        self._start("read-stored", self.first_predictions.run)
+        self._start("write-first-predictions", self.first_predictions.write)
         self._start("watch", self._watch)
         self._start("keep", self._keep)
         self._start("events", lambda: self.events.run(self._stopped))
@@ -102,6 +121,7 @@ class Intake:
         self.schedule.close()
         self._join("compute-")
         self.writer.close()
+        self.first_predictions.close()
         self._join("write-")
         self.acknowledger.close()
         self._join("acknowledge")
@@ -116,6 +136,28 @@ class Intake:
 
     def _blame(self, alone: MicroBatch, error: Exception) -> None:
         self.failures.own(alone.entries[0], error, counted=alone.counted)
+
+    def _put_back(self, batch: MicroBatch) -> None:
+        """A version became active before the batch could be stored unpredicted: its entries wait for that version."""
+        self.models.became_active()
+        for entry in batch.entries:
+            self.held.later(entry)
+
+    def _computed(self, batch: MicroBatch) -> None:
+        if isinstance(batch, StoredBatch):
+            self.first_predictions.put(batch)
+        else:
+            self.writer.put(batch)
+
+    def _failed(self, batch: MicroBatch) -> None:
+        if isinstance(batch, StoredBatch):
+            self.first_predictions.failed(batch)
+        else:
+            self.failures.batch(batch)
+
+    def _predicted(self, batch: StoredBatch) -> None:
+        self.presence.count(len(batch))
+        metrics.MADE_UP.inc(len(batch))
 
     def _committed(self, committed: Committed) -> None:
         self.presence.count(len(committed.entries))
@@ -201,7 +243,7 @@ class Intake:
             self.consumer.hold(lane, self.held.ids(lane))
 
     def _take_over(self, lane: Lane) -> None:
-        if not self.stopping.is_set() and self.models.current is not None:
+        if not self.stopping.is_set() and self.models.wait(0):
             take_over(self.consumer, self.held, lane)
 
     def is_idle(self) -> bool:
@@ -211,12 +253,13 @@ class Intake:
         return not reading and all(stage.is_idle() for stage in stages)
 
     def _has_room(self, lane: Lane) -> bool:
-        return self.models.current is not None and (self.readers[lane].has_room() or self.is_idle())
+        return self.models.wait(0) and (self.readers[lane].has_room() or self.is_idle())
 
     def _check_stuck(self) -> None:
         if self.compute.longest_s() > self.settings.stuck_s:
             self._die(f"a forward pass has run for over {self.settings.stuck_s:g} s")
-        admitting_s = max(reader.admitting_s() for reader in self.readers.values())
+        admitting = [reader.admitting_s() for reader in self.readers.values()]
+        admitting_s = max(*admitting, self.first_predictions.admitting_s())
         if admitting_s > self.settings.stuck_s and not REFUSED.is_unanswered():
             self._die(f"tokenising has run for over {self.settings.stuck_s:g} s")
 

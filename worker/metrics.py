@@ -68,6 +68,8 @@ class ManyHistogram(Collector):
 READ = Counter("sortline_documents_read", "Entries that this process read from a lane", ["lane"])
 HELD = Gauge("sortline_held_entries", "Entries that this process has read and not yet acknowledged", ["lane"])
 DONE = Counter("sortline_documents_done", "Documents classified, committed and acknowledged", ["lane"])
+STORED = Counter("sortline_documents_stored", "Documents stored without a prediction and acknowledged", ["lane"])
+MADE_UP = Counter("sortline_documents_predicted_later", "Stored documents that got their first prediction later")
 TAKEN_OVER = Counter("sortline_documents_taken_over", "Unfinished entries that this worker took over", ["lane"])
 DEAD = Counter("sortline_documents_dead", "Entries that became dead letters", ["reason"])
 DECISIONS = Counter("sortline_decisions", "Classified documents by label and decision", ["label", "decision"])
@@ -92,7 +94,7 @@ _END_TO_END = ManyHistogram(
 
 # Every series exists from the start with 0: Prometheus sees no increase in the first value of a new series.
 for _lane in LANES:
-    for _metric in (READ, DONE, TAKEN_OVER, _DOCUMENTS, _BATCH_TOKENS):
+    for _metric in (READ, DONE, STORED, TAKEN_OVER, _DOCUMENTS, _BATCH_TOKENS):
         _metric.labels(_lane)
 for _stage in STAGES:
     _STAGE.labels(_stage)
@@ -124,13 +126,16 @@ def _note_batch(batch: MicroBatch, now: float) -> None:
     for stage, (started, ended) in batch.times.items():
         # A batch's forward passes alternate with other batches': only the time they ran counts.
         _STAGE.labels(stage).observe(batch.compute_s if stage == "forward" else max(0.0, ended - started))
+    # Producers may choose entry ids: an id that lies in the future counts as 0 seconds.
+    appended = np.array([int(entry.entry_id.partition("-")[0]) for entry in batch.entries], float)
+    _END_TO_END.observe(lane, np.maximum(now - appended / 1000, 0.0))
+    _DOCUMENTS.labels(lane).observe(len(batch))
+    if batch.model is None:
+        STORED.labels(lane).inc(len(batch))
+        return
     text = sum(int(work.attention_mask.sum()) for work in batch.batches)
     TOKENS.labels("text").inc(text)
     TOKENS.labels("padding").inc(sum(work.input_ids.size for work in batch.batches) - text)
     DONE.labels(lane).inc(len(batch))
-    _DOCUMENTS.labels(lane).observe(len(batch))
     _BATCH_TOKENS.labels(lane).observe(text)
     _CONFIDENCE.observe(lane, batch.probabilities.max(axis=1))
-    # Producers may choose entry ids: an id that lies in the future counts as 0 seconds.
-    appended = np.array([int(entry.entry_id.partition("-")[0]) for entry in batch.entries], float)
-    _END_TO_END.observe(lane, np.maximum(now - appended / 1000, 0.0))

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from classifier.classifier import Classifier, ForwardBatch, Prepared
+from classifier.classifier import Classifier, ForwardBatch, Outputs, Prepared
 from sortline.settings import Lane
 from worker.entry import Entry
 
@@ -24,21 +24,27 @@ class ActiveModel(Protocol):
     def form(self) -> str: ...
 
     @property
+    def encoder_id(self) -> int | None: ...
+
+    @property
+    def revision(self) -> int | None: ...
+
+    @property
     def classifier(self) -> Classifier: ...
 
 
 class MicroBatch:
     """Entries of one lane on their way from the stream to the commit.
 
-    A batch keeps the model that tokenised it until it is committed, so a swap never mixes two models. ``times`` has
-    the start and end of each stage (time.monotonic).
+    A batch keeps the model that tokenised it until it is committed, so a swap never mixes two models. Without a model
+    (None) it is stored without predictions. ``times`` has the start and end of each stage (time.monotonic).
     """
 
     def __init__(
         self,
         lane: Lane,
         entries: Sequence[Entry],
-        model: ActiveModel,
+        model: ActiveModel | None,
         prepared: Sequence[Prepared] | None = None,
         isolated: bool = False,
     ) -> None:
@@ -57,7 +63,9 @@ class MicroBatch:
         self.batches: list[ForwardBatch] = []
         self.waiting: deque[int] = deque()
         self.probabilities = np.empty((0, 0), dtype=np.float32)
-        self._logits: dict[int, np.ndarray] = {}
+        self.vectors = np.empty((0, 0), dtype=np.float32)
+        self.fit = np.empty(0, dtype=np.float32)
+        self._outputs: dict[int, Outputs] = {}
         self._remaining = 0
         self._lock = threading.Lock()
         if prepared is not None:
@@ -66,18 +74,48 @@ class MicroBatch:
     def __len__(self) -> int:
         return len(self.entries)
 
+    @property
+    def classifier(self) -> Classifier:
+        """That of the model, which the batch must have."""
+        assert self.model is not None, "a micro-batch that is stored without predictions is never computed"
+        return self.model.classifier
+
+    @property
+    def outcome(self) -> str:
+        """What happens to its documents, in words."""
+        return f"by model version {self.model.version_id}" if self.model else "stored without a prediction"
+
     def prepare(self) -> None:
         """Clean, tokenise and plan the forward passes."""
         started = time.monotonic()
-        self.prepared = self.model.classifier.prepare([entry.text for entry in self.entries])
+        self.prepared = self.classifier.prepare([entry.text for entry in self.entries])
         self.plan()
         self.times["tokenise"] = (started, time.monotonic())
 
     def plan(self) -> None:
         """Lay out the forward passes."""
-        self.batches = self.model.classifier.batches(self.prepared)
+        self.batches = self.classifier.batches(self.prepared)
         self.waiting = deque(range(len(self.batches)))
         self._remaining = len(self.batches)
+
+    def split(self, index: int, tokens: int) -> int | None:
+        """Cut a forward pass that has not begun so that about ``tokens`` tokens are left of it, and at least one row.
+
+        Returns:
+            The index of a new pass with the other rows; None: it is small enough.
+        """
+        whole = self.batches[index]
+        count, length = whole.input_ids.shape
+        passes = -(-count // max(1, tokens // length))
+        if passes < 2:
+            return None
+        rows = -(-count // passes)
+        for place, part in ((index, slice(0, rows)), (len(self.batches), slice(rows, None))):
+            batch = ForwardBatch(whole.documents[part], whole.input_ids[part], whole.attention_mask[part])
+            self.batches[place : place + 1] = [batch]
+        with self._lock:
+            self._remaining += 1
+        return len(self.batches) - 1
 
     def forward(self, index: int) -> bool:
         """Compute one forward pass; returns whether it was the last one of the micro-batch.
@@ -86,24 +124,26 @@ class MicroBatch:
         """
         started = time.monotonic()
         self.started_at = self.started_at or started
-        logits = None
+        outputs = None
         if self.failure is None:
             try:
-                logits = self.model.classifier.forward(self.batches[index])
+                outputs = self.classifier.forward(self.batches[index])
             except Exception as error:
                 self.failure = error
         with self._lock:
-            if logits is not None:
-                self._logits[index] = logits
+            if outputs is not None:
+                self._outputs[index] = outputs
             self.compute_s += time.monotonic() - started
             self._remaining -= 1
             return self._remaining == 0
 
     def finish(self) -> None:
-        """Pool the windows' logits into the documents' probabilities, (documents, labels)."""
-        logits = [self._logits[index] for index in range(len(self.batches))]
-        self.probabilities = self.model.classifier.probabilities(len(self.entries), self.batches, logits)
-        self._logits.clear()
+        """Pool what the windows gave into probabilities (documents, labels), vectors (documents, d) and fit."""
+        outputs = [self._outputs[index] for index in range(len(self.batches))]
+        pooled = self.classifier.pool(len(self.entries), self.batches, outputs)
+        self.vectors, self.fit = pooled.vectors, self.classifier.fit(pooled)
+        self.probabilities = self.classifier.probabilities(pooled.logits)
+        self._outputs.clear()
         self.times["forward"] = (self.started_at or self.received_at, time.monotonic())
 
     def halves(self) -> list["MicroBatch"]:
@@ -112,8 +152,11 @@ class MicroBatch:
         parts = []
         for part in (slice(0, middle), slice(middle, None)):
             prepared = self.prepared[part] if self.prepared else None
-            half = MicroBatch(self.lane, self.entries[part], self.model, prepared)
-            half.probabilities = self.probabilities[part]
+            half = self._part(part, prepared)
+            half.probabilities, half.vectors, half.fit = self.probabilities[part], self.vectors[part], self.fit[part]
             half.times = dict(self.times)
             parts.append(half)
         return parts
+
+    def _part(self, part: slice, prepared: Sequence[Prepared] | None) -> "MicroBatch":
+        return MicroBatch(self.lane, self.entries[part], self.model, prepared)

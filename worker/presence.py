@@ -147,5 +147,5 @@ class TaskEvents:
             eta=None, timestamp=received,
         )  # fmt: skip
         dispatcher.send("task-started", uuid=task_id, timestamp=started)
-        outcome = f"{counted(len(batch), 'document')} by model version {batch.model.version_id}"
+        outcome = f"{counted(len(batch), 'document')} {batch.outcome}"
         dispatcher.send("task-succeeded", uuid=task_id, result=outcome, runtime=ended - started, timestamp=ended)

@@ -34,6 +34,7 @@ class Reader:
 
     Args:
         bury: takes an entry that can't be parsed.
+        store: takes a micro-batch that is to be stored without predictions, because no model version is active.
         micro_batch: most documents of a micro-batch.
         isolate_after: deliveries after which an entry is computed alone.
         max_wait_ms: milliseconds that it waits for a micro-batch to fill.
@@ -48,6 +49,7 @@ class Reader:
         held: Held,
         failures: Failures,
         bury: Callable[[DeadEntry], None],
+        store: Callable[[MicroBatch], None],
         stopping: threading.Event,
         *,
         micro_batch: int,
@@ -61,6 +63,7 @@ class Reader:
         self.held = held
         self.failures = failures
         self.bury = bury
+        self.store = store
         self.stopping = stopping
         self.micro_batch = micro_batch
         self.isolate_after = isolate_after
@@ -74,8 +77,7 @@ class Reader:
     def run(self) -> None:
         """Read until the process is stopping."""
         while not self.stopping.is_set():
-            model = self.models.wait(0.2)
-            if model is None or not self._wait_for_schedule(_ROOM_S):
+            if not self.models.wait(0.2) or not self._wait_for_schedule(_ROOM_S):
                 continue
             try:
                 entries = self._read()
@@ -85,8 +87,8 @@ class Reader:
                 self.stopping.wait(self._pause)
                 self._pause = min(self._pause * 2, 2.0)
                 continue
-            if entries:  # the model may have been swapped while the read was waiting
-                self._admit(entries, self.models.current or model)
+            if entries:
+                self._admit(entries, self.models.current)
 
     def has_room(self) -> bool:
         """Whether the reader has room for another entry of the lane."""
@@ -113,8 +115,8 @@ class Reader:
         if entries:  # waiting for the first document does not count as reading
             self._reading_since = max(started, min(self.consumer.appended_at(entries[0]), time.monotonic()))
         self._was_full = len(entries) == count
-        # If the compute threads are busy, these would wait anyway, so wait for more; else pass them on at once.
-        if entries and len(entries) < count and self.schedule.is_busy():
+        # If these would wait anyway, wait for more; else pass them on at once.
+        if entries and len(entries) < count and self.schedule.is_worth_waiting(self.lane):
             self.stopping.wait(self.max_wait_ms / 1000)
             with contextlib.suppress(*Unanswered):  # the next read reports it
                 entries += self._hold(count - len(entries), None)
@@ -126,7 +128,7 @@ class Reader:
         READ.labels(self.lane).inc(len(entries))
         return entries
 
-    def _admit(self, entries: Sequence[Entry], model: ActiveModel) -> None:
+    def _admit(self, entries: Sequence[Entry], model: ActiveModel | None) -> None:
         self._admitting_since = time.monotonic()
         together: list[Entry] = []
         alone: list[Entry] = []
@@ -140,7 +142,7 @@ class Reader:
                 log.exception("entry %s of lane %s can't be parsed", entry.entry_id, self.lane)
                 self.bury(DeadEntry(entry, "bad_entry", f"{type(error).__name__}: {error}", entry.deliveries))
                 continue
-            (alone if entry.deliveries >= self.isolate_after else together).append(entry)
+            (alone if model is not None and entry.deliveries >= self.isolate_after else together).append(entry)
         # The size estimate halves with each read, so one large text does not limit reads for long.
         self._largest = max(1, self._largest // 2, *(entry.size for entry in entries))
         for entry in alone:
@@ -149,7 +151,10 @@ class Reader:
             batch = MicroBatch(self.lane, together, model)
             if self._reading_since is not None:
                 batch.times["read"] = (self._reading_since, batch.received_at)
-            self._prepare(batch)
+            if model is None:
+                self.store(batch)
+            else:
+                self._prepare(batch)
         self._admitting_since = None
 
     def _prepare(self, batch: MicroBatch) -> None:

@@ -33,7 +33,7 @@ def disagreement(session: Session, version: ModelVersion, form: str, classifier:
     if len(answers) < _LEAST:
         return None
     label_ids = np.array(classifier.checkpoint.label_ids)
-    _, probabilities = score(classifier, [answer.text for answer in answers])
+    probabilities = score(classifier, [answer.text for answer in answers]).probabilities
     differ = label_ids[probabilities.argmax(axis=1)] != np.array([answer.label_id for answer in answers])
     distance = np.abs(probabilities.max(axis=1) - np.array([answer.confidence for answer in answers]))
     if differ.mean() <= _DIFFER and distance.mean() <= _DISTANCE:

@@ -10,6 +10,11 @@ from worker.micro_batch import MicroBatch
 
 _PASSES_AHEAD = 2  # per compute thread, while no full micro-batch can be read
 _MEMORY_S = 2.0  # the lanes' shares are averaged over about this time
+# A live document waits until one of the running passes ends, so none may take long while live documents come. Shorter
+# ones would cost more than the 6 % that these do: a pass costs about as much as 32 tokens, beside its tokens.
+_PASS_S = 0.05
+_OVERHEAD_TOKENS = 32
+_LIVE_LATELY_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +29,7 @@ class Schedule:
     """Hands forward passes to the compute threads, one at a time.
 
     It chooses by forward pass, not by micro-batch, so a live document waits for at most one pass of a large bulk batch.
+    While live documents come, passes of bulk are cut to about 50 ms, by the time that tokens took lately.
     """
 
     def __init__(self, bulk_share: float) -> None:
@@ -33,8 +39,10 @@ class Schedule:
         self._documents: dict[Lane, int] = dict.fromkeys(LANES, 0)
         self._passes: dict[Lane, int] = dict.fromkeys(LANES, 0)
         self._spent: dict[Lane, float] = dict.fromkeys(LANES, 0.0)
+        self._measured_s, self._measured_tokens = 0.0, 0.0
+        self._live_at = float("-inf")
         self.threads = 1  # the number of compute threads
-        self._running = 0
+        self._running: dict[Lane, int] = dict.fromkeys(LANES, 0)
         self._alone = False
         self._closed = False
         self._changed = threading.Condition()
@@ -42,6 +50,8 @@ class Schedule:
     def put(self, batch: MicroBatch, first: bool = False) -> None:
         """Add a micro-batch to its lane, at the end or, if ``first``, at the front."""
         with self._changed:
+            if batch.lane == "live":
+                self._live_at = time.monotonic()
             if batch.isolated:
                 self._isolated.append(batch)
             elif first:
@@ -58,30 +68,44 @@ class Schedule:
             while True:
                 chosen = self._choose()
                 if chosen is not None:
-                    self._running += 1
+                    self._running[chosen.batch.lane] += 1
                     return chosen
-                if self._closed and not self._running and not self._anything():
+                if self._closed and self.is_idle():
                     return None
                 self._changed.wait(1.0)
 
     def done(self, work: Pass, seconds: float) -> None:
         """Note that a pass has run, and how long it took."""
         with self._changed:
-            self._running -= 1
+            self._running[work.batch.lane] -= 1
             self._alone = False
             decay = max(0.0, 1 - seconds / _MEMORY_S)
             for lane in LANES:
                 self._spent[lane] *= decay
             self._spent[work.batch.lane] += seconds
+            if work.index is not None and work.batch.failure is None:
+                tokens = work.batch.batches[work.index].input_ids.size + _OVERHEAD_TOKENS
+                self._measured_s = decay * self._measured_s + seconds
+                self._measured_tokens = decay * self._measured_tokens + tokens
             self._changed.notify_all()
+
+    def _tokens_in(self, seconds: float) -> int | None:
+        """About how many tokens a pass computes in that time, as far as was measured lately; None: not known yet."""
+        if not self._measured_s:
+            return None
+        return max(1, int(seconds * self._measured_tokens / self._measured_s) - _OVERHEAD_TOKENS)
 
     def is_idle(self) -> bool:
         """Whether no pass is waiting or running."""
-        return not self._running and not self._anything()
+        return not any(self._running.values()) and not self._anything()
 
-    def is_busy(self) -> bool:
-        """Whether a new document would have to wait for other documents."""
-        return self._running >= self.threads or self._alone
+    def is_worth_waiting(self, lane: Lane) -> bool:
+        """Whether a new document of the lane would wait anyway, so that others may as well be computed with it.
+
+        Beside passes of bulk, a live document is the next one as soon as any of them ends.
+        """
+        ahead = self._running["live"] if lane == "live" else sum(self._running.values())
+        return self._alone or ahead >= self.threads
 
     def wait_for_room(self, lane: Lane, documents: int, keeps_busy: bool, timeout: float) -> bool:
         """Wait until fewer than ``documents`` documents of the lane wait here; returns whether that happened in time.
@@ -117,7 +141,7 @@ class Schedule:
         if self._alone:
             return None
         if self._isolated:
-            if self._running:
+            if any(self._running.values()):
                 return None  # it runs when the other passes have ended
             self._alone = True
             batch = self._isolated.popleft()
@@ -129,11 +153,21 @@ class Schedule:
         batch = self._waiting[lane][0]
         index = batch.waiting.popleft()
         self._passes[lane] -= 1
+        if lane == "bulk" and time.monotonic() - self._live_at < _LIVE_LATELY_S:
+            self._shorten(batch, index)
         if not batch.waiting:
             self._waiting[lane].popleft()
             self._documents[lane] -= len(batch)
         self._changed.notify_all()
         return Pass(batch, index)
+
+    def _shorten(self, batch: MicroBatch, index: int) -> None:
+        """Leave of a pass only what is computed soon, and let the rest of it wait."""
+        tokens = self._tokens_in(_PASS_S)
+        rest = None if tokens is None else batch.split(index, tokens)
+        if rest is not None:
+            batch.waiting.appendleft(rest)
+            self._passes[batch.lane] += 1
 
     def _lane(self) -> Lane | None:
         live, bulk = self._waiting["live"], self._waiting["bulk"]

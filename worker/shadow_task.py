@@ -95,8 +95,9 @@ def _answer_page(
 ) -> None:
     rows = []
     if found:
-        prepared, probabilities = score(model.classifier, [text for _, text in found])
-        rows = prediction_rows(model.classifier, model.form, [id_ for id_, _ in found], prepared, probabilities)
+        ids = [id_ for id_, _ in found]
+        prepared, probabilities, _, fit = score(model.classifier, [text for _, text in found])
+        rows = prediction_rows(model.classifier, model.form, None, ids, prepared, probabilities, fit)
     with session(postgres) as opened:
         shadows.store(opened, shadow, to, orjson.dumps(rows, option=orjson.OPT_SERIALIZE_NUMPY).decode())
         opened.commit()

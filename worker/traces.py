@@ -38,9 +38,11 @@ def _record_batch(batch: MicroBatch, times: dict[str, tuple[float, float]]) -> N
     parent = set_span_in_context(NonRecordingSpan(found[0]), Context()) if len(found) == 1 else Context()
     links = [Link(context) for context in found[:_MOST_LINKS]] if len(found) > 1 else []
     attributes: dict[str, str | int] = {
-        "sortline.lane": batch.lane, "sortline.batch": batch.id, "sortline.model_version": batch.model.version_id,
+        "sortline.lane": batch.lane, "sortline.batch": batch.id,
         "messaging.system": "redis", "messaging.batch.message_count": len(batch),
     }  # fmt: skip
+    if batch.model is not None:
+        attributes["sortline.model_version"] = batch.model.version_id
     ahead = time.time() - time.monotonic()
     stages = {stage: (_ns(ahead + start), _ns(ahead + end)) for stage, (start, end) in times.items()}
     began, ended = min(start for start, _ in stages.values()), max(end for _, end in stages.values())

@@ -6,18 +6,19 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import redis
 from sqlalchemy.exc import DBAPIError
 
 from db.queries import outbox
+from db.queries.intake import AuditShares
 from db.session import is_disk_full, session
 from sortline.errors import TransientError
 from sortline.events import ResultEvent
 from sortline.postgres_address import PostgresAddress
 from sortline.settings import LANES, Lane
-from worker.commit import DeadEntry, commit_batches, commit_dead, is_the_documents_fault
+from worker.commit import DeadEntry, commit_batches, commit_dead, commit_unpredicted, is_the_documents_fault
 from worker.consumer import Consumer
 from worker.entry import Entry
 from worker.held import Held
@@ -26,6 +27,7 @@ from worker.outage import Grace, Stopped, insist
 from worker.subscriptions import Subscriptions
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 WRITERS = 4  # threads, each with its own connection and transaction
 _GROUP = 1024  # most documents of one transaction, unless one micro-batch has more
@@ -55,22 +57,28 @@ class Writer:
     Only one transaction at a time has a given document, so the document's events keep their order.
 
     Args:
-        audit_share: share of the documents that people decide without seeing the prediction.
+        audits: how likely documents are drawn for people to decide without seeing the prediction.
+        vectors_kept: about how many of the newest documents keep their vector.
         then: takes what a transaction stored.
         blame: takes a micro-batch of one document that Postgres refuses, and the error.
+        too_early: takes a micro-batch without a model that can't be stored so, because a model version is active.
     """
 
     def __init__(
         self,
         postgres: PostgresAddress,
-        audit_share: float,
+        audits: AuditShares,
+        vectors_kept: int,
         then: Callable[[Committed], None],
         blame: Callable[[MicroBatch, Exception], None],
+        too_early: Callable[[MicroBatch], None],
     ) -> None:
         self.postgres = postgres
-        self.audit_share = audit_share
+        self.audits = audits
+        self.vectors_kept = vectors_kept
         self.then = then
         self.blame = blame
+        self.too_early = too_early
         self.disk_full = False  # whether Postgres reports that its disk is full
         self._subscriptions = Subscriptions()
         self._finished: dict[Lane, deque[_Finished]] = {lane: deque() for lane in LANES}
@@ -111,8 +119,8 @@ class Writer:
         try:
             while (work := self._take()) is not None:
                 batches, dead, names = work
-                if batches:
-                    self._write(batches)
+                for group in _by_kind(batches):
+                    self._write(group)
                 if dead:
                     self._write_dead(dead)
                 self._done(names)
@@ -170,12 +178,18 @@ class Writer:
         except DBAPIError as error:
             self._bisect(batches, error)
             return
+        if events is None:
+            for batch in batches:
+                self.too_early(batch)
+            return
         entries = [entry for batch in batches for entry in batch.entries]
         self.then(Committed(batches, entries, events, {"commit": (started, time.monotonic())}))
 
-    def _commit(self, batches: list[MicroBatch]) -> list[ResultEvent]:
+    def _commit(self, batches: list[MicroBatch]) -> list[ResultEvent] | None:
         with session(self.postgres) as opened:
-            return commit_batches(opened, batches, self.audit_share, self._subscriptions)
+            if batches[0].model is None:
+                return commit_unpredicted(opened, batches, self.audits, self._subscriptions)
+            return commit_batches(opened, batches, self.audits, self._subscriptions, self.vectors_kept)
 
     def _bisect(self, batches: list[MicroBatch], error: DBAPIError) -> None:
         if len(batches) > 1:
@@ -199,21 +213,35 @@ class Writer:
                         extra=entry.named())  # fmt: skip
         self.then(Committed([], [item.entry for item in dead], events))
 
-    def _insist(self, commit: Callable[[], list[ResultEvent]]) -> list[ResultEvent]:
+    def _insist(self, commit: Callable[[], T]) -> T:
         """Commit, and wait out every outage; raises only errors that the rows themselves cause."""
         events = insist(commit, self._grace.is_over, self._outage)
         self.disk_full = False
         return events
 
     def _outage(self, error: Exception) -> str | None:
-        if not isinstance(error, TransientError | DBAPIError):
-            return None
-        if isinstance(error, DBAPIError) and is_the_documents_fault(error):
-            return None
-        # Postgres also shuts down when the disk of its log is full, so an unreachable one does not mean there is space.
-        self.disk_full = self.disk_full or is_disk_full(error)
-        first = str(getattr(error, "orig", error)).strip().partition("\n")[0]
-        return f"Postgres is unavailable ({first})"
+        why = of_postgres(error)
+        if why is not None:
+            # Postgres also shuts down when the disk of its log is full, so an unreachable one does not mean there is
+            # space.
+            self.disk_full = self.disk_full or is_disk_full(error)
+        return why
+
+
+def of_postgres(error: Exception) -> str | None:
+    """Why Postgres did not carry out a transaction; None: the rows themselves caused the error."""
+    if not isinstance(error, TransientError | DBAPIError):
+        return None
+    if isinstance(error, DBAPIError) and is_the_documents_fault(error):
+        return None
+    first = str(getattr(error, "orig", error)).strip().partition("\n")[0]
+    return f"Postgres is unavailable ({first})"
+
+
+def _by_kind(batches: Sequence[MicroBatch]) -> list[list[MicroBatch]]:
+    """Those with predictions and those without, apart: each kind is one transaction."""
+    kinds = ([each for each in batches if each.model is not None], [each for each in batches if each.model is None])
+    return [kind for kind in kinds if kind]
 
 
 def _name(entry: Entry) -> Name:

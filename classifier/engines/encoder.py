@@ -1,5 +1,6 @@
-"""The fine-tuned encoder as a torch module that computes only what its logits need."""
+"""The fine-tuned encoder as a torch module that computes only what its outputs need."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,35 @@ _FIRST_TOKEN_TYPES = frozenset({"bert", "camembert", "electra", "roberta", "xlm-
 
 
 class Encoder(torch.nn.Module):
-    """Maps token ids (rows, length) and their mask to logits (rows, labels)."""
+    """Maps token ids (rows, length) and their mask to logits (rows, labels) and vectors (rows, d).
 
-    def __init__(self, model: torch.nn.Module) -> None:
+    The vector of a row is what the last linear layer of the head reads, so the logits are that layer's answer to it. A
+    head without such a layer has vectors of no numbers.
+    """
+
+    def __init__(self, model: torch.nn.Module, labels: int) -> None:
         super().__init__()
         self.model = model
+        self._read = threading.local()
+        head = last_linear(model, labels)
+        self.width = 0 if head is None else head.in_features
+        if head is not None:
+            head.register_forward_pre_hook(self._keep)
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         logits: torch.Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
-        return logits
+        return logits, self._read.__dict__.pop("vectors", logits[:, :0])
+
+    def _keep(self, _: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+        self._read.vectors = given[0]
+
+
+def last_linear(model: torch.nn.Module, outputs: int) -> torch.nn.Linear | None:
+    """The last linear layer with so many outputs; None: the model has no such layer."""
+    found = [each for each in model.modules() if isinstance(each, torch.nn.Linear) and each.out_features == outputs]
+    return found[-1] if found else None
 
 
 def read_encoder(folder: Path) -> Encoder:
@@ -50,7 +71,7 @@ def read_encoder(folder: Path) -> Encoder:
         raise CheckpointError(f"checkpoint {folder} lacks weights of its classifier")
     model.eval().requires_grad_(False)
     read_first_token_only(model)
-    return Encoder(model)
+    return Encoder(model, model.config.num_labels)
 
 
 def read_first_token_only(model: Any) -> None:

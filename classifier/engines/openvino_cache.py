@@ -12,12 +12,13 @@ from pathlib import Path
 
 from classifier.cache_folder import prune, touch
 from classifier.checkpoint_folder import publish
+from classifier.fit import FIT_FILE
 from sortline.errors import CheckpointError
 from sortline.whole_file import file_sha256
 
 logger = logging.getLogger(__name__)
 
-_CONVERSION = "1"  # increase this when `openvino_convert` writes another form
+_CONVERSION = "2"  # increase this when `openvino_convert` writes another form
 _TIMEOUT_S = 900
 _MODEL = "model.xml"
 _WEIGHTS = "model.bin"
@@ -60,7 +61,8 @@ def _make(folder: Path, entry: Path) -> None:
 def _key(folder: Path) -> str:
     """Hash of what the conversion depends on: weights, configuration and converters."""
     parts = [_CONVERSION, version("openvino"), version("transformers")]
-    for path in sorted((*folder.glob("*.safetensors"), folder / "config.json")):
+    weights = (path for path in folder.glob("*.safetensors") if path.name != FIT_FILE)
+    for path in sorted((*weights, folder / "config.json")):
         parts += (path.name, file_sha256(path))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 

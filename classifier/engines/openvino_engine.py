@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifier.checkpoint_folder import INT8
+from classifier.engines.protocol import Outputs
 from sortline.errors import CheckpointError
 from sortline.logs import silence_telemetry
 
@@ -25,6 +26,10 @@ Precision = Literal["f32", "bf16"]
 # OpenVINO caches what it prepared for each input shape. Without this limit a worker that has seen 500 shapes takes
 # 440 MB more, and grows further.
 _SHAPES_KEPT = 100
+
+# OpenVINO prepares a shape again if it has not kept it, which takes as long as some hundred tokens. So a batch of more
+# rows than this is filled up to a multiple of it.
+_ROWS_STEP = 4
 
 # The Python binding of OpenVINO 2026.4 deadlocks if the first two calls of a process overlap: one holds the GIL and
 # waits for a C++ static to be initialised, while the other initialises it and waits for the GIL.
@@ -45,7 +50,8 @@ class OpenVinoEngine:
     """
 
     tokens_per_batch = 1024
-    overhead = 32
+    overhead = 96
+    slow_at_first = True  # it compiles kernels for each shape
 
     def __init__(self, model: Path, precision: Precision, threads: int, quantised: bool = False) -> None:
         self.name = INT8 if quantised else f"openvino-{precision}"
@@ -62,18 +68,28 @@ class OpenVinoEngine:
             compiled = openvino.Core().compile_model(model, "CPU", options)
         except RuntimeError as error:
             raise CheckpointError(f"OpenVINO can't read {model}: {str(error).splitlines()[0]}") from None
+        self._has_vectors = len(compiled.outputs) > 1  # those quantised before vectors were an output have none
         self._requests: LifoQueue[openvino.InferRequest] = LifoQueue()
         for _ in range(threads):
             self._requests.put(compiled.create_infer_request())
         with _first_use:
-            self.logits(np.zeros((1, 2), np.int64), np.ones((1, 2), np.int64))
+            self.width = self.run(np.zeros((1, 2), np.int64), np.ones((1, 2), np.int64)).vectors.shape[1]
 
-    def logits(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Logits (rows, labels) of token ids (rows, length) and their mask; thread-safe."""
+    def run(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> Outputs:
+        """The outputs of token ids (rows, length) and their mask; thread-safe."""
+        rows = len(input_ids)
+        more = -rows % _ROWS_STEP if rows > _ROWS_STEP else 0
+        if more:  # rows like the first one: fewer shapes
+            input_ids, attention_mask = (
+                np.concatenate([each, np.repeat(each[:1], more, axis=0)]) for each in (input_ids, attention_mask)
+            )
         request = self._requests.get()
         try:
             request.infer({0: input_ids, 1: attention_mask}, share_inputs=True)
-            return np.array(request.get_output_tensor(0).data, np.float32)
+            logits = np.array(request.get_output_tensor(0).data[:rows], np.float32)
+            if not self._has_vectors:
+                return Outputs(logits, np.empty((rows, 0), np.float32))
+            return Outputs(logits, np.array(request.get_output_tensor(1).data[:rows], np.float32))
         finally:
             self._requests.put(request)
 

@@ -1,17 +1,29 @@
 """What the classifier needs of an engine."""
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+class Outputs(NamedTuple):
+    """What a forward pass gives of each row or document.
+
+    ``logits``: (n, labels). ``vectors``: (n, d), what the last layer of the head reads; d is 0 if the checkpoint does
+    not give them.
+    """
+
+    logits: NDArray[np.float32]
+    vectors: NDArray[np.float32]
 
 
 class Engine(Protocol):
     """Runs the encoder.
 
     ``name``: library and precision, such as ``openvino-bf16``; ``parallel``: the number of threads that can usefully
-    call `logits` at once; ``tokens_per_batch``: the token budget with which it is fastest; ``overhead``: fixed cost of
-    a forward pass, in tokens that would take as long to compute.
+    call `run` at once; ``tokens_per_batch``: the token budget with which it is fastest; ``overhead``: fixed cost of
+    a forward pass, in tokens that would take as long to compute; ``width``: numbers of a vector, 0: it gives none;
+    ``slow_at_first``: whether the first pass of a shape takes longer than later ones.
     """
 
     @property
@@ -22,7 +34,11 @@ class Engine(Protocol):
     def tokens_per_batch(self) -> int: ...
     @property
     def overhead(self) -> int: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def slow_at_first(self) -> bool: ...
 
-    def logits(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Logits (rows, labels) of token ids (rows, length) and their mask; thread-safe."""
+    def run(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> Outputs:
+        """The outputs of token ids (rows, length) and their mask; thread-safe."""
         ...

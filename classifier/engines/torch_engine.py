@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from classifier.engines.encoder import read_encoder
+from classifier.engines.protocol import Outputs
 from classifier.engines.torch_device import Device, torch_device
 
 Precision = Literal["f32", "bf16"]
@@ -34,18 +35,20 @@ class TorchEngine:
         self.name = f"torch-{precision}"
         self.tokens_per_batch = 16384 if device == "cuda" else 1024
         self.overhead = 2048 if device == "cuda" else 32
+        self.slow_at_first = device == "cuda"  # which chooses kernels for each shape, and takes memory for it
         self._device = torch.device(torch_device(device))
         if device == "cpu":
             torch.set_num_threads(threads)
         self._encoder = read_encoder(folder).to(self._device, _DTYPES[precision])
+        self.width = self._encoder.width
 
-    def logits(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Logits (rows, labels) of token ids (rows, length) and their mask; thread-safe."""
+    def run(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> Outputs:
+        """The outputs of token ids (rows, length) and their mask; thread-safe."""
         # Without a mask, torch can use its fastest fused attention kernel.
         mask = None if attention_mask.all() else self._move(attention_mask)
         with torch.inference_mode():
-            logits = self._encoder(self._move(input_ids), mask)
-            return np.asarray(logits.float().cpu().numpy(), np.float32)
+            logits, vectors = self._encoder(self._move(input_ids), mask)
+            return Outputs(logits.float().cpu().numpy(), vectors.float().cpu().numpy())
 
     def _move(self, array: NDArray[np.int64]) -> torch.Tensor:
         tensor = torch.from_numpy(array)

@@ -1,9 +1,18 @@
-"""Model versions and shadows."""
+"""Model versions, what is promised of them, and shadows."""
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Integer
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+)
 from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import ARRAY, REAL
 from sqlalchemy.orm import Mapped, mapped_column
@@ -19,12 +28,20 @@ class ModelVersion(Table):
     id: Mapped[int] = row_id(Integer)
     status: Mapped[str] = mapped_column(server_default="candidate")
     form: Mapped[str] = mapped_column(server_default="whole", comment="the name of the form that serves")
+    starter: Mapped[bool] = mapped_column(
+        server_default=sql("false"),
+        comment="made from names, guidelines, examples and decisions; it suggests and accepts nothing",
+    )
     checkpoint_uri: Mapped[str]
     sha256: Mapped[str] = mapped_column(comment="of the checkpoint's sortline.json, which names all files")
     base_model: Mapped[str]
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("model_versions.id"))
     label_ids: Mapped[list[int]] = mapped_column(ARRAY(Integer))
     metrics: Mapped[dict[str, Any]] = mapped_column(server_default=sql("'{}'"))
+    may_lack_proof: Mapped[bool] = mapped_column(
+        server_default=sql("false"),
+        comment="it accepted without proof before people could choose a risk target, and goes on",
+    )
     report_sha256: Mapped[str | None] = mapped_column(
         comment="of the page of its training's report; null: made before there were such checksums, or there is none"
     )
@@ -35,6 +52,28 @@ class ModelVersion(Table):
         CheckConstraint("status IN ('candidate', 'active', 'retired', 'rejected')", name="status"),
         Index("uq_model_versions_active", "status", unique=True, postgresql_where=sql("status = 'active'")),
     )
+
+
+class RiskTarget(Table):
+    """A choice of the share of wrong ones among accepted documents that is promised; the newest one holds."""
+
+    __tablename__ = "risk_targets"
+
+    id: Mapped[int] = row_id(Integer)
+    target: Mapped[float | None] = mapped_column(Double, comment="null: as the setting says")
+    chosen_by: Mapped[str]
+    chosen_at: Mapped[datetime] = now()
+
+    __table_args__ = (CheckConstraint("target > 0 AND target < 1", name="target"),)
+
+
+class Redecision(Table):
+    """A request to decide again what waits, because other thresholds hold now; gone once that is done."""
+
+    __tablename__ = "redecisions"
+
+    id: Mapped[int] = row_id(Integer)
+    asked_at: Mapped[datetime] = now()
 
 
 class ModelForm(Table):
@@ -49,6 +88,7 @@ class ModelForm(Table):
     uri: Mapped[str | None] = mapped_column(comment="of its checkpoint; null: it could not be made")
     sha256: Mapped[str | None] = mapped_column(comment="of its checkpoint's sortline.json, which names all files")
     state: Mapped[str] = mapped_column(comment="what is known of it against the whole model")
+    encoder_id: Mapped[int | None] = mapped_column(Integer, comment="of its vectors; null: not loaded yet")
     figures: Mapped[dict[str, Any]] = mapped_column(server_default=sql("'{}'"))
     created_at: Mapped[datetime] = now()
 
@@ -57,6 +97,46 @@ class ModelForm(Table):
         CheckConstraint("state IN ('proved', 'unproved', 'refused', 'missing')", name="state"),
         CheckConstraint("state = 'missing' OR (uri IS NOT NULL AND sha256 IS NOT NULL)", name="sealed"),
     )
+
+
+class ModelHead(Table):
+    """A revision of a model version: the last layer of its head, fitted anew on the vectors of what people decided."""
+
+    __tablename__ = "model_heads"
+
+    model_version_id: Mapped[int] = mapped_column(
+        ForeignKey("model_versions.id"), primary_key=True, autoincrement=False
+    )
+    revision: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    encoder_id: Mapped[int] = mapped_column(Integer, comment="of the vectors that it reads")
+    weights: Mapped[bytes | None] = mapped_column(
+        LargeBinary, comment="(labels, d + 1) float32, little-endian, the bias last; null: no longer kept"
+    )
+    temperature: Mapped[float] = mapped_column(REAL)
+    figures: Mapped[dict[str, Any]] = mapped_column(server_default=sql("'{}'"))
+    created_at: Mapped[datetime] = now()
+
+
+class FormDraw(Table):
+    """A document of traffic, drawn at random from those on which a form and its model differ, for people to decide."""
+
+    __tablename__ = "form_draws"
+
+    model_version_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    name: Mapped[str] = mapped_column(primary_key=True, comment="of the form")
+    document_id: Mapped[int] = mapped_column(
+        ForeignKey("documents.id", ondelete="CASCADE"), primary_key=True, autoincrement=False, index=True
+    )
+    label_id: Mapped[int] = mapped_column(Integer, comment="what the whole model answers")
+    form_label_id: Mapped[int] = mapped_column(Integer, comment="what the form answers")
+    drawn_at: Mapped[datetime] = now()
+
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["model_version_id", "name"], ["model_forms.model_version_id", "model_forms.name"],
+            name="fk_form_draws_model_version_id",
+        ),
+    )  # fmt: skip
 
 
 class Shadow(Table):

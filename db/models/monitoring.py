@@ -26,6 +26,9 @@ class AccuracyLook(Table):
     high: Mapped[float] = mapped_column(Double)
     expected: Mapped[float | None] = mapped_column(Double, comment="the mean confidence; null: nothing was answered")
     alarm: Mapped[bool]
+    forms: Mapped[dict[str, Any]] = mapped_column(
+        server_default=sql("'{}'"), comment="the same figures of each form that answered"
+    )
 
 
 class DriftReference(Table):

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Integer, LargeBinary
+from sqlalchemy import text as sql
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.models.table import Table, now, row_id
@@ -23,6 +24,9 @@ class User(Table):
         BigInteger, comment="of the last code that was taken: it and earlier ones are taken no more"
     )
     disabled_at: Mapped[datetime | None]
+    hides_first_steps: Mapped[bool] = mapped_column(
+        server_default=sql("false"), comment="whether they no longer want the list of first steps after signing in"
+    )
     created_at: Mapped[datetime] = now()
 
     __table_args__ = (CheckConstraint("role IN ('import', 'upstream', 'reviewer', 'lead', 'admin')", name="role"),)

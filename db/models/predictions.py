@@ -26,6 +26,9 @@ class Prediction(Table):
     label_id: Mapped[int] = mapped_column(Integer)
     confidence: Mapped[float] = mapped_column(REAL)
     probabilities: Mapped[list[float]] = mapped_column(ARRAY(REAL), comment="in the order of label_ids")
+    fit: Mapped[float | None] = mapped_column(
+        REAL, comment="probability that the document belongs to one of the labels; null: the model gives none"
+    )
     decision: Mapped[str] = mapped_column(comment="accept or review")
     windows: Mapped[int] = mapped_column(SmallInteger, server_default=sql("1"))
     truncated: Mapped[bool] = mapped_column(server_default=sql("false"))
@@ -34,6 +37,9 @@ class Prediction(Table):
     )
     form: Mapped[str | None] = mapped_column(
         comment="of the model version, the one that predicted; null: made before forms were noted"
+    )
+    revision: Mapped[int | None] = mapped_column(
+        Integer, comment="of the model version's head; null: the checkpoint's own"
     )
     created_at: Mapped[datetime] = now()
 
@@ -52,10 +58,29 @@ class Prediction(Table):
     )
 
 
-class AnswerCount(Table):
-    """The number of a version's live predictions in a day (UTC), counted by housekeeping; erased ones stay counted.
+class Unpredicted(Table):
+    """A stored document that waits for its first prediction.
 
-    Predictions for documents that were decided before are left out, because they enter no draw for audits.
+    The transaction that stores a document without a prediction adds the row; the one that stores its first prediction
+    deletes it. So whatever is committed late is still found.
+    """
+
+    __tablename__ = "unpredicted"
+
+    document_id: Mapped[int] = mapped_column(ForeignKey("documents.id"), primary_key=True, autoincrement=False)
+    tries: Mapped[int] = mapped_column(
+        SmallInteger, server_default=sql("0"), comment="how often a worker has begun to predict it"
+    )
+    taken_until: Mapped[datetime | None] = mapped_column(
+        comment="until when a worker has it; null: no worker has had it"
+    )
+
+
+class AnswerCount(Table):
+    """The number of live predictions of a version's form in a day (UTC), counted by housekeeping.
+
+    Erased ones stay counted. Predictions for documents that were decided before are left out, because they enter no
+    draw for audits.
     """
 
     __tablename__ = "answer_counts"
@@ -64,12 +89,15 @@ class AnswerCount(Table):
     model_version_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     label_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     decision: Mapped[str] = mapped_column(primary_key=True, comment="accept or review")
+    form: Mapped[str] = mapped_column(
+        primary_key=True, comment="of the model version, the one that answered; empty: not noted"
+    )
     documents: Mapped[int] = mapped_column(BigInteger)
     confidence: Mapped[float] = mapped_column(Double, comment="the sum of theirs")
 
 
 class Explanation(Table):
-    """Which words of a document speak for a label, by a model version; requested, then computed once."""
+    """Which words of a document speak for a label, by a form of a model version; requested, then computed once."""
 
     __tablename__ = "explanations"
 
@@ -78,6 +106,7 @@ class Explanation(Table):
     )
     model_version_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     label_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    form: Mapped[str] = mapped_column(primary_key=True, comment="of the model version, the one that is explained")
     state: Mapped[str] = mapped_column(server_default="waiting")
     found: Mapped[dict[str, Any] | None] = mapped_column(
         comment="words by their place in the text, as classifier.explain gives them"

@@ -31,11 +31,25 @@ class Label(Table):
     __table_args__ = (CheckConstraint("retention_days >= 0", name="retention_days"),)
 
 
+class LabelExample(Table):
+    """A text that a person typed to show what a label means."""
+
+    __tablename__ = "label_examples"
+
+    id: Mapped[int] = row_id()
+    label_id: Mapped[int] = mapped_column(ForeignKey("labels.id"))
+    text: Mapped[str]
+    created_at: Mapped[datetime] = now()
+
+    __table_args__ = (Index("ix_label_examples_label_id", "label_id", "id"),)
+
+
 class QueueItem(Table):
     """A document that waits for a person, and why.
 
-    Reasons: doubtful, audit, flag, label_error, drift, shadow (another version gives another label), overlap (a second
-    person decides, to measure agreement) and repeat (the same person decides again).
+    Reasons: unpredicted (no model has read it yet), doubtful, low_fit (it may fit none of the labels), audit, flag,
+    label_error, drift, shadow (another version gives another label), overlap (a second person decides, to measure
+    agreement) and repeat (the same person decides again).
     """
 
     __tablename__ = "queue_items"
@@ -43,7 +57,7 @@ class QueueItem(Table):
     document_id: Mapped[int] = mapped_column(ForeignKey("documents.id"), primary_key=True, autoincrement=False)
     reason: Mapped[str]
     score: Mapped[float] = mapped_column(
-        REAL, comment="least first: the margin of the likeliest two labels, or the quality of a label in doubt"
+        REAL, comment="least first: the margin of the likeliest two labels, the fit, or the quality of a label in doubt"
     )
     model_version_id: Mapped[int | None] = mapped_column(
         Integer, comment="the version whose prediction the score is of; null: a label in doubt, no prediction"
@@ -65,13 +79,18 @@ class QueueItem(Table):
 
     __table_args__ = (
         CheckConstraint(
-            "reason IN ('doubtful', 'audit', 'label_error', 'drift', 'flag', 'overlap', 'repeat', 'shadow')",
+            "reason IN ('doubtful', 'audit', 'label_error', 'drift', 'flag', 'overlap', 'repeat', 'shadow', "
+            "'unpredicted', 'low_fit')",
             name="reason",
         ),
         Index("ix_queue_items_reason_turn", "reason", "turn", "score", "document_id"),
         Index(
             "ix_queue_items_doubtful", "label_id", "turn", "score", "document_id",
             postgresql_where=sql("reason = 'doubtful'"),
+        ),
+        Index(
+            "ix_queue_items_low_fit", "label_id", "turn", "score", "document_id",
+            postgresql_where=sql("reason = 'low_fit'"),
         ),
         Index("ix_queue_items_leased_to", "leased_to", postgresql_where=sql("leased_to IS NOT NULL")),
         Index("ix_queue_items_model_version_id", "model_version_id", "document_id"),
@@ -107,6 +126,7 @@ class Review(Table):
         Index("ix_reviews_label_id", "label_id", "document_id", postgresql_where=sql("label_id IS NOT NULL")),
         Index("ix_reviews_proposed_label", "id", postgresql_where=sql("proposed_label IS NOT NULL")),
         Index("uq_reviews_lease_token", "lease_token", unique=True, postgresql_where=sql("lease_token IS NOT NULL")),
+        Index("ix_reviews_none_fits", "document_id", postgresql_where=sql("action = 'none_fits'")),
         Index("ix_reviews_supersedes_id", "supersedes_id", postgresql_where=sql("supersedes_id IS NOT NULL")),
         Index("ix_reviews_audited", "created_at", postgresql_where=sql("sampling_probability IS NOT NULL")),
         Index(
@@ -126,6 +146,9 @@ class BulkDecision(Table):
     id: Mapped[int] = row_id(Integer)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
     label_id: Mapped[int | None] = mapped_column(ForeignKey("labels.id"), comment="null: to each what was predicted")
+    corrects_none_fits: Mapped[bool] = mapped_column(
+        server_default=sql("false"), comment="whether documents that people decided 'none fits' are decided too"
+    )
     filters: Mapped[dict[str, Any]] = mapped_column(comment="the query string that found them")
     document_ids: Mapped[list[int]] = mapped_column(ARRAY(BigInteger), comment="what was looked at, and no other")
     label_ids: Mapped[list[int]] = mapped_column(ARRAY(Integer), comment="what each is given, in the same order")

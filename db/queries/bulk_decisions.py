@@ -3,6 +3,10 @@
 Left out are documents that somebody has decided or has open, and those that wait for an audit, a second opinion or a
 repeat: such decisions are only worth something if people make them without seeing what others or the model say. Bulk
 decisions have the reason ``bulk``; they are used for training, never for validation, calibration or test.
+
+Where people group what may be a new label, documents that were decided "none fits" are decided too: a decision
+supersedes each "none fits", which stands again after an undo. What was drawn for an audit stays evidence: the new
+decision keeps its reason and probability, because that no known label fits was said without seeing an answer.
 """
 
 from collections import Counter
@@ -20,7 +24,7 @@ from db.queries import document_search, outbox
 from db.queries.decisions import put_back
 from db.queries.document_search import BLIND, Filters
 from db.queries.labels import hold
-from db.queries.standing import newest_prediction, standing_decision, stands
+from db.queries.standing import awaits_audit, newest_prediction, standing_decision, stands
 from sortline.errors import ConflictError, InvalidInputError, NotFoundError
 from sortline.events import corrected, now
 
@@ -31,8 +35,10 @@ _KEPT_H = 24  # for previews that were not decided
 _LOCK_ITEMS = text("SELECT document_id FROM queue_items WHERE document_id = ANY(:ids) ORDER BY document_id FOR UPDATE")
 _STANDS = text(f"""
 SELECT d.id, source, external_id, said.label_id, labels.name AS label, labels.archived_at IS NOT NULL AS archived,
-  said.model_version_id, standing.id IS NOT NULL AS decided, decided_label.name AS decided_label,
-  queue_items.reason AS waits_because, coalesce(lease_until > now(), false) AS held
+  said.model_version_id, standing.id IS NOT NULL AS decided,
+  coalesce(standing.action = 'none_fits', false) AS none_fits, decided_label.name AS decided_label,
+  queue_items.reason AS waits_because, {awaits_audit("d.id")} AS awaits_audit,
+  coalesce(lease_until > now(), false) AS held
 FROM unnest(CAST(:ids AS bigint[])) WITH ORDINALITY AS asked (id, place) JOIN documents d ON d.id = asked.id
 LEFT JOIN LATERAL {newest_prediction("d.id")} said ON true
 LEFT JOIN labels ON labels.id = said.label_id
@@ -42,11 +48,17 @@ LEFT JOIN labels decided_label ON decided_label.id = coalesce(given.merged_into_
 LEFT JOIN queue_items ON queue_items.document_id = d.id
 ORDER BY place
 """)  # noqa: S608 - of constants alone
-_DECIDE = text("""
-INSERT INTO reviews (document_id, reviewer_id, action, label_id, reason)
-SELECT document_id, :user_id, action, label_id, 'bulk' FROM json_to_recordset(CAST(:rows AS json))
-AS row (document_id bigint, action text, label_id integer) RETURNING id
-""")
+_DECIDE = text(f"""
+INSERT INTO reviews (document_id, reviewer_id, action, label_id, reason, sampling_probability, supersedes_id)
+SELECT row.document_id, :user_id, row.action, row.label_id,
+  CASE WHEN bool_or(said.reason = 'audit') OVER same THEN 'audit' ELSE 'bulk' END,
+  max(said.sampling_probability) OVER same, said.id
+FROM json_to_recordset(CAST(:rows AS json)) AS row (place integer, document_id bigint, action text, label_id integer)
+LEFT JOIN reviews said ON :corrects AND said.document_id = row.document_id AND said.action = 'none_fits'
+  AND {stands("said")}
+WINDOW same AS (PARTITION BY row.document_id) ORDER BY place, said.id
+RETURNING id
+""")  # noqa: S608 - of constants alone
 _UNDO = text(f"""
 INSERT INTO reviews (document_id, reviewer_id, action, reason, supersedes_id)
 SELECT document_id, :user_id, 'undo', 'bulk', id FROM reviews
@@ -71,21 +83,36 @@ def preview(
         InvalidInputError: there is no such label, or the filters name something unknown.
         ConflictError: the label was archived.
     """
+    ids = document_search.first_ids(session, filters, _LOOKED_AT + 1)
+    return preview_of(session, ids, label_id, user_id, asked)
+
+
+def preview_of(
+    session: Session, ids: Sequence[int], label_id: int | None, user_id: int, asked: Mapping[str, str],
+    corrects_none_fits: bool = False,
+) -> BulkDecision:  # fmt: skip
+    """Like `preview`, of documents by id: the first 1,000 in this order that are not left out.
+
+    Args:
+        corrects_none_fits: documents that were decided "none fits" get the label too.
+    """
+    corrects = corrects_none_fits and label_id is not None
     if label_id is not None:
         _check_label(session, label_id)
     session.execute(_FORGET, {"hours": _KEPT_H})
-    ids = document_search.first_ids(session, filters, _LOOKED_AT + 1)
-    found = session.execute(_STANDS, {"ids": ids[:_LOOKED_AT]}).all()
-    why = [_left_out(row, label_id) for row in found]
+    found = session.execute(_STANDS, {"ids": list(ids[:_LOOKED_AT])}).all()
+    why = [_left_out(row, label_id, corrects) for row in found]
     chosen = [row for row, reason in zip(found, why, strict=True) if reason is None]
     taken = chosen[:MOST]
     left_out = Counter(reason for reason in why if reason is not None)
     bulk = BulkDecision(
-        user_id=user_id, label_id=label_id, filters=dict(asked), document_ids=[row.id for row in taken],
+        user_id=user_id, label_id=label_id, corrects_none_fits=corrects, filters=dict(asked),
+        document_ids=[row.id for row in taken],
         label_ids=[label_id if label_id is not None else row.label_id for row in taken],
         looked_at={
             "found": len(found), "more": len(ids) > _LOOKED_AT, "for_later": len(chosen) - len(taken),
-            "left_out": left_out, "by_label": Counter(row.label or "" for row in taken).most_common(),
+            "left_out": left_out, "none_fits": sum(row.none_fits for row in taken),
+            "by_label": Counter(row.label or "" for row in taken).most_common(),
         },
     )  # fmt: skip
     session.add(bulk)
@@ -133,13 +160,15 @@ def decide(session: Session, bulk_id: int, user_id: int, actor: str) -> BulkDeci
     taken = [row for row in _locked(session, bulk.document_ids) if _as_previewed(row, bulk, labels[row.id])]
     made = [
         {
-            "document_id": row.id, "label_id": labels[row.id],
+            "place": place, "document_id": row.id, "label_id": labels[row.id],
             "action": "confirm" if row.label_id == labels[row.id] else "correct",
         }
-        for row in taken
+        for place, row in enumerate(taken)
     ]  # fmt: skip
-    written = session.execute(_DECIDE, {"rows": orjson.dumps(made).decode(), "user_id": user_id})
+    given = {"rows": orjson.dumps(made).decode(), "user_id": user_id, "corrects": bulk.corrects_none_fits}
+    written = session.execute(_DECIDE, given)
     bulk.review_ids, bulk.decided_at = list(written.scalars()), datetime.now(UTC)
+    bulk.looked_at = bulk.looked_at | {"decided": len(taken)}
     bulk.waited = {str(row.id): row.waits_because for row in taken if row.waits_because}
     session.execute(_DONE_WITH, {"ids": [row.id for row in taken]})
     _add_events(session, taken, "correct")
@@ -169,9 +198,10 @@ def undo(session: Session, bulk_id: int, user_id: int, actor: str) -> BulkDecisi
     after = _add_events(session, before, "undo")
     put_back(session, [
         {"document_id": row.id, "reason": bulk.waited[str(row.id)], "sampling_probability": None}
-        for row in after if str(row.id) in bulk.waited and not row.decided and row.waits_because is None
+        for row in after
+        if str(row.id) in bulk.waited and row.waits_because is None and (not row.decided or _corrected(row, bulk))
     ])  # fmt: skip
-    note = {"documents": len(bulk.review_ids)}
+    note = {"documents": bulk.looked_at.get("decided", len(bulk.review_ids))}
     session.add(AuditEvent(actor=actor, action="bulk undone", subject=f"bulk_decision:{bulk_id}", detail=note))
     session.flush()
     return bulk
@@ -184,13 +214,13 @@ def _locked(session: Session, ids: Sequence[int]) -> Sequence[Row[Any]]:
     return session.execute(_STANDS, {"ids": list(ids)}).all()
 
 
-def _left_out(row: Row[Any], label_id: int | None) -> str | None:
+def _left_out(row: Row[Any], label_id: int | None, corrects: bool) -> str | None:
     """Why a document is left out: decided, held, blind, unpredicted or archived; None: it is not left out."""
-    if row.decided:
+    if row.decided and not (corrects and row.none_fits):
         return "decided"
     if row.held:
         return "held"
-    if row.waits_because in BLIND:
+    if row.awaits_audit or row.waits_because in BLIND:
         return "blind"
     if label_id is None and row.label_id is None:
         return "unpredicted"
@@ -199,7 +229,12 @@ def _left_out(row: Row[Any], label_id: int | None) -> str | None:
 
 def _as_previewed(row: Row[Any], bulk: BulkDecision, label_id: int) -> bool:
     """Whether a document can still be decided, and still has the predicted label if that is confirmed."""
-    return _left_out(row, bulk.label_id) is None and (bulk.label_id is not None or row.label_id == label_id)
+    left_out = _left_out(row, bulk.label_id, bulk.corrects_none_fits)
+    return left_out is None and (bulk.label_id is not None or row.label_id == label_id)
+
+
+def _corrected(row: Row[Any], bulk: BulkDecision) -> bool:
+    return bool(bulk.corrects_none_fits and row.none_fits)
 
 
 def _add_events(session: Session, before: Iterable[Row[Any]], action: str) -> Sequence[Row[Any]]:

@@ -2,9 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import text
-
-from db.connection import Reads
+from db.reading import Reads, statement
 
 MOST = 10_000
 
@@ -25,5 +23,5 @@ def known(opened: Reads, counted: int, query: str, **values: Any) -> Count:
     """
     if counted < MOST:
         return Count(counted)
-    plan = opened.scalar(text(f"EXPLAIN (FORMAT JSON) {query}"), values)
+    plan = opened.scalar(statement(f"EXPLAIN (FORMAT JSON) {query}"), values)
     return Count(max(counted, int(plan[0]["Plan"]["Plan Rows"])), False)

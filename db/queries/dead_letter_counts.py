@@ -2,21 +2,19 @@
 
 from datetime import datetime
 
-from sqlalchemy import text
-
-from db.connection import Reads
 from db.queries import counts
 from db.queries.counts import Count
+from db.reading import Reads, statement
 
 _NOT_REQUEUED = "SELECT FROM dead_letters WHERE requeued_at IS NULL"
-_COUNT = text(f"SELECT count(*) FROM ({_NOT_REQUEUED} LIMIT :most) few")  # noqa: S608 - of constants alone
+_COUNT = statement(f"SELECT count(*) FROM ({_NOT_REQUEUED} LIMIT :most) few")  # noqa: S608 - of constants alone
 # Ids rise with time, so this reads only the newer rows, from the end, however many rows there are.
 _NEWER = """
 FROM dead_letters WHERE id > coalesce((
   SELECT id FROM dead_letters WHERE created_at <= now() - CAST(:since AS interval) ORDER BY id DESC LIMIT 1), 0)
 """
-_NEW_REASONS = text(f"SELECT reason, count(*) {_NEWER} GROUP BY reason ORDER BY count DESC, reason")
-_NEW_DAYS = text(f"""
+_NEW_REASONS = statement(f"SELECT reason, count(*) {_NEWER} GROUP BY reason ORDER BY count DESC, reason")
+_NEW_DAYS = statement(f"""
 SELECT date_bin('1 day', created_at, TIMESTAMPTZ '2001-01-01 00:00Z') AS day, count(*) {_NEWER} GROUP BY day
 """)
 

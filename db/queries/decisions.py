@@ -14,6 +14,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from db.queries import labels, outbox, queue_items
+from db.queries.doubts import DOUBTS, doubt, doubt_score
 from db.queries.standing import newest_prediction, standing_decision, stands
 from sortline.errors import ConflictError, InvalidInputError, NotFoundError
 from sortline.events import corrected, now
@@ -82,10 +83,15 @@ WHERE document_id = :document_id AND leased_to = :user_id AND lease_until > now(
 """)
 _BACK = text(f"""
 INSERT INTO queue_items (document_id, reason, score, model_version_id, label_id, sampling_probability)
-SELECT :document_id, :reason, CASE WHEN :reason = 'audit' THEN random() ELSE coalesce(2 * confidence - (
-    SELECT sum(p) FROM (SELECT p FROM unnest(probabilities) p ORDER BY p DESC LIMIT 2) two), 0) END,
+SELECT :document_id, CASE WHEN doubted THEN {doubt("fit")} ELSE :reason END,
+  CASE WHEN :reason = 'audit' THEN random() WHEN doubted THEN {doubt_score("fit", "margin")} ELSE margin END,
   model_version_id, label_id, :sampling_probability
 FROM (VALUES (1)) one LEFT JOIN {newest_prediction(":document_id")} newest ON true
+CROSS JOIN LATERAL (
+  SELECT :reason IN {DOUBTS} OR (:reason = 'unpredicted' AND label_id IS NOT NULL) AS doubted, coalesce(
+    2 * confidence - (SELECT sum(p) FROM (SELECT p FROM unnest(probabilities) p ORDER BY p DESC LIMIT 2) two), 0
+  ) AS margin
+) place
 ON CONFLICT (document_id) DO UPDATE SET reason = excluded.reason, score = excluded.score, turn = 0,
   sampling_probability = excluded.sampling_probability, only_for = NULL, not_for = NULL, not_before = NULL
 """)  # noqa: S608 - of constants alone
@@ -208,7 +214,10 @@ def undo(session: Session, review_id: int, user_id: int, lease_s: float) -> int 
 
 
 def put_back(session: Session, items: Sequence[dict[str, Any]]) -> None:
-    """Put documents back into the queue, each with ``document_id``, ``reason`` and ``sampling_probability``."""
+    """Put documents back into the queue, each with ``document_id``, ``reason`` and ``sampling_probability``.
+
+    What the model did not accept waits as its newest prediction says, `doubtful` or `low_fit`.
+    """
     if items:
         session.execute(_BACK, list(items))
 

@@ -26,7 +26,8 @@ WHERE document_id = :id ORDER BY {NEWEST_PREDICTION_FIRST} LIMIT {_MOST}
 """)  # noqa: S608 - of constants alone
 _REVIEWS = text(f"""
 SELECT reviews.*, users.name AS reviewer, labels.name AS label,
-  NOT {stands()} AS superseded
+  NOT {stands()} AS superseded,
+  EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = reviews.id AND later.action = 'undo') AS undone
 FROM reviews JOIN users ON users.id = reviewer_id LEFT JOIN labels ON labels.id = label_id
 WHERE document_id = :id ORDER BY reviews.id DESC LIMIT {_MOST}
 """)  # noqa: S608 - of constants alone

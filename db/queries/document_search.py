@@ -62,14 +62,16 @@ _WITH_WORDS = {
 }  # fmt: skip
 _ROWS = text(f"""
 SELECT d.id, d.source, d.external_id, left(d.text, :chars) AS text, d.meta, d.received_at, d.lane,
-  said_label.name AS predicted, said.confidence, said.decision, said.model_version_id,
+  said_label.name AS predicted, said.confidence, said.decision, said.fit, said.model_version_id,
   CASE WHEN :probabilities THEN said.probabilities END AS probabilities,
   standing.action, decided_label.name AS decided, users.name AS reviewer, standing.created_at AS decided_at,
-  standing.note, standing.reason AS decided_because, queue_items.reason AS waits_because
+  standing.note, standing.reason AS decided_because, queue_items.reason AS waits_because,
+  unpredicted.document_id IS NOT NULL
 FROM documents d
 LEFT JOIN LATERAL {newest_prediction("d.id")} said ON true
 LEFT JOIN LATERAL {standing_decision("d.id")} standing ON true
 LEFT JOIN queue_items ON queue_items.document_id = d.id
+LEFT JOIN unpredicted ON unpredicted.document_id = d.id
 LEFT JOIN labels said_label ON said_label.id = said.label_id
 LEFT JOIN labels given ON given.id = standing.label_id
 LEFT JOIN labels decided_label ON decided_label.id = coalesce(given.merged_into_id, given.id)
@@ -83,11 +85,11 @@ class Filters:
     """Conditions on documents, all of which must hold; a field that is None is no condition.
 
     ``words``: full text, in the syntax of web search engines ("a phrase", or, -without). ``since`` is inclusive,
-    ``until`` exclusive. ``predicted`` (a label), ``decision`` (accept or review), ``confidence_from`` and
-    ``confidence_to`` (0 to 1, both inclusive) and ``model_version`` apply to the newest prediction; ``decided`` (a
-    label) and ``reviewer`` (a name) to the standing decision. ``state``: waiting (for a person), reviewed (there is a
-    standing decision) or undecided (there is none). ``reason``: why the document waits; with the state reviewed, or for
-    a reason that no document waits for, why it was decided.
+    ``until`` exclusive. ``predicted`` (a label), ``decision`` (accept or review), ``confidence_from``,
+    ``confidence_to``, ``fit_from`` and ``fit_to`` (0 to 1, all inclusive) and ``model_version`` apply to the newest
+    prediction; ``decided`` (a label) and ``reviewer`` (a name) to the standing decision. ``state``: waiting (for a
+    person), reviewed (there is a standing decision) or undecided (there is none). ``reason``: why the document waits;
+    with the state reviewed, or for a reason that no document waits for, why it was decided.
 
     ``blind``: the person may have to decide documents that wait for an audit, a second opinion or a repeat. Searches by
     prediction or decision then leave those out.
@@ -102,6 +104,8 @@ class Filters:
     decision: str | None = None
     confidence_from: float | None = None
     confidence_to: float | None = None
+    fit_from: float | None = None
+    fit_to: float | None = None
     model_version: int | None = None
     state: str | None = None
     decided: str | None = None
@@ -124,6 +128,7 @@ class Found(NamedTuple):
 
     ``probabilities`` are in the order of the model version's label_ids. ``decided`` is None if no label fits.
     ``decided_because`` is None if nobody has decided it, and ``waits_because`` None if it waits for nobody.
+    ``unpredicted``: it waits for its first prediction.
     """
 
     id: int
@@ -136,6 +141,7 @@ class Found(NamedTuple):
     predicted: str | None
     confidence: float | None
     decision: str | None
+    fit: float | None
     model_version_id: int | None
     probabilities: list[float] | None
     action: str | None
@@ -145,6 +151,7 @@ class Found(NamedTuple):
     note: str | None
     decided_because: str | None
     waits_because: str | None
+    unpredicted: bool = False
 
 
 class Page(NamedTuple):
@@ -250,7 +257,8 @@ def _conditions(session: Session, filters: Filters, at: str) -> tuple[list[str],
         "words": filters.words, "source": filters.source, "external_id": filters.external_id,
         "since": filters.since, "until": filters.until, "reason": filters.reason,
         "decision": filters.decision, "version": filters.model_version, "least": filters.confidence_from,
-        "most_sure": filters.confidence_to, "predicted": _id(session, "label", filters.predicted),
+        "most_sure": filters.confidence_to, "least_fit": filters.fit_from, "most_fit": filters.fit_to,
+        "predicted": _id(session, "label", filters.predicted),
         "decided": _with_merged(session, _id(session, "label", filters.decided)),
         "reviewer": _id(session, "person", filters.reviewer),
     }  # fmt: skip
@@ -262,6 +270,7 @@ def _conditions(session: Session, filters: Filters, at: str) -> tuple[list[str],
         "predicted": "p.label_id = :predicted", "decision": "p.decision = :decision",
         "version": "p.model_version_id = :version", "least": "p.confidence >= CAST(:least AS real)",
         "most_sure": "p.confidence <= CAST(:most_sure AS real)",
+        "least_fit": "p.fit >= CAST(:least_fit AS real)", "most_fit": "p.fit <= CAST(:most_fit AS real)",
     }  # fmt: skip
     of_decision = {"decided": "r.label_id = ANY(:decided)", "reviewer": "r.reviewer_id = :reviewer"}
     if filters.state == "reviewed" or filters.reason in MADE_ELSEWHERE:

@@ -3,26 +3,24 @@
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import text
-
-from db.connection import Reads
+from db.reading import Reads, statement
 
 DRIFT = "drift"  # the kind of the incidents that they open
 MOST_CHECK_S = 1800
 _KEPT_DAYS = 35  # for which checks are kept
 
-_BEGIN = text("""
+_BEGIN = statement("""
 WITH old AS (DELETE FROM drift_looks WHERE began_at < now() - make_interval(days => :days))
 INSERT INTO drift_looks DEFAULT VALUES RETURNING id
 """)
-_END = text("UPDATE drift_looks SET ended_at = clock_timestamp(), said = :said, failed = :failed WHERE id = :id")
+_END = statement("UPDATE drift_looks SET ended_at = clock_timestamp(), said = :said, failed = :failed WHERE id = :id")
 # A check that has not ended within its time has died.
-_LAST = text("""
+_LAST = statement("""
 SELECT began_at, failed OR ended_at IS NULL AS failed, coalesce(said, 'Its process has died.') AS said
 FROM drift_looks WHERE ended_at IS NOT NULL OR began_at < now() - make_interval(secs => :most)
 ORDER BY id DESC LIMIT :limit
 """)
-_OPEN = text("SELECT id FROM incidents WHERE closed_at IS NULL AND kind = :kind ORDER BY id DESC")
+_OPEN = statement("SELECT id FROM incidents WHERE closed_at IS NULL AND kind = :kind ORDER BY id DESC")
 
 
 class Check(NamedTuple):

@@ -24,8 +24,8 @@ Name = tuple[str, str]
 # Tables whose rows are deleted with their document, in this order. snapshot_reviews stay: they only hold ids of
 # decisions, which say nothing once the decisions are gone, and a model's decisions can still be counted.
 HANGING = (
-    "explanations", "webhook_deliveries", "outbox", "queue_items", "document_splits", "search_index", "predictions",
-    "reviews",
+    "explanations", "webhook_deliveries", "outbox", "queue_items", "document_splits", "search_index", "form_draws",
+    "unpredicted", "embeddings", "topic_documents", "predictions", "reviews",
 )  # fmt: skip
 # The label of a document: the one that people gave it, else that of the newest prediction.
 SAID = f"""

@@ -2,6 +2,9 @@
 
 The rows are the requests; a Celery message only makes a worker check them. So a message that comes twice computes
 nothing twice, and a lost message loses no request.
+
+What is explained is the form of the version that answered. An int8 form has no gradients; its float32 weights, from
+which it was rounded, are those of another form, which is explained in its place.
 """
 
 from collections.abc import Sequence
@@ -11,12 +14,18 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-_KEY = "document_id = :document_id AND model_version_id = :version_id AND label_id = :label_id"
+_ROUNDED_FROM = {"int8": "whole", "student-int8": "student"}
+_KEY = """document_id = :document_id AND explanations.model_version_id = :version_id AND label_id = :label_id
+  AND explanations.form = :form"""
+# Of a prediction; those that were made before forms were noted came from whole models or their int8.
+_EXPLAINED_FORM = "CASE predictions.form {} ELSE coalesce(predictions.form, 'whole') END".format(
+    " ".join(f"WHEN '{rounded}' THEN '{exact}'" for rounded, exact in _ROUNDED_FROM.items())
+)
 # Requested again: explanations that failed a while ago, that no worker took in time, or that a worker never finished.
 _ASK = text("""
-INSERT INTO explanations (document_id, model_version_id, label_id)
-SELECT id, :version_id, :label_id FROM documents WHERE id = :document_id
-ON CONFLICT (document_id, model_version_id, label_id)
+INSERT INTO explanations (document_id, model_version_id, label_id, form)
+SELECT id, :version_id, :label_id, :form FROM documents WHERE id = :document_id
+ON CONFLICT (document_id, model_version_id, label_id, form)
 DO UPDATE SET state = 'waiting', error = NULL, asked_at = now(), started_at = NULL
 WHERE (explanations.state = 'failed' AND explanations.finished_at < now() - make_interval(secs => :again_s))
   OR (explanations.state = 'waiting' AND explanations.asked_at < now() - make_interval(secs => :again_s))
@@ -24,10 +33,16 @@ WHERE (explanations.state = 'failed' AND explanations.finished_at < now() - make
 RETURNING true
 """)
 _GET = text(f"SELECT state, found, completeness_error, error FROM explanations WHERE {_KEY}")  # noqa: S608 - constants
+# Float32 weights are in the checkpoints of the whole model and of a student.
 _CLAIM = text(f"""
-UPDATE explanations SET state = 'running', started_at = now() FROM documents, model_versions
-WHERE {_KEY} AND state = 'waiting' AND documents.id = document_id AND model_versions.id = model_version_id
-RETURNING documents.text, checkpoint_uri, sha256
+UPDATE explanations SET state = 'running', started_at = now()
+FROM documents, model_versions LEFT JOIN LATERAL (
+  SELECT uri, sha256 FROM model_forms
+  WHERE model_forms.model_version_id = model_versions.id AND name = :form AND uri IS NOT NULL) forms ON :form <> 'whole'
+WHERE {_KEY} AND explanations.state = 'waiting' AND documents.id = document_id
+  AND model_versions.id = explanations.model_version_id
+RETURNING documents.text, CASE WHEN :form = 'whole' THEN checkpoint_uri ELSE forms.uri END,
+  CASE WHEN :form = 'whole' THEN model_versions.sha256 ELSE forms.sha256 END
 """)  # noqa: S608 - of constants alone
 _FINISH = text(f"""
 UPDATE explanations SET state = CASE WHEN CAST(:error AS text) IS NULL THEN 'done' ELSE 'failed' END,
@@ -35,19 +50,19 @@ UPDATE explanations SET state = CASE WHEN CAST(:error AS text) IS NULL THEN 'don
 WHERE {_KEY} AND state = 'running'
 """)  # noqa: S608 - of constants alone
 # Only among the newest documents: a rare label may have none among very many.
-_ASK_SAMPLE = text("""
-INSERT INTO explanations (document_id, model_version_id, label_id)
-SELECT document_id, :version_id, :label_id FROM predictions
+_ASK_SAMPLE = text(f"""
+INSERT INTO explanations (document_id, model_version_id, label_id, form)
+SELECT document_id, :version_id, :label_id, {_EXPLAINED_FORM} FROM predictions
 JOIN (SELECT id FROM documents ORDER BY id DESC LIMIT 20000) recent ON recent.id = document_id
 WHERE model_version_id = :version_id AND label_id = :label_id AND kind <> 'shadow'
-GROUP BY document_id ORDER BY document_id DESC LIMIT :limit
-ON CONFLICT (document_id, model_version_id, label_id)
+GROUP BY document_id, 4 ORDER BY document_id DESC LIMIT :limit
+ON CONFLICT (document_id, model_version_id, label_id, form)
 DO UPDATE SET state = 'waiting', error = NULL, asked_at = now(), started_at = NULL
 WHERE explanations.state IN ('failed', 'waiting')
   OR (explanations.state = 'running' AND explanations.started_at < now() - make_interval(secs => :lost_s))
-""")
+""")  # noqa: S608 - of constants alone
 _NEXT = text("""
-SELECT document_id, model_version_id, label_id FROM explanations WHERE state = 'waiting' ORDER BY asked_at LIMIT 1
+SELECT document_id, model_version_id, label_id, form FROM explanations WHERE state = 'waiting' ORDER BY asked_at LIMIT 1
 """)
 _UNTAKEN = text("""
 SELECT EXISTS (SELECT FROM explanations WHERE state = 'waiting' AND asked_at < now() - make_interval(secs => :since_s))
@@ -55,21 +70,24 @@ SELECT EXISTS (SELECT FROM explanations WHERE state = 'waiting' AND asked_at < n
 _COUNTS = text("""
 SELECT state, count(*) FROM explanations WHERE model_version_id = :version_id AND label_id = :label_id GROUP BY state
 """)
-_OF_LABEL = text("""
-SELECT left(text, :chars), found, completeness_error FROM explanations JOIN documents ON documents.id = document_id
+_OF_LABEL = text(f"""
+SELECT left(text, :chars), found, completeness_error, explanations.form
+FROM explanations JOIN documents ON documents.id = document_id
 WHERE model_version_id = :version_id AND explanations.label_id = :label_id AND state = 'done' AND EXISTS (
   SELECT FROM predictions WHERE predictions.document_id = explanations.document_id AND kind <> 'shadow'
-  AND predictions.model_version_id = :version_id AND predictions.label_id = :label_id)
+  AND predictions.model_version_id = :version_id AND predictions.label_id = :label_id
+  AND {_EXPLAINED_FORM} = explanations.form)
 ORDER BY document_id DESC LIMIT :limit
-""")
+""")  # noqa: S608 - of constants alone
 
 
 class Key(NamedTuple):
-    """What is explained: a document, by a model version, for a label."""
+    """What is explained: a document, by a form of a model version that has gradients, for a label."""
 
     document_id: int
     version_id: int
     label_id: int
+    form: str
 
 
 class State(NamedTuple):
@@ -82,19 +100,29 @@ class State(NamedTuple):
 
 
 class Claimed(NamedTuple):
-    """What a worker needs to compute an explanation."""
+    """What a worker needs to compute an explanation; without a checkpoint, the version lacks the form."""
 
     text: str
-    checkpoint_uri: str
-    sha256: str
+    checkpoint_uri: str | None
+    sha256: str | None
 
 
 class Explained(NamedTuple):
-    """An explanation, and the beginning of its document's text."""
+    """An explanation, the beginning of its document's text, and the form that is explained."""
 
     text: str
     found: dict[str, Any]
     completeness_error: float
+    form: str
+
+
+def explained_form(answered: str | None) -> str:
+    """The form that is explained where this one answered: the same weights, before they were rounded.
+
+    Args:
+        answered: the prediction's; None: made before forms were noted, by the whole model or its int8.
+    """
+    return "whole" if answered is None else _ROUNDED_FROM.get(answered, answered)
 
 
 def ask(session: Session, key: Key, again_s: float, lost_s: float) -> bool:
@@ -153,6 +181,9 @@ def counts(session: Session, version_id: int, label_id: int) -> dict[str, int]:
 
 
 def of_label(session: Session, version_id: int, label_id: int, limit: int, chars: int) -> Sequence[Explained]:
-    """The newest explanations of a version's label, each with the first ``chars`` characters of its text."""
+    """The newest explanations of a version's label, each with the first ``chars`` characters of its text.
+
+    Each is of the form that gave the document this label; explanations of other forms are left out.
+    """
     asked = {"version_id": version_id, "label_id": label_id, "limit": limit, "chars": chars}
     return [Explained(*row) for row in session.execute(_OF_LABEL, asked)]

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select, text, update
@@ -62,6 +63,15 @@ def of_version(session: Session, kind: str, model_version_id: int) -> Sequence[I
 def listing(session: Session, limit: int = 50) -> Sequence[Incident]:
     """Incidents, newest first."""
     return session.scalars(select(Incident).order_by(Incident.id.desc()).limit(limit)).all()
+
+
+def drifted_since(session: Session, since: datetime) -> datetime | None:
+    """When the newest alarm of drift since then was raised; None: there was none.
+
+    A closed one counts too: somebody has looked into it, and the traffic has moved all the same.
+    """
+    newest = select(func.max(Incident.opened_at)).where(Incident.kind == DRIFT, Incident.opened_at >= since)
+    return session.scalar(newest)
 
 
 def reason_to_train(session: Session) -> str | None:

@@ -1,4 +1,4 @@
-"""Labelled documents: those that people have decided."""
+"""Labelled documents: those that people have decided, with a label or with "none fits"."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -12,25 +12,29 @@ from db.queries.standing import NEWEST_REVIEW_FIRST, decides, standing_decision,
 
 # Each reviewer has one vote, their newest decision that no undo supersedes; skips decide nothing. The majority wins, or
 # in a tie the latest vote. A vote for a merged label counts for the label that it was merged into; the decision itself,
-# which snapshots name, stays as it was made.
+# which snapshots name, stays as it was made. "None fits" is a vote too, with the label null.
 _LABELLED = text(f"""
 WITH standing AS (
-  SELECT DISTINCT ON (document_id, reviewer_id) document_id, id, label_id, reason, created_at FROM reviews
+  SELECT DISTINCT ON (document_id, reviewer_id) document_id, id, label_id, reason, created_at, sampling_probability
+  FROM reviews
   WHERE {decides()} AND {stands()} ORDER BY document_id, reviewer_id, {NEWEST_REVIEW_FIRST}
 ), voted AS (
   SELECT document_id, coalesce(merged_into_id, label_id) AS label_id, count(*) AS votes,
          max(created_at) AS newest_at, array_agg(standing.id ORDER BY standing.id) AS review_ids,
-         bool_or(reason = 'import') AS imported, bool_or(reason = 'audit') AS audited
+         bool_or(reason = 'import') AS imported, bool_or(reason = 'audit') AS audited,
+         max(sampling_probability) AS drawn_with
   FROM standing LEFT JOIN labels ON labels.id = label_id GROUP BY 1, 2
 ), decided AS (
   SELECT DISTINCT ON (document_id) document_id, label_id, review_ids, count(*) OVER labels > 1 AS conflict,
-         bool_or(imported) OVER labels AS imported, bool_or(audited) OVER labels AS audited
+         bool_or(imported) OVER labels AS imported, bool_or(audited) OVER labels AS audited,
+         max(drawn_with) OVER labels AS drawn_with
   FROM voted WINDOW labels AS (PARTITION BY document_id)
   ORDER BY document_id, votes DESC, newest_at DESC, review_ids DESC)
-SELECT documents.id, documents.text, documents.content_hash, labels.id AS label_id, labels.name AS label,
+SELECT documents.id, documents.text, documents.content_hash, labels.id AS label_id, coalesce(labels.name, '') AS label,
        imported OR audited AS may_be_held_out, document_splits.group_id, document_splits.split,
-       CASE WHEN audited THEN 'audit' WHEN imported THEN 'import' ELSE 'review' END AS origin, review_ids, conflict
-FROM decided JOIN documents ON documents.id = document_id JOIN labels ON labels.id = label_id
+       CASE WHEN audited THEN 'audit' WHEN imported THEN 'import' ELSE 'review' END AS origin, review_ids, conflict,
+       drawn_with
+FROM decided JOIN documents ON documents.id = document_id LEFT JOIN labels ON labels.id = label_id
 LEFT JOIN document_splits ON document_splits.document_id = documents.id
 WHERE labels.archived_at IS NULL ORDER BY documents.id
 """)  # noqa: S608 - of constants alone
@@ -55,16 +59,16 @@ WITH incoming AS MATERIALIZED (
   ON stored.source = incoming.source AND external_id = incoming.id AND content_hash = decode(hash, 'hex')
 ), reviewed AS (
   INSERT INTO reviews (document_id, reviewer_id, action, label_id, reason)
-  SELECT known.id, users.id, 'correct', labels.id, 'import'
-  FROM known JOIN labels ON labels.name = known.label JOIN users ON users.name = 'import'
-  WHERE NOT EXISTS (
+  SELECT known.id, users.id, CASE WHEN known.label IS NULL THEN 'none_fits' ELSE 'correct' END, labels.id, 'import'
+  FROM known LEFT JOIN labels ON labels.name = known.label JOIN users ON users.name = 'import'
+  WHERE (known.label IS NULL OR labels.id IS NOT NULL) AND NOT EXISTS (
     SELECT FROM reviews before WHERE before.document_id = known.id AND before.reviewer_id = users.id
     AND before.id = (SELECT max(id) FROM reviews last WHERE last.document_id = known.id
-                     AND last.reviewer_id = users.id) AND before.label_id = labels.id)
+                     AND last.reviewer_id = users.id) AND before.label_id IS NOT DISTINCT FROM labels.id)
   -- An example that Sortline exported repeats the standing decision, whoever made it, and is not added again.
   AND NOT (:own AND EXISTS (
-    SELECT FROM {standing_decision("known.id")} standing JOIN labels given ON given.id = standing.label_id
-    WHERE coalesce(given.merged_into_id, given.id) = labels.id))
+    SELECT FROM {standing_decision("known.id")} standing LEFT JOIN labels given ON given.id = standing.label_id
+    WHERE coalesce(given.merged_into_id, given.id) IS NOT DISTINCT FROM labels.id))
   RETURNING document_id
 ), decided AS (
   DELETE FROM queue_items USING reviewed WHERE queue_items.document_id = reviewed.document_id AND reason <> 'audit'
@@ -85,16 +89,17 @@ ON CONFLICT (document_id) DO NOTHING
 
 
 class Labelled(NamedTuple):
-    """A document and the label that people gave it.
+    """A document and what people decided of it: a label, or that none fits.
 
-    ``split`` is None until it is assigned; ``origin``: import, audit or review; ``review_ids``: the decisions for this
-    label, in order; ``conflict``: whether people's standing decisions differ.
+    ``label_id`` is None, and ``label`` empty, if no label fits. ``split`` is None until it is assigned; ``origin``:
+    import, audit or review; ``review_ids``: the decisions for this answer, in order; ``conflict``: whether people's
+    standing decisions differ; ``drawn_with``: the probability with which it was drawn for an audit.
     """
 
     id: int
     text: str
     content_hash: bytes
-    label_id: int
+    label_id: int | None
     label: str
     may_be_held_out: bool
     group_id: int | None
@@ -102,10 +107,11 @@ class Labelled(NamedTuple):
     origin: str = "import"
     review_ids: Sequence[int] = ()
     conflict: bool = False
+    drawn_with: float | None = None
 
 
 def labelled_documents(session: Session) -> list[Labelled]:
-    """All labelled documents whose label is not archived, by id."""
+    """All documents that people have decided, by id; without those whose label is archived."""
     return [Labelled(*row) for row in session.execute(_LABELLED)]
 
 
@@ -134,6 +140,7 @@ def import_examples(session: Session, rows: str, labels: Sequence[str], own: boo
     """Insert labelled examples (a JSON list with the keys of `incoming`), with reviews by the reviewer `import`.
 
     Args:
+        rows: a label that is null says that none fits.
         own: Sortline exported these examples itself: a decision that stands already is not added again.
 
     Returns:

@@ -18,7 +18,7 @@ from sortline.errors import ConflictError, InvalidInputError, NotFoundError
 from sortline.folding import fold
 from sortline.label_names import clean_label_name
 
-MOST_DESCRIPTION = 5_000  # characters; a form takes so many in any script
+MOST_DESCRIPTION = 20_000  # characters; a form takes so many in any script
 MOST_LABELS = 10_000  # because pages and answers list all of them
 COUNTED = 1_000  # a label's figures are counted up to this, which is fast with millions of decisions
 
@@ -41,6 +41,10 @@ FROM labels LEFT JOIN (
   SELECT label_id, count(*) AS predicted FROM predictions
   WHERE kind = 'live' AND document_id > (SELECT max(id) FROM documents) - :lately GROUP BY label_id
 ) lately ON lately.label_id = labels.id
+""")  # noqa: S608 - of constants alone
+_DECIDED = text(f"""
+SELECT count(*) FROM (
+  SELECT DISTINCT document_id FROM reviews WHERE label_id = :label_id AND {stands()} LIMIT :most) decided
 """)  # noqa: S608 - of constants alone
 _PROPOSED = text(f"""
 SELECT proposed_label, created_at FROM reviews
@@ -144,6 +148,11 @@ def use(session: Session, lately: int) -> dict[int, Use]:
     return {row.id: Use(*row[1:]) for row in found}
 
 
+def decided_documents(session: Session, label_id: int) -> int:
+    """How many documents have a standing decision for a label, counted up to 1,000."""
+    return int(session.scalar(_DECIDED, {"label_id": label_id, "most": COUNTED}) or 0)
+
+
 def proposed(session: Session, limit: int = 50) -> list[Proposed]:
     """Labels that reviewers proposed when none fitted and that do not exist yet; the most wanted first."""
     moments: dict[str, list[Any]] = {}
@@ -180,6 +189,20 @@ def fingerprint(label: Label) -> str:
     return sha256(f"{label.sensitive}{label.description}".encode()).hexdigest()
 
 
+def clean_guideline(text: str) -> str:
+    """A guideline as it is stored.
+
+    Raises:
+        InvalidInputError: it is too long or contains control characters.
+    """
+    text = text.replace("\r\n", "\n").strip()
+    if len(text) > MOST_DESCRIPTION:
+        raise InvalidInputError(f"the guideline has {len(text):,} characters; the limit is {MOST_DESCRIPTION:,}")
+    if any(unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t" for c in text):
+        raise InvalidInputError("the guideline contains control characters; remove them")
+    return text
+
+
 def describe(
     session: Session, label_id: int, description: str, sensitive: bool, actor: str, seen: str | None = None
 ) -> Label:
@@ -193,11 +216,7 @@ def describe(
         ConflictError: the guideline or sensitivity no longer has the fingerprint ``seen``.
         InvalidInputError: the guideline is too long or contains control characters.
     """
-    description = description.replace("\r\n", "\n").strip()
-    if len(description) > MOST_DESCRIPTION:
-        raise InvalidInputError(f"a guideline has at most {MOST_DESCRIPTION:,} characters")
-    if any(unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t" for c in description):
-        raise InvalidInputError("the guideline contains control characters; remove them")
+    description = clean_guideline(description)
     lock_changes(session)
     label = get(session, label_id)
     if (label.description, label.sensitive) != (description, sensitive):

@@ -1,8 +1,8 @@
 """Queries on live accuracy: a version's answers, those drawn for audits, and what people decided.
 
 Answers are live predictions; predictions by re-scoring and shadows were not sent as answers. They are grouped by
-version, week, label and decision; a merged label counts as the label that it was merged into. Documents that were
-decided before they were classified are left out, because they enter no draw.
+version, form, week, label and decision; a merged label counts as the label that it was merged into. Documents that were
+decided before they were classified are left out, whether or not they were drawn.
 """
 
 from datetime import UTC, date, datetime, timedelta
@@ -22,24 +22,26 @@ SELECT CASE WHEN max(day) IS NULL THEN (SELECT coalesce(min(created_at), now()) 
   ELSE CAST(least(max(day), CAST((now() - make_interval(hours => :late_h)) AT TIME ZONE 'UTC' AS date)) AS timestamp)
        AT TIME ZONE 'UTC' END FROM answer_counts
 """)
-_COUNT = text("""
-INSERT INTO answer_counts (day, model_version_id, label_id, decision, documents, confidence)
-SELECT CAST(created_at AT TIME ZONE 'UTC' AS date) AS day, model_version_id, label_id, decision,
-       count(*), sum(CAST(confidence AS float8))
-FROM predictions WHERE kind = 'live' AND created_at >= :since AND NOT EXISTS (
-  SELECT FROM reviews
-  WHERE reviews.document_id = predictions.document_id AND reviews.created_at < predictions.created_at)
-GROUP BY day, model_version_id, label_id, decision ORDER BY day, model_version_id, label_id, decision
-ON CONFLICT (day, model_version_id, label_id, decision) DO UPDATE
+# The model may have been trained on a decision from before. Such a document counts neither here nor as an audit.
+_UNDECIDED_THEN = """NOT EXISTS (SELECT FROM reviews earlier
+  WHERE earlier.document_id = predictions.document_id AND earlier.created_at < predictions.created_at)"""
+_COUNT = text(f"""
+INSERT INTO answer_counts (day, model_version_id, form, label_id, decision, documents, confidence)
+SELECT CAST(created_at AT TIME ZONE 'UTC' AS date) AS day, model_version_id, coalesce(form, '') AS noted_form, label_id,
+       decision, count(*), sum(CAST(confidence AS float8))
+FROM predictions WHERE kind = 'live' AND created_at >= :since AND {_UNDECIDED_THEN}
+GROUP BY day, model_version_id, noted_form, label_id, decision
+ORDER BY day, model_version_id, noted_form, label_id, decision
+ON CONFLICT (day, model_version_id, label_id, decision, form) DO UPDATE
 SET documents = excluded.documents, confidence = excluded.confidence
-""")
+""")  # noqa: S608 - of constants alone
 _ANSWERED = text("""
-SELECT model_version_id, CAST(date_trunc('week', CAST(day AS timestamp)) AS date) AS week,
+SELECT model_version_id, form, CAST(date_trunc('week', CAST(day AS timestamp)) AS date) AS week,
   coalesce(merged_into_id, label_id) AS label, decision, CAST(sum(documents) AS bigint), sum(confidence)
 FROM answer_counts JOIN labels ON labels.id = label_id
 WHERE day >= :since AND day <= :until
   AND (CAST(:version_id AS integer) IS NULL OR model_version_id = :version_id)
-GROUP BY model_version_id, week, label, decision
+GROUP BY model_version_id, form, week, label, decision
 """)
 # A document is decided if a decision from its audit stands; its right label is then that of its standing decision.
 _AUDITED = text(f"""
@@ -55,27 +57,32 @@ WITH drawn AS (
   SELECT predictions.*, probability, CASE WHEN decided THEN
       {standing_decision("drawn.document_id", "coalesce(label_id, 0)", "reviews.created_at < :until")} END AS truth_id
   FROM drawn JOIN predictions ON predictions.document_id = drawn.document_id AND kind = 'live'
-  WHERE predictions.created_at >= :since AND predictions.created_at < :until
+  WHERE predictions.created_at >= :since AND predictions.created_at < :until AND {_UNDECIDED_THEN}
     AND (CAST(:version_id AS integer) IS NULL OR model_version_id = :version_id)
 )
-SELECT model_version_id, CAST(date_trunc('week', said.created_at AT TIME ZONE 'UTC') AS date) AS week,
+SELECT model_version_id, coalesce(form, '') AS noted_form,
+  CAST(date_trunc('week', said.created_at AT TIME ZONE 'UTC') AS date) AS week,
   coalesce(predicted.merged_into_id, predicted.id) AS label, decision, probability, count(*), count(truth_id),
   count(*) FILTER (WHERE coalesce(truth.merged_into_id, truth.id) = coalesce(predicted.merged_into_id, predicted.id))
 FROM said JOIN labels predicted ON predicted.id = said.label_id LEFT JOIN labels truth ON truth.id = truth_id
-GROUP BY model_version_id, week, label, decision, probability
+GROUP BY model_version_id, noted_form, week, label, decision, probability
 """)  # noqa: S608 - of constants alone
 
 
 _LOOK_DUE = text("""
-SELECT id FROM model_versions WHERE status = 'active'
+SELECT id FROM model_versions WHERE status = 'active' AND NOT starter
 AND NOT EXISTS (SELECT FROM accuracy_looks WHERE day = :day AND model_version_id = model_versions.id)
 """)
 
 
 class Answered(NamedTuple):
-    """A version's live answers with a label and decision in a week (its Monday, UTC); ``confidence``: their sum."""
+    """Live answers of a version's form, with a label and decision, in a week (its Monday, UTC).
+
+    ``form`` is empty for answers that were given before forms were noted. ``confidence``: the sum of theirs.
+    """
 
     version_id: int
+    form: str
     week: date
     label_id: int
     decision: str
@@ -87,6 +94,7 @@ class Audited(NamedTuple):
     """Of such answers, those drawn with a probability, and how many of them were decided and right."""
 
     version_id: int
+    form: str
     week: date
     label_id: int
     decision: str
@@ -116,7 +124,10 @@ def audited(session: Session, since: datetime, until: datetime, version_id: int 
 
 
 def check_due(session: Session, day: date) -> int | None:
-    """Id of the active version if its accuracy was not checked on that day yet; else None."""
+    """Id of the active version if its accuracy was not checked on that day yet; else None.
+
+    A starter's confidences are kept low, accept nothing and promise nothing, so they are not checked.
+    """
     found: int | None = session.scalar(_LOOK_DUE, {"day": day})
     return found
 

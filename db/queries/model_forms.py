@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 from db import locks
 from db.locks import Lock
 from db.models import AuditEvent, ModelForm, ModelVersion
-from db.queries import model_versions
+from db.queries import model_versions, redecisions
+from db.queries.standing import standing_decision
 from sortline.errors import ConflictError, NotFoundError
 
 WHOLE = "whole"
@@ -27,24 +28,43 @@ WHERE action = 'serve_form' AND subject = :subject AND detail->>'form' = :form O
 _CHOSEN = text("""
 SELECT EXISTS (SELECT FROM audit_events WHERE action = 'serve_form' AND subject = :subject AND actor <> 'trainer')
 """)
-# The active version if it was trained here and has no form but the whole model, or one that more traffic could prove:
-# a quarter more than it was judged on, and not the most.
-_DUE = text("""
-SELECT model_versions.id FROM model_versions
-JOIN training_runs ON training_runs.model_version_id = model_versions.id
+# Drawn disagreements of a form are all decided, and the form was not judged by them yet.
+_DECIDED = f"""
+  (figures->'verdict'->>'missing')::integer > 0 AND NOT EXISTS (
+    SELECT FROM form_draws WHERE form_draws.model_version_id = version.id AND form_draws.name = model_forms.name
+    AND NOT EXISTS (SELECT FROM {standing_decision("form_draws.document_id")} decided))
+"""  # noqa: S608 - of constants alone
+# The active version if it was trained here and lacks a form that can be made now: int8 at once, a student when traffic
+# can judge it. Or if a form can be judged: int8 when a quarter more has come, a student when all that is looked at has
+# come, and again when people have decided all that were drawn of it.
+_DUE = text(f"""
+SELECT version.id FROM model_versions version
+JOIN training_runs ON training_runs.model_version_id = version.id
 JOIN snapshots ON snapshots.id = snapshot_id
-LEFT JOIN model_forms ON model_forms.model_version_id = model_versions.id AND name <> 'whole'
-CROSS JOIN LATERAL (SELECT coalesce((model_forms.figures->>'traffic')::integer, 0) AS seen) before
-WHERE status = 'active' AND (name IS NULL OR model_forms.state = 'unproved' AND seen < :most AND (
-  SELECT count(*) FROM (
-    SELECT FROM documents WHERE received_at >= snapshots.created_at AND entry_id IS NOT NULL
-    LIMIT greatest(:least, seen + seen / 4)
-  ) came
-) >= greatest(:least, seen + seen / 4))
-LIMIT 1
-""")
+CROSS JOIN LATERAL (
+  SELECT count(*) AS documents FROM (
+    SELECT FROM documents WHERE received_at >= snapshots.created_at AND entry_id IS NOT NULL LIMIT :most) came) traffic
+WHERE version.status = 'active' AND (
+  NOT EXISTS (SELECT FROM model_forms WHERE model_version_id = version.id AND name = 'int8')
+  OR :students AND traffic.documents >= :most
+    AND NOT EXISTS (SELECT FROM model_forms WHERE model_version_id = version.id AND name = 'student')
+  OR EXISTS (
+    SELECT FROM model_forms
+    CROSS JOIN LATERAL (SELECT coalesce((figures->>'traffic')::integer, 0) AS seen) before
+    WHERE model_version_id = version.id AND state = 'unproved' AND CASE
+      WHEN name = 'int8' THEN seen < :most AND traffic.documents >= greatest(:least, seen + seen / 4)
+      WHEN seen < :most THEN traffic.documents >= :most ELSE {_DECIDED} END))
+""")  # noqa: S608 - of constants alone
 _TRAFFIC = text("""
-SELECT text FROM documents WHERE received_at >= :since AND entry_id IS NOT NULL ORDER BY received_at, id LIMIT :count
+SELECT id, text FROM documents WHERE received_at >= :since AND entry_id IS NOT NULL
+ORDER BY received_at, id LIMIT :count
+""")
+_OTHER_TEXTS = text("""
+(SELECT text FROM documents WHERE received_at < :since AND entry_id IS NOT NULL ORDER BY received_at DESC, id DESC
+ LIMIT :count)
+UNION ALL
+(SELECT text FROM documents WHERE received_at >= :since AND entry_id IS NOT NULL ORDER BY received_at, id
+ OFFSET :most LIMIT :count)
 """)
 
 
@@ -123,14 +143,24 @@ def hold(session: Session) -> None:
     locks.hold(session, Lock.PROMOTION)
 
 
-def traffic(session: Session, since: datetime, count: int) -> list[str]:
-    """Texts of the first documents that came by the queue since then, at most ``count``, in the order they came."""
-    return list(session.scalars(_TRAFFIC, {"since": since, "count": count}))
+def traffic(session: Session, since: datetime, count: int) -> list[tuple[int, str]]:
+    """The first documents (id, text) that came by the queue since then, at most ``count``, in the order they came."""
+    return [(row.id, row.text) for row in session.execute(_TRAFFIC, {"since": since, "count": count})]
 
 
-def due(session: Session) -> int | None:
-    """Id of the active version if its forms are missing or more traffic may prove one; None: nothing is due."""
-    found: int | None = session.scalar(_DUE, {"least": LEAST_TRAFFIC, "most": MOST_TRAFFIC})
+def other_texts(session: Session, since: datetime, count: int) -> list[str]:
+    """Texts that came by the queue but are not for judging forms: ``count`` from before, as many later ones."""
+    return list(session.scalars(_OTHER_TEXTS, {"since": since, "count": count, "most": MOST_TRAFFIC}))
+
+
+def due(session: Session, students: bool) -> int | None:
+    """Id of the active version if one of its forms can be made or judged; None: nothing is due.
+
+    Args:
+        students: whether students are made.
+    """
+    asked = {"least": LEAST_TRAFFIC, "most": MOST_TRAFFIC, "students": students}
+    found: int | None = session.scalar(_DUE, asked)
     return found
 
 
@@ -178,6 +208,7 @@ def serve(
         detail["because"] = because
     session.execute(update(ModelVersion).where(ModelVersion.id == version_id).values(form=name))
     session.add(AuditEvent(actor=actor, action="serve_form", subject=_subject(version_id), detail=detail))
+    redecisions.ask(session)  # it has thresholds of its own
     session.flush()
     session.refresh(version)
     return version

@@ -40,6 +40,12 @@ def active(session: Session) -> ModelVersion | None:
     return session.scalar(select(ModelVersion).where(ModelVersion.status == "active"))
 
 
+def trained(session: Session) -> ModelVersion | None:
+    """The active version, if a training made it; None: none is active, or a starter is, which nobody brought live."""
+    found = active(session)
+    return None if found is None or found.starter else found
+
+
 def get(session: Session, version_id: int) -> ModelVersion:
     """One version.
 
@@ -53,8 +59,9 @@ def get(session: Session, version_id: int) -> ModelVersion:
 
 
 def listing(session: Session, limit: int = 100) -> Sequence[ModelVersion]:
-    """Versions, newest first."""
-    return session.scalars(select(ModelVersion).order_by(ModelVersion.id.desc()).limit(limit)).all()
+    """Versions, newest first, without starters that newer ones have superseded."""
+    gone = ModelVersion.starter & (ModelVersion.status == "rejected")
+    return session.scalars(select(ModelVersion).where(~gone).order_by(ModelVersion.id.desc()).limit(limit)).all()
 
 
 def base_models(session: Session) -> frozenset[str]:
@@ -128,24 +135,32 @@ def activate(
 
 
 def settle(
-    session: Session, version_id: int, outcome: str | None, against: int | None, promote: bool, actor: str
-) -> None:
+    session: Session, version_id: int, outcome: str | None, against: int | None, promote: bool, actor: str,
+    asks: bool = False,
+) -> None:  # fmt: skip
     """Carry out the gate's verdict on a candidate; the caller commits.
 
-    A candidate that passed goes live if ``promote`` allows it and the version it was compared with is still active. So
-    does a first model without evidence, which accepts nothing. A refused one is rejected. Any other stays a candidate
-    for a person to decide on.
+    A candidate that passed goes live if ``promote`` allows it and the version it was compared with is still active.
+    Without ``promote``, a first model does, even without evidence, when it accepts nothing, and so does one that
+    replaces a starter, which nobody brought live. A refused one is rejected. Any other stays a candidate for a person
+    to decide on.
 
     Args:
         outcome: passed, refused, undecided or no evidence; None: the gate did not judge it.
         against: id of the version that it was compared with; None: no version was active.
         promote: whether a candidate that passed goes live by itself.
+        asks: whether one that replaces a starter needs ``promote`` too, because held-out decisions alone don't show it.
     """
     locks.hold(session, Lock.PROMOTION)
     now = active(session)
     unchanged = (now.id if now else None) == against
-    first = now is None and outcome in ("passed", "no evidence")
-    if unchanged and (first or (outcome == "passed" and promote)):
+    # Housekeeping may have made a newer starter since the candidate was judged; no person brought that one live.
+    judged_as_first = against is None or get(session, against).starter
+    if now is None:
+        first = judged_as_first and outcome in ("passed", "no evidence")
+    else:
+        first = judged_as_first and now.starter and outcome == "passed" and (promote or not asks)
+    if first or (unchanged and outcome == "passed" and promote):
         activate(session, version_id, actor)
     elif outcome == "refused":
         session.execute(update(ModelVersion).where(ModelVersion.id == version_id).values(status="rejected"))

@@ -20,7 +20,8 @@ ORDER BY external_id, {NEWEST_TEXT_FIRST}, {NEWEST_PREDICTION_FIRST}
 _NEWEST_OF = text("""
 SELECT text, label_id, confidence FROM predictions
 JOIN (SELECT id, text FROM documents ORDER BY id DESC LIMIT 2000) recent ON recent.id = document_id
-WHERE model_version_id = :version_id AND (form = :form OR form IS NULL) ORDER BY document_id DESC LIMIT :limit
+WHERE model_version_id = :version_id AND (form = :form OR form IS NULL) AND revision IS NULL
+ORDER BY document_id DESC LIMIT :limit
 """)
 
 
@@ -47,6 +48,6 @@ def of_source(session: Session, source: str) -> list[Classified]:
 
 
 def newest_of(session: Session, version_id: int, form: str, limit: int) -> list[Answer]:
-    """Predictions of a version's form for the newest documents, at most ``limit``."""
+    """Predictions of a version's form, with its checkpoint's own head, for the newest documents, at most ``limit``."""
     asked = {"version_id": version_id, "form": form, "limit": limit}
     return [Answer(*row) for row in session.execute(_NEWEST_OF, asked)]

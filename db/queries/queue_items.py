@@ -11,17 +11,20 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from db.queries.doubts import DOUBTS
 from db.queries.standing import newest_prediction
 from sortline.errors import NotFoundError
 
-_ADD = text("""
+BY_LABEL = ("doubtful", "low_fit")  # reasons whose documents are found by label
+
+_ADD = text(f"""
 INSERT INTO queue_items (document_id, reason, score, label_id, note)
 SELECT row.document_id, :reason, row.score, row.label_id, row.note
 FROM json_to_recordset(CAST(:rows AS json)) AS row (document_id bigint, score real, label_id integer, note text)
 JOIN documents ON documents.id = row.document_id ORDER BY row.document_id FOR KEY SHARE OF documents
 ON CONFLICT (document_id) DO UPDATE SET reason = excluded.reason, score = excluded.score, note = excluded.note, turn = 0
-WHERE excluded.reason = 'drift' AND queue_items.reason = 'doubtful' AND coalesce(queue_items.lease_until <= now(), true)
-""")
+WHERE excluded.reason = 'drift' AND queue_items.reason IN {DOUBTS} AND coalesce(queue_items.lease_until <= now(), true)
+""")  # noqa: S608 - of constants alone
 # A document drawn for an audit keeps that reason, because live accuracy is estimated from such draws. A document that a
 # person has open stays with them.
 _FLAG = text(f"""
@@ -44,19 +47,21 @@ SELECT queue_items.document_id, reason, turn, left(text, :chars) AS text FROM (
   SELECT * FROM queue_items WHERE reason = :reason AND {_FREE} ORDER BY turn, score, document_id LIMIT :limit
 ) queue_items JOIN documents ON documents.id = document_id ORDER BY turn, score, document_id
 """)  # noqa: S608 - of constants alone
-# Goes through the labels once by index look-ups from each label's id to the next, whatever the ids are.
-_FIRST_OF_LABELS = text(f"""
+# Goes through the labels once by index look-ups from each label's id to the next, whatever the ids are. Each reason has
+# a text of its own, because the index on its labels is for that reason only.
+_FIRST_OF_LABELS = {
+    reason: text(f"""
 WITH RECURSIVE forward AS (
-  SELECT (SELECT min(label_id) FROM queue_items WHERE reason = 'doubtful' AND label_id >= :start) AS label_id, 1 AS n
+  SELECT (SELECT min(label_id) FROM queue_items WHERE reason = '{reason}' AND label_id >= :start) AS label_id, 1 AS n
   UNION ALL
-  SELECT (SELECT min(label_id) FROM queue_items WHERE reason = 'doubtful' AND label_id > forward.label_id), n + 1
+  SELECT (SELECT min(label_id) FROM queue_items WHERE reason = '{reason}' AND label_id > forward.label_id), n + 1
   FROM forward WHERE label_id IS NOT NULL AND n < :labels
 ), around AS (
-  SELECT (SELECT min(label_id) FROM queue_items WHERE reason = 'doubtful' AND label_id < :start) AS label_id,
+  SELECT (SELECT min(label_id) FROM queue_items WHERE reason = '{reason}' AND label_id < :start) AS label_id,
          (SELECT count(label_id) FROM forward) + 1 AS n
   UNION ALL
   SELECT (SELECT min(label_id) FROM queue_items
-          WHERE reason = 'doubtful' AND label_id > around.label_id AND label_id < :start), n + 1
+          WHERE reason = '{reason}' AND label_id > around.label_id AND label_id < :start), n + 1
   FROM around WHERE label_id IS NOT NULL AND n < :labels
 ), drawn AS (
   SELECT label_id FROM forward WHERE label_id IS NOT NULL
@@ -64,11 +69,16 @@ WITH RECURSIVE forward AS (
 )
 SELECT found.document_id, reason, turn, left(text, :chars) AS text FROM drawn CROSS JOIN LATERAL (
   SELECT document_id, reason, turn, score FROM queue_items
-  WHERE reason = 'doubtful' AND label_id = drawn.label_id AND {_FREE} ORDER BY turn, score, document_id LIMIT :each
+  WHERE reason = '{reason}' AND label_id = drawn.label_id AND {_FREE} ORDER BY turn, score, document_id LIMIT :each
 ) found JOIN documents ON documents.id = found.document_id
 ORDER BY turn, score, found.document_id
 """)  # noqa: S608 - of constants alone
-_LARGEST_LABEL = text("SELECT max(label_id) FROM queue_items WHERE reason = 'doubtful'")
+    for reason in BY_LABEL
+}
+_LARGEST_LABEL = {
+    reason: text(f"SELECT max(label_id) FROM queue_items WHERE reason = '{reason}'")  # noqa: S608 - of constants alone
+    for reason in BY_LABEL
+}
 _RECENT = text("""
 SELECT left(text, :chars) FROM (
   (SELECT document_id FROM reviews WHERE reviewer_id = :user_id ORDER BY id DESC LIMIT :limit)
@@ -82,7 +92,8 @@ UPDATE queue_items SET turn = turn + 1 WHERE document_id IN (
 """)
 _SHOWN = """
 jsonb_build_object('label_id', predictions.label_id, 'confidence', confidence,
-                   'model_version_id', predictions.model_version_id)
+                   'model_version_id', predictions.model_version_id, 'form', predictions.form)
+  || CASE WHEN predictions.revision IS NULL THEN '{}' ELSE jsonb_build_object('revision', predictions.revision) END
 """
 # Takes the first of these documents that nobody else is taking now, and stores what the lease shows.
 _LEASE = text(f"""
@@ -113,7 +124,7 @@ predictions.model_version_id = coalesce(CAST(shown ->> 'model_version_id' AS int
 _LEASED = text(f"""
 SELECT queue_items.document_id, lease_token, reason, note, queue_items.label_id AS suggested_label_id, shown,
   source, external_id, received_at, text, said.label_id, said.confidence, said.probabilities, label_ids,
-  said.model_version_id, said.unknown_share
+  said.fit, said.model_version_id, said.unknown_share, coalesce(model_versions.starter, false) AS by_starter
 FROM queue_items JOIN documents ON documents.id = document_id
 LEFT JOIN LATERAL {newest_prediction("documents.id", only=_OF_SHOWN)} said ON true
 LEFT JOIN model_versions ON model_versions.id = said.model_version_id
@@ -134,8 +145,9 @@ class Leased(NamedTuple):
     """A document that a reviewer has open, and why.
 
     ``shown`` is the prediction that they see, None if it is hidden or there is none. ``label_id``, ``confidence`` and
-    ``probabilities`` (in the order of ``label_ids``) are the prediction's, None if there is none. ``unknown_share``:
-    share of the text that the model can't read, if over a tenth.
+    ``probabilities`` (in the order of ``label_ids``) are the prediction's, None if there is none; ``fit`` also, if the
+    model gives none. ``unknown_share``: share of the text that the model can't read, if over a tenth. ``by_starter``:
+    whether a starter predicted.
     """
 
     document_id: int
@@ -152,18 +164,21 @@ class Leased(NamedTuple):
     confidence: float | None
     probabilities: list[float] | None
     label_ids: list[int] | None
+    fit: float | None
     model_version_id: int | None
     unknown_share: float | None = None
+    by_starter: bool = False
 
 
 def add(session: Session, items: Sequence[Mapping[str, Any]], reason: str) -> None:
     """Add documents to the queue; one that waits already keeps its reason.
 
-    Except: with the reason drift, a doubtful document that nobody has open changes its reason.
+    Except: with the reason drift, a document that waits because the model does not accept it, and that nobody has open,
+    changes its reason.
 
     Args:
         items: each has ``document_id`` and ``score``, and may have ``label_id`` and ``note``.
-        reason: doubtful, audit, label_error or drift.
+        reason: doubtful, low_fit, audit, label_error or drift.
     """
     rows = orjson.dumps([dict(item) for item in items]).decode()
     session.execute(_ADD, {"rows": rows, "reason": reason})
@@ -189,23 +204,24 @@ def first(
 
 
 def first_of_labels(
-    session: Session, start: int, labels: int, each: int, user_id: int, without: Sequence[int], chars: int
+    session: Session, reason: str, start: int, labels: int, each: int, user_id: int, without: Sequence[int], chars: int
 ) -> list[Candidate]:
-    """The first free doubtful documents of some labels, at most ``each`` per label.
+    """The first free documents of some labels, at most ``each`` per label.
 
     Args:
+        reason: one of `BY_LABEL`.
         start: the label id to start with; after the greatest id it goes on with the smallest.
-        labels: the number of labels with doubtful documents.
+        labels: the number of labels with such documents.
     """
     asked = {
         "start": start, "labels": labels, "each": each, "user_id": user_id, "without": list(without), "chars": chars,
     }  # fmt: skip
-    return [Candidate(*row) for row in session.execute(_FIRST_OF_LABELS, asked)]
+    return [Candidate(*row) for row in session.execute(_FIRST_OF_LABELS[reason], asked)]
 
 
-def largest_label_id(session: Session) -> int | None:
-    """The greatest label id of a doubtful document; None: there is none."""
-    found: int | None = session.scalar(_LARGEST_LABEL)
+def largest_label_id(session: Session, reason: str) -> int | None:
+    """The greatest label id of a document that waits for this reason (of `BY_LABEL`); None: there is none."""
+    found: int | None = session.scalar(_LARGEST_LABEL[reason])
     return found
 
 

@@ -25,7 +25,7 @@ WHERE documents.id > :after AND documents.id <= :last
   AND coalesce(labels.retention_days, :days) > 0
   AND received_at < now() - make_interval(days => coalesce(labels.retention_days, :days))
   AND (:held_out OR coalesce(split NOT IN ('validation', 'calibration', 'test'), true))
-  AND NOT EXISTS (SELECT FROM queue_items WHERE queue_items.document_id = documents.id)
+  AND NOT EXISTS (SELECT FROM queue_items WHERE queue_items.document_id = documents.id AND reason <> 'unpredicted')
 ORDER BY documents.id
 """)  # noqa: S608 - of constants alone
 _LETTERS = text("""
@@ -57,6 +57,8 @@ def page(session: Session, after: int, limit: int, least: int) -> Page:
 
 def due(session: Session, after: int, last: int, days: int, held_out: bool) -> list[int]:
     """Ids of the documents of a page that are past their retention and do not wait for a person.
+
+    Waiting for a first model does not count: without one, all documents wait.
 
     Args:
         days: retention of documents whose label sets none; 0: for ever.

@@ -2,13 +2,11 @@
 
 from typing import NamedTuple
 
-from sqlalchemy import text
-
-from db.connection import Reads
+from db.reading import Reads, statement
 
 SAID_FROM_S = 5.0  # search says how far it is behind from here on; housekeeping looks every second
 _MOST_COUNTED = 100_000
-_BEHIND = text("""
+_BEHIND = statement("""
 SELECT coalesce(sum(documents), 0), coalesce(extract(epoch FROM clock_timestamp() - min(stored_at)), 0)
 FROM (SELECT documents, stored_at FROM search_pending ORDER BY id LIMIT :most) oldest WHERE documents > 0
 """)

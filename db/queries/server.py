@@ -7,7 +7,10 @@ from sqlalchemy.orm import Session
 
 from db.models import Table
 
-_TABLES = text("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename")
+_TABLES = text("""
+SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
+AND NOT relispartition ORDER BY relname
+""")
 OPTUNA = "optuna"  # the schema of tuning studies
 _SCHEMAS = (OPTUNA, "public")
 _MOVE = """

@@ -27,9 +27,11 @@ _HOLD = text("""
 UPDATE shadows SET held_by = :worker, held_until = now() + make_interval(secs => :seconds)
 WHERE id = :id AND ended_at IS NULL AND (held_by = :worker OR held_until IS NULL OR held_until < now()) RETURNING id
 """)
+# It goes no further than the oldest document that waits for its first prediction.
 _WALK = text("""
 SELECT max(id) FROM (
   SELECT id FROM documents WHERE id > :after AND received_at < now() - make_interval(secs => :settled)
+    AND id < coalesce((SELECT min(document_id) FROM unpredicted WHERE document_id > :after), 9223372036854775807)
   ORDER BY id LIMIT :walk) passed
 """)
 _DRAWN = text("""
@@ -40,13 +42,13 @@ AND EXISTS (SELECT FROM predictions WHERE document_id = documents.id AND kind = 
 _STORE = text(f"""
 WITH scored AS (
   SELECT row.* FROM json_to_recordset(CAST(:rows AS json)) AS row (
-    document_id bigint, label integer, confidence real, probabilities real[], decision text, windows smallint,
+    document_id bigint, label integer, confidence real, probabilities real[], fit real, decision text, windows smallint,
     truncated boolean, unknown_share real, form text, margin real)
   JOIN documents ON documents.id = row.document_id FOR KEY SHARE OF documents
 ), stored AS (
-  INSERT INTO predictions (document_id, model_version_id, kind, label_id, confidence, probabilities, decision,
+  INSERT INTO predictions (document_id, model_version_id, kind, label_id, confidence, probabilities, fit, decision,
                            windows, truncated, unknown_share, form)
-  SELECT document_id, :version_id, 'shadow', label, confidence, probabilities, decision, windows, truncated,
+  SELECT document_id, :version_id, 'shadow', label, confidence, probabilities, fit, decision, windows, truncated,
          unknown_share, form FROM scored
   ON CONFLICT DO NOTHING RETURNING document_id
 )
@@ -56,7 +58,9 @@ FROM scored JOIN stored USING (document_id)
 JOIN LATERAL {newest_prediction("scored.document_id")} said ON said.label_id <> scored.label
 WHERE NOT EXISTS (SELECT FROM reviews WHERE reviews.document_id = scored.document_id)
 ORDER BY scored.document_id
-LIMIT greatest(0, :most - (SELECT count(*) FROM queue_items WHERE reason = 'shadow'))
+LIMIT greatest(0, :most - (
+  SELECT count(*) FROM queue_items waiting WHERE reason = 'shadow'
+  AND NOT EXISTS (SELECT FROM form_draws WHERE form_draws.document_id = waiting.document_id)))
 ON CONFLICT DO NOTHING
 """)  # noqa: S608 - of constants alone
 # Compares with the live prediction of each document. Any later decision counts, whatever the document waited for.

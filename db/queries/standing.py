@@ -4,6 +4,7 @@
 - A review **stands** while no later one supersedes it, as an undo does.
 - The **standing decision** of a document is the newest review that decides and stands. If several people decided, it is
   the last one's, whatever the majority decided; trainings use the majority (`labelled`).
+- An **audit** that waits is a queue item with that reason; flags, imports and upstream decisions leave it as it is.
 - The **newest prediction** of a document is the last one that is not a shadow's: live or rescore.
 - A document (source and external id) that was sent with several texts has a row for each. The **newest text** is the
   one that was sent last, with the greatest entry_id.
@@ -25,8 +26,10 @@ def decides(review: str = "reviews") -> str:
 
 
 def stands(review: str = "reviews") -> str:
-    """SQL condition: a review stands."""
-    return f"NOT EXISTS (SELECT FROM reviews later WHERE later.supersedes_id = {review}.id)"
+    """SQL condition: a review stands: nothing supersedes it, but for decisions that were undone."""
+    return f"""NOT EXISTS (
+  SELECT FROM reviews later WHERE later.supersedes_id = {review}.id AND NOT EXISTS (
+    SELECT FROM reviews undone WHERE undone.supersedes_id = later.id AND undone.action = 'undo'))"""  # noqa: S608 - of constants alone
 
 
 def standing_decision(document: str, columns: str = "reviews.*", only: str = "true") -> str:
@@ -49,6 +52,18 @@ def newest_prediction(document: str, columns: str = "predictions.*", only: str =
   SELECT {columns} FROM predictions
   WHERE predictions.document_id = {document} AND predictions.kind <> 'shadow' AND {only}
   ORDER BY {NEWEST_PREDICTION_FIRST} LIMIT 1)"""  # noqa: S608 - of constants alone
+
+
+def awaits_audit(document: str) -> str:
+    """SQL condition: a document was drawn for an audit, and the audit is not decided.
+
+    Whoever chooses documents to be decided otherwise (many at once, by topic or by likeness) leaves these out: only
+    people who decide them one by one, without seeing an answer, tell how good a model is.
+
+    Args:
+        document: the document's id.
+    """
+    return f"EXISTS (SELECT FROM queue_items drawn WHERE drawn.document_id = {document} AND drawn.reason = 'audit')"
 
 
 # The same as conditions on a row, so that a search for documents can start from rows, by an index on labels.

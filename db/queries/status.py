@@ -3,34 +3,36 @@
 They are read as plain rows, because loading the tables' classes alone would take `sortline status` a fifth of a second.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import text
-
-from db.connection import Reads
 from db.queries.standing import decides
+from db.reading import Reads, statement
 
 # The block-range index finds the rows of a period without reading the rest.
-_CLASSIFIED = text("""
+_CLASSIFIED = statement("""
 SELECT count(*), count(*) FILTER (WHERE decision = 'accept') FROM predictions
 WHERE created_at >= :start AND created_at < :end AND kind = 'live'
 """)
 # Exact while there are few; beyond, the count of the last VACUUM or ANALYZE, including partitions if there are any.
-_STORED = text("""
+_STORED = statement("""
 SELECT greatest((SELECT count(*) FROM (SELECT FROM documents LIMIT :most) few), (
   SELECT CAST(coalesce(sum(greatest(reltuples, 0)), 0) AS bigint) FROM pg_class WHERE relkind = 'r' AND
     (oid = CAST('documents' AS regclass)
      OR oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = CAST('documents' AS regclass)))))
 """)
 _MOST_COUNTED = 50_000
-_VERSIONS = text("""
+_VERSIONS = statement("""
 SELECT id, status, metrics || coalesce((
     SELECT figures FROM model_forms WHERE model_version_id = model_versions.id AND name = form), '{}') AS metrics,
-  CAST(extract(epoch FROM clock_timestamp() - promoted_at) AS double precision) AS live_s
+  starter,
+  CAST(extract(epoch FROM clock_timestamp() - promoted_at) AS double precision) AS live_s,
+  (SELECT target FROM risk_targets ORDER BY id DESC LIMIT 1) AS risk_target, may_lack_proof
 FROM model_versions WHERE status = 'active' OR id = (SELECT max(id) FROM model_versions) ORDER BY id DESC
 """)
-_NEWEST_RUN = text("""
+_HAD_MODEL = statement("SELECT EXISTS (SELECT FROM model_versions WHERE promoted_at IS NOT NULL)")
+_NEWEST_RUN = statement("""
 SELECT training_runs.id, state, progress, error, model_version_id, metrics -> 'gate' ->> 'outcome' AS verdict,
   CAST(extract(epoch FROM clock_timestamp() - heartbeat_at) AS double precision) AS unheard_s,
   CAST(extract(epoch FROM clock_timestamp() - training_runs.created_at) AS double precision) AS age_s
@@ -38,23 +40,29 @@ FROM training_runs LEFT JOIN model_versions ON model_versions.id = model_version
 ORDER BY training_runs.id DESC LIMIT 1
 """)
 # Reads by the primary key, and only as many as asked for, so it is fast with any number of decisions.
-_DECISIONS_SINCE = text(f"""
+_DECISIONS_SINCE = statement(f"""
 SELECT count(*) FROM (
   SELECT FROM reviews WHERE {decides()}
     AND id > (SELECT coalesce(max(newest_review_id), 0) FROM training_runs) LIMIT :most) newer
 """)  # noqa: S608 - of constants alone
-_UNSENT = text("""
+FIRST_TRAINING = 100  # decisions after which a first training starts by itself, once there is a starter
+_BEFORE_ANY = statement("""
+SELECT NOT EXISTS (SELECT FROM model_versions WHERE status = 'active' AND NOT starter)
+  AND NOT EXISTS (SELECT FROM training_runs)
+""")
+_UNSENT = statement("""
 SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0) FROM (
   SELECT created_at FROM outbox WHERE sent_at IS NULL ORDER BY id LIMIT :most) oldest
 """)
 _MOST_UNSENT = 100_000
-_AILING = text("""
+_AILING = statement("""
 SELECT count(*) FILTER (WHERE paused_at IS NOT NULL), count(*) FILTER (WHERE paused_at IS NULL AND failures >= :down)
 FROM webhooks
 """)
 WEBHOOK_DOWN = 3  # failed rounds in a row, after which a webhook as a whole fails, not single events
-_LAST_ACCURACY = text("""
-SELECT model_version_id, drawn, decided, accuracy, low, high, expected, alarm FROM accuracy_looks
+_LAST_ACCURACY = statement("""
+SELECT model_version_id, drawn, decided, accuracy, low, high, expected, alarm, forms
+FROM accuracy_looks
 JOIN model_versions ON model_versions.id = model_version_id
 WHERE status = 'active' ORDER BY day DESC LIMIT 1
 """)
@@ -68,12 +76,18 @@ class Classified(NamedTuple):
 
 
 class Version(NamedTuple):
-    """A model version with the figures of the form that serves; ``live_s``: seconds since its promotion, if any."""
+    """A model version with the figures of the form that serves; ``live_s``: seconds since its promotion, if any.
+
+    ``risk_target``: that people have chosen for the installation, None: none.
+    """
 
     id: int
     status: str
     metrics: dict[str, Any]
+    starter: bool
     live_s: float | None
+    risk_target: float | None = None
+    may_lack_proof: bool = False
 
 
 class Run(NamedTuple):
@@ -115,6 +129,17 @@ class AccuracyCheck(NamedTuple):
     high: float
     expected: float | None
     alarm: bool
+    forms: dict[str, Any]
+
+    @property
+    def alarming(self) -> list[tuple[str | None, Mapping[str, Any]]]:
+        """The forms of which it alarms, if several answered, with their figures; without a name: the whole version."""
+        if not self.alarm:
+            return []
+        forms: list[tuple[str | None, Mapping[str, Any]]] = []
+        if len(self.forms) > 1:
+            forms += [(name, each) for name, each in self.forms.items() if each["alarm"]]
+        return forms or [(None, self._asdict())]
 
 
 def classified(opened: Reads, start: datetime, end: datetime) -> Classified:
@@ -131,6 +156,20 @@ def stored(opened: Reads) -> tuple[int, bool]:
 def versions(opened: Reads) -> list[Version]:
     """The active version and the newest one, the newer first; they may be the same, or missing."""
     return [Version(*row) for row in opened.execute(_VERSIONS)]
+
+
+def had_model(opened: Reads) -> bool:
+    """Whether a model version is or was active."""
+    return bool(opened.scalar(_HAD_MODEL))
+
+
+def enough_to_train(opened: Reads, retrain_after: int) -> int:
+    """New decisions after which a training starts by itself; 0: none does.
+
+    Args:
+        retrain_after: the setting, which counts once there was a training.
+    """
+    return FIRST_TRAINING if opened.scalar(_BEFORE_ANY) else retrain_after
 
 
 def newest_run(opened: Reads) -> Run | None:

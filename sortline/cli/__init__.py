@@ -2,6 +2,8 @@
 
 import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from keyword import iskeyword
 
@@ -24,8 +26,10 @@ _COMMANDS = {
         "Write the documents that match the filters to FILE (`-`: standard output), newest first; without filters, all."
     ),
     "import": "Import the labelled examples in FILE.",
+    "labels": "Manage labels: the classes into which documents are sorted, with guidelines and example texts.",
     "migrate": "Upgrade the database to the newest schema.",
-    "models": "List, show, promote and roll back model versions, and choose the form in which one serves.",
+    "models": "List, show, promote and roll back model versions; choose the form in which one serves, and what is "
+    "promised.",
     "restore": "Restore the backup in FOLDER to the configured servers and model store.",
     "retention": (
         "Show how long each label's documents are kept, or set it for one label; housekeeping erases older ones."
@@ -59,13 +63,33 @@ class _Commands(click.Group):
         # What is loaded stays: collections meanwhile find nothing, and took a sixth of `sortline status`.
         gc.disable()
         try:
-            command: click.Command = import_module(module_of(name)).command
+            with _redis_unmeasured():
+                command: click.Command = import_module(module_of(name)).command
         except ModuleNotFoundError as error:
             return _not_installed(name, error)
         finally:
             gc.freeze()
             gc.enable()
         return command
+
+
+@contextmanager
+def _redis_unmeasured() -> Iterator[None]:
+    """Let redis-py find no OpenTelemetry metrics in the block.
+
+    Where they are installed (extra `traces`) it loads them so that it could measure itself, which nobody asks of it: an
+    eighth of `sortline status`. What needs them gets them after the block.
+    """
+    metrics = "opentelemetry.sdk.metrics"
+    if metrics in sys.modules:
+        yield
+        return
+    # Python's own way to say that it can't be imported; mypy has it otherwise.
+    sys.modules[metrics] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[metrics]
 
 
 def module_of(name: str) -> str:

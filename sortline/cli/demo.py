@@ -1,5 +1,6 @@
 """sortline demo: see Sortline work on sample data."""
 
+import logging
 from contextlib import closing
 from typing import Any
 
@@ -15,8 +16,12 @@ from sortline.settings import get_settings
 @click.command()
 @click.option("--once", is_flag=True, help="Exit once the documents are classified.")
 @click.option("--documents", default=2000, show_default=True, help="How many documents to send.")
-def command(once: bool, documents: int) -> None:
+@click.option("--unlabelled", is_flag=True, help="Begin with texts and names of labels alone; needs an empty folder.")
+def command(once: bool, documents: int, unlabelled: bool) -> None:
     """Train a first model on the sample data, then send documents through Sortline."""
+    if unlabelled:
+        _unlabelled(once)
+        return
     from sortline.cli import demo_run as demo
     from sortline.cli.ends import Ends
     from sortline.cli.progress import bar
@@ -34,7 +39,10 @@ def command(once: bool, documents: int) -> None:
         console.print("[bold]2[/] a first model: fine-tuning a pretrained BERT on 960 sample messages")
         with bar("   fine-tuning") as update:
             trained = demo.prepare_model(settings, lambda said: _show(console, update, said))
-        if not trained:
+        if trained:
+            console.print(f"   {escape(demo.choose_target(settings.postgres_url))}", highlight=False, soft_wrap=True)
+            console.print("   (for messages like the sample's; of those that come now, one in eleven is vague)")
+        else:
             console.print("   a model is active already; the demo uses it")
         console.print("[bold]3[/] waiting for the worker to load it")
         queue = DocumentQueue(connect(settings.redis), settings)
@@ -49,6 +57,37 @@ def command(once: bool, documents: int) -> None:
                 "Next: `sortline demo` without --once keeps running; `sortline classify TEXT`; docs/ for your own data."
             )
         else:
+            link = demo.first_link(settings.postgres_url, settings.web_address)
+            _print_links(console, settings.web_address, settings.flower_address, link)
+            wait_for_signal()
+            console.print("stopping")
+
+
+def _unlabelled(once: bool) -> None:
+    from sortline.cli import demo_run as demo
+    from sortline.cli.demo_unlabelled import play
+    from sortline.cli.ends import Ends
+    from sortline.cli.supervisor import running, wait_for_signal
+    from sortline.log_files import LogFiles
+    from sortline.queue import DocumentQueue
+    from sortline.redis_client import connect
+
+    settings, console = get_settings(), Console()
+    logging.getLogger("classifier").setLevel(logging.WARNING)
+    logs = LogFiles(settings.data_dir / "logs")
+    ends = Ends(lambda said: console.print(f"[yellow]{escape(said)}[/]", soft_wrap=True), logs.path)
+    only = ["worker", "housekeeping", "beat"] if once else None
+    console.print(f"starting Postgres, Redis and Sortline's processes (logs: {logs.folder})")
+    with closing(logs), running(settings, logs.write, only, ends.take):
+        queue = DocumentQueue(connect(settings.redis), settings)
+        for found in play(settings, queue, lambda said: console.print(said, highlight=False, soft_wrap=True)):
+            console.print(
+                f"[bold]after {found.decided} decisions the starter answers {found.right:.1%} of 440 other texts "
+                f"right[/] ({found.learnt} learnt, {found.seconds:.0f} s after the labels were named)",
+                highlight=False,
+                soft_wrap=True,
+            )
+        if not once:
             link = demo.first_link(settings.postgres_url, settings.web_address)
             _print_links(console, settings.web_address, settings.flower_address, link)
             wait_for_signal()

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from classifier.figures import VersionFigures
-from db.queries import model_versions, people, training_runs
+from classifier.risk_targets import at_target, best_proved, named
+from db.queries import model_forms, model_versions, people, risk_targets, training_runs
 from db.queries.predictions import of_source
 from db.session import session
 from sortline.errors import ConfigurationError, TrainingError, TransientError
@@ -46,7 +47,7 @@ def prepare_model(settings: Settings, on_training: Callable[[dict[str, object]],
     from trainer.run import train
 
     with session(settings.postgres_url) as opened:
-        if model_versions.active(opened) is not None:
+        if model_versions.trained(opened) is not None:
             return False
         import_file(opened, sample("support_messages.csv"))
         training_runs.expire(opened, 60, settings.training_attempts)
@@ -55,10 +56,25 @@ def prepare_model(settings: Settings, on_training: Callable[[dict[str, object]],
         opened.commit()
     version_id = train(settings, run_id, on_training)
     with session(settings.postgres_url) as opened:
-        if model_versions.active(opened) is None and version_id is not None:
+        if model_versions.trained(opened) is None and version_id is not None:
             gate = VersionFigures.model_validate(model_versions.get(opened, version_id).metrics).gate
             raise TrainingError(f"the first model did not go live, its gate says {gate.outcome}: {gate.reason}")
     return True
+
+
+def choose_target(postgres: PostgresAddress) -> str:
+    """Choose the risk target that the sample can prove best, unless one holds already; what was done, in words."""
+    with session(postgres) as opened:
+        version = model_versions.active(opened)
+        figures = VersionFigures.model_validate(model_forms.served_figures(opened, version) if version else {})
+        best = best_proved(figures.offers)
+        if risk_targets.chosen(opened) is not None or figures.guarantee.proved or best is None:
+            return at_target(figures, risk_targets.chosen(opened)).guarantee.sentence
+        risk_targets.choose(opened, best.guarantee.risk_target, _USER)
+        opened.commit()
+    target = named(best.guarantee.risk_target or 1.0)
+    command = f"sortline models target {target.replace(' ', '')}"
+    return f"the demo chooses the risk target {target} ({command}): {best.guarantee.sentence}"
 
 
 def first_link(postgres: PostgresAddress, web_address: str) -> str:

@@ -33,6 +33,8 @@ _FILTERS: dict[str, tuple[str, Any]] = {
     "decision": ("The model's decision.", click.Choice(("accept", "review"))),
     "confidence_from": ("Lowest confidence, in per cent.", click.STRING),
     "confidence_to": ("Highest confidence, in per cent.", click.STRING),
+    "fit_from": ("Lowest fit, in per cent: how probable it is that any label fits.", click.STRING),
+    "fit_to": ("Highest fit, in per cent.", click.STRING),
     "version": ("Number of the model version.", click.STRING),
     "state": ("Waiting for a person, decided by one, or neither.", click.Choice(document_search.STATES)),
     "decided": ("Label that a person decided.", click.STRING),

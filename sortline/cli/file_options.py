@@ -15,7 +15,7 @@ _OPTIONS = (
     click.argument("file", type=click.Path(path_type=Path)),
     click.option("--format", "kind", type=click.Choice(FORMATS), help="Default: recognised by the file's content."),
     click.option("--text-column", "texts", multiple=True, help="Text column. Repeatable: several are joined."),
-    click.option("--label-column", "label", default="", help="Label column."),
+    click.option("--label-column", "label", default="", help="Label column, or `none` to read texts alone."),
     click.option("--id-column", "id_", default="", help="Column of ids, or `none` to use a hash of the text."),
     click.option("--no-header", is_flag=True, help="The file has no header row; columns are named 1, 2, 3, ..."),
     click.option("--encoding", default="", help="Default: by its byte order mark, UTF-8 or UTF-16; give any other."),

@@ -35,12 +35,13 @@ _REFUSED = 3  # exit code: done, but some rows were refused
 )
 @click.option("--keep-near-duplicates", is_flag=True, help="Assign each text to a split by its own hash alone.")
 @click.option("--fold-labels", "fold", is_flag=True, help="Read labels that look alike (Refund, refund) as one.")
+@click.option("--none-label", default="", metavar="NAME", help="This label means that no label fits.")
 @click.option("--strict", is_flag=True, help="Import nothing if any row is refused.")
 @click.option("--dry-run", is_flag=True, help="Show how the file would be read; store nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def command(
-    file: Path, asked: Asked, source: str, split: str | None, keep_near_duplicates: bool, fold: bool, strict: bool,
-    dry_run: bool, as_json: bool,
+    file: Path, asked: Asked, source: str, split: str | None, keep_near_duplicates: bool, fold: bool, none_label: str,
+    strict: bool, dry_run: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Import the labelled examples in FILE.
 
@@ -49,7 +50,7 @@ def command(
     one by one. Importing the same file again adds nothing. Exit code 3: done, but some rows were refused.
     """
     if dry_run:
-        _dry_run(file, asked, source, fold, as_json)
+        _dry_run(file, asked, source, fold, none_label, as_json)
         return
     from sortline.cli.progress import bar
     from trainer.data.import_file import import_file
@@ -64,8 +65,9 @@ def command(
 
     with session(settings.postgres_url) as opened, bar(f"importing {file.name}") as update:
         report = import_file(
-            opened, file, asked, source, split, keep_near_duplicates, strict, fold, settings.base_model, update, warn
-        )
+            opened, file, asked, source, split, keep_near_duplicates, strict, fold, settings.base_model, update, warn,
+            none_label=none_label,
+        )  # fmt: skip
         found = {name: count for name, count in report.to_dict().items() if isinstance(count, int)}
         audit.note(opened, account(), "imported", "import", {"file": file.name, **found})
         opened.commit()
@@ -94,6 +96,8 @@ def _summary(report: "ImportReport") -> str:
         f"{counted(report.rows, 'row')} in {report.seconds:g} s: "
         f"{counted(report.documents, 'new document')}, {counted(report.reviews, 'new label')}",
     ]
+    if report.none_fits:
+        lines.append(f"rows that no label fits: {report.none_fits:,}")
     if report.refused:
         unlabelled = f", {report.unlabelled:,} of them without a label" if report.unlabelled else ""
         lines.append(f"refused rows: {report.refused:,}{unlabelled} (not imported)")
@@ -103,7 +107,7 @@ def _summary(report: "ImportReport") -> str:
     return "\n".join([*lines, f"splits: {shares}"])
 
 
-def _dry_run(file: Path, asked: Asked, source: str, fold: bool, as_json: bool) -> None:
+def _dry_run(file: Path, asked: Asked, source: str, fold: bool, none_label: str, as_json: bool) -> None:
     from sortline.cli.progress import bar
     from trainer.data.preview import preview
 
@@ -111,9 +115,9 @@ def _dry_run(file: Path, asked: Asked, source: str, fold: bool, as_json: bool) -
     with bar(f"reading {file.name}") as update:
         try:
             with session(settings.postgres_url) as opened:
-                found = preview(opened, file, asked, source, fold, settings.base_model, update)
+                found = preview(opened, file, asked, source, fold, settings.base_model, update, none_label=none_label)
         except ServerUnreachableError:
-            found = preview(None, file, asked, source, fold, settings.base_model, update)
+            found = preview(None, file, asked, source, fold, settings.base_model, update, none_label=none_label)
     click.echo(json.dumps(found.to_dict()) if as_json else "\n".join(_previewed(file, found)))
     if found.wrong or found.guess or not found.examples:
         sys.exit(1)
@@ -127,10 +131,13 @@ def _previewed(file: Path, found: "Preview") -> list[str]:
     if found.guess:
         lines.append(f"  the encoding is a guess; if this reads correctly, give --encoding {found.guess}:")
         lines += [f"    {sample}" for sample in found.samples]
+    labels = sum(each.state != "none fits" for each in found.labels)
     lines.append(
-        f"{counted(found.rows, 'row')}: {counted(found.examples, 'example')} of {counted(len(found.labels), 'label')}, "
+        f"{counted(found.rows, 'row')}: {counted(found.examples, 'example')} of {counted(labels, 'label')}, "
         f"{found.unlabelled:,} without a label, {found.refused:,} refused"
     )
+    if found.none_fits:
+        lines.append(f"  examples that no label fits: {found.none_fits:,}")
     if found.repeated:
         lines.append(f"  repeats of another row: {found.repeated:,}; the last one counts")
     if found.known:

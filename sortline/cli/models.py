@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from classifier.figures import VersionFigures
+from classifier.risk_targets import at_target, check_offered, moved_since, named, read_target
 from db.models import ModelForm, ModelVersion
-from db.queries import model_forms, model_versions, shadows
+from db.queries import incidents, model_forms, model_versions, risk_targets, shadows
 from db.session import session
 from sortline.home import account
 from sortline.settings import get_settings
@@ -18,7 +19,7 @@ from sortline.settings import get_settings
 
 @click.group()
 def command() -> None:
-    """List, show, promote and roll back model versions, and choose the form in which one serves."""
+    """List, show, promote and roll back model versions; choose the form in which one serves, and what is promised."""
 
 
 @command.command("list")
@@ -36,7 +37,8 @@ def list_(as_json: bool) -> None:
         figures = VersionFigures.model_validate(served[version.id])
         accuracy = figures.test.accuracy
         table.add_row(
-            str(version.id), version.status, version.form, version.base_model,
+            str(version.id), version.status + (", starter" if version.starter else ""), version.form,
+            version.base_model,
             f"{accuracy:.2%}" if accuracy is not None else "not measured",
             figures.gate.outcome or "not judged",
             f"{version.created_at:%Y-%m-%d %H:%M}",
@@ -52,17 +54,19 @@ def list_(as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON (default without a terminal).")
 def show(version: int, as_json: bool) -> None:
     """Show a model version: its documents, figures, forms and the result of the promotion gate."""
-    from sortline.cli.outcome import print_forms, print_outcome
+    from sortline.cli.outcome import print_forms, print_outcome, print_targets
 
     with session(get_settings().postgres_url) as opened:
         found = model_versions.get(opened, version)
         forms = model_forms.of_version(opened, version)
-        served = model_forms.served_figures(opened, found)
+        served, target = model_forms.served_figures(opened, found), risk_targets.chosen(opened)
     if as_json or not sys.stdout.isatty():
         described = [_describe_form(each, found) for each in forms]
         click.echo(json.dumps(_describe(found) | {"forms": described, "metrics": found.metrics}, indent=2))
     else:
-        print_outcome(found.id, found.status, VersionFigures.model_validate(served))
+        figures = at_target(VersionFigures.model_validate(served), target, found.may_lack_proof)
+        print_outcome(found.id, found.status, figures)
+        print_targets(figures.offers, figures.guarantee.risk_target)
         print_forms(found.form, forms)
 
 
@@ -115,6 +119,46 @@ def serve_form(version: int, form: str | None, reason: str, back: bool, as_json:
     click.echo(json.dumps(_describe(found)) if as_json else said)
 
 
+@command.command("target")
+@click.argument("target", required=False)
+@click.option("--as-set", is_flag=True, help="Take the choice back: SORTLINE_RISK_TARGET holds again.")
+@click.option("--json", "as_json", is_flag=True)
+def choose_target(target: str | None, as_set: bool, as_json: bool) -> None:
+    """Choose the risk TARGET (as 2%): the share of accepted documents that may be wrong. Without it: show them.
+
+    It holds for the whole installation, without a new training; workers take it up within seconds, and accept what
+    waits as doubtful and reaches it now. What was accepted stays accepted. A model version accepts what is proved for
+    the target, and nothing where nothing is.
+    """
+    from sortline.cli.outcome import print_targets
+
+    if as_set and target is not None:
+        raise click.UsageError("--as-set takes the choice back; give no TARGET with it")
+    settings, wanted = get_settings(), read_target(target) if target is not None else None
+    with session(settings.postgres_url) as opened:
+        active = model_versions.active(opened)
+        figures = VersionFigures.model_validate(model_forms.served_figures(opened, active) if active else {})
+        if wanted is not None:
+            check_offered(wanted, settings.risk_target)
+        if wanted is not None or as_set:
+            risk_targets.choose(opened, wanted, account())
+            opened.commit()
+        chosen = risk_targets.chosen(opened)
+        may_lack_proof = active is not None and active.may_lack_proof
+        moved = moved_since(incidents.drifted_since(opened, active.created_at) if active else None)
+    now = at_target(figures, chosen, may_lack_proof)
+    if as_json:
+        offers = [each.stored() for each in figures.offers]
+        click.echo(json.dumps({"chosen": chosen, "setting": settings.risk_target, "offers": offers}))
+        return
+    held = f"{named(chosen)}, as chosen" if chosen else f"{named(settings.risk_target)}, as set"
+    click.echo(f"risk target: {held}")
+    click.echo(now.guarantee.sentence or "no model version with a promise is active")
+    for each in filter(None, (now.guarantee.about, moved)):
+        click.echo(each)
+    print_targets(figures.offers, now.guarantee.risk_target)
+
+
 @command.command()
 @click.argument("version", type=int, required=False)
 @click.option("--share", type=click.FloatRange(0, 1, min_open=True), default=0.1, show_default=True,
@@ -157,6 +201,7 @@ def _describe(version: ModelVersion) -> dict[str, Any]:
     return {
         "id": version.id,
         "status": version.status,
+        "starter": version.starter,
         "form": version.form,
         "base_model": version.base_model,
         "checkpoint_uri": version.checkpoint_uri,

@@ -6,8 +6,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from classifier.figures import Evaluation, FormFigures, SnapshotCounts, Verdict, VersionFigures
-from classifier.shortcomings import Shortcoming, shortcomings
+from classifier.figures import Evaluation, FormFigures, Offer, SnapshotCounts, Verdict, VersionFigures
+from classifier.risk_targets import ALONE, named, told
+from classifier.shortcomings import Shortcoming, shortcomings, told_of_form
 from db.models import ModelForm
 
 
@@ -26,12 +27,29 @@ def print_outcome(version_id: int, status: str, figures: VersionFigures) -> None
         console.print(_weakest(figures.test))
 
 
+def print_targets(offers: Iterable[Offer], target: float | None) -> None:
+    """Print what a model version could promise: each risk target with what it accepts, or what its proof lacks.
+
+    Args:
+        target: that holds now.
+    """
+    offers = list(offers)
+    if not offers:
+        return
+    table = Table("risk target", "accepted", "what is known of it", box=None)
+    for each in offers:
+        risk, coverage = each.guarantee.risk_target or 0.0, each.guarantee.coverage or 0.0
+        table.add_row(f"{named(risk)}{' (in force)' if risk == target else ''}", f"{coverage:.0%}", told(each))
+    console = Console()
+    console.print(table)
+    console.print(f"{ALONE} `sortline models target 2%` chooses one.", soft_wrap=True, highlight=False)
+
+
 def print_forms(serving: str, forms: Iterable[ModelForm]) -> None:
     """Print which form of a model version serves, and what is known of each other one."""
     table = Table("form", "", "what is known of it", box=None)
     for form in forms:
-        verdict = FormFigures.model_validate(form.figures).verdict
-        said = verdict.reason or ("the model as it was trained" if form.name == "whole" else "nothing is recorded")
+        said = told_of_form(form.name, FormFigures.model_validate(form.figures).verdict)
         table.add_row(form.name, "serves" if form.name == serving else form.state, escape(said))
     Console().print(table)
 
@@ -65,6 +83,11 @@ def _documents(counts: SnapshotCounts) -> list[tuple[str, str]]:
     lines = [("documents", ", ".join(f"{name} {count:,}" for name, count in parts if count is not None))]
     if counts.left_out is not None:
         lines.append(("left out", f"{counts.left_out:,} training texts that nearly repeat held-out texts"))
+    if any(counts.foreign.values()):
+        unused = counts.foreign.get("foreign", 0)
+        held_out, none = sum(counts.foreign.values()) - unused, sum(counts.none_fits.values())
+        fit = f"{held_out:,} held out and {unused:,} unused fit no label of the model; people said so of {none:,}"
+        lines.append(("foreign", fit))
     if counts.leaks is not None:
         lines.append(("leak check", f"{counts.leaks:,} near-duplicates across splits"))
     if counts.conflicts:
@@ -87,14 +110,33 @@ def _quality(figures: VersionFigures, test: Evaluation) -> list[tuple[str, str]]
         lines.append(("test accuracy", f"{test.accuracy:.2%}{of}{interval}, macro-F1 {test.macro_f1:.2%}"))
         risk = "" if test.risk is None else f", {test.risk:.2%} of them wrong"
         lines.append(("accepted", f"{test.coverage:.1%} of test{risk}"))
+        lines += _detection(test)
         was = "" if test.ece_before is None else f", {test.ece_before:.2%} before"
         lines.append(("calibration", f"ECE {test.ece:.2%} at temperature {figures.temperature:.2f}{was}"))
     if figures.baselines:
         simple = figures.baselines
         lines.append(("for scale", f"TF-IDF {simple.tfidf:.2%}, the most frequent label {simple.majority:.2%}"))
+    if figures.fit:
+        lines.append(("fit", figures.fit.sentence))
     if figures.guarantee:
         lines.append(("promise", figures.guarantee.sentence))
+        if figures.guarantee.about:
+            lines.append(("", figures.guarantee.about))
     return lines
+
+
+def _detection(test: Evaluation) -> list[tuple[str, str]]:
+    """How many foreign test documents are accepted."""
+    found = test.detection
+    if not found or found.share is None:
+        return []
+    low, high = found.interval or (0.0, 1.0)
+    alone = "" if found.auroc_confidence is None else f" (of the confidence alone {found.auroc_confidence:.3f})"
+    auroc = (
+        "" if found.auroc is None else f"; AUROC of the score {found.auroc:.3f}{alone}, on {found.known:,} known ones"
+    )
+    share = f"{found.share:.1%} of {found.foreign:,} foreign test documents (95 %: {low:.1%} to {high:.1%})"
+    return [("accepted, though foreign", f"{share}{auroc}")]
 
 
 def _serving(figures: VersionFigures) -> list[tuple[str, str]]:

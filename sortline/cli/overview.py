@@ -29,7 +29,7 @@ _EVERY_S = 5.0
 _AGAIN_S = 600.0  # until an alarm whose figures have changed is shown again
 _PATIENCE_S = 60.0  # for the web to start
 # True after every start, so these alarms tell nothing to a person who has just started Sortline.
-_OF_A_START = {"SortlineNoModel", "SortlineNoWorker", "SortlineHousekeepingStopped"}
+_OF_A_START = {"SortlineNoWorker", "SortlineHousekeepingStopped"}
 
 
 class Overview:
@@ -102,7 +102,7 @@ class Overview:
         except (SortlineError, SQLAlchemyError):
             return None  # the checks below report it
         if not found["active_model"]:
-            self.say("There is no model yet, so documents wait: run `sortline import FILE`, then `sortline train`.")
+            self.say(f"{found['note']} Name labels at the web's page on labels, or run `sortline import FILE`.")
         if told:
             self.whisper(told)
         model: int | None = found["active_model"]

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from db.connection import reading
+from db.reading import reading
 from monitoring.status import line_status
 from sortline.queue import DocumentQueue
 from sortline.redis_client import connect

@@ -53,7 +53,15 @@ def print_status(found: dict[str, Any]) -> None:
     console.print(lanes)
     console.print(f"pending {found['pending']:,}, dead letters {_about(found, 'dead')}{found['dead']:,}")
     console.print(f"{found['rate']:,.1f} documents/s in the last minute")
-    console.print(f"active model version {found['active_model'] or 'none'}")
+    starter = ", a starter: it suggests labels and accepts nothing" if found["starter"] else ""
+    console.print(f"active model version {found['active_model'] or 'none'}{starter}")
+    if found["note"]:
+        console.print(f"[yellow]{escape(found['note'])}[/]")
+        if not found["active_model"]:
+            console.print(
+                "  Run `sortline labels add` and decide documents at the desk, or `sortline import FILE`; then"
+            )
+            console.print("  `sortline train`.")
     console.print(escape(_training(found["training"])))
     if found["search_behind_s"] > SAID_FROM_S:
         documents, seconds = found["search_behind"], found["search_behind_s"]

@@ -18,7 +18,7 @@ from honcho.environ import parse_procfile
 
 from migrations.upgrade import migrate
 from sortline.child import Child, End, Sink
-from sortline.errors import AlreadyRunningError, ConfigurationError, PortTakenError
+from sortline.errors import AlreadyRunningError, ConfigurationError, PortTakenError, ServerUnreachableError
 from sortline.listening import check, taken
 from sortline.local import Server, embedded_postgres, embedded_redis
 from sortline.settings import Settings
@@ -64,14 +64,19 @@ class Supervisor:
         """Names of everything that can print a line."""
         return [*_SERVERS, *self.commands]
 
-    def start(self) -> None:
+    def start(self, asked: threading.Event | None = None) -> None:
         """Start the servers, migrate the database, start the processes; without processes, start the servers alone.
 
+        Args:
+            asked: set when it is asked to stop; it ends between two steps then, and stops what it has started.
+
         Raises:
+            KeyboardInterrupt: it was asked to stop.
             AlreadyRunningError: another `sortline up` runs in this folder.
             PortTakenError: another program uses a port that a process needs.
             ConfigurationError, ServerUnreachableError: a server did not start.
         """
+        asked = asked or threading.Event()
         self._take_lock()
         try:
             self._end_leftovers()
@@ -79,13 +84,16 @@ class Supervisor:
             started = [*(name for name, _ in self._wanted_servers()), *self.commands]
             self.sink("up", f"starting {', '.join(started)} in {self.settings.data_dir.resolve()}")
             for _, make in self._wanted_servers():
-                self._start_server(make(data_dir=self.settings.data_dir, runtime_dir=self.settings.runtime_dir))
+                _go_on(asked)
+                self._start_server(make(data_dir=self.settings.data_dir, runtime_dir=self.settings.runtime_dir), asked)
+            _go_on(asked)
             if self.commands:
                 before, after = migrate(self.settings.postgres_url)
                 if before != after:
                     self.sink("up", f"database: {before or 'empty'} -> {after}")
             environment = {**os.environ, **process_environment(self.settings)}
             for name, command in self.commands.items():
+                _go_on(asked)
                 child = Child(name, f"exec {command}", self.sink, environment, launched=self._note, ended=self.ended)
                 child.start()
                 self.processes.append(child)
@@ -136,7 +144,7 @@ class Supervisor:
         if self.settings.embedded_redis:
             yield "redis", embedded_redis
 
-    def _start_server(self, server: Server) -> None:
+    def _start_server(self, server: Server, asked: threading.Event) -> None:
         child = Child(
             server.name,
             server.command,
@@ -149,7 +157,11 @@ class Supervisor:
         child.start()
         self.servers.append(child)
         self._note()
-        server.wait(child.is_alive)
+        try:
+            server.wait(lambda: child.is_alive() and not asked.is_set())
+        except ServerUnreachableError:
+            _go_on(asked)
+            raise
 
     def _note(self) -> None:
         """Record what runs, so that the next start can end what is left running if this process is killed."""
@@ -265,11 +277,12 @@ def running(
 ) -> Iterator[Supervisor]:
     """A supervisor that runs inside the block."""
     supervisor = Supervisor(settings, sink, only, ended=ended)
-    supervisor.start()
-    try:
-        yield supervisor
-    finally:
-        supervisor.stop()
+    with _interrupted_by_sigterm():
+        supervisor.start()
+        try:
+            yield supervisor
+        finally:
+            supervisor.stop()
 
 
 @contextmanager
@@ -283,24 +296,49 @@ def servers(settings: Settings, alone: bool = False) -> Iterator[None]:
         AlreadyRunningError: `sortline up` runs and ``alone`` is set.
     """
     supervisor = Supervisor(settings, lambda name, line: None, only=[])
-    try:
-        supervisor.start()
-    except AlreadyRunningError:
-        if alone:
-            raise
-    try:
-        yield
-    finally:
-        supervisor.stop()
+    with _interrupted_by_sigterm():
+        try:
+            supervisor.start()
+        except AlreadyRunningError:
+            if alone:
+                raise
+        try:
+            yield
+        finally:
+            supervisor.stop()
 
 
-def wait_for_signal() -> None:
-    """Wait for Ctrl-C or SIGTERM."""
+def stop_signals() -> threading.Event:
+    """An event that Ctrl-C and SIGTERM set from now on."""
     asked = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: asked.set())
+    return asked
+
+
+def wait_for_signal(asked: threading.Event | None = None) -> None:
+    """Wait for Ctrl-C or SIGTERM; ``asked``: what `stop_signals` returned."""
+    asked = asked or stop_signals()
     while not asked.wait(1):
         pass
+
+
+@contextmanager
+def _interrupted_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends the block as Ctrl-C does; otherwise the process would end, and what it started would go on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _go_on(asked: threading.Event) -> None:
+    if asked.is_set():
+        raise KeyboardInterrupt
 
 
 def _commands(procfile: Path, only: Sequence[str] | None) -> dict[str, str]:

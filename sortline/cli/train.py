@@ -1,13 +1,12 @@
 """sortline train: train a model version on people's decisions, in this process."""
 
 import json
-import signal
 from typing import Any
 
 import click
 from sqlalchemy.orm import Session
 
-from db.queries import model_forms, model_versions, training_runs
+from db.queries import model_forms, model_versions, risk_targets, training_runs
 from db.session import session
 from sortline.errors import ConflictError, NotFoundError
 from sortline.home import account
@@ -42,6 +41,8 @@ from sortline.settings import Settings, get_settings
 @click.option("--remove-stop-words", is_flag=True, help="BERT is better without it: docs/decisions/0005.")
 @click.option("--keep-near-duplicates", is_flag=True, help="Only for comparison with published figures.")
 @click.option("--drop-rare-labels", is_flag=True, help="Leave out labels with only one example.")
+@click.option("--student", type=int, metavar="LAYERS", help="Teach a student of so many layers and the last.")
+@click.option("--student-base", help="Teach a student that begins as this base model.")
 @click.option("--cancel", is_flag=True, help="Cancel the waiting or running training, in whatever process it runs.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 def command(
@@ -57,7 +58,8 @@ def command(
         return
     from classifier.cleaning import chosen_cleaning
     from classifier.figures import VersionFigures
-    from sortline.cli.outcome import print_forms, print_outcome
+    from classifier.risk_targets import at_target
+    from sortline.cli.outcome import print_forms, print_outcome, print_targets
     from trainer.fine_tuning.base_check import usable_base
     from trainer.fine_tuning.parameters import read_parameters
 
@@ -74,11 +76,14 @@ def command(
     with session(settings.postgres_url) as opened:
         version = model_versions.get(opened, version_id)
         served, forms = model_forms.served_figures(opened, version), model_forms.of_version(opened, version_id)
+        target = risk_targets.chosen(opened)
     if as_json:
         outcome = {"training_run": run_id, "model_version": version.id, "status": version.status}
         click.echo(json.dumps({**outcome, "form": version.form, "metrics": version.metrics}))
     else:
-        print_outcome(version.id, version.status, VersionFigures.model_validate(served))
+        figures = at_target(VersionFigures.model_validate(served), target)
+        print_outcome(version.id, version.status, figures)
+        print_targets(figures.offers, figures.guarantee.risk_target)
         print_forms(version.form, forms)
 
 
@@ -94,22 +99,20 @@ def _run(opened: Session, parameters: dict[str, Any]) -> int:
 
 
 def _train(settings: Settings, run_id: int) -> int:
+    from sortline.cli.interrupt import interruptible
     from sortline.cli.progress import bar
     from trainer.run import train
 
-    with bar("fine-tuning") as update:
+    with bar("fine-tuning") as update, interruptible() as check:
 
         def show(said: dict[str, Any]) -> None:
+            check()
             if "step" in said:
                 update(said["step"], said["steps"], f"loss {said['loss']:.3f}, {said['left_s']:.0f} s left")
             else:
                 click.echo(said["stage"], err=True)
 
-        before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # cancelled, as by Ctrl-C
-        try:
-            version_id = train(settings, run_id, show)
-        finally:
-            signal.signal(signal.SIGTERM, before)
+        version_id = train(settings, run_id, show)
     if version_id is None:
         raise ConflictError(f"another process has taken training run {run_id}")
     return version_id

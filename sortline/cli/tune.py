@@ -25,13 +25,15 @@ def command(trials: int, study: str, base_models: tuple[str, ...], timeout: floa
 
     An interrupted study continues where it stopped; several processes can work on one study by giving the same name.
     """
+    from sortline.cli.interrupt import interruptible
     from sortline.cli.progress import bar
     from trainer.tune import default_name, tune
 
     name = study or default_name()
-    with bar(f"tuning {name}") as update:
+    with bar(f"tuning {name}") as update, interruptible() as check:
 
         def show(now: "TuningProgress") -> None:
+            check()
             best = "" if now.best is None else f", best macro-F1 {now.best:.4f}"
             update(now.trial, now.trials, now.stage + best)
 

@@ -12,7 +12,7 @@ from honcho.printer import Message, Printer
 
 from sortline.child import Sink
 from sortline.cli.ends import Ends
-from sortline.cli.supervisor import PROCFILE, Supervisor, wait_for_signal
+from sortline.cli.supervisor import PROCFILE, Supervisor, stop_signals, wait_for_signal
 from sortline.log_files import LogFiles
 from sortline.settings import get_settings
 
@@ -36,18 +36,20 @@ def command(only: str | None, procfile: Path, verbose: bool) -> None:
     ends = Ends(terminal.say, logs.path)
     supervisor = Supervisor(settings, lambda name, line: None, only.split(",") if only else None, procfile, ends.take)
     supervisor.sink = _sink(logs, terminal.say, _printer(supervisor.names) if verbose else None)
-    supervisor.start()
-    stopping = threading.Event()
+    asked, stopping = stop_signals(), threading.Event()
 
     def watch() -> None:
         from sortline.cli.overview import Overview  # imported while the processes start, as it takes a second
 
         Overview(settings, supervisor, ends, terminal.say, terminal.whisper, logs.folder).run(stopping)
 
-    threading.Thread(target=watch, name="overview", daemon=True).start()
     try:
-        wait_for_signal()
+        supervisor.start(asked)
+        threading.Thread(target=watch, name="overview", daemon=True).start()
+        wait_for_signal(asked)
         terminal.say("stopping")
+    except KeyboardInterrupt:
+        terminal.say("stopping: it was asked to before everything had started")
     finally:
         stopping.set()
         supervisor.stop()

@@ -2,7 +2,8 @@
 
 import re
 import unicodedata
-from collections.abc import Collection, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sortline.errors import ImportFileError
@@ -16,6 +17,9 @@ _NAMES_OF_CODES = ("label text", "label name")
 ID_NAMES = ("id", "external id", "document id", "doc id")
 SOURCE_NAMES = ("source",)
 NO_IDS = "none"  # given if a column named id does not hold ids of documents
+NO_LABELS = "none"  # given if no column holds labels, whatever their names
+LOOKED_AT = 500  # records, by which it is told whether a column can hold labels
+_LEAST_LOOKED_AT, _NEARLY_ALL = 20, 0.95
 META_NAMES = ("meta", "metadata")
 MOST_COLUMNS = 10_000
 _SEPARATORS = re.compile(r"[\s_.-]+")
@@ -26,7 +30,7 @@ _CODE = re.compile(r"[+-]?\d+(?:\.0+)?")
 class Columns:
     """Names of the columns, or their numbers from 1 if the file has no header; empty: found by name.
 
-    Any column, such as one of two with the same name, can be given by its position: `#4`. The id may be `none`.
+    Any column, such as one of two with the same name, can be given by its position: `#4`. Label and id may be `none`.
     """
 
     text: tuple[str, ...] = ()
@@ -104,7 +108,10 @@ def choose(keys: Sequence[str], columns: Columns, samples: Sequence[Mapping[str,
             raise ImportFileError(f"no column is known to hold the text; give one with --text-column: {listed(keys)}")
         texts = (found,)
         why.append(f"text: {found} (by its name)")
-    label = _named(columns.label, keys) if columns.label else _label(keys, samples, why)
+    if columns.label == NO_LABELS and NO_LABELS not in map(folded, keys):
+        label = None
+    else:
+        label = _named(columns.label, keys) if columns.label else _label(keys, samples, why)
     id_ = _id(columns.id, keys)
     if id_ is not None and not columns.id:
         why.append(f"id: {id_} (by its name)")
@@ -114,6 +121,23 @@ def choose(keys: Sequence[str], columns: Columns, samples: Sequence[Mapping[str,
             f"more than one column is named {', '.join(twice)}; the first is read unless you give another as #number"
         )
     return Chosen(texts, label, id_, _first(SOURCE_NAMES, keys), _first(META_NAMES, keys), tuple(why))
+
+
+def hold_no_labels(records: Iterable[Mapping[str, object]]) -> frozenset[str]:
+    """Keys of which nearly every record has a value of its own, such as an id or a text: labels repeat.
+
+    Args:
+        records: the first `LOOKED_AT` ones; with fewer than 20 values of a key nothing is told of it.
+    """
+    values: dict[str, list[int]] = defaultdict(list)
+    for record in records:
+        for key, value in record.items():
+            if value not in (None, ""):
+                values[key].append(hash(str(value)))
+    return frozenset(
+        key for key, found in values.items()
+        if len(found) >= _LEAST_LOOKED_AT and len(set(found)) > _NEARLY_ALL * len(found)
+    )  # fmt: skip
 
 
 def _id(asked: str, keys: Sequence[str]) -> str | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -13,7 +13,7 @@ from sortline.files import json_records, parquet, workbook
 from sortline.files.apart import Apart, Here
 from sortline.files.budget import AMPLE, Budget
 from sortline.files.cell_doubts import NO_DOUBTS, CellDoubts, find_doubts, refuse_single_quotes
-from sortline.files.columns import Chosen, Columns, check_width, choose, unique_names
+from sortline.files.columns import LOOKED_AT, Chosen, Columns, check_width, choose, hold_no_labels, unique_names
 from sortline.files.delimited import Dialect, Quoting, Reader, header, lines_of
 from sortline.files.dialects import DELIMITERS, find_quoting, is_sep_line, parse_delimiter, parse_quoting
 from sortline.files.encodings import Encoding, find_encoding
@@ -58,7 +58,8 @@ class Reading:
     """A file and how it is read.
 
     ``keys``: its columns; ``chosen``: those that are read, None for a labelling tool's export or one text per line;
-    ``wrong``: why no columns could be chosen. ``notes``: what was decided, for people.
+    ``wrong``: why no columns could be chosen. ``hold_no_labels``: columns of which nearly all values differ.
+    ``notes``: what was decided, for people.
     """
 
     file: Unpacked
@@ -71,6 +72,7 @@ class Reading:
     tool: Tool | None = None
     wrong: str = ""
     notes: list[str] = field(default_factory=list)
+    hold_no_labels: frozenset[str] = frozenset()
     skip: int = 0
     header: bool = True
     sheet: str = ""
@@ -341,8 +343,15 @@ def _choose(reading: Reading, asked: Asked) -> None:
             f"{reading.tool.title}: {f'labels from {label}' if label else 'give the label with --label-column'}"
         )
         return
+    first = (record.fields for record in islice(reading.records(), LOOKED_AT) if not record.error)
+    reading.hold_no_labels = hold_no_labels(first)
     try:
-        reading.chosen = choose(reading.keys, asked.columns, samples)
+        chosen = choose(reading.keys, asked.columns, samples)
+        if not asked.columns.label and chosen.label in reading.hold_no_labels:
+            found = f"label: none, because nearly all values of {chosen.label} differ"
+            why = [each for each in chosen.why if not each.startswith("label: ")]
+            chosen = replace(chosen, label=None, why=[*why, f"{found}; for it give --label-column '{chosen.label}'"])
+        reading.chosen = chosen
     except ImportFileError as error:
         reading.wrong = str(error)
         if reading.kind in ("delimited", "workbook") and named.header and not named.text:
@@ -370,7 +379,7 @@ def _json_keys(reading: Reading) -> tuple[list[str], list[Mapping[str, Any]]]:
 def _row(line: int, told: Labelled | LeftOut, source: str = "") -> Row:
     if isinstance(told, LeftOut):
         return Row(line, error=told.reason)
-    return checked(line, told.text, told.label or "", told.id, source)
+    return checked(line, told.text, told.label or "", told.id, source, none_fits=told.none_fits)
 
 
 def _is_header(cells: Sequence[str], names: Sequence[str]) -> bool:

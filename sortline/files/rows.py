@@ -25,6 +25,7 @@ class Row:
     """One row of a file: a text, with its label if it has one, or why the row is refused.
 
     ``line`` is where the row begins, counted from 1 (for tables: the row's number). ``error``: why it was refused.
+    ``none_fits``: somebody decided that no label fits, and ``label`` is empty.
     """
 
     line: int
@@ -34,6 +35,12 @@ class Row:
     error: str = ""
     source: str = ""
     meta: Any = None
+    none_fits: bool = False
+
+    @property
+    def decided(self) -> bool:
+        """Whether it says what somebody decided: a label, or that none fits."""
+        return bool(self.label) or self.none_fits
 
 
 class RefusedRowError(Exception):
@@ -53,7 +60,9 @@ def make_row(line: int, record: Mapping[str, Any], chosen: Chosen) -> Row:
         return Row(line, error=str(refused))
 
 
-def checked(line: int, text: str, label: str, id_: str, source: str = "", meta: Any = None) -> Row:
+def checked(
+    line: int, text: str, label: str, id_: str, source: str = "", meta: Any = None, none_fits: bool = False
+) -> Row:
     """The row of plain values, or the reason why it is refused; an empty label means none."""
     try:
         _check_text(text)
@@ -62,7 +71,7 @@ def checked(line: int, text: str, label: str, id_: str, source: str = "", meta: 
             _check_name(what, value)
     except RefusedRowError as refused:
         return Row(line, error=str(refused))
-    return Row(line, text, label, id_.strip(), source=source.strip(), meta=meta)
+    return Row(line, text, label, id_.strip(), source=source.strip(), meta=meta, none_fits=none_fits and not label)
 
 
 def as_name(value: object, key: str) -> str:

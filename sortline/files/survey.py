@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
+from sortline.errors import ImportFileError, InvalidInputError
 from sortline.files.id_doubts import IdDoubts
 from sortline.files.label_cells import parts_by_cell
 from sortline.files.label_doubts import fold_labels, label_doubts
@@ -13,6 +14,7 @@ from sortline.files.label_folds import WHOLE, whole_again
 from sortline.files.labelling_tools import Agreement, Labelled, LeftOut
 from sortline.files.reading import Reading
 from sortline.files.rows import Row
+from sortline.label_names import clean_label_name
 
 KEPT_REFUSALS = 1_000
 _FIRST = 5
@@ -25,7 +27,8 @@ _ESCAPED, _PATH = re.compile(r"\\[nrt]"), re.compile(r"[A-Za-z]:\\|\\\\")
 class Survey:
     """What a file holds.
 
-    ``rows``: all rows; ``labelled`` and ``unlabelled``: those that can be read, with and without a label;
+    ``rows``: all rows; ``labelled`` and ``unlabelled``: those that can be read, with and without a decision, which is
+    a label or, in ``none_fits`` of them, that none fits; ``none_label``: the name by which a label says so;
     ``refused``: the others, of which the first 1,000 are in ``refusals`` as (line, reason). ``labels``: how many
     examples each has. ``doubts``: sentences on what looks wrong though it can be read. ``folded``: labels that are
     read as another; ``several``: cells that hold several labels, whose rows are refused.
@@ -33,7 +36,9 @@ class Survey:
 
     reading: Reading
     rows: int = 0
+    none_label: str = ""
     labelled: int = 0
+    none_fits: int = 0
     unlabelled: int = 0
     refused: int = 0
     refusals: list[tuple[int, str]] = field(default_factory=list)
@@ -53,6 +58,8 @@ class Survey:
         """A row once the whole file is known: with its label folded, or refused because of other rows."""
         if row.error or not row.label:
             return row
+        if row.label == self.none_label:
+            return replace(row, label="", none_fits=True)
         checked = self.agreement.check(Labelled(row.text, row.label, row.id))
         if isinstance(checked, LeftOut):
             return Row(row.line, error=checked.reason)
@@ -68,6 +75,7 @@ def survey_file(
     known: Collection[str] = (),
     fold: bool = False,
     observe: Callable[[Row], None] = lambda _row: None,
+    none_label: str = "",
 ) -> Survey:
     """Read a file once and report what it holds.
 
@@ -75,11 +83,12 @@ def survey_file(
         known: labels in the database.
         fold: treat labels that look alike as one.
         observe: is called with each readable row before it is settled.
+        none_label: the label by which a row says that no label fits; empty: none does.
 
     Raises:
-        ImportFileError: the file can't be read to its end.
+        ImportFileError: the file can't be read to its end, or no row has the label that says that none fits.
     """
-    survey, ids = Survey(reading), IdDoubts()
+    survey, ids = Survey(reading, none_label=_name(none_label)), IdDoubts()
     wrong = escaped = 0
     for row in reading.rows("reading it"):
         survey.rows += 1
@@ -90,14 +99,18 @@ def survey_file(
         ids.add(row.id, row.text)
         wrong += _READ_WRONG.search(row.text) is not None
         escaped += "\\" in row.text and _ESCAPED.search(row.text) is not None and not _PATH.search(row.text)
-        if row.label:
+        if row.none_fits or (row.label and row.label == survey.none_label):
+            survey.none_fits += 1
+        elif row.label:
             survey.labels[row.label] += 1
             if reading.tool is not None:
                 survey.agreement.add(Labelled(row.text, row.label, row.id))
         else:
             survey.unlabelled += 1
-        if len(survey.first) < _FIRST and (row.label or not reading.has_labels):
+        if len(survey.first) < _FIRST and (row.decided or not reading.has_labels):
             survey.first.append(row)
+    if survey.none_label and not survey.none_fits:
+        raise ImportFileError(f"no row has the label {survey.none_label!r}, which is to say that no label fits")
     _settle_labels(survey, known, fold)
     survey.doubts += [doubt.message for doubt in ids.doubts()]
     if wrong:
@@ -140,10 +153,22 @@ def _settle_labels(survey: Survey, known: Collection[str], fold: bool) -> None:
         _count_again(survey)
     else:
         survey.labels = _folded(counts, survey.folded)
-        survey.labelled = survey.labels.total()
+        survey.labelled = survey.labels.total() + survey.none_fits
 
 
 _MOST_LABELS = 20_000
+
+
+def _name(none_label: str) -> str:
+    """The name as the labels of a file are read.
+
+    Raises:
+        ImportFileError: no label can have this name.
+    """
+    try:
+        return clean_label_name(none_label) if none_label.strip() else ""
+    except InvalidInputError as error:
+        raise ImportFileError(str(error)) from None
 
 
 def _folded(counts: Counter[str], folded: dict[str, str]) -> Counter[str]:
@@ -156,15 +181,17 @@ def _folded(counts: Counter[str], folded: dict[str, str]) -> Counter[str]:
 def _count_again(survey: Survey) -> None:
     """Read the file once more and refuse rows because of other rows."""
     survey.labels, survey.labelled, survey.unlabelled, survey.refused = Counter(), 0, 0, 0
+    survey.none_fits = 0
     survey.refusals, survey.first = [], []
     for row in map(survey.settle, survey.reading.rows("reading it again")):
         if row.error:
             _refuse(survey, row)
             continue
         survey.labels[row.label] += bool(row.label)
-        survey.labelled += bool(row.label)
-        survey.unlabelled += not row.label
-        if len(survey.first) < _FIRST and row.label:
+        survey.none_fits += row.none_fits
+        survey.labelled += row.decided
+        survey.unlabelled += not row.decided
+        if len(survey.first) < _FIRST and row.decided:
             survey.first.append(row)
     survey.labels = +survey.labels
 

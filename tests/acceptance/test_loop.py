@@ -82,6 +82,7 @@ def live_version(house: House) -> int | None:
     return version
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_corrections_become_a_better_model_that_goes_live_by_itself(house: House, browser: Any) -> None:
     # A file in which transfers are mostly called card becomes the first model.
@@ -113,7 +114,7 @@ def test_corrections_become_a_better_model_that_goes_live_by_itself(house: House
 
     # A training starts by itself; the gate finds its model better, and the worker swaps to it.
     until(lambda: house.status()["training"]["run"] == 2, 90)
-    until(lambda: house.status()["training"]["state"] == "done", 180)
+    until(lambda: house.status()["training"]["state"] == "done", 300)
     run = house.status()["training"]
     second = run["model_version"]
     shown = json.loads(house.sortline("models", "show", str(second)))

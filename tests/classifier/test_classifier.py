@@ -61,11 +61,11 @@ class TestEngines:
 
     def test_threads_do_not_mix_documents(self, classifier: Classifier, tolerance: float) -> None:
         batches = [classifier.batches(classifier.prepare([text]))[0] for text in TEXTS[:4]]
-        expected = [classifier.forward(batch) for batch in batches]
+        expected = [classifier.forward(batch).logits for batch in batches]
         with ThreadPoolExecutor(4) as pool:
             found = list(pool.map(classifier.forward, batches * 50))
-        for index, logits in enumerate(found):
-            np.testing.assert_allclose(logits, expected[index % 4], atol=tolerance)
+        for index, outputs in enumerate(found):
+            np.testing.assert_allclose(outputs.logits, expected[index % 4], atol=tolerance)
 
     def test_name(self, classifier: Classifier, engine: str, precision: str, tolerance: float) -> None:
         assert classifier.engine.name == f"{engine}-{precision}"
@@ -95,7 +95,7 @@ def test_logits_are_those_of_the_plain_model(reference: Classifier, tiny: Stored
 def test_windows_are_pooled_by_their_mean(reference: Classifier) -> None:
     prepared = reference.prepare([TEXTS[4]])
     assert len(prepared[0].windows) == 5
-    rows = [reference.forward(batch) for batch in reference.batches(prepared)]
+    rows = [reference.forward(batch).logits for batch in reference.batches(prepared)]
     np.testing.assert_allclose(reference.logits([TEXTS[4]])[0], np.concatenate(rows).mean(axis=0), atol=1e-5)
 
 

@@ -35,7 +35,7 @@ def test_weights_add_up_to_what_the_words_do(explainer: Explainer, reference: Cl
     window = explainer._tokenizer.prepare([TEXT])[0].windows[0]
     empty = torch.tensor([[window[0], *[0] * (len(window) - 2), window[-1]]])  # padding for every word
     with torch.no_grad():
-        without_words = explainer._encoder(empty)[0].numpy()
+        without_words = explainer._encoder(empty)[0][0].numpy()
     index = LABELS.index(label_id)
     assert found.gain == pytest.approx(reference.logits([TEXT])[0, index] - without_words[index], abs=1e-3)
 
@@ -93,7 +93,7 @@ def test_of_a_long_text_the_windows_that_score_highest(tiny: StoredCheckpoint, e
 
 def test_a_model_that_always_says_the_same_gives_no_word_weight(tiny: StoredCheckpoint) -> None:
     collapsed = Explainer(tiny.folder, tiny.description)
-    torch.nn.init.zeros_(collapsed._encoder.model.classifier.weight)  # type: ignore[union-attr]
+    collapsed._encoder.model.classifier.weight.zero_()  # type: ignore[union-attr,operator]
     found = collapsed.explain(TEXT, 11)
     assert [weight for *_, weight in found.words] == pytest.approx([0.0] * len(TEXT.split()), abs=1e-7)
     assert found.gain == pytest.approx(0.0, abs=1e-6)

@@ -40,7 +40,7 @@ def test_a_model_that_lacks_nothing_and_one_that_nothing_is_known_of() -> None:
         (
             lacking("evidence", enough=False, documents=6, missing=14, sentence="6 of 6 are right"),
             "no evidence",
-            "about 14 more test documents",
+            "at least 14 more test documents",
         ),
         (
             lacking("guarantee", unproved={"used": False, "missing": 1, "sentence": "28 would be accepted"}),

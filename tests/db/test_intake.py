@@ -4,11 +4,13 @@ from typing import Any
 
 import numpy as np
 import orjson
+import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from db.queries import intake
 from db.real_array import RealArray
+from db.vector_array import VectorArray
 
 
 def _row(i: int, **more: int) -> dict[str, Any]:
@@ -19,18 +21,22 @@ def _row(i: int, **more: int) -> dict[str, Any]:
 
 def test_no_row_is_compared_with_each_other_row(session: Session) -> None:
     """Postgres takes a JSON list for 100 rows: it once compared each of 2,048 documents with each prediction."""
-    rows = [_row(i, first=2 * i, labels=2) for i in range(300)]
+    rows = [_row(i, first=2 * i, labels=2, encoder=1, vector=i + 1) for i in range(300)]
     probabilities = RealArray(np.tile(np.array([0.9, 0.1], np.float32), 300))
-    given = {"rows": orjson.dumps(rows).decode(), "probabilities": probabilities, "audit_share": 0.5}
+    given = {
+        "rows": orjson.dumps(rows).decode(), "probabilities": probabilities, **intake.AuditShares(0.5).given(),
+        "vectors": VectorArray([np.ones((300, 4), np.float32)]), "newest": 100,
+    }  # fmt: skip
     lines = [line for (line,) in session.execute(text(f"EXPLAIN (ANALYZE, TIMING OFF) {intake._STORE.text}"), given)]
     assert not [line for line in lines if "Rows Removed by Join Filter" in line or "Nested Loop" in line]
     assert session.scalar(text("SELECT count(*) FROM queue_items")) == 300
+    assert session.scalar(text("SELECT count(*) FROM embeddings WHERE slot = 0")) == 300
 
 
 def test_each_row_finds_its_own_probabilities(session: Session) -> None:
     own = [np.array(each, np.float32) for each in ([0.9, 0.1], [0.2, 0.5, 0.3], [1.0], [1 / 3, 1e-30, 2 / 3])]
     rows = [_row(i, first=sum(map(len, own[:i])), labels=len(own[i])) for i in (2, 0, 3, 1)]
-    intake.store_batch(session, orjson.dumps(rows).decode(), np.concatenate(own), 0.5)
+    intake.store_batch(session, orjson.dumps(rows).decode(), np.concatenate(own), intake.AuditShares(0.5))
     stored = session.execute(text(
         "SELECT external_id, probabilities FROM documents JOIN predictions ON document_id = documents.id"
     )).all()  # fmt: skip
@@ -38,3 +44,28 @@ def test_each_row_finds_its_own_probabilities(session: Session) -> None:
     for id_, probabilities in stored:
         assert np.array(probabilities, np.float32).tolist() == own[int(id_)].tolist()
     assert session.scalar(text("SELECT count(*) FROM predictions WHERE array_lower(probabilities, 1) = 1")) == 4
+
+
+@pytest.mark.parametrize("predicted", [True, False])
+def test_the_first_documents_are_drawn_more_often_and_keep_their_probability(session: Session, predicted: bool) -> None:
+    shares = intake.AuditShares(later=1e-12, first=1.0, documents=4)
+    for some in (range(3), range(1, 6)):  # two of the second batch are known, and so are drawn no second time
+        rows = orjson.dumps([_row(i, first=0, labels=1) for i in some]).decode()
+        if predicted:
+            intake.store_batch(session, rows, np.ones(1, np.float32), shares)
+        else:
+            intake.store_unpredicted(session, rows, shares)
+    drawn = session.execute(text(
+        "SELECT external_id, sampling_probability FROM queue_items JOIN documents ON id = document_id "
+        "WHERE reason = 'audit' AND document_id <= 4 ORDER BY document_id"
+    )).all()  # fmt: skip
+    assert [id_ for id_, _ in drawn][:3] == ["0", "1", "2"]
+    assert {probability for _, probability in drawn} == {1.0}
+    others = session.execute(text("SELECT reason, sampling_probability FROM queue_items WHERE document_id > 4")).all()
+    assert set(others) == {("doubtful" if predicted else "unpredicted", None)}
+
+
+def test_the_usual_share_counts_for_the_first_documents_too_if_it_is_the_larger(session: Session) -> None:
+    rows = orjson.dumps([_row(1, first=0, labels=1)]).decode()
+    intake.store_batch(session, rows, np.ones(1, np.float32), intake.AuditShares(1.0, 0.2, 2_000))
+    assert session.execute(text("SELECT reason, sampling_probability FROM queue_items")).all() == [("audit", 1.0)]

@@ -14,7 +14,7 @@ from sortline.redis_client import connect
 from sortline.settings import Settings
 from tests.conftest import until
 from trainer.trigger import send
-from web.explanations.explained import send_to_worker
+from web.worker_tasks import send_to_worker
 
 
 class Work:
@@ -50,7 +50,7 @@ class Work:
         """Ask for one of each."""
         self.train()
         document_id = self.session.scalar(select(func.min(DocumentRow.id)))
-        asked = Explanation(document_id=document_id, model_version_id=self.versions[0], label_id=11)
+        asked = Explanation(document_id=document_id, model_version_id=self.versions[0], label_id=11, form="whole")
         self.session.add(asked)
         self.session.commit()
         send_to_worker(self.settings.broker, "worker.explain", document_id or 0, self.versions[0], 11)

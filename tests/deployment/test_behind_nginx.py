@@ -13,11 +13,22 @@ import httpx
 import pytest
 from browser import CHROMIUM, FLAGS, open_link
 from filled_queue import add_document, add_labels, unlike
+from kept_passwords import kept_hash
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from starlette.routing import compile_path
 
-from db.models import DeadLetter, Document, ImportFile, ModelVersion, Review, TrainingRun
+from db.models import (
+    DeadLetter,
+    Document,
+    Grouping,
+    ImportFile,
+    ModelVersion,
+    Review,
+    Topic,
+    TopicDocument,
+    TrainingRun,
+)
 from db.queries import bulk_decisions, incidents, people, shadows, webhooks
 from db.queries.document_search import Filters
 from sortline.cli.checks.finding import Finding
@@ -30,7 +41,6 @@ from tests.conftest import find_free_port
 from tests.nginx import HOST, nginx, visitor
 from tests.web.conftest import serving
 from web.app import create_app
-from web.sign_in.passwords import hash_password
 
 KEPT = (
     "sortline.desk.sortline/{}"  # by the desk, in the browser: not where a neighbour under another path keeps its own
@@ -49,8 +59,8 @@ FORMS = {
     "proxy_set_header Host $http_host; }}",
 }
 # Pages that no link leads to: they are posted to, or come by mail or script.
-_UNLINKED = {"/sign-in/{token}", "/desk/labels", "/desk/session", "/labels/{id}/merge", "/documents/of",
-             "/model-versions/{id}/report", "/health/live", "/health/ready", "/metrics"}  # fmt: skip
+_UNLINKED = {"/sign-in/{token}", "/desk/labels", "/desk/guidelines", "/desk/session", "/labels/{id}/merge",
+             "/documents/of", "/model-versions/{id}/report", "/health/live", "/health/ready", "/metrics"}  # fmt: skip
 
 
 @pytest.fixture
@@ -128,6 +138,13 @@ def fill(session: Session) -> None:
                    raw=pack_entry([(b"id", b"dead")]), attempts=5),
     ])  # fmt: skip
     session.flush()
+    grouping = Grouping(started_at=func.now(), ended_at=func.now(), documents=1, waiting=1)
+    session.add(grouping)
+    session.flush()
+    topic = Topic(grouping_id=grouping.id, words=["card"], size=1, copies=False)
+    session.add(topic)
+    session.flush()
+    session.add(TopicDocument(document_id=ids[2], topic_id=topic.id, place=0))
     shadows.start(session, other.id, 0.1, "tests")
     incidents.begin(session, incidents.DRIFT, active.id, 0.07, {"moved": [], "words": ["much"], "document_ids": ids})
     webhooks.add(session, "crm", "https://hooks.example.com/", KINDS, [], "tests")
@@ -203,7 +220,7 @@ def test_a_password_is_taken_whatever_nginx_tells_of_its_visitors(
     behind: Callable[[str], int], session: Session
 ) -> None:
     user = people.add(session, "bob", "reviewer", "tests")
-    people.set_password_hash(session, user.id, hash_password(PASSWORD), "tests", b"")
+    people.set_password_hash(session, user.id, kept_hash(PASSWORD), "tests", b"")
     session.commit()
     own = {"Origin": f"https://{HOST}", "Sec-Fetch-Site": "same-origin"}
     asked = {"name": "bob", "password": PASSWORD, "next": "/sortline/desk"}

@@ -1,7 +1,6 @@
 """The whole loop on servers as people run them: TLS, a private authority, passwords full of signs, a pooler."""
 
 import json
-import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
@@ -10,7 +9,7 @@ from typing import Self
 
 import httpx
 import pytest
-from house import SORTLINE, House, until
+from house import House, until
 from labelled_lines import labelled_lines
 from receiver import Receiver
 from sqlalchemy import select
@@ -18,6 +17,7 @@ from sqlalchemy import select
 from db.models import Document, Label, Prediction
 from db.queries import merge_labels
 from db.session import session
+from tests import loaded
 from tests.deployment.bed import POSTGRES_PASSWORD, REDIS_PASSWORD, Bed
 
 DATABASE = "loop"
@@ -49,10 +49,7 @@ class Shown:
         self.said: list[str] = []
 
     def sortline(self, *arguments: str) -> str:
-        done = subprocess.run(
-            [SORTLINE, *arguments], cwd=self.house.folder, env=self.house.environment, capture_output=True, text=True,
-            timeout=280, check=False,
-        )  # fmt: skip
+        done = loaded.run(["sortline", *arguments], self.house.folder, self.house.environment, timeout=280)
         self.said += [done.stdout, done.stderr]
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -96,7 +96,10 @@ def test_names_that_nginx_decoded_are_found_where_they_can_mean_one_document(
         flagged = raw(client, "POST", source, id, "/flag")
         assert (flagged.status_code, "POST /v1/documents/flag?source=" in flagged.json()["detail"]) == (404, True)
         assert "decoded" in raw(client, "GET", "no", "such/document").json()["detail"]
-        assert raw(client, "GET", "no", "such document").json()["detail"] == "the document is unknown or still waiting"
+        assert (
+            raw(client, "GET", "no", "such document").json()["detail"]
+            == "the document is unknown or still waiting in its lane"
+        )
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -3,8 +3,6 @@
 import json
 import os
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -27,23 +25,22 @@ from sortline.errors import ConfigurationError
 from sortline.redis_check import check_broker, check_documents
 from sortline.redis_client import connect, where
 from sortline.settings import Settings
+from tests import loaded
 from tests.conftest import environment, find_free_port
 from tests.deployment.bed import POSTGRES_PASSWORD, REDIS_PASSWORD, Bed, running_tls_postgres
 
-PYTHON = sys.executable
-SORTLINE = str(Path(sys.executable).parent / "sortline")
-CELERY = [PYTHON, "-m", "celery", "-A"]
+CELERY = ["-m", "celery", "-A"]
 WORKER = ["worker", "--without-gossip", "--without-mingle", "-n", "probe@%h"]
 PROCESSES = {
-    "web": [PYTHON, "-m", "web"],
+    "web": ["-m", "web"],
     "worker": [*CELERY, "worker", *WORKER],
     "trainer": [*CELERY, "trainer", *WORKER, "-Q", "training", "--pool=solo"],
     "beat": [*CELERY, "trainer", "beat"],
-    "flower": [PYTHON, "-m", "monitoring.flower"],
-    "status": [SORTLINE, "status", "--json"],
-    "doctor": [SORTLINE, "doctor"],
-    "migrate": [SORTLINE, "migrate"],
-    "enqueue": [SORTLINE, "enqueue", "-", "--format", "lines"],
+    "flower": ["-m", "monitoring.flower"],
+    "status": ["sortline", "status", "--json"],
+    "doctor": ["sortline", "doctor"],
+    "migrate": ["sortline", "migrate"],
+    "enqueue": ["sortline", "enqueue", "-", "--format", "lines"],
 }
 
 
@@ -68,11 +65,8 @@ def run_all(names: set[str], settings: Settings, folder: Path, **more: str) -> d
     variables = environment(settings, **ports, **more)
 
     def run(name: str) -> tuple[int, str]:
-        done = subprocess.run(
-            PROCESSES[name], env=variables, cwd=folder, input="a text\n", text=True, stderr=subprocess.STDOUT,
-            stdout=subprocess.PIPE, timeout=200, check=False,
-        )  # fmt: skip
-        return done.returncode, done.stdout
+        done = loaded.run(PROCESSES[name], folder, variables, input="a text\n", timeout=200)
+        return done.returncode, done.stdout + done.stderr
 
     with ThreadPoolExecutor(len(names)) as pool:
         return dict(zip(names, pool.map(run, names), strict=True))

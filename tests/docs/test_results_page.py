@@ -54,6 +54,7 @@ def filled(session: Session) -> Session:
                 confidence=0.75,
                 probabilities=[0.75, 0.25],
                 decision="accept",
+                fit=0.25,
             )
         )
         session.add(
@@ -112,14 +113,15 @@ def test_the_sql_examples(filled: Session) -> None:
 
 def test_the_view_says_what_the_web_says(filled: Session) -> None:
     rows = filled.execute(
-        text("SELECT id, state, predicted_label, confidence, decision, model_version, review FROM results")
+        text("SELECT id, state, predicted_label, confidence, decision, fit, model_version, review FROM results")
     ).all()
     assert len(rows) == 3
     for row in rows:
         state = document_state(filled, "mail", row.id)
         assert state is not None
         review = None if state.review is None else state.review["action"]
-        assert row[1:] == (state.state, state.label, state.confidence, state.decision, state.model_version, review)
+        said = (state.label, state.confidence, state.decision, state.fit, state.model_version)
+        assert state.fit == 0.25 and row[1:] == (state.state, *said, review)
 
 
 def test_a_document_is_found_by_index(filled: Session) -> None:

@@ -45,6 +45,28 @@ def test_of_codes_and_names_the_names_are_taken_and_it_is_said() -> None:
     assert any("label_text is not read" in each for each in chosen.why)
 
 
+@pytest.mark.parametrize(
+    ("rows", "columns", "label"),
+    [
+        ([(f"x{i}", f"text {i}") for i in range(30)], Columns(), None),
+        ([(f"x{i}", f"text {i}") for i in range(30)], Columns(label="label"), "label"),  # as somebody said
+        ([(f"x{i}", f"text {i}") for i in range(19)], Columns(), "label"),  # too few to tell
+        ([(f"x{i % 20}", f"text {i}") for i in range(40)], Columns(), "label"),
+        ([(f"x{i % 20}", f"text {i}") for i in range(40)], Columns(label="none"), None),
+    ],
+)
+def test_a_column_of_which_nearly_all_values_differ_holds_no_labels(
+    tmp_path: Path, rows: list[tuple[str, str]], columns: Columns, label: str | None
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(["label,text", *map(",".join, rows)]) + "\n")
+    with opened(path, Asked(columns)) as reading:
+        assert reading.chosen is not None and reading.chosen.label == label
+        assert ("because nearly all values of label differ" in " ".join(reading.chosen.why)) == (
+            label is None and not columns.label
+        )
+
+
 def test_a_name_that_stands_twice_has_to_be_given_by_position() -> None:
     keys = unique_names(["text", "label", "label", "", "note", "note"])
     assert keys == ["text", "label", "#3 label", "#4", "note", "#6 note"]

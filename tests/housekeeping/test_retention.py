@@ -83,3 +83,17 @@ def test_a_run_goes_on_where_the_one_before_ended(session: Session, settings: Se
     assert retain(old, most_s=0.0) == (0, 1, 0)
     assert retain(old, after=filled["plain"]).documents == 2
     assert "plain" in left(session)
+
+
+def test_waiting_for_a_model_keeps_nothing_for_ever(
+    session: Session, settings: Settings, filled: dict[str, int]
+) -> None:
+    session.execute(text("UPDATE queue_items SET reason = 'unpredicted'"))
+    session.execute(text("DELETE FROM predictions WHERE document_id = :id"), {"id": filled["waits"]})
+    session.execute(text("INSERT INTO unpredicted (document_id) VALUES (:id)"), {"id": filled["waits"]})
+    session.commit()
+
+    retain(settings.model_copy(update={"retention_days": 30}))
+
+    assert left(session) == {"judges", "young"}
+    assert session.execute(text("SELECT count(*) FROM unpredicted")).scalar_one() == 0

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import redis
 from audited_traffic import add_answers
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from db.models import (
@@ -23,7 +24,7 @@ from db.models import (
     TrainingRun,
     User,
 )
-from db.queries import model_versions, training_runs
+from db.queries import model_versions, risk_targets, training_runs
 from sortline.celery_app import celery_app
 from sortline.published import figure, of_others
 from sortline.settings import Settings
@@ -153,6 +154,20 @@ def test_a_worker_is_asked_once_to_score_again_what_waits(
     assert messages(broker, "worker") == []
 
 
+def test_a_worker_is_asked_to_decide_again_what_waits_once_it_follows_a_choice(
+    housekeep: Housekeep, broker: redis.Redis, session: Session
+) -> None:
+    version = add_live_version(session)
+    risk_targets.choose(session, 0.05, "ann")
+    session.commit()
+    housekeep("request_rescoring")
+    assert messages(broker, "worker") == [], "workers may not have noticed it yet"
+    session.execute(text("UPDATE redecisions SET asked_at = now() - interval '1 minute'"))
+    session.commit()
+    housekeep("request_rescoring")
+    assert messages(broker, "worker") == [("worker.rescore", f"[{version}]")]
+
+
 @pytest.mark.parametrize(
     ("state", "waits_s", "sent"), [("waiting", 40, True), ("waiting", 5, False), ("done", 40, False)]
 )
@@ -161,8 +176,8 @@ def test_explanations_that_no_worker_took_are_asked_for_again_once(
 ) -> None:
     asked_at = datetime.now(UTC) - timedelta(seconds=waits_s)
     explanation = Explanation(
-        document_id=add_document(session), model_version_id=add_live_version(session), label_id=1, state=state,
-        asked_at=asked_at,
+        document_id=add_document(session), model_version_id=add_live_version(session), form="whole", label_id=1,
+        state=state, asked_at=asked_at,
     )  # fmt: skip
     session.add(explanation)
     session.commit()
@@ -170,6 +185,25 @@ def test_explanations_that_no_worker_took_are_asked_for_again_once(
     housekeep("request_explanations", "request_explanations")
 
     assert messages(broker, "worker") == ([("worker.explain_waiting", "()")] if sent else [])
+
+
+def test_a_starter_is_made_in_a_process_of_its_own(
+    housekeep: Housekeep, session: Session, settings: Settings, tmp_path: Path
+) -> None:
+    document_id = add_document(session)
+    session.add(Label(id=2, name="cash"))
+    session.execute(text("INSERT INTO unpredicted (document_id) VALUES (:id)"), {"id": document_id})
+    session.commit()
+
+    housekeep("make_starter", "make_starter")
+
+    def serves() -> bool:
+        session.expire_all()
+        version = model_versions.active(session)
+        return version is not None and version.starter
+
+    until(serves, 120)
+    assert len(model_versions.listing(session)) == 1
 
 
 def test_forms_that_are_missing_are_asked_for_once(housekeep: Housekeep, session: Session, broker: redis.Redis) -> None:

@@ -64,7 +64,7 @@ class Hooks:
             self.session.flush()
         for label in labels:
             told = ResultEvent(
-                event, source, id, label, "0.750000", "accept", "7", "2026-01-02T03:04:05.000+00:00", "int8"
+                event, source, id, label, "0.750000", "accept", "0.250000", "7", "int8", "2026-01-02T03:04:05.000+00:00"
             )
             outbox.add(self.session, [(document.id, told)])
         self.session.commit()
@@ -112,8 +112,8 @@ def test_what_arrives_is_signed_and_in_order(hooks: Hooks, receiver: Callable[..
         "type": "document.corrected",
         "timestamp": "2026-01-02T03:04:05.000+00:00",
         "data": {
-            "source": "mail", "id": "a", "label": "0", "confidence": 0.75, "decision": "accept", "model_version": 7,
-            "form": "int8",
+            "source": "mail", "id": "a", "label": "0", "confidence": 0.75, "decision": "accept", "fit": 0.25,
+            "model_version": 7, "form": "int8",
         },
     }  # fmt: skip
     assert len({each.headers["webhook-id"] for each in there.requests}) == 30

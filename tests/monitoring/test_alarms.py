@@ -9,6 +9,7 @@ import orjson
 import pytest
 import redis
 from audited_traffic import add_answers
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from db.models import (
@@ -82,7 +83,7 @@ def test_a_line_that_is_well_raises_none(
 def test_a_line_where_nothing_runs_yet(session: Session, settings: Settings, redis_client: redis.Redis) -> None:
     names = set(raised(session, settings, redis_client))
 
-    assert names == {"SortlineNoWorker", "SortlineNoModel", "SortlineHousekeepingStopped"}
+    assert names == {"SortlineNoWorker", "SortlineHousekeepingStopped"}
 
 
 def test_lanes_that_are_late_and_full(
@@ -216,6 +217,13 @@ def test_answers_that_are_right_less_often_than_promised(
     assert list(said) == ["SortlineAccuracyDisagrees"]
     assert "81.8 % of the answers of model version" in said["SortlineAccuracyDisagrees"]
     assert "220 audits" in said["SortlineAccuracyDisagrees"] and "promise 95.0 %" in said["SortlineAccuracyDisagrees"]
+
+    session.execute(text("UPDATE predictions SET form = CASE WHEN document_id % 2 = 0 THEN 'int8' ELSE 'whole' END"))
+    session.execute(text("TRUNCATE accuracy_looks, answer_counts"))
+    count_answers(session)
+    check_accuracy(session, settings.accuracy_margin)
+    said = raised(session, settings, redis_client)
+    assert "of the answers of form int8 of model version" in said["SortlineAccuracyDisagrees"]
 
 
 def test_a_redis_that_fills_and_forgets(

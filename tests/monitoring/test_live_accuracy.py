@@ -109,6 +109,21 @@ def test_what_was_decided_before_it_was_classified_is_no_answer_of_a_draw(sessio
     assert [each.documents for each in session.query(AnswerCount)] == [5]
 
 
+def test_an_audit_that_was_decided_before_it_was_classified_tells_nothing_of_the_model(
+    session: Session, labels: list[int]
+) -> None:
+    """It was drawn without a model, and a model may have been trained on the decision since."""
+    add_answers(session, 2, labels[0], probability=0.5, truth_id=labels[0])
+    session.execute(text("""
+        UPDATE predictions SET created_at = (SELECT max(created_at) FROM reviews) + interval '1 s'
+        WHERE document_id = (SELECT min(document_id) FROM reviews)"""))  # fmt: skip
+
+    found = look(session)
+
+    assert (found.drawn, found.decided) == (1, 1)
+    assert [each.documents for each in session.query(AnswerCount)] == [1]
+
+
 def test_audits_wait_in_an_order_that_has_nothing_to_do_with_the_answer(session: Session, labels: list[int]) -> None:
     rows = [
         {"source": "mail", "id": str(i), "hash": f"{i:064x}", "text": "a", "repaired": False, "meta": None,
@@ -118,7 +133,7 @@ def test_audits_wait_in_an_order_that_has_nothing_to_do_with_the_answer(session:
     ]  # fmt: skip
 
     probabilities = np.tile(np.array([0.9, 0.1, 0], np.float32), 8)
-    intake.store_batch(session, json.dumps(rows), probabilities, audit_share=1.0)
+    intake.store_batch(session, json.dumps(rows), probabilities, intake.AuditShares(1.0))
 
     assert len(set(session.scalars(text("SELECT score FROM queue_items WHERE reason = 'audit'")))) == 8
 
@@ -182,6 +197,35 @@ def test_a_look_a_day_sees_what_was_decided_by_midnight(session: Session, labels
     assert last is not None and all(value == getattr(made, name) for name, value in last._asdict().items())
 
 
+def test_a_form_that_is_wrong_does_not_hide_behind_one_that_answered_more(session: Session, labels: list[int]) -> None:
+    add_answers(session, 99_000, labels[0], confidence=0.95, form="whole")
+    add_answers(session, 950, labels[0], probability=0.01, truth_id=labels[0], confidence=0.95, form="whole")
+    add_answers(session, 50, labels[0], probability=0.01, truth_id=labels[1], confidence=0.95, form="whole")
+    add_answers(session, 9_900, labels[0], confidence=0.95, form="int8")
+    add_answers(session, 70, labels[0], probability=0.01, truth_id=labels[0], confidence=0.95, form="int8")
+    add_answers(session, 30, labels[0], probability=0.01, truth_id=labels[1], confidence=0.95, form="int8")
+    queries.count_answers(session)
+
+    made = live_accuracy.check_accuracy(session, 0.02)
+
+    assert made is not None and made.alarm and made.accuracy == pytest.approx((10 * 0.95 + 0.7) / 11)
+    assert {name: each["accuracy"] for name, each in made.forms.items()} == pytest.approx({"int8": 0.7, "whole": 0.95})
+    assert {name: each["alarm"] for name, each in made.forms.items()} == {"int8": True, "whole": False}
+    last = status.last_accuracy(session)
+    assert last is not None and [form for form, _ in last.alarming] == ["int8"]
+
+
+def test_one_form_alone_is_the_version(session: Session, labels: list[int]) -> None:
+    add_answers(session, 100, labels[0], probability=0.05, truth_id=labels[1], confidence=0.97, form="int8")
+    queries.count_answers(session)
+
+    made = live_accuracy.check_accuracy(session, 0.02)
+
+    assert made is not None and made.alarm and list(made.forms) == ["int8"]
+    last = status.last_accuracy(session)
+    assert last is not None and [form for form, _ in last.alarming] == [None]
+
+
 def test_within_the_margin_there_is_no_alarm(session: Session, labels: list[int]) -> None:
     add_answers(session, 5000, labels[0], confidence=0.97)
     add_answers(session, 170, labels[0], probability=0.05, truth_id=labels[0], confidence=0.97)
@@ -202,3 +246,12 @@ def test_without_an_active_version_or_an_answer_there_is_nothing_to_alarm(sessio
     session.flush()
 
     assert live_accuracy.check_accuracy(session, 0.02) is None and status.last_accuracy(session) is None
+
+
+def test_a_starter_promises_nothing_so_nothing_is_alarmed(session: Session, labels: list[int]) -> None:
+    add_answers(session, 200, labels[0], probability=0.2, truth_id=labels[0], confidence=0.3)
+    queries.count_answers(session)
+    session.query(ModelVersion).one().starter = True
+    session.flush()
+
+    assert live_accuracy.check_accuracy(session, 0.02) is None

@@ -135,8 +135,8 @@ def test_status_for_programs(sortline: Run, settings: Settings, redis_client: re
     assert answer.returncode == 0, answer.stderr
     found = json.loads(answer.stdout)
     assert set(found) == {
-        "redis_url", "database_url", "web_url", "flower_url", "lanes", "pending", "dead", "active_model",
-        "workers", "rate", "queue", "training", "alarms", "estimated", "shortcomings",
+        "redis_url", "database_url", "web_url", "flower_url", "lanes", "pending", "dead", "active_model", "starter",
+        "workers", "rate", "queue", "training", "alarms", "estimated", "shortcomings", "unpredicted", "note",
         "search_behind", "search_behind_s",
     }  # fmt: skip
     assert found["lanes"]["live"]["backlog"] == 1 and found["lanes"]["live"]["oldest_s"] >= 0
@@ -145,10 +145,13 @@ def test_status_for_programs(sortline: Run, settings: Settings, redis_client: re
     assert found["database_url"].startswith("postgresql://")
     assert (found["active_model"], found["workers"]) == (None, [])
     assert all(set(alarm) == {"name", "said", "do"} for alarm in found["alarms"])
-    assert [alarm["name"] for alarm in found["alarms"]][:2] == ["SortlineNoWorker", "SortlineNoModel"]
+    assert [alarm["name"] for alarm in found["alarms"]][:1] == ["SortlineNoWorker"]
+    assert (found["unpredicted"], found["note"]) == (0, "No model yet: documents are stored and wait for a model.")
 
 
-def test_status_loads_no_tables_and_nothing_that_computes(settings: Settings, redis_client: redis.Redis) -> None:
+def test_status_loads_no_mapper_of_tables_and_nothing_that_computes(
+    settings: Settings, redis_client: redis.Redis
+) -> None:
     code = "import sys; from sortline.cli import cli; cli(['status', '--json'], standalone_mode=False); print(*sys.modules)"
     found = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, env=environment(settings)
@@ -156,8 +159,18 @@ def test_status_loads_no_tables_and_nothing_that_computes(settings: Settings, re
     told, loaded = found.stdout.splitlines()
 
     assert json.loads(told)["pending"] == 0
-    heavy = {"db.models", "sqlalchemy.orm", "celery", "kombu", "numpy", "torch", "prometheus_client", "rich", "fastapi"}
-    assert {"sqlalchemy", "psycopg", "monitoring.status"} < set(loaded.split())  # the names are right
+    heavy = {
+        "sqlalchemy",
+        "opentelemetry.sdk.metrics",
+        "celery",
+        "kombu",
+        "numpy",
+        "torch",
+        "prometheus_client",
+        "rich",
+        "fastapi",
+    }
+    assert {"psycopg", "redis", "monitoring.status"} < set(loaded.split())  # the names are right
     assert not heavy & set(loaded.split())
 
 
@@ -168,7 +181,7 @@ def test_status_for_people_says_why_documents_wait(
 
     answer = sortline("status")
 
-    assert "No model version is active: documents wait until there is one (1 waiting now)" in answer.stdout
+    assert "No model yet: documents are stored and wait for a model." in answer.stdout
     assert "No worker is running" in answer.stdout
     assert "sortline train" in answer.stdout
 

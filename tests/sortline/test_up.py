@@ -69,7 +69,7 @@ def test_from_the_start_to_the_end(
     eventually(lambda: "Ctrl-C" in up.said, 120)
     at_first = up.said.splitlines()
     assert len(at_first) < 10, up.said
-    assert any("There is no model yet" in line for line in at_first)
+    assert any("No model yet" in line for line in at_first)
     web = address(up)
 
     # The link is on the terminal alone, and signs in once.

@@ -1,5 +1,7 @@
 """Training documents judged by models that never saw them, with a tiny real encoder."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -31,3 +33,8 @@ def test_tests_are_planned_on_documents_that_nobody_was_shown_for_a_doubt(tiny_b
 
     assert fair.targets.tolist() == [each.label_id - 7 for each in train if each.id % 2 == 0]
     np.testing.assert_array_equal(fair.probabilities, answers.probabilities[::2])
+
+
+def test_a_training_loads_scikit_learn_before_it_has_threads() -> None:
+    asked = "import sys, trainer.run; sys.exit('sklearn.linear_model' not in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", asked], check=False).returncode == 0

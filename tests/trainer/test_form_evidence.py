@@ -144,7 +144,7 @@ def test_what_is_proved_is_proved_at_every_temperature_of_a_grid(seed: int, shar
     assert found.loss_bound == pytest.approx(max(loss_bound(each, ALPHA) for each in losses), abs=1e-6)
 
 
-@given(st.integers(1, 400), st.integers(0, 3), st.floats(0, 0.5))
+@given(st.integers(20, 400), st.integers(0, 3), st.floats(0, 0.5))
 def test_what_is_missing_suffices_if_the_losses_stay_alike(count: int, differ: int, gap: float) -> None:
     reference, form = two_labels(gap, count), two_labels(1, count)
     form[:differ] = [0, 1]
@@ -154,6 +154,14 @@ def test_what_is_missing_suffices_if_the_losses_stay_alike(count: int, differ: i
         growth = log_capital(losses, MARGIN) / count
         assert (count + found.missing) * growth >= log(20) - 1e-6
         assert found.missing == 1 or (count + found.missing - 1) * growth < log(20) + 1e-6
+
+
+def test_a_few_texts_promise_no_number_but_the_least() -> None:
+    count = 3
+    reference, form = two_labels(0.4, count), two_labels(1, count)
+    form[:1] = [0, 1]  # a loss that, were it usual, no number of texts would make up for
+    found = evidence_of(reference, form, 1.0, MARGIN, ALPHA)
+    assert found.missing == evidence_of(reference[:0], form[:0], 1.0, MARGIN, ALPHA).missing - count
 
 
 @pytest.fixture(scope="module")

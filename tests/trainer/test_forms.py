@@ -15,7 +15,7 @@ from db.queries.labelled import Labelled
 from sortline.settings import Settings
 from trainer.data.training_data import TrainingData
 from trainer.evaluation import forms
-from trainer.evaluation.forms import AS_REFERENCE, Judge, Tried, best, try_forms
+from trainer.evaluation.forms import AS_REFERENCE, Judge, Tried, best, try_int8
 from trainer.evaluation.quantise import make_int8
 
 pytest.importorskip("nncf")
@@ -54,19 +54,19 @@ def data(draft: Path, settings: Settings) -> TrainingData:
     return TrainingData(documents[600:], documents[:600], [], [], [], labels=labels, counts=SnapshotCounts())
 
 
-def tried(draft: Path, settings: Settings, traffic: Sequence[str], work: Path) -> list[Tried]:
-    """The forms of the whole model, judged on 600 labelled documents and on traffic."""
+def tried(draft: Path, settings: Settings, traffic: Sequence[str], work: Path) -> Tried:
+    """The int8 form of the whole model, judged on 600 labelled documents and on traffic."""
     found = data(draft, settings)
     reference = assemble(draft, DESCRIPTION, settings.model_copy(update=AS_REFERENCE))
     judge = Judge(reference, assemble(draft, DESCRIPTION, settings), found.validation, settings.gate_margin)
-    return try_forms(judge, draft, found, traffic, settings, work, said.append)
+    return try_int8(judge, draft, found, traffic, settings, work, said.append)
 
 
 said: list[str] = []
 
 
 def test_the_int8_form_is_made_apart_and_judged(draft: Path, settings: Settings, tmp_path: Path) -> None:
-    (int8,) = tried(draft, settings, TEXTS, tmp_path)
+    int8 = tried(draft, settings, TEXTS, tmp_path)
 
     assert int8.folder is not None and int8.measured is not None
     assert (int8.folder / "openvino-int8" / "model.xml").is_file()
@@ -87,7 +87,7 @@ def test_a_collapsed_int8_form_is_refused(
     build_tiny_bert(other, seed=3)
     monkeypatch.setattr(forms, "make_int8", lambda _folder, *rest: make_int8(other, *rest))
 
-    (int8,) = tried(draft, settings, [], tmp_path)
+    int8 = tried(draft, settings, [], tmp_path)
 
     assert int8.state == "refused"
     assert "the same label as the model itself" in int8.verdict.reason
@@ -95,13 +95,13 @@ def test_a_collapsed_int8_form_is_refused(
 
 
 def test_what_can_not_be_made_says_why(draft: Path, settings: Settings, tmp_path: Path) -> None:
-    (int8,) = tried(draft, settings.model_copy(update={"quantise": False}), [], tmp_path)
+    int8 = tried(draft, settings.model_copy(update={"quantise": False}), [], tmp_path)
 
     assert (int8.state, int8.verdict.reason) == ("missing", "not made: the setting SORTLINE_QUANTISE is off")
 
 
 def test_other_engines_have_no_int8(draft: Path, settings: Settings, tmp_path: Path) -> None:
-    (int8,) = tried(draft, settings.model_copy(update={"engine": "torch"}), [], tmp_path)
+    int8 = tried(draft, settings.model_copy(update={"engine": "torch"}), [], tmp_path)
 
     assert (int8.state, int8.folder) == ("missing", None)
     assert re.fullmatch(r"not made: the engine torch-\w+ of the trainer's machine has no int8", int8.verdict.reason)

@@ -14,8 +14,8 @@ from trainer.fine_tuning.fine_tune import Machine, Progress, fine_tune
 
 def running() -> list[psutil.Process]:
     """The copies that run now."""
-    (keeper,) = [each for each in psutil.Process().children() if "tests.keeper" in each.cmdline()]
-    return keeper.children(recursive=True)
+    keepers = [each for each in psutil.Process().children() if "tests.keeper" in each.cmdline()]
+    return [copy for keeper in keepers for copy in keeper.children(recursive=True)]
 
 
 def test_how_a_copy_ends_is_told(tiny_base: Path, settings: Settings, tmp_path: Path) -> None:

@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 
 from classifier.calibration import softmax
+from classifier.decision import FOREIGN
 from classifier.figures import Verdict, VersionFigures
 from trainer.evaluation.metrics import evaluate
 from trainer.report.report import (
+    NONE_FITS,
     WORST_ERRORS,
     ReportContent,
     flips,
@@ -63,6 +65,22 @@ class Page(HTMLParser):
         return [attributes for found, attributes in self.elements if found == tag]
 
 
+def with_foreign(content: ReportContent, count: int) -> ReportContent:
+    """The same with so many further documents that fit no label, answered with certainty and accepted."""
+    labels = len(content.labels)
+    surest = np.eye(labels, dtype=np.float32)[np.zeros(count, np.int64)] * 0.9 + np.float32(0.1 / labels)
+    probabilities = np.concatenate([content.probabilities, surest])
+    targets, accepted = np.append(content.targets, np.full(count, FOREIGN)), np.append(content.accepted, [True] * count)
+    ids = list(range(5000, 5000 + count))
+    test = evaluate(probabilities, targets, content.labels, accepted, probabilities)
+    figures = content.figures.model_copy(update={"test": test})
+    return replace(
+        content, figures=figures, targets=targets, probabilities=probabilities, uncalibrated=probabilities,
+        accepted=accepted, given=[*content.given, *[NONE_FITS] * count], document_ids=[*content.document_ids, *ids],
+        texts=[*content.texts, *[f"the text of document {i}" for i in ids]],
+    )  # fmt: skip
+
+
 def content_of(labels: list[str], count: int, **changes: Any) -> ReportContent:
     """Believable content: mostly right answers, document ids 1000, 1001, ..., and a text each."""
     draw = np.random.default_rng(7)
@@ -99,6 +117,7 @@ def content_of(labels: list[str], count: int, **changes: Any) -> ReportContent:
         "labels": labels,
         "figures": VersionFigures.model_validate(figures),
         "targets": targets,
+        "given": [labels[each] for each in targets],
         "probabilities": probabilities,
         "uncalibrated": uncalibrated,
         "document_ids": ids,
@@ -152,7 +171,7 @@ def test_it_says_what_was_measured(report: Report) -> None:
     assert f"{100 * low:.1f} to {100 * high:.1f} %" in said
     assert "guarantee not proved" in said
     assert "Evidence is short." in said
-    assert "About 240 more are needed." in said
+    assert "A proof takes about 240 more calibration documents." in said
     sections = [element["id"] for element in page.all("section")]
     assert sections == ["headline", "gate", "learning", "confusions", "calibration", "labels", "errors", "flips",
                         "suspects", "snapshot", "making"]  # fmt: skip
@@ -319,6 +338,46 @@ def test_the_worst_errors_are_the_surest() -> None:
     assert shares == sorted(shares, reverse=True)
     assert shares[0] == pytest.approx(content.probabilities.max(axis=1)[wrong].max())
     assert all(case.given != case.answer for case in found.listed)
+
+
+def test_documents_that_no_label_fits_stand_beside_the_scores(tmp_path: Path) -> None:
+    content = with_foreign(content_of(["one", "two", "three"], 60), 9)
+    write_report(tmp_path, content)
+    page = (tmp_path / "report.html").read_text()
+
+    worst = worst_errors(content).listed[:9]
+    assert {(each.given, each.answer) for each in worst} == {("none fits", "one")}
+    assert "foreign documents accepted" in page
+    assert "100.0\u00a0%" in page
+    assert "of 9 that fit no label of the model" in page
+    assert "AUROC" in page
+    alone = (content_of(["one", "two", "three"], 60), content)
+    assert len({matrix_of(tmp_path, each) for each in alone}) == 1  # the matrix is that of the known documents
+
+
+def matrix_of(folder: Path, content: ReportContent) -> str:
+    write_report(folder, content)
+    page = (folder / "report.html").read_text()
+    found = re.search(r"<h3>(The model is wrong on [^<]*)</h3>", page)
+    assert found is not None
+    return found[1]
+
+
+def test_what_could_be_promised_is_listed(tmp_path: Path) -> None:
+    content = content_of(["one", "two"], 60)
+    proved = {"risk_target": 0.05, "proved": True, "accepted": 66, "errors": 1, "coverage": 0.84}
+    offers = [
+        {"threshold": 2.0, "guarantee": {"risk_target": 0.005, "missing": 700, "coverage": 0.0}},
+        {"threshold": 0.8, "guarantee": proved},
+    ]
+    figures = VersionFigures.model_validate({**content.figures.stored(), "offers": offers})
+
+    write_report(tmp_path, replace(content, figures=figures))
+
+    page = (tmp_path / "report.html").read_text()
+    for shown in ("0.5\u00a0%", "about 700 more held-out decisions", "84\u00a0%", "1 wrong of 66 accepted"):
+        assert shown in page, shown
+    assert "not recorded" not in page.partition("at most wrong")[2].partition("</table>")[0]
 
 
 def test_flips_are_named_even_where_their_document_is_not_known() -> None:

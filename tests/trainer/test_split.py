@@ -72,6 +72,23 @@ def test_splits_are_about_70_10_10_10_and_depend_on_the_text_alone() -> None:
     assert splits(documents[::-1]) == found
 
 
+def test_without_imports_half_of_the_audits_are_held_out() -> None:
+    documents = [
+        document(i, f"{i * 7919} {i**3} {chr(97 + i % 26) * 9} {i * 31}")._replace(origin="audit")
+        for i in range(1, 3001)
+    ]
+
+    audits = splits(documents)
+    beside_an_import = splits([document(5_000, _TEXT), *documents])
+
+    shares = {name: list(audits.values()).count(name) / 3000 for name in ("train", *HELD_OUT)}
+    expected = {"train": 0.5, "validation": 0.1, "calibration": 0.2, "test": 0.2}
+    assert all(abs(shares[name] - share) < 0.03 for name, share in expected.items())
+    assert abs(list(beside_an_import.values()).count("train") / 3000 - 0.7) < 0.03
+    # An import that comes later takes nothing out of a part.
+    assert all(audits[id_] == split for id_, split in beside_an_import.items() if id_ < 5_000 and split != "train")
+
+
 def test_an_assigned_document_keeps_its_split_and_a_near_duplicate_follows_it() -> None:
     for split in ("train", "validation", "test"):
         found = assign(

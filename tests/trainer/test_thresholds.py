@@ -142,7 +142,9 @@ def test_the_missing_documents_are_often_enough() -> None:
             continue
         more = world.held(missing, draw)
         asked.append(missing)
-        enough += choose(plan, Held(*map(np.concatenate, zip(first, more, strict=True)))).guarantee.stored()["proved"]
+        enough += choose(plan, Held(*map(np.concatenate, zip(first[:2], more[:2], strict=True)))).guarantee.stored()[
+            "proved"
+        ]
     assert len(asked) >= 80
     assert 20 < np.median(asked) < 300
     assert enough / len(asked) > 0.4
@@ -257,3 +259,13 @@ def test_what_is_said_is_plain_data() -> None:
         choose(HONEST.held(10, draw), HONEST.held(10, draw)),
     ):
         assert json.loads(json.dumps(found.guarantee.stored())) == found.guarantee.stored()
+
+
+def test_without_proof_and_without_a_fallback_nothing_is_accepted() -> None:
+    world = World(lambda c: np.zeros(c.shape))
+    draw = np.random.default_rng(3)
+    found = choose_thresholds(world.held(100, draw), world.held(40, draw), [7, 9], TARGET, CONFIDENCE, None)
+    said = found.guarantee
+    assert (found.threshold, said.proved, said.accepted, said.unproved.used) == (NOTHING, False, 0, False)
+    assert said.missing == 5
+    assert said.sentence.endswith("Nothing is accepted automatically.")

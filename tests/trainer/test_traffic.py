@@ -23,7 +23,10 @@ def test_it_is_what_came_since_each_text_once_without_the_trainings(session: Ses
 
     found = unseen_traffic(session, NOW, data)
 
-    assert found == (["second", "first"], 4)  # all that were looked at count, or it would be looked at for ever
+    assert (found.texts, found.documents) == (
+        ["second", "first"],
+        4,
+    )  # all that were looked at count, or it would be looked at for ever
 
 
 def add(session: Session, text: str, received_at: datetime, entry_id: str | None) -> None:

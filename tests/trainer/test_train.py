@@ -60,8 +60,11 @@ def test_a_first_model_learns_is_measured_sealed_and_goes_live(
     assert set(metrics["test"]["per_label"]) == {"card", "cash", "transfer"}
     serving = stored.description.calibration(metrics["engine"])
     assert (serving.temperature, serving.threshold) == (metrics["temperature"], metrics["threshold"])
-    assert serving.threshold == settings.accept_threshold  # so few documents prove nothing
+    assert serving.threshold == 2.0  # so few documents prove nothing, and nothing is accepted without proof
     assert (metrics["guarantee"]["proved"], metrics["guarantee"]["missing"] > 0) == (False, True)
+    targets = [each["guarantee"]["risk_target"] for each in metrics["offers"]]
+    assert targets == [0.005, 0.01, 0.02, 0.05, 0.1]  # to choose from, without another training
+    assert metrics["offers"][1]["guarantee"] == metrics["guarantee"]
     assert [epoch["epoch"] for epoch in metrics["learning"]["epochs"]] == list(range(1, 21))
     assert {"ms_per_document", "ms_single_p50"} <= metrics["latency"].keys()
     assert (metrics["readability"]["over"], metrics["readability"]["poor"]) == (0, False)
@@ -84,6 +87,11 @@ def test_a_first_model_learns_is_measured_sealed_and_goes_live(
         )
         assert probabilities.shape == (1, 3)
         assert probabilities.argmax() == 0
+    assert metrics["fit"]["made"]
+    assert "fit.safetensors" in stored.description.files
+    serving = load_classifier(version.checkpoint_uri, version.sha256, settings)
+    fit = serving.fit(serving.outputs(["where is my card? please help, the card has not arrived", "zzzz"]))
+    assert fit[0] > fit[1]
 
 
 def test_the_snapshot_names_what_was_trained_on_without_texts(

@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from db.models import Document, Label, Review, TrainingRun, User
-from db.queries import model_versions, training_runs
+from db.queries import model_versions, status, training_runs
 from sortline.errors import ConflictError, ServerUnreachableError
 from sortline.settings import Settings
 from tests.due_training import due
@@ -43,6 +43,17 @@ def end_run(session: Session, state: str = "done", ago: timedelta = timedelta())
     newest = session.scalar(text("SELECT max(id) FROM reviews"))
     session.add(TrainingRun(reason="x", state=state, newest_review_id=newest, finished_at=datetime.now(UTC) - ago))
     session.commit()
+
+
+def test_what_people_read_before_the_first_training_is_when_that_starts(session: Session) -> None:
+    assert status.enough_to_train(session, 5) == status.FIRST_TRAINING
+    session.add_all([TrainingRun(reason="x", state="failed")])
+    assert status.enough_to_train(session, 5) == 5
+
+
+@pytest.mark.usefixtures("live")
+def test_what_people_read_with_a_model_is_the_setting(session: Session) -> None:
+    assert status.enough_to_train(session, 5) == 5
 
 
 @pytest.mark.usefixtures("live")

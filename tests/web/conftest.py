@@ -1,9 +1,10 @@
 """A real server on a free port, in a thread, with real Postgres and Redis behind it."""
 
+import asyncio
+import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import httpx
 import pytest
@@ -20,15 +21,45 @@ from web.sessions import COOKIE, _csrf
 TOKEN = "a-token-of-the-tests"
 
 
+class Server(uvicorn.Server):
+    """Ends as soon as it is told to, where uvicorn's looks for it, and for the end of its connections, every 0.1 s."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.answers = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._told = asyncio.Event()
+
+    def tell_to_end(self) -> None:
+        """From another thread."""
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self._told.set)
+
+    async def main_loop(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.answers.set()
+        while not self._told.is_set():
+            await self.on_tick(0)  # the date that answers carry
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._told.wait(), 1)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for listening in self.servers:
+            listening.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        while self.server_state.connections or self.server_state.tasks:
+            await asyncio.sleep(0.002)
+        await self.lifespan.shutdown()
+
+
 @contextmanager
 def serving(settings: Settings, token: str | None = TOKEN) -> Iterator[httpx.Client]:
-    config = uvicorn.Config(create_app(settings), port=0, log_config=None, server_header=False)
-    server = uvicorn.Server(config)
+    server = Server(uvicorn.Config(create_app(settings), port=0, log_config=None, server_header=False))
     thread = threading.Thread(target=server.run)
     thread.start()
-    while not server.started:
+    while not server.answers.wait(1):
         assert thread.is_alive()
-        time.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
@@ -36,7 +67,7 @@ def serving(settings: Settings, token: str | None = TOKEN) -> Iterator[httpx.Cli
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60, verify=False) as client:
             yield client
     finally:
-        server.should_exit = True
+        server.tell_to_end()
         thread.join()
 
 

@@ -104,3 +104,22 @@ def test_each_version_has_its_own_figures(session: Session, labels: list[int], s
     assert "This version has no answers in the last four weeks" in shown(version=2)
     assert "2 50.0 %" in shown(version=2)  # of 13 weeks, in the table
     assert "Version 99 has no answers in the last 13 weeks" in shown(version=99)
+
+
+def test_each_form_has_its_own_figures_where_more_than_one_answered(
+    session: Session, labels: list[int], shown: Callable[..., str]
+) -> None:
+    answered(session, labels[0], labels[1], right=100, wrong=0, form="whole")
+    assert "By form" not in shown()
+
+    answered(session, labels[0], labels[1], right=60, wrong=40, form="int8")
+
+    page = shown()
+    assert "right 80.0 %" in page
+    assert re.search(r"int8 60\.0 % [\d.]+ to [\d.]+ 90\.0 % 100 of 100 5,100", page)
+    assert re.search(r"whole 100\.0 % [\d.]+ to 100\.0 90\.0 % 100 of 100 5,100", page)
+
+    check_accuracy(session, 0.02)
+    session.commit()
+    assert "⚠ Of form int8, the confidences promise more than is right" in shown()
+    assert "Of form whole, the confidences promise less" in shown()

@@ -20,8 +20,9 @@ ROUTES = [
     ("POST", "/v1/model-versions/1/promote"),
     ("POST", "/v1/training-runs"),
     ("GET", "/v1/training-runs/1"),
+    ("POST", "/v1/model-versions/1/form"),
 ]
-LABELS, PROMOTE, TRAIN = ROUTES[2], ROUTES[4], ROUTES[5]
+LABELS, PROMOTE, TRAIN, FORM = ROUTES[2], ROUTES[4], ROUTES[5], ROUTES[7]
 REVIEWS = ("POST", "/v1/reviews")
 NOTHING = {"nothing": 0}  # refused by each route, once the token is not
 
@@ -41,7 +42,7 @@ def test_no_valid_token(web: httpx.Client, method: str, path: str, header: str) 
     [
         (["documents"], {*ROUTES[3:], REVIEWS}),
         (["reviews"], {*ROUTES[:2], *ROUTES[3:]}),
-        (["train"], {*ROUTES[:2], REVIEWS, PROMOTE}),
+        (["train"], {*ROUTES[:2], REVIEWS, PROMOTE, FORM}),
         (["promote"], {*ROUTES[:2], REVIEWS, TRAIN}),
         (["models"], {*ROUTES[:2], REVIEWS}),
         ([], {*ROUTES, REVIEWS} - {LABELS}),

@@ -105,6 +105,35 @@ def test_hidden_predictions_are_not_in_the_page(sign_in_as, session: Session) ->
     assert "data-name" not in ask(sign_in_as("lead"), "next").json()["html"]
 
 
+def test_the_page_says_what_may_fit_no_label_and_only_with_the_prediction(sign_in_as, session: Session) -> None:
+    add_document(session, unlike(1), "low_fit")
+    add_document(session, unlike(2), "overlap")
+    add_document(session, unlike(3), "audit", sampling_probability=0.5)
+    session.execute(text("UPDATE predictions SET fit = 0.12"))
+    session.commit()
+    for id_, low in ((1, True), (2, True), (3, False)):
+        session.execute(text("UPDATE queue_items SET not_before = 'infinity'"))
+        session.execute(text("UPDATE queue_items SET not_before = NULL WHERE document_id = :id"), {"id": id_})
+        session.commit()
+        shown = ask(sign_in_as("reviewer", f"reviewer-{id_}"), "next").json()["html"]
+        assert ("It may fit none of the labels: its fit is 12 %." in shown) is low
+        assert ('<span class="pill">it may fit none of the labels</span>' in shown) is low  # an overlap says the same
+        assert ("data-low-fit" in shown) is low
+
+
+def test_where_the_prediction_is_hidden_its_low_fit_is_too(sign_in_as, session: Session) -> None:
+    add_document(session, unlike(1), "low_fit")
+    session.execute(text("UPDATE predictions SET fit = 0.12"))
+    session.commit()
+    ann = sign_in_as("reviewer")
+    assert "it may fit none of the labels" in ask(ann, "next").json()["html"]
+    session.execute(text("UPDATE queue_items SET shown = NULL"))  # as a lease of the hidden share
+    session.commit()
+    shown = ask(ann, "next").json()["html"]
+    assert "The prediction is hidden here" in shown and "the model is not sure" in shown
+    assert "fit none" not in shown and "low-fit" not in shown and "%" not in shown
+
+
 def test_texts_of_one_character_and_of_many_and_labels_with_quotes(sign_in_as, session: Session) -> None:
     session.execute(text("UPDATE labels SET name = :name WHERE id = 1"), {"name": '"quoted" <b>🎉'})
     session.commit()

@@ -57,6 +57,23 @@ def test_a_search_is_an_address_and_pages_follow(
     assert pages == [ids[:2:-1], ids[2:0:-1], ids[:1]]
 
 
+def test_fit_is_searched_and_shown_and_nothing_is_said_where_there_is_none(
+    sign_in_as: SignInAs, session: Session
+) -> None:
+    low, high, none = (add_document(session, unlike(i), "doubtful" if i else None) for i in range(3))
+    session.execute(text("UPDATE predictions SET fit = CASE document_id WHEN :low THEN 0.31 WHEN :high THEN 0.97 END"),
+                    {"low": low, "high": high})  # fmt: skip
+    session.commit()
+    ann = sign_in_as("lead")
+    page = ann.get("/documents?fit_to=50")
+    assert shown(page) == [low]
+    assert "fit 31 %: it may fit none of the labels" in page.text and 'value="50"' in page.text
+    for id_, said in ((low, ", fit 31 %: it may fit none of the labels"), (high, ", fit 97 % <span"), (none, "")):
+        page = ann.get(f"/documents/{id_}")
+        assert said in page.text and ("fit " in page.text) is bool(said)
+    assert ann.get("/documents").text.count("may fit none") == 2  # of one document, and as a reason to choose
+
+
 def test_the_page_says_how_far_search_is_behind(sign_in_as: SignInAs, session: Session) -> None:
     add_document(session, "card one")
     index_all(session)
@@ -86,7 +103,7 @@ def test_an_empty_database_and_nothing_found(sign_in_as: SignInAs) -> None:
     [
         ("since=yesterday", "since must be a day"), ("predicted=no+such", "There is no label &#39;no such&#39;"),
         ("sauce=x", "There is no filter"), ("after=x", "start again from the first page"), ("words=%00", "NUL"),
-        ("confidence_from=<script>", "not &#39;&lt;script&gt;&#39;"),
+        ("confidence_from=<script>", "not &#39;&lt;script&gt;&#39;"), ("fit_to=101", "fit_to must be a number from 0 to 100"),
     ],
 )  # fmt: skip
 def test_what_can_not_be_read_is_said_and_the_form_stays(sign_in_as: SignInAs, query: str, said: str) -> None:
@@ -142,7 +159,7 @@ def test_by_source_and_id(sign_in_as: SignInAs, session: Session) -> None:
                    raw=b"", attempts=1)
     )  # fmt: skip
     session.commit()
-    for id_, said in (("dead", "a dead letter (empty_text)"), ("none", "waits to be classified")):
+    for id_, said in (("dead", "a dead letter (empty_text)"), ("none", "waits in its lane")):
         answer = ann.get("/documents/of", params={"source": "mail", "id": id_})
         assert (answer.status_code, said in answer.text) == (404, True)
     assert ann.get("/documents/of", params={"source": "mail", "id": "\x00"}).status_code == 422
@@ -179,7 +196,7 @@ def test_the_whole_history(sign_in_as: SignInAs, session: Session, labels: list[
 
     told = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", page.text))
     for said in (
-        "Classified, lane live entry 2-0", "Characters that the database can't store", "Another text of the same document",
+        "Received, lane live entry 2-0", "Characters that the database can't store", "Another text of the same document",
         f"Predicted by version 1: {NAMES[0]} 50.0 % review", f"Scored again by version 2: {NAMES[1]} 80.0 % accept",
         "Predicted as a shadow by version 3", "Read in 3 windows", "Waits for a person: the model is not sure",
         f"ann decided {NAMES[2]}", "Taken back later. Reason: drawn at random", "4 s.", "see thread",

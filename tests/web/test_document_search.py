@@ -54,6 +54,11 @@ def test_each_filter_alone_and_together(session: Session, labels: list[int]) -> 
     assert found(session, decision="review") == [waits]
     assert found(session, confidence_from=0.9) == [cash, sure]
     assert found(session, confidence_from=0.6, confidence_to=0.9) == [cash, waits]
+    assert found(session, fit_to=0.5) == []  # nothing is known of it
+    session.execute(text("UPDATE predictions SET fit = 0.1 * document_id WHERE document_id <> :cash"), {"cash": cash})
+    assert found(session, fit_to=0.1) == [waits]
+    assert found(session, fit_from=0.2) == [sure]
+    assert found(session, fit_from=0.0, fit_to=1.0) == [sure, waits]
     assert found(session, model_version=1) == everything
     assert found(session, model_version=2) == []
     assert found(session, state="waiting") == [waits]
@@ -191,13 +196,13 @@ def test_what_takes_long_is_cut_with_a_sentence(session: Session) -> None:
 def test_a_query_string_becomes_filters() -> None:
     given = {
         "words": " card ", "source": "", "id": "x", "since": "2026-01-31", "until": "2026-02-01", "predicted": "a",
-        "decision": "accept", "confidence_from": "50", "confidence_to": "99.5", "version": "3", "state": "waiting",
-        "decided": "b", "reviewer": "ann", "reason": "flag", "texts": "all", "after": "1-1",
+        "decision": "accept", "confidence_from": "50", "confidence_to": "99.5", "fit_from": "1",
+        "fit_to": "50", "version": "3", "state": "waiting", "decided": "b", "reviewer": "ann", "reason": "flag", "texts": "all", "after": "1-1",
     }  # fmt: skip
     assert parse_filters(given, beside=("after",)) == Filters(
         words="card", external_id="x", since=datetime(2026, 1, 31, tzinfo=UTC), until=datetime(2026, 2, 2, tzinfo=UTC),
-        predicted="a", decision="accept", confidence_from=0.5, confidence_to=0.995, model_version=3, state="waiting",
-        decided="b", reviewer="ann", reason="flag", all_texts=True,
+        predicted="a", decision="accept", confidence_from=0.5, confidence_to=0.995, fit_from=0.01,
+        fit_to=0.5, model_version=3, state="waiting", decided="b", reviewer="ann", reason="flag", all_texts=True,
     )  # fmt: skip
     assert parse_filters({"until": "2026-02-01T10:00+02:00"}).until == datetime(2026, 2, 1, 8, tzinfo=UTC)
 

@@ -130,7 +130,7 @@ def test_only_what_is_before_a_reviewer_is_explained(sign_in_as, session: Sessio
     assert ask(ann, "explanation", **wanted | {"label_id": 99}).status_code == 404
     assert ask(ann, "explanation", **wanted | {"label_id": 2**40}).status_code == 422
     assert ann.post("/desk/explanation", json=wanted).status_code == 403
-    key = Key(document_id, 1, labels[0])
+    key = Key(document_id, 1, labels[0], "whole")
     explanations.claim(session, key)
     explanations.fail(session, key, "the checkpoint is gone")
     session.commit()
@@ -157,6 +157,63 @@ def test_the_words_of_a_label(sign_in_as, session: Session, labels: list[int], w
     assert ann.send_form(path).status_code == 409
 
 
+@pytest.mark.parametrize(
+    ("answered", "explained", "said"),
+    [
+        ("whole", "whole", "in its form whole, which answered"),
+        ("int8", "whole", "which can&#39;t be explained itself. This explains its form whole"),
+        ("student-int8", "student", "This explains its form student"),
+        ("student", "student", "in its form student, which answered"),
+        (None, "whole", "which of its forms answered was not noted"),
+    ],
+)
+def test_an_explanation_is_of_the_form_that_answered_and_says_so(
+    sign_in_as, session: Session, labels: list[int], answered: str | None, explained: str, said: str
+) -> None:
+    document_id = add_document(session, HOSTILE, form=answered)
+    ann = sign_in_as("reviewer", "ann")
+    ask(ann, "next")
+    wanted = {"document_id": document_id, "token": token(session), "label_id": labels[0]}
+    other = Key(document_id, 1, labels[0], "student" if explained == "whole" else "whole")
+    explanations.ask(session, other, 15, 90)
+    explanations.claim(session, other)
+    explanations.finish(session, other, {"words": []}, 0.0)
+    session.commit()
+
+    assert ask(ann, "explanation", **wanted).json()["state"] == "waiting"  # the other form's is not its
+
+    key = Key(document_id, 1, labels[0], explained)
+    explanations.claim(session, key)
+    found = {"words": [], "added": [], "windows": 1, "explained": 1, "completeness_error": 0.0}
+    explanations.finish(session, key, found, 0.0)
+    session.commit()
+    html = ask(ann, "explanation", **wanted).json()["html"].replace("'", "&#39;")
+    assert said in html
+
+
+def test_the_words_of_a_label_are_those_of_the_forms_that_answered(
+    sign_in_as, session: Session, labels: list[int]
+) -> None:
+    answered = {"int8": ["a", "b"], "student": ["c"]}
+    for form, texts in answered.items():
+        for each in texts:
+            add_document(session, each, reason=None, form=form)
+    explanations.ask_sample(session, 1, labels[0], 50, 90)
+    while key := explanations.next_waiting(session):
+        explanations.claim(session, key)
+        explanations.finish(session, key, {"words": [(0, 1, 1.0)]}, 0.0)
+    unused = Key(1, 1, labels[0], "student")  # the first document was answered by int8 since
+    explanations.ask(session, unused, 15, 90)
+    explanations.claim(session, unused)
+    explanations.finish(session, unused, {"words": [(0, 1, 1.0)]}, 0.0)
+    session.commit()
+
+    found = explanations.of_label(session, 1, labels[0], 10, 100)
+    assert [(each.text, each.form) for each in found] == [("c", "student"), ("b", "whole"), ("a", "whole")]
+    shown = sign_in_as("reviewer", "ann").get(f"/labels/{labels[0]}/words").text
+    assert "Each is explained in the form that answered it: 1 in student, 2 in whole." in shown
+
+
 def test_colours_follow_the_weights_and_nothing_of_the_text_is_lost() -> None:
     shown = parts("a bad <i> card", [(0, 1, 0.05), (2, 5, -0.5), (10, 14, 1.0)])
     assert [part.step for part in shown] == [0, -2, 0, 4, 0]
@@ -176,8 +233,8 @@ def test_what_weighs_most_is_told_in_words() -> None:
 
 def test_each_document_counts_alike_in_a_labels_words() -> None:
     explained = [
-        Explained("Card here", {"words": [(0, 4, 30.0), (5, 9, -10.0)], "added": []}, 0.0),
-        Explained("card, card", {"words": [(0, 4, 0.1), (4, 5, 0.2), (6, 10, 0.1)], "added": []}, 0.0),
+        Explained("Card here", {"words": [(0, 4, 30.0), (5, 9, -10.0)], "added": []}, 0.0, "whole"),
+        Explained("card, card", {"words": [(0, 4, 0.1), (4, 5, 0.2), (6, 10, 0.1)], "added": []}, 0.0, "whole"),
     ]
     speaks_for, against = label_words(explained, 10)
     assert [(each.text, each.share, each.documents) for each in speaks_for] == [("card", pytest.approx(0.625), 2)]

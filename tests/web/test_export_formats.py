@@ -27,7 +27,7 @@ HOSTILE = [
 def found(i: int = 1, text: str = "a text", **more: object) -> Found:
     values: dict[str, object] = {
         "id": i, "source": "mail", "external_id": f"m-{i}", "text": text, "meta": None, "received_at": AT,
-        "lane": "live", "predicted": "card", "confidence": 0.75, "decision": "review", "model_version_id": 3,
+        "lane": "live", "predicted": "card", "confidence": 0.75, "decision": "review", "fit": 0.25, "model_version_id": 3,
         "probabilities": None, "action": "correct", "decided": "cash", "reviewer": "ann", "decided_at": AT,
         "note": None, "decided_because": "doubtful", "waits_because": None,
     }  # fmt: skip
@@ -35,7 +35,7 @@ def found(i: int = 1, text: str = "a text", **more: object) -> Found:
 
 
 NOTHING = {
-    "predicted": None, "confidence": None, "decision": None, "model_version_id": None, "action": None,
+    "predicted": None, "confidence": None, "decision": None, "fit": None, "model_version_id": None, "action": None,
     "decided": None, "reviewer": None, "decided_at": None, "decided_because": None,
 }  # fmt: skip
 
@@ -55,9 +55,9 @@ def test_csv_has_a_mark_a_header_and_empty_cells_for_what_there_is_not() -> None
     [first, second] = csv_rows(raw)
     assert tuple(first) == COLUMNS
     assert (first["id"], first["text"], first["label"], first["predicted"]) == ("m-1", "a text", "cash", "card")
-    assert (first["confidence"], first["model_version"]) == ("0.75", "3")
+    assert (first["confidence"], first["fit"], first["model_version"]) == ("0.75", "0.25", "3")
     assert (first["decided_at"], json.loads(first["meta"])) == ("2026-03-01T12:30:00+00:00", {"a": ["ü", 2**70]})
-    assert {second[name] for name in ("label", "action", "predicted", "confidence", "meta")} == {""}
+    assert {second[name] for name in ("label", "action", "predicted", "confidence", "fit", "meta")} == {""}
 
 
 def test_no_cell_of_csv_begins_a_formula_and_nothing_else_is_changed() -> None:

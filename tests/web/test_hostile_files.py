@@ -55,21 +55,24 @@ def _far_cells() -> bytes:
     return made.getvalue()
 
 
-BIG = b"text,label\n" + b"a text,a\n" * 4_000_000
-HOSTILE = {
-    "bomb.csv.gz": gzip.compress(b"x" * 400_000_000, 1),
-    "bomb.zip": _zipped(b"text,label\n" + b"a" * 400_000_000),
-    "nested.zip": _zipped(_zipped(_zipped(b"text,label\na,b\n"), "b.zip"), "c.zip"),
-    "many-rows.csv.gz": gzip.compress(BIG, 1),
-    "one-value.parquet": _parquet(600),
-    "far-cells.xlsx": _far_cells(),
-    "big-sheet.xlsx": _zipped(b"<row/>" * 70_000_000, "xl/worksheets/sheet1.xml"),
-    "deep.json": b'[{"text": ' + b"[" * 100_000 + b"]" * 100_000 + b"}]",
-    "one-line.csv.gz": gzip.compress(b"text,label\n" + b"a" * 200_000_000, 1),
-    "quotes.csv": b"text,label\n" + b'","\n' * 2_000_000,
-    "columns.csv": b"text,label," + b"a," * 4_000_000 + b"\na,b\n",
-    "labels.csv": b"text,label\n" + b"".join(b"text %d,label %d\n" % (i, i) for i in range(100_000)),
-}  # fmt: skip
+@pytest.fixture
+def hostile() -> dict[str, bytes]:
+    """Content by the name of the file. It takes seconds to make, so each test process makes it only for the test."""
+    big = b"text,label\n" + b"a text,a\n" * 4_000_000
+    return {
+        "bomb.csv.gz": gzip.compress(b"x" * 400_000_000, 1),
+        "bomb.zip": _zipped(b"text,label\n" + b"a" * 400_000_000),
+        "nested.zip": _zipped(_zipped(_zipped(b"text,label\na,b\n"), "b.zip"), "c.zip"),
+        "many-rows.csv.gz": gzip.compress(big, 1),
+        "one-value.parquet": _parquet(600),
+        "far-cells.xlsx": _far_cells(),
+        "big-sheet.xlsx": _zipped(b"<row/>" * 70_000_000, "xl/worksheets/sheet1.xml"),
+        "deep.json": b'[{"text": ' + b"[" * 100_000 + b"]" * 100_000 + b"}]",
+        "one-line.csv.gz": gzip.compress(b"text,label\n" + b"a" * 200_000_000, 1),
+        "quotes.csv": b"text,label\n" + b'","\n' * 2_000_000,
+        "columns.csv": b"text,label," + b"a," * 4_000_000 + b"\na,b\n",
+        "labels.csv": b"text,label\n" + b"".join(b"text %d,label %d\n" % (i, i) for i in range(100_000)),
+    }  # fmt: skip
 
 
 @pytest.fixture
@@ -102,14 +105,16 @@ def _send(lead: Browser, name: str, content: bytes) -> tuple[str, tuple[int, lis
 
 
 @pytest.mark.slow
-def test_hostile_files_are_answered_and_leave_the_web_small(server: tuple[str, int], session: Session) -> None:
+def test_hostile_files_are_answered_and_leave_the_web_small(
+    server: tuple[str, int], session: Session, hostile: dict[str, bytes]
+) -> None:
     base, pid = server
     cookie = people.sign_in(session, people.add(session, "ann", "lead", "tests"), "tests")
     session.commit()
     with Browser(httpx.URL(base), cookie) as lead, ThreadPoolExecutor(2) as both:
-        told = dict(both.map(lambda each: _send(lead, *each), HOSTILE.items()))
+        told = dict(both.map(lambda each: _send(lead, *each), hostile.items()))
     peak = int(re.findall(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())[0]) / 1024
 
-    assert {name: status for name, (status, _) in told.items()} == dict.fromkeys(HOSTILE, 422)
+    assert {name: status for name, (status, _) in told.items()} == dict.fromkeys(hostile, 422)
     assert [name for name, (_, wrong) in told.items() if not wrong] == []
     assert peak < MOST_MIB

@@ -12,6 +12,7 @@ from labelled_lines import labelled_lines
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
+from db.connection import get_engine
 from db.models import AuditEvent, Document, ImportFile
 from db.queries import import_files, labels, merge_labels, people
 from db.queries.labelled import labelled_documents
@@ -24,6 +25,7 @@ from web.imports.uploads import Uploads
 
 SignInAs = Callable[..., Browser]
 browser = pytest.fixture(scope="module")(chromium)
+pytestmark = pytest.mark.usefixtures("copies")
 
 CSV = """Betreff,Kategorie
 where is my card,card
@@ -253,6 +255,18 @@ def test_a_file_without_labels_is_offered_as_documents_to_classify(
     assert (count(session, Document), count(session, ImportFile)) == (0, 0)
 
 
+@pytest.mark.parametrize("name", ["id", "label"])
+def test_a_column_whose_values_nearly_all_differ_is_not_offered_as_labels(lead: Browser, name: str) -> None:
+    rows = [f"x{i},{'card' if i % 2 else 'cash'},my message number {i}" for i in range(30)]
+    page = send(lead, "\n".join([f"{name},kind,text", *rows]))
+    offered = page.text.partition('<select id="label"')[2].partition("</select>")[0]
+    assert "30 texts without a label" in page.text and "Classify 30 texts" in page.text
+    assert ">kind</option>" in offered and f">{name}</option>" not in offered and ">text</option>" not in offered
+    again = lead.send_form("/import/preview", token=token(page), label="kind").text
+    assert "30 examples</b> of 2 labels" in again and ">none: texts alone</option>" in again
+    assert "Classify 30 texts" in lead.send_form("/import/preview", token=token(page), label="none").text
+
+
 def test_a_web_with_embedded_servers_reads_files(servers: Servers) -> None:
     """Their sockets lie where the process that reads a file would look for files of its own."""
     settings = Settings(_env_file=None, data_dir=servers.folder, database_url=None, redis_url=None)
@@ -265,5 +279,37 @@ def test_a_web_with_embedded_servers_reads_files(servers: Servers) -> None:
         opened.commit()
         user_id = user.id
 
-    job = {"token": token, "user_id": user_id, "actor": "user:embedded", "form": {}, "source": "", "fold": False}
+    get_engine(settings.postgres_url).dispose()  # the server's end would wait for its connections
+
+    job = {
+        "token": token,
+        "user_id": user_id,
+        "actor": "user:embedded",
+        "form": {},
+        "source": "",
+        "fold": False,
+        "none_label": "",
+    }
     assert Uploads(settings).read("preview", **job)["found"]["rows"] == 1
+
+
+def test_a_label_may_mean_that_none_fits(lead: Browser, session: Session) -> None:
+    lines = ["text,label", "where is my card,card", "my cash is gone,cash", "what a day,other", "no idea at all,other"]
+    first = send(lead, "\n".join(lines))
+
+    page = lead.send_form("/import/preview", token=token(first), none_label="other")
+
+    assert "<b>4 examples</b> of 2 labels, 2 of them that no label fits" in page.text
+    assert "not a label: no label fits these" in page.text
+    assert '<input type="hidden" name="none_label" value="other">' in page.text  # the import does what was looked at
+    done = lead.send_form("/import/confirm", token=token(page), none_label="other")
+    assert "Imported 4 new documents and 4 new decisions from 4 rows; 2 of them say that no label fits." in done.text
+    session.rollback()
+    assert sorted(each.label for each in labelled_documents(session)) == ["", "", "card", "cash"]
+
+
+def test_a_name_that_no_row_has_is_refused(lead: Browser, session: Session) -> None:
+    first = send(lead, "text,label\nwhere is my card,card")
+    page = lead.send_form("/import/preview", token=token(first), none_label="nothing")
+    assert (page.status_code, "no row has the label &#39;nothing&#39;" in page.text) == (422, True)
+    assert count(session, Document) == 0

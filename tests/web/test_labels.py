@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.models import AuditEvent, Label, Review, User
-from db.queries import labels, people
+from db.queries import label_examples, labels, people
 from tests.web.conftest import Browser
 
 SignInAs = Callable[..., Browser]
@@ -61,8 +61,8 @@ def test_a_lead_adds_describes_archives_and_brings_back(lead: Browser, session: 
     assert "The guideline is saved" in page.text
     label = session.get_one(Label, 4)
     assert (label.description, label.sensitive) == ("First line\nsecond <i>", True)
-    long = lead.send_form("/labels/4", description="y" * 5001)
-    assert (long.status_code, "at most 5,000 characters" in long.text, "yyy" in long.text) == (422, True, True)
+    long = lead.send_form("/labels/4", description="y" * 20_001)
+    assert (long.status_code, "the limit is 20,000" in long.text, "yyy" in long.text) == (422, True, True)
 
     assert "The label is archived" in lead.send_form("/labels/4/archive").text
     assert lead.send_form("/labels/4/archive").status_code == 200
@@ -85,7 +85,7 @@ def test_a_merge_is_looked_at_done_once_and_undone(lead: Browser, session: Sessi
     assert lead.send_form("/labels/3/merge", into=1).status_code == 409
     assert lead.send_form("/labels/3/merge", into="x").status_code == 422
     shown = {each["name"]: each for each in web.get("/v1/labels").json()["labels"]}
-    assert set(shown[NAMES[0]]) == {"id", "name", "description", "archived_at"}
+    assert set(shown[NAMES[0]]) == {"id", "name", "description", "examples", "archived_at"}
     assert shown[NAMES[0]]["archived_at"] is not None
     assert "merged into" in lead.get("/labels").text
 
@@ -133,3 +133,52 @@ def test_the_page_on_a_phone_and_for_a_screen_reader(browser: Any, web: httpx.Cl
     session.rollback()
     assert labels.merged(session) == {1: 2}
     context.close()
+
+
+def test_a_list_is_pasted_with_guidelines(lead: Browser, session: Session) -> None:
+    page = lead.send_form("/labels/list", names=f"World\tNews of *countries*\r\nSports\r\n\r\n{NAMES[0]}\r\nA1")
+
+    assert "3 labels are added." in page.text and "1 label of the list is in use already" in page.text
+    assert "learn from <bdi>A1</bdi>" in page.text
+    added = {label.name: label.description for label in labels.listing(session)}
+    assert (added["World"], added["Sports"], len(added)) == ("News of *countries*", "", 6)
+
+
+def test_a_list_with_a_bad_name_adds_nothing_and_keeps_what_was_typed(lead: Browser, session: Session) -> None:
+    page = lead.send_form("/labels/list", names="World\nSp\u200borts")
+
+    assert (page.status_code, "ZERO WIDTH SPACE" in page.text, "World\n" in page.text) == (422, True, True)
+    assert len(labels.listing(session)) == 3
+
+
+def test_a_label_that_looks_like_another_is_asked_about(lead: Browser, session: Session) -> None:
+    alike = NAMES[0].upper()
+    page = lead.send_form("/labels", name=alike, guideline="Shouted.")
+    assert (page.status_code, f"it looks like &#39;{NAMES[0]}&#39;" in page.text) == (409, True)
+    assert 'name="anyway"' in page.text and "Shouted." in page.text
+    assert len(labels.listing(session)) == 3
+
+    assert lead.send_form("/labels", name=alike, guideline="Shouted.", anyway="on").status_code == 200
+    session.rollback()
+    assert len(labels.listing(session)) == 4
+
+
+def test_examples_are_added_shown_and_removed(
+    lead: Browser, sign_in_as: SignInAs, session: Session, web: httpx.Client
+) -> None:
+    lead.send_form("/labels", name="new one", examples="first <b>\r\nsecond")
+    long = "a text\r\nof two lines"
+    assert "The example is added" in lead.send_form("/labels/4/examples", example=long).text
+    assert "has that example already" in lead.send_form("/labels/4/examples", example=long).text
+    assert lead.send_form("/labels/4/examples", example="x" * 5_001).status_code == 422
+    reviewer = sign_in_as("reviewer")
+    page = reviewer.get("/labels/4")
+    assert "first &lt;b&gt;" in page.text and "Remove" not in page.text
+    assert {each["name"]: each["examples"] for each in web.get("/v1/labels").json()["labels"]}["new one"][1] == "second"
+    assert reviewer.send_form("/labels/4/examples", example="no").status_code == 403
+
+    first, *_ = label_examples.of_label(session, 4)
+    assert "The example is removed" in lead.send_form(f"/labels/4/examples/{first.id}/remove").text
+    assert lead.send_form("/labels/1/examples/2/remove").status_code == 409  # of another label
+    session.rollback()
+    assert label_examples.by_label(session) == {4: ["second", "a text\nof two lines"]}

@@ -1,6 +1,7 @@
 """Pages on model versions and trainings: reviewers look, leads change."""
 
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
@@ -8,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.models import AuditEvent, TrainingRun
-from db.queries import model_forms, model_versions, training_runs
+from db.queries import incidents, model_forms, model_versions, risk_targets, training_runs
 from tests.web.conftest import Browser
 
 SignInAs = Callable[..., Browser]
@@ -150,3 +151,89 @@ def test_a_reviewer_sees_forms_and_chooses_none(sign_in_as: SignInAs, session: S
 
     assert "Let it serve" not in reviewer.get("/model-versions").text
     assert reviewer.send_form(f"/model-versions/{version}/form", form="int8", leave="whole").status_code == 403
+
+
+def offers() -> dict[str, Any]:
+    """Figures of a version that can prove 5 %, and not what it was trained for."""
+    unproved = {
+        "risk_target": 0.01,
+        "proved": False,
+        "coverage": 0.0,
+        "missing": 212,
+        "sentence": "Not proved for 1 %.",
+    }
+    proved = {
+        "risk_target": 0.05, "proved": True, "documents": 100, "accepted": 84, "errors": 1, "coverage": 0.84,
+        "sentence": "With 95 % confidence, at most 5 %.",
+    }  # fmt: skip
+    made = [{"threshold": 2.0, "guarantee": unproved}, {"threshold": 0.8, "guarantee": proved, "coverage": 0.81}]
+    made[1]["detection"] = {"foreign": 40, "known": 90, "accepted": 5, "share": 0.125, "auroc": 0.9}
+    test = {"documents": 90, "accuracy": 0.9, "coverage": 0.0, "risk": None}
+    test["detection"] = {"foreign": 40, "known": 90, "accepted": 2, "share": 0.05, "auroc": 0.9}
+    return {"threshold": 2.0, "guarantee": unproved, "offers": made, "test": test}
+
+
+def test_leads_choose_what_is_promised(lead: Browser, sign_in_as: SignInAs, session: Session) -> None:
+    model_versions.activate(session, add(session, metrics=offers()), "tests")
+    session.commit()
+    page = lead.get("/model-versions").text
+    assert "about 212 more held-out decisions" in page
+    assert "proved: 1 wrong of 84 accepted" in page
+    assert "Each target is proved for itself" in page
+    assert ("0 % accepted" in page, "and 5 % of 40 foreign documents" in page) == (True, True)
+
+    done = lead.send_form("/model-versions/target", target="0.05").text
+
+    assert "The risk target is 5 %; workers take it up within seconds." in done
+    assert "With 95 % confidence, at most 5 %." in done
+    assert ("81 % accepted" in done, "as people have chosen" in done) == (True, True)
+    assert "and 12 % of 40 foreign documents" in done
+    session.expire_all()
+    assert risk_targets.chosen(session) == 0.05
+    noted = session.scalars(select(AuditEvent).where(AuditEvent.action == "choose_risk_target")).one()
+    assert (noted.actor, noted.detail) == ("user:ann", {"target": 0.05, "before": None})
+    assert "as the setting says" in lead.send_form("/model-versions/target", target="").text
+    for wrong in ("0.03", "two", "7"):
+        page = lead.send_form("/model-versions/target", target=wrong)
+        assert (page.status_code, 'role="alert"' in page.text) == (409, True)
+    reviewer = sign_in_as("reviewer")
+    assert reviewer.send_form("/model-versions/target", target="0.05").status_code == 403
+    session.expire_all()
+    assert risk_targets.chosen(session) is None
+
+
+def test_a_version_that_accepts_without_proof_is_marked(lead: Browser, session: Session) -> None:
+    old = {
+        "guarantee": {"proved": False, "unproved": {"used": True}, "sentence": "Accepted from 0.9 on."},
+        "threshold": 0.9,
+    }
+    add(session, metrics=old, may_lack_proof=True, status="active")
+
+    page = lead.get("/model-versions").text
+
+    assert "accepts without proof, as before the upgrade" in page
+    assert "What is promised" not in page
+    assert (
+        "keeps its thresholds until the next training" in lead.send_form("/model-versions/target", target="0.05").text
+    )
+
+
+def test_after_an_alarm_of_drift_the_promise_is_about_an_earlier_mixture(lead: Browser, session: Session) -> None:
+    figures = offers()
+    for each in figures["offers"]:
+        each["guarantee"]["about"] = "It is about documents like these."
+    version = add(session, metrics=figures, status="active")
+    assert "Traffic has moved" not in lead.get("/model-versions").text
+
+    incidents.begin(session, incidents.DRIFT, version, 0.2, {})
+    session.commit()
+
+    page = lead.get("/model-versions").text
+    assert "the promise is about an earlier mixture" in page
+    assert "It is about documents like these." in page
+    incidents.close(session, 1, "tests", "looked at")
+    session.commit()
+    assert "the promise is about an earlier mixture" in lead.get("/model-versions").text
+    renewed = add(session, metrics=figures)
+    lead.send_form(f"/model-versions/{renewed}/promote", leave=version)
+    assert "Traffic has moved" not in lead.get("/model-versions").text

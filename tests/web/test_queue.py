@@ -178,7 +178,7 @@ def test_a_share_of_predictions_is_hidden_and_the_rest_is_kept_with_the_review(
     decide(session, hidden, ann)
     rows = session.scalars(select(Review).order_by(Review.id)).all()
     assert [row.action for row in rows] == ["correct", "confirm"]
-    assert rows[0].shown_prediction == {"label_id": labels[0], "confidence": 0.5, "model_version_id": 1}
+    assert rows[0].shown_prediction == {"label_id": labels[0], "confidence": 0.5, "model_version_id": 1, "form": None}
     assert rows[1].shown_prediction is None
 
 
@@ -310,6 +310,30 @@ def test_reasons_share_the_morning_by_their_weights(session: Session, settings: 
     expected = {reason: 60 * WEIGHTS[reason] / 11 for reason in ("doubtful", "flag", "audit")}
     for reason, mean in expected.items():
         assert abs(counted[reason] - mean) < 5 * mean**0.5  # five standard deviations and more
+
+
+def test_a_flood_of_foreign_documents_takes_its_share_and_no_more(session: Session, settings: Settings, labels) -> None:
+    """Of doubtful ones and those of low fit, a quarter is of low fit, however many wait."""
+    for i in range(80):
+        add_document(session, unlike(i), probabilities=((0.5, 0.3, 0.2), (0.3, 0.5, 0.2))[i % 2])
+    session.execute(text("""
+        INSERT INTO documents (source, external_id, content_hash, text, lane)
+        SELECT 'flood', i, sha256(CAST(CAST(i AS text) AS bytea)), 'Buy cheap pills at once, number ' || i, 'bulk'
+        FROM generate_series(1, 5000) i"""))  # fmt: skip
+    session.execute(text("""
+        INSERT INTO queue_items (document_id, reason, score, model_version_id, label_id)
+        SELECT id, 'low_fit', 0.01, 1, :label FROM documents WHERE source = 'flood'"""), {"label": labels[0]})  # fmt: skip
+    other = add_document(session, unlike(200), "low_fit", (0.2, 0.2, 0.6))
+    session.commit()
+    ann = person(session, "ann")
+    given = []
+    for _ in range(60):
+        item = lease(session, settings, ann)
+        given.append(item)
+        decide(session, item, ann, action="none_fits", label_id=None)
+    low = [item.document_id for item in given if item.reason == "low_fit"]
+    assert 4 <= len(low) <= 28  # 15 are expected; outside with a chance of 1 in 2,000
+    assert other in low  # it has another label: with 4 drawn, the flood hides it with a chance of 1 in 16 at most
 
 
 def test_events_leave_where_upstream_knows_another_label(session: Session, settings: Settings, labels) -> None:

@@ -6,7 +6,7 @@ from filled_queue import NAMES, add_document, add_labels, unlike
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from db.models import QueueItem, Review, User
+from db.models import Document, Label, QueueItem, Review, User
 
 
 @pytest.fixture(autouse=True)
@@ -92,3 +92,17 @@ def test_a_request_is_taken_whole_or_not_at_all(
     assert answer.status_code == status
     assert said in answer.json()["detail"]
     assert session.scalars(select(Review)).all() == []
+
+
+def test_a_document_without_a_prediction_is_decided_upstream(web: httpx.Client, session: Session) -> None:
+    session.add(Label(name="brand new"))
+    session.add(Document(source="mail", external_id="1", content_hash=b"h", text="a text", lane="live", entry_id="1-0"))
+    session.commit()
+
+    decision = {"source": "mail", "id": "1", "label": "brand new", "reviewer": "jo"}
+    answer = web.post("/v1/reviews", json={"reviews": [decision]})
+
+    assert (answer.status_code, answer.json()) == (201, {"accepted": 1})
+    review = session.scalars(select(Review)).one()
+    assert (review.action, review.shown_prediction, review.reason) == ("correct", None, "upstream")
+    assert web.get("/v1/documents/mail/1").json()["state"] == "reviewed"

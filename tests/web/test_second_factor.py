@@ -11,13 +11,13 @@ import pytest
 from browser import chromium, is_fit_for_all, open_link
 from desk_pages import SHOWN
 from filled_queue import add_document, add_labels, unlike
+from kept_passwords import kept_hash
 from sqlalchemy.orm import Session
 
 from db.models import AuditEvent, RecoveryCode, Review, SignInFailure, User, UserSession
 from db.queries import people
 from tests.web.conftest import Browser
 from tests.web.test_people import PASSWORD, token_of
-from web.sign_in.passwords import hash_password
 from web.sign_in.second_factor import step_of
 
 browser = pytest.fixture(scope="module")(chromium)
@@ -33,7 +33,7 @@ def code(secret: str = SECRET, later: int = 0) -> str:
 def ann(session: Session) -> User:
     """Somebody with a password and a second factor."""
     user = people.add(session, "ann", "lead", "tests")
-    user.password_hash, user.totp_secret, user.totp_since = hash_password(PASSWORD), SECRET, user.created_at
+    user.password_hash, user.totp_secret, user.totp_since = kept_hash(PASSWORD), SECRET, user.created_at
     session.commit()
     return user
 
@@ -113,7 +113,7 @@ def test_setting_it_up_recovering_and_taking_it_away(
 ) -> None:
     browser = sign_in_as("reviewer", "bob")
     bob = people.by_name(session, "bob")
-    bob.password_hash = hash_password(PASSWORD)
+    bob.password_hash = kept_hash(PASSWORD)
     session.commit()
     page = browser.send_form("/account/second-factor/begin")
     session.refresh(bob)
@@ -182,7 +182,7 @@ def test_the_pages_in_a_browser(
     browser: Any, web: httpx.Client, session: Session, width: int, scheme: str, tmp_path: Any
 ) -> None:
     user = people.add(session, "ann", "reviewer", "tests")
-    user.password_hash = hash_password(PASSWORD)
+    user.password_hash = kept_hash(PASSWORD)
     people.sign_in(session, user, "192.0.2.7", "Mozilla/5.0 (Windows NT 10.0) Gecko/20100101 Firefox/140.0")
     link = people.make_link(session, user, "tests")
     session.commit()

@@ -32,7 +32,7 @@ def test_what_a_model_lacks_stands_on_its_pages_and_on_the_first_one(
         assert "There are no test documents. It suggests labels but accepts nothing" in page, path
         assert "2 of 4 labels are left out" in page, path
         assert "&lt;b&gt;rare&lt;/b&gt;" in page, path
-        assert "about 20 more test documents" in page, path
+        assert "at least 20 more test documents" in page, path
     assert "All is well" not in reviewer.get("/").text
     stranger = httpx.get(web.base_url).text
     assert "The model lacks 2 things" in stranger

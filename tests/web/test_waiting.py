@@ -68,12 +68,12 @@ def test_the_answer_has_the_results_in_order(web, worker: Worker, later, eventua
     answer = asked.result()
 
     assert answer.status_code == 200
-    nothing = {"label": None, "confidence": None, "model_version": None, "review": None}
+    nothing = {"label": None, "confidence": None, "fit": None, "model_version": None, "review": None}
     assert answer.json() == {
         "results": [
             {"source": "default", "id": "a", "state": "dead", **nothing, "decision": "failed"},
             {"source": "mail", "id": "b", "state": "classified", "label": "cash", "confidence": 0.75,
-             "decision": "accept", "model_version": 7, "review": None},
+             "decision": "accept", "fit": 0.25, "model_version": 7, "review": None},
         ]
     }  # fmt: skip
     assert answer.json()["results"][1] == web.get("/v1/documents/mail/b").json()

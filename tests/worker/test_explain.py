@@ -12,10 +12,10 @@ from tiny_bert import LABELS, build_tiny_checkpoint
 
 from classifier.store import model_store
 from db.models import Explanation, Label, ModelVersion
-from db.queries import explanations
+from db.queries import explanations, model_forms
 from db.queries.explanations import Key
 from sortline.settings import Settings
-from web.explanations.explained import send_to_worker
+from web.worker_tasks import send_to_worker
 from worker.explain_task import explain_document
 from worker.explainer import ExplainerProcess
 
@@ -74,7 +74,7 @@ def test_a_worker_explains_what_was_asked_for_once(
     line.send(TEXTS)
     eventually(lambda: line.predicted() == len(TEXTS), 60)
     document_id, label_id = session.execute(sql("SELECT document_id, label_id FROM predictions LIMIT 1")).one()
-    key = Key(document_id, version.id, label_id)
+    key = Key(document_id, version.id, label_id, "whole")
     assert ask(session, key)
     assert not ask(session, key)  # a second click
     send_to_worker(settings.broker, "worker.explain", *key)
@@ -111,7 +111,7 @@ def test_what_goes_wrong_is_stored_and_can_be_asked_again(
 ) -> None:
     process = explainer(settings)
     document_id = add_document(session, TEXTS["c"])
-    unknown, gone = Key(document_id, version.id, 99), Key(document_id, version.id, 12)
+    unknown, gone = Key(document_id, version.id, 99, "whole"), Key(document_id, version.id, 12, "whole")
     ask(session, unknown)
     assert not explain_document(settings.postgres_url, process, unknown)
     assert state(session, unknown).error == "the model does not know label 99"
@@ -125,7 +125,7 @@ def test_what_goes_wrong_is_stored_and_can_be_asked_again(
     assert process._process is None
 
     shutil.rmtree(version.checkpoint_uri)
-    again = Key(document_id, version.id, 11)
+    again = Key(document_id, version.id, 11, "whole")
     ask(session, again)
     other = explainer(settings)
     assert not explain_document(settings.postgres_url, other, again)
@@ -135,10 +135,37 @@ def test_what_goes_wrong_is_stored_and_can_be_asked_again(
     assert state(session, again).state == "waiting"
 
 
+def test_each_form_is_explained_by_its_own_weights(
+    session: Session, settings: Settings, version: ModelVersion, tmp_path: Path
+) -> None:
+    student = build_tiny_checkpoint(tmp_path / "student", seed=1)
+    model_forms.add(session, version.id, "student", "proved", uri=str(student.folder), sha256=student.sha256)
+    document_id = add_document(session, TEXTS["a"])
+    whole, small = (Key(document_id, version.id, 11, form) for form in ("whole", "student"))
+    process = explainer(settings)
+    for key in (whole, small):
+        ask(session, key)
+        assert explain_document(settings.postgres_url, process, key)
+    process.end()
+
+    found = [(state(session, key).found or {})["words"] for key in (whole, small)]
+    assert [each[:2] for each in found[0]] == [each[:2] for each in found[1]]
+    assert found[0] != found[1]
+
+
+def test_a_form_that_is_gone_is_not_explained_by_another(
+    session: Session, settings: Settings, version: ModelVersion
+) -> None:
+    key = Key(add_document(session, TEXTS["a"]), version.id, 11, "student")
+    ask(session, key)
+    assert not explain_document(settings.postgres_url, explainer(settings), key)
+    assert state(session, key).error == f"model version {version.id} no longer has its form student"
+
+
 def test_a_document_that_is_erased_takes_its_explanations_along(
     session: Session, settings: Settings, version: ModelVersion
 ) -> None:
-    key = Key(add_document(session, TEXTS["a"]), version.id, 11)
+    key = Key(add_document(session, TEXTS["a"]), version.id, 11, "whole")
     ask(session, key)
     session.execute(sql("DELETE FROM documents"))
     session.commit()
@@ -148,7 +175,7 @@ def test_a_document_that_is_erased_takes_its_explanations_along(
 
 
 def test_what_a_lost_worker_took_is_asked_for_anew(session: Session, version: ModelVersion) -> None:
-    key = Key(add_document(session, TEXTS["a"]), version.id, 11)
+    key = Key(add_document(session, TEXTS["a"]), version.id, 11, "whole")
     ask(session, key)
     assert explanations.claim(session, key) is not None
     assert explanations.claim(session, key) is None

@@ -33,7 +33,9 @@ from worker.take_over import take_over
 from worker.writer import Acknowledger, Committed
 
 pytestmark = pytest.mark.redis_server
-MODEL: Any = SimpleNamespace(version_id=1, form="whole", classifier=faulty.load("faulty:1,2", None, None))
+MODEL: Any = SimpleNamespace(
+    version_id=1, form="whole", classifier=faulty.load("faulty:1,2", None, None), encoder_id=None, revision=None
+)
 LARGE = "x" * 3000
 BAD = ({"text": "no id"}, {"id": "a", "text": LARGE, "meta": "[]"}, {"id": "a", "text": " "}, {"x": "y"})
 
@@ -61,11 +63,12 @@ class Steps:
         self.dead: deque[DeadEntry] = deque()
         self.hasty = hasty  # the writer has buried an entry before its reader goes on
         self.acknowledger = Acknowledger(self.consumer, self.held, settings.postgres_url, lambda _: None)
-        self.compute = Compute(self.schedule, self.failures, self.finished.append)
+        self.compute = Compute(self.schedule, self.failures, self.finished.append, self.failures.batch)
         models: Any = SimpleNamespace(current=MODEL)
         self.readers = {
             lane: Reader(
-                lane, self.consumer, models, self.schedule, self.held, self.failures, self.bury, Never(),
+                lane, self.consumer, models, self.schedule, self.held, self.failures, self.bury,
+                self.finished.append, Never(),
                 micro_batch=settings.micro_batch, isolate_after=settings.isolate_after,
                 max_wait_ms=settings.max_wait_ms,
             )

@@ -98,16 +98,22 @@ def test_the_workers_say_how_many_documents_a_second_they_do(line, start_worker,
     assert 100 / 60 < found["rate"] <= 100  # of the minute that began with the workers
 
 
-def test_documents_wait_while_no_model_is_active(line, start_worker, eventually, session) -> None:
-    session.execute(text("UPDATE model_versions SET status = 'retired'"))
+def test_documents_wait_while_the_active_model_is_not_loaded(line, start_worker, eventually, session, model) -> None:
+    good = model.checkpoint_uri
+    session.execute(text("UPDATE model_versions SET checkpoint_uri = 'broken:'"))
     session.commit()
     start_worker()
     line.send({"a": "one"})
-    eventually(lambda: line.queue.workers())
+    eventually(lambda: line.queue.workers() and line.queue.workers()[0]["refused"])
     assert line.queue.workers()[0]["model_version"] is None
     assert line.backlog() == 1
+    assert line.count("SELECT count(*) FROM documents") == 0
 
-    session.execute(text("UPDATE model_versions SET status = 'active'"))
+    session.execute(text("UPDATE model_versions SET status = 'retired'"))
+    replacement = ModelVersion(
+        status="active", checkpoint_uri=good, sha256="1" * 64, base_model="faulty", label_ids=model.label_ids
+    )
+    session.add(replacement)
     session.commit()
 
     eventually(lambda: line.predicted() == 1)

@@ -92,6 +92,9 @@ def test_only_what_is_to_be_reviewed_waits_and_accepted_documents_leave(
 
     assert items(session).keys() == {held}  # an audit waits whatever a model says
     assert items(session)[held].model_version_id == lax
+    sweep(settings)
+    rescored = [event for event in line.events() if event["event"] == "rescored"]
+    assert [event["decision"] for event in rescored] == ["accept"], "upstream hears of it though the label is the same"
     line.send({"c": "where is the card"})
     eventually(lambda: line.count("SELECT count(*) FROM predictions WHERE kind = 'live'") == 3)
     assert items(session).keys() == {held}

@@ -33,7 +33,7 @@ def test_a_webhook_hears_of_classified_and_dead_documents(
     assert told["a"]["type"] == "document.classified"
     assert told["a"]["data"] == {
         "source": "mail", "id": "a", "label": "yes", "confidence": 0.97, "decision": "accept",
-        "model_version": model.id, "form": "whole",
+        "fit": 0.984375, "model_version": model.id, "form": "whole",
     }  # fmt: skip
     assert (told["b"]["type"], told["b"]["data"]["label"]) == ("document.dead", None)
     assert told.keys() == {"a", "b"}

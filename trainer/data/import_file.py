@@ -38,7 +38,8 @@ _NO_LABEL = "has no label"
 class ImportReport:
     """What an import did.
 
-    ``rows``: in the file; ``documents``, ``reviews``: new in the database; ``repeated``: rows whose text (and id)
+    ``rows``: in the file; ``none_fits``: those that say that no label fits; ``documents``, ``reviews``: new in the
+    database; ``repeated``: rows whose text (and id)
     occur in the file again; ``contradictions``: those of them whose label differs from the last one, which
     counts; ``splits``: of the new documents; ``refused``: rows that were not imported, of which the first 1,000 are in
     ``bad`` as (line, reason); ``unlabelled``: those among them that have no label. ``shape``: what kind of file it is;
@@ -46,6 +47,7 @@ class ImportReport:
     """
 
     rows: int = 0
+    none_fits: int = 0
     documents: int = 0
     reviews: int = 0
     repeated: int = 0
@@ -83,6 +85,7 @@ def import_file(
     on_progress: OnProgress = lambda _done, _total, _stage: None,
     on_survey: Callable[[Survey], None] = lambda _survey: None,
     budget: Budget = AMPLE,
+    none_label: str = "",
 ) -> ImportReport:
     """Import a file's examples; the same file again adds nothing. The caller commits.
 
@@ -98,10 +101,11 @@ def import_file(
         on_progress: called with how much is done, of how much (None: not known yet), and with what.
         on_survey: called with what is in the file, before anything is stored.
         budget: limits on reading it.
+        none_label: the label by which the file says that no label fits; its rows are stored as that. Empty: none is.
 
     Raises:
-        ImportFileError: the file can't be read, its encoding is only a guess, none of its rows is an example, or a
-            row is refused and ``strict``.
+        ImportFileError: the file can't be read, its encoding is only a guess, none of its rows is an example, no row
+            has the ``none_label``, or a row is refused and ``strict``.
     """
     began = time.monotonic()
     with opened(path, asked, on_progress, budget) as reading:
@@ -112,7 +116,7 @@ def import_file(
             sample.add(row.text)
 
         known = [label.name for label in labels.listing(session)]
-        survey = survey_file(reading, known, fold, observe)
+        survey = survey_file(reading, known, fold, observe, none_label)
         survey.doubts += unreadable(sample.texts, base_model)
         _check(path, survey, strict)
         if many := too_many_labels(known, survey):
@@ -183,7 +187,7 @@ def _store(session: Session, survey: Survey, repeats: Repeats, source: str, repo
     examples = _examples(survey, superseded, source, report)
     own = survey.reading.is_own_export
     while chunk := list(islice(examples, _CHUNK)):
-        names = sorted({example["label"] for example in chunk})
+        names = sorted({example["label"] for example in chunk} - {None})
         documents, reviews = import_examples(session, orjson.dumps(chunk).decode(), names, own)
         report.documents += documents
         report.reviews += reviews
@@ -198,7 +202,7 @@ def _examples(
         report.rows += 1
         if row.error:
             report.refuse(row.line, row.error)
-        elif not row.label:
+        elif not row.decided:
             report.unlabelled += 1
             report.refuse(row.line, _NO_LABEL)
         elif row.line in superseded:
@@ -207,12 +211,13 @@ def _examples(
         else:
             if replaced and (labels_before := replaced.pop((row.id, row.text), None)):
                 report.contradictions += len(labels_before - {row.label})
+            report.none_fits += row.none_fits
             yield example(row, source)
 
 
 def example(row: Row, source: str) -> dict[str, Any]:
-    """A row as it is stored."""
+    """A row as it is stored; its label is None if it says that none fits."""
     return {
         "source": source or row.source or DEFAULT_SOURCE, "id": id_of(row), "hash": content_hash(row.text.encode()),
-        "text": row.text, "repaired": False, "label": row.label,
+        "text": row.text, "repaired": False, "label": None if row.none_fits else row.label,
     }  # fmt: skip

@@ -9,6 +9,7 @@ that alone (docs/decisions/0028-repeated-passages.md).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from hashlib import blake2b
 from typing import NamedTuple
 
 import numpy as np
@@ -16,14 +17,16 @@ from datasketch import MinHash
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import DisjointSet
 
-from classifier.shingles import NEAR, jaccard, normal, shingles, tidy
+from classifier.shingles import NEAR, normal, shingles, tidy
 from trainer.data.passages import Hashes, longest_passage, own_passages, shared_passages
 
 Indices = NDArray[np.int64]
+Set = NDArray[np.int64]  # of a text's shingles: their hashes, sorted
 
 # 16 bands of 4: a pair at 0.8 shares a band with probability 1 - (1 - 0.8^4)^16 = 99.98 %.
 _BANDS, _ROWS = 16, 4
 _MANY = 10  # different texts that share a passage
+_AT_ONCE = 10_000  # sets of which the shingles themselves are in memory
 _ROUNDS = 5  # a footer within a footer: what is left is searched again
 _SHOWN = 120  # characters of a passage
 
@@ -54,11 +57,14 @@ def near_duplicate_groups(texts: Sequence[str]) -> Indices:
 
 
 class NearDuplicates:
-    """Texts prepared for comparison; passages that many share are searched for among all of them."""
+    """Texts prepared for comparison; passages that many share are searched for among all of them.
+
+    Shingles are kept as hashes of 8 bytes: as strings they would take four times the memory of all of this.
+    """
 
     def __init__(self, texts: Sequence[str]) -> None:
-        self._place_of: dict[frozenset[str], int] = {}  # equal texts are frequent and need no comparison
-        self._sets: list[frozenset[str]] = []
+        self._place_of: dict[bytes, int] = {}  # by digest: equal texts are frequent and need no comparison
+        self._sets: list[Set] = []
         self._signatures = np.empty((0, _BANDS * _ROWS), np.uint64)
         forms = [normal(text) for text in texts]
         self._places = self._add(forms)
@@ -115,15 +121,19 @@ class NearDuplicates:
 
     def _add(self, forms: Sequence[str]) -> Indices:
         """Where the shingles of each form stand among the different sets, (n,); new ones are added."""
-        known = len(self._sets)
-        found = []
+        places, signatures, new = [], [self._signatures], list[frozenset[str]]()
         for each in map(shingles, forms):
-            place = self._place_of.setdefault(each, len(self._sets))
+            hashed = np.sort(np.fromiter(map(hash, each), np.int64, len(each)))
+            place = self._place_of.setdefault(blake2b(hashed.tobytes(), digest_size=16).digest(), len(self._sets))
             if place == len(self._sets):
-                self._sets.append(each)
-            found.append(place)
-        self._signatures = np.concatenate([self._signatures, _signatures(self._sets[known:])])
-        return np.array(found, dtype=np.int64)
+                self._sets.append(hashed)
+                new.append(each)
+            if len(new) == _AT_ONCE:
+                signatures.append(_signatures(new))
+                new = []
+            places.append(place)
+        self._signatures = np.concatenate([*signatures, _signatures(new)])
+        return np.array(places, dtype=np.int64)
 
     def _buckets(self, places: Indices) -> Iterator[list[int]]:
         """Different sets that agree in one band of their signatures."""
@@ -144,13 +154,21 @@ def _signatures(sets: Sequence[frozenset[str]]) -> NDArray[np.uint64]:
     return np.array([sketch.hashvalues for sketch in sketches], dtype=np.uint64)
 
 
-def _tie(bucket: Iterable[int], sets: Sequence[frozenset[str]], tied: "DisjointSet[int]") -> None:
+def _is_near(left: Set, right: Set) -> bool:
+    """Whether the Jaccard similarity of two sets is at least NEAR; neither may be empty."""
+    if min(len(left), len(right)) < NEAR * max(len(left), len(right)):
+        return False  # even if one has all that the other has
+    common = len(np.intersect1d(left, right, assume_unique=True))
+    return common / (len(left) + len(right) - common) >= NEAR
+
+
+def _tie(bucket: Iterable[int], sets: Sequence[Set], tied: "DisjointSet[int]") -> None:
     """Join what is near: each set is compared with the members of the groups that it is not in."""
     seen: dict[int, list[int]] = {}
     for i in bucket:
         for root in list(seen):
             if tied[root] == tied[i]:
                 continue
-            if any(jaccard(sets[i], sets[j]) >= NEAR for j in seen[root]):
+            if any(_is_near(sets[i], sets[j]) for j in seen[root]):
                 tied.merge(root, i)
         seen.setdefault(tied[i], []).append(i)

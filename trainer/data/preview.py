@@ -23,6 +23,7 @@ from trainer.data.repeats import Repeats
 from trainer.data.sample import Sample
 from trainer.data.split_doubts import foretold_doubts
 
+_NONE_FITS = "none fits"
 _CHARS = 300
 _CHUNK = 2_000
 _MOST_COMPARED = 5_000  # texts that are compared with each other while somebody waits
@@ -30,7 +31,10 @@ _MOST_COMPARED = 5_000  # texts that are compared with each other while somebody
 
 @dataclass(frozen=True, slots=True)
 class PreviewLabel:
-    """A label of the file: ``state`` is new, in use, archived or merged, and then ``into`` the other label's name."""
+    """A label of the file: ``state`` is new, in use, archived or merged, and then ``into`` the other label's name.
+
+    Or the one that says that no label fits, with the state "none fits".
+    """
 
     name: str
     count: int
@@ -46,7 +50,8 @@ class Preview:
     if there is none; ``wrong``: why it can't be imported like this, then nothing after it is filled. ``guess``: the
     encoding that was guessed, with ``samples`` of how the file reads by it. ``first``: texts (their beginnings) and
     labels; ``examples`` differ, ``repeated`` repeat one of them, ``known`` of them are stored already;
-    ``unlabelled`` have no label; ``refused`` rows are left out, of which ``bad`` holds the first as (line, reason).
+    ``none_fits`` of them say that no label fits; ``unlabelled`` have no label; ``refused`` rows are left out, of which
+    ``bad`` holds the first as (line, reason). ``hold_no_labels``: columns of which nearly all values differ.
     ``near_duplicates``: how many nearly repeat another one of the file, None if there are too many to compare.
     """
 
@@ -71,6 +76,8 @@ class Preview:
     known: int | None = None
     near_duplicates: int | None = None
     has_labels: bool = False
+    hold_no_labels: Sequence[str] = ()
+    none_fits: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON shows it."""
@@ -100,11 +107,11 @@ class _Watched:
     def __call__(self, row: Row) -> None:
         self.repeats.add(row)
         self.sample.add(row.text)
-        if self.texts is not None and row.label:
+        if self.texts is not None and row.decided:
             self.texts[bytes.fromhex(content_hash(row.text.encode()))] = row.text
             if len(self.texts) > _MOST_COMPARED:
                 self.texts = None
-        if self.session is not None and row.label:
+        if self.session is not None and row.decided:
             whole = example(row, self.source)
             self.waiting.append({name: whole[name] for name in ("source", "id", "hash")})
             if len(self.waiting) == _CHUNK:
@@ -136,6 +143,7 @@ def preview(
     base_model: str = "",
     on_progress: OnProgress = lambda _done, _total, _stage: None,
     budget: Budget = AMPLE,
+    none_label: str = "",
 ) -> Preview:
     """Read a file as `import_file` would.
 
@@ -143,16 +151,18 @@ def preview(
         session: None: the database is not asked.
         base_model: that trainings start from; the doubts say if it can't read the texts. Empty: not checked.
         budget: limits on reading it.
+        none_label: the label by which the file says that no label fits; empty: none is.
 
     Raises:
         ImportFileError: the file can't be read.
     """
     with opened(path, asked, on_progress, budget) as reading:
         if reading.wrong:
-            return Preview(reading.shape, reading.keys, wrong=reading.wrong)
+            held = sorted(reading.hold_no_labels)
+            return Preview(reading.shape, reading.keys, wrong=reading.wrong, hold_no_labels=held)
         there = {} if session is None else {label.name: label for label in labels.listing(session)}
         watched = _Watched(session, source)
-        survey = survey_file(reading, there, fold, watched)
+        survey = survey_file(reading, there, fold, watched, none_label)
         watched.ask()
         survey.doubts += filter(None, [too_many_labels(there, survey)])
         survey.doubts += unreadable(watched.sample.texts, base_model)
@@ -176,20 +186,23 @@ def preview(
         unlabelled=survey.unlabelled,
         refused=survey.refused,
         bad=survey.refusals,
-        first=[(row.text[:_CHARS], row.label) for row in survey.first],
+        first=[(row.text[:_CHARS], row.label or _NONE_FITS * row.none_fits) for row in survey.first],
         labels=_labels(session, survey),
         doubts=survey.doubts,
         repeated=len(watched.repeats.superseded()),
         known=None if session is None else watched.known,
         near_duplicates=None if near is None else near.near,
         has_labels=reading.has_labels,
+        hold_no_labels=sorted(reading.hold_no_labels),
+        none_fits=survey.none_fits,
     )
 
 
 def _labels(session: Session | None, survey: Survey) -> list[PreviewLabel]:
     known = {} if session is None else {label.name: label for label in labels.listing(session)}
     names = {label.id: label.name for label in known.values()}
-    found = []
+    none = survey.none_label
+    found = [PreviewLabel(none, survey.none_fits, _NONE_FITS)] if none else []
     for name, count in Counter(survey.labels).most_common():
         label = known.get(name)
         if label is None:

@@ -1,4 +1,7 @@
-"""The labelled documents of one training run, frozen: ids, labels, splits and text hashes, no texts."""
+"""The labelled documents of one training run, frozen: ids, labels, splits and text hashes, no texts.
+
+A label id that is null says that no label fits.
+"""
 
 from hashlib import sha256
 from typing import Any
@@ -23,6 +26,7 @@ _SCHEMA = pyarrow.schema(
         ("content_hash", pyarrow.binary(32)),
         ("origin", pyarrow.string()),
         ("group_id", pyarrow.int64()),
+        ("drawn_with", pyarrow.float64()),
     ]
 )
 
@@ -68,14 +72,15 @@ def read_snapshot(session: Session, row: Snapshot) -> TrainingData:
 
 def _document(row: dict[str, Any], found: dict[int, str], names: dict[int, str]) -> Labelled:
     return Labelled(
-        row["document_id"], found[row["document_id"]], row["content_hash"], row["label_id"], names[row["label_id"]],
-        row["origin"] != "review", row["group_id"], row["split"], row["origin"],
+        row["document_id"], found[row["document_id"]], row["content_hash"], row["label_id"],
+        "" if row["label_id"] is None else names[row["label_id"]], row["origin"] != "review", row["group_id"],
+        row["split"], row["origin"], drawn_with=row.get("drawn_with"),
     )  # fmt: skip
 
 
 def _parquet(data: TrainingData) -> bytes:
     rows = [
-        (each.id, each.label_id, name, each.content_hash, each.origin, each.group_id)
+        (each.id, each.label_id, name, each.content_hash, each.origin, each.group_id, each.drawn_with)
         for name in PARTS
         for each in getattr(data, name)
     ]

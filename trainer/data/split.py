@@ -16,6 +16,7 @@ from trainer.data.near_duplicates import NearDuplicates, Repeated, near_duplicat
 HELD_OUT = ("validation", "calibration", "test")
 LEFT_OUT = "left_out"
 _TENTHS = ("validation", "test", "calibration")  # a tenth of the groups each, in this order; the rest trains
+_OF_AUDITS = (*_TENTHS, "test", "calibration")  # the same where nothing was imported: half of the audits are held out
 
 Groups = NDArray[np.int64]
 
@@ -63,6 +64,8 @@ def assign(
     and so is a text that connects groups of different splits. Only imports and audits are ever held out: documents
     that people were shown because the model doubted them are not a fair sample.
 
+    With imports 30 % are held out. Without any, audits alone can show how good a model is, and half of them are.
+
     Args:
         documents: all labelled documents, the assigned ones included.
         groups: of the documents, as `near_duplicate_groups` gives them.
@@ -73,12 +76,13 @@ def assign(
     Returns:
         The new assignments.
     """
+    tenths = _TENTHS if any(document.origin == "import" for document in documents) else _OF_AUDITS
     members: dict[int, list[Labelled]] = {}
     for document, group in zip(documents, groups, strict=True):
         members.setdefault(int(group), []).append(document)
     found: list[Assignment] = []
     for group_members in members.values():
-        found += _assign_group(group_members, forced, keep_near_duplicates)
+        found += _assign_group(group_members, tenths, forced, keep_near_duplicates)
     return found
 
 
@@ -87,10 +91,10 @@ def groups_of(documents: Sequence[Labelled]) -> Groups:
     return near_duplicate_groups([document.text for document in documents])
 
 
-def by_hash(key: bytes) -> str:
-    """The split that a group's key falls into: validation, test and calibration 10 % each, train the rest."""
+def by_hash(key: bytes, tenths: Sequence[str] = _TENTHS) -> str:
+    """The split that a group's key falls into: 10 % for each name of ``tenths``, train the rest."""
     tenth = int(share(key, "split") * 10)
-    return _TENTHS[tenth] if tenth < len(_TENTHS) else "train"
+    return tenths[tenth] if tenth < len(tenths) else "train"
 
 
 def share(key: bytes, purpose: str) -> float:
@@ -118,15 +122,15 @@ def leaks(documents: Sequence[Labelled], splits: dict[int, str], alike: NearDupl
     return sum(len(found) > 1 for found in reach.values())
 
 
-def _assign_group(group: Sequence[Labelled], forced: str | None, keep: bool) -> list[Assignment]:
+def _assign_group(group: Sequence[Labelled], tenths: Sequence[str], forced: str | None, keep: bool) -> list[Assignment]:
     new = [document for document in group if document.split is None]
     if not new:
         return []
     group_id = min((d.group_id for d in group if d.group_id is not None), default=min(d.id for d in group))
     if keep:
-        splits = [_own_split(document, forced or by_hash(document.content_hash)) for document in new]
+        splits = [_own_split(document, forced or by_hash(document.content_hash, tenths)) for document in new]
     else:
-        splits = _shared_splits(group, new, forced)
+        splits = _shared_splits(group, new, tenths, forced)
     return [
         Assignment(document.id, group_id, split, forced is not None)
         for document, split in zip(new, splits, strict=True)
@@ -137,10 +141,12 @@ def _own_split(document: Labelled, chosen: str) -> str:
     return chosen if chosen not in HELD_OUT or document.may_be_held_out else "train"
 
 
-def _shared_splits(group: Sequence[Labelled], new: Sequence[Labelled], forced: str | None) -> list[str]:
+def _shared_splits(
+    group: Sequence[Labelled], new: Sequence[Labelled], tenths: Sequence[str], forced: str | None
+) -> list[str]:
     """Splits of a group's new documents: one for all, except for those that may not be held out or would leak."""
     known = {document.split for document in group if document.split and document.split != LEFT_OUT}
-    chosen = forced or _follow(known) or by_hash(group[0].content_hash)
+    chosen = forced or _follow(known) or by_hash(group[0].content_hash, tenths)
     splits = [_own_split(document, chosen) for document in new]
     if any(split in HELD_OUT for split in (*known, *splits)):
         return [LEFT_OUT if split == "train" else split for split in splits]

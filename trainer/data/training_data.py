@@ -1,19 +1,26 @@
-"""What a training run learns from and is judged by."""
+"""What a training run learns from and is judged by.
+
+A document is foreign to a model if people decided that no label fits it, or decided a label that the model lacks. It
+trains nothing. Held out, it is judged like any other: whoever accepts it errs (docs/decisions/0046-none-fits.md).
+"""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
 
+from classifier.decision import FOREIGN
 from classifier.figures import SnapshotCounts
 from db.queries.labelled import Labelled
 from sortline.errors import TrainingError
 from trainer.data.near_duplicates import NearDuplicates
 from trainer.data.split import HELD_OUT, LEFT_OUT, Groups, leaks, repeats_held_out, share
 
-PARTS = ("train", *HELD_OUT, LEFT_OUT)
+FOREIGN_PART = "foreign"
+PARTS = ("train", *HELD_OUT, LEFT_OUT, FOREIGN_PART)
 MOST_LABELS = 2_000  # a prediction stores each one's probability
 _BORROWED = 0.05
 _LEAST_CALIBRATION = 300  # with fewer, no threshold can be proved to err on at most 1 %
@@ -24,7 +31,10 @@ _NAMED = 5
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Documents by their part in the run; ``labels`` are (id, name) by name; ``counts`` say how it came about."""
+    """Documents by their part in the run; ``labels`` are (id, name) by name; ``counts`` say how it came about.
+
+    The held-out parts hold foreign documents too; ``foreign`` are those that were not held out, and train nothing.
+    """
 
     train: list[Labelled]
     validation: list[Labelled]
@@ -33,11 +43,17 @@ class TrainingData:
     left_out: list[Labelled]
     labels: list[tuple[int, str]]
     counts: SnapshotCounts
+    foreign: list[Labelled] = field(default_factory=list)
 
     @property
     def held_out(self) -> list[Labelled]:
         """Validation, calibration and test, in this order."""
         return [*self.validation, *self.calibration, *self.test]
+
+    def known(self, documents: Iterable[Labelled]) -> list[Labelled]:
+        """Those of some documents whose answer is one of the labels."""
+        ids = {label_id for label_id, _ in self.labels}
+        return [document for document in documents if document.label_id in ids]
 
 
 def select(
@@ -65,24 +81,24 @@ def select(
         TrainingError: there are no examples, they have one label only or more than 2,000, or a label of a first
             training has one example only.
     """
-    documents, dropped = _without_rare_labels(documents, drop_rare_labels, known_labels, min_examples)
+    dropped = _rare_labels(documents, drop_rare_labels, known_labels, min_examples)
     splits = {document.id: document.split or "train" for document in documents}
     alike = NearDuplicates([document.text for document in documents])
     places = [i for i, document in enumerate(documents) if splits[document.id] != LEFT_OUT]
     used, groups = [documents[i] for i in places], alike.groups(places)
     if not keep_near_duplicates:
         splits |= dict.fromkeys(repeats_held_out(used, groups, splits), LEFT_OUT)
-    borrowed = [name for name in ("validation", "calibration") if _borrow(name, used, groups, splits)]
+    borrowed = [name for name in ("validation", "calibration") if _borrow(name, used, groups, splits, dropped)]
     if not keep_near_duplicates:  # decisions that may not be held out can repeat what was borrowed
         splits |= dict.fromkeys(repeats_held_out(used, groups, splits), LEFT_OUT)
     counts = SnapshotCounts(
         borrowed=borrowed,
-        dropped_labels=dropped,
+        dropped_labels=sorted(dropped),
         min_examples=min_examples,
         conflicts=sum(document.conflict for document in documents),
         leaks=leaks(documents, splits, alike),
     )
-    return _data(documents, splits, counts, min_examples)
+    return _data(documents, splits, counts, min_examples, dropped)
 
 
 def with_labels(parts: dict[str, list[Labelled]], counts: SnapshotCounts) -> TrainingData:
@@ -91,7 +107,7 @@ def with_labels(parts: dict[str, list[Labelled]], counts: SnapshotCounts) -> Tra
     Raises:
         TrainingError: fewer than two labels train.
     """
-    labels = sorted({(d.label_id, d.label) for d in parts["train"]}, key=lambda pair: pair[1])
+    labels = sorted({(d.label_id, d.label) for d in parts["train"] if d.label_id is not None}, key=itemgetter(1))
     if len(labels) < 2:
         raise TrainingError(_too_few_labels(parts, [name for _, name in labels]))
     return TrainingData(**parts, labels=labels, counts=counts)
@@ -110,25 +126,30 @@ def _too_few_labels(parts: dict[str, list[Labelled]], labels: Sequence[str]) -> 
 
 
 def _data(
-    documents: Sequence[Labelled], splits: dict[int, str], counts: SnapshotCounts, min_examples: int
-) -> TrainingData:
+    documents: Sequence[Labelled], splits: dict[int, str], counts: SnapshotCounts, min_examples: int,
+    dropped: Collection[str],
+) -> TrainingData:  # fmt: skip
     parts: dict[str, list[Labelled]] = {}
     duplicates = 0
-    for name in PARTS:
+    for name in ("train", *HELD_OUT, LEFT_OUT):
         parts[name], merged = _merged([document for document in documents if splits[document.id] == name])
         duplicates += merged if name != LEFT_OUT else 0
+    undivided = parts["train"]
+    parts["train"] = [document for document in undivided if _may_train(document, dropped)]
+    parts[FOREIGN_PART] = [document for document in undivided if not _may_train(document, dropped)]
     examples = Counter(document.label for document in parts["train"])
+    counted = (*HELD_OUT, FOREIGN_PART)
     if len(examples) < 2:
         raise TrainingError(_too_few_labels(parts, list(examples)))
-    for name in HELD_OUT:
-        parts[name] = [document for document in parts[name] if document.label in examples]
     missing = {name: sorted(examples.keys() - {each.label for each in parts[name]}) for name in HELD_OUT}
     more = {
         "duplicates": duplicates,
-        **{name: len(found) for name, found in parts.items()},
+        **{name: len(parts[name]) for name in ("train", *HELD_OUT, LEFT_OUT)},
         "origins": {name: dict(Counter(document.origin for document in parts[name])) for name in PARTS},
         "few_examples": sorted(label for label, count in examples.items() if count < min_examples),
-        "untrained_labels": sorted({document.label for document in documents} - examples.keys()),
+        "untrained_labels": sorted({each.label for each in documents if each.label} - {*examples, *dropped}),
+        "foreign": {name: sum(each.label not in examples for each in parts[name]) for name in counted},
+        "none_fits": {name: sum(each.label_id is None for each in parts[name]) for name in counted},
         "labels": len(examples),
         "missing_labels": missing,
     }
@@ -154,27 +175,42 @@ def _newest(document: Labelled) -> int:
     return max(document.review_ids, default=document.id)
 
 
-def _borrow(name: str, documents: Sequence[Labelled], groups: Groups, splits: dict[int, str]) -> bool:
-    """Move training groups to a part that has fewer documents than they have; returns whether any were moved."""
-    own = sum(splits[document.id] == name for document in documents)
+def _may_train(document: Labelled, dropped: Collection[str]) -> bool:
+    return document.label_id is not None and document.label not in dropped
+
+
+def _borrow(
+    name: str, documents: Sequence[Labelled], groups: Groups, splits: dict[int, str], dropped: Collection[str]
+) -> bool:
+    """Move training groups to a part that has fewer documents than they have; returns whether any were moved.
+
+    Foreign documents move with the others, but only the others count: few known ones fit no temperature.
+    """
+    own = sum(splits[document.id] == name and _may_train(document, dropped) for document in documents)
     taken = [
-        document.id
+        document
         for document, group in zip(documents, groups, strict=True)
         if splits[document.id] == "train"
         and document.may_be_held_out
         and share(documents[int(group)].content_hash, f"borrowed {name}") < _BORROWED
     ]
-    if own >= len(taken) or (name == "calibration" and own + len(taken) < _LEAST_CALIBRATION):
+    known = sum(_may_train(document, dropped) for document in taken)
+    if own >= known or (name == "calibration" and own + known < _LEAST_CALIBRATION):
         return False
-    splits |= dict.fromkeys(taken, name)
+    splits |= dict.fromkeys((document.id for document in taken), name)
     return True
 
 
-def _without_rare_labels(
+def _rare_labels(
     documents: Sequence[Labelled], drop: bool, known: Collection[int] | None, min_examples: int
-) -> tuple[list[Labelled], list[str]]:
-    """Documents of labels with enough examples, and the names of the other labels."""
-    examples = Counter((document.label_id, document.label) for document in documents)
+) -> set[str]:
+    """The names of the labels with too few examples."""
+    examples = Counter((each.label_id, each.label) for each in documents if each.label_id is not None)
+    if not examples and documents:
+        raise TrainingError(
+            f"no label fits any of the {len(documents):,} decided documents, so there is nothing to train on; import "
+            "labelled documents with `sortline import FILE`, or add the labels that are missing"
+        )
     if not examples:
         raise TrainingError("there are no labelled documents to train on; import some with `sortline import FILE`")
     if len(examples) == 1:
@@ -184,11 +220,10 @@ def _without_rare_labels(
             f"there are {len(examples):,} labels, and the limit is {MOST_LABELS:,}: merge or archive some"
         )
     if known is None:
-        rare = sorted(name for (_, name), count in examples.items() if count < _LEAST_EXAMPLES)
-        _refuse_rare(rare, drop)
-    else:
-        rare = sorted(name for (id_, name), count in examples.items() if count < min_examples and id_ not in known)
-    return [document for document in documents if document.label not in rare], rare
+        rare = {name for (_, name), count in examples.items() if count < _LEAST_EXAMPLES}
+        _refuse_rare(sorted(rare), drop)
+        return rare
+    return {name for (id_, name), count in examples.items() if count < min_examples and id_ not in known}
 
 
 def _refuse_rare(names: Sequence[str], drop: bool) -> None:
@@ -201,6 +236,11 @@ def _refuse_rare(names: Sequence[str], drop: bool) -> None:
 
 
 def label_indices(documents: Sequence[Labelled], labels: Sequence[tuple[int, str]]) -> NDArray[np.int64]:
-    """Index of each document's label among ``labels``, (id, name) each; (n,)."""
-    index = {label_id: i for i, (label_id, _) in enumerate(labels)}
-    return np.array([index[document.label_id] for document in documents], np.int64)
+    """Index of each document's label among ``labels``, (id, name) each, or FOREIGN; (n,)."""
+    index: dict[int | None, int] = {label_id: i for i, (label_id, _) in enumerate(labels)}
+    return np.array([index.get(document.label_id, FOREIGN) for document in documents], np.int64)
+
+
+def true_label_ids(documents: Sequence[Labelled]) -> NDArray[np.int64]:
+    """Id of each document's label, or FOREIGN if none fits; (n,)."""
+    return np.array([FOREIGN if each.label_id is None else each.label_id for each in documents], np.int64)

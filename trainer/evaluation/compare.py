@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from classifier.calibration import softmax
 from classifier.classifier import Classifier
+from classifier.decision import FOREIGN
 from classifier.figures import A_PERSON_DECIDES, Compared, Criterion, Evidence, Verdict
 from db.models import ModelVersion
 from db.queries import labels, model_forms, model_versions
@@ -16,10 +17,12 @@ from db.queries.labelled import Labelled
 from db.session import session
 from sortline.errors import CheckpointError, TransientError
 from sortline.postgres_address import PostgresAddress
-from trainer.data.training_data import TrainingData
+from trainer.data.training_data import TrainingData, label_indices, true_label_ids
+from trainer.evaluation.against_starter import FEW_HELD_OUT, NONE, Unlearnt, against_starter, held_out
 from trainer.evaluation.baseline import LabelIds
 from trainer.evaluation.evidence import evidence_of_test
 from trainer.evaluation.gate import (
+    SLOWER,
     Answers,
     Outcome,
     criterion,
@@ -31,6 +34,7 @@ from trainer.evaluation.gate import (
 )
 from trainer.evaluation.metrics import expected_calibration_error
 from trainer.evaluation.timing import milliseconds
+from trainer.revised import with_newest_head
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +50,7 @@ class Rival:
     version_id: int
     checkpoint_uri: str
     sha256: str
+    starter: bool = False
 
 
 def compare(
@@ -55,56 +60,103 @@ def compare(
     baselines: dict[str, LabelIds],
     load: Load,
     margin: float,
+    made_anew: Callable[[], Unlearnt],
 ) -> Verdict:
     """The verdict on a candidate, with the documents that flip.
 
+    Versions are compared on the known test documents, whose answer is a label of the candidate; what it accepts of the
+    others is judged by `trainer.evaluation.accepted_errors`.
+
     Args:
-        baselines: answers of `baseline_answers`, for a candidate that has no active version to beat.
+        baselines: answers of `baseline_answers` to the known test documents, for a candidate that has no active version
+            to beat.
         load: gives the classifier of a checkpoint, by its address and sha256.
         margin: how much worse, as a share, still counts as not worse.
+        made_anew: gives cross-validated answers of the candidate and of the active starter; it is called only where a
+            starter is active and held-out decisions are few.
     """
     with session(postgres) as opened:
         active = _rival(opened, model_versions.active(opened))
         best = _rival(opened, model_versions.best_ever(opened))
         merged = labels.merged(opened)
-    mine = _answers(_CANDIDATE, candidate, data.test, {})
-    truth = _truth(data.test)
+    test, known = data.known(data.test), label_indices(data.test, data.labels) != FOREIGN
+    mine = _answers(_CANDIDATE, candidate, data.test, {}).of(known)
+    truth = true_label_ids(test)
     if active is None:
         return _first(mine, truth, baselines, margin)
     try:
         present = load(active.checkpoint_uri, active.sha256)
-        theirs = _answers(active.version_id, present, data.test, merged)
+        theirs = _answers(active.version_id, present, data.test, merged).of(known)
         others = None if best in (None, active) else _answers_if_there(load, best, data.test, merged)
+        others = others and others.of(known)
     except (CheckpointError, TransientError) as error:
         sentence = f"the active version can't be loaded: {error}{A_PERSON_DECIDES}"
         unknown = criterion("accuracy against the active version", "undecided", sentence, Compared())
         return verdict_of("undecided", active.version_id, False, [unknown])
-    if data.test:
-        ms = milliseconds([candidate, present], [document.text for document in data.test])
+    if active.starter:
+        with session(postgres) as opened:
+            present = with_newest_head(opened, active.version_id, present)
+        held = _held_out(candidate, present, data, merged)
+        crossed = made_anew() if len(held.truth) < FEW_HELD_OUT else NONE
+        compared = against_starter(held, crossed, active.version_id, margin)
+        return _instead_of_starter(mine, truth, baselines, margin, compared)
+    if test:
+        ms = milliseconds([candidate, present], [document.text for document in test], suspicious=SLOWER)
         mine, theirs = (replace(each, ms=found) for each, found in zip((mine, theirs), ms, strict=True))
     verdict = judge_candidate(truth, mine, theirs, others, dict(data.labels), margin)
-    changed = flips(truth, mine, theirs, [document.id for document in data.test])
+    changed = flips(truth, mine, theirs, [document.id for document in test])
     return verdict.model_copy(update={"flips": changed})
 
 
 def _first(mine: Answers, truth: LabelIds, baselines: dict[str, LabelIds], margin: float) -> Verdict:
-    """With nothing live, a model that is not shown to be worse than a simple classifier goes live.
+    """With nothing live, a model goes live unless it is shown to be worse than simple models.
 
     It has passed where test documents show that it has learnt something. Without that evidence it goes live too, and
     accepts nothing (`trainer.evaluation.judge`).
     """
-    majority, tfidf = (baselines.get(name, truth[:0]) for name in ("majority", "tfidf"))
-    evidence = evidence_of_test(truth, mine.predicted, majority)
+    evidence = evidence_of_test(truth, mine.predicted, baselines.get("majority", truth[:0]))
     if not len(truth):
         unshown = criterion("evidence", "no evidence", evidence.sentence, Compared())
         return verdict_of("no evidence", None, False, [unshown])
-    criteria = [
-        _learnt(mine, truth, majority, evidence),
-        _against(mine, truth, tfidf, "TF-IDF with logistic regression", margin),
-    ]
+    criteria = _against_simple_ones(mine, truth, baselines, margin, evidence)
     refused = any(each.outcome == "refused" for each in criteria)
     outcome: Outcome = "refused" if refused else "passed" if evidence.enough else "no evidence"
     return verdict_of(outcome, None, all(map(is_better, criteria)), criteria)
+
+
+def _instead_of_starter(
+    mine: Answers, truth: LabelIds, baselines: dict[str, LabelIds], margin: float, compared: Criterion
+) -> Verdict:
+    """Where a starter is active, a model replaces it that is shown to be no worse, and not worse than simple models."""
+    against = compared.figures.version
+    evidence = evidence_of_test(truth, mine.predicted, baselines.get("majority", truth[:0]))
+    criteria = [compared, *(_against_simple_ones(mine, truth, baselines, margin, evidence) if len(truth) else [])]
+    if any(each.outcome == "refused" for each in criteria):
+        return verdict_of("refused", against, False, criteria)
+    verdict = verdict_of(
+        "passed" if compared.outcome == "passed" else "undecided", against, is_better(compared), criteria
+    )
+    if verdict.outcome != "passed":
+        return verdict
+    shown = f"shown to be {'better' if verdict.better else 'not worse'} than the starter: {compared.sentence}"
+    return verdict.model_copy(update={"reason": shown})
+
+
+def _against_simple_ones(
+    mine: Answers, truth: LabelIds, baselines: dict[str, LabelIds], margin: float, evidence: Evidence
+) -> list[Criterion]:
+    majority, tfidf = (baselines.get(name, truth[:0]) for name in ("majority", "tfidf"))
+    return [
+        _learnt(mine, truth, majority, evidence),
+        _against(mine, truth, tfidf, "TF-IDF with logistic regression", margin),
+    ]
+
+
+def _held_out(candidate: Classifier, starter: Classifier, data: TrainingData, merged: Mapping[int, int]) -> Unlearnt:
+    """Both versions' answers to the held-out decisions that neither had learnt."""
+    documents = [each for each in data.held_out[held_out(data)] if each.label_id is not None]
+    mine, theirs = (_answers(_CANDIDATE, each, documents, merged).predicted for each in (candidate, starter))
+    return Unlearnt(true_label_ids(documents), mine, theirs)
 
 
 def _learnt(mine: Answers, truth: LabelIds, majority: LabelIds, evidence: Evidence) -> Criterion:
@@ -135,7 +187,7 @@ def _rival(opened: Session, version: ModelVersion | None) -> Rival | None:
     if version is None:
         return None
     whole = model_forms.sealed(opened, version, model_forms.WHOLE)
-    return Rival(version.id, whole.uri, whole.sha256)
+    return Rival(version.id, whole.uri, whole.sha256, version.starter)
 
 
 def _answers_if_there(
@@ -161,9 +213,5 @@ def _answers(
     probabilities = softmax(logits, classifier.calibration.temperature)
     label_ids = [merged.get(id_, id_) for id_ in classifier.checkpoint.label_ids]
     predicted = np.array(label_ids, np.int64)[probabilities.argmax(axis=1)]
-    ece = expected_calibration_error(probabilities.max(axis=1), predicted == _truth(documents))
+    ece = expected_calibration_error(probabilities.max(axis=1), predicted == true_label_ids(documents))
     return Answers(version_id, predicted, ece, 0.0)
-
-
-def _truth(documents: Sequence[Labelled]) -> LabelIds:
-    return np.array([document.label_id for document in documents], np.int64)

@@ -12,9 +12,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+# Loaded before a training has threads: if two load scikit-learn at once, one of them finds half of it.
+from sklearn.linear_model import LogisticRegression
+
 from classifier.cleaning import Cleaning
 from db.queries.labelled import Labelled
-from trainer.data.training_data import TrainingData, label_indices
+from trainer.data.training_data import TrainingData, label_indices, true_label_ids
 from trainer.fine_tuning.sentence_embeddings import Matrix, sentence_embeddings
 
 Indices = NDArray[np.int64]
@@ -54,19 +57,19 @@ def cross_validate(data: TrainingData, base: Path, cleaning: Cleaning, device: s
     newest = sorted(data.train, key=attrgetter("id"))[-_MOST_DOCUMENTS:]
     given = label_indices(newest, data.labels)
     embeddings = sentence_embeddings([cleaning(document.text) for document in newest], base, device, threads)
-    probabilities, judged = _out_of_fold(embeddings, given, _folds(newest), len(data.labels))
+    probabilities, judged = _out_of_fold(embeddings, given, folds_of(newest), len(data.labels))
     return Unseen([newest[i] for i in np.flatnonzero(judged).tolist()], probabilities[judged])
 
 
-def _folds(documents: Sequence[Labelled]) -> Indices:
+def folds_of(documents: Sequence[Labelled]) -> Indices:
     """Fold of each document, (n,): near-duplicates share one, and each label is spread as evenly as that allows.
 
     Groups are dealt to the folds in turn, ordered by label, which works for any number of documents;
     scikit-learn's StratifiedGroupKFold needs as many examples of some label as there are folds.
     """
     labels: dict[int, int] = {}
-    for document in documents:
-        labels.setdefault(_group(document), document.label_id)
+    for document, label_id in zip(documents, true_label_ids(documents).tolist(), strict=True):
+        labels.setdefault(_group(document), label_id)
     dealt = {group: rank % _FOLDS for rank, group in enumerate(sorted(labels, key=lambda each: (labels[each], each)))}
     return np.array([dealt[_group(document)] for document in documents], np.int64)
 
@@ -77,8 +80,6 @@ def _group(document: Labelled) -> int:
 
 def _out_of_fold(embeddings: Matrix, given: Indices, folds: Indices, labels: int) -> tuple[Matrix, NDArray[np.bool_]]:
     """Probabilities (n, labels) of other folds' models, and for which documents (n,) another fold has their label."""
-    from sklearn.linear_model import LogisticRegression
-
     probabilities = np.zeros((len(given), labels), np.float32)
     judged = np.zeros(len(given), np.bool_)
     for fold in np.unique(folds):

@@ -1,4 +1,4 @@
-"""The gate of a form: may the int8 form of a model, or a student of it, serve in its place? Only if measured.
+"""The gate of a form: may the int8 form of a model serve in its place? Only if measured.
 
 What texts of traffic show decides (`trainer.evaluation.form_evidence`). Labelled documents can refuse a form, and
 prove it where they are many. On these, both forms are compared by the gate's paired interval, and the two expected
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from classifier.calibration import fit_temperature, softmax
 from classifier.figures import FormVerdict
-from sortline.counted import counted
+from sortline.counted import counted, more_of
 from trainer.evaluation.form_evidence import FormEvidence, evidence_of
 from trainer.evaluation.gate import ALPHA, paired_interval
 from trainer.evaluation.metrics import expected_calibration_error
@@ -68,7 +68,7 @@ def judge_form(
         The verdict: "proved", and it serves; "unproved", where more texts or a person can decide; or "refused", because
         it is shown to be bad or brings nothing.
     """
-    answers = _Answers(reference, form, targets)
+    answers = Answers(reference, form, targets)
     found = FormVerdict(
         texts=len(targets),
         documents=len(answers.truth),
@@ -77,28 +77,34 @@ def judge_form(
         otherwise=otherwise,
         speedup=ms_otherwise / ms_form,
     )
-    if not (np.isfinite(reference).all() and np.isfinite(form).all()):
-        whose = "its logits" if np.isfinite(reference).all() else "the model's own logits"
-        return _with_outcome(found, "refused", f"some of {whose} are NaN or infinite")
+    if answers.faulty:
+        return with_outcome(found, "refused", f"some of {answers.faulty} are NaN or infinite")
     proof = _proof(answers, temperature, margin, alpha)
-    found = found.model_copy(update={**_scores(answers), **proof.figures()})
-    faults = "; ".join(_faults(found, answers, proof.disproved))
+    found = found.model_copy(update={**scores_of(answers), **proof.figures()})
+    faults = "; ".join([*faults_of(found, answers), *_faults_on_texts(found, proof.disproved)])
     if faults:
-        return _with_outcome(found, "refused", faults)
+        return with_outcome(found, "refused", faults)
     if proof.proved:
-        return _with_outcome(found, "proved", f"{_shown(found, proof.by_labels)}; {_praise(found)}")
+        return with_outcome(found, "proved", f"{_shown(found, proof.by_labels)}; {_praise(found)}")
     if not proof.calibrated:
-        return _with_outcome(found, "unproved", _uncalibrated(found))
-    return _with_outcome(found, "unproved", f"{_shown(found, proof.by_labels)}; {_hope(found)}")
+        return with_outcome(found, "unproved", _uncalibrated(found))
+    return with_outcome(found, "unproved", f"{_shown(found, proof.by_labels)}; {_hope(found)}")
 
 
 @dataclass(frozen=True)
-class _Answers:
+class Answers:
     """The logits of the model itself and of the form, and which of the labelled documents they answer right."""
 
     reference: Logits
     form: Logits
     targets: Indices
+
+    @property
+    def faulty(self) -> str | None:
+        """Whose logits are not numbers; None: all are."""
+        if not np.isfinite(self.reference).all():
+            return "the model's own logits"
+        return None if np.isfinite(self.form).all() else "its logits"
 
     @cached_property
     def labelled(self) -> Flags:
@@ -158,7 +164,7 @@ class _Proof:
         }
 
 
-def _proof(answers: _Answers, temperature: float, margin: float, alpha: float) -> _Proof:
+def _proof(answers: Answers, temperature: float, margin: float, alpha: float) -> _Proof:
     count, half = len(answers.truth), alpha / 2
     labels_may_prove = -paired_interval(0, 0, count, half)[0] <= margin
     by_labels = -answers.gain(half)[0] if labels_may_prove else 1.0
@@ -167,7 +173,8 @@ def _proof(answers: _Answers, temperature: float, margin: float, alpha: float) -
     return _Proof(by_labels, evidence, count >= _CALIBRATED_BY, margin)
 
 
-def _scores(answers: _Answers) -> dict[str, float | None]:
+def scores_of(answers: Answers) -> dict[str, float | None]:
+    """The figures of a verdict that labelled documents give."""
     accuracy, ece = answers.scores(answers.reference)
     accuracy_form, ece_form = answers.scores(answers.form)
     return {
@@ -178,8 +185,8 @@ def _scores(answers: _Answers) -> dict[str, float | None]:
     }
 
 
-def _faults(found: FormVerdict, answers: _Answers, loses: bool) -> Iterator[str]:
-    """Why the form may not serve: what shows that it is bad."""
+def faults_of(found: FormVerdict, answers: Answers) -> Iterator[str]:
+    """Why a form may not serve, whatever else is known of it: what labelled documents and its speed show."""
     margin = found.margin or 0.0
     gain = answers.gain(ALPHA)[1]
     if gain < -margin:
@@ -188,20 +195,23 @@ def _faults(found: FormVerdict, answers: _Answers, loses: bool) -> Iterator[str]
             f"accuracy {gained * 100:+.2f} points on {counted(len(answers.truth), 'labelled document')} "
             f"(95 % sure: {gain * 100:+.2f} at best), and the limit is {-margin * 100:+.2f}"
         )
-    if loses:
-        yield (
-            f"{counted(len(answers.targets), 'text')} show a loss of about {(found.mean_loss or 0.0) * 100:.2f} "
-            f"points, and {margin * 100:.2f} is the limit"
-        )
-    if found.agreement is not None and len(answers.targets) >= _AGREEMENT_TEXTS and found.agreement < _AGREEMENT:
-        yield (
-            f"it gives {found.agreement:.1%} of texts the same label as the model itself, and at least 95 % is required"
-        )
     before, after = found.ece_reference, found.ece_quantised
     if before is not None and after is not None and after > before + _WORSE_ECE:
         yield f"its ECE is {after:.2%}, that of the model itself {before:.2%}"
     if found.speedup is not None and found.speedup <= 1:
         yield f"it is not faster than {found.otherwise} ({found.speedup:.2f} times its speed)"
+
+
+def _faults_on_texts(found: FormVerdict, loses: bool) -> Iterator[str]:
+    if loses:
+        yield (
+            f"{counted(found.texts or 0, 'text')} show a loss of about {(found.mean_loss or 0.0) * 100:.2f} "
+            f"points, and {(found.margin or 0.0) * 100:.2f} is the limit"
+        )
+    if found.agreement is not None and (found.texts or 0) >= _AGREEMENT_TEXTS and found.agreement < _AGREEMENT:
+        yield (
+            f"it gives {found.agreement:.1%} of texts the same label as the model itself, and at least 95 % is required"
+        )
 
 
 def _shown(found: FormVerdict, by_labels: float) -> str:
@@ -222,7 +232,7 @@ def _praise(found: FormVerdict) -> str:
 def _hope(found: FormVerdict) -> str:
     if not found.missing:
         return "more texts like these would not prove it"
-    return f"about {counted(found.missing, 'more text')} of traffic could prove it"
+    return f"{more_of(found.missing, found.texts or 0, 'text')} of traffic could prove it"
 
 
 def _uncalibrated(found: FormVerdict) -> str:
@@ -232,6 +242,7 @@ def _uncalibrated(found: FormVerdict) -> str:
     )
 
 
-def _with_outcome(found: FormVerdict, outcome: str, why: str) -> FormVerdict:
+def with_outcome(found: FormVerdict, outcome: str, why: str) -> FormVerdict:
+    """A verdict that has come out."""
     update = {"outcome": outcome, "served": outcome == "proved", "reason": f"{outcome}: {why}"}
     return found.model_copy(update=update)

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from scipy.stats import binom
 
 from classifier.figures import Evidence
+from sortline.counted import FEW
 from trainer.evaluation.metrics import exact_interval
 
-LEAST_TEST_DOCUMENTS = 20  # if all are right, that is 83 % at least (exact, 95 % two-sided)
+LEAST_TEST_DOCUMENTS = FEW  # if all are right, that is 83 % at least (exact, 95 % two-sided)
 _ALPHA = 0.05  # one-sided
 _MOST_DOCUMENTS = 10_000
 _NOTHING = "there are no test documents, so nothing shows how good it is"

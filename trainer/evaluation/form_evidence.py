@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from classifier.calibration import softmax
+from sortline.counted import FEW
 
 Logits = NDArray[np.float32]
 Losses = NDArray[np.float64]
@@ -121,8 +122,11 @@ def loss_bound(losses: Losses, alpha: float) -> float:
 
 
 def _missing(losses: Losses, margin: float, alpha: float) -> int:
-    """How many more texts bring the capital to 1 / alpha, if it grows as it did; without texts, as if none is lost."""
-    growth = log_capital(losses, margin) / len(losses) if len(losses) else log1p(margin)
+    """How many more texts bring the capital to 1 / alpha, if it grows as it did.
+
+    With fewer than 20 texts, if nothing is lost.
+    """
+    growth = log_capital(losses, margin) / len(losses) if len(losses) >= FEW else log1p(margin)
     if growth <= 0:
         return 0
     return max(1, ceil(-log(alpha) / growth) - len(losses))

@@ -1,42 +1,57 @@
-"""The forms of a fine-tuned model: itself, and int8, which must prove itself against it in float32."""
+"""The forms of a fine-tuned model: itself, its int8, and a student; each must prove itself against it in float32."""
 
 import logging
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.util import find_spec
+from math import sqrt
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from classifier.calibration import fit_temperature
-from classifier.checkpoint import Form
+from classifier.checkpoint import Checkpoint, Form
 from classifier.classifier import Classifier, assemble
-from classifier.figures import FormVerdict
+from classifier.decision import FOREIGN
+from classifier.engines.protocol import Outputs
+from classifier.figures import FitFigures, FormVerdict
 from db.queries.labelled import Labelled
 from sortline.errors import TrainingError
 from sortline.settings import Settings
-from trainer.data.training_data import TrainingData
+from trainer.data.training_data import TrainingData, label_indices
+from trainer.evaluation.disagreements import Decided
 from trainer.evaluation.engine_gate import judge_form
+from trainer.evaluation.fit_model import Sample, make_fit
 from trainer.evaluation.quantise import make_int8
+from trainer.evaluation.student_gate import judge_student
 from trainer.evaluation.timing import milliseconds
 
 log = logging.getLogger(__name__)
 
 Logits = NDArray[np.float32]
 
-CANDIDATES: tuple[Form, ...] = ("int8",)
+CANDIDATES: tuple[Form, ...] = ("int8", "student", "student-int8")
 LEVEL = 0.05 / len(CANDIDATES)  # fixed before any is tried, so that trying several does not make chance likelier
 AS_REFERENCE = {"engine": "torch", "precision": "f32"}
 _AT_ONCE = 500
+_MOST_TRAINING, _MOST_FOREIGN = 10_000, 5_000  # documents that a fit model is made of
+_SEED = 1
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A form on this machine's engine for it, with its logits (n, labels) for `TrainingData.held_out`."""
+    """A form on this machine's engine for it, with its logits (n, labels) and fit (n,) for `TrainingData.held_out`.
+
+    ``figures``: of its fit model, which the classifier has.
+    """
 
     classifier: Classifier
     logits: Logits
+    fit: NDArray[np.float32]
+    figures: FitFigures
 
 
 @dataclass(frozen=True)
@@ -70,6 +85,43 @@ class Judge:
     labelled: Sequence[Labelled]
     margin: float
 
+    @cached_property
+    def answers(self) -> Logits:
+        """What the whole model in float32 answers to the labelled documents."""
+        return logits_of(self.reference, self._texts)
+
+    @cached_property
+    def _texts(self) -> list[str]:
+        return [document.text for document in self.labelled]
+
+    @cached_property
+    def _targets(self) -> NDArray[np.int64]:
+        """Index of each document's label; a foreign one counts as a text without a label, since no form is right."""
+        labels = list(zip(self.reference.checkpoint.label_ids, self.reference.checkpoint.labels, strict=True))
+        return label_indices(self.labelled, labels)
+
+    def seems_to_hold(self, form: Classifier) -> bool:
+        """Whether a form loses no more than the margin on labelled documents, give or take one standard error."""
+        targets = self._targets
+        right, its = (logits.argmax(axis=1) == targets for logits in (self.answers, logits_of(form, self._texts)))
+        lost, gained = int((right & ~its).sum()), int((its & ~right).sum())
+        return lost - gained <= self.margin * int((targets != FOREIGN).sum()) + sqrt(lost + gained)
+
+    def student_verdict(self, student: Classifier, decided: Decided) -> FormVerdict:
+        """What labelled documents and people's decisions show of a student; arguments as `judge_student` takes them."""
+        ms = milliseconds([self.usual, student], self._texts) if self.labelled else [1.0, 1.0]
+        return judge_student(
+            self.answers,
+            logits_of(student, self._texts),
+            self._targets,
+            decided,
+            margin=self.margin,
+            alpha=LEVEL,
+            otherwise=self.usual.engine.name,
+            ms_otherwise=ms[0],
+            ms_form=ms[1],
+        )
+
     def verdict(self, form: Classifier, traffic: Sequence[str]) -> FormVerdict:
         """What labelled documents and traffic show of a form.
 
@@ -79,30 +131,28 @@ class Judge:
         Args:
             traffic: texts, each once, that no training saw, in an order that does not depend on the answers.
         """
-        timed = [document.text for document in self.labelled] or list(traffic)
+        timed = self._texts or list(traffic)
         ms = milliseconds([self.usual, form], timed) if timed else [1.0, 1.0]
-        texts = [document.text for document in self.labelled]
-        places = {label_id: place for place, label_id in enumerate(self.reference.checkpoint.label_ids)}
-        targets = [places.get(document.label_id, -1) for document in self.labelled]
-        logits = [logits_of(each, texts) for each in (self.reference, form)]
-        known = np.array(targets, np.int64) >= 0
-        temperature = fit_temperature(logits[0][known], np.array(targets, np.int64)[known])
+        targets = self._targets
+        logits = [self.answers, logits_of(form, self._texts)]
+        known = targets != FOREIGN
+        temperature = fit_temperature(logits[0][known], targets[known])
         found, at = self._judge(logits, targets, temperature, ms), 0
         while found.outcome == "unproved" and at < len(traffic):
             part = traffic[at : at + _AT_ONCE]
             more = [logits_of(each, part) for each in (self.reference, form)]
             logits = [np.concatenate(each) for each in zip(logits, more, strict=True)]
-            targets += [-1] * len(part)
+            targets = np.append(targets, np.full(len(part), FOREIGN))
             found, at = self._judge(logits, targets, temperature, ms), at + len(part)
         return found
 
     def _judge(
-        self, logits: Sequence[Logits], targets: Sequence[int], temperature: float, ms: Sequence[float]
+        self, logits: Sequence[Logits], targets: NDArray[np.int64], temperature: float, ms: Sequence[float]
     ) -> FormVerdict:
         return judge_form(
             logits[0],
             logits[1],
-            np.array(targets, np.int64),
+            targets,
             temperature=temperature,
             margin=self.margin,
             alpha=LEVEL,
@@ -113,15 +163,30 @@ class Judge:
 
 
 def measure(classifier: Classifier, data: TrainingData) -> Measured:
-    """Let a form answer the held-out documents."""
-    return Measured(classifier, logits_of(classifier, [document.text for document in data.held_out]))
+    """Let a form answer the held-out documents, and make its fit model of its answers to others.
+
+    The others are a random sample of training documents, at most 10,000, and the newest foreign ones that are not held
+    out, at most 5,000, of which near-duplicates count once.
+    """
+    held_out = _outputs_of(classifier, data.held_out)
+    drawn = random.Random(_SEED).sample(data.train, min(_MOST_TRAINING, len(data.train)))  # noqa: S311 - a sample
+    foreign = {each.id if each.group_id is None else each.group_id: each for each in data.foreign}
+    chosen = [*drawn, *list(foreign.values())[-_MOST_FOREIGN:]]
+    training = Sample(_outputs_of(classifier, chosen), label_indices(chosen, data.labels))
+    first = slice(len(data.validation))
+    validation = Sample(Outputs(*(each[first] for each in held_out)), label_indices(data.validation, data.labels))
+    made = make_fit(training, validation)
+    fitting = classifier.fitting_by(made.model)
+    fit = fitting.fit(held_out)
+    fit[first] = made.validation
+    return Measured(fitting, held_out.logits, fit, made.figures)
 
 
-def try_forms(
+def try_int8(
     judge: Judge, folder: Path, data: TrainingData, traffic: Sequence[str], settings: Settings, work: Path,
     report: Callable[[str], None],
-) -> list[Tried]:  # fmt: skip
-    """Make each candidate form that can serve on this machine, and judge it.
+) -> Tried:  # fmt: skip
+    """Make the int8 form of the whole model, if it can serve on this machine, and judge it.
 
     Args:
         folder: Hugging Face folder of the whole model.
@@ -129,21 +194,49 @@ def try_forms(
         work: where the forms' folders are made.
         report: called with the stage, in words.
     """
+    made = make_or_say("int8", judge, folder, judge.reference.checkpoint, data, settings, work, report)
+    if isinstance(made, Tried):
+        return made
+    report("comparing int8 with the whole model")
+    verdict = judge.verdict(made.classifier, traffic)
+    return Tried("int8", verdict, made.folder, measure(made.classifier, data))
+
+
+@dataclass(frozen=True)
+class Made:
+    """A form's folder, and the form on this machine's engine for it."""
+
+    folder: Path
+    classifier: Classifier
+
+
+def make_or_say(
+    name: Form, judge: Judge, folder: Path, description: Checkpoint, data: TrainingData, settings: Settings, work: Path,
+    report: Callable[[str], None],
+) -> Made | Tried:  # fmt: skip
+    """Quantise a model to the form of that name; where that can't be, what is missing.
+
+    Args:
+        folder: Hugging Face folder of the model.
+        description: of its checkpoint.
+    """
     if not judge.usual.engine.name.startswith("openvino") or settings.precision != "auto":
         reason = f"not made: the engine {judge.usual.engine.name} of the trainer's machine has no int8"
-        return [Tried("int8", FormVerdict(served=False, reason=reason))]
-    description = judge.reference.checkpoint
-    report("quantising to int8")
+        return missing(name, reason)
+    report("quantising to int8" if name == "int8" else "quantising the student to int8")
     texts = [document.text for document in data.train]
     try:
         _check_quantising(settings)
-        made = make_int8(folder, work / "int8", texts, description, settings.data_dir / "cache" / "openvino")
+        made = make_int8(folder, work / name, texts, description, settings.data_dir / "cache" / "openvino")
     except TrainingError as error:
         log.warning("%s", error)
-        return [Tried("int8", FormVerdict(served=False, reason=f"not made: {error}"))]
-    form = assemble(made, description.model_copy(update={"form": "int8"}), settings)
-    report("comparing int8 with the whole model")
-    return [Tried("int8", judge.verdict(form, traffic), made, measure(form, data))]
+        return missing(name, f"not made: {error}")
+    return Made(made, assemble(made, description.model_copy(update={"form": name}), settings))
+
+
+def missing(name: Form, reason: str) -> Tried:
+    """A form that could not be made."""
+    return Tried(name, FormVerdict(served=False, reason=reason))
 
 
 def best(tried: Sequence[Tried]) -> Form:
@@ -157,6 +250,10 @@ def logits_of(classifier: Classifier, texts: Sequence[str]) -> Logits:
     if not texts:
         return np.empty((0, len(classifier.checkpoint.labels)), np.float32)
     return classifier.logits(texts)
+
+
+def _outputs_of(classifier: Classifier, documents: Sequence[Labelled]) -> Outputs:
+    return classifier.outputs([document.text for document in documents])
 
 
 def _check_quantising(settings: Settings) -> None:

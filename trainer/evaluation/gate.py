@@ -6,7 +6,7 @@ macro-F1 by a paired bootstrap over documents, labels by Tango's test with Holm'
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -15,8 +15,8 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from classifier.figures import A_PERSON_DECIDES, Compared, Criterion, Flips, LostRecall, Verdict
-from sortline.counted import counted
-from trainer.macro_f1 import LabelIds, indexed, macro_f1, weighted_macro_f1
+from sortline.counted import FEW, counted, more_of
+from trainer.macro_f1 import LabelIds, indexed, macro_f1, resampled, weighted_macro_f1
 
 # "no evidence" is for a first model: it goes live without having passed, and accepts nothing.
 Outcome = Literal["passed", "refused", "undecided", "no evidence"]
@@ -28,7 +28,7 @@ _LABEL_FLOOR = 0.1  # what no label may lose of its recall
 _LABEL_SUPPORT = 20
 _ECE_BOUND = 0.1
 _ECE_DOCUMENTS = 500  # with fewer, the bins' own noise is as large as the bound
-_SLOWER = 2.0
+SLOWER = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,10 @@ class Answers:
     predicted: LabelIds
     ece: float
     ms: float
+
+    def of(self, chosen: NDArray[np.bool_]) -> "Answers":
+        """The answers to some of the documents (mask over all); the ECE stays that of all."""
+        return replace(self, predicted=self.predicted[chosen])
 
 
 def judge_candidate(
@@ -136,8 +140,11 @@ def score(gained: int, lost: int, count: int, difference: float) -> float:
 def missing_documents(low: float, point: float, count: int, margin: float) -> int:
     """How many more test documents would prove ``point`` to be no worse than ``margin``, if it stays what it is.
 
-    The half-width of an interval shrinks with the square root of the count.
+    The half-width of an interval shrinks with the square root of the count. With fewer than 20 documents the point says
+    nothing of how many it takes; it is then what those 20 lack.
     """
+    if count < FEW:
+        return FEW - count
     if point <= -margin:
         return 0
     needed = count * ((point - low) / (point + margin)) ** 2
@@ -194,8 +201,8 @@ def _by_margin(low: float, point: float, count: int, margin: float, called: str,
     if point < -margin:
         return criterion(name, "refused", f"{interval}; the limit is {-margin * 100:+.2f}", figures)
     missing = missing_documents(low, point, count, margin)
-    needed = f"about {missing:,} more {'is' if missing == 1 else 'are'} needed"
-    sentence = f"{interval}: {counted(count, 'test document')} can't show it, {needed}{A_PERSON_DECIDES}"
+    hope = f"{more_of(missing, count, 'test document')} could" if missing else "more like these would hardly show it"
+    sentence = f"{interval}: {counted(count, 'test document')} can't show it, {hope}{A_PERSON_DECIDES}"
     return criterion(name, "undecided", sentence, figures.model_copy(update={"missing": missing}))
 
 
@@ -230,9 +237,9 @@ def _calibration(candidate: Answers, count: int) -> Criterion:
 
 
 def _latency(candidate: Answers, active: Answers) -> Criterion:
-    good = candidate.ms <= _SLOWER * active.ms
+    good = candidate.ms <= SLOWER * active.ms
     sentence = (
-        f"{candidate.ms:.2f} ms a document, active version {active.ms:.2f} ms; the limit is {_SLOWER:g} times as long"
+        f"{candidate.ms:.2f} ms a document, active version {active.ms:.2f} ms; the limit is {SLOWER:g} times as long"
     )
     figures = Compared(ms=candidate.ms, active_ms=active.ms)
     return criterion("latency", "passed" if good else "refused", sentence, figures)
@@ -247,7 +254,7 @@ def _resampled_differences(truth: LabelIds, first: LabelIds, second: LabelIds) -
     _, _, two = indexed(truth, second)
     found = []
     for _ in range(_RESAMPLES // _RESAMPLED_AT_ONCE):
-        weights = draw.multinomial(len(truth), np.full(len(truth), 1 / len(truth)), size=_RESAMPLED_AT_ONCE)
+        weights = resampled(draw, _RESAMPLED_AT_ONCE, len(truth))
         found.append(weighted_macro_f1(weights, labels, place, one) - weighted_macro_f1(weights, labels, place, two))
     return np.concatenate(found)
 

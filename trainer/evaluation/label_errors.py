@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from classifier.decision import FOREIGN
 from trainer.data.training_data import label_indices
 from trainer.evaluation.cross_validation import MOST_LABELS, Unseen
 
@@ -55,7 +56,8 @@ def find_label_errors(labels: Sequence[tuple[int, str]], judged: Sequence[Unseen
 
     Args:
         labels: id and name of each column of the probabilities.
-        judged: training documents by cross-validation, held-out ones by the fine-tuned model.
+        judged: training documents by cross-validation, held-out ones by the fine-tuned model. Foreign documents are
+            left out: the model has no label to suggest.
     """
     if len(labels) > MOST_LABELS:
         log.warning("no search for label errors: there are %d labels, and the limit is %d", len(labels), MOST_LABELS)
@@ -68,8 +70,10 @@ def _suspects(judged: Unseen, labels: Sequence[tuple[int, str]]) -> list[Suspect
     from cleanlab.filter import find_label_issues
     from cleanlab.rank import get_label_quality_scores
 
-    documents, probabilities = judged
-    given = label_indices(documents, labels)
+    given = label_indices(judged.documents, labels)
+    known = given != FOREIGN
+    documents = [judged.documents[i] for i in np.flatnonzero(known).tolist()]
+    given, probabilities = given[known], judged.probabilities[known]
     if len(np.unique(given)) < 2:  # cleanlab takes no less
         return []
     with warnings.catch_warnings():
@@ -78,6 +82,6 @@ def _suspects(judged: Unseen, labels: Sequence[tuple[int, str]]) -> list[Suspect
     scores = get_label_quality_scores(given, probabilities, method="self_confidence")
     suggested = probabilities.argmax(axis=1)
     return [
-        Suspect(documents[i].id, documents[i].label_id, labels[suggested[i]][0], float(scores[i]))
+        Suspect(documents[i].id, labels[given[i]][0], labels[suggested[i]][0], float(scores[i]))
         for i in np.flatnonzero(issues).tolist()
     ]

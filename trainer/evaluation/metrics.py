@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta
+from scipy.stats import beta, rankdata
 
-from classifier.figures import Evaluation, Interval, Intervals, LabelScores, RiskCoverage
-from trainer.macro_f1 import one_hot
+from classifier.decision import FOREIGN
+from classifier.figures import Detection, Evaluation, Interval, Intervals, LabelScores, RiskCoverage
+from trainer.macro_f1 import one_hot, resampled
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -31,8 +32,14 @@ def evaluate(
     labels: Sequence[str],
     accepted: Flags,
     uncalibrated: NDArray[np.float32] | None = None,
+    score: NDArray[np.float32] | None = None,
+    fit: NDArray[np.float32] | None = None,
 ) -> Evaluation:
     """Metrics of calibrated probabilities against targets.
+
+    Accuracy, F1, Brier score, likelihood and confusions are those of the known documents, whose answer is a label of
+    the model. What says how far its answers can be relied on (ECE, coverage, risk and their curve) counts foreign
+    documents too, whose every answer is wrong; how well the score tells them from known ones is in `detection`.
 
     The intervals hold 95 %. Those of shares (accuracy, coverage, risk) are exact: Clopper and Pearson, Biometrika 26,
     1934; 6 of 6 right is 54 to 100 %. So is that of a label's F1, 2p / (1 + p) where p is the share of right ones among
@@ -44,40 +51,46 @@ def evaluate(
 
     Args:
         probabilities: (n, labels), calibrated.
-        targets: (n,) index of each document's label.
+        targets: (n,) index of each document's label, or FOREIGN.
         labels: names of the labels.
         accepted: (n,) whether a document was accepted automatically.
         uncalibrated: (n, labels), the probabilities before calibration.
+        score: (n,) what is compared with thresholds; None: the confidence.
+        fit: (n,) the probability that a document belongs to a label; None: unknown.
 
     Returns:
-        Of no documents their count alone, else
+        Without known documents their count alone, and `detection`; else
 
-        - documents; accuracy; macro_f1 (over the labels that occur in ``targets``); weighted_f1 (by support);
+        - documents, the known ones; accuracy; macro_f1 (over the labels that occur in ``targets``); weighted_f1 (by
+          support);
         - ece, and ece_before of ``uncalibrated`` (None without); brier: the squared error summed over labels,
           mean over documents (Brier, Monthly Weather Review 78, 1950), 0 to 2; nll: mean, in nats;
         - coverage: share accepted; risk: share of errors among accepted, None when none is;
         - intervals: of accuracy, macro_f1, weighted_f1, ece, brier, nll, coverage and risk;
         - per_label: precision, recall, f1, support and f1_interval of each (0 to 1 for a label of no document);
         - confusions: the 50 most frequent (true label, predicted label, documents);
-        - risk_coverage: ``risk_coverage`` of these probabilities.
+        - risk_coverage: `risk_coverage` of the score.
     """
-    count = len(targets)
-    if not count:
-        return Evaluation(documents=0)
+    count, known = len(targets), targets != FOREIGN
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    score = confidence if score is None else score
+    found = {} if known.all() else {"detection": detection(score, known, accepted, confidence, fit)}
+    if not known.any():
+        return Evaluation(documents=0, **found)
     right = predicted == targets
     sums = _Sums(probabilities, targets, accepted)
     point = sums.metrics(np.ones((1, count), np.int64))
     draws = [sums.metrics(weights) for weights in _resamples(count)]
     values = {name: _or_none(float(each[0])) for name, each in point.items() if name != "f1"}
     return Evaluation(
-        documents=count,
+        documents=int(known.sum()),
         **values,
+        **found,
         ece_before=None if uncalibrated is None else _ece_of(uncalibrated, targets),
-        intervals=_intervals(point, draws, right, accepted),
-        per_label=_per_label(targets, predicted, labels),
-        confusions=_confusions(targets, predicted, labels),
-        risk_coverage=risk_coverage(confidence, right),
+        intervals=_intervals(point, draws, right, known, accepted),
+        per_label=_per_label(targets[known], predicted[known], labels),
+        confusions=_confusions(targets[known], predicted[known], labels),
+        risk_coverage=risk_coverage(score, right),
     )
 
 
@@ -88,14 +101,14 @@ def expected_calibration_error(confidence: NDArray[np.float32], right: NDArray[n
     return float(np.abs(gaps).sum() / len(right)) if len(right) else 0.0
 
 
-def risk_coverage(confidence: NDArray[np.float32], right: Flags) -> RiskCoverage:
-    """The risk-coverage curve: the error among the most confident documents, the more of them the further right.
+def risk_coverage(score: NDArray[np.float32], right: Flags) -> RiskCoverage:
+    """The risk-coverage curve: the error among the documents with the highest scores, the more the further right.
 
     El-Yaniv and Wiener, "On the Foundations of Noise-free Selective Classification", JMLR 11, 2010. The band is
     exact and pointwise, 95 % at each coverage for itself: Clopper and Pearson, Biometrika 26, 1934.
 
     Args:
-        confidence: (n,).
+        score: (n,).
         right: (n,) whether the likeliest label is the true one.
 
     Returns:
@@ -104,11 +117,57 @@ def risk_coverage(confidence: NDArray[np.float32], right: Flags) -> RiskCoverage
     count = len(right)
     taken = np.unique(np.ceil(count * np.arange(1, _CURVE_POINTS + 1) / _CURVE_POINTS).astype(np.int64))
     wrong = (~right).astype(np.int64)
-    errors = np.cumsum(wrong[np.argsort(-confidence, kind="stable")])[taken - 1]
+    errors = np.cumsum(wrong[np.argsort(-score, kind="stable")])[taken - 1]
     low, high = clopper_pearson(errors, taken)
     return RiskCoverage(
         coverage=(taken / count).tolist(), risk=(errors / taken).tolist(), low=low.tolist(), high=high.tolist()
     )
+
+
+def detection(
+    score: NDArray[np.float32],
+    known: Flags,
+    accepted: Flags,
+    confidence: NDArray[np.float32] | None = None,
+    fit: NDArray[np.float32] | None = None,
+) -> Detection:
+    """How well the score keeps foreign documents out; there must be some.
+
+    Args:
+        score: (n,).
+        known: (n,) whether a document's answer is a label of the model.
+        accepted: (n,) whether it was accepted automatically.
+        confidence: (n,), to compare with.
+        fit: (n,), which may be unknown.
+    """
+    foreign, taken = int((~known).sum()), int((accepted & ~known).sum())
+    more: dict[str, float | None] = {}
+    if confidence is not None and fit is not None and not np.isnan(fit).any():
+        more = {"auroc_confidence": auroc(confidence, known), "auroc_fit": auroc(fit, known)}
+    return Detection(
+        foreign=foreign,
+        known=len(known) - foreign,
+        accepted=taken,
+        share=taken / foreign,
+        interval=exact_interval(taken, foreign),
+        auroc=auroc(score, known),
+        **more,
+    )
+
+
+def auroc(score: NDArray[np.float32], known: Flags) -> float | None:
+    """The chance that a known document has a higher score than a foreign one, a tie counting half; None: none of one.
+
+    The statistic of Mann and Whitney, "On a Test of Whether One of Two Random Variables is Stochastically Larger than
+    the Other", Annals of Mathematical Statistics 18, 1947.
+
+    Args:
+        score: (n,).
+        known: (n,) whether a document's answer is a label of the model.
+    """
+    ranks = rankdata(score)[known]
+    pairs = len(ranks) * int((~known).sum())
+    return float((ranks.sum() - len(ranks) * (len(ranks) + 1) / 2) / pairs) if pairs else None
 
 
 def clopper_pearson(errors: Indices, documents: Indices) -> tuple[Floats, Floats]:
@@ -125,36 +184,43 @@ class _Sums:
     def __init__(self, probabilities: NDArray[np.float32], targets: Indices, accepted: Flags) -> None:
         count, labels = probabilities.shape
         predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
-        right = predicted == targets
-        of_target = probabilities[np.arange(count), targets].astype(np.float64)
+        right, known = predicted == targets, targets != FOREIGN
+        of_target = probabilities[np.arange(count), targets].astype(np.float64)  # those of foreign ones are left out
         squares = np.einsum("ij,ij->i", probabilities, probabilities, dtype=np.float64)
         self._means = np.column_stack(
-            [right, squares - 2 * of_target + 1, -np.log(np.maximum(of_target, 1e-38)), accepted, accepted & ~right]
-        ).astype(np.float64)
+            [
+                known, right, known * (squares - 2 * of_target + 1), known * -np.log(np.maximum(of_target, 1e-38)),
+                accepted, accepted & ~right,
+            ]
+        ).astype(np.float64)  # fmt: skip
         gap = confidence.astype(np.float64) - right
         self._gaps = one_hot(_bins(confidence), _BINS).multiply(gap[:, None]).tocsr()
-        self._true = one_hot(targets, labels)
-        self._predicted = one_hot(predicted, labels)
+        self._true = one_hot(np.where(known, targets, labels), labels)
+        self._predicted = one_hot(np.where(known, predicted, labels), labels)
         self._both = one_hot(np.where(right, targets, labels), labels)
 
     def metrics(self, weights: Indices) -> dict[str, Floats]:
         """Each metric (draws,), and f1 (draws, labels), of documents counted ``weights`` (draws, n) times.
 
-        NaN: the risk of a draw without an accepted document, the F1 of a label that a draw lacks.
+        NaN: the risk of a draw without an accepted document, the F1 of a label that a draw lacks, and all scores of
+        known documents in a draw without any.
         """
         count = weights[0].sum()
-        accuracy, brier, nll, coverage, risk = (weights @ self._means).T / count
+        known, *sums, taken, errors = (weights @ self._means).T
+        unknown = np.full(known.shape, np.nan)
+        accuracy, brier, nll = (np.divide(each, known, out=unknown.copy(), where=known > 0) for each in sums)
         true, predicted, both = (np.asarray(weights @ part) for part in (self._true, self._predicted, self._both))
         f1 = np.divide(2 * both, true + predicted, out=np.full(true.shape, np.nan), where=true > 0)
+        occurs = (true > 0).sum(axis=1)
         return {
             "accuracy": accuracy,
-            "macro_f1": np.nanmean(f1, axis=1),
-            "weighted_f1": np.nansum(f1 * true, axis=1) / count,
+            "macro_f1": np.divide(np.nansum(f1, axis=1), occurs, out=unknown.copy(), where=occurs > 0),
+            "weighted_f1": np.divide(np.nansum(f1 * true, axis=1), known, out=unknown.copy(), where=known > 0),
             "ece": np.abs(weights @ self._gaps).sum(axis=1) / count,
             "brier": brier,
             "nll": nll,
-            "coverage": coverage,
-            "risk": np.divide(risk, coverage, out=np.full(risk.shape, np.nan), where=coverage > 0),
+            "coverage": taken / count,
+            "risk": np.divide(errors, taken, out=unknown.copy(), where=taken > 0),
             "f1": f1,
         }
 
@@ -165,16 +231,16 @@ def _resamples(count: int) -> Iterator[Indices]:
     left = max(_FEWEST_RESAMPLES, min(_RESAMPLES, _CELLS // count))
     while left:
         size = min(left, max(1, _CELLS_AT_ONCE // count))
-        yield draw.multinomial(count, np.full(count, 1 / count), size=size)
+        yield resampled(draw, size, count)
         left -= size
 
 
 def _intervals(
-    point: dict[str, Floats], draws: Sequence[dict[str, Floats]], right: Flags, accepted: Flags
+    point: dict[str, Floats], draws: Sequence[dict[str, Floats]], right: Flags, known: Flags, accepted: Flags
 ) -> Intervals:
     found = {name: _interval(np.concatenate([draw[name] for draw in draws])) for name in point if name != "f1"}
     count, taken = len(right), int(accepted.sum())
-    found["accuracy"] = exact_interval(int(right.sum()), count)
+    found["accuracy"] = exact_interval(int(right.sum()), int(known.sum()))
     found["coverage"] = exact_interval(taken, count)
     found["risk"] = exact_interval(int((accepted & ~right).sum()), taken)
     accuracy = float(point["accuracy"][0])

@@ -5,7 +5,8 @@ arXiv:2110.01052). The hypothesis at a threshold is that the error among the doc
 target; its p-value is exact, P(Binomial(accepted, target) <= errors), given how many the threshold accepts (the
 bound of Clopper and Pearson, Biometrika 26, 1934). From a start on, ever looser thresholds are tested at the full
 level until one is not rejected: the last rejected one is the answer, and the chance that its error exceeds the
-target is at most the level, whatever the model's confidence is worth.
+target is at most the level, whatever the scores are worth: confidences, or confidences and fit in one
+(`classifier.decision.score`).
 
 Thresholds are named by how many calibration documents they accept: 299, 473, 628, ... (`smallest_sample`), the counts
 at which one more error becomes allowed. Any other count allows the same errors among more documents, or fewer among as
@@ -27,7 +28,7 @@ most the target. The one that accepts more calibration documents is taken. Where
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -36,9 +37,11 @@ from scipy.stats import binom
 
 from classifier.decision import decide
 from classifier.figures import Guarantee, LabelThreshold, Unproved
+from classifier.risk_targets import ACCEPTS_NOTHING
+from sortline.counted import FEW, more_of
 from trainer.evaluation.threshold_plan import COVERAGES, Answers, Flags, Plan, plan, smallest_sample
 
-NOTHING = 2.0  # the threshold that accepts nothing
+NOTHING = ACCEPTS_NOTHING
 _FALLBACK_RISK = 0.1
 _METHOD = "fixed-sequence testing of thresholds, exact binomial p-values"
 _ELIGIBLE = 0.8  # predicted power from which a label is tested alone
@@ -47,10 +50,15 @@ _MOST_ERRORS = 500  # errors up to which the missing documents are computed
 
 
 class Held(NamedTuple):
-    """Held-out documents: calibrated ``probabilities`` (n, labels) and ``targets`` (n,), indices of labels."""
+    """Held-out documents: calibrated ``probabilities`` (n, labels) and ``targets`` (n,), indices of labels or FOREIGN.
+
+    A foreign document has no right answer, so it counts among the errors wherever it is accepted. ``score`` (n,) is
+    what thresholds are compared with; None: the confidence.
+    """
 
     probabilities: NDArray[np.float32]
     targets: NDArray[np.int64]
+    score: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +69,27 @@ class Thresholds:
     label_thresholds: dict[int, float]
     guarantee: Guarantee
 
+    def about(self, traffic: str, sentence: str) -> "Thresholds":
+        """The same, saying which documents the promise is about."""
+        update = {"traffic": traffic, "about": sentence}
+        return replace(self, guarantee=self.guarantee.model_copy(update=update))
+
 
 _NONE = Answers(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.bool_))
 
 
 @dataclass(frozen=True, slots=True)
 class _Evidence:
-    """What is planned on, what is tested on, and the risk that is tested for."""
+    """What is planned on, what is tested on, and the risk that is tested for.
+
+    ``measure``: what thresholds are compared with, in words.
+    """
 
     validation: Answers
     cross_validated: Answers
     calibration: Answers
     risk: float
+    measure: str
 
     def plan(self, labels: Flags, level: float) -> Plan:
         sources = [each.of_labels(labels) for each in (self.validation, self.cross_validated)]
@@ -99,7 +116,7 @@ def choose_thresholds(
     label_ids: Sequence[int],
     risk_target: float,
     confidence: float,
-    fallback: float,
+    fallback: float | None,
     cross_validated: Held | None = None,
 ) -> Thresholds:
     """The loosest thresholds that are proved to keep the error among accepted documents at most ``risk_target``.
@@ -113,14 +130,16 @@ def choose_thresholds(
         label_ids: id of each label, in the order of the probabilities.
         risk_target: the greatest error among accepted documents, over 0 and under 1.
         confidence: of the promise, over 0 and under 1.
-        fallback: the threshold, without a promise, if nothing is proved. It is used if what it accepts of
-            validation and calibration documents shows with that confidence that it is right nine times in ten (or as
-            often as it says, if that is less); otherwise nothing is accepted (docs/decisions/0029-evidence.md).
+        fallback: the threshold, without a promise, if nothing is proved; None: nothing is accepted then. It is used if
+            what it accepts of validation and calibration documents shows with that confidence that it is right nine
+            times in ten (or as often as it says, if that is less); otherwise nothing is accepted
+            (docs/decisions/0029-evidence.md).
         cross_validated: more to plan on, answers to training documents of models that never saw them. What counts of
             each is whether it is wrong, and its place in the order of confidence.
     """
     others = _NONE if cross_validated is None else _answers(cross_validated)
-    evidence = _Evidence(_answers(validation), others, _answers(calibration), risk_target)
+    measure = "confidence" if calibration.score is None else "a score (of confidence and fit) of"
+    evidence = _Evidence(_answers(validation), others, _answers(calibration), risk_target, measure)
     labels, level = len(label_ids), 1 - confidence
     alone = _labels_alone(evidence, labels, level / 2)
     vector = np.full(labels, evidence.prove(np.ones(labels, np.bool_), level / 2 if alone else level))
@@ -134,7 +153,7 @@ def choose_thresholds(
     unproved = None
     if not proved:
         unproved = _unproved(evidence, fallback, level)
-        vector = np.full(labels, fallback if unproved.used else NOTHING)
+        vector = np.full(labels, unproved.threshold if unproved.used else NOTHING)
     rest = [each for each in range(labels) if each not in alone]
     return Thresholds(
         threshold=float(vector[rest[0]]) if rest else NOTHING,
@@ -150,8 +169,10 @@ def accepting_nothing(found: Thresholds, why: str) -> Thresholds:
     return Thresholds(NOTHING, {}, found.guarantee.model_copy(update={**nothing, "sentence": sentence}))
 
 
-def _unproved(evidence: _Evidence, fallback: float, level: float) -> Unproved:
+def _unproved(evidence: _Evidence, fallback: float | None, level: float) -> Unproved:
     """Whether the fallback is used without the promise, on which evidence, and how much more would do."""
+    if fallback is None:
+        return Unproved(used=False)
     risk = max(_FALLBACK_RISK, 1 - fallback)
     confidence = np.concatenate([evidence.validation.confidence, evidence.calibration.confidence])
     wrong = np.concatenate([evidence.validation.wrong, evidence.calibration.wrong])
@@ -159,16 +180,18 @@ def _unproved(evidence: _Evidence, fallback: float, level: float) -> Unproved:
     accepted, errors = int(taken.sum()), int(wrong[taken].sum())
     used = bool(accepted and binom.cdf(errors, accepted, risk) <= level)
     needed = int(smallest_sample(errors, risk, level)) - accepted
-    share = max(taken.mean(), 1 / len(taken)) if len(taken) else 1.0
+    share = max(taken.mean(), 1 / len(taken)) if len(taken) >= FEW else 1.0  # of a few, it says nothing of others
     sentence = (
-        f"from confidence {fallback:g} on, {accepted:,} of {len(taken):,} validation and calibration documents would "
-        f"be accepted, {errors:,} of them wrong, which does not show that {1 - risk:.0%} are right"
+        f"from {evidence.measure} {fallback:g} on, {accepted:,} of {len(taken):,} validation and calibration documents "
+        f"would be accepted, {errors:,} of them wrong, which does not show that {1 - risk:.0%} are right"
         if len(taken)
         else "there are no validation and no calibration documents"
     )
     return Unproved(
         used=used,
         threshold=fallback,
+        risk=risk,
+        documents=len(taken),
         accepted=accepted,
         errors=errors,
         missing=None if used or fallback > 1 else int(np.ceil(needed / share)),
@@ -178,7 +201,7 @@ def _unproved(evidence: _Evidence, fallback: float, level: float) -> Unproved:
 
 def _answers(held: Held) -> Answers:
     label_index, confidence, _ = decide(held.probabilities, NOTHING)
-    return Answers(label_index, confidence, label_index != held.targets)
+    return Answers(label_index, confidence if held.score is None else held.score, label_index != held.targets)
 
 
 def _threshold(answers: Answers, count: int) -> float:
@@ -256,7 +279,7 @@ def _guarantee(
     if unproved is None:
         sentence = _proved_sentence(found, evidence.risk, confidence, coverage)
         return found.model_copy(update={"sentence": sentence})
-    sentence = _unproved_sentence(found, evidence.risk, unproved)
+    sentence = _unproved_sentence(found, evidence.risk, unproved, evidence.measure)
     return found.model_copy(update={"unproved": unproved, "sentence": sentence})
 
 
@@ -268,44 +291,52 @@ def _own(tested: Answers, accepted: Flags, vector: NDArray[np.float64], label: i
 def _missing(evidence: _Evidence, labels: int, level: float) -> int | None:
     """How many more calibration documents would probably prove a threshold, if errors stay as frequent.
 
-    The fewest that would be enough at any coverage. If there are that many already, chance was against them; then it
-    is what the planned start needs in addition to what it accepted.
+    The fewest that would be enough at any coverage; with fewer than 20 documents, if all were accepted and right. If
+    there are that many already, chance was against them; then it is what the planned start needs in addition to what it
+    accepted.
     """
     tested = evidence.calibration
     confidence = np.concatenate([evidence.validation.confidence, tested.confidence])
     wrong = np.concatenate([evidence.validation.wrong, tested.wrong])
     samples = smallest_sample(np.arange(_MOST_ERRORS), evidence.risk, level)
-    if not len(wrong):
-        return int(samples[0])
+    if len(wrong) < FEW:  # they say nothing of how often others will be wrong
+        return int(samples[0]) - len(tested.wrong)
 
-    def documents(threshold: float, seen: Flags) -> int | None:
-        taken = confidence >= threshold
-        accepted = _more_accepted(wrong[taken], seen, evidence.risk, samples)
-        return None if accepted is None else int(np.ceil(accepted / max(taken.mean(), 1 / len(taken))))
+    def documents(thresholds: NDArray[np.float32], seen: Flags) -> NDArray[np.float64]:
+        taken = confidence >= thresholds[:, None]
+        error = ((taken & wrong).sum(axis=1) + 0.5) / (taken.sum(axis=1) + 1 / evidence.risk)
+        accepted = _more_accepted(error, seen, evidence.risk, samples)
+        return np.asarray(np.ceil(accepted / np.maximum(taken.mean(axis=1), 1 / len(wrong))))
 
-    needed = [documents(each, np.empty(0, np.bool_)) for each in _quantiles(confidence)]
-    least = min((each for each in needed if each is not None), default=None)
-    if least is None or least > len(tested.wrong):
-        return None if least is None else least - len(tested.wrong)
+    least = documents(_quantiles(confidence), np.empty(0, np.bool_)).min()
+    if least > len(tested.wrong):
+        return None if np.isinf(least) else int(least) - len(tested.wrong)
     start = [_threshold(tested, each) for each in evidence.plan(np.ones(labels, np.bool_), level).counts[:1]]
-    found = [documents(each, tested.wrong[tested.confidence >= np.float32(each)]) for each in start]
-    return found[0] if found else None
+    found = [
+        documents(np.array([each], np.float32), tested.wrong[tested.confidence >= np.float32(each)])[0]
+        for each in start
+    ]
+    return int(found[0]) if found and np.isfinite(found[0]) else None
 
 
-def _more_accepted(held: Flags, seen: Flags, risk: float, samples: NDArray[np.int64]) -> int | None:
-    """How many more must be accepted for the test to be passed with a chance of four in five.
+def _more_accepted(
+    error: NDArray[np.float64], seen: Flags, risk: float, samples: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """How many more must be accepted (n,) for the test to be passed with a chance of four in five; infinite: never.
 
     Args:
-        held: whether answers are wrong (n,); further ones are assumed to be wrong as often. Half an error in 1 / risk
-            answers is added, because a few answers without an error do not show that none will ever be wrong.
+        error: shares (n,) of further answers that will be wrong. Half an error in 1 / risk answers is in them, because
+            a few answers without an error do not show that none will ever be wrong.
         seen: whether the answers tested already are wrong.
         samples: `smallest_sample` of 0, 1, ... errors.
     """
-    error = (held.sum() + 0.5) / (len(held) + 1 / risk)
-    may = np.arange(len(samples))
-    more = samples - len(seen)
-    enough = (more > 0) & (binom.cdf(may - seen.sum(), np.maximum(more, 1), error) >= _LIKELY)
-    return int(more[enough][0]) if enough.any() and error < risk else None
+    needed = np.full(len(error), np.inf)
+    hopeful = np.flatnonzero(error < risk)
+    more, may = samples - len(seen), np.arange(len(samples)) - seen.sum()
+    enough = (more > 0) & (binom.cdf(may, np.maximum(more, 1), error[hopeful, None]) >= _LIKELY)
+    found = enough.any(axis=1)
+    needed[hopeful[found]] = more[enough[found].argmax(axis=1)]
+    return needed
 
 
 def _proved_sentence(found: Guarantee, risk: float, confidence: float, coverage: float) -> str:
@@ -316,7 +347,8 @@ def _proved_sentence(found: Guarantee, risk: float, confidence: float, coverage:
     )
 
 
-def _unproved_sentence(found: Guarantee, risk: float, unproved: Unproved) -> str:
+def _unproved_sentence(found: Guarantee, risk: float, unproved: Unproved, measure: str) -> str:
+    seen = unproved.documents or 0
     sentence = (
         f"It is not proved that at most {100 * risk:g} % of the documents accepted automatically are wrong: "
         f"{found.documents:,} calibration documents are too few or hold too many errors"
@@ -324,7 +356,7 @@ def _unproved_sentence(found: Guarantee, risk: float, unproved: Unproved) -> str
     if found.missing is None:
         sentence += "; if errors stay this frequent, no number of further reviews can prove it."
     else:
-        sentence += f"; about {found.missing:,} more reviewed documents could prove it."
+        sentence += f"; {more_of(found.missing, seen, 'reviewed document')} could prove it."
     if unproved.used:
-        return f"{sentence} Documents are accepted from confidence {unproved.threshold:g} on without this proof."
-    return f"{sentence} Nothing is accepted automatically: {unproved.sentence}."
+        return f"{sentence} Documents are accepted from {measure} {unproved.threshold:g} on without this proof."
+    return f"{sentence} Nothing is accepted automatically{': ' if unproved.sentence else ''}{unproved.sentence}."

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,19 +39,20 @@ class Machine:
     """What a fine-tuning runs on: ``device`` auto, cpu or cuda; ``threads`` of a CPU.
 
     ``launcher`` is the command that starts several processes, empty for one; ``checkpoint_s`` are the seconds between
-    two saved states.
+    two saved states. ``polite``: everything else on the machine goes first.
     """
 
     device: str
     threads: int
     launcher: str = ""
     checkpoint_s: float = 60.0
+    polite: bool = False
 
     @staticmethod
-    def of(settings: Settings) -> "Machine":
+    def of(settings: Settings, polite: bool = False) -> "Machine":
         """This machine, as the settings want it used."""
         return Machine(
-            settings.device, cores(settings.threads), settings.training_launcher, settings.training_checkpoint_s
+            settings.device, cores(settings.threads), settings.training_launcher, settings.training_checkpoint_s, polite
         )
 
 
@@ -95,7 +97,7 @@ def fine_tune(
     finished = work / "learning.json"
     micro_batch = job.parameters.micro_batch or job.parameters.batch_size
     while not ((work / "model").is_dir() and finished.is_file()):
-        if _run(_command(machine.launcher, work, micro_batch), work, on_progress, on_epoch):
+        if _run(_command(machine, work, micro_batch), work, on_progress, on_epoch):
             continue
         if micro_batch == 1:
             raise TrainingError("out of memory even with one document at a time; use a smaller base model")
@@ -104,12 +106,20 @@ def fine_tune(
     return FineTuned(Learning.model_validate(found), found["predicted"])
 
 
-def _command(launcher: str, work: Path, micro_batch: int) -> list[str]:
+def _command(machine: Machine, work: Path, micro_batch: int) -> list[str]:
     """A launcher such as torchrun takes a module after -m; without one it is this interpreter."""
-    words = shlex.split(launcher)
+    words = shlex.split(machine.launcher)
     if words and (Path(sys.executable).parent / words[0]).is_file():
         words[0] = str(Path(sys.executable).parent / words[0])
-    return [*(words or [sys.executable]), "-m", _PROCESS, str(work), str(micro_batch)]
+    nice = shutil.which("nice") if machine.polite else None
+    return [
+        *([nice, "-n", "19"] if nice else []),
+        *(words or [sys.executable]),
+        "-m",
+        _PROCESS,
+        str(work),
+        str(micro_batch),
+    ]
 
 
 def _run(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sortline.whole_file import write_whole
 from trainer.fine_tuning.parameters import Parameters, read_parameters
@@ -17,7 +18,10 @@ from trainer.fine_tuning.pooling import pools_by_mean
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """Token ids, special tokens included, one list a document; ``targets`` are indices into the job's labels."""
+    """Token ids, special tokens included, one list a document; ``targets`` are indices into the job's labels.
+
+    A target of -1 has no label; only a teacher can say something of such a document.
+    """
 
     documents: list[list[int]]
     targets: list[int]
@@ -29,7 +33,8 @@ class Job:
 
     ``base``: folder of the encoder, or of the parent's checkpoint where ``rows`` says for each label which row of
     the parent's head it starts from, -1 for a new label; ``pad_id``: token id of the padding; ``parameters``:
-    settled ones. With an empty ``validation`` every epoch is run, and the last one counts.
+    settled ones. With an empty ``validation`` every epoch is run, and the last one counts. ``teacher``: logits (n,
+    labels) that another model gave the documents of ``train``, whose softened answers are half of what is learnt.
     """
 
     base: Path
@@ -39,6 +44,7 @@ class Job:
     pad_id: int
     parameters: Parameters
     rows: list[int] | None = None
+    teacher: NDArray[np.float16] | None = None
 
     @property
     def begins_fitted(self) -> bool:
@@ -57,6 +63,8 @@ def open_job(job: Job, work: Path, description: dict[str, Any]) -> None:
         for name, examples in (("train", job.train), ("validation", job.validation))
         for part, array in _arrays(examples).items()
     }
+    if job.teacher is not None:
+        tokens["teacher"] = job.teacher
     content = {
         "base": str(job.base),
         "labels": job.labels,
@@ -83,10 +91,12 @@ def read_job(work: Path) -> tuple[Job, dict[str, Any]]:
     content = json.loads((work / "job.json").read_text())
     with np.load(work / "tokens.npz", allow_pickle=False) as tokens:
         train, validation = (_examples(tokens, name) for name in ("train", "validation"))
+        teacher = tokens.get("teacher")
     parameters = read_parameters(content["parameters"])
     job = Job(
-        Path(content["base"]), content["labels"], train, validation, content["pad_id"], parameters, content["rows"]
-    )
+        Path(content["base"]), content["labels"], train, validation, content["pad_id"], parameters, content["rows"],
+        teacher,
+    )  # fmt: skip
     return job, content
 
 

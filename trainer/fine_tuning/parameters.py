@@ -28,7 +28,9 @@ class Parameters(BaseModel):
     learns than the one above it; ``warmup``: share of the steps; ``dropout``: of all layers that have one, None: none
     for a fitted head with 5,000 documents or more, else the base model's own; ``micro_batch``: documents that are
     computed at once, gradients of a batch are added up, 0: the whole batch; ``class_weighting``: ``balanced`` lets each
-    label count alike; ``max_length``: longest window, in tokens; ``min_examples``: that a label new to the model needs.
+    label count alike; ``max_length``: longest window, in tokens; ``min_examples``: that a label new to the model needs;
+    ``student``: make a student of so many layers and the last one, 0: later, of as few as hold, when traffic can judge
+    it; ``student_base``: let it begin as this base model instead.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
@@ -53,6 +55,8 @@ class Parameters(BaseModel):
     cleaning: Cleaning = Cleaning()
     keep_near_duplicates: bool = False
     drop_rare_labels: bool = False
+    student: int = Field(0, ge=0, le=100)
+    student_base: str | None = Field(None, max_length=1000)
 
     def settled(self, documents: int, labels: int, fitted: bool = False) -> "Parameters":
         """These with numbers for epochs, patience, learning rate and head factor.

@@ -11,6 +11,7 @@ from classifier.base_tokenizer import save_tokenizer, training_tokenizer
 from classifier.batching import COARSE_STEP
 from classifier.checkpoint import Calibration, Checkpoint, SnapshotReference
 from classifier.checkpoint_folder import read_checkpoint
+from classifier.risk_targets import ACCEPTS_NOTHING
 from classifier.store import ModelStore
 from classifier.tokens import DEFAULT_OVERLAP, WindowTokenizer, longest_input
 from db.queries import model_versions, tuned_parameters
@@ -74,21 +75,20 @@ def prepare_job(
     data: TrainingData,
     snapshot: SnapshotReference,
     tokenizer_folder: Path,
-    accept_threshold: float,
 ) -> tuple[Job, Checkpoint]:
     """Tokenise training and validation; the tokenizer's files are saved in a folder of their own.
 
     Returns:
         What to fine-tune, and the description of the checkpoint that comes of it.
     """
-    max_length = _max_length(base.folder, parameters)
+    max_length = longest_window(base.folder, parameters)
     description = Checkpoint(
         label_ids=[label_id for label_id, _ in data.labels],
         labels=[name for _, name in data.labels],
         cleaning=parameters.cleaning,
         max_length=max_length,
         window_overlap=min(DEFAULT_OVERLAP, max_length // 4),
-        calibrations={"default": Calibration(threshold=accept_threshold)},
+        calibrations={"default": Calibration(threshold=ACCEPTS_NOTHING)},
         base_model=base.name,
         snapshot=snapshot,
     )
@@ -101,7 +101,7 @@ def prepare_job(
         base=base.folder,
         labels=description.labels,
         train=_examples(tokenizer, description, data.train, data),
-        validation=_examples(tokenizer, description, data.validation, data),
+        validation=_examples(tokenizer, description, data.known(data.validation), data),
         pad_id=tokenizer.pad_id,
         parameters=parameters.settled(len(data.train), len(data.labels), not row and pools_by_mean(base.folder)),
         rows=[row.get(label_id, -1) for label_id in description.label_ids] if row else None,
@@ -109,8 +109,8 @@ def prepare_job(
     return job, description
 
 
-def _max_length(folder: Path, parameters: Parameters) -> int:
-    """Longest window; batches pad long ones to multiples of 8, which must not be more than the encoder takes."""
+def longest_window(folder: Path, parameters: Parameters) -> int:
+    """Tokens of the longest window. Batches pad long ones to multiples of 8, which the encoder must be able to take."""
     longest = min(parameters.max_length, longest_input(folder))
     return longest if longest < COARSE_STEP else longest // COARSE_STEP * COARSE_STEP
 

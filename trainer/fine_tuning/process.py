@@ -24,6 +24,7 @@ from sortline.errors import SortlineError
 from sortline.logs import silence_telemetry
 from sortline.whole_file import flush, is_disk_full, whole_file, write_whole
 from trainer.fine_tuning.job import read_job
+from trainer.fine_tuning.loss import Loss
 from trainer.fine_tuning.sentence_encoder import probed
 from trainer.fine_tuning.trainee import (
     TrimmedVocabulary,
@@ -78,9 +79,10 @@ class FineTuning:
         self.optimizer = torch.optim.AdamW(parameter_groups(self.bare, parameters), fused=True)
         self.model = self.accelerator.prepare(self.bare)
         self.targets = np.array(self.job.train.targets, np.int64)
-        weights = label_weights(self.job.train.targets, len(self.job.labels), parameters)
-        self.loss = torch.nn.CrossEntropyLoss(label_smoothing=parameters.label_smoothing, reduction="none")
-        self.weights = weights.to(self.accelerator.device)
+        labelled = self.targets[self.targets >= 0].tolist()
+        weights = label_weights(labelled, len(self.job.labels), parameters).to(self.accelerator.device)
+        self.loss = Loss(weights, parameters.label_smoothing, self.job.teacher)
+        self.weights = weights
         self.steps = parameters.epochs * -(-len(self.train) // parameters.batch_size)
         self.state: dict[str, Any] = {
             "epoch": 0, "batch": 0, "step": 0, "mean_loss": 0.0, "losses": [], "epochs": [], "best": None,
@@ -146,8 +148,7 @@ class FineTuning:
         ids, mask = pad([self.train[i] for i in part], self.job.pad_id)
         targets = torch.from_numpy(self.targets[part]).to(self.accelerator.device)
         logits = self.model(input_ids=ids.to(targets.device), attention_mask=mask.to(targets.device)).logits
-        losses = self.loss(logits.float(), targets) * self.weights[targets]
-        loss: torch.Tensor = losses.sum() * (share * self.ranks / whole)
+        loss: torch.Tensor = self.loss.of(logits.float(), targets, part).sum() * (share * self.ranks / whole)
         self.accelerator.backward(loss)
         return loss.detach()
 
@@ -251,7 +252,8 @@ class FineTuning:
 
     def _fit_head(self) -> None:
         """Start the head as a logistic regression on the outputs of the encoder before it learns."""
-        chosen = np.random.default_rng(self.job.parameters.seed).permutation(len(self.train))[:_MOST_PROBED]
+        labelled = np.flatnonzero(self.targets >= 0)
+        chosen = np.random.default_rng(self.job.parameters.seed).permutation(labelled)[:_MOST_PROBED]
         documents = [self.train[i] for i in chosen]
         head = last_linear(self.bare, len(self.job.labels))
         features = np.zeros((len(documents), head.in_features), np.float32)

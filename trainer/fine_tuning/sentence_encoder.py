@@ -51,7 +51,11 @@ def add_mean(model: Any) -> None:
     model.config.num_hidden_layers = len(layers)
 
 
-def probed(features: NDArray[np.float32], targets: NDArray[np.int64], weights: torch.Tensor) -> torch.nn.Linear:
+def probed(
+    features: NDArray[np.float32],
+    targets: NDArray[np.int64],
+    weights: torch.Tensor,
+) -> torch.nn.Linear:
     """A linear layer (d, labels) fitted on fixed features (n, d): multinomial logistic regression.
 
     The start that "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution" of Kumar and

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from classifier.engines import encoder
 from classifier.engines.encoder import read_first_token_only
 from sortline.errors import TrainingError
 from sortline.logs import silence_telemetry, silence_transformers
@@ -34,7 +35,7 @@ def load_trainee(job: Job) -> PreTrainedModel:
     Raises:
         TrainingError: it can't be loaded.
     """
-    model, is_new_head = _read(
+    model, is_new_head = read_classifier(
         job.base,
         num_labels=len(job.labels),
         id2label=dict(enumerate(job.labels)),
@@ -42,7 +43,7 @@ def load_trainee(job: Job) -> PreTrainedModel:
         ignore_mismatched_sizes=True,
     )
     if job.rows is not None:
-        _keep_rows(model, _read(job.base)[0], job.rows)
+        _keep_rows(model, read_classifier(job.base)[0], job.rows)
     elif not is_new_head:
         _keep_rows(model, model, [-1] * len(job.labels))  # of other labels, as many by chance
     if job.begins_fitted:
@@ -108,7 +109,7 @@ def parameter_groups(model: PreTrainedModel, parameters: Parameters) -> list[dic
     The head is what lies outside the encoder. Layer by layer from the top, learning rates shrink by ``layer_decay``:
     discriminative fine-tuning of Howard and Ruder, "Universal Language Model Fine-tuning", ACL 2018.
     """
-    layers, count = _layers(model)
+    layers, count = encoder_layers(model)
     groups: dict[tuple[float, bool], list[torch.Tensor]] = {}
     for name, weight in model.named_parameters():
         rate = parameters.learning_rate * _factor(name, model.base_model_prefix, layers, count, parameters)
@@ -138,7 +139,7 @@ def pad(rows: Sequence[NDArray[np.int64]], pad_id: int) -> tuple[torch.Tensor, t
     return torch.from_numpy(ids), torch.from_numpy(mask.astype(np.int64))
 
 
-def _read(base: Path, **options: Any) -> tuple[PreTrainedModel, bool]:
+def read_classifier(base: Path, **options: Any) -> tuple[PreTrainedModel, bool]:
     """A classifier of a folder's encoder, and whether the last layer of its head is new.
 
     Weights that the encoder asks for and the folder lacks are refused: they would be random.
@@ -174,10 +175,10 @@ def _keep_rows(model: PreTrainedModel, parent: PreTrainedModel, rows: Sequence[i
 
 
 def last_linear(model: PreTrainedModel, outputs: int) -> torch.nn.Linear:
-    found = [each for each in model.modules() if isinstance(each, torch.nn.Linear) and each.out_features == outputs]
-    if not found:
+    found = encoder.last_linear(model, outputs)
+    if found is None:
         raise TrainingError(f"the model's head has no layer of {outputs} labels")
-    return found[-1]
+    return found
 
 
 def _used(job: Job) -> NDArray[np.int64]:
@@ -190,7 +191,7 @@ def _used(job: Job) -> NDArray[np.int64]:
     return used
 
 
-def _layers(model: PreTrainedModel) -> tuple[str, int]:
+def encoder_layers(model: PreTrainedModel) -> tuple[str, int]:
     """Name and length of the encoder's list of layers."""
     lists = [(name, len(each)) for name, each in model.named_modules() if isinstance(each, torch.nn.ModuleList)]
     return max(lists, key=lambda pair: pair[1], default=("", 0))

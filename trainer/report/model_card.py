@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeGuard
 
-from classifier.figures import Baselines, Evaluation, Guarantee, LabelScores, SnapshotCounts, VersionFigures
-from sortline.counted import counted
+from classifier.figures import Baselines, Detection, Evaluation, Guarantee, LabelScores, SnapshotCounts, VersionFigures
+from sortline.counted import counted, more_of
 from sortline.label_names import blot_unseen
 
 _NAMED = 100
@@ -121,13 +121,37 @@ def _evaluation(figures: VersionFigures) -> str:
         f"{_code(figures.engine or UNKNOWN)}.\n\n"
         + _table(("figure", "value", "95 % interval"), rows)
         + "\n\nThe interval of accuracy is exact (Clopper and Pearson 1934); those of F1 are at least as wide."
+        + _detection(test.detection)
     )
+
+
+def _detection(found: Detection) -> str:
+    if not found:
+        return ""
+    auroc = (
+        f" The AUROC of its score, {found.known:,} known documents against these, is {found.auroc:.3f}"
+        f"{_compared(found)}."
+        if is_number(found.auroc)
+        else ""
+    )
+    return (
+        f"\n\nOf {counted(found.foreign, 'further test document')} that fit{'s' if found.foreign == 1 else ''} none of "
+        f"its labels, {percent(found.share)} would be accepted (95 %: {interval(found.interval)}).{auroc}"
+    )
+
+
+def _compared(found: Detection) -> str:
+    if not is_number(found.auroc_confidence) or not is_number(found.auroc_fit):
+        return ""
+    return f" (of the confidence alone {found.auroc_confidence:.3f}, of the fit alone {found.auroc_fit:.3f})"
 
 
 def _calibration(figures: VersionFigures) -> str:
     test, threshold, temperature = figures.test, figures.threshold, figures.temperature
     shown = f"{temperature:.4f}" if is_number(temperature) else UNKNOWN
     lines = [f"- Temperature, which divides the logits: {shown}."]
+    if figures.fit:
+        lines.append(f"- Fit, the probability that any label fits: {figures.fit.sentence}")
     if is_number(test.ece):
         before = f", {percent(test.ece_before)} before temperature" if is_number(test.ece_before) else ""
         lines.append(f"- Expected calibration error on test: {percent(test.ece)}{before}.")
@@ -147,7 +171,7 @@ def _calibration(figures: VersionFigures) -> str:
 def _guarantee(guarantee: Guarantee) -> str:
     if not guarantee:
         return "No guarantee on the errors among accepted documents is recorded."
-    sentence = " ".join(guarantee.sentence.split())
+    sentence = " ".join(f"{guarantee.sentence} {guarantee.about}".split())
     promised = (
         f"at most {percent(guarantee.risk_target)} errors among accepted documents, with "
         f"{percent(guarantee.confidence, 0)} confidence."
@@ -165,8 +189,8 @@ def _limitations(figures: VersionFigures, max_length: int) -> str:
         *([readable.sentence] if readable.over else []),  # its model names contain no Markdown
     ]
     if not figures.guarantee.proved:
-        missing = figures.guarantee.missing
-        more = f" About {missing:,} more calibration documents are needed." if missing else ""
+        missing, seen = figures.guarantee.missing, figures.guarantee.documents or 0
+        more = f" It takes {more_of(missing, seen, 'calibration document')}." if missing else ""
         found.append(f"The error among accepted documents is not proved to be below any target.{more}")
     found.append(
         "Every figure holds for documents like those of the snapshot. When the traffic changes, measure again."
@@ -191,6 +215,8 @@ def _of_the_test(test: Evaluation, baselines: Baselines) -> list[str]:
             f"It was tested on {counted(documents, 'document')}: the intervals above are wide, and say more than the "
             "values."
         )
+    if not test.detection:
+        found.append("No test document was one that fits none of its labels: how it answers those is not measured.")
     if is_number(accuracy) and is_number(baselines.tfidf) and accuracy <= baselines.tfidf:
         found.append("On test it is no more accurate than TF-IDF with logistic regression, which costs far less.")
     if is_number(accuracy) and is_number(macro) and accuracy - macro > 0.05:

@@ -169,7 +169,7 @@ def reliability(
     exact 95 % intervals (Clopper and Pearson 1934).
 
     Args:
-        targets: (n,).
+        targets: (n,), FOREIGN if no label is right.
         probabilities: (n, labels), calibrated.
         uncalibrated: (n, labels), at temperature 1, or none.
         test: metrics that give ece and ece_before.
@@ -234,7 +234,8 @@ def risk_coverage(test: Evaluation, target: float | None) -> Plot | None:
             title += f"; the threshold accepts {100 * chosen[0]:.1f} % with {100 * chosen[1]:.2f} % errors"
         axes.set(xlim=(0, 102), ylim=(0, 1.1 * top))
         caption = (
-            "The most confident documents come first. Band: the 95 % interval at each point. Dot: the threshold in use."
+            "The documents with the highest scores come first. Band: the 95 % interval at each point. Dot: the "
+            "threshold in use."
         )
         return finished(figure, "risk", title, caption)
 
@@ -246,7 +247,7 @@ def confidences(confidence: Probabilities, right: Flags, accepted: Flags, thresh
         confidence: (n,).
         right: (n,) whether the likeliest label is the true one.
         accepted: (n,) whether the document was accepted automatically.
-        threshold: the least confidence accepted; over 1 accepts nothing.
+        threshold: the least confidence accepted; over 1 accepts nothing; None: it is no confidence.
     """
     if not len(right):
         return None
@@ -263,7 +264,9 @@ def confidences(confidence: Probabilities, right: Flags, accepted: Flags, thresh
         lower.set(xlim=(0, 100))
         wrong, passed, asked = (int(each.sum()) for each in (~right, accepted & ~right, right & ~accepted))
         title = f"{passed:,} of {wrong:,} wrong answers would be accepted, {asked:,} right ones go to a person"
-        caption = "Two scales: right answers above, wrong ones below. Dotted: the threshold for all labels."
+        caption = "Two scales: right answers above, wrong ones below."
+        if threshold is not None:
+            caption += " Dotted: the threshold for all labels."
         return finished(figure, "histograms", title, caption)
 
 

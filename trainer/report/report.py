@@ -19,15 +19,18 @@ from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from classifier.figures import A_PERSON_DECIDES, Flips, Verdict, VersionFigures
+from classifier.decision import FOREIGN
+from classifier.figures import A_PERSON_DECIDES, AGAINST_STARTER, Flips, Verdict, VersionFigures
+from classifier.risk_targets import ALONE, named, told
 from classifier.shortcomings import shortcomings
-from sortline.counted import counted
+from sortline.counted import counted, more_of
 from trainer.evaluation.gate import Outcome
 from trainer.report import plots
 from trainer.report.drawing import Plot
 from trainer.report.model_card import UNKNOWN, interval, is_number, percent
 from trainer.report.texts import TEXT_LENGTH, TEXTS, pack_texts
 
+NONE_FITS = "none fits"  # what people decided of a document, in words
 WORST_ERRORS = 50
 _MOST_FLIPS = 200  # of those gained, and of those lost
 _MOST_SUSPECTS = 200
@@ -49,9 +52,10 @@ class ReportContent:
     """What a report is made of.
 
     ``figures`` are those of the model version; any may be missing. Of the n test documents: ``targets`` (n,) are
-    indices into ``labels``, ``probabilities`` (n, labels) are calibrated, ``uncalibrated`` (n, labels) those at
-    temperature 1, ``accepted`` (n,) says what would be accepted automatically. ``suspects`` are dicts of document_id,
-    text, given, suggested and score: the probability of the given label, 0 to 1.
+    indices into ``labels`` or FOREIGN, ``given`` what people decided, in words, ``probabilities`` (n, labels) are
+    calibrated, ``uncalibrated`` (n, labels) those at temperature 1, ``accepted`` (n,) says what would be accepted
+    automatically. ``suspects`` are dicts of document_id, text, given, suggested and score: the probability of the given
+    label, 0 to 1.
     """
 
     run_id: int
@@ -60,6 +64,7 @@ class ReportContent:
     labels: list[str]
     figures: VersionFigures
     targets: NDArray[np.int64]
+    given: list[str]
     probabilities: NDArray[np.float32]
     uncalibrated: NDArray[np.float32]
     document_ids: list[int]
@@ -146,8 +151,7 @@ def _tested(content: ReportContent, places: Iterable[int]) -> list[Case]:
     for i in places:
         answer = int(content.probabilities[i].argmax())
         share = float(content.probabilities[i, answer])
-        document_id = int(content.document_ids[i])
-        given = content.labels[int(content.targets[i])]
+        document_id, given = int(content.document_ids[i]), content.given[i]
         found.append(Case(document_id, given, content.labels[answer], "confidence", share, document_id in doubted))
     return found
 
@@ -177,6 +181,9 @@ def _view(content: ReportContent) -> dict[str, Any]:
         "script": Markup(_SCRIPT),  # noqa: S704 - a constant
         "script_hash": base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode(),
         "matrix_labels": plots.MATRIX_LABELS,
+        "alone": ALONE,
+        "target": named,
+        "told": told,
     }
 
 
@@ -190,8 +197,9 @@ def verdict(gate: Verdict) -> str:
                 "Passed: there was no active version to compare with. It is shown to be more accurate than the most "
                 "frequent label alone, and not shown to be worse than TF-IDF."
             )
+        starter = any(each.name == AGAINST_STARTER for each in gate.criteria)
         found = "more accurate than" if gate.better else "not worse than"
-        return f"Passed: shown to be {found} {other}."
+        return f"Passed: {reason if starter else f'shown to be {found} {other}'}."
     if outcome == "no evidence":
         return (
             f"Not passed, because evidence is missing: {reason}. No other version is live, so it goes live and accepts "
@@ -207,16 +215,18 @@ def verdict(gate: Verdict) -> str:
 def _plots(content: ReportContent) -> dict[str, Plot | None]:
     figures, test = content.figures, content.figures.test
     predicted, confidence = _answers(content)
-    right = predicted == content.targets
+    right, known = predicted == content.targets, content.targets != FOREIGN
     return {
         "accuracies": plots.accuracies(test, figures.baselines),
         "differences": plots.differences(figures.gate.criteria),
         "loss": plots.training_loss(figures.learning),
         "scores": plots.validation_scores(figures.learning),
-        "confusions": plots.confusion_matrix(content.targets, predicted, content.labels),
+        "confusions": plots.confusion_matrix(content.targets[known], predicted[known], content.labels),
         "reliability": plots.reliability(content.targets, content.probabilities, content.uncalibrated, test),
         "risk": plots.risk_coverage(test, figures.guarantee.risk_target),
-        "histograms": plots.confidences(confidence, right, content.accepted, figures.threshold),
+        "histograms": plots.confidences(
+            confidence, right, content.accepted, None if figures.fit.weight else figures.threshold
+        ),
         "labels": plots.f1_by_label(test.per_label),
     }
 
@@ -230,9 +240,10 @@ def _answers(content: ReportContent) -> tuple[NDArray[np.int64], NDArray[np.floa
 
 def _confusions(content: ReportContent) -> list[tuple[str, str, int, float]]:
     """The 25 most frequent: true label, predicted label, documents, share of the true label's documents."""
-    predicted, _ = _answers(content)
-    support = Counter(content.targets.tolist())
-    pairs = Counter(zip(content.targets.tolist(), predicted.tolist(), strict=True))
+    known = content.targets != FOREIGN
+    targets, predicted = content.targets[known].tolist(), _answers(content)[0][known].tolist()
+    support = Counter(targets)
+    pairs = Counter(zip(targets, predicted, strict=True))
     wrong = Counter({pair: count for pair, count in pairs.items() if pair[0] != pair[1]})
     return [
         (content.labels[true], content.labels[guess], count, count / support[true])
@@ -250,6 +261,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {"percent": _percent, "figure": _figure, "count": _count, "interval": _interval}
     environment.filters |= {"outcome": _outcome, "counted": counted}
+    environment.globals["more_of"] = more_of
     environment.tests["number"] = is_number  # Jinja calls NaN and true numbers too
     return environment
 

@@ -1,6 +1,5 @@
 """What the page on live accuracy shows about a version: figures, weeks and labels, from answers and their audits."""
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -12,7 +11,7 @@ from sqlalchemy.orm import Session
 from db.queries import labels, model_versions
 from db.queries.live_accuracy import Answered, Audited, answered, audited
 from db.queries.status import AccuracyCheck, last_accuracy
-from monitoring.live_accuracy import WINDOW_DAYS, Measured, differs, measured, today
+from monitoring.live_accuracy import WINDOW_DAYS, Measured, by_form, differs, grouped, measured, today
 from web import charts
 from web.charts import Dot, Plot
 
@@ -26,9 +25,10 @@ Row = Answered | Audited
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """A version's last four weeks, the accepted answers alone, and by label; ``versions``: all of the last 13 weeks.
+    """A version's last four weeks, the accepted answers alone, by label, and by form if more than one answered.
 
-    ``apart``: whether the 95 % interval excludes what is promised, whatever the margin; ``check``: the last daily one.
+    ``versions``: all of the last 13 weeks. ``apart``: whether the 95 % interval excludes what is promised, whatever the
+    margin. ``check``: the last daily one.
     """
 
     version_id: int | None
@@ -37,6 +37,7 @@ class Accuracy:
     accepted: Measured
     apart: bool
     check: AccuracyCheck | None
+    forms: Sequence[tuple[str, Measured]]
     labels: Sequence[tuple[str, Measured]]
     versions: Sequence[tuple[int, Measured]]
     plots: Sequence[Markup]
@@ -54,16 +55,19 @@ def live_accuracy(session: Session, version_id: int | None) -> Accuracy:
         version_id = active.id if active else max(versions, default=None)
     if version_id is None:
         nothing = measured([], [])
-        return Accuracy(None, None, nothing, nothing, False, None, [], [], [])
+        return Accuracy(None, None, nothing, nothing, False, None, [], [], [], [])
     lately = (until - timedelta(days=WINDOW_DAYS), until, version_id)
     its, its_audits = answered(session, *lately), audited(session, *lately)
     found = measured(its, its_audits)
     names = {label.id: label.name for label in labels.listing(session)}
     by_label = _by(its, its_audits, lambda row: row.label_id)
+    check = last_accuracy(session) if active and active.id == version_id else None
+    forms = by_form(its, its_audits)
     mine = [row for row in said if row.version_id == version_id], [row for row in drawn if row.version_id == version_id]
     return Accuracy(
         version_id, active.id if active else None, found, measured(_accepted(its), _accepted(its_audits)),
-        differs(found, 0.0), last_accuracy(session) if active and active.id == version_id else None,
+        differs(found, 0.0), check,
+        [(form, measured(*rows)) for form, rows in forms.items()] if len(forms) > 1 else [],
         [(names[each], by_label[each]) for each in sorted(by_label, key=lambda each: -by_label[each].answers)],
         sorted(versions.items(), reverse=True), _weeks(*mine, this_week),
     )  # fmt: skip
@@ -74,12 +78,7 @@ def _accepted(rows: Sequence[Some]) -> list[Some]:
 
 
 def _by(said: Sequence[Answered], drawn: Sequence[Audited], key: Callable[[Row], Key]) -> dict[Key, Measured]:
-    groups = defaultdict[Key, tuple[list[Answered], list[Audited]]](lambda: ([], []))
-    for answer in said:
-        groups[key(answer)][0].append(answer)
-    for audit in drawn:
-        groups[key(audit)][1].append(audit)
-    return {each: measured(*rows) for each, rows in groups.items()}
+    return {each: measured(*rows) for each, rows in grouped(said, drawn, key).items()}
 
 
 def _weeks(said: Sequence[Answered], drawn: Sequence[Audited], this_week: datetime) -> list[Markup]:

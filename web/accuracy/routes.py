@@ -18,5 +18,8 @@ def accuracy(request: Request, person: Reviewer, version: AskedId | None = None)
     settings = request.app.state.settings
     with session(settings.postgres_url) as opened:
         found = live_accuracy(opened, version)
-    return page("accuracy.html", person=person, found=found, share=settings.audit_share,
-                margin=settings.accuracy_margin, weeks=WEEKS)  # fmt: skip
+    return page(
+        "accuracy.html", person=person, found=found, share=settings.audit_share,
+        first_share=settings.first_audit_share, first=settings.first_documents, margin=settings.accuracy_margin,
+        weeks=WEEKS,
+    )  # fmt: skip

@@ -94,17 +94,20 @@ class Review(BaseModel):
 class State(BaseModel):
     """The state of a document.
 
-    `label`, `confidence`, `decision` and `model_version` come from the model, and are null if it made no prediction.
-    `review` is the newest human decision. For a dead document, `decision` is the reason. `unknown_share` is present
-    only if the model can't read more than a tenth of the text's characters.
+    `stored`: it is stored, but no model has predicted it yet. `label`, `confidence`, `decision`, `fit` and
+    `model_version` come from the model, and are null if it made no prediction. `fit` is the probability that the
+    document belongs to one of the labels; it is also null if the model gives none. `review` is the newest human
+    decision. For a dead document, `decision` is the reason. `unknown_share` is present only if the model can't read
+    more than a tenth of the text's characters.
     """
 
     source: str
     id: str
-    state: Literal["classified", "reviewed", "dead"]
+    state: Literal["stored", "classified", "reviewed", "dead"]
     label: str | None
     confidence: float | None
     decision: str | None
+    fit: float | None
     model_version: int | None
     review: Review | None
     unknown_share: float | None = None
@@ -140,7 +143,8 @@ async def send_documents(
     """Send documents to a lane: all of them, in order, or none.
 
     Answers 202 when Redis has them on disk. With `wait`, the answer is delayed for at most that many seconds; it is
-    200 with the results if all of them are ready in that time. One invalid document refuses the whole request; the
+    200 with the results if all of them are ready in that time. While no model version is active, documents have the
+    state `stored` within a second, and that is the result. One invalid document refuses the whole request; the
     problem's `index` names it. Sending the same document again changes nothing.
     """
     raw = await request.body()
@@ -219,7 +223,7 @@ def erase_document(request: Request, token: Erase, source: Text, id: Text) -> Er
 def _state(opened: Session, source: str, id: str) -> State:
     found = document_state(opened, source, id)
     if found is None:
-        raise NotFoundError("the document is unknown or still waiting")
+        raise NotFoundError("the document is unknown or still waiting in its lane")
     return State.model_validate({"source": source, "id": id, **found.to_dict()})
 
 

@@ -78,6 +78,7 @@ class Line(Collector):
         return {
             "dead letters and model versions": _line,
             "documents that wait for a person": _queue,
+            "documents that wait for their first prediction": _unpredicted,
             "the outbox": _outbox,
             "the search index": _search,
             "webhooks": _webhooks,
@@ -189,6 +190,11 @@ def _queue(opened: Session) -> Iterator[Metric]:
     yield _gauge("sortline_queue", "Documents that wait for a person", waiting, "reason")
 
 
+def _unpredicted(opened: Session) -> Iterator[Metric]:
+    waiting = waiting_counts.unpredicted(opened).rows
+    yield _gauge("sortline_unpredicted_documents", "Stored documents that wait for their first prediction", waiting)
+
+
 def _outbox(opened: Session) -> Iterator[Metric]:
     unsent, oldest_s = status.unsent(opened)
     yield _gauge("sortline_outbox_unsent", "Events that wait to be sent", unsent)
@@ -213,16 +219,26 @@ def _drift(opened: Session, *, checks: bool) -> Iterator[Metric]:
 
 
 def _accuracy(opened: Session) -> Iterator[Metric]:
-    look = status.last_accuracy(opened)
-    if look is None:
-        look = AccuracyCheck(0, 0, 0, None, 0.0, 1.0, None, False)
-    value, promised = (nan if each is None else each for each in (look.accuracy, look.expected))
-    share = {"low": look.low, "measured": value, "high": look.high}
+    nothing = AccuracyCheck(0, 0, 0, None, 0.0, 1.0, None, False, {})
+    look = status.last_accuracy(opened) or nothing
+    promised = nan if look.expected is None else look.expected
+    share = _shares(look._asdict())
     audits = {"decided": look.decided, "waiting": look.drawn - look.decided}
     yield _gauge("sortline_live_accuracy", "Share of right answers, by audits, and its 95 % interval", share, "figure")
+    of_forms = GaugeMetricFamily("sortline_form_accuracy", "The same, of each form", labels=["form", "figure"])
+    for form, check in ({"whole": nothing._asdict()} | look.forms).items():  # there is always a series
+        for figure, part in _shares(check).items():
+            of_forms.add_metric([form or "not noted", figure], part)
+    yield of_forms
     yield _gauge("sortline_expected_accuracy", "Accuracy that the confidences of these answers promise", promised)
     yield _gauge("sortline_audits", "Audits of these answers", audits, "state")
     yield _gauge("sortline_accuracy_disagrees", "1: the two differ with statistical certainty", int(look.alarm))
+
+
+def _shares(check: Mapping[str, Any]) -> dict[str, float]:
+    """Accuracy and the ends of its interval, by ``figure``."""
+    value = check["accuracy"]
+    return {"low": check["low"], "measured": nan if value is None else value, "high": check["high"]}
 
 
 def _training(opened: Session, *, retrain_after: int) -> Iterator[Metric]:

@@ -79,7 +79,7 @@ class Written(BaseModel):
     responses=problems(401, 403, 404, 409, 413, 422, 503),
 )
 def flag(request: Request, token: Documents, once: Once, source: Text, id: Text, flag: Flag | None = None) -> Flagged:
-    """Queue a classified document for a person. Percent-encode source and id.
+    """Queue a document for a person. Percent-encode source and id.
 
     If a proxy has decoded `%2F`, the document is found if the path fits only one existing document.
     """
@@ -91,7 +91,7 @@ def flag(request: Request, token: Documents, once: Once, source: Text, id: Text,
 def flag_by_query(
     request: Request, token: Documents, once: Once, source: Source, id: Id, flag: Flag | None = None
 ) -> Flagged:
-    """Queue a classified document for a person, as `POST /v1/documents/{source}/{id}/flag` does."""
+    """Queue a document for a person, as `POST /v1/documents/{source}/{id}/flag` does."""
     with session(request.app.state.settings.postgres_url) as opened:
         return _flag(opened, checked(source, id), token, once, flag)
 
@@ -135,5 +135,5 @@ def _known(opened: Session, source: str, id: str, index: int | None = None) -> i
     found = document_id(opened, source, id)
     if found is None:
         which = "" if index is None else f" (review {index}: {source}/{id})"
-        raise NotFoundError(f"the document is unknown or still waiting{which}")
+        raise NotFoundError(f"the document is unknown or still waiting in its lane{which}")
     return found

@@ -2,7 +2,7 @@
 
 import { focusText } from "./documents.js";
 import { at } from "./elements.js";
-import { labels } from "./labels.js";
+import { call } from "./server.js";
 
 /** @import { Key } from "./keys.js" */
 
@@ -74,12 +74,9 @@ export const askFlag = (note, done) => openField("flag-dialog", at("flag-text", 
 export const askNote = (note, done) => openField("note-dialog", at("note-text", HTMLTextAreaElement), note, done);
 
 export function showHelp() {
-  at("guidelines").replaceChildren(...labels().flatMap((each) => {
-    const name = document.createElement("dt");
-    const told = document.createElement("dd");
-    name.textContent = each.name;
-    told.textContent = each.description || "no guideline yet";
-    return [name, told];
-  }));
   open("help-dialog", () => {});
+  // What was shown before stays while the server can't be reached.
+  call("guidelines").then(({ html }) => {
+    at("guidelines").innerHTML = html; // from our own server, which escapes every text
+  }, () => {});
 }

@@ -3,6 +3,7 @@
 import { at, part } from "./elements.js";
 import { needsFactor, passing, signedOut, wordsOf } from "./errors.js";
 import * as kept from "./kept.js";
+import { renewLabels } from "./labels.js";
 import { lost, say, trouble } from "./notices.js";
 import { startAgain, untouchedFor } from "./reading.js";
 import { call } from "./server.js";
@@ -55,10 +56,11 @@ export async function fill() {
   try {
     const others = await elsewhere();
     const decided = kept.unsent().map((row) => row.document_id);
-    const { html } = await call("next", {
+    const { html, labels } = await call("next", {
       have: articles().map(idOf), elsewhere: [...others, ...decided].slice(-200),
     });
     await add(html, false);
+    renewLabels(labels).catch(() => {}); // the next answer says it again
     at("empty").textContent = others.length ? IN_ANOTHER_TAB : NOTHING;
     if (!kept.unsent().length) trouble(""); // otherwise it still says how many decisions are kept here
   } catch (error) {

@@ -6,20 +6,24 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from db.models import Label
-from db.queries.queue_items import Leased
+from db.queries.document_search import BLIND
+from db.queries.doubts import is_low
+from db.queries.queue_items import BY_LABEL, Leased
 from web.visible import visible
 
 _MOST_CHOICES = 9  # one key for each
 
 WHY = {
+    "unpredicted": "no model has read it yet",
     "doubtful": "the model is not sure",
+    "low_fit": "it may fit none of the labels",
     "audit": "drawn at random, to learn how good the answers are",
     "flag": "somebody asks for a second look",
     "label_error": "its label may be wrong",
     "drift": "it is unlike what the model was trained on",
     "overlap": "a second opinion",
     "repeat": "once more",
-    "shadow": "two versions of the model do not agree",
+    "shadow": "two models do not agree",
 }
 # These two reasons would give away their purpose.
 TOLD_AS = {"overlap": "doubtful", "repeat": "doubtful"}
@@ -39,7 +43,9 @@ class DeskDocument:
     """A document on the page.
 
     ``predicted``: whether the first choice is a prediction that Enter confirms; ``explains``: whether the words that
-    drove the model may be shown; ``unknown_share``: the share of the text that the model can't read, if over a tenth.
+    drove the model may be shown; ``unknown_share``: the share of the text that the model can't read, if over a tenth;
+    ``fit``: how probable it is that any label fits, None if it is hidden or unknown;
+    ``by_starter``: whether a starter suggests the choices; ``shows_like``: whether others like it may be shown.
     """
 
     id: int
@@ -57,6 +63,9 @@ class DeskDocument:
     hidden: bool
     blurred: bool
     unknown_share: float | None
+    fit: float | None
+    by_starter: bool
+    shows_like: bool
 
 
 def desk_document(leased: Leased, labels: Mapping[int, Label], blurred: bool = False) -> DeskDocument:
@@ -64,22 +73,32 @@ def desk_document(leased: Leased, labels: Mapping[int, Label], blurred: bool = F
     hidden = leased.label_id is not None and leased.shown is None
     choices = _choices(leased, labels, hidden)
     predicted = _as_label(labels, leased.label_id)
-    reason = TOLD_AS.get(leased.reason, leased.reason)
+    fit = None if leased.shown is None else leased.fit
+    reason = _told(leased.reason, fit)
     return DeskDocument(
         leased.document_id, leased.lease_token, leased.source, leased.external_id,
         f"{leased.received_at:%Y-%m-%d %H:%M}", visible(leased.text), reason, WHY[reason], leased.note, choices,
         bool(choices) and leased.shown is not None and predicted is not None and choices[0].id == predicted.id,
-        bool(choices) and leased.shown is not None, hidden, blurred, None if hidden else leased.unknown_share,
+        bool(choices) and leased.shown is not None, hidden, blurred, None if hidden else leased.unknown_share, fit,
+        leased.by_starter and leased.shown is not None, not hidden and leased.reason not in BLIND,
     )  # fmt: skip
 
 
+def _told(reason: str, fit: float | None) -> str:
+    """The reason that the page gives: one of low fit would give a hidden prediction away, as those of `TOLD_AS` do."""
+    if TOLD_AS.get(reason, reason) not in BY_LABEL:
+        return reason
+    return "low_fit" if is_low(fit) else "doubtful"
+
+
 def _choices(leased: Leased, labels: Mapping[int, Label], hidden: bool) -> list[Choice]:
-    if hidden:  # ordered by name, which reveals nothing; if there are more labels than keys, people type
-        in_use = sorted((label for label in labels.values() if label.archived_at is None), key=lambda each: each.name)
-        return [Choice(label.id, label.name, None) for label in in_use] if len(in_use) <= _MOST_CHOICES else []
+    if hidden:
+        return _by_name(labels)
     if leased.probabilities is None or leased.label_ids is None:
         suggested = _as_label(labels, leased.suggested_label_id)
-        return [Choice(suggested.id, suggested.name, None)] if suggested and suggested.archived_at is None else []
+        if suggested is None:
+            return _by_name(labels)
+        return [Choice(suggested.id, suggested.name, None)] if suggested.archived_at is None else []
     sure: dict[int, float] = {}
     for label_id, probability in zip(leased.label_ids, leased.probabilities, strict=True):
         label = _as_label(labels, label_id)
@@ -87,6 +106,12 @@ def _choices(leased: Leased, labels: Mapping[int, Label], hidden: bool) -> list[
             sure[label.id] = sure.get(label.id, 0.0) + probability
     likeliest = sorted(sure, key=lambda id_: sure[id_], reverse=True)[:_MOST_CHOICES]
     return [Choice(id_, labels[id_].name, sure[id_]) for id_ in likeliest]
+
+
+def _by_name(labels: Mapping[int, Label]) -> list[Choice]:
+    """All labels in an order that reveals nothing; none if there are more than keys, so that people type."""
+    in_use = sorted((label for label in labels.values() if label.archived_at is None), key=lambda each: each.name)
+    return [Choice(label.id, label.name, None) for label in in_use] if len(in_use) <= _MOST_CHOICES else []
 
 
 def _as_label(labels: Mapping[int, Label], label_id: int | None) -> Label | None:

@@ -4,7 +4,7 @@ import { decideFor } from "./deciding.js";
 import { focusText } from "./documents.js";
 import { around, at } from "./elements.js";
 import { fold } from "./folding.js";
-import { labels } from "./labels.js";
+import { labels, onOthers } from "./labels.js";
 
 /** @import { Key } from "./keys.js" */
 /** @import { Label } from "./labels.js" */
@@ -88,6 +88,13 @@ export function inFinding(key) {
 }
 
 find.addEventListener("input", search);
+onOthers(() => {
+  if (!find.value) return;
+  const before = items()[chosen]?.dataset.label;
+  search(); // what was typed may be the name of a new one
+  const again = items().findIndex((each) => each.dataset.label === before);
+  if (again > 0) choose(again); // Enter decides by it
+});
 found.addEventListener("click", (event) => {
   const item = around(event, "li");
   if (item) decideFor(item);

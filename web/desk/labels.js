@@ -14,6 +14,7 @@ import { call } from "./server.js";
 
 /** @type {readonly Label[]} */
 let known = [];
+let renewed = () => {};
 
 export const labels = () => known;
 
@@ -24,4 +25,18 @@ export async function loadLabels() {
   /** @type {Omit<Label, "folded">[]} */
   const found = await call("labels");
   known = found.map((each) => ({ ...each, folded: fold(each.name) }));
+}
+
+/** @param {() => void} does what to do when there are others */
+export const onOthers = (does) => (renewed = does);
+
+/**
+ * Load them again if the server has others.
+ * @param {string | undefined} there which labels the server has, as it writes that; undefined: it does not say
+ */
+export async function renewLabels(there) {
+  const here = `${known.length}-${known.reduce((sum, each) => sum + each.id, 0)}`;
+  if (there === undefined || there === here) return;
+  await loadLabels();
+  renewed();
 }

@@ -10,16 +10,19 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
-from db.queries import decisions, labels, queue_items, status, training_runs, waiting_counts
+from db.queries import decisions, label_examples, labels, queue_items, status, training_runs, waiting_counts
 from db.queries.decisions import Decision, Shares
 from db.queries.sensitive import sensitive_documents
 from db.session import session
+from monitoring.first_evidence import on_the_way
 from sortline.text import Text
 from web.desk.documents import WHY, desk_document
 from web.desk.queue_policy import next_documents
+from web.guidelines import guideline_html, summary
 from web.ids import SentBigId
 from web.render import html, page
 from web.sessions import Person, Reviewer, Scripted, ScriptedSignedIn
+from web.visible import visible
 
 router = APIRouter(prefix="/desk", include_in_schema=False)
 
@@ -70,7 +73,9 @@ def desk(request: Request, person: Reviewer) -> HTMLResponse:
         last = decisions.last(opened, person.id)
         blurred = sensitive_documents(opened, [each.document_id for each in last])
         around = _around(request, opened)
-    return page("desk.html", person=person, script=True, last=last, sensitive=blurred, around=around, why=WHY)
+        starter, promise = on_the_way(opened, request.app.state.settings)
+    return page("desk.html", person=person, script=True, last=last, sensitive=blurred, around=around, why=WHY,
+                starter=starter, promise=promise)  # fmt: skip
 
 
 @router.post("/next")
@@ -127,12 +132,25 @@ def renew(request: Request, person: Scripted, asked: Tokens) -> JSONResponse:
 
 @router.get("/labels")
 def list_labels(request: Request, _person: Scripted) -> JSONResponse:
-    """Returns the labels in use, with their guidelines."""
+    """Returns the labels in use, each with the first line of its guideline."""
     with session(request.app.state.settings.postgres_url) as opened:
         rows = [row for row in labels.listing(opened) if row.archived_at is None]
     return JSONResponse([
-        {"id": row.id, "name": row.name, "description": row.description, "sensitive": row.sensitive} for row in rows
+        {"id": row.id, "name": row.name, "description": summary(row.description), "sensitive": row.sensitive}
+        for row in rows
     ])  # fmt: skip
+
+
+@router.get("/guidelines")
+def list_guidelines(request: Request, person: Scripted) -> JSONResponse:
+    """Returns the guidelines and examples of the labels in use, as HTML in JSON."""
+    with session(request.app.state.settings.postgres_url) as opened:
+        rows = [row for row in labels.listing(opened) if row.archived_at is None]
+        examples = label_examples.by_label(opened)
+    shown = html(
+        "guidelines.html", person=person, labels=rows, examples=examples, guideline_html=guideline_html, visible=visible
+    )
+    return JSONResponse({"html": shown})
 
 
 @router.get("/session")
@@ -149,7 +167,11 @@ def _documents(opened: Session, person: Person, ids: list[int]) -> JSONResponse:
     blurred = sensitive_documents(opened, ids)
     leased = queue_items.leased(opened, person.id, ids)
     shown = [desk_document(each, by_id, each.document_id in blurred) for each in leased]
-    return JSONResponse({"html": html("desk_documents.html", person=person, documents=shown)})
+    answer = {"html": html("desk_documents.html", person=person, documents=shown)}
+    if ids:  # so that the page loads the labels again once one was added, archived or brought back
+        in_use = [row.id for row in by_id.values() if row.archived_at is None]
+        answer["labels"] = f"{len(in_use)}-{sum(in_use)}"
+    return JSONResponse(answer)
 
 
 def _around(request: Request, opened: Session) -> dict[str, Any]:
@@ -157,7 +179,7 @@ def _around(request: Request, opened: Session) -> dict[str, Any]:
     settings = request.app.state.settings
     counts = waiting_counts.up_to(opened, _COUNTED)
     waiting = sum(counts.values())
-    enough = settings.retrain_after
+    enough = status.enough_to_train(opened, settings.retrain_after)
     since = status.decisions_since(opened, max(1, enough))
     run = training_runs.unfinished(opened)
     if run is not None:

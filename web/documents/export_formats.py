@@ -67,7 +67,7 @@ def record(row: Found) -> dict[str, Any]:
     return {
         "id": row.external_id, "source": row.source, "text": row.text, "label": row.decided, "action": row.action,
         "reviewer": row.reviewer, "decided_at": row.decided_at, "reason": row.decided_because, "note": row.note,
-        "predicted": row.predicted, "confidence": row.confidence, "decision": row.decision,
+        "predicted": row.predicted, "confidence": row.confidence, "decision": row.decision, "fit": row.fit,
         "model_version": row.model_version_id, "waits": row.waits_because, "lane": row.lane,
         "received_at": row.received_at, "meta": row.meta,
     }  # fmt: skip
@@ -135,7 +135,8 @@ def _parquet(rows: Iterable[Found]) -> Iterator[bytes]:
 
     moment = pyarrow.timestamp("us", "UTC")
     types = {
-        "confidence": pyarrow.float32(), "model_version": pyarrow.int32(), "decided_at": moment, "received_at": moment,
+        "confidence": pyarrow.float32(), "fit": pyarrow.float32(), "model_version": pyarrow.int32(),
+        "decided_at": moment, "received_at": moment,
     }  # fmt: skip
     schema = pyarrow.schema([(name, types.get(name, pyarrow.string())) for name in COLUMNS])
 

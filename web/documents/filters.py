@@ -11,8 +11,8 @@ from sortline.text import check_kept, whole_number
 DECISION_REASONS = (*REASONS, *MADE_ELSEWHERE)
 _MOST_CHARS = 500
 _NAMES = (
-    "words", "source", "id", "since", "until", "predicted", "decision", "confidence_from", "confidence_to", "version",
-    "state", "decided", "reviewer", "reason", "texts",
+    "words", "source", "id", "since", "until", "predicted", "decision", "confidence_from", "confidence_to", "fit_from",
+    "fit_to", "version", "state", "decided", "reviewer", "reason", "texts",
 )  # fmt: skip
 
 
@@ -20,8 +20,8 @@ def parse_filters(given: Mapping[str, str], blind: bool = False, beside: tuple[s
     """The filters of a query string; empty values are ignored.
 
     ``words``, ``source``, ``id``; ``since`` and ``until`` (days, or moments, of UTC; a day as ``until`` is included);
-    ``predicted``, ``decided`` (labels by name), ``decision``, ``confidence_from``, ``confidence_to`` (per cent),
-    ``version``, ``state``, ``reviewer``, ``reason``, and ``texts=all`` for older texts too.
+    ``predicted``, ``decided`` (labels by name), ``decision``, ``confidence_from``, ``confidence_to``, ``fit_from``,
+    ``fit_to`` (per cent), ``version``, ``state``, ``reviewer``, ``reason``, and ``texts=all`` for older texts too.
 
     Args:
         blind: as in `Filters`.
@@ -50,6 +50,8 @@ def parse_filters(given: Mapping[str, str], blind: bool = False, beside: tuple[s
         decision=_one_of(asked, "decision", ("accept", "review")),
         confidence_from=_share(asked, "confidence_from"),
         confidence_to=_share(asked, "confidence_to"),
+        fit_from=_share(asked, "fit_from"),
+        fit_to=_share(asked, "fit_to"),
         model_version=_version(asked),
         state=_one_of(asked, "state", STATES),
         decided=asked.get("decided"),

@@ -30,11 +30,14 @@ from monitoring.alarms import time_in_words
 from sortline.counted import counted as counted_noun
 from sortline.errors import ConfigurationError, ConflictError, InvalidInputError, NotFoundError
 from sortline.postgres_address import PostgresAddress
-from sortline.text import Text, whole_number
+from sortline.text import Text
+from trainer.fine_tuning.parameters import Parameters
+from web.documents import ticked
 from web.documents.download import Download
 from web.documents.export import export
 from web.documents.export_formats import FORMATS
 from web.documents.filters import DECISION_REASONS, cursor_text, parse_cursor, parse_filters
+from web.documents.listed import CHARS, listed
 from web.documents.timeline import DECISIONS_WHY, is_hidden, timeline, why
 from web.ids import BigId, Id
 from web.links import link
@@ -47,10 +50,8 @@ router = APIRouter(prefix="/documents", include_in_schema=False)
 
 _A_PAGE = 50
 _COUNTED = 10_000
-_CHARS = 300  # of a text in a list
 _SAMPLE = 20
 _SEARCH_S, _COUNT_S = 5.0, 1.0
-_WAITS_S = 30.0  # for many documents, which others may be deciding
 _EXPORTS = threading.BoundedSemaphore(2)  # each holds a connection while it is read
 
 
@@ -67,7 +68,7 @@ def find_by_name(request: Request, _person: Reviewer, source: Text = "", id: Tex
         found = document_id(opened, source, id)
         dead = document_state(opened, source, id) if found is None else None
     if found is None:
-        said = f": it is a dead letter ({dead.decision})" if dead else ", or it still waits to be classified"
+        said = f": it is a dead letter ({dead.decision})" if dead else ", or it still waits in its lane"
         raise HTTPException(404, f"There is no such document{said}.")
     return RedirectResponse(link(f"/documents/{found}"), 303)
 
@@ -93,9 +94,9 @@ def preview_bulk(request: Request, person: Lead, form: PostedForm) -> Response:
     asked = dict(parse_qsl(form.get("query", "")))
     try:
         filters = parse_filters(asked)
-        label_id = _label_id(form.get("label", ""))
+        label_id = ticked.label_id(form.get("label", ""))
         with session(request.app.state.settings.postgres_url) as opened:
-            with document_search.within(opened, _WAITS_S):
+            with document_search.within(opened, ticked.WAITS_S):
                 bulk = bulk_decisions.preview(opened, filters, label_id, person.id, asked)
             opened.commit()
     except (ConflictError, InvalidInputError) as error:
@@ -123,7 +124,7 @@ def decide(request: Request, person: Lead, _form: PostedForm, id: Id) -> Respons
     """Decides the documents of the preview; a second click changes nothing."""
     try:
         with session(request.app.state.settings.postgres_url) as opened:
-            with document_search.within(opened, _WAITS_S):
+            with document_search.within(opened, ticked.WAITS_S):
                 bulk_decisions.decide(opened, id, person.id, person.actor)
             opened.commit()
     except (ConflictError, InvalidInputError) as error:
@@ -136,7 +137,7 @@ def undo(request: Request, person: Lead, _form: PostedForm, id: Id) -> Response:
     """Takes all decisions back; a second click changes nothing."""
     try:
         with session(request.app.state.settings.postgres_url) as opened:
-            with document_search.within(opened, _WAITS_S):
+            with document_search.within(opened, ticked.WAITS_S):
                 bulk_decisions.undo(opened, id, person.id, person.actor)
             opened.commit()
     except (ConflictError, InvalidInputError) as error:
@@ -189,21 +190,20 @@ def _found(request: Request, person: Person, given: dict[str, str], wrong: str =
             try:
                 filters = parse_filters(given, blind=not lead)
                 with document_search.within(opened, _SEARCH_S):
-                    found = document_search.search(opened, filters, parse_cursor(after), _A_PAGE, _CHARS)
+                    found = document_search.search(opened, filters, parse_cursor(after), _A_PAGE, CHARS)
                 counted = _count(opened, filters)
             except InvalidInputError as error:
                 wrong = str(error)
         known = labels.listing(opened)
         reviewers = [user.name for user in people.listing(opened)]
-        sensitive = sensitive_documents(opened, [row.id for row in found.rows])
+        values = listed(opened, found.rows, lead)
         behind = search_behind.behind(opened)
     following = urlencode({**asked, "after": cursor_text(found.after)}) if found.after else ""
     return page(
-        "documents.html", 422 if wrong else 200, person=person, asked=asked, query=urlencode(asked), rows=found.rows,
+        "documents.html", 422 if wrong else 200, person=person, asked=asked, query=urlencode(asked),
         following=following, counted=counted, most=_COUNTED, wrong=wrong, first=not after, labels=known,
-        reviewers=[*reviewers, "import"], reasons=_reasons(lead), visible=visible, states=document_search.STATES,
-        hidden=lambda row: is_hidden(row.waits_because, lead), why=lambda reason: why(reason, lead),
-        most_at_once=bulk_decisions.MOST, formats=FORMATS, sensitive=sensitive,
+        reviewers=[*reviewers, "import"], reasons=_reasons(lead), states=document_search.STATES,
+        most_at_once=bulk_decisions.MOST, formats=FORMATS, **values,
         missed=counted_noun(behind.documents, "document") if behind.seconds > search_behind.SAID_FROM_S else "",
         missed_for=time_in_words(behind.seconds),
     )  # fmt: skip
@@ -233,26 +233,20 @@ def _reasons(lead: bool) -> Mapping[str, str]:
     return {reason: DECISIONS_WHY[reason] for reason in DECISION_REASONS if lead or reason not in document_search.BLIND}
 
 
-def _label_id(given: str) -> int | None:
-    if not given:
-        return None
-    found = whole_number(given, 2**31 - 1)
-    if found is None:
-        raise InvalidInputError("There is no such label.")
-    return found
-
-
 def _bulk(request: Request, person: Person, bulk_id: int, wrong: str = "") -> HTMLResponse:
     with session(request.app.state.settings.postgres_url) as opened:
         bulk = bulk_decisions.get(opened, bulk_id)
         every = max(1, len(bulk.document_ids) // _SAMPLE)
-        sample = document_search.rows(opened, bulk.document_ids[::every][:_SAMPLE], _CHARS)
+        sample = document_search.rows(opened, bulk.document_ids[::every][:_SAMPLE], CHARS)
         sensitive = sensitive_documents(opened, [row.id for row in sample])
         known = labels.listing(opened)
         users = {user.id: user.name for user in people.listing(opened)}
+        decided = labels.decided_documents(opened, bulk.label_id) if bulk.label_id else 0
     names = {label.id: label.name for label in known}
     return page(
         "bulk.html", 409 if wrong else 200, person=person, bulk=bulk, sample=sample, users=users,
-        query=urlencode(bulk.filters), wrong=wrong, visible=visible, most=bulk_decisions.MOST,
-        label=names.get(bulk.label_id or 0), sensitive=sensitive,
+        wrong=wrong, visible=visible, most=bulk_decisions.MOST,
+        found_by=ticked.found_by(bulk.filters, urlencode(bulk.filters)),
+        label=names.get(bulk.label_id or 0), sensitive=sensitive, of_label=decided,
+        min_examples=Parameters().min_examples,
     )  # fmt: skip

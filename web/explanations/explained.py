@@ -5,13 +5,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from kombu.exceptions import OperationalError
 from markupsafe import Markup
 
 from db.queries.explanations import Explained
-from sortline.celery_app import celery_app
-from sortline.errors import ServerUnreachableError
-from sortline.redis_address import Broker
 from web.visible import visible
 
 STEPS = 4  # shades of colour, on each side
@@ -108,16 +104,3 @@ def label_words(explained: Sequence[Explained], most: int) -> tuple[list[LabelWo
         for word, share in sorted(shares.items(), key=lambda item: (-item[1], item[0])) if documents[word] >= least
     ]  # fmt: skip
     return [row for row in rows if row.share > 0][:most], [row for row in rows[::-1] if row.share < 0][:most]
-
-
-def send_to_worker(broker: Broker, task: str, *arguments: int) -> None:
-    """Send a task to the worker, by name so that the web need not load it.
-
-    Raises:
-        ServerUnreachableError: the broker can't be reached; waiting explanations are requested again later.
-    """
-    try:
-        with celery_app("explain", broker.address) as app:
-            app.send_task(task, list(arguments), queue="worker", retry=False, expires=60)
-    except OperationalError as error:
-        raise ServerUnreachableError(f"{broker} can't be reached: {error}") from None

@@ -1,5 +1,6 @@
 """Why a label was predicted: for the document in front of a reviewer, and over a label's documents."""
 
+from collections import Counter
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Request
@@ -13,11 +14,13 @@ from db.queries.queue_items import Leased
 from db.queries.sensitive import sensitive_labels
 from db.session import session
 from sortline.errors import ConflictError, NotFoundError
-from web.explanations.explained import heaviest_words, label_words, parts, send_to_worker
+from web.explanations.explained import heaviest_words, label_words, parts
+from web.guidelines import guideline_html
 from web.ids import Id, SentBigId
 from web.links import link
 from web.render import html, page
 from web.sessions import Person, PostedForm, Reviewer, Scripted
+from web.worker_tasks import send_to_worker
 
 router = APIRouter(include_in_schema=False)
 
@@ -46,7 +49,9 @@ def explain(request: Request, person: Scripted, wanted: Wanted) -> JSONResponse:
     with session(settings.postgres_url) as opened:
         leased = _leased(opened, person, wanted)
         assert leased.shown is not None
-        key = Key(wanted.document_id, int(leased.shown["model_version_id"]), wanted.label_id)
+        answered = leased.shown.get("form")
+        form = explanations.explained_form(answered)
+        key = Key(wanted.document_id, int(leased.shown["model_version_id"]), wanted.label_id, form)
         has_to_be_sent = explanations.ask(opened, key, _AGAIN_S, _LOST_S)
         found = explanations.get(opened, key)
         opened.commit()
@@ -59,7 +64,8 @@ def explain(request: Request, person: Scripted, wanted: Wanted) -> JSONResponse:
     speaks_for, against = heaviest_words(leased.text, found.found)
     shown = html(
         "explained.html", person=person, parts=parts(leased.text, found.found["words"]),
-        speaks_for=speaks_for, against=against, found=found.found,
+        speaks_for=speaks_for, against=against, found=found.found, version_id=key.version_id, form=form,
+        answered=answered,
     )  # fmt: skip
     return JSONResponse({"html": shown})
 
@@ -77,8 +83,10 @@ def words(request: Request, person: Reviewer, id: Id) -> HTMLResponse:
     speaks_for, against = label_words(explained, _MOST_WORDS)
     errors = sorted(each.completeness_error for each in explained)
     return page(
-        "label_words.html", person=person, label=label, blurred=blurred, version=version, documents=len(explained),
+        "label_words.html", person=person, label=label, guideline_html=guideline_html,
+        blurred=blurred, version=version, documents=len(explained),
         counts=counts, speaks_for=speaks_for, against=against, sample=_SAMPLE,
+        forms=Counter(each.form for each in explained),
         error=errors[len(errors) // 2] if errors else None,
         largest=max((abs(each.share) for each in (*speaks_for, *against)), default=1.0),
     )  # fmt: skip

@@ -85,7 +85,7 @@ def _read(request: Request, person: Person, form: Form, what: str, **more: Any) 
     """The result of a job on the file that a form names."""
     job = {"token": form.get("token", ""), "user_id": person.id, "actor": person.actor, "form": form}
     answer: dict[str, Any] = request.app.state.uploads.read(
-        what, source=_source(form), fold="fold" in form, **job, **more
+        what, source=_source(form), fold="fold" in form, none_label=form.get("none_label", ""), **job, **more
     )
     return answer
 

@@ -78,13 +78,18 @@ def _preview(settings: Settings, budget: Budget, job: Job) -> dict[str, Any]:
     with session(settings.postgres_url) as opened:
         file = import_files.get(opened, job["token"], job["user_id"])
         with _on_disk(file) as path:
-            found = preview(opened, path, asked(job), job["source"], job["fold"], settings.base_model, budget=budget)
+            found = preview(
+                opened, path, asked(job), job["source"], job["fold"], settings.base_model, budget=budget,
+                none_label=job["none_label"],
+            )  # fmt: skip
     told = asdict(found)
-    new = sorted(told["labels"], key=lambda each: each["state"] != "new")
+    new = sorted(told["labels"], key=lambda each: each["state"] not in ("new", "none fits"))
     names = {name: name if len(name) <= _LONGEST_COLUMN else f"#{i}" for i, name in enumerate(found.names, start=1)}
     chosen = {key: names.get(told[key], told[key]) for key in ("text", "label", "id")}
+    told["hold_no_labels"] = [names.get(each, each) for each in told["hold_no_labels"]]
     told |= {"labels": new[:_MOST_LABELS], "names": list(names.values()), "bad": told["bad"][:_MOST_REFUSED], **chosen}
-    return {"found": told, "labels": len(new), "file_name": file.name, "size": len(file.content)}
+    labels = sum(each["state"] != "none fits" for each in new)
+    return {"found": told, "labels": labels, "file_name": file.name, "size": len(file.content)}
 
 
 def _import(settings: Settings, budget: Budget, job: Job) -> dict[str, Any]:
@@ -95,7 +100,7 @@ def _import(settings: Settings, budget: Budget, job: Job) -> dict[str, Any]:
         with _on_disk(file) as path:
             report = import_file(
                 opened, path, asked(job), job["source"], job["split"], fold=job["fold"],
-                base_model=settings.base_model, budget=budget,
+                base_model=settings.base_model, budget=budget, none_label=job["none_label"],
             )  # fmt: skip
         told = report.to_dict()
         counts = {name: value for name, value in told.items() if name not in ("bad", "doubts", "notes")}

@@ -26,7 +26,7 @@ _BROKEN = (
     "(SORTLINE_UPLOAD_MEMORY_MIB, SORTLINE_UPLOAD_S); split the file, or use the command line."
 )
 # Preallocated threads and memory pools would take memory that the file may need.
-_FRUGAL = {
+FRUGAL = {
     "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2", "ARROW_DEFAULT_MEMORY_POOL": "system",
     "TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1",
 }  # fmt: skip
@@ -64,7 +64,7 @@ class Uploads:
     def _answer(self, job: bytes, folder: str) -> dict[str, Any]:
         # Its temporary files are in a folder of ours: it may be killed before it deletes them.
         command = [sys.executable, "-m", "web.imports.upload_process"]
-        environment = {**os.environ, **_FRUGAL, "TMPDIR": folder}
+        environment = {**os.environ, **FRUGAL, "TMPDIR": folder}
         with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
             late = threading.Timer(_WALL * self.settings.upload_s, process.kill)
             late.daemon = True

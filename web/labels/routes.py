@@ -1,25 +1,34 @@
 """Pages on labels: everyone reads guidelines and figures; leads add, describe, archive and merge labels."""
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse
 
-from db.queries import labels, merge_labels
+from db.models import Label
+from db.queries import label_examples, labels, merge_labels, new_labels, topics
+from db.queries.new_labels import NewLabel
 from db.session import session
+from sortline.counted import counted
 from sortline.errors import ConflictError, InvalidInputError, NotFoundError
 from sortline.folding import fold
+from sortline.label_meaning import HINT, says_nothing
 from sortline.text import Text
 from web.forms import Form, number
+from web.guidelines import guideline_html, summary
 from web.ids import AskedId, Id
 from web.labels.figures import LATELY, figures
 from web.once import SENT_BEFORE, sent_before
 from web.render import page
 from web.sessions import Lead, Person, PostedForm, Reviewer
+from web.visible import visible
 
 router = APIRouter(prefix="/labels", include_in_schema=False)
 
 _A_GLANCE = 10  # with at most this many labels, nobody needs a search
 _SAID = {
-    "described": "The guideline is saved. A desk that is already open shows it after a reload.",
+    "described": "The guideline is saved. The desk shows it the next time somebody presses ?.",
     "archived": "The label is archived: nobody can choose it, and its decisions are not used for training.",
     "back": "The label is in use again.",
 }
@@ -33,18 +42,16 @@ def list_labels(request: Request, person: Reviewer, find: Text = "") -> HTMLResp
 
 @router.post("")
 def add(request: Request, person: Lead, form: PostedForm) -> HTMLResponse:
-    """Adds a label."""
-    try:
-        with session(request.app.state.settings.postgres_url) as opened:
-            if sent_before(request, opened, person, form):
-                return _labels(request, person, said=SENT_BEFORE)
-            label = labels.add(opened, form.get("name", ""), person.actor)
-            opened.commit()
-    except (ConflictError, InvalidInputError) as error:
-        return _labels(request, person, wrong=error, name=form.get("name", ""))
-    return _labels(
-        request, person, said=f"The label {label.name} is added. A desk that is already open offers it after a reload."
-    )
+    """Adds a label, perhaps with a guideline and examples."""
+    label = NewLabel(form.get("name", ""), form.get("guideline", ""), form.get("examples", "").splitlines())
+    return _add(request, person, form, [label], "one")
+
+
+@router.post("/list")
+def add_list(request: Request, person: Lead, form: PostedForm) -> HTMLResponse:
+    """Adds a pasted list of labels, all or none."""
+    lines = (line.partition("\t") for line in form.get("names", "").splitlines() if line.strip())
+    return _add(request, person, form, [NewLabel(name, guideline) for name, _, guideline in lines], "list")
 
 
 @router.get("/{id}")
@@ -66,6 +73,35 @@ def describe(request: Request, person: Lead, form: PostedForm, id: Id) -> HTMLRe
     except (ConflictError, InvalidInputError) as error:
         return _label(request, person, id, wrong=error, given=given)
     return _label(request, person, id, said=_SAID["described"])
+
+
+@router.post("/{id}/examples")
+def add_example(request: Request, person: Lead, form: PostedForm, id: Id) -> HTMLResponse:
+    """Adds an example text to the label."""
+    given = form.get("example", "")
+    try:
+        with session(request.app.state.settings.postgres_url) as opened:
+            if sent_before(request, opened, person, form):
+                return _label(request, person, id, said=SENT_BEFORE)
+            added = label_examples.add(opened, id, [given], person.actor)
+            opened.commit()
+    except (ConflictError, InvalidInputError) as error:
+        return _label(request, person, id, wrong=error, new_example=given)
+    return _label(request, person, id, said="The example is added." if added else "The label has that example already.")
+
+
+@router.post("/{id}/examples/{example}/remove")
+def remove_example(request: Request, person: Lead, form: PostedForm, id: Id, example: Id) -> HTMLResponse:
+    """Removes an example text for good."""
+    try:
+        with session(request.app.state.settings.postgres_url) as opened:
+            if sent_before(request, opened, person, form):
+                return _label(request, person, id, said=SENT_BEFORE)
+            label_examples.remove(opened, id, [example], person.actor)
+            opened.commit()
+    except NotFoundError as error:
+        return _label(request, person, id, wrong=error)
+    return _label(request, person, id, said="The example is removed.")
 
 
 @router.post("/{id}/archive")
@@ -122,6 +158,39 @@ def undo_merge(request: Request, person: Lead, form: PostedForm, id: Id) -> HTML
     return _label(request, person, id, said=said)
 
 
+def _add(request: Request, person: Person, form: Form, given: list[NewLabel], where: str) -> HTMLResponse:
+    """Adds labels, all or none; a refused form keeps its values.
+
+    Args:
+        where: the form: one (label) or list.
+    """
+    try:
+        with session(request.app.state.settings.postgres_url) as opened:
+            if sent_before(request, opened, person, form):
+                return _labels(request, person, said=SENT_BEFORE)
+            made = new_labels.plan(opened, given, "anyway" in form)
+            alike = any(each.alike for each in made.refused)
+            if where == "one" and made.there:
+                raise ConflictError(f"there is a label {made.there[0]} already; it is in use")
+            new_labels.check(made)
+            added = new_labels.add(opened, made.new, person.actor)
+            opened.commit()
+    except (ConflictError, InvalidInputError) as error:
+        return _labels(request, person, wrong=error, given=form, alike=where if alike else "")
+    unclear = [each.name for each in made.new if says_nothing(each.name) and not (each.guideline or each.examples)]
+    return _labels(request, person, said=_added(added, made.there), unclear_added=unclear)
+
+
+def _added(added: Sequence[Label], there: Sequence[str]) -> str:
+    already = f" {counted(len(there), 'label')} of the list {'is' if len(there) == 1 else 'are'} in use already."
+    if not added:
+        return f"Nothing is added.{already if there else ''}"
+    which = f"The label {added[0].name} is" if len(added) == 1 else f"{len(added):,} labels are"
+    offered = "it" if len(added) == 1 else "them"
+    said = f"{which} added.{already if there else ''}"
+    return f"{said} A desk that is already open offers {offered} from its next document on."
+
+
 def _set_archived(request: Request, person: Person, form: Form, id: int, archived: bool) -> HTMLResponse:
     try:
         with session(request.app.state.settings.postgres_url) as opened:
@@ -143,13 +212,29 @@ def _status(wrong: Exception | None) -> int:
 
 
 def _labels(
-    request: Request, person: Person, said: str = "", wrong: Exception | None = None, name: str = "", find: str = ""
+    request: Request,
+    person: Person,
+    said: str = "",
+    wrong: Exception | None = None,
+    given: Mapping[str, str] = MappingProxyType({}),
+    find: str = "",
+    alike: str = "",
+    unclear_added: Sequence[str] = (),
 ) -> HTMLResponse:
+    """The page of all labels.
+
+    Args:
+        given: the form that was refused.
+        alike: the form whose labels look like others: one, list, or empty.
+        unclear_added: labels just added whose names say nothing.
+    """
     words = fold(find).split()
     with session(request.app.state.settings.postgres_url) as opened:
         rows = labels.listing(opened)
         shown = [row for row in rows if all(word in fold(row.name) for word in words)]
         found, proposed = figures(opened), labels.proposed(opened)
+        topic_of = {name: topic for topic, names in topics.proposed(opened).items() for name in names}
+        examples = label_examples.counts(opened)
     return page(
         "labels.html",
         _status(wrong),
@@ -161,20 +246,40 @@ def _labels(
         names={row.id: row.name for row in rows},
         figures=found,
         proposed=proposed,
+        topic_of=topic_of,
         lately=LATELY,
         said=said,
         wrong=wrong,
-        new_name=name,
+        given=given,
+        alike=alike,
+        examples=examples,
+        unclear={row.id for row in shown if is_unclear(row, row.id in examples)},
+        unclear_added=unclear_added,
+        hint=HINT,
+        summary=summary,
+        most=labels.MOST_DESCRIPTION,
     )
 
 
+def is_unclear(label: Label, has_examples: bool) -> bool:
+    """Whether nothing says what belongs to a label in use: neither name nor guideline nor examples."""
+    return label.archived_at is None and says_nothing(label.name) and not (label.description or has_examples)
+
+
 def _label(
-    request: Request, person: Person, id: int, said: str = "", wrong: Exception | None = None, given: str | None = None
+    request: Request,
+    person: Person,
+    id: int,
+    said: str = "",
+    wrong: Exception | None = None,
+    given: str | None = None,
+    new_example: str = "",
 ) -> HTMLResponse:
     with session(request.app.state.settings.postgres_url) as opened:
         label = labels.get(opened, id)
         rows = labels.listing(opened)
         use = figures(opened)[id]
+        examples = label_examples.of_label(opened, id)
     return page(
         "label.html",
         _status(wrong),
@@ -183,6 +288,13 @@ def _label(
         description=label.description if given is None else given,
         seen=labels.fingerprint(label),
         most=labels.MOST_DESCRIPTION,
+        most_example=label_examples.MOST_CHARS,
+        new_example=new_example,
+        examples=examples,
+        unclear=is_unclear(label, bool(examples)),
+        hint=HINT,
+        guideline_html=guideline_html,
+        visible=visible,
         others=[row for row in rows if row.archived_at is None and row.id != id],
         into=next((row for row in rows if row.id == label.merged_into_id), None),
         merged=[row for row in rows if row.merged_into_id == id],

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from db.queries import drift, drift_checks, incidents
+from db.queries import drift, drift_checks, incidents, topics
 from db.queries.sensitive import sensitive_documents
 from db.session import session
 from sortline.errors import ConflictError
@@ -17,6 +17,7 @@ router = APIRouter(prefix="/incidents", include_in_schema=False)
 
 _SHOWN = 10  # documents of an open incident
 _CHARS = 300
+_TOPICS = 3  # that hold its documents
 _MOST_REASON = 1000
 
 
@@ -56,6 +57,7 @@ def _incidents(request: Request, person: Person, said: str = "", wrong: str = ""
         }
         blurred = sensitive_documents(opened, [each.document_id for rows in documents.values() for each, _ in rows])
         waiting = {id_: drift.still_waiting(opened, ids) for id_, ids in evidence.items()}
+        alike = {id_: topics.holding(opened, ids)[:_TOPICS] for id_, ids in evidence.items()}
         runs, looked = incidents.trainings(opened), drift_checks.last(opened)
     return page(
         "incidents.html",
@@ -65,6 +67,7 @@ def _incidents(request: Request, person: Person, said: str = "", wrong: str = ""
         documents=documents,
         sensitive=blurred,
         waiting=waiting,
+        alike=alike,
         trains=settings.drift_trains,
         looks=settings.drift_false_alarms > 0,
         look=looked[0] if looked else None,

@@ -4,10 +4,12 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from classifier.figures import FormFigures, VersionFigures
+from classifier.risk_targets import ALONE, at_target, check_offered, moved_since, named, read_target, told
 from classifier.shortcomings import shortcomings
-from db.queries import labelled, model_forms, model_versions, shadows, status, training_runs
+from db.queries import incidents, labelled, model_forms, model_versions, risk_targets, shadows, status, training_runs
 from db.queries.sensitive import sensitive_documents
 from db.session import session
+from monitoring.first_evidence import on_the_way
 from sortline.errors import ConflictError, InvalidInputError, NotFoundError, ServerUnreachableError
 from trainer import trigger
 from trainer.report.texts import TEXT_LENGTH
@@ -24,6 +26,10 @@ from web.visible import visible
 
 router = APIRouter(include_in_schema=False)
 _PAIRS, _EXAMPLES, _CHARS = 20, 50, 300
+_TAKEN_UP = (
+    "workers take it up within seconds. What waits as doubtful and reaches it now is accepted; what was accepted stays "
+    "accepted."
+)
 _ELSEWHERE = "Its label is sensitive; read it on the page of document {}."
 
 
@@ -46,6 +52,25 @@ def roll_back(request: Request, person: Lead, form: PostedForm) -> HTMLResponse:
     except ConflictError as error:
         return _versions(request, person, wrong=str(error))
     return _versions(request, person, said=f"Version {version.id} is active again; workers swap to it within seconds.")
+
+
+@router.post("/model-versions/target")
+def choose_target(request: Request, person: Lead, form: PostedForm) -> HTMLResponse:
+    """Chooses the risk target of the installation; an empty one takes the choice back."""
+    settings = request.app.state.settings
+    try:
+        target = read_target(form.get("target", "")) if form.get("target") else None
+        if target is not None:
+            check_offered(target, settings.risk_target)
+        with session(settings.postgres_url) as opened:
+            if sent_before(request, opened, person, form):
+                return _versions(request, person, said=SENT_BEFORE)
+            risk_targets.choose(opened, target, person.actor)
+            opened.commit()
+    except InvalidInputError as error:
+        return _versions(request, person, wrong=str(error))
+    said = "as the setting says" if target is None else named(target)
+    return _versions(request, person, said=f"The risk target is {said}; {_TAKEN_UP}")
 
 
 @router.post("/model-versions/{id}/promote")
@@ -142,7 +167,8 @@ def show_run(request: Request, person: Reviewer, id: Id) -> HTMLResponse:
         run = training_runs.get(opened, id)
         version = model_versions.get(opened, run.model_version_id) if run.model_version_id else None
         found = model_forms.served_figures(opened, version) if version else {}
-    figures = VersionFigures.model_validate(found)
+        target = risk_targets.chosen(opened)
+    figures = at_target(VersionFigures.model_validate(found), target, version is not None and version.may_lack_proof)
     lacks = shortcomings(figures, version.status) if version else []
     return page("training_run.html", person=person, run=run, version=version, figures=figures, lacks=lacks)
 
@@ -182,9 +208,16 @@ def _versions(request: Request, person: Person, said: str = "", wrong: str = "")
         versions, active = model_versions.listing(opened), model_versions.active(opened)
         runs = training_runs.newest(opened, 10)
         since = status.decisions_since(opened, 10_000)
+        enough = status.enough_to_train(opened, request.app.state.settings.retrain_after)
         shadow = shadows.running(opened)
+        starter, promise = on_the_way(opened, request.app.state.settings)
+        target = risk_targets.chosen(opened)
+        moved = incidents.drifted_since(opened, active.created_at) if active else None
         figures = {
-            version.id: VersionFigures.model_validate(model_forms.served_figures(opened, version))
+            version.id: at_target(
+                VersionFigures.model_validate(model_forms.served_figures(opened, version)), target,
+                version.may_lack_proof,
+            )
             for version in versions
         }  # fmt: skip
         forms = model_forms.of_versions(opened, [version.id for version in versions])
@@ -197,11 +230,19 @@ def _versions(request: Request, person: Person, said: str = "", wrong: str = "")
         forms=[(form, FormFigures.model_validate(form.figures)) for form in forms],
         lacks={version.id: shortcomings(figures[version.id], version.status) for version in versions},
         active=active.id if active else None,
+        target=target,
+        moved=moved_since(moved),
+        setting=request.app.state.settings.risk_target,
+        alone=ALONE,
+        named=named,
+        told=told,
         runs=runs,
         unfinished=next((run for run in runs if run.state in ("waiting", "running")), None),
         since=since,
         shadow=shadow,
-        enough=request.app.state.settings.retrain_after,
+        enough=enough,
+        starter=starter,
+        promise=promise,
         said=said,
         wrong=wrong,
     )

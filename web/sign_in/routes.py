@@ -5,12 +5,14 @@ from datetime import timedelta
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from sqlalchemy.orm import Session
 
 from db.models import User
 from db.queries import people, second_factors, sign_in_attempts
 from db.session import session
 from sortline.text import Text
 from web.addresses import caller_address, network_of
+from web.first_steps.steps import landing
 from web.links import link
 from web.origin import nobody_listens
 from web.render import page
@@ -145,10 +147,21 @@ def _start(request: Request, user: User, goal: str, by_link: bool = False) -> Re
         token = people.sign_in(opened, user, address, agent, by_link, timedelta(hours=settings.session_most_h))
         sign_in_attempts.forgive(opened, user.name, network_of(address), browser)
         sign_in_attempts.remember(opened, user.id, browser)
+        if goal == link("/") or (by_link and not user.password_hash):
+            goal = _work(opened, user, goal)
         opened.commit()
     response = RedirectResponse(goal, 303)
     start_session(response, token, cookie)
     return response
+
+
+def _work(opened: Session, user: User, goal: str) -> str:
+    """Where the person's work is, if they asked for no page; after a link, only the first steps of an installation.
+
+    Somebody who has a password and signs in by a link has come for another one.
+    """
+    found = landing(opened, user.id, people.ROLES.index(user.role) >= people.ROLES.index("lead"))
+    return link(found) if goal == link("/") or found == "/first-steps" else goal
 
 
 def _shut(answer: HTMLResponse) -> HTMLResponse:

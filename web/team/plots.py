@@ -15,9 +15,10 @@ from web.estimates import Estimate, agreement, per_hour, share
 _MOST_ROWS = 12
 _MOST_LABELS = 8
 _WHY = {
-    "doubtful": "doubtful", "audit": "audits", "flag": "flagged", "label_error": "labels in doubt",
-    "drift": "unlike training", "overlap": "second opinions", "repeat": "repeats",
-    "shadow": "versions that differ",
+    "doubtful": "doubtful", "low_fit": "low fit", "audit": "audits", "flag": "flagged",
+    "label_error": "labels in doubt", "drift": "unlike training", "overlap": "second opinions", "repeat": "repeats",
+    "shadow": "models that differ",
+    "unpredicted": "no model yet",
 }  # fmt: skip
 _AGES = ("under a day", "1 to 7 days", "7 to 30 days", "older")
 

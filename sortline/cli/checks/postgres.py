@@ -50,10 +50,14 @@ def _postgres_findings(opened: "Session", base_model: str) -> Iterator[Finding]:
         yield Finding("schema", "fail", f"{revision or 'none'}, but Sortline needs {newest}", "run `sortline migrate`")
         return
     yield Finding("schema", "ok", str(revision))
+    yield _pgvector(opened)
     active = model_versions.active(opened)
     if active is None:
         yield Finding(
-            "active model", "warn", "none, so documents wait", "run `sortline import FILE`, then `sortline train`"
+            "active model",
+            "warn",
+            "no model yet: documents are stored and wait for a model",
+            "decide documents at the desk or run `sortline import FILE`, then `sortline train`",
         )
     else:
         yield Finding("active model", "ok", f"version {active.id}")
@@ -64,6 +68,16 @@ def _postgres_findings(opened: "Session", base_model: str) -> Iterator[Finding]:
         why = webhook.paused_because if webhook.paused_at else webhook.last_error
         advice = "fix that, then run `sortline webhooks test` and `sortline webhooks resume`"
         yield Finding(f"webhook {webhook.name}", "warn", f"{webhook.state}: {why}", advice)
+
+
+def _pgvector(opened: "Session") -> Finding:
+    from db.queries import embeddings, likeness
+
+    if embeddings.has_pgvector(opened):
+        return Finding("pgvector", "ok", "Postgres compares the vectors of documents")
+    found = f"missing: documents that are alike are found among the newest {likeness.NEWEST:,} only, and more slowly"
+    advice = "install pgvector 0.7 or newer on the server, then run `sortline migrate` on a new database"
+    return Finding("pgvector", "warn", found, advice)
 
 
 def _version(major: int, minor: int) -> Finding:

@@ -19,11 +19,15 @@ _FILE_ADDRESS = re.compile(r"(?:/data/(?:upload|local-files)/|(?:s3|gs|azure-blo
 
 
 class Labelled(NamedTuple):
-    """A document; ``label`` is None if nobody has answered yet, ``id`` is "" if it has none."""
+    """A document; ``label`` is None if nobody has answered yet, ``id`` is "" if it has none.
+
+    ``none_fits``: somebody has answered that no label fits; ``label`` is None then.
+    """
 
     text: str
     label: str | None
     id: str = ""
+    none_fits: bool = False
 
 
 class LeftOut(NamedTuple):

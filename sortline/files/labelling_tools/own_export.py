@@ -22,9 +22,7 @@ class OwnExport:
         label = record.get("label")
         if isinstance(label, str) and label:
             return Labelled(text, label, as_id(record.get("id")))
-        if record.get("action") == "none_fits":
-            return LeftOut("a person decided that no label fits")
-        return Labelled(text, None, as_id(record.get("id")))
+        return Labelled(text, None, as_id(record.get("id")), none_fits=record.get("action") == "none_fits")
 
 
 def recognise_own_export(records: Sequence[Record], chosen: Chosen) -> OwnExport | None:

@@ -1,0 +1,188 @@
+"""Group documents by likeness, and name each group by its telling words.
+
+Copies of one text, if they are many, are a group of their own. The vectors of the others are shortened to their
+principal components and divided by k-means, which leaves no document out (docs/decisions/0048-topics.md); or joined as
+long as they are alike, which finds small groups too, and leaves out what is like nothing else
+(docs/decisions/0051-new-labels.md).
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.cluster import AgglomerativeClustering, MiniBatchKMeans
+from sklearn.decomposition import PCA
+from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+from classifier.words import words
+
+_COPIES = 20  # of one text, that are a topic of their own
+_MOST_TOPICS = 150
+_MOST_OF_COPIES = 50  # topics
+_COMPONENTS = 50
+_BATCH = 4096
+_STARTS = 3
+_TELLING = 5
+_CHARS = 500  # of a text, for its words
+_WORD_CHARS = 30
+_COMMON = 0.5  # of the topics: a word in more of them tells little
+_OF_ENOUGH = 10  # documents, from which on a telling word must be in two of them
+_LEAST_LENGTH = 1e-9
+_ALIKE = 0.62  # of the distance that two documents of the traffic usually have
+_NEAREST, _FARTHEST = 0.25, 0.6  # distances of documents that are alike, whatever the traffic is
+_PAIRS = 20_000
+
+_SAYS_NOTHING = re.compile(r"[a-z]|[!-/:-@\[-`{-~]+")
+
+Matrix = NDArray[np.float32]
+Divide = Callable[[Matrix], list[list[int]]]
+
+
+class Text(NamedTuple):
+    """A document to group: the beginning of its text, and the hash that copies share."""
+
+    id: int
+    text: str
+    content_hash: bytes
+
+
+class Group(NamedTuple):
+    """Documents that are alike, the most typical first, and the words that tell them from the others."""
+
+    ids: list[int]
+    words: list[str]
+    copies: bool
+
+
+def group(texts: Sequence[Text], vectors: Matrix, divide: Divide | None = None) -> list[Group]:
+    """Documents in groups, the largest first.
+
+    Args:
+        vectors: (n, d), in the order of ``texts``.
+        divide: gives places of vectors in parts, as `divided` does, which is taken by default.
+    """
+    if not texts:
+        return []
+    by_text: dict[bytes, list[int]] = {}
+    for place, each in enumerate(texts):
+        by_text.setdefault(each.content_hash, []).append(place)
+    by_size = sorted(by_text.values(), key=len, reverse=True)
+    of_copies = [places for places in by_size[:_MOST_OF_COPIES] if len(places) >= _COPIES]
+    others = by_size[len(of_copies) :]
+    first = np.array([places[0] for places in others], np.intp)
+    alike = [[others[each] for each in part] for part in (divide or divided)(vectors[first])] if others else []
+    members = [*of_copies, *([place for places in part for place in places] for part in alike)]
+    told = telling([[texts[places[0]].text] for places in of_copies]
+                   + [[texts[places[0]].text for places in part] for part in alike])  # fmt: skip
+    groups = [
+        Group([texts[place].id for place in places], named, n < len(of_copies) or _is_one_text(texts, places))
+        for n, (places, named) in enumerate(zip(members, told, strict=True))
+    ]
+    return sorted(groups, key=lambda each: -len(each.ids))
+
+
+def divided(vectors: Matrix, seed: int = 0) -> list[list[int]]:
+    """Places of vectors (n, d) in parts, those nearest to the part's centre first.
+
+    About sqrt(n) parts, at most 150: some more than there are subjects, so that most parts have one.
+    """
+    units = _units(vectors)
+    count = min(_MOST_TOPICS, max(1, round(math.sqrt(len(units)))), len({row.tobytes() for row in units.round(4)}))
+    shorter = min(_COMPONENTS, *units.shape)
+    if count < 2:
+        parts = np.zeros(len(units), np.intp)
+    else:
+        short = PCA(shorter, svd_solver="covariance_eigh", random_state=seed).fit_transform(units)
+        found = MiniBatchKMeans(count, batch_size=_BATCH, n_init=_STARTS, random_state=seed)
+        parts = found.fit_predict(short)
+    return _typical_first(units, parts)
+
+
+def alike(vectors: Matrix, within: float) -> list[list[int]]:
+    """Places of vectors (n, d) in parts that are alike, those nearest to the part's centre first.
+
+    Parts are joined as long as the mean cosine distance between their members is at most ``within`` (average linkage).
+    Time and memory grow with n squared: 4,000 vectors take 130 MB.
+    """
+    units = _units(vectors)
+    there = np.flatnonzero(units.any(axis=1))  # a vector of zeros has no direction, so it is like nothing
+    if len(there) < 2:
+        return [[int(place)] for place in there]
+    found = AgglomerativeClustering(None, metric="cosine", linkage="average", distance_threshold=within)
+    parts = found.fit_predict(units[there])
+    return [[int(there[place]) for place in part] for part in _typical_first(units[there], parts)]
+
+
+def alike_within(traffic: Matrix) -> float:
+    """The cosine distance up to which documents count as alike, from vectors of the traffic (n, d).
+
+    Encoders differ in how far apart they put documents, so it is a part of the median distance of two of them.
+    """
+    units = _units(traffic)
+    if len(units) < 2:
+        return _FARTHEST
+    pairs = np.random.default_rng(0).integers(0, len(units), (2, _PAIRS))
+    one, other = pairs[:, pairs[0] != pairs[1]]
+    usual = float(np.median(1 - np.einsum("ij,ij->i", units[one], units[other])))
+    return min(_FARTHEST, max(_NEAREST, _ALIKE * usual))
+
+
+def _typical_first(units: Matrix, parts: NDArray[np.intp]) -> list[list[int]]:
+    centres = np.zeros((parts.max() + 1, units.shape[1]), np.float32)
+    np.add.at(centres, parts, units)
+    typical = np.einsum("ij,ij->i", units, _units(centres)[parts])
+    return [
+        sorted(np.flatnonzero(parts == part).tolist(), key=lambda place: (-typical[place], place))
+        for part in np.unique(parts)
+    ]
+
+
+def telling(groups: Sequence[Sequence[str]]) -> list[list[str]]:
+    """The words that tell each group of texts from the others, the most telling first.
+
+    Class-based TF-IDF (Grootendorst, "BERTopic", 2022): how often a word is in a group's texts, times the logarithm of
+    1 + the words of an average group over the word's frequency in all. English stop words are left out; words of most
+    groups come after the others, and digits and other signs after all words.
+    """
+    counts = [Counter(each for text in texts for each in set(_words(text))) for texts in groups]
+    total: Counter[str] = Counter()
+    spread: Counter[str] = Counter()
+    for count in counts:
+        total.update(count)
+        spread.update(count.keys())
+    average = sum(total.values()) / max(1, len(groups))
+    most = max(2.0, _COMMON * len(groups))
+    found = []
+    for texts, count in zip(groups, counts, strict=True):
+        least = 2 if len(texts) >= _OF_ENOUGH else 1
+        weights = {
+            word: times * math.log(1 + average / total[word])
+            for word, times in count.items() if times >= least
+        }  # fmt: skip
+        weights = weights or dict.fromkeys(count, 0.0)
+        ranked = sorted(weights, key=lambda word: (not _has_letters(word), spread[word] > most, -weights[word], word))
+        found.append([word[:_WORD_CHARS] for word in ranked[:_TELLING]])
+    return found
+
+
+def _words(text: str) -> list[str]:
+    start = text[:_CHARS].casefold()
+    found = [start[first:last] for first, last in words(start)]
+    return [each for each in found if each not in ENGLISH_STOP_WORDS and not _SAYS_NOTHING.fullmatch(each)]
+
+
+def _has_letters(word: str) -> bool:
+    return any(map(str.isalpha, word))
+
+
+def _is_one_text(texts: Sequence[Text], places: Sequence[int]) -> bool:
+    return len(places) > 1 and len({texts[place].content_hash for place in places}) == 1
+
+
+def _units(vectors: Matrix) -> Matrix:
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, _LEAST_LENGTH), np.float32)

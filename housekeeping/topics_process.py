@@ -1,0 +1,126 @@
+"""Group what is undecided, and what may be a new label: `python -m housekeeping.topics_process`, a process of its own.
+
+Housekeeping starts it when a grouping is due, with one thread, and does not wait for it. It has a low priority, and
+ends itself if it takes too long.
+"""
+
+import logging
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import DBAPIError
+
+from db.queries import embeddings, topics
+from db.queries.topics import KINDS, NEW_LABEL, UNDECIDED, Kind, Read
+from db.session import session
+from db.vector_array import Matrix
+from sortline.errors import SortlineError
+from sortline.logs import set_up_logging, silence_telemetry
+from sortline.settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    from housekeeping.groups import Group
+
+log = logging.getLogger(__name__)
+
+EVERY_S = 3600.0
+LEAST: dict[Kind, int] = {UNDECIDED: 20, NEW_LABEL: 5}  # documents, with which grouping begins
+MOST: dict[Kind, int] = {UNDECIDED: 100_000, NEW_LABEL: 20_000}  # documents
+_COPIES = 1_000  # of a text among what may be a new label: what one bulk decision takes
+_MOST_TEXTS = 4_000  # that are compared with each other
+_TRAFFIC = 1_000  # vectors, which tell how far apart documents usually are
+CHARS = 500  # of each text, for its words
+_LONGEST_S = 900
+
+
+def group_topics(settings: Settings) -> int:
+    """Group documents of all kinds and store the topics; returns how many there are. A failure is stored too.
+
+    Raises:
+        SortlineError, DBAPIError: a server can't be reached, or did not do what it was asked.
+    """
+    return sum(_group_kind(settings, kind) for kind in KINDS)
+
+
+def _group_kind(settings: Settings, kind: Kind) -> int:
+    with session(settings.postgres_url) as opened:
+        grouping_id = topics.begin(opened, kind)
+        opened.commit()
+    try:
+        return _group(settings, grouping_id, kind)
+    except (SortlineError, DBAPIError) as error:
+        with session(settings.postgres_url) as opened:
+            topics.end(opened, grouping_id, error=type(error).__name__)
+            opened.commit()
+        raise
+
+
+def _group(settings: Settings, grouping_id: int, kind: Kind) -> int:
+    began = time.monotonic()
+    traffic: dict[tuple[int, int], Matrix] = {}
+    with session(settings.postgres_url) as opened:
+        if kind == UNDECIDED:
+            reads = [topics.undecided(opened, MOST[kind], CHARS)]
+        else:
+            reads = topics.maybe_new(opened, MOST[kind], CHARS, _COPIES)
+            encoders = [read.encoder for read in reads if read.encoder]
+            traffic = {each: embeddings.newest_ones(opened, *each, _TRAFFIC).vectors for each in encoders}
+    if kind == UNDECIDED:
+        groups = _all(reads[0], LEAST[kind])
+    else:
+        groups = [one for read in reads if read.encoder for one in _alike(read, traffic[read.encoder], LEAST[kind])]
+    with session(settings.postgres_url) as opened:
+        topics.store(opened, grouping_id, kind, groups, reads)
+        opened.commit()
+    log.info(
+        "grouped %d documents (%s) in %d topics in %.1f s", sum(len(read.texts) for read in reads),
+        kind.replace("_", " "), len(groups), time.monotonic() - began,
+    )  # fmt: skip
+    return len(groups)
+
+
+def _all(read: Read, least: int) -> "list[Group]":
+    """All that was read, in groups."""
+    from housekeeping.groups import Text, group
+
+    if len(read.texts) < least:
+        return []
+    return group([Text(row.id, row.text, row.content_hash) for row in read.texts], read.vectors)
+
+
+def _alike(read: Read, traffic: Matrix, least: int) -> "list[Group]":
+    """What is alike of what was read, in groups of at least so many documents.
+
+    Args:
+        traffic: vectors (n, d) of the newest documents, which tell how far apart documents usually are.
+    """
+    from housekeeping.groups import Text, alike, alike_within, group
+
+    texts = [Text(row.id, row.text, row.content_hash) for row in read.texts]
+    if len(texts) < least:
+        return []
+    within = alike_within(traffic)
+    first = set(list(dict.fromkeys(each.content_hash for each in texts))[:_MOST_TEXTS])
+    kept = [place for place, each in enumerate(texts) if each.content_hash in first]
+    found = group([texts[place] for place in kept], read.vectors[kept], lambda vectors: alike(vectors, within))
+    return [each for each in found if len(each.ids) >= least]
+
+
+def main() -> None:
+    """Group documents."""
+    silence_telemetry()
+    os.nice(10)
+    signal.alarm(_LONGEST_S)
+    settings = get_settings()
+    set_up_logging(settings.log_level, settings.log_format)
+    try:
+        group_topics(settings)
+    except (SortlineError, DBAPIError) as error:
+        log.warning("documents can't be grouped now: %s", error)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

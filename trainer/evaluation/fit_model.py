@@ -1,0 +1,249 @@
+"""Makes the fit model of a form (`classifier.fit`) from its outputs for documents that people have decided.
+
+Training documents give the space and its centres. How far documents that were not trained on lie from these, and how
+sure the model is of them, is learnt from the known validation documents: training documents lie closer than any others.
+Calibration and test documents are left alone, as they prove and measure what comes of it.
+"""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifier.decision import FOREIGN
+from classifier.engines.protocol import Outputs
+from classifier.figures import FitFigures
+from classifier.fit import MEASURES, Array, FitModel, probability, unknown_fit
+
+Indices = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+ENOUGH_FOREIGN = 20  # foreign documents from which on a detector is fitted, and the fit calibrated
+_LEAST_DOCUMENTS = 20  # of which means and covariances are taken
+_LEAST_IN_CENTRE = 3
+_IN_CENTRE = 20  # documents that a centre stands for, if its label has so many
+_CENTRES_A_LABEL = 8
+_MOST_CENTRES = 256
+_MOST_DIRECTIONS = 128
+_SHRINKAGE = 0.1
+_IN_COMMON = 3.0  # how much less the measures' common weight is held back than their own
+_INVERSE_PENALTY, _DETECTOR_INVERSE_PENALTY = 0.1, 0.03  # scikit-learn's C
+_FOLDS = 5
+_SEED = 1
+
+
+class Sample(NamedTuple):
+    """Outputs of n documents, and the index of each one's label, or FOREIGN; ``targets`` is (n,)."""
+
+    outputs: Outputs
+    targets: Indices
+
+    def only(self, chosen: NDArray[np.bool_]) -> "Sample":
+        """Some of them."""
+        return Sample(Outputs(*(each[chosen] for each in self.outputs)), self.targets[chosen])
+
+
+class Made(NamedTuple):
+    """A fit model, if there were documents enough to make one, and what it was made of.
+
+    ``validation``: the fit (n,) of the validation documents, by detectors that were not fitted on them.
+    """
+
+    model: FitModel | None
+    figures: FitFigures
+    validation: Array
+
+
+def make_fit(training: Sample, validation: Sample) -> Made:
+    """Make the fit model of a form.
+
+    With 20 foreign documents or more, a logistic regression weighs the three measures and a linear detector; its log
+    odds are those of the validation documents, in which as many are foreign as there are. With fewer there is
+    nothing to calibrate on: then the three measures count alike, each in standard deviations of known documents, and
+    their sum is stretched so that the fit is 0.5 where one in twenty known documents lies lower, and 0.95 at their
+    median.
+
+    Args:
+        training: documents that the form was trained on, and foreign ones that are not held out.
+        validation: the validation documents.
+    """
+    training, sound = training.only(_is_sound(training)), validation.only(_is_sound(validation))
+    trained, strange = training.only(training.targets != FOREIGN), training.only(training.targets == FOREIGN)
+    known = sound.only(sound.targets != FOREIGN)
+    foreign = len(strange.targets) + len(sound.targets) - len(known.targets)
+    counts = {"documents": len(trained.targets), "known": len(known.targets), "foreign": foreign}
+    few = len(known.targets) < _LEAST_DOCUMENTS
+    plain = _plain(trained, trained if few else known)
+    if plain is None:
+        return Made(None, FitFigures(made=False, calibrated=False, **counts), unknown_fit(len(validation.targets)))
+    if few or foreign < ENOUGH_FOREIGN:
+        return Made(plain, FitFigures(made=True, calibrated=False, **counts), plain.fit(validation.outputs))
+    model, validated = calibrated(plain, strange.outputs, validation)
+    return Made(model, FitFigures(made=True, calibrated=True, **counts), validated)
+
+
+def _is_sound(sample: Sample) -> NDArray[np.bool_]:
+    """Whether the outputs of each document are numbers, (n,)."""
+    logits, vectors = (np.isfinite(each).all(axis=1) for each in sample.outputs)
+    return np.asarray(logits & vectors, np.bool_)
+
+
+def _plain(trained: Sample, usual: Sample) -> FitModel | None:
+    """The model without a detector; None: there are too few documents, or no vectors."""
+    vectors, targets = trained.outputs.vectors.astype(np.float64), trained.targets
+    counts = np.bincount(targets) if len(targets) else np.zeros(1, np.int64)
+    if len(targets) < _LEAST_DOCUMENTS or not vectors.shape[1] or counts.max() < _LEAST_IN_CENTRE:
+        return None
+    mean = vectors.mean(axis=0)
+    basis, spread = _space(vectors - mean, targets)
+    centres = _centres(vectors, targets)
+    zeros, ones = np.zeros(len(MEASURES)), np.ones(len(MEASURES))
+    space = _Space(
+        directions=centres / np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), 1e-9),
+        mean=mean,
+        basis=basis,
+        spread=spread,
+        centres=(centres - mean) @ basis,
+    )
+    detector = np.zeros(len(mean))
+    raw = _model(space, detector, zeros, ones, zeros, 0.0)
+    measured = raw.measures(usual.outputs).astype(np.float64)
+    location, scale = measured.mean(axis=0), measured.std(axis=0)
+    scale = np.where(scale > 1e-6, scale, 1.0)
+    total = ((measured - location) / scale)[:, :-1].sum(axis=1)
+    low, middle = np.quantile(total, (0.05, 0.5))
+    slope = np.log(19) / max(middle - low, 1e-3)
+    weight = np.array([slope] * (len(MEASURES) - 1) + [0.0])
+    return _model(space, detector, location, scale, weight, -slope * low)
+
+
+class _Space(NamedTuple):
+    """The first arrays of a `FitModel`."""
+
+    directions: Floats
+    mean: Floats
+    basis: Floats
+    spread: Floats
+    centres: Floats
+
+
+def _model(
+    space: _Space, detector: Floats, location: Floats, scale: Floats, weight: Floats, bias: float
+) -> FitModel:  # fmt: skip
+    arrays = (*space, detector, location, scale, weight, np.array([bias]))
+    return FitModel(*(np.ascontiguousarray(each, np.float32) for each in arrays))
+
+
+def _space(centred: Floats, targets: Indices) -> tuple[Floats, Floats]:
+    """Directions (d, k) in which labels differ most against what documents of one label differ, and the ratios (k,)."""
+    from scipy.linalg import eigh
+
+    means = _means(centred, targets)
+    within = _shrunk((centred - means[targets]).T @ (centred - means[targets]) / len(centred))
+    overall = _shrunk(centred.T @ centred / len(centred))
+    floor = 1e-6 * np.trace(overall) / len(overall) + 1e-12
+    ratios, directions = eigh(overall, within + floor * np.eye(len(within)))
+    first = np.argsort(-ratios)[:_MOST_DIRECTIONS]
+    return directions[:, first], np.maximum(ratios[first], 1e-3)
+
+
+def _shrunk(covariance: Floats) -> Floats:
+    even = np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+    return np.asarray((1 - _SHRINKAGE) * covariance + _SHRINKAGE * even)
+
+
+def _means(rows: Floats, targets: Indices) -> Floats:
+    """Mean row of each label (labels, d); 0 where a label has none."""
+    sums = np.zeros((int(targets.max()) + 1, rows.shape[1]))
+    np.add.at(sums, targets, rows)
+    return np.asarray(sums / np.maximum(np.bincount(targets), 1)[:, None])
+
+
+def _centres(vectors: Floats, targets: Indices) -> Floats:
+    """Means (m, d) of groups of documents of one label, none of fewer than three documents.
+
+    With more labels than centres may be, neighbouring labels share one.
+    """
+    from sklearn.cluster import KMeans
+
+    counts = np.bincount(targets)
+    labels = np.flatnonzero(counts >= _LEAST_IN_CENTRE)
+    most = min(_CENTRES_A_LABEL, _MOST_CENTRES // len(labels))
+    if not most:
+        means = _means(vectors, targets)[labels]
+        shared = KMeans(_MOST_CENTRES, n_init=1, max_iter=20, random_state=_SEED).fit(means, None, counts[labels])
+        return np.asarray(shared.cluster_centers_, np.float64)
+    found: list[Floats] = []
+    for label in labels:
+        rows = vectors[targets == label]
+        groups = max(1, min(most, len(rows) // _IN_CENTRE))
+        if groups == 1 or np.ptp(rows, axis=0).max() < 1e-9:
+            found.append(rows.mean(axis=0))
+            continue
+        placed = KMeans(groups, n_init=1, max_iter=20, random_state=_SEED).fit_predict(rows)
+        sizes = np.bincount(placed, minlength=groups)
+        found += [rows[placed == each].mean(axis=0) for each in np.flatnonzero(sizes >= _LEAST_IN_CENTRE)]
+    return np.stack(found)
+
+
+def calibrated(plain: FitModel, strange: Outputs, validation: Sample) -> tuple[FitModel, Array]:
+    """The model with a detector and weights from known and foreign documents, and the fit (n,) of validation documents.
+
+    Weights and that fit rest on detectors' answers to documents that these never saw.
+
+    Args:
+        plain: the model without a detector.
+        strange: further foreign documents.
+        validation: the validation documents, of which as many are foreign as the log odds take for granted.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    outputs = Outputs(*(np.concatenate(each) for each in zip(validation.outputs, strange, strict=True)))
+    is_known = np.append(validation.targets != FOREIGN, np.zeros(len(strange.logits), np.bool_))
+    values = plain.measures(outputs).astype(np.float64)
+    sound = np.isfinite(values).all(axis=1)
+    rows, told = outputs.vectors[sound].astype(np.float64), is_known[sound]
+    unseen, folds = np.zeros(len(rows)), _folds(told)
+    for fold in range(_FOLDS):
+        others = folds != fold
+        unseen[~others] = rows[~others] @ _detector(rows[others], told[others])
+    location, scale = plain.location.astype(np.float64), plain.scale.astype(np.float64)
+    location[-1], scale[-1] = unseen[told].mean(), max(unseen[told].std(), 1e-6)
+    values[sound, -1] = unseen
+    values = (values - location) / scale
+    # The three measures have a weight in common, and small ones of their own: few documents can't tell them apart.
+    columns = np.vstack([np.eye(len(MEASURES)), [_IN_COMMON] * (len(MEASURES) - 1) + [0.0]])
+    found = LogisticRegression(C=_INVERSE_PENALTY, class_weight="balanced").fit(values[sound] @ columns.T, told)
+    weight = found.coef_[0] @ columns
+    share = (np.sum(validation.targets == FOREIGN) + 1) / (len(validation.targets) + 2)
+    bias = float(found.intercept_[0] + np.log((1 - share) / share))
+    model = replace(
+        plain,
+        detector=np.asarray(_detector(rows, told), np.float32),
+        location=np.asarray(location, np.float32),
+        scale=np.asarray(scale, np.float32),
+        weight=np.asarray(weight, np.float32),
+        bias=np.array([bias], np.float32),
+    )
+    log_odds = values[: len(validation.targets)] @ weight + bias
+    return model, probability(log_odds.astype(np.float32))
+
+
+def _detector(rows: Floats, is_known: NDArray[np.bool_]) -> Floats:
+    from sklearn.linear_model import LogisticRegression
+
+    scale = np.maximum(rows.std(axis=0), 1e-6)
+    found = LogisticRegression(C=_DETECTOR_INVERSE_PENALTY, class_weight="balanced", max_iter=500)
+    found.fit(rows / scale, is_known)
+    return np.asarray(found.coef_[0] / scale, np.float64)
+
+
+def _folds(is_known: NDArray[np.bool_]) -> Indices:
+    """Fold of each document, (n,): known and foreign ones are spread alike."""
+    folds = np.empty(len(is_known), np.int64)
+    draw = np.random.default_rng(_SEED)
+    for each in (False, True):
+        places = draw.permutation(np.flatnonzero(is_known == each))
+        folds[places] = np.arange(len(places)) % _FOLDS
+    return folds

@@ -1,0 +1,1 @@
+"""Pages of what is undecided, grouped by likeness."""
