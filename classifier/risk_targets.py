@@ -123,7 +123,7 @@ def told(offer: Offer) -> str:
     if found.proved:
         return f"proved: {found.errors or 0:,} wrong of {found.accepted or 0:,} accepted"
     if offer.threshold <= 1:
-        return f"not proved, accepted all the same from {offer.threshold:g} on"
+        return f"not proved, accepted all the same from confidence {offer.threshold:g} on"
     if found.missing:
         return f"about {found.missing:,} more held-out decisions, for calibration, could prove it"
     return "errors are too frequent for it"
