@@ -185,8 +185,8 @@ class Settings(BaseSettings):
     vectors_kept: int = Field(
         100_000,
         ge=0,
-        description="About how many of the newest documents keep their vector, by which documents that are alike are "
-        "found; what waits for a person or was decided always does",
+        description="About how many vectors are kept, by which documents that are alike are found; those of what waits "
+        "for a person or was decided come on top. A worker stores no more of them than last for an hour",
     )
 
     # The desk

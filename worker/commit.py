@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from random import random
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from db.vector_array import VectorArray
 from sortline.events import ResultEvent, classified, dead, now
 from sortline.queue import order
 from worker.entry import Entry
+from worker.kept_vectors import KeptVectors
 from worker.micro_batch import MicroBatch
 from worker.subscriptions import Subscriptions
 
@@ -30,12 +32,12 @@ class DeadEntry:
 
 
 def commit_batches(
-    session: Session, batches: Sequence[MicroBatch], audits: AuditShares, subscriptions: Subscriptions, newest: int
+    session: Session, batches: Sequence[MicroBatch], kept: KeptVectors, subscriptions: Subscriptions
 ) -> list[ResultEvent]:
     """Store finished micro-batches' documents, predictions, vectors and webhook events in one transaction.
 
     Args:
-        newest: about how many of the newest documents keep their vector.
+        kept: which vectors are stored, and how likely documents are drawn for audits.
 
     Returns:
         The `classified` event of each entry, in order. An entry has none if its document was erased meanwhile, or if
@@ -50,17 +52,19 @@ def commit_batches(
     for batch, first in zip(batches, firsts, strict=False):
         made = _rows(batch, first, at)
         if batch.model is not None and batch.model.encoder_id is not None:
-            for _, row, _ in made:
+            chosen = kept.choose(session, [row for _, row, _ in made])
+            for index in chosen:
+                row = made[index][1]
                 row["encoder"], row["vector"] = batch.model.encoder_id, place
                 place += 1
-            vectors.append(batch.vectors)
+            vectors.append(batch.vectors[chosen])
         for key, row, event in made:
             earlier = rows.get(key)
             if earlier is None or order(earlier["entry_id"]) < order(row["entry_id"]):
                 rows[key] = row
             events.append((key, event))
     given = VectorArray(vectors)
-    known = store_batch(session, _packed(rows), np.concatenate(probabilities), audits, given, newest)
+    known = store_batch(session, _packed(rows), np.concatenate(probabilities), kept.audits, given, kept.newest)
     stored = [(_as_stored(event, known[key]) if key in known else event, key[2]) for key, event in events]
     return _finish(session, stored, subscriptions)
 
@@ -168,6 +172,7 @@ def _rows(batch: MicroBatch, first: int, at: str) -> list[tuple[Key, dict[str, A
             "truncated": prepared.truncated,
             "margin": margins[i],
             "unknown_share": prepared.unknown_share,
+            "chance": random(),  # noqa: S311 - a draw, no secret
         }
         event = classified(entry.source, entry.id, labels[index], sure, decision, fits[i], version, form, at)
         rows.append(((entry.source, entry.id, entry.content_hash), row, event))

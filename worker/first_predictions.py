@@ -73,7 +73,7 @@ class FirstPredictions:
         micro_batch: most documents of a micro-batch.
         isolate_after: tries after which a document is computed alone.
         max_attempts: tries alone after which it becomes a dead letter.
-        vectors_kept: about how many of the newest documents keep their vector.
+        vectors_kept: about how many vectors are kept of documents that neither wait nor were decided.
         then: takes what was stored.
     """
 
@@ -275,7 +275,7 @@ def store_first(opened: Session, batch: StoredBatch, newest: int) -> None:
     The caller commits.
 
     Args:
-        newest: about how many of the newest documents keep their vector.
+        newest: about how many vectors are kept of documents that neither wait nor were decided.
     """
     model = batch.model
     assert model is not None

@@ -78,7 +78,7 @@ def rescore_documents(
     """Score the waiting documents with a version, each page in one transaction; a later call goes on from there.
 
     Args:
-        newest: about how many of the newest documents keep their vector.
+        newest: about how many vectors are kept of documents that neither wait nor were decided.
 
     Returns:
         The number of scored documents, and the number of labels that changed.
@@ -104,7 +104,7 @@ def decide_again(
     """Accept the waiting documents that reach the thresholds which hold now, if that is asked for.
 
     Args:
-        newest: about how many of the newest documents keep their vector.
+        newest: about how many vectors are kept of documents that neither wait nor were decided.
 
     Returns:
         The number of accepted documents.

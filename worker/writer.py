@@ -22,6 +22,7 @@ from worker.commit import DeadEntry, commit_batches, commit_dead, commit_unpredi
 from worker.consumer import Consumer
 from worker.entry import Entry
 from worker.held import Held
+from worker.kept_vectors import KeptVectors
 from worker.micro_batch import MicroBatch
 from worker.outage import Grace, Stopped, insist
 from worker.subscriptions import Subscriptions
@@ -58,7 +59,7 @@ class Writer:
 
     Args:
         audits: how likely documents are drawn for people to decide without seeing the prediction.
-        vectors_kept: about how many of the newest documents keep their vector.
+        vectors_kept: about how many vectors are kept of documents that neither wait nor were decided.
         then: takes what a transaction stored.
         blame: takes a micro-batch of one document that Postgres refuses, and the error.
         too_early: takes a micro-batch without a model that can't be stored so, because a model version is active.
@@ -75,7 +76,7 @@ class Writer:
     ) -> None:
         self.postgres = postgres
         self.audits = audits
-        self.vectors_kept = vectors_kept
+        self.vectors = KeptVectors(vectors_kept, audits)
         self.then = then
         self.blame = blame
         self.too_early = too_early
@@ -189,7 +190,7 @@ class Writer:
         with session(self.postgres) as opened:
             if batches[0].model is None:
                 return commit_unpredicted(opened, batches, self.audits, self._subscriptions)
-            return commit_batches(opened, batches, self.audits, self._subscriptions, self.vectors_kept)
+            return commit_batches(opened, batches, self.vectors, self._subscriptions)
 
     def _bisect(self, batches: list[MicroBatch], error: DBAPIError) -> None:
         if len(batches) > 1:

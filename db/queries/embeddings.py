@@ -1,8 +1,8 @@
 """Queries on vectors of documents, and on the encoders that made them.
 
-Vectors of what waits for a person or was decided stay, in slot 0. Those of the newest documents go round a ring of 16
-partitions, so that old ones go by emptying a partition: deleting them row by row would cost Postgres more than storing
-them.
+Vectors of what waits for a person or was decided stay, in slot 0. Others go round a ring of 16 partitions in the order
+in which they are stored, so that old ones go by emptying a partition: deleting them row by row would cost Postgres more
+than storing them.
 """
 
 from collections.abc import Sequence
@@ -16,18 +16,19 @@ from sqlalchemy.orm import Session
 from db.vector_array import Matrix, VectorArray, read_vectors
 
 _RING = range(1, 17)
+_PART = "greatest(CAST(:newest AS bigint) / 8, 1)"  # vectors in a partition of the ring
 _LOCK_WAITS = "1s"  # whoever reads vectors meanwhile, such as a backup, goes first
 
 
 def slot(kept: str) -> str:
-    """SQL of a document's slot, for statements with the parameter ``newest``.
+    """SQL of a vector's slot, for statements with the parameter ``newest``.
 
-    About ``newest`` documents fill half of the ring.
+    ``newest`` vectors fill half of the ring.
 
     Args:
         kept: SQL condition on which its vector stays.
     """
-    return f"CASE WHEN {kept} THEN 0 ELSE 1 + (document_id / greatest(CAST(:newest AS bigint) / 8, 1)) % 16 END"
+    return f"CASE WHEN {kept} THEN 0 ELSE 1 + (nextval('embeddings_ring') / {_PART}) % 16 END"
 
 
 def needed(row: str) -> str:
@@ -50,10 +51,8 @@ WHERE status = 'active' ORDER BY name = form DESC, name = 'whole' DESC LIMIT 1
 """)
 _NEWEST_ONES = text("""
 SELECT array_agg(document_id) AS ids, string_agg(embedding_bytes(vector), '') AS vectors FROM (
-  SELECT document_id, vector FROM documents JOIN LATERAL (
-    SELECT document_id, vector FROM embeddings
-    WHERE embeddings.document_id = documents.id AND encoder_id = :encoder_id LIMIT 1) known ON true
-  ORDER BY documents.id DESC LIMIT :count) found
+  SELECT DISTINCT ON (document_id) document_id, vector FROM embeddings WHERE encoder_id = :encoder_id
+  ORDER BY document_id DESC, slot DESC LIMIT :count) found
 """)
 _WAITING = text("""
 SELECT array_agg(document_id) AS ids, string_agg(embedding_bytes(vector), '') AS vectors FROM (
@@ -85,7 +84,8 @@ def _of_slot(number: int, statement: str) -> str:
     return statement.replace("SLOT", f"embeddings_{number}")
 
 
-_LAST = {each: text(_of_slot(each, "SELECT max(document_id) FROM SLOT")) for each in _RING}
+_PART_NOW = text(f"SELECT last_value / {_PART} FROM embeddings_ring")  # noqa: S608 - of constants alone
+_IS_USED = {each: text(_of_slot(each, "SELECT EXISTS (SELECT FROM SLOT)")) for each in _RING}
 _LOCK = {each: text(_of_slot(each, "LOCK TABLE SLOT IN ACCESS EXCLUSIVE MODE")) for each in _RING}
 _MOVE_NEEDED = f"""
 INSERT INTO embeddings (document_id, slot, encoder_id, vector)
@@ -158,7 +158,7 @@ def store(session: Session, encoder_id: int, ids: Sequence[int], vectors: NDArra
 
     Args:
         vectors: (n, d), in the order of ``ids``.
-        newest: about how many of the newest documents keep their vector, whatever becomes of them.
+        newest: about how many vectors are kept of documents that neither wait nor were decided.
     """
     if not ids:
         return
@@ -178,7 +178,7 @@ def encoders_of(session: Session, ids: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def expire(session: Session, newest: int) -> int:
-    """Empty the oldest full part of the ring, if all in it is older than the newest documents. The caller commits.
+    """Empty a part of the ring that the newest vectors have left behind. The caller commits.
 
     Returns:
         The number of its partition; 0: there is none.
@@ -186,10 +186,11 @@ def expire(session: Session, newest: int) -> int:
     Raises:
         OperationalError: somebody is reading it; ask again later.
     """
-    below = int(session.scalar(_NEWEST) or 0) - newest
+    part = session.scalar(_PART_NOW, {"newest": newest})
+    assert part is not None
+    kept = {1 + (part - back) % len(_RING) for back in range(9)} if newest else set()
     for number in _RING:
-        last = session.scalar(_LAST[number])
-        if last is not None and last <= below:
+        if number not in kept and session.scalar(_IS_USED[number]):
             session.scalar(_WAITS, {"waits": _LOCK_WAITS})
             session.execute(_LOCK[number])
             session.execute(_MOVE[number])

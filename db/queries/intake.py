@@ -56,7 +56,7 @@ WITH incoming AS MATERIALIZED (
     source text, id text, hash text, text text, repaired boolean, meta jsonb, lane text, entry_id text,
     version integer, form text, label integer, confidence real, first integer, labels integer, decision text, fit real,
     windows smallint, truncated boolean, unknown_share real, margin real, encoder integer, vector integer,
-    revision integer)
+    revision integer, chance double precision)
 ), {_STORED_HERE}, predicted AS (
   INSERT INTO predictions (document_id, model_version_id, kind, label_id, confidence, probabilities,
                            fit, decision, windows, truncated, unknown_share, form, revision)
@@ -67,7 +67,7 @@ WITH incoming AS MATERIALIZED (
     SELECT FROM unpredicted WHERE unpredicted.document_id = matched.document_id))
   ON CONFLICT DO NOTHING RETURNING document_id
 ), draw AS MATERIALIZED (
-  SELECT *, random() < share AS drawn FROM (
+  SELECT *, coalesce(chance, random()) < share AS drawn FROM (
     SELECT *, {_SHARE} AS share FROM matched
     WHERE (document_id IN (SELECT document_id FROM predicted)) IS TRUE) AS entering
 ), embedded AS (
@@ -108,6 +108,7 @@ WITH incoming AS MATERIALIZED (
   ON CONFLICT DO NOTHING
 ) {_STORED_BEFORE}
 """)  # noqa: S608 - of constants alone
+_ARE_MORE = text("SELECT coalesce(max(id), 0) > :count FROM documents")
 _HAS_ACTIVE = text("SELECT EXISTS (SELECT FROM model_versions WHERE status = 'active')")
 
 _STORED = text(f"""
@@ -181,7 +182,7 @@ def store_batch(
         probabilities: those of all rows, one after another, (n,).
         audits: how likely documents are drawn for audits.
         vectors: those of the rows.
-        newest: about how many of the newest documents keep their vector, whatever becomes of them.
+        newest: about how many vectors are kept of documents that neither wait nor were decided; 0: none.
 
     Returns:
         The earlier predictions of documents that were stored already, by (source, id, hash); None: it was erased, or
@@ -211,6 +212,11 @@ def store_unpredicted(session: Session, rows: str, audits: AuditShares) -> dict[
         return None
     given = {"rows": rows, **audits.given()}
     return _predicted_before(session, session.execute(_STORE_UNPREDICTED, given).all())
+
+
+def are_more(session: Session, count: int) -> bool:
+    """Whether ids of documents have gone beyond ``count``, so that no later document is among the first ``count``."""
+    return bool(session.scalar(_ARE_MORE, {"count": count}))
 
 
 def _predicted_before(session: Session, known: Sequence[Row[Any]]) -> dict[Key, StoredPrediction | None]:

@@ -18,6 +18,7 @@ from db.queries.document_search import BLIND
 from db.queries.standing import is_newest_text
 from db.vector_array import Matrix, VectorArray, read_vectors
 
+NO_VECTORS = "No document has a vector yet: workers compute them with the predictions of a model."
 NEWEST = 20_000  # vectors that are compared without pgvector
 _MORE = 8  # how many times as many are looked at, once too many of the nearest are left out
 _LEAST = 1e-9
@@ -42,10 +43,6 @@ _SHOWN = text(f"""
 SELECT d.id FROM documents d WHERE d.id = ANY(:ids) AND {is_newest_text("d")}
 AND NOT EXISTS (SELECT FROM queue_items WHERE document_id = d.id AND reason = ANY(:blind))
 """)  # noqa: S608 - of constants alone
-_COMING = text(f"""
-SELECT EXISTS (SELECT FROM unpredicted WHERE document_id = :id) OR {embeddings.needed("asked")}
-FROM (SELECT CAST(:id AS bigint) AS document_id) asked
-""")  # noqa: S608 - of constants alone
 _OTHER_TEXTS = text("""
 SELECT other.id FROM documents d JOIN documents other
 ON other.source = d.source AND other.external_id = d.external_id WHERE d.id = :id
@@ -63,17 +60,6 @@ def vector_of(session: Session, encoder: tuple[int, int], document_id: int) -> N
     """A document's vector (d,) by an encoder (id, numbers of a vector); None: it has none."""
     found = embeddings.of_documents(session, *encoder, [document_id])
     return found.vectors[0] if found.ids else None
-
-
-def why_none(session: Session, encoder: tuple[int, int] | None, document_id: int) -> str:
-    """Why a document has no vector by the present encoder, in a sentence."""
-    if encoder is None:
-        return "No document has a vector yet: workers compute them with the predictions of a model."
-    if session.scalar(_COMING, {"id": document_id}):
-        return "The document's vector is being computed; look again in a while."
-    return (
-        "The document's vector is not kept any more: only the newest documents keep theirs, and those that people need."
-    )
 
 
 def nearest(

@@ -12,7 +12,7 @@ from db.queries.intake import AuditShares
 from db.vector_array import Matrix, VectorArray
 from tests.db.test_intake import _row
 
-_BEFORE_NEXT = 1_000_085  # the next one has a part of the ring that is empty
+_ENTERED = 134  # vectors that have entered the ring: so many that 40 before them are left behind
 
 
 def vectors(count: int, width: int = 5, seed: int = 1) -> Matrix:
@@ -80,15 +80,29 @@ def test_the_ring_is_emptied_part_by_part_and_keeps_what_is_needed(session: Sess
     decided = "INSERT INTO reviews (document_id, reviewer_id, action, reason) VALUES (:id, 1, 'none_fits', 'flag')"
     session.execute(text(decided), {"id": ids[3]})
     assert embeddings.expire(session, 80) == 0  # all of them are among the newest
-    session.execute(text("SELECT setval(pg_get_serial_sequence('documents', 'id'), :id)"), {"id": _BEFORE_NEXT})
-    arrive(session, ["accept"], newest=80, first=100)
+    session.execute(text("SELECT setval('embeddings_ring', :entered)"), {"entered": _ENTERED})
+    [newest] = arrive(session, ["accept"], newest=80, first=100)
 
     emptied = [number for _ in range(20) if (number := embeddings.expire(session, 80))]
 
     assert 4 <= len(emptied) == len(set(emptied)) <= 6
     assert [(id_, slot == 0) for id_, slot, _ in stored(session)] == [
-        (ids[3], True), (ids[-1], True), (_BEFORE_NEXT + 1, False),
+        (ids[3], True), (ids[-1], True), (newest, False),
     ]  # fmt: skip
+
+
+def test_without_room_the_ring_is_emptied_whole(session: Session) -> None:
+    arrive(session, ["accept"] * 40, newest=80)
+    emptied = [number for _ in range(20) if (number := embeddings.expire(session, 0))]
+    assert len(emptied) == len(set(emptied)) == 5
+    assert stored(session) == []
+
+
+def test_the_newest_are_taken_once_and_by_number(session: Session) -> None:
+    ids = arrive(session, ["accept", "review", "accept", "accept"], newest=100)
+    given = "INSERT INTO embeddings SELECT document_id, 0, encoder_id, vector FROM embeddings WHERE document_id = :id"
+    session.execute(text(given), {"id": ids[3]})
+    assert sorted(embeddings.newest_ones(session, 7, 5, 3).ids) == ids[1:]
 
 
 def test_what_nothing_needs_any_more_goes_page_by_page(session: Session) -> None:

@@ -9,7 +9,6 @@ from like import WIDTH, add_vectors
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from db.models import Document
 from db.queries import embeddings, likeness
 
 
@@ -75,13 +74,3 @@ def test_older_texts_vectors_of_others_and_zeros_are_left_out(session: Session, 
     assert find(1, 0, without=old) == [], "its newer text is the same document"
     add_vectors(session, {newer: [1, 0]}, key="another encoder")
     assert find(1, 0) == [(newer, 1.0)]
-
-
-def test_why_a_document_has_no_vector(session: Session) -> None:
-    waits, settled = add_document(session, "one"), add_document(session, "two", None)
-    assert "No document has a vector yet" in likeness.why_none(session, None, waits)
-    encoder = (add_vectors(session, {}), WIDTH)
-    assert "being computed" in likeness.why_none(session, encoder, waits)
-    assert "not kept any more" in likeness.why_none(session, encoder, settled)
-    assert likeness.vector_of(session, encoder, waits) is None
-    assert session.query(Document).count() == 2

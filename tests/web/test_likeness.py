@@ -4,10 +4,11 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import redis
 from filled_queue import NAMES, add_document, add_labels
-from like import add_vectors
+from like import WIDTH, add_vectors
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from tiny_bert import build_tiny_checkpoint
@@ -102,11 +103,33 @@ def test_an_audit_shows_a_reviewer_nothing_that_is_like_it(
     assert f"/documents/{audit}" not in bob.get(f"/documents/{alike[0]}/like").text
 
 
-def test_without_a_vector_the_words_are_offered(sign_in_as: SignInAs, session: Session, alike: list[int]) -> None:
+def test_where_no_worker_answers_the_words_are_offered(
+    sign_in_as: SignInAs, session: Session, alike: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("web.worker_vectors._WAIT_S", 0.1)
     bare = add_document(session, 'cash "machine" -ate my card')
     page = sign_in_as("reviewer").get(f"/documents/{bare}/like").text
-    assert "vector is being computed" in page
+    assert "No worker has answered" in page
     assert 'href="/documents?words=machine%20or%20card%20or%20cash%20or%20ate%20or%20my"' in page
+
+
+def test_a_document_whose_vector_is_not_kept_is_compared_by_a_worker(
+    sign_in_as: SignInAs, session: Session, settings: Settings, redis_client: redis.Redis, alike: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    bare = add_document(session, "the card came late", None)
+    pasted, encoder = Pasted(redis_client, settings.prefix), embeddings.encoder_of_active(session)
+    assert encoder is not None
+
+    def work(_broker: object, task: str, token: str) -> None:
+        assert (task, pasted.take(token)) == ("worker.vector", "the card came late")
+        pasted.answer(token, {"encoder_id": encoder[0], "vector": np.eye(WIDTH)[0]})
+
+    monkeypatch.setattr("web.worker_vectors.send_to_worker", work)
+    ann = sign_in_as("lead")
+    assert ticks(ann.get(f"/documents/{bare}/like").text)[0] == (alike[1], True)
+    found = ann.get(f"/documents/{bare}/like").text
+    assert "100 % alike" in found
 
 
 def test_without_pgvector_the_page_says_what_is_compared(
@@ -140,7 +163,7 @@ def test_a_pasted_text_is_compared_by_a_worker_and_not_kept(
         assert text is not None
         pasted.answer(token, vector_of(text, model))
 
-    monkeypatch.setattr("web.likeness.routes.send_to_worker", work)
+    monkeypatch.setattr("web.worker_vectors.send_to_worker", work)
     ann = sign_in_as("lead")
     assert 'href="/like"' in ann.get("/documents").text
     page = ann.send_form("/like", text=" the cash machine\n").text
@@ -161,7 +184,7 @@ def test_a_pasted_text_is_compared_by_a_worker_and_not_kept(
 def test_a_pasted_text_without_a_worker_is_kept_in_the_form_alone(
     sign_in_as: SignInAs, settings: Settings, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("web.likeness.routes._WAIT_S", 1)
+    monkeypatch.setattr("web.worker_vectors._WAIT_S", 1)
     bob = sign_in_as("reviewer")
     answer = bob.send_form("/like", text="my card")
     assert (answer.status_code, "No worker has answered within 1 s" in answer.text) == (503, True)

@@ -47,12 +47,14 @@ def test_a_document_whose_id_ends_in_similar_is_itself(web: httpx.Client, sessio
 
 
 def test_what_is_not_there_is_said(
-    web: httpx.Client, session: Session, alike: list[int], new_token: Callable[[str, list[str]], None]
-) -> None:
+    web: httpx.Client, session: Session, alike: list[int], new_token: Callable[[str, list[str]], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("web.worker_vectors._WAIT_S", 0.1)
     assert web.get("/v1/documents/mail/nobody/similar").status_code == 404
     add_document(session, "bare", name="bare")
     refused = web.get("/v1/documents/mail/bare/similar")
-    assert (refused.status_code, "being computed" in refused.json()["detail"]) == (409, True)
+    assert (refused.status_code, "No worker has answered" in refused.json()["detail"]) == (503, True)
     assert web.get("/v1/documents/mail/a/similar?limit=0").status_code == 422
     new_token("reviews alone", ["reviews"])
     denied = web.get("/v1/documents/mail/a/similar", headers={"Authorization": "Bearer reviews alone"})

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 from sqlalchemy.orm import Session
@@ -13,7 +12,6 @@ from db.queries.document_history import history
 from db.queries.likeness import Near
 from db.queries.sensitive import sensitive_documents
 from db.session import session
-from sortline.pasted import Pasted
 from sortline.text import Text
 from web.documents.listed import in_order, listed
 from web.documents.ticked import label_id, preview, ticked
@@ -22,7 +20,7 @@ from web.ids import BigId
 from web.render import page
 from web.sessions import Lead, Person, PostedForm, Reviewer
 from web.visible import visible
-from web.worker_tasks import send_to_worker
+from web.worker_vectors import TextVector, vector_of_text
 
 router = APIRouter(include_in_schema=False)
 
@@ -31,26 +29,31 @@ _WORDS = 8  # of a text, to search for instead
 _READ = 300  # characters of it
 _MOST_CHARS = 100_000  # of a pasted text
 _CHARS = 1_000  # of it, shown
-_WAIT_S = 8
 
 
 @router.get("/documents/{id}/like")
 def like(request: Request, person: Reviewer, id: BigId, ticks: Text = "") -> HTMLResponse:
     """Shows the documents that are most like one, to read and to tick."""
-    with session(request.app.state.settings.postgres_url) as opened:
+    state = request.app.state
+    with session(state.settings.postgres_url) as opened:
         found = history(opened, id)
-        document = found.document
         encoder = embeddings.encoder_of_active(opened)
-        hidden = is_hidden(found.item.reason if found.item else None, person.may("lead"))
-        vector = likeness.vector_of(opened, encoder, id) if encoder else None
+        stored = likeness.vector_of(opened, encoder, id) if encoder else None
+    document, hidden = found.document, is_hidden(found.item.reason if found.item else None, person.may("lead"))
+    vector: TextVector | str = likeness.NO_VECTORS
+    if encoder and stored is not None:
+        vector = TextVector(encoder, stored)
+    elif encoder and not hidden:
+        vector = vector_of_text(state, document.text)
+    with session(state.settings.postgres_url) as opened:
         near: list[Near] = []
-        if encoder and vector is not None and not hidden:
-            near = likeness.nearest(opened, encoder, vector, MOST, without=id)
+        if not isinstance(vector, str) and not hidden:
+            near = likeness.nearest(opened, *vector, MOST, without=id)
         return _page(
             opened, person, near, document=document, waits=hidden, ticks=ticks,
             blurred=id in sensitive_documents(opened, [id]),
             words=" or ".join(_words(document.text)),
-            missing=likeness.why_none(opened, encoder, id) if vector is None else "",
+            missing=vector if isinstance(vector, str) else "",
         )  # fmt: skip
 
 
@@ -66,15 +69,11 @@ def like_text(request: Request, person: Reviewer, form: PostedForm) -> HTMLRespo
     settings, pasted_text = request.app.state.settings, form.get("text", "").strip()
     if not pasted_text or len(pasted_text) > _MOST_CHARS:
         return page("paste.html", 422, person=person, wrong=f"Paste a text of at most {_MOST_CHARS:,} characters.")
-    pasted = Pasted(request.app.state.queue.client, settings.prefix)
-    token = pasted.put(pasted_text)
-    send_to_worker(settings.broker, "worker.vector", token)
-    found = pasted.wait(token, _WAIT_S) or {"missing": f"No worker has answered within {_WAIT_S} s; try again later."}
-    if "missing" in found:
-        return page("paste.html", 503, person=person, wrong=found["missing"], text=pasted_text)
-    vector = np.array(found["vector"], np.float32)
+    found = vector_of_text(request.app.state, pasted_text)
+    if isinstance(found, str):
+        return page("paste.html", 503, person=person, wrong=found, text=pasted_text)
     with session(settings.postgres_url) as opened:
-        near = likeness.nearest(opened, (found["encoder_id"], len(vector)), vector, MOST)
+        near = likeness.nearest(opened, *found, MOST)
         return _page(opened, person, near, document=None, text=pasted_text[:_CHARS])
 
 
