@@ -122,7 +122,7 @@ def group_topics() -> None:
         if not topics.due(opened, topics_process.EVERY_S, topics_process.LEAST):
             return
     if _is_time("topics", 0):
-        _groupings[:] = [_process("housekeeping.topics_process", OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")]
+        _groupings[:] = [_process("housekeeping.topics_process", OMP_NUM_THREADS="1")]
 
 
 @_task("trainer.expire_leases")

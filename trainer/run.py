@@ -38,6 +38,7 @@ from trainer.evaluation.judge import Judged, judge
 from trainer.evaluation.label_errors import Suspect, find_label_errors
 from trainer.evaluation.made_anew import Made, StarterBasis, answers_of_both
 from trainer.evaluation.students import try_students
+from trainer.fine_tuning.features import Matrix, kept_features
 from trainer.fine_tuning.fine_tune import Epoch, FineTuned, Job, Machine, Progress, fine_tune
 from trainer.fine_tuning.parameters import Parameters
 from trainer.fine_tuning.prepare import Base, effective_parameters, find_base, prepare_job
@@ -100,7 +101,7 @@ def _train(settings: Settings, lease: Lease, work: Path) -> int:
     learned = _fine_tune(machine, lease, job, work)
     draft = _draft(work)
     with ThreadPoolExecutor(1) as beside:  # much of the conversion takes one core
-        answers = beside.submit(_cross_validate, machine, base, description, data)
+        answers = beside.submit(_cross_validate, machine, base, description, data, kept_features(work, len(data.train)))
         lease.report("preparing the model for this machine's engine")
         classifier = assemble(draft, description, settings)
         lease.report(f"answering {counted(len(data.held_out), 'held-out document')}")
@@ -222,10 +223,12 @@ def _traffic(postgres: PostgresAddress, run_id: int, data: TrainingData) -> tupl
         return traffic, texts_to_teach(opened, since, data, traffic)
 
 
-def _cross_validate(machine: Machine, base: Base, description: Checkpoint, data: TrainingData) -> Unseen:
+def _cross_validate(
+    machine: Machine, base: Base, description: Checkpoint, data: TrainingData, features: Matrix | None
+) -> Unseen:
     """Answers to the training documents by models that never saw them; if that fails, the run goes on without them."""
     try:
-        return cross_validate(data, base.folder, description.cleaning, machine.device, machine.threads)
+        return cross_validate(data, base.folder, description.cleaning, machine.device, machine.threads, features)
     except SortlineError as error:
         log.warning("training documents are not cross-validated: %s", error)
         return Unseen([], np.empty((0, len(data.labels)), np.float32))

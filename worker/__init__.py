@@ -1,7 +1,5 @@
 """The pipeline: it reads documents from the queue, classifies them, and stores them in Postgres."""
 
-import os
+from sortline.small_matrices import use_one_thread
 
-# numpy multiplies small matrices here, beside an engine that has all cores: with more threads a product costs up to
-# seven times the processor time. It must be set before numpy is loaded.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+use_one_thread()

@@ -12,6 +12,7 @@ import click
 from sortline import __version__
 from sortline.errors import ConfigurationError, SortlineError
 from sortline.logs import set_up_logging
+from sortline.small_matrices import use_one_thread
 
 # What `sortline --help` says of each command, so that it need not load them.
 _COMMANDS = {
@@ -132,6 +133,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 failed, 2 wrong usage."""
+    use_one_thread()
     try:
         cli(prog_name="sortline")
     except SortlineError as error:

@@ -1,11 +1,10 @@
 """Answers to training documents by models that never saw them: which labels are doubtful, how errors are distributed.
 
-Five folds of a multinomial logistic regression on sentence embeddings of the pretrained encoder: fine-tuning five
+Five folds of a multinomial logistic regression on what the pretrained encoder says of the documents: fine-tuning five
 times would take hours.
 """
 
 from collections.abc import Sequence
-from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,7 +34,9 @@ class Unseen(NamedTuple):
     probabilities: Matrix
 
 
-def cross_validate(data: TrainingData, base: Path, cleaning: Cleaning, device: str, threads: int) -> Unseen:
+def cross_validate(
+    data: TrainingData, base: Path, cleaning: Cleaning, device: str, threads: int, features: Matrix | None = None
+) -> Unseen:
     """The training documents, judged by 5-fold cross-validation, near-duplicates in one fold.
 
     Only the newest 20,000 (greatest ids) are judged, and with more than 1,000 labels none. A document whose label
@@ -47,6 +48,8 @@ def cross_validate(data: TrainingData, base: Path, cleaning: Cleaning, device: s
         cleaning: of the texts, as the encoder is trained with.
         device: that the encoder runs on: auto, cpu or cuda.
         threads: of a CPU.
+        features: of the training documents, (n, d), as the fine-tuning found them before it learnt; without them, their
+            sentence embeddings are computed.
 
     Raises:
         TrainingError: the encoder or its tokenizer can't be loaded.
@@ -54,9 +57,13 @@ def cross_validate(data: TrainingData, base: Path, cleaning: Cleaning, device: s
     """
     if len(data.labels) > MOST_LABELS:
         return Unseen([], np.empty((0, len(data.labels)), np.float32))
-    newest = sorted(data.train, key=attrgetter("id"))[-_MOST_DOCUMENTS:]
+    places = sorted(range(len(data.train)), key=lambda place: data.train[place].id)[-_MOST_DOCUMENTS:]
+    newest = [data.train[place] for place in places]
     given = label_indices(newest, data.labels)
-    embeddings = sentence_embeddings([cleaning(document.text) for document in newest], base, device, threads)
+    if features is None:
+        embeddings = sentence_embeddings([cleaning(document.text) for document in newest], base, device, threads)
+    else:
+        embeddings = features[places]
     probabilities, judged = _out_of_fold(embeddings, given, folds_of(newest), len(data.labels))
     return Unseen([newest[i] for i in np.flatnonzero(judged).tolist()], probabilities[judged])
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sortline.whole_file import write_whole
+from trainer.fine_tuning.features import FILE
 from trainer.fine_tuning.parameters import Parameters, read_parameters
 from trainer.fine_tuning.pooling import pools_by_mean
 
@@ -78,7 +79,7 @@ def open_job(job: Job, work: Path, description: dict[str, Any]) -> None:
     content |= {"sha256": digest.hexdigest(), **description}
     known = work / "job.json"
     if not known.is_file() or json.loads(known.read_text())["sha256"] != content["sha256"]:
-        for name in ("model", "state.pt", "best.pt", "step", "learning.json", "job.json"):
+        for name in ("model", "state.pt", "best.pt", "step", "learning.json", "job.json", FILE):
             _remove(work / name)
         work.mkdir(parents=True, exist_ok=True)
         with (work / "tokens.npz").open("wb") as file:

@@ -23,6 +23,7 @@ from classifier.figures import Learning
 from sortline.errors import SortlineError
 from sortline.logs import silence_telemetry
 from sortline.whole_file import flush, is_disk_full, whole_file, write_whole
+from trainer.fine_tuning.features import keep_features
 from trainer.fine_tuning.job import read_job
 from trainer.fine_tuning.loss import Loss
 from trainer.fine_tuning.sentence_encoder import probed
@@ -254,7 +255,17 @@ class FineTuning:
         """Start the head as a logistic regression on the outputs of the encoder before it learns."""
         labelled = np.flatnonzero(self.targets >= 0)
         chosen = np.random.default_rng(self.job.parameters.seed).permutation(labelled)[:_MOST_PROBED]
-        documents = [self.train[i] for i in chosen]
+        features = self._features([self.train[i] for i in chosen])
+        if self.accelerator.is_main_process:
+            keep_features(self.work, chosen, features)
+        head = last_linear(self.bare, len(self.job.labels))
+        fitted = probed(features, self.targets[chosen], self.weights.cpu())
+        head.load_state_dict(fitted.state_dict())
+        for weight in head.parameters():
+            broadcast(weight.data)
+
+    def _features(self, documents: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
+        """What the last layer of the head is given for each document (n, d)."""
         head = last_linear(self.bare, len(self.job.labels))
         features = np.zeros((len(documents), head.in_features), np.float32)
         seen: list[torch.Tensor] = []
@@ -265,10 +276,7 @@ class FineTuning:
                 self.bare(input_ids=ids, attention_mask=mask)
             features[part] = seen.pop().float().cpu().numpy()
         hook.remove()
-        fitted = probed(features, self.targets[chosen], self.weights.cpu())
-        head.load_state_dict(fitted.state_dict())
-        for weight in head.parameters():
-            broadcast(weight.data)
+        return features
 
     def _by_length(
         self, documents: Sequence[NDArray[np.int64]]
