@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DBAPIError
 
-from db.queries import embeddings, topics
+from db.queries import topics
 from db.queries.topics import KINDS, NEW_LABEL, UNDECIDED, Kind, Read
 from db.session import session
 from db.vector_array import Matrix
@@ -30,7 +30,6 @@ LEAST: dict[Kind, int] = {UNDECIDED: 20, NEW_LABEL: 5}  # documents, with which 
 MOST: dict[Kind, int] = {UNDECIDED: 100_000, NEW_LABEL: 20_000}  # documents
 _COPIES = 1_000  # of a text among what may be a new label: what one bulk decision takes
 _MOST_TEXTS = 4_000  # that are compared with each other
-_TRAFFIC = 1_000  # vectors, which tell how far apart documents usually are
 CHARS = 500  # of each text, for its words
 _LONGEST_S = 900
 
@@ -59,18 +58,18 @@ def _group_kind(settings: Settings, kind: Kind) -> int:
 
 def _group(settings: Settings, grouping_id: int, kind: Kind) -> int:
     began = time.monotonic()
-    traffic: dict[tuple[int, int], Matrix] = {}
+    traffic: dict[tuple[int, int], tuple[Matrix, list[int | None]]] = {}
     with session(settings.postgres_url) as opened:
         if kind == UNDECIDED:
             reads = [topics.undecided(opened, MOST[kind], CHARS)]
         else:
             reads = topics.maybe_new(opened, MOST[kind], CHARS, _COPIES)
             encoders = [read.encoder for read in reads if read.encoder]
-            traffic = {each: embeddings.newest_ones(opened, *each, _TRAFFIC).vectors for each in encoders}
+            traffic = {each: topics.traffic(opened, each, CHARS) for each in encoders}
     if kind == UNDECIDED:
         groups = _all(reads[0], LEAST[kind])
     else:
-        groups = [one for read in reads if read.encoder for one in _alike(read, traffic[read.encoder], LEAST[kind])]
+        groups = [one for read in reads if read.encoder for one in _alike(read, *traffic[read.encoder], LEAST[kind])]
     with session(settings.postgres_url) as opened:
         topics.store(opened, grouping_id, kind, groups, reads)
         opened.commit()
@@ -90,21 +89,22 @@ def _all(read: Read, least: int) -> "list[Group]":
     return group([Text(row.id, row.text, row.content_hash) for row in read.texts], read.vectors)
 
 
-def _alike(read: Read, traffic: Matrix, least: int) -> "list[Group]":
+def _alike(read: Read, traffic: Matrix, labels: list[int | None], least: int) -> "list[Group]":
     """What is alike of what was read, in groups of at least so many documents.
 
     Args:
-        traffic: vectors (n, d) of the newest documents, which tell how far apart documents usually are.
+        traffic: vectors (n, d) of documents as they come, from which what was read differs.
+        labels: what each of these was predicted as.
     """
-    from housekeeping.groups import Text, alike, alike_within, group
+    from housekeeping.groups import Text, alike, centre_of, group
 
     texts = [Text(row.id, row.text, row.content_hash) for row in read.texts]
     if len(texts) < least:
         return []
-    within = alike_within(traffic)
+    centre = centre_of(traffic, labels)
     first = set(list(dict.fromkeys(each.content_hash for each in texts))[:_MOST_TEXTS])
     kept = [place for place, each in enumerate(texts) if each.content_hash in first]
-    found = group([texts[place] for place in kept], read.vectors[kept], lambda vectors: alike(vectors, within))
+    found = group([texts[place] for place in kept], read.vectors[kept], lambda vectors: alike(vectors, centre))
     return [each for each in found if len(each.ids) >= least]
 
 
