@@ -13,7 +13,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from db.models import AuditEvent, Label, ModelVersion, OutboxEvent, QueueItem, Review, Topic, User
-from db.queries import incidents, labelled, people, topics
+from db.queries import incidents, labelled, labels, people, team, topics
 from db.queries.topics import NEW_LABEL
 from housekeeping.topics_process import group_topics
 from sortline.settings import Settings
@@ -128,6 +128,12 @@ def test_it_becomes_a_label_with_one_decision_that_can_be_undone(
     assert set(events) == kept
     assert {event["label"] for event in events.values()} == {"virtual card"}
     assert topics.count(session, topic)._tuple() == (1, 0)
+    listed = lead.get("/labels").text
+    assert re.search(r"<bdi>virtual card</bdi></a>.*?<td class=\"number\">13</td>", listed, re.DOTALL), (
+        "a document on which two people said that none fits counts once"
+    )
+    assert labels.use(session, 100)[label.id].decided == 13
+    assert [each.decisions for each in team.elsewhere(session, 1) if each.name == "lead"] == [13]
 
     lead.send_form(f"{preview.url.path}/undo")
     session.rollback()
@@ -152,8 +158,8 @@ def test_it_is_given_to_a_label_that_there_is_and_put_aside(
     preview = lead.send_form(f"/topics/{topic}", label=str(label.id), which="all", shown="")
     assert "8 of them were decided as none fits" in preview.text
     predicted = lead.send_form(f"/topics/{topic}", label="", which="all", shown="")
-    assert "6 documents</b> will be decided as <b>predicted" in predicted.text, "nothing fits, so nothing is confirmed"
-    assert "8 documents left out: already decided" in predicted.text
+    assert predicted.status_code == 422, "nothing fits, so nothing is confirmed"
+    assert "Choose a label" in predicted.text
     aside = lead.send_form(f"/topics/{topic}/aside")
     assert (str(aside.url).rpartition("/")[2], "Put aside: 1" in aside.text) == ("topics?kind=new_label", True)
     group_topics(settings)
