@@ -137,6 +137,25 @@ def _with_what_is_near(units: Matrix, parts: NDArray[np.intp]) -> NDArray[np.int
     return joined
 
 
+def near(vectors: Matrix, parts: Sequence[Matrix], centre: Vector) -> list[list[int]]:
+    """For each part, places of the vectors (n, d) that are alike its own, the nearest first.
+
+    Each vector is in one part at most: the nearest, if the mean distance to its members is at most 0.6.
+
+    Args:
+        parts: the vectors (m, d) of each part's members.
+        centre: of the traffic, as for `alike`.
+    """
+    if not len(vectors) or not parts:
+        return [[] for _ in parts]
+    means = np.stack([_units(_units(part) - _CENTRED * centre).mean(axis=0) for part in parts])
+    distances = 1 - _units(_units(vectors) - _CENTRED * centre) @ means.T
+    nearest = distances.argmin(axis=1)
+    least = np.where(vectors.any(axis=1), distances.min(axis=1), np.inf)
+    ordered = [int(place) for place in np.argsort(least, kind="stable") if least[place] <= _ALIKE]
+    return [[place for place in ordered if nearest[place] == part] for part in range(len(parts))]
+
+
 def centre_of(traffic: Matrix, labels: Sequence[int | None]) -> Vector:
     """The centre (d,) of traffic (n, d): the mean of its labels' means, so that no label counts more than another.
 

@@ -59,6 +59,7 @@ def _group_kind(settings: Settings, kind: Kind) -> int:
 def _group(settings: Settings, grouping_id: int, kind: Kind) -> int:
     began = time.monotonic()
     traffic: dict[tuple[int, int], tuple[Matrix, list[int | None]]] = {}
+    waiting: Read | None = None
     with session(settings.postgres_url) as opened:
         if kind == UNDECIDED:
             reads = [topics.undecided(opened, MOST[kind], CHARS)]
@@ -66,10 +67,19 @@ def _group(settings: Settings, grouping_id: int, kind: Kind) -> int:
             reads = topics.maybe_new(opened, MOST[kind], CHARS, _COPIES)
             encoders = [read.encoder for read in reads if read.encoder]
             traffic = {each: topics.traffic(opened, each, CHARS) for each in encoders}
+            waiting = topics.undecided(opened, MOST[kind], CHARS) if encoders else None
     if kind == UNDECIDED:
         groups = _all(reads[0], LEAST[kind])
     else:
-        groups = [one for read in reads if read.encoder for one in _alike(read, *traffic[read.encoder], LEAST[kind])]
+        groups = []
+        for read in reads:
+            if read.encoder:
+                others = waiting if waiting and waiting.encoder == read.encoder else None
+                groups += _alike(read, others, *traffic[read.encoder], LEAST[kind])
+        if waiting:  # rows of what has joined, which counts among what could be grouped
+            known = {row.id for read in reads for row in read.texts}
+            joined = sum(id_ not in known for each in groups for id_ in each.ids)
+            reads = [reads[0]._replace(waiting=reads[0].waiting + joined), *reads[1:], waiting]
     with session(settings.postgres_url) as opened:
         topics.store(opened, grouping_id, kind, groups, reads)
         opened.commit()
@@ -89,14 +99,17 @@ def _all(read: Read, least: int) -> "list[Group]":
     return group([Text(row.id, row.text, row.content_hash) for row in read.texts], read.vectors)
 
 
-def _alike(read: Read, traffic: Matrix, labels: list[int | None], least: int) -> "list[Group]":
+def _alike(
+    read: Read, waiting: Read | None, traffic: Matrix, labels: list[int | None], least: int
+) -> "list[Group]":  # fmt: skip
     """What is alike of what was read, in groups of at least so many documents.
 
     Args:
+        waiting: undecided documents whatever their fit, which join a group that they are alike; None: there are none.
         traffic: vectors (n, d) of documents as they come, from which what was read differs.
         labels: what each of these was predicted as.
     """
-    from housekeeping.groups import Text, alike, centre_of, group
+    from housekeeping.groups import Text, alike, centre_of, group, near
 
     texts = [Text(row.id, row.text, row.content_hash) for row in read.texts]
     if len(texts) < least:
@@ -105,7 +118,17 @@ def _alike(read: Read, traffic: Matrix, labels: list[int | None], least: int) ->
     first = set(list(dict.fromkeys(each.content_hash for each in texts))[:_MOST_TEXTS])
     kept = [place for place, each in enumerate(texts) if each.content_hash in first]
     found = group([texts[place] for place in kept], read.vectors[kept], lambda vectors: alike(vectors, centre))
-    return [each for each in found if len(each.ids) >= least]
+    found = [each for each in found if len(each.ids) >= least]
+    if not waiting or not found:
+        return found
+    places = {each.id: place for place, each in enumerate(texts)}
+    others = [place for place, row in enumerate(waiting.texts) if row.id not in places]
+    members = [read.vectors[[places[id_] for id_ in each.ids]] for each in found]
+    joined = near(waiting.vectors[others], members, centre)
+    return [
+        each._replace(ids=[*each.ids, *(waiting.texts[others[place]].id for place in more[:_COPIES])])
+        for each, more in zip(found, joined, strict=True)
+    ]
 
 
 def main() -> None:

@@ -201,11 +201,29 @@ def test_a_flood_of_copies_hides_nothing(session: Session, settings: Settings, c
     assert (virtual.waiting, virtual.none_fits) == (6, 8)
 
 
+def test_what_waits_with_a_good_fit_joins_what_it_is_like(
+    session: Session, settings: Settings, cards: dict[str, list[int]]
+) -> None:
+    """A model is sure of some documents of a label that it lacks; they are found by those that it is not sure of."""
+    sure = [add_document(session, f"a virtual card for once {'w' * i}") for i in range(4)]
+    set_fit(session, sure, 0.95)
+    add_vectors(session, {id_: [1, 0, 0, 0.2] for id_ in sure})
+    group_topics(settings)
+    found = the_topic(session)
+    assert (found.waiting, found.none_fits, found.size) == (10, 8, 18)
+    assert set(topics.typical(session, [found.id], 100)[found.id][-4:]) == set(sure), "after those that made the topic"
+    shown = topics.shown(session, NEW_LABEL)
+    assert shown is not None
+    assert (shown.waiting, shown.documents) == (19, 18)
+
+
 def test_what_has_vectors_of_another_encoder_is_grouped_apart(
     session: Session, settings: Settings, cards: dict[str, list[int]]
 ) -> None:
     """As after a promotion: what waits was scored again, what was decided was not."""
-    add_vectors(session, {id_: [0, 0, 1] for id_ in [*cards["low"], *cards["fits"]]}, key="newer")
+    add_vectors(session, {
+        id_: [0, kind == "fits", kind == "low"] for kind in ("low", "fits") for id_ in cards[kind]
+    }, key="newer")  # fmt: skip
     group_topics(settings)
     session.rollback()
     found = topics.listing(session, NEW_LABEL)
