@@ -6,6 +6,7 @@ ends itself if it takes too long.
 
 import logging
 import os
+import re
 import signal
 import time
 from typing import TYPE_CHECKING
@@ -32,6 +33,7 @@ _COPIES = 1_000  # of a text among what may be a new label: what one bulk decisi
 _MOST_TEXTS = 4_000  # that are compared with each other
 CHARS = 500  # of each text, for its words
 _LONGEST_S = 900
+_DIGITS = re.compile("[0-9]+")
 
 
 def group_topics(settings: Settings) -> int:
@@ -122,13 +124,18 @@ def _alike(
     if not waiting or not found:
         return found
     places = {each.id: place for place, each in enumerate(texts)}
-    others = [place for place, row in enumerate(waiting.texts) if row.id not in places]
+    known = {_folded(each.text) for each in texts}  # further copies of what is grouped add nothing
+    others = [place for place, row in enumerate(waiting.texts) if _folded(row.text) not in known]
     members = [read.vectors[[places[id_] for id_ in each.ids]] for each in found]
     joined = near(waiting.vectors[others], members, centre)
     return [
         each._replace(ids=[*each.ids, *(waiting.texts[others[place]].id for place in more[:_COPIES])])
         for each, more in zip(found, joined, strict=True)
     ]
+
+
+def _folded(text: str) -> str:
+    return _DIGITS.sub("0", text.lower())
 
 
 def main() -> None:

@@ -85,7 +85,7 @@ def _documents(counts: SnapshotCounts) -> list[tuple[str, str]]:
         repeats = counts.left_out - counts.copies
         lines.append(("left out", f"{repeats:,} training texts that nearly repeat held-out texts"))
     if counts.copies:
-        lines.append(("copies", f"{counts.copies:,} more left out: texts that nearly repeat many others of their split"))
+        lines.append(("copies", f"{counts.copies:,} more left out: they nearly repeat many others of their split"))
     if any(counts.foreign.values()):
         unused = counts.foreign.get("foreign", 0)
         held_out, none = sum(counts.foreign.values()) - unused, sum(counts.none_fits.values())
