@@ -3,7 +3,7 @@
 A row of `groupings` is a request; a process that housekeeping starts takes it, and stores its topics in place of those
 before of its kind. Undecided is what waits for a person, except documents whose decision must not be swayed
 (`document_search.BLIND`). What may be a new label is what people decided "none fits", and what of the undecided is
-unlikely to belong to a label.
+unlikely to belong to a label; what else of the undecided is like a topic of these joins it.
 """
 
 from collections import Counter
