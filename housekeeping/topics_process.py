@@ -70,6 +70,7 @@ def _group(settings: Settings, grouping_id: int, kind: Kind) -> int:
             encoders = [read.encoder for read in reads if read.encoder]
             traffic = {each: topics.traffic(opened, each, CHARS) for each in encoders}
             waiting = topics.undecided(opened, MOST[kind], CHARS) if encoders else None
+    count = sum(len(read.texts) for read in reads)
     if kind == UNDECIDED:
         groups = _all(reads[0], LEAST[kind])
     else:
@@ -86,8 +87,8 @@ def _group(settings: Settings, grouping_id: int, kind: Kind) -> int:
         topics.store(opened, grouping_id, kind, groups, reads)
         opened.commit()
     log.info(
-        "grouped %d documents (%s) in %d topics in %.1f s", sum(len(read.texts) for read in reads),
-        kind.replace("_", " "), len(groups), time.monotonic() - began,
+        "grouped %d documents (%s) in %d topics in %.1f s", count, kind.replace("_", " "), len(groups),
+        time.monotonic() - began,
     )  # fmt: skip
     return len(groups)
 

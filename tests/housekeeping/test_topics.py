@@ -126,6 +126,16 @@ def test_one_label_and_a_flood_do_not_move_the_centre() -> None:
     assert not groups.centre_of(np.empty((0, 8), np.float32), []).any()
 
 
+def test_what_is_near_to_a_part_joins_it_once_and_the_nearest_first() -> None:
+    one, other = np.eye(8, dtype=np.float32)[:2]
+    parts = [np.stack([one] * 3), np.stack([other] * 3)]
+    asked = np.stack([0.6 * one + 0.8 * other, one, 0.9 * one + 0.3 * other, np.eye(8)[5], np.zeros(8)])
+    centre = np.zeros(8, np.float32)
+    assert groups.near(asked.astype(np.float32), parts, centre) == [[1, 2], [0]]
+    assert groups.near(asked[:0].astype(np.float32), parts, centre) == [[], []]
+    assert groups.near(asked.astype(np.float32), [], centre) == []
+
+
 def test_all_alike_and_one_alone() -> None:
     same = np.ones((50, 8), np.float32)
     assert groups.alike(same, groups.centre_of(same, [None] * 50)) == [list(range(50))], "all of the traffic is alike"
@@ -164,6 +174,15 @@ def filled(session: Session) -> dict[str, list[int]]:
         for kind in ("card", "cash", "audit", "settled") for id_ in about[kind]
     })  # fmt: skip
     return about
+
+
+def test_of_a_flood_one_document_is_of_the_traffic(session: Session, filled: dict[str, list[int]]) -> None:
+    flood = [add_document(session, f"cheap watches {i}", probabilities=(0.1, 0.8, 0.1)) for i in range(40)]
+    encoder_id = add_vectors(session, {id_: [0, 0, 1] for id_ in flood})
+    vectors, predicted = topics.traffic(session, (encoder_id, 8), 500)
+    assert len(vectors) == len(predicted) == 5, "card, cash, an audit, a settled one, and the flood: digits differ"
+    assert sorted(predicted, key=str) == [1, 1, 1, 1, 2]
+    assert vectors[predicted.index(2)].tolist() == [0, 0, 1, 0, 0, 0, 0, 0]
 
 
 def members(session: Session) -> dict[int, set[int]]:
