@@ -10,6 +10,7 @@ from sklearn.metrics import average_precision_score
 from threadpoolctl import threadpool_limits
 
 from benchmarks.foreign_world import Foreign, World, foreign_world
+from benchmarks.new_label_loop import loop
 from benchmarks.stack import result, say
 from classifier.calibration import fit_temperature, softmax
 from classifier.decision import FOREIGN, decide, score
@@ -46,6 +47,7 @@ def open_world() -> None:
     same groups, as the promise takes for granted. ``coverage_known`` and
     ``coverage_known_before``: the same where no traffic is foreign. ``accuracy_known`` is that of the model without any
     of this too, because the fit changes no training and no label. ``us_per_document``: processor time of the fit.
+    ``documents_to_proposal``, ``accuracy_new_label``: as in ``new_label_loop``, which is played at the end.
     """
     world = foreign_world()
     model = make_fit(world.training, world.validation).model
@@ -58,6 +60,8 @@ def open_world() -> None:
     divisions = [_divide(model, world, np.random.default_rng(seed), _split_groups) for seed in range(_DIVISIONS)]
     after, before = ([each[place] for each in divisions] for place in (0, 1))
     alike = [_divide(model, world, np.random.default_rng(seed), _split_evenly)[0] for seed in range(_DIVISIONS)]
+    say("playing the loop from foreign documents to a new label")
+    taught = loop()
     result(
         "open_world",
         known=len(world.test.targets),
@@ -87,6 +91,8 @@ def open_world() -> None:
         coverage_known_before=_rounded(np.mean([each.coverage_known for each in before])),
         accuracy_known=_rounded(world.accuracy),
         us_per_document=round(_microseconds(model, world.test.outputs), 1),
+        documents_to_proposal=taught["documents_to_proposal"],
+        accuracy_new_label=taught["accuracy_new_label"],
     )
 
 

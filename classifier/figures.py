@@ -40,7 +40,8 @@ class SnapshotCounts(_Part):
     """Numbers of documents by split, how the splits came about, and the labels that need attention.
 
     ``foreign``: how many of a part's documents the model has no label for, ``none_fits``: how many of these no label
-    fits at all; both by part, where ``foreign`` names those that are not held out and train nothing.
+    fits at all; both by part, where ``foreign`` names those that are not held out and train nothing. ``copies``: how
+    many of those left out are near-duplicates of one text beyond what counts.
     """
 
     borrowed: list[str] = []
@@ -54,6 +55,7 @@ class SnapshotCounts(_Part):
     calibration: int | None = None
     test: int | None = None
     left_out: int | None = None
+    copies: int = 0
     origins: dict[str, dict[str, int]] = {}
     foreign: dict[str, int] = {}
     none_fits: dict[str, int] = {}

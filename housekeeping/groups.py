@@ -32,13 +32,15 @@ _WORD_CHARS = 30
 _COMMON = 0.5  # of the topics: a word in more of them tells little
 _OF_ENOUGH = 10  # documents, from which on a telling word must be in two of them
 _LEAST_LENGTH = 1e-9
-_ALIKE = 0.62  # of the distance that two documents of the traffic usually have
-_NEAREST, _FARTHEST = 0.25, 0.6  # distances of documents that are alike, whatever the traffic is
-_PAIRS = 20_000
+_CENTRED = 0.9  # of the traffic's centre, that is taken from each vector
+_ALIKE = 0.6  # cosine distance, up to which parts are joined
+_NEAR = 0.65  # and up to which one that is left over joins a part
+_PART = 5  # vectors of a part that others may join
 
 _SAYS_NOTHING = re.compile(r"[a-z]|[!-/:-@\[-`{-~]+")
 
 Matrix = NDArray[np.float32]
+Vector = NDArray[np.float32]
 Divide = Callable[[Matrix], list[list[int]]]
 
 
@@ -102,33 +104,72 @@ def divided(vectors: Matrix, seed: int = 0) -> list[list[int]]:
     return _typical_first(units, parts)
 
 
-def alike(vectors: Matrix, within: float) -> list[list[int]]:
+def alike(vectors: Matrix, centre: Vector) -> list[list[int]]:
     """Places of vectors (n, d) in parts that are alike, those nearest to the part's centre first.
 
-    Parts are joined as long as the mean cosine distance between their members is at most ``within`` (average linkage).
+    Compared are differences from the centre of the traffic (d,): all vectors of an encoder have much in common, those
+    of a fine-tuned one more than others. Parts are joined as long as the mean cosine distance between their members is
+    at most 0.6 (average linkage). Then those that are left over each join the nearest part, up to 0.65.
     Time and memory grow with n squared: 4,000 vectors take 130 MB.
     """
-    units = _units(vectors)
-    there = np.flatnonzero(units.any(axis=1))  # a vector of zeros has no direction, so it is like nothing
+    # Not all of the centre, so that a vector which is the centre keeps a direction.
+    units = _units(_units(vectors) - _CENTRED * centre)
+    there = np.flatnonzero(np.any(vectors, axis=1) & units.any(axis=1))  # zeros have no direction: like nothing
     if len(there) < 2:
         return [[int(place)] for place in there]
-    found = AgglomerativeClustering(None, metric="cosine", linkage="average", distance_threshold=within)
-    parts = found.fit_predict(units[there])
+    found = AgglomerativeClustering(None, metric="cosine", linkage="average", distance_threshold=_ALIKE)
+    parts = _with_what_is_near(units[there], found.fit_predict(units[there]))
     return [[int(there[place]) for place in part] for part in _typical_first(units[there], parts)]
 
 
-def alike_within(traffic: Matrix) -> float:
-    """The cosine distance up to which documents count as alike, from vectors of the traffic (n, d).
+def _with_what_is_near(units: Matrix, parts: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The parts, of which those of five or more vectors have taken in what is near to them and in a smaller one."""
+    sizes = np.bincount(parts)
+    large = np.flatnonzero(sizes >= _PART)
+    left = np.flatnonzero(sizes[parts] < _PART)
+    if not len(large) or not len(left):
+        return parts
+    distances = 1 - units[left] @ np.stack([units[parts == each].mean(axis=0) for each in large]).T
+    nearest = distances.argmin(axis=1)
+    near = distances[np.arange(len(left)), nearest] <= _NEAR
+    joined = parts.copy()
+    joined[left[near]] = large[nearest[near]]
+    return joined
 
-    Encoders differ in how far apart they put documents, so it is a part of the median distance of two of them.
+
+def near(vectors: Matrix, parts: Sequence[Matrix], centre: Vector) -> list[list[int]]:
+    """For each part, places of the vectors (n, d) that are alike its own, the nearest first.
+
+    Each vector is in one part at most: the nearest, if the mean distance to its members is at most 0.6.
+
+    Args:
+        parts: the vectors (m, d) of each part's members.
+        centre: of the traffic, as for `alike`.
+    """
+    if not len(vectors) or not parts:
+        return [[] for _ in parts]
+    means = np.stack([_units(_units(part) - _CENTRED * centre).mean(axis=0) for part in parts])
+    distances = 1 - _units(_units(vectors) - _CENTRED * centre) @ means.T
+    nearest = distances.argmin(axis=1)
+    least = np.where(vectors.any(axis=1), distances.min(axis=1), np.inf)
+    ordered = [int(place) for place in np.argsort(least, kind="stable") if least[place] <= _ALIKE]
+    return [[place for place in ordered if nearest[place] == part] for part in range(len(parts))]
+
+
+def centre_of(traffic: Matrix, labels: Sequence[int | None]) -> Vector:
+    """The centre (d,) of traffic (n, d): the mean of its labels' means, so that no label counts more than another.
+
+    Args:
+        labels: what each document was predicted as.
     """
     units = _units(traffic)
-    if len(units) < 2:
-        return _FARTHEST
-    pairs = np.random.default_rng(0).integers(0, len(units), (2, _PAIRS))
-    one, other = pairs[:, pairs[0] != pairs[1]]
-    usual = float(np.median(1 - np.einsum("ij,ij->i", units[one], units[other])))
-    return min(_FARTHEST, max(_NEAREST, _ALIKE * usual))
+    places: dict[int | None, list[int]] = {}
+    for place, label in enumerate(labels):
+        places.setdefault(label, []).append(place)
+    if not places:
+        return np.zeros(traffic.shape[1], np.float32)
+    means = [units[each].mean(axis=0) for each in places.values()]
+    return np.asarray(np.mean(means, axis=0), np.float32)
 
 
 def _typical_first(units: Matrix, parts: NDArray[np.intp]) -> list[list[int]]:

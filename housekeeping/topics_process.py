@@ -6,13 +6,14 @@ ends itself if it takes too long.
 
 import logging
 import os
+import re
 import signal
 import time
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DBAPIError
 
-from db.queries import embeddings, topics
+from db.queries import topics
 from db.queries.topics import KINDS, NEW_LABEL, UNDECIDED, Kind, Read
 from db.session import session
 from db.vector_array import Matrix
@@ -30,9 +31,9 @@ LEAST: dict[Kind, int] = {UNDECIDED: 20, NEW_LABEL: 5}  # documents, with which 
 MOST: dict[Kind, int] = {UNDECIDED: 100_000, NEW_LABEL: 20_000}  # documents
 _COPIES = 1_000  # of a text among what may be a new label: what one bulk decision takes
 _MOST_TEXTS = 4_000  # that are compared with each other
-_TRAFFIC = 1_000  # vectors, which tell how far apart documents usually are
 CHARS = 500  # of each text, for its words
 _LONGEST_S = 900
+_DIGITS = re.compile("[0-9]+")
 
 
 def group_topics(settings: Settings) -> int:
@@ -59,24 +60,35 @@ def _group_kind(settings: Settings, kind: Kind) -> int:
 
 def _group(settings: Settings, grouping_id: int, kind: Kind) -> int:
     began = time.monotonic()
-    traffic: dict[tuple[int, int], Matrix] = {}
+    traffic: dict[tuple[int, int], tuple[Matrix, list[int | None]]] = {}
+    waiting: Read | None = None
     with session(settings.postgres_url) as opened:
         if kind == UNDECIDED:
             reads = [topics.undecided(opened, MOST[kind], CHARS)]
         else:
             reads = topics.maybe_new(opened, MOST[kind], CHARS, _COPIES)
             encoders = [read.encoder for read in reads if read.encoder]
-            traffic = {each: embeddings.newest_ones(opened, *each, _TRAFFIC).vectors for each in encoders}
+            traffic = {each: topics.traffic(opened, each, CHARS) for each in encoders}
+            waiting = topics.undecided(opened, MOST[kind], CHARS) if encoders else None
+    count = sum(len(read.texts) for read in reads)
     if kind == UNDECIDED:
         groups = _all(reads[0], LEAST[kind])
     else:
-        groups = [one for read in reads if read.encoder for one in _alike(read, traffic[read.encoder], LEAST[kind])]
+        groups = []
+        for read in reads:
+            if read.encoder:
+                others = waiting if waiting and waiting.encoder == read.encoder else None
+                groups += _alike(read, others, *traffic[read.encoder], LEAST[kind])
+        if waiting:  # rows of what has joined, which counts among what could be grouped
+            known = {row.id for read in reads for row in read.texts}
+            joined = sum(id_ not in known for each in groups for id_ in each.ids)
+            reads = [reads[0]._replace(waiting=reads[0].waiting + joined), *reads[1:], waiting]
     with session(settings.postgres_url) as opened:
         topics.store(opened, grouping_id, kind, groups, reads)
         opened.commit()
     log.info(
-        "grouped %d documents (%s) in %d topics in %.1f s", sum(len(read.texts) for read in reads),
-        kind.replace("_", " "), len(groups), time.monotonic() - began,
+        "grouped %d documents (%s) in %d topics in %.1f s", count, kind.replace("_", " "), len(groups),
+        time.monotonic() - began,
     )  # fmt: skip
     return len(groups)
 
@@ -90,22 +102,41 @@ def _all(read: Read, least: int) -> "list[Group]":
     return group([Text(row.id, row.text, row.content_hash) for row in read.texts], read.vectors)
 
 
-def _alike(read: Read, traffic: Matrix, least: int) -> "list[Group]":
+def _alike(
+    read: Read, waiting: Read | None, traffic: Matrix, labels: list[int | None], least: int
+) -> "list[Group]":  # fmt: skip
     """What is alike of what was read, in groups of at least so many documents.
 
     Args:
-        traffic: vectors (n, d) of the newest documents, which tell how far apart documents usually are.
+        waiting: undecided documents whatever their fit, which join a group that they are alike; None: there are none.
+        traffic: vectors (n, d) of documents as they come, from which what was read differs.
+        labels: what each of these was predicted as.
     """
-    from housekeeping.groups import Text, alike, alike_within, group
+    from housekeeping.groups import Text, alike, centre_of, group, near
 
     texts = [Text(row.id, row.text, row.content_hash) for row in read.texts]
     if len(texts) < least:
         return []
-    within = alike_within(traffic)
+    centre = centre_of(traffic, labels)
     first = set(list(dict.fromkeys(each.content_hash for each in texts))[:_MOST_TEXTS])
     kept = [place for place, each in enumerate(texts) if each.content_hash in first]
-    found = group([texts[place] for place in kept], read.vectors[kept], lambda vectors: alike(vectors, within))
-    return [each for each in found if len(each.ids) >= least]
+    found = group([texts[place] for place in kept], read.vectors[kept], lambda vectors: alike(vectors, centre))
+    found = [each for each in found if len(each.ids) >= least]
+    if not waiting or not found:
+        return found
+    places = {each.id: place for place, each in enumerate(texts)}
+    known = {_folded(each.text) for each in texts}  # further copies of what is grouped add nothing
+    others = [place for place, row in enumerate(waiting.texts) if _folded(row.text) not in known]
+    members = [read.vectors[[places[id_] for id_ in each.ids]] for each in found]
+    joined = near(waiting.vectors[others], members, centre)
+    return [
+        each._replace(ids=[*each.ids, *(waiting.texts[others[place]].id for place in more[:_COPIES])])
+        for each, more in zip(found, joined, strict=True)
+    ]
+
+
+def _folded(text: str) -> str:
+    return _DIGITS.sub("0", text.lower())
 
 
 def main() -> None:

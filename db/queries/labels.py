@@ -33,7 +33,7 @@ _SAME = text("SELECT EXISTS (SELECT FROM labels WHERE id = :id AND merged_into_i
 _USE = text(f"""
 SELECT labels.id,
   (SELECT count(*) FROM (
-    SELECT FROM reviews WHERE label_id = labels.id AND {stands()} LIMIT :most) decided),
+    SELECT DISTINCT document_id FROM reviews WHERE label_id = labels.id AND {stands()} LIMIT :most) decided),
   (SELECT count(*) FROM (
     SELECT FROM queue_items WHERE reason = 'doubtful' AND label_id = labels.id LIMIT :most) waiting),
   coalesce(predicted, 0)
@@ -53,12 +53,12 @@ WHERE proposed_label IS NOT NULL AND {stands()} ORDER BY id DESC LIMIT :most
 
 
 class Use(NamedTuple):
-    """How much a label is used: standing decisions and waiting doubtful documents, up to 1,000 each.
+    """How much a label is used: documents with a standing decision for it, and waiting doubtful ones, up to 1,000 each.
 
     ``predicted``: the number of the newest documents to which the model gave it.
     """
 
-    decisions: int
+    decided: int
     waiting: int
     predicted: int
 

@@ -33,7 +33,7 @@ SELECT users.id, users.name, decisions, skips, timed, mean_s, deviation_s FROM (
 """)  # noqa: S608 - of constants alone
 _ELSEWHERE = text(f"""
 SELECT users.name, role, decisions FROM (
-  SELECT reviewer_id, count(*) AS decisions FROM reviews
+  SELECT reviewer_id, count(DISTINCT document_id) AS decisions FROM reviews
   WHERE {_SINCE} AND lease_token IS NULL AND {decides()} AND {stands()}
   GROUP BY reviewer_id
 ) counted JOIN users ON users.id = reviewer_id ORDER BY decisions DESC, users.name

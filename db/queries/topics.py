@@ -3,7 +3,7 @@
 A row of `groupings` is a request; a process that housekeeping starts takes it, and stores its topics in place of those
 before of its kind. Undecided is what waits for a person, except documents whose decision must not be swayed
 (`document_search.BLIND`). What may be a new label is what people decided "none fits", and what of the undecided is
-unlikely to belong to a label.
+unlikely to belong to a label; what else of the undecided is like a topic of these joins it.
 """
 
 from collections import Counter
@@ -21,7 +21,7 @@ from db.queries import embeddings
 from db.queries.document_search import BLIND
 from db.queries.doubts import LOW
 from db.queries.standing import decides, is_newest_text, is_standing_decision, newest_prediction, stands
-from db.vector_array import Matrix
+from db.vector_array import Matrix, read_vectors
 from sortline.errors import InvalidInputError, NotFoundError
 from sortline.label_names import clean_label_name
 
@@ -30,6 +30,7 @@ UNDECIDED: Kind = "undecided"
 NEW_LABEL: Kind = "new_label"
 KINDS: tuple[Kind, ...] = (UNDECIDED, NEW_LABEL)
 _AT_ONCE = 5_000  # vectors
+_NEWEST, _DRAWN, _AMONG = 1_000, 3_000, 100_000  # documents of the traffic: the newest ones, and others among so many
 _LOST_S = 1800  # after which a grouping's process is taken for dead
 
 _UNDECIDED = f"""
@@ -55,7 +56,22 @@ _LOW = f"""
 SELECT document_id FROM queue_items
 JOIN LATERAL {newest_prediction("queue_items.document_id", "fit")} said ON said.fit < :low_fit WHERE {_UNDECIDED}
 """  # noqa: S608 - of constants alone
-# Texts that differ in digits or case alone count as copies. The first copies of all texts come before the second ones,
+# Texts that differ in digits or case alone count as copies.
+_FOLDED = "sha256(convert_to(regexp_replace(lower(left(d.text, :chars)), '[0-9]+', '0', 'g'), 'UTF8'))"
+# The newest documents, and a draw of older ones; a text counts once, so that no flood is all that there is.
+_TRAFFIC = text(f"""
+SELECT array_agg(label_id) AS labels, string_agg(embedding_bytes(vector), '') AS vectors FROM (
+  SELECT DISTINCT ON ({_FOLDED}) label_id, vector FROM (
+    SELECT id, text FROM (
+      SELECT id, text, row_number() OVER (ORDER BY id DESC) AS nth, count(*) OVER () AS times FROM (
+        SELECT id, text FROM documents ORDER BY id DESC LIMIT :among) newest) numbered
+    WHERE nth <= :newest OR nth % greatest(1, times / :drawn) = 0) d
+  JOIN LATERAL (
+    SELECT vector FROM embeddings WHERE document_id = d.id AND encoder_id = :encoder_id LIMIT 1) known ON true
+  LEFT JOIN LATERAL {newest_prediction("d.id", "label_id")} said ON true
+  ORDER BY {_FOLDED}, d.id DESC) found
+""")  # noqa: S608 - of constants alone
+# The first copies of all texts come before the second ones,
 # so that no flood hides what else there is; what people decided comes first.
 _MAYBE_NEW = text(f"""
 SELECT id, text, content_hash, times FROM (
@@ -63,7 +79,7 @@ SELECT id, text, content_hash, times FROM (
     count(*) OVER (PARTITION BY content_hash) AS times
   FROM (
     SELECT d.id, left(d.text, :chars) AS text, none_fits,
-      sha256(convert_to(regexp_replace(lower(left(d.text, :chars)), '[0-9]+', '0', 'g'), 'UTF8')) AS content_hash
+      {_FOLDED} AS content_hash
     FROM (
       SELECT document_id, true AS none_fits FROM (
         SELECT DISTINCT document_id FROM reviews WHERE action = 'none_fits') said
@@ -88,7 +104,7 @@ _OPEN = text("""
 SELECT id FROM groupings WHERE ended_at IS NULL AND (
   started_at IS NULL OR started_at < now() - make_interval(secs => :lost)) ORDER BY id DESC LIMIT 1
 """)
-_NEWEST_S = text("""
+_SINCE_NEWEST = text("""
 SELECT extract(epoch FROM now() - max(coalesce(ended_at, started_at))) FROM groupings WHERE kind = :kind
 """)
 _HAS_TOPICS = text("""
@@ -241,6 +257,18 @@ def maybe_new(session: Session, limit: int, chars: int, copies: int) -> list[Rea
     return [Read(kept, vectors, len(rows), len(left), encoder) for kept, vectors, encoder in found]
 
 
+def traffic(session: Session, encoder: tuple[int, int], chars: int) -> tuple[Matrix, list[int | None]]:
+    """Vectors (n, d) of the traffic by an encoder, and what each document was predicted as; of copies there is one.
+
+    Args:
+        encoder: its id, and the width of its vectors.
+        chars: of each text, in which copies are told.
+    """
+    asked = {"newest": _NEWEST, "drawn": _DRAWN, "among": _AMONG, "encoder_id": encoder[0], "chars": chars}
+    found = session.execute(_TRAFFIC, asked).one()
+    return read_vectors(found.vectors, encoder[1]), list(found.labels or ())
+
+
 def _with_vectors(
     session: Session, rows: list[Row[Any]], encoder: tuple[int, int]
 ) -> tuple[list[Row[Any]], Matrix, list[Row[Any]]]:
@@ -278,7 +306,7 @@ def due(session: Session, every_s: float, least: Mapping[Kind, int]) -> bool:
 
 
 def _is_due(session: Session, kind: Kind, every_s: float, least: int) -> bool:
-    age = session.scalar(_NEWEST_S, {"kind": kind})
+    age = session.scalar(_SINCE_NEWEST, {"kind": kind})
     if age is not None and age < every_s:
         return False
     if session.scalar(_HAS_TOPICS, {"kind": kind}):

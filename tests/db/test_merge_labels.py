@@ -308,5 +308,5 @@ def test_figures_and_proposals(session: Session) -> None:
                 Review(document_id=document, reviewer_id=ann, action="undo", reason="doubtful", supersedes_id=last)
             )
     session.flush()
-    assert labels.use(session, 100)[A] == labels.Use(decisions=1, waiting=1, predicted=2)
+    assert labels.use(session, 100)[A] == labels.Use(decided=1, waiting=1, predicted=2)
     assert [(each.name, each.times) for each in labels.proposed(session)] == [("lost parcel", 2)]

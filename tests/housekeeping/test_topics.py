@@ -77,23 +77,69 @@ def test_all_alike_few_and_none() -> None:
 
 def test_a_few_that_are_alike_are_found_among_many_that_are_not() -> None:
     draw = np.random.default_rng(0)
-    alone = draw.standard_normal((200, 64)).astype(np.float32)
-    few = np.ones((10, 64), np.float32) + 0.3 * draw.standard_normal((10, 64)).astype(np.float32)
-    vectors = np.concatenate([alone, few, np.zeros((1, 64), np.float32)])
-    within = groups.alike_within(alone)
-    assert 0.25 <= within <= 0.6
-    found = groups.alike(vectors, within)
+    alone = draw.standard_normal((200, 128)).astype(np.float32)
+    few = np.ones((10, 128), np.float32) + 0.3 * draw.standard_normal((10, 128)).astype(np.float32)
+    vectors = np.concatenate([alone, few, np.zeros((1, 128), np.float32)])
+    found = groups.alike(vectors, groups.centre_of(alone, [None] * 200))
     assert sorted(max(found, key=len)) == list(range(200, 210))
     assert max(len(each) for each in found if 200 not in each) < 10
     assert [210] not in found, "a vector of zeros has no direction"
 
 
-def test_what_counts_as_alike_has_bounds_whatever_the_traffic_is() -> None:
-    same, opposite = np.ones((50, 8), np.float32), np.concatenate([np.eye(8), -np.eye(8)]).astype(np.float32)
-    assert groups.alike_within(same) == 0.25
-    assert groups.alike_within(np.empty((0, 8), np.float32)) == groups.alike_within(opposite) == 0.6
-    assert groups.alike(same[:1], 0.6) == [[0]]
-    assert groups.alike(same, 0.6) == [list(range(50))]
+def foreign_to_a_fine_tuned_model() -> tuple[np.ndarray, np.ndarray, list[int | None]]:
+    """Vectors of what no label fits, and of the traffic with what it was predicted as: as fine-tuning leaves them.
+
+    Labels lie close, each in its direction, and all vectors have one in common. What is foreign is not drawn together
+    and lies between the labels: fifteen about one thing, fifteen about another, thirty about nothing that comes twice.
+    """
+    draw = np.random.default_rng(3)
+    width, common = 96, 3 * np.eye(96)[0]
+    labels = common + 2.2 * np.eye(width)[1:4]
+    known = labels[np.arange(300) % 3] + 0.12 * draw.standard_normal((300, width))
+    about = 2.4 * np.eye(width)[[10] * 15 + [11] * 15]
+    alike = common + about + 0.26 * draw.standard_normal((30, width))
+    alone = common + 0.33 * draw.standard_normal((30, width))
+    foreign = np.concatenate([alike, alone]).astype(np.float32)
+    return foreign, np.concatenate([known, foreign]).astype(np.float32), [*(np.arange(300) % 3), *([0, 1, 2] * 20)]
+
+
+def test_what_is_alike_is_found_with_a_fine_tuned_encoder() -> None:
+    foreign, traffic, labels = foreign_to_a_fine_tuned_model()
+    found = groups.alike(foreign, groups.centre_of(traffic, labels))
+    large = [sorted(each) for each in found if len(each) >= 5]
+    assert sorted(large) == [list(range(15)), list(range(15, 30))]
+
+
+def test_what_is_left_over_joins_a_part_that_is_near() -> None:
+    part, far = np.eye(16)[[0] * 8] + 0.05 * np.eye(16)[1:9], np.eye(16)[15]
+    left = 0.37 * np.eye(16)[0] + 0.93 * np.eye(16)[12]  # at 0.63 of the part: too far to be joined as an equal
+    found = groups.alike(np.stack([*part, left, far]).astype(np.float32), np.zeros(16, np.float32))
+    assert [sorted(each) for each in found] == [list(range(9)), [9]]
+    four = groups.alike(np.stack([*part[:4], left, far]).astype(np.float32), np.zeros(16, np.float32))
+    assert sorted(map(sorted, four)) == [[0, 1, 2, 3], [4], [5]], "four are not enough to be joined"
+
+
+def test_one_label_and_a_flood_do_not_move_the_centre() -> None:
+    one, other = np.eye(8, dtype=np.float32)[:2]
+    centre = groups.centre_of(np.stack([one] * 999 + [other]), [1] * 999 + [2])
+    assert np.allclose(centre, (one + other) / 2)
+    assert not groups.centre_of(np.empty((0, 8), np.float32), []).any()
+
+
+def test_what_is_near_to_a_part_joins_it_once_and_the_nearest_first() -> None:
+    one, other = np.eye(8, dtype=np.float32)[:2]
+    parts = [np.stack([one] * 3), np.stack([other] * 3)]
+    asked = np.stack([0.6 * one + 0.8 * other, one, 0.9 * one + 0.3 * other, np.eye(8)[5], np.zeros(8)])
+    centre = np.zeros(8, np.float32)
+    assert groups.near(asked.astype(np.float32), parts, centre) == [[1, 2], [0]]
+    assert groups.near(asked[:0].astype(np.float32), parts, centre) == [[], []]
+    assert groups.near(asked.astype(np.float32), [], centre) == []
+
+
+def test_all_alike_and_one_alone() -> None:
+    same = np.ones((50, 8), np.float32)
+    assert groups.alike(same, groups.centre_of(same, [None] * 50)) == [list(range(50))], "all of the traffic is alike"
+    assert groups.alike(same[:1], np.zeros(8, np.float32)) == [[0]]
 
 
 @pytest.mark.parametrize(
@@ -128,6 +174,15 @@ def filled(session: Session) -> dict[str, list[int]]:
         for kind in ("card", "cash", "audit", "settled") for id_ in about[kind]
     })  # fmt: skip
     return about
+
+
+def test_of_a_flood_one_document_is_of_the_traffic(session: Session, filled: dict[str, list[int]]) -> None:
+    flood = [add_document(session, f"cheap watches {i}", probabilities=(0.1, 0.8, 0.1)) for i in range(40)]
+    encoder_id = add_vectors(session, {id_: [0, 0, 1] for id_ in flood})
+    vectors, predicted = topics.traffic(session, (encoder_id, 8), 500)
+    assert len(vectors) == len(predicted) == 5, "card, cash, an audit, a settled one, and the flood: digits differ"
+    assert sorted(predicted, key=str) == [1, 1, 1, 1, 2]
+    assert vectors[predicted.index(2)].tolist() == [0, 0, 1, 0, 0, 0, 0, 0]
 
 
 def members(session: Session) -> dict[int, set[int]]:

@@ -125,3 +125,43 @@ def test_too_many_labels_are_refused_in_one_sentence() -> None:
 def assert_parted(data: TrainingData) -> None:
     ids = [each.id for part in (data.train, data.held_out, data.left_out) for each in part]
     assert len(ids) == len(set(ids))
+
+
+def flood(count: int, label: int | None, split: str, first: int = 100_000, origin: str = "import") -> list[Labelled]:
+    """Copies of one text in which only the numbers differ."""
+    copies = [document(first + i, f"your parcel {i * 7919:09} waits, pay {i % 90:02} now", 1, split, origin)
+              for i in range(count)]  # fmt: skip
+    return [each._replace(label_id=label, label=_NAMES.get(label, "") if label else "") for each in copies]
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "calibration", "test"])
+@pytest.mark.parametrize("label", [None, 1])
+def test_a_flood_of_copies_counts_as_few(split: str, label: int | None) -> None:
+    usual = [each for part in ("train", "validation", "calibration", "test")
+             for each in documents(400, part, first={"train": 1}.get(part, 1_000 * len(part)))]  # fmt: skip
+
+    data = select([*usual, *flood(20_000, label, split)])
+
+    parts = {name: getattr(data, name) for name in ("train", "validation", "calibration", "test", "foreign")}
+    counted = {name: sum("parcel" in each.text for each in part) for name, part in parts.items()}
+    where = "foreign" if label is None and split == "train" else split
+    assert counted == dict.fromkeys(parts, 0) | {where: 20}, "20 of them, or a twentieth of the part's 400 others"
+    assert {name: len(part) for name, part in parts.items() if name != where} == {
+        name: 400 for name in parts if name not in (where, "foreign")
+    } | ({} if where == "foreign" else {"foreign": 0})
+    assert data.counts.copies == 19_980
+
+
+def test_few_copies_and_those_of_a_large_part_all_count() -> None:
+    assert sum("parcel" in each.text for each in select([*documents(50), *flood(20, 1, "train")]).train) == 20
+    usual = [*documents(1_000), *documents(400, "validation", 5_000)]
+    data = select([*usual, *flood(60, 1, "train")])
+    assert sum("parcel" in each.text for each in data.train) == 50
+    kept = select([*usual, *flood(60, 1, "train")], keep_near_duplicates=True)
+    assert (sum("parcel" in each.text for each in kept.train), kept.counts.copies) == (60, 0)
+
+
+def test_texts_that_are_numbers_are_no_copies() -> None:
+    codes = [document(1_000 + i, f"{i * 7919 + 10**6}", 1 + i % 2) for i in range(60)]
+    data = select([*documents(50), *codes])
+    assert (len(data.train) + len(data.validation), data.counts.copies) == (110, 0)

@@ -13,7 +13,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from db.models import AuditEvent, Label, ModelVersion, OutboxEvent, QueueItem, Review, Topic, User
-from db.queries import incidents, labelled, people, topics
+from db.queries import incidents, labelled, labels, people, team, topics
 from db.queries.topics import NEW_LABEL
 from housekeeping.topics_process import group_topics
 from sortline.settings import Settings
@@ -128,6 +128,12 @@ def test_it_becomes_a_label_with_one_decision_that_can_be_undone(
     assert set(events) == kept
     assert {event["label"] for event in events.values()} == {"virtual card"}
     assert topics.count(session, topic)._tuple() == (1, 0)
+    listed = lead.get("/labels").text
+    assert re.search(r"<bdi>virtual card</bdi></a>.*?<td class=\"number\">13</td>", listed, re.DOTALL), (
+        "a document on which two people said that none fits counts once"
+    )
+    assert labels.use(session, 100)[label.id].decided == 13
+    assert [each.decisions for each in team.elsewhere(session, 1) if each.name == "lead"] == [13]
 
     lead.send_form(f"{preview.url.path}/undo")
     session.rollback()
@@ -152,8 +158,8 @@ def test_it_is_given_to_a_label_that_there_is_and_put_aside(
     preview = lead.send_form(f"/topics/{topic}", label=str(label.id), which="all", shown="")
     assert "8 of them were decided as none fits" in preview.text
     predicted = lead.send_form(f"/topics/{topic}", label="", which="all", shown="")
-    assert "6 documents</b> will be decided as <b>predicted" in predicted.text, "nothing fits, so nothing is confirmed"
-    assert "8 documents left out: already decided" in predicted.text
+    assert predicted.status_code == 422, "nothing fits, so nothing is confirmed"
+    assert "Choose a label" in predicted.text
     aside = lead.send_form(f"/topics/{topic}/aside")
     assert (str(aside.url).rpartition("/")[2], "Put aside: 1" in aside.text) == ("topics?kind=new_label", True)
     group_topics(settings)
@@ -195,11 +201,29 @@ def test_a_flood_of_copies_hides_nothing(session: Session, settings: Settings, c
     assert (virtual.waiting, virtual.none_fits) == (6, 8)
 
 
+def test_what_waits_with_a_good_fit_joins_what_it_is_like(
+    session: Session, settings: Settings, cards: dict[str, list[int]]
+) -> None:
+    """A model is sure of some documents of a label that it lacks; they are found by those that it is not sure of."""
+    sure = [add_document(session, f"a virtual card for once {'w' * i}") for i in range(4)]
+    set_fit(session, sure, 0.95)
+    add_vectors(session, {id_: [1, 0, 0, 0.2] for id_ in sure})
+    group_topics(settings)
+    found = the_topic(session)
+    assert (found.waiting, found.none_fits, found.size) == (10, 8, 18)
+    assert set(topics.typical(session, [found.id], 100)[found.id][-4:]) == set(sure), "after those that made the topic"
+    shown = topics.shown(session, NEW_LABEL)
+    assert shown is not None
+    assert (shown.waiting, shown.documents) == (19, 18)
+
+
 def test_what_has_vectors_of_another_encoder_is_grouped_apart(
     session: Session, settings: Settings, cards: dict[str, list[int]]
 ) -> None:
     """As after a promotion: what waits was scored again, what was decided was not."""
-    add_vectors(session, {id_: [0, 0, 1] for id_ in [*cards["low"], *cards["fits"]]}, key="newer")
+    add_vectors(session, {
+        id_: [0, kind == "fits", kind == "low"] for kind in ("low", "fits") for id_ in cards[kind]
+    }, key="newer")  # fmt: skip
     group_topics(settings)
     session.rollback()
     found = topics.listing(session, NEW_LABEL)

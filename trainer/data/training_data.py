@@ -26,6 +26,7 @@ _BORROWED = 0.05
 _LEAST_CALIBRATION = 300  # with fewer, no threshold can be proved to err on at most 1 %
 _LEAST_EXAMPLES = 2
 _FEW_EXAMPLES = 8
+_MOST_COPIES, _SHARE_OF_COPIES = 20, 0.05  # near-duplicates of one text in a part: so many, or of the others so much
 _NAMED = 5
 
 
@@ -68,7 +69,8 @@ def select(
     Training texts that nearly repeat held-out ones are left out, whichever came first. Of exact duplicates one stays,
     with the majority's label, or the latest in a tie. If a twentieth of the training groups, drawn by hash, holds
     more documents than validation has (after imports with `--split train` or `test`), that twentieth validates too;
-    another calibrates if that makes enough to prove a threshold.
+    another calibrates if that makes enough to prove a threshold. Of many texts that nearly repeat each other in one
+    part, some stay (`_leave_out_floods`).
 
     Args:
         documents: all labelled documents; those without a split train.
@@ -86,16 +88,20 @@ def select(
     alike = NearDuplicates([document.text for document in documents])
     places = [i for i, document in enumerate(documents) if splits[document.id] != LEFT_OUT]
     used, groups = [documents[i] for i in places], alike.groups(places)
+    flood: set[int] = set()
     if not keep_near_duplicates:
         splits |= dict.fromkeys(repeats_held_out(used, groups, splits), LEFT_OUT)
+        flood |= _leave_out_floods(used, groups, splits, dropped)
     borrowed = [name for name in ("validation", "calibration") if _borrow(name, used, groups, splits, dropped)]
     if not keep_near_duplicates:  # decisions that may not be held out can repeat what was borrowed
         splits |= dict.fromkeys(repeats_held_out(used, groups, splits), LEFT_OUT)
+        flood |= _leave_out_floods(used, groups, splits, dropped)  # what was borrowed is a smaller part
     counts = SnapshotCounts(
         borrowed=borrowed,
         dropped_labels=sorted(dropped),
         min_examples=min_examples,
         conflicts=sum(document.conflict for document in documents),
+        copies=len({document.content_hash for document in documents if document.id in flood}),
         leaks=leaks(documents, splits, alike),
     )
     return _data(documents, splits, counts, min_examples, dropped)
@@ -199,6 +205,33 @@ def _borrow(
         return False
     splits |= dict.fromkeys((document.id for document in taken), name)
     return True
+
+
+def _leave_out_floods(
+    documents: Sequence[Labelled], groups: Groups, splits: dict[int, str], dropped: Collection[str]
+) -> set[int]:
+    """Leave out what one text's near-duplicates are too many of in a part; returns the ids.
+
+    Of a group stay 20 different texts, drawn by hash, or as many as a twentieth of the part's other documents. More of
+    them say nothing new: they would be most of what a training learns, of what a temperature is fitted to, and of what
+    proves a threshold, where a hundred copies that are right are no more evidence than one.
+    """
+    parts: dict[tuple[str, bool], dict[int, list[Labelled]]] = {}
+    for document, group in zip(documents, groups, strict=True):
+        split = splits[document.id]
+        if split != LEFT_OUT:
+            part = parts.setdefault((split, split != "train" or _may_train(document, dropped)), {})
+            part.setdefault(int(group), []).append(document)
+    left: set[int] = set()
+    for found in parts.values():
+        count = sum(map(len, found.values()))
+        for members in found.values():
+            most = max(_MOST_COPIES, int(_SHARE_OF_COPIES * (count - len(members))))
+            hashes = {each.content_hash for each in members} if len(members) > most else set()
+            beyond = set(sorted(hashes, key=lambda each: share(each, "copies"))[most:])
+            left |= {each.id for each in members if each.content_hash in beyond}
+    splits |= dict.fromkeys(left, LEFT_OUT)
+    return left
 
 
 def _rare_labels(

@@ -90,7 +90,8 @@ def _intended_use() -> str:
 
 def _training_data(labels: Sequence[str], snapshot: SnapshotCounts, sha256: str | None) -> str:
     text = (
-        "## Training data\n\nDocuments with human decisions. Texts that nearly repeat held-out ones are left out.\n\n"
+        "## Training data\n\nDocuments with human decisions. Texts that nearly repeat held-out ones are left out, and "
+        "most of those that nearly repeat many others.\n\n"
     )
     parts = (
         ("train", snapshot.train), ("validation", snapshot.validation), ("calibration", snapshot.calibration),

@@ -13,20 +13,20 @@ LATELY = 10_000  # newest documents whose predictions are counted
 class Figures:
     """A label's figures; ``share``: of the newest documents, those predicted as this label (0 to 1)."""
 
-    decisions: str
+    decided: str
     waiting: str
     share: float
 
 
 def figures(session: Session) -> dict[int, Figures]:
-    """Figures by label id; a label into which others were merged includes their decisions and documents."""
+    """Figures by label id; a label into which others were merged includes theirs."""
     use, into = labels.use(session, LATELY), labels.merged(session)
     total = sum(each.predicted for each in use.values())
     found = {}
     for id_, own in use.items():
         parts = [own, *(use[other] for other, target in into.items() if target == id_)]
-        decisions, waiting, predicted = (sum(each) for each in zip(*parts, strict=True))
-        found[id_] = Figures(_bounded(decisions), _bounded(waiting), predicted / total if total else 0.0)
+        decided, waiting, predicted = (sum(each) for each in zip(*parts, strict=True))
+        found[id_] = Figures(_bounded(decided), _bounded(waiting), predicted / total if total else 0.0)
     return found
 
 

@@ -3,16 +3,23 @@
 Leads make a topic a label, give it to one, or put it aside.
 """
 
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from sqlalchemy import Row
 
+from db.models import Label
 from db.queries import document_search, labels, new_labels, topics
 from db.queries.new_labels import NewLabel
 from db.queries.topics import NEW_LABEL, UNDECIDED, Kind
 from db.session import session
 from sortline.errors import ConflictError, InvalidInputError
+from sortline.folding import fold
+from sortline.label_names import clean_label_name
 from sortline.text import Text, whole_number
 from web.documents.listed import in_order, listed
 from web.documents.ticked import WAITS_S, label_id, preview, preview_in, ticked
@@ -29,6 +36,7 @@ _EXAMPLES = 3  # texts of each topic in the list
 _A_PAGE = 50  # texts of one topic
 _MOST = 10_000  # documents of one topic; a bulk decision takes the first of them
 _SHOWN_CHARS = 140
+_NAMING_WORDS = 3
 _Kind = Annotated[Kind, Query(description="What is grouped: undecided, or new_label.")]
 
 
@@ -67,8 +75,10 @@ def show(request: Request, person: Reviewer, id: Id, ticks: Text = "") -> HTMLRe
 def decide(request: Request, person: Lead, form: PostedForm, id: Id) -> Response:
     """Prepares a preview of giving documents of the topic to a label; nothing is decided yet."""
     try:
-        ids, given = _chosen(request, form, id), label_id(form.get("label", ""))
-        return preview(request, person, ids, given, {"topic": str(id)}, _is_new_label(request, id))
+        ids, given, new = _chosen(request, form, id), label_id(form.get("label", "")), _is_new_label(request, id)
+        if new and given is None:
+            raise InvalidInputError("Choose a label: what was predicted probably fits none of these documents.")
+        return preview(request, person, ids, given, {"topic": str(id)}, new)
     except (ConflictError, InvalidInputError) as error:
         return _topic(request, person, id, wrong=error)
 
@@ -89,7 +99,7 @@ def make_label(request: Request, person: Lead, form: PostedForm, id: Id) -> Resp
             )
             alike = any(each.alike for each in made.refused)
             if made.there:
-                raise ConflictError(f"There is a label {made.there[0]} already; choose it above.")
+                raise ConflictError(f"There is a label {made.there[0]} already; choose it from the list.")
             new_labels.check(made)
             [label] = new_labels.add(opened, made.new, person.actor)
             corrects = topics.get(opened, id).kind == NEW_LABEL
@@ -148,10 +158,26 @@ def _topic(
         proposed = topics.proposed(opened, [topic_id]).get(topic_id)
         rows = in_order(opened, ids[:_A_PAGE])
         values: dict[str, Any] = listed(opened, rows, person.may("lead"))
-        in_use = [label for label in labels.listing(opened) if label.archived_at is None]
+        known = labels.listing(opened)
     status = 200 if wrong is None else 422 if isinstance(wrong, InvalidInputError) else 409
     return page(
-        "topic.html", status, person=person, topic=topic, count=len(ids), now=now, labels=in_use, ticks=ticks,
+        "topic.html", status, person=person, topic=topic, count=len(ids), now=now, ticks=ticks,
+        labels=[label for label in known if label.archived_at is None], suggested=_suggested(topic, proposed, known),
         wrong=wrong, given=given or {}, alike=alike, most=labels.MOST_DESCRIPTION,
         proposed=proposed.most_common() if proposed else [], **values,
     )  # fmt: skip
+
+
+def _suggested(topic: Row[Any], proposed: Counter[str] | None, known: Sequence[Label]) -> str:
+    """A name that the label for a topic may have: what reviewers proposed most often, else its most telling words.
+
+    Of what waits, whose labels mostly exist, only proposals give one. Empty: a label has that name already.
+    """
+    if proposed:
+        return proposed.most_common(1)[0][0]
+    if topic.kind != NEW_LABEL:
+        return ""
+    with suppress(InvalidInputError):
+        name = clean_label_name(" ".join(topic.words[:_NAMING_WORDS]))
+        return "" if fold(name) in {fold(label.name) for label in known} else name
+    return ""
