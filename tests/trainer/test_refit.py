@@ -273,7 +273,7 @@ def test_the_last_layer_of_a_checkpoint_is_read_without_the_rest(
     assert version is not None and started.current is not None
     folder = Path(settings.models) / version.checkpoint_uri.rpartition("/")[2]
     outputs = started.current.classifier.outputs([ASKED])
-    np.testing.assert_allclose(read_head(folder, 3).logits(outputs.vectors), outputs.logits, atol=1e-4)
+    np.testing.assert_allclose(read_head(folder, 3).logits(outputs.vectors), outputs.logits, atol=0.02)  # bfloat16
     with pytest.raises(CheckpointError, match="no last layer of 4 labels"):
         read_head(folder, 4)
     with pytest.raises(CheckpointError, match="is missing"):
