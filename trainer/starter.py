@@ -181,7 +181,8 @@ def described_by(label: Described) -> list[str]:
     """The texts that say what a label means: its name in words, the sentences of its guideline, its examples."""
     name = re.sub(r"[_\-/|.]+", " ", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", label.name)).strip() or label.name
     sentences = [each.strip(" #*->`") for each in _SENTENCE.split(label.description[:_CHARS])]
-    return [name, *(each for each in sentences if each), *(each[:_CHARS] for each in label.examples)]
+    found = [name, *(each for each in sentences if each), *(each[:_CHARS] for each in label.examples)]
+    return list(dict.fromkeys(found))  # a sentence that is repeated says no more than once
 
 
 def _windows(tokenizer: WindowTokenizer, description: Checkpoint, texts: Sequence[str]) -> list[list[int]]:

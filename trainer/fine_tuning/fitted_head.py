@@ -21,6 +21,7 @@ _LEAST_TO_CENTRE = 20  # documents as they come
 # What these count for a label in means, together, if there are many of its own: as two names do. With few the sum says
 # little: banking77 with 77 names alone and 50 documents loses half a point, with 200 it wins one, with 1,000 five.
 _SEEN_IN_MEANS = 4.0
+_SEEN_A_LABEL = 3  # documents, with fewer they are not used
 _SEEN_FOR_HALF = 5.0  # documents of a label, from which on these count half as much
 _SHARPNESS = 30.0  # of shares by cosine: a difference of 0.1 makes one label 20 times as likely as another
 _ROUNDS = 3
@@ -69,7 +70,7 @@ class _Space(NamedTuple):
         enough = len(seen) >= _LEAST_TO_CENTRE
         away = (seen if enough else examples.vectors) - centre
         length = max(float(np.linalg.norm(away, axis=1).mean()), 1e-6)
-        return _Space(labels, centre, length, _directions(away) if enough and len(seen) >= 2 * labels else away[:0])
+        return _Space(labels, centre, length, _directions(away) if enough and len(seen) >= _SEEN_A_LABEL * labels else away[:0])
 
     def directions(self, vectors: Matrix) -> Matrix:
         """From the centre to these vectors."""
@@ -212,7 +213,7 @@ def _blend(examples: Examples, space: _Space, means: Head) -> Head:
 
     The mean of a label is an example of it, beside its descriptions: so regression learns of what has come, too.
     """
-    known = np.flatnonzero(np.linalg.norm(means.weight, axis=1) > 0)
+    known = np.flatnonzero(np.linalg.norm(means.weight, axis=1) > 0) if len(space.seen) else np.empty(0, np.int64)
     typical = space.centre + means.weight[known] * np.float32(space.length**2 / _DIRECTIONS)
     more = Examples(
         np.concatenate([examples.vectors, typical]).astype(np.float32),
