@@ -2,7 +2,8 @@
 
 It is a process of its own so that the worker never holds torch in memory (see `classifier.engines.openvino_convert`).
 It reads JSON lines ``{"folder", "text", "label_id", "layer"}`` and answers each with one line: the explanation, or
-``{"error"}``. ``layer``: the last layer that answered, a list of rows with the bias last, or null. It ends when its input ends, at the latest with its parent.
+``{"error"}``. ``layer``: the last layer that answered, a list of rows with the bias last, or null. It ends when its
+input ends, at the latest with its parent.
 """
 
 import os

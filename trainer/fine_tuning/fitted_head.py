@@ -67,10 +67,10 @@ class _Space(NamedTuple):
     @staticmethod
     def around(centre: NDArray[np.float32], labels: int, examples: Examples, seen: Matrix) -> "_Space":
         """The space of documents as they come, if these are enough, else of the examples."""
-        enough = len(seen) >= _LEAST_TO_CENTRE
-        away = (seen if enough else examples.vectors) - centre
+        away = (seen if len(seen) >= _LEAST_TO_CENTRE else examples.vectors) - centre
         length = max(float(np.linalg.norm(away, axis=1).mean()), 1e-6)
-        return _Space(labels, centre, length, _directions(away) if enough and len(seen) >= _SEEN_A_LABEL * labels else away[:0])
+        enough = len(seen) >= max(_LEAST_TO_CENTRE, _SEEN_A_LABEL * labels)
+        return _Space(labels, centre, length, _directions(away) if enough else away[:0])
 
     def directions(self, vectors: Matrix) -> Matrix:
         """From the centre to these vectors."""
