@@ -1,4 +1,4 @@
-"""Which order of first decisions teaches a starter fastest: simulated with its vectors and its fitted head."""
+"""Which order of first decisions teaches fastest: simulated with a starter's vectors and logistic regression."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple

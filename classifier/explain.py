@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from classifier import batching
 from classifier.checkpoint import Checkpoint
 from classifier.classifier import window_tokenizer
-from classifier.engines.encoder import read_encoder
+from classifier.engines.encoder import last_linear, read_encoder
+from classifier.head import Head
 from classifier.tokens import Prepared, Span
 from classifier.words import places, word_at, words
 from sortline.errors import InvalidInputError
@@ -67,18 +68,24 @@ class Explainer:
         # transformers' types don't declare this as a method.
         self._embeddings: torch.nn.Module = self._encoder.model.get_input_embeddings()  # type: ignore[operator]
         self._gradients = IntegratedGradients(self._scores)
+        self._last = last_linear(self._encoder.model, len(checkpoint.label_ids))
+        self._own = None if self._last is None else Head(*(each.numpy().copy() for each in _parts(self._last)))
 
-    def explain(self, text: str, label_id: int) -> Explanation:
+    def explain(self, text: str, label_id: int, layer: Head | None = None) -> Explanation:
         """Weigh the words of a text for one of the checkpoint's labels.
 
         If the text has more than two windows, it explains the two that score highest for the label.
 
+        Args:
+            layer: the last layer that answered, where it was not the checkpoint's own.
+
         Raises:
-            InvalidInputError: the checkpoint has no such label.
+            InvalidInputError: the checkpoint has no such label, or its model can't have such a layer.
         """
         if label_id not in self.checkpoint.label_ids:
             raise InvalidInputError(f"the model does not know label {label_id}")
         target = self.checkpoint.label_ids.index(label_id)
+        self._answer_by(layer or self._own)
         cleaned = self.checkpoint.cleaning(text)
         windows, spans = self._tokenizer.prepare([cleaned])[0].windows, self._tokenizer.spans(cleaned)
         tokens: list[tuple[Span, float]] = []
@@ -92,6 +99,14 @@ class Explainer:
         error = _relative(sum(weight for _, weight in tokens), gain)
         found, added = self._by_word(text, cleaned, tokens)
         return Explanation(found, added, gain, error, most_steps, len(windows), len(chosen))
+
+    def _answer_by(self, layer: Head | None) -> None:
+        if layer is None:
+            return  # the model has no such layer, so it answers as it is
+        if self._last is None or self._last.weight.shape != layer.weight.shape:
+            raise InvalidInputError("the last layer that answered does not belong to this model")
+        for part, values in zip(_parts(self._last), layer, strict=True):
+            part.copy_(torch.from_numpy(values))
 
     def _chosen(self, windows: Sequence[list[int]], target: int) -> list[int]:
         """Indices of the windows to explain, in order."""
@@ -160,3 +175,7 @@ class Explainer:
 def _relative(total: float, gain: float) -> float:
     """By how much a sum of weights misses what it should be, as a share of it."""
     return abs(total - gain) / max(abs(gain), _LEAST_GAIN)
+
+
+def _parts(layer: torch.nn.Linear) -> tuple[torch.Tensor, torch.Tensor]:
+    return layer.weight.data, layer.bias.data

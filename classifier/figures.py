@@ -434,6 +434,7 @@ class StarterFigures(_Part):
 
     ``learnt``: those of them that it learnt from, held-out ones are left out; ``right``: share of these that
     cross-validation answers right; None: too few to tell. ``revision``: how often its last layer was refitted.
+    ``seen``: the documents without decisions that it learnt from.
     """
 
     labels: str | None = None
@@ -441,6 +442,7 @@ class StarterFigures(_Part):
     learnt: int | None = None
     right: float | None = None
     revision: int | None = None
+    seen: int | None = None
 
 
 class VersionFigures(_Part):

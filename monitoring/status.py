@@ -45,7 +45,7 @@ def line_status(opened: Reads, queue: DocumentQueue, settings: Settings) -> dict
         "active_model": active.id if active else None,
         "starter": active is not None and active.starter,
         "unpredicted": unpredicted.rows,
-        "note": _note(active is not None, unpredicted),
+        "note": _note(active is not None, unpredicted) + _lacks_a_label(opened, active is None and settings.starter),
         "workers": workers,
         "queue": {reason: each.rows for reason, each in waiting.items()},
         "search_behind": behind.documents,
@@ -67,6 +67,12 @@ def _note(has_model: bool, unpredicted: Count) -> str:
         return f"{number} stored before there was a model: predictions are being made." if unpredicted.rows else ""
     waiting = f" ({number} now)" if unpredicted.rows else ""
     return f"No model yet: documents are stored and wait for a model{waiting}."
+
+
+def _lacks_a_label(opened: Reads, awaits_starter: bool) -> str:
+    """That one label is not enough, if there is one."""
+    alone = awaits_starter and status.has_one_label(opened)
+    return " One label is named; suggestions begin with the second." if alone else ""
 
 
 def _shortcomings(versions: Sequence[Version]) -> list[dict[str, Any]]:

@@ -31,7 +31,6 @@ from trainer.order_anew import order_anew
 log = logging.getLogger(__name__)
 
 _SPLITS_UP_TO = 1_000  # decisions; to look for near-duplicates among more of them takes too long to be done each time
-_SEEN = 200  # documents as they come, by which a confidence is kept low
 _MISSING_AT_ONCE = 64
 
 
@@ -60,7 +59,7 @@ def refit(settings: Settings) -> int | None:
         decisions = learnable(labelled.labelled_documents(opened), set(version.label_ids))
         before = heads.newest(opened, version.id)
         vectors = _vectors(opened, settings, stored, encoder, decisions)
-        seen = embeddings.newest_ones(opened, *encoder, _SEEN).vectors
+        seen = embeddings.newest_ones(opened, *encoder, starters.MOST_SEEN).vectors
     kept = [each for each in decisions if each.id in vectors]
     targets = label_indices(kept, [(label_id, "") for label_id in version.label_ids])
     examples = Examples(
@@ -73,7 +72,7 @@ def refit(settings: Settings) -> int | None:
         earlier = Before(Head.unpacked(before.weights), _learnt(examples, kept, before.figures))
     fitted = fit(examples, len(version.label_ids), seen, earlier)
     seconds = time.monotonic() - began
-    figures = {**basis.stored(), "learnt": len(kept), "right": fitted.right}
+    figures = {**basis.stored(), "learnt": len(kept), "right": fitted.right, "seen": len(seen)}
     more = {"seconds": round(seconds, 2), "newest_review_id": newest_review_id(kept)}
     with session(settings.postgres_url) as opened:
         number = heads.add(opened, version.id, encoder[0], fitted.head.packed(), fitted.temperature, figures, more)

@@ -52,7 +52,7 @@ from trainer.refit import refit
 
 log = logging.getLogger(__name__)
 
-_SEEN = 200  # documents as they come, by which a confidence is kept low
+_SEEN = 200  # documents as they come, from which a starter learns before they have vectors
 _CHARS = 2_000  # of a text that describes a label
 _SENTENCE = re.compile(r"(?<=[.!?。])\s+|\n+")
 
@@ -132,13 +132,15 @@ def _write(
     def read(some: Sequence[str]) -> Any:
         return vectors(model, _windows(tokenizer, description, some), len(names), tokenizer.pad_id)
 
-    known = _known_vectors(settings, description, decisions)
+    known, seen_vectors = _known_vectors(settings, description, decisions)
     missing = [each for each in decisions if each.id not in known]
     known |= dict(zip((each.id for each in missing), read([each.text for each in missing]), strict=True))
     descriptions = Descriptions(read([text for text, _ in described]), targets[: len(described)])
     found_vectors = np.vstack([descriptions.vectors, *(known[each.id][None] for each in decisions)])
     decided = np.arange(len(targets)) >= len(described)
-    fitted = fit(Fit(found_vectors, targets, decided), len(names), read(seen))
+    if len(seen_vectors) < len(seen):
+        seen_vectors = read(seen)
+    fitted = fit(Fit(found_vectors, targets, decided), len(names), seen_vectors)
     head = last_linear(model, len(names))
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(fitted.head.weight))
@@ -147,7 +149,9 @@ def _write(
     figures = VersionFigures(
         temperature=fitted.temperature,
         threshold=ACCEPTS_NOTHING,
-        starter=StarterFigures(**basis.stored(), learnt=len(decisions), right=fitted.right),
+        starter=StarterFigures(
+            **basis.stored(), learnt=len(decisions), right=fitted.right, seen=max(len(seen_vectors), _SEEN)
+        ),
     )
     calibration = Calibration(temperature=fitted.temperature, threshold=ACCEPTS_NOTHING)
     complete = description.model_copy(update={"calibrations": {"default": calibration}, "metrics": figures})
@@ -155,25 +159,30 @@ def _write(
     return _Made(stored, fitted, newest_review_id(decisions))
 
 
-def _known_vectors(settings: Settings, description: Checkpoint, decisions: Sequence[Labelled]) -> dict[int, Matrix]:
-    """The stored vectors of decisions that a starter with the same encoder made."""
+def _known_vectors(
+    settings: Settings, description: Checkpoint, decisions: Sequence[Labelled]
+) -> tuple[dict[int, Matrix], Matrix]:
+    """The stored vectors that a starter with the same encoder made: of decisions, and of the newest documents."""
     with session(settings.postgres_url) as opened:
         encoder = embeddings.encoder_of_active(opened)
         active = model_versions.active(opened)
+        none: tuple[dict[int, Matrix], Matrix] = {}, np.zeros((0, 0), np.float32)
         if encoder is None or active is None:
-            return {}
+            return none
         before = fetch_checkpoint(active.checkpoint_uri, active.sha256, model_store(settings)).description
         if before.encoder != description.encoder:
-            return {}
+            return none
         found = embeddings.of_documents(opened, *encoder, [each.id for each in decisions])
-    return dict(zip(found.ids, found.vectors, strict=True))
+        newest = embeddings.newest_ones(opened, *encoder, starters.MOST_SEEN)
+    return dict(zip(found.ids, found.vectors, strict=True)), newest.vectors
 
 
 def described_by(label: Described) -> list[str]:
     """The texts that say what a label means: its name in words, the sentences of its guideline, its examples."""
     name = re.sub(r"[_\-/|.]+", " ", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", label.name)).strip() or label.name
     sentences = [each.strip(" #*->`") for each in _SENTENCE.split(label.description[:_CHARS])]
-    return [name, *(each for each in sentences if each), *(each[:_CHARS] for each in label.examples)]
+    found = [name, *(each for each in sentences if each), *(each[:_CHARS] for each in label.examples)]
+    return list(dict.fromkeys(found))  # a sentence that is repeated says no more than once
 
 
 def _windows(tokenizer: WindowTokenizer, description: Checkpoint, texts: Sequence[str]) -> list[list[int]]:

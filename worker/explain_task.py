@@ -6,7 +6,7 @@ import threading
 from celery import Celery
 
 from classifier.store import model_store
-from db.queries import explanations
+from db.queries import explanations, heads
 from db.queries.explanations import Key
 from db.session import session
 from sortline.counted import counted
@@ -28,8 +28,8 @@ def register(app: Celery, settings: Settings) -> None:
     explainer = ExplainerProcess(model_store(settings), settings.threads, settings.explain_keep_s)
 
     @app.task(name="worker.explain", acks_late=False)
-    def explain(document_id: int, version_id: int, label_id: int, form: str = "whole") -> None:
-        explain_document(settings.postgres_url, explainer, Key(document_id, version_id, label_id, form))
+    def explain(document_id: int, version_id: int, label_id: int, form: str = "whole", revision: int = 0) -> None:
+        explain_document(settings.postgres_url, explainer, Key(document_id, version_id, label_id, form, revision))
 
     @app.task(name="worker.explain_waiting", acks_late=False)
     def explain_waiting() -> None:
@@ -48,13 +48,16 @@ def explain_document(postgres: PostgresAddress, explainer: ExplainerProcess, key
     """Explain one document if that is still waiting; returns whether it was explained. A failure is stored instead."""
     with session(postgres) as opened:
         claimed = explanations.claim(opened, key)
+        layer = heads.weights(opened, key.version_id, key.revision) if key.revision else None
         opened.commit()
     if claimed is None:
         return False
     try:
         if claimed.checkpoint_uri is None or claimed.sha256 is None:
             raise PermanentError(f"model version {key.version_id} no longer has its form {key.form}")
-        found = explainer.explain(claimed.checkpoint_uri, claimed.sha256, claimed.text, key.label_id)
+        if key.revision and layer is None:
+            raise PermanentError(f"revision {key.revision} of model version {key.version_id} is no longer kept")
+        found = explainer.explain(claimed.checkpoint_uri, claimed.sha256, claimed.text, key.label_id, layer)
     except (PermanentError, TransientError) as error:
         log.warning("document %d is not explained for label %d: %s", key.document_id, key.label_id, error)
         with session(postgres) as opened:

@@ -7,7 +7,9 @@ import sys
 import threading
 from typing import Any
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from classifier.classifier import fetch_checkpoint
 from classifier.engines.choose import cores
@@ -40,7 +42,9 @@ class ExplainerProcess:
         self._verified: tuple[str, str] | None = None  # sha256 and folder of the checkpoint that it has loaded
         self._idle: threading.Timer | None = None
 
-    def explain(self, uri: str, sha256: str, text: str, label_id: int) -> dict[str, Any]:
+    def explain(
+        self, uri: str, sha256: str, text: str, label_id: int, layer: NDArray[np.float32] | None = None
+    ) -> dict[str, Any]:
         """The fields of a `classifier.explain.Explanation`.
 
         Args:
@@ -48,9 +52,10 @@ class ExplainerProcess:
             sha256: sha256 of the checkpoint's sortline.json.
             text: the text as stored.
             label_id: one of the checkpoint's labels.
+            layer: the last layer that answered, (labels, d + 1), the biases last; None: the checkpoint's own.
 
         Raises:
-            PermanentError: the checkpoint is missing or damaged, or does not have the label.
+            PermanentError: the checkpoint is missing or damaged, does not have the label, or can't have the layer.
             TransientError: the process took too long or died.
         """
         with self._lock:
@@ -59,7 +64,8 @@ class ExplainerProcess:
             try:
                 if self._verified is None or self._verified[0] != sha256:
                     self._verified = sha256, str(fetch_checkpoint(uri, sha256, self._store).folder)
-                answer = self._ask({"folder": self._verified[1], "text": text, "label_id": label_id})
+                question = {"folder": self._verified[1], "text": text, "label_id": label_id, "layer": layer}
+                answer = self._ask(question)
             finally:
                 self._idle = threading.Timer(self._keep_s, self.end)
                 self._idle.daemon = True
@@ -85,7 +91,7 @@ class ExplainerProcess:
         late = threading.Timer(MOST_S, stop)
         late.start()
         try:
-            process.stdin.write(orjson.dumps(question) + b"\n")
+            process.stdin.write(orjson.dumps(question, option=orjson.OPT_SERIALIZE_NUMPY) + b"\n")
             process.stdin.flush()
             line = process.stdout.readline()
         except OSError:

@@ -107,6 +107,10 @@ class Explanation(Table):
     model_version_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     label_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     form: Mapped[str] = mapped_column(primary_key=True, comment="of the model version, the one that is explained")
+    revision: Mapped[int] = mapped_column(
+        Integer, primary_key=True, autoincrement=False, server_default=sql("0"),
+        comment="of the version's last layer, the one that is explained; 0: the checkpoint's own layer",
+    )  # fmt: skip
     state: Mapped[str] = mapped_column(server_default="waiting")
     found: Mapped[dict[str, Any] | None] = mapped_column(
         comment="words by their place in the text, as classifier.explain gives them"

@@ -59,6 +59,10 @@ SELECT array_agg(document_id) AS ids, string_agg(embedding_bytes(vector), '') AS
   SELECT document_id, vector FROM queue_items JOIN embeddings USING (document_id)
   WHERE slot = 0 AND encoder_id = :encoder_id AND document_id > :after ORDER BY document_id LIMIT :limit) found
 """)
+_KNOWN_ONES = text("""
+SELECT count(DISTINCT document_id) FROM (
+  SELECT document_id FROM embeddings WHERE encoder_id = :encoder_id LIMIT 2 * :most) found
+""")
 _FORGET_OLDER = text("DELETE FROM embeddings WHERE document_id = ANY(:ids) AND encoder_id <> :encoder_id")
 _STORE = text(f"""
 INSERT INTO embeddings (document_id, slot, encoder_id, vector)
@@ -141,6 +145,12 @@ def encoder_of_active(session: Session) -> tuple[int, int] | None:
 def newest_ones(session: Session, encoder_id: int, width: int, count: int) -> Vectors:
     """The vectors of the newest documents that have one, at most ``count``."""
     return _vectors(session.execute(_NEWEST_ONES, {"encoder_id": encoder_id, "count": count}).one(), width)
+
+
+def known_ones(session: Session, encoder_id: int, most: int) -> int:
+    """How many documents have a vector; from ``most`` on, about that."""
+    # A document may have two: in the ring and where those stay that are needed.
+    return min(most, int(session.scalar(_KNOWN_ONES, {"encoder_id": encoder_id, "most": most}) or 0))
 
 
 def waiting(session: Session, encoder_id: int, width: int, after: int, limit: int) -> Vectors:

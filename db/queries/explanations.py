@@ -4,7 +4,8 @@ The rows are the requests; a Celery message only makes a worker check them. So a
 nothing twice, and a lost message loses no request.
 
 What is explained is the form of the version that answered. An int8 form has no gradients; its float32 weights, from
-which it was rounded, are those of another form, which is explained in its place.
+which it was rounded, are those of another form, which is explained in its place. Where a revision of the version's last
+layer answered, that layer is explained.
 """
 
 from collections.abc import Sequence
@@ -16,16 +17,16 @@ from sqlalchemy.orm import Session
 
 _ROUNDED_FROM = {"int8": "whole", "student-int8": "student"}
 _KEY = """document_id = :document_id AND explanations.model_version_id = :version_id AND label_id = :label_id
-  AND explanations.form = :form"""
+  AND explanations.form = :form AND explanations.revision = :revision"""
 # Of a prediction; those that were made before forms were noted came from whole models or their int8.
 _EXPLAINED_FORM = "CASE predictions.form {} ELSE coalesce(predictions.form, 'whole') END".format(
     " ".join(f"WHEN '{rounded}' THEN '{exact}'" for rounded, exact in _ROUNDED_FROM.items())
 )
 # Requested again: explanations that failed a while ago, that no worker took in time, or that a worker never finished.
 _ASK = text("""
-INSERT INTO explanations (document_id, model_version_id, label_id, form)
-SELECT id, :version_id, :label_id, :form FROM documents WHERE id = :document_id
-ON CONFLICT (document_id, model_version_id, label_id, form)
+INSERT INTO explanations (document_id, model_version_id, label_id, form, revision)
+SELECT id, :version_id, :label_id, :form, :revision FROM documents WHERE id = :document_id
+ON CONFLICT (document_id, model_version_id, label_id, form, revision)
 DO UPDATE SET state = 'waiting', error = NULL, asked_at = now(), started_at = NULL
 WHERE (explanations.state = 'failed' AND explanations.finished_at < now() - make_interval(secs => :again_s))
   OR (explanations.state = 'waiting' AND explanations.asked_at < now() - make_interval(secs => :again_s))
@@ -51,18 +52,19 @@ WHERE {_KEY} AND state = 'running'
 """)  # noqa: S608 - of constants alone
 # Only among the newest documents: a rare label may have none among very many.
 _ASK_SAMPLE = text(f"""
-INSERT INTO explanations (document_id, model_version_id, label_id, form)
-SELECT document_id, :version_id, :label_id, {_EXPLAINED_FORM} FROM predictions
+INSERT INTO explanations (document_id, model_version_id, label_id, form, revision)
+SELECT document_id, :version_id, :label_id, {_EXPLAINED_FORM}, coalesce(predictions.revision, 0) FROM predictions
 JOIN (SELECT id FROM documents ORDER BY id DESC LIMIT 20000) recent ON recent.id = document_id
 WHERE model_version_id = :version_id AND label_id = :label_id AND kind <> 'shadow'
-GROUP BY document_id, 4 ORDER BY document_id DESC LIMIT :limit
-ON CONFLICT (document_id, model_version_id, label_id, form)
+GROUP BY document_id, 4, 5 ORDER BY document_id DESC LIMIT :limit
+ON CONFLICT (document_id, model_version_id, label_id, form, revision)
 DO UPDATE SET state = 'waiting', error = NULL, asked_at = now(), started_at = NULL
 WHERE explanations.state IN ('failed', 'waiting')
   OR (explanations.state = 'running' AND explanations.started_at < now() - make_interval(secs => :lost_s))
 """)  # noqa: S608 - of constants alone
 _NEXT = text("""
-SELECT document_id, model_version_id, label_id, form FROM explanations WHERE state = 'waiting' ORDER BY asked_at LIMIT 1
+SELECT document_id, model_version_id, label_id, form, revision FROM explanations
+WHERE state = 'waiting' ORDER BY asked_at LIMIT 1
 """)
 _UNTAKEN = text("""
 SELECT EXISTS (SELECT FROM explanations WHERE state = 'waiting' AND asked_at < now() - make_interval(secs => :since_s))
@@ -76,18 +78,22 @@ FROM explanations JOIN documents ON documents.id = document_id
 WHERE model_version_id = :version_id AND explanations.label_id = :label_id AND state = 'done' AND EXISTS (
   SELECT FROM predictions WHERE predictions.document_id = explanations.document_id AND kind <> 'shadow'
   AND predictions.model_version_id = :version_id AND predictions.label_id = :label_id
-  AND {_EXPLAINED_FORM} = explanations.form)
+  AND {_EXPLAINED_FORM} = explanations.form AND coalesce(predictions.revision, 0) = explanations.revision)
 ORDER BY document_id DESC LIMIT :limit
 """)  # noqa: S608 - of constants alone
 
 
 class Key(NamedTuple):
-    """What is explained: a document, by a form of a model version that has gradients, for a label."""
+    """What is explained: a document, by a form of a model version that has gradients, for a label.
+
+    ``revision``: of the version's last layer; 0: the checkpoint's own.
+    """
 
     document_id: int
     version_id: int
     label_id: int
     form: str
+    revision: int = 0
 
 
 class State(NamedTuple):
@@ -183,7 +189,7 @@ def counts(session: Session, version_id: int, label_id: int) -> dict[str, int]:
 def of_label(session: Session, version_id: int, label_id: int, limit: int, chars: int) -> Sequence[Explained]:
     """The newest explanations of a version's label, each with the first ``chars`` characters of its text.
 
-    Each is of the form that gave the document this label; explanations of other forms are left out.
+    Each is of the form and revision that gave the document this label; explanations of others are left out.
     """
     asked = {"version_id": version_id, "label_id": label_id, "limit": limit, "chars": chars}
     return [Explained(*row) for row in session.execute(_OF_LABEL, asked)]

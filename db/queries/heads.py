@@ -15,6 +15,10 @@ SELECT revision, encoder_id, weights, temperature, figures, width FROM model_hea
 JOIN encoders ON encoders.id = encoder_id
 WHERE model_version_id = :version_id ORDER BY revision DESC LIMIT 1
 """)
+_WEIGHTS = text("""
+SELECT weights, width FROM model_heads JOIN encoders ON encoders.id = encoder_id
+WHERE model_version_id = :version_id AND revision = :revision AND weights IS NOT NULL
+""")
 _NUMBER = text("SELECT max(revision) FROM model_heads WHERE model_version_id = :version_id")
 _ADD = text("""
 INSERT INTO model_heads (model_version_id, revision, encoder_id, weights, temperature, figures)
@@ -55,8 +59,14 @@ def newest(session: Session, version_id: int) -> Revision | None:
     found = session.execute(_NEWEST, {"version_id": version_id}).one_or_none()
     if found is None:
         return None
-    weights = np.frombuffer(found.weights, "<f4").reshape(-1, found.width + 1).astype(np.float32)
+    weights = _unpacked(found.weights, found.width)
     return Revision(found.revision, found.encoder_id, weights, found.temperature, found.figures)
+
+
+def weights(session: Session, version_id: int, revision: int) -> NDArray[np.float32] | None:
+    """Those of one revision, (labels, d + 1), the biases last; None: they are no longer kept."""
+    found = session.execute(_WEIGHTS, {"version_id": version_id, "revision": revision}).one_or_none()
+    return None if found is None else _unpacked(found.weights, found.width)
 
 
 def newest_number(session: Session, version_id: int) -> int:
@@ -99,3 +109,7 @@ def add(
 def note(session: Session, version_id: int, revision: int, more: dict[str, Any]) -> None:
     """Add figures to those of a revision. The caller commits."""
     session.execute(_MORE, {"version_id": version_id, "revision": revision, "more": orjson.dumps(more).decode()})
+
+
+def _unpacked(weights: bytes, width: int) -> NDArray[np.float32]:
+    return np.frombuffer(weights, "<f4").reshape(-1, width + 1).astype(np.float32)

@@ -9,11 +9,13 @@ from sqlalchemy import text, update
 from sqlalchemy.orm import Session
 
 from db.models import ModelVersion
-from db.queries import model_versions
+from db.queries import embeddings, model_versions
 from db.queries.standing import decides, stands
 from db.queries.status import FIRST_TRAINING
 
 LEAST_LABELS = 2
+MOST_SEEN = 4_000  # documents without decisions that a starter learns from, the newest
+_FIRST_SEEN = 200  # that one learns from before there are vectors
 OF_A_LABEL = 8  # decisions that two labels each must have before a first training starts by itself
 _KEPT = 2  # starters whose checkpoints stay: the active one, and the one to go back to
 _EVERY = 10  # a new starter follows after ten more decisions; from 100 on, after a tenth more
@@ -71,7 +73,7 @@ def basis(session: Session, found: Sequence[Described]) -> Basis:
 
 def due(session: Session) -> Literal["version", "revision"] | None:
     """What is to be made: a starter, if documents wait for a model or what was written of labels has changed; a
-    revision of the active one, if people decided more or took decisions back.
+    revision of the active one, if people decided more or took decisions back, or twice as many documents have vectors.
 
     Nothing is beside a trained version.
     """
@@ -85,7 +87,14 @@ def due(session: Session) -> Literal["version", "revision"] | None:
     if active is None or before is None or before.get("labels") != now.sha256:
         return "version"
     known = int(before.get("decisions", 0))
-    return "revision" if now.decisions < known or now.decisions >= known + max(_EVERY, known // _EVERY) else None
+    if now.decisions < known or now.decisions >= known + max(_EVERY, known // _EVERY):
+        return "revision"
+    return "revision" if _has_seen_more(session, int(before.get("seen") or _FIRST_SEEN)) else None
+
+
+def _has_seen_more(session: Session, seen: int) -> bool:
+    encoder = embeddings.encoder_of_active(session) if seen < MOST_SEEN else None
+    return encoder is not None and embeddings.known_ones(session, encoder[0], MOST_SEEN) >= min(2 * seen, MOST_SEEN)
 
 
 def carries_training(session: Session) -> str | None:

@@ -46,6 +46,10 @@ SELECT count(*) FROM (
     AND id > (SELECT coalesce(max(newest_review_id), 0) FROM training_runs) LIMIT :most) newer
 """)  # noqa: S608 - of constants alone
 FIRST_TRAINING = 100  # decisions after which a first training starts by itself, once there is a starter
+_HAS_ONE_LABEL = statement("""
+SELECT count(*) = 1 FROM (
+  SELECT FROM labels WHERE archived_at IS NULL AND merged_into_id IS NULL LIMIT 2) in_use
+""")
 _BEFORE_ANY = statement("""
 SELECT NOT EXISTS (SELECT FROM model_versions WHERE status = 'active' AND NOT starter)
   AND NOT EXISTS (SELECT FROM training_runs)
@@ -170,6 +174,11 @@ def enough_to_train(opened: Reads, retrain_after: int) -> int:
         retrain_after: the setting, which counts once there was a training.
     """
     return FIRST_TRAINING if opened.scalar(_BEFORE_ANY) else retrain_after
+
+
+def has_one_label(opened: Reads) -> bool:
+    """Whether exactly one label is in use, which is too few for a starter."""
+    return bool(opened.scalar(_HAS_ONE_LABEL))
 
 
 def newest_run(opened: Reads) -> Run | None:

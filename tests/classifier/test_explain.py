@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tiny_bert import build_tiny_checkpoint
@@ -10,6 +11,7 @@ from classifier.checkpoint_folder import StoredCheckpoint
 from classifier.classifier import Classifier
 from classifier.cleaning import Cleaning
 from classifier.explain import GOOD_ERROR, MOST_WINDOWS, Explainer
+from classifier.head import Head, read_head
 from classifier.words import places, words
 from sortline.errors import InvalidInputError
 
@@ -92,12 +94,18 @@ def test_of_a_long_text_the_windows_that_score_highest(tiny: StoredCheckpoint, e
 
 
 def test_a_model_that_always_says_the_same_gives_no_word_weight(tiny: StoredCheckpoint) -> None:
+    own = read_head(tiny.folder, len(LABELS))
     collapsed = Explainer(tiny.folder, tiny.description)
-    collapsed._encoder.model.classifier.weight.zero_()  # type: ignore[union-attr,operator]
-    found = collapsed.explain(TEXT, 11)
+    found = collapsed.explain(TEXT, 11, Head(np.zeros_like(own.weight), own.bias))
     assert [weight for *_, weight in found.words] == pytest.approx([0.0] * len(TEXT.split()), abs=1e-7)
     assert found.gain == pytest.approx(0.0, abs=1e-6)
     assert found.completeness_error <= GOOD_ERROR
+    assert collapsed.explain(TEXT, 11).gain != 0.0  # by the checkpoint's own layer again
+
+
+def test_a_layer_of_another_model_explains_nothing(explainer: Explainer) -> None:
+    with pytest.raises(InvalidInputError, match="does not belong to this model"):
+        explainer.explain(TEXT, 11, Head(np.zeros((3, 5), np.float32), np.zeros(3, np.float32)))
 
 
 def test_a_label_that_the_model_does_not_know(explainer: Explainer) -> None:

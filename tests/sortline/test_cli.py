@@ -186,6 +186,16 @@ def test_status_for_people_says_why_documents_wait(
     assert "sortline train" in answer.stdout
 
 
+def test_status_says_that_one_label_is_not_enough(sortline: Run) -> None:
+    sortline("labels", "add", "card")
+    assert (
+        "One label is named; suggestions begin with the second."
+        in json.loads(sortline("status", "--json").stdout)["note"]
+    )
+    sortline("labels", "add", "cash")
+    assert "One label" not in json.loads(sortline("status", "--json").stdout)["note"]
+
+
 def test_passwords_are_hidden() -> None:
     from sortline.cli.status import _urls
 

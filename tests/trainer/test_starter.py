@@ -4,6 +4,7 @@ import csv
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from labelled_lines import labelled_lines
 from sqlalchemy import select, text
@@ -94,6 +95,26 @@ def test_names_alone_make_a_starter(session: Session, settings: Settings, labels
     assert probabilities.max(axis=1).mean() <= 0.51  # nothing shows yet how often it is right
     (event,) = session.scalars(select(AuditEvent).where(AuditEvent.action == "promote"))
     assert event.actor == "starter"
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [["help"] * 40, ["\u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35", "\u6211\u7684\u5361", "\U0001f600"] * 10, ["x"]],
+    ids=["all alike", "nothing that the encoder knows", "one"],
+)
+def test_texts_that_tell_nothing_make_a_starter_that_is_unsure(
+    session: Session, settings: Settings, labels: dict[str, int], texts: list[str]
+) -> None:
+    session.add(Label(name="Delivery of cards", description="A card is late. " * 1_250))  # 20,000 characters
+    wait_for_a_model(session, *texts)
+    assert make_starter(settings) is not None
+    version = active(session)
+    assert version is not None
+    classifier = loaded(settings, version)
+    probabilities = classifier.predict_proba([*texts, "where is my card?"])
+    assert np.isfinite(probabilities).all()
+    assert probabilities[:-1].max(axis=1).mean() < 0.55
+    assert not classifier.decide(probabilities).accept.any()
 
 
 def test_it_is_due_only_where_documents_wait_and_two_labels_exist(

@@ -191,6 +191,50 @@ def test_an_explanation_is_of_the_form_that_answered_and_says_so(
     assert said in html
 
 
+FOUND = {"words": [], "added": [], "windows": 1, "explained": 1, "completeness_error": 0.0}
+
+
+def explained(session: Session, key: Key) -> None:
+    explanations.ask(session, key, 15, 90)
+    explanations.claim(session, key)
+    explanations.finish(session, key, FOUND, 0.0)
+    session.commit()
+
+
+def test_an_explanation_is_of_the_revision_that_is_shown(sign_in_as, session: Session, labels: list[int]) -> None:
+    document_id = add_document(session, HOSTILE)
+    for earlier in (0, 1):
+        explained(session, Key(document_id, 1, labels[0], "whole", earlier))
+    session.execute(text("UPDATE predictions SET revision = 2, form = 'whole'"))
+    session.commit()
+    ann = sign_in_as("reviewer", "ann")
+    ask(ann, "next")
+    session.execute(text("UPDATE predictions SET revision = 3"))  # what others are shown since
+    session.commit()
+    wanted = {"document_id": document_id, "token": token(session), "label_id": labels[0]}
+
+    assert ask(ann, "explanation", **wanted).json() == {"state": "waiting", "error": None}
+    assert explanations.next_waiting(session) == Key(document_id, 1, labels[0], "whole", 2)
+    session.commit()
+
+    explained(session, Key(document_id, 1, labels[0], "whole", 2))
+    html = ask(ann, "explanation", **wanted).json()["html"]
+    assert "in its form whole, with the last layer of its revision 2, which answered" in html
+
+
+def test_the_words_of_a_label_are_those_of_the_newest_predictions_revision(
+    sign_in_as, session: Session, labels: list[int]
+) -> None:
+    document_id = add_document(session, "card", reason=None)
+    explained(session, Key(document_id, 1, labels[0], "whole", 1))
+    session.execute(text("UPDATE predictions SET revision = 2"))
+    explanations.ask_sample(session, 1, labels[0], 50, 90)
+    assert explanations.next_waiting(session) == Key(document_id, 1, labels[0], "whole", 2)
+    assert explanations.of_label(session, 1, labels[0], 10, 100) == []
+    explained(session, Key(document_id, 1, labels[0], "whole", 2))
+    assert len(explanations.of_label(session, 1, labels[0], 10, 100)) == 1
+
+
 def test_the_words_of_a_label_are_those_of_the_forms_that_answered(
     sign_in_as, session: Session, labels: list[int]
 ) -> None:

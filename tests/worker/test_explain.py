@@ -10,9 +10,10 @@ from sqlalchemy import text as sql
 from sqlalchemy.orm import Session
 from tiny_bert import LABELS, build_tiny_checkpoint
 
+from classifier.head import Head, read_head
 from classifier.store import model_store
 from db.models import Explanation, Label, ModelVersion
-from db.queries import explanations, model_forms
+from db.queries import embeddings, explanations, heads, model_forms
 from db.queries.explanations import Key
 from sortline.settings import Settings
 from web.worker_tasks import send_to_worker
@@ -160,6 +161,37 @@ def test_a_form_that_is_gone_is_not_explained_by_another(
     ask(session, key)
     assert not explain_document(settings.postgres_url, explainer(settings), key)
     assert state(session, key).error == f"model version {version.id} no longer has its form student"
+
+
+def test_a_revised_answer_is_explained_by_the_layer_that_gave_it(
+    session: Session, settings: Settings, version: ModelVersion
+) -> None:
+    own = read_head(Path(version.checkpoint_uri), len(version.label_ids))
+    turned = Head(own.weight[[1, 2, 0]], own.bias[[1, 2, 0]])  # its first label is what the checkpoint's second is
+    encoder = embeddings.encoder_id(session, version.sha256, "whole", own.weight.shape[1])
+    assert heads.add(session, version.id, encoder, turned.packed(), 1.0, None, {}) == 1
+    document_id = add_document(session, TEXTS["a"])
+    by_checkpoint, as_second, revised = (
+        Key(document_id, version.id, label, "whole", revision) for label, revision in ((11, 0), (12, 0), (11, 1))
+    )
+    process = explainer(settings)
+    for key in (revised, by_checkpoint, as_second):
+        ask(session, key)
+        assert explain_document(settings.postgres_url, process, key)
+    process.end()
+
+    found = [[each[2] for each in (state(session, key).found or {})["words"]] for key in (revised, as_second)]
+    assert found[0] == pytest.approx(found[1], abs=1e-5)
+    assert state(session, revised).found != state(session, by_checkpoint).found
+
+
+def test_a_revision_that_is_no_longer_kept_is_not_explained_by_another(
+    session: Session, settings: Settings, version: ModelVersion
+) -> None:
+    key = Key(add_document(session, TEXTS["a"]), version.id, 11, "whole", 3)
+    ask(session, key)
+    assert not explain_document(settings.postgres_url, explainer(settings), key)
+    assert state(session, key).error == f"revision 3 of model version {version.id} is no longer kept"
 
 
 def test_a_document_that_is_erased_takes_its_explanations_along(

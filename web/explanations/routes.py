@@ -49,9 +49,9 @@ def explain(request: Request, person: Scripted, wanted: Wanted) -> JSONResponse:
     with session(settings.postgres_url) as opened:
         leased = _leased(opened, person, wanted)
         assert leased.shown is not None
-        answered = leased.shown.get("form")
+        answered, revision = leased.shown.get("form"), int(leased.shown.get("revision", 0))
         form = explanations.explained_form(answered)
-        key = Key(wanted.document_id, int(leased.shown["model_version_id"]), wanted.label_id, form)
+        key = Key(wanted.document_id, int(leased.shown["model_version_id"]), wanted.label_id, form, revision)
         has_to_be_sent = explanations.ask(opened, key, _AGAIN_S, _LOST_S)
         found = explanations.get(opened, key)
         opened.commit()
@@ -65,7 +65,7 @@ def explain(request: Request, person: Scripted, wanted: Wanted) -> JSONResponse:
     shown = html(
         "explained.html", person=person, parts=parts(leased.text, found.found["words"]),
         speaks_for=speaks_for, against=against, found=found.found, version_id=key.version_id, form=form,
-        answered=answered,
+        answered=answered, revision=revision,
     )  # fmt: skip
     return JSONResponse({"html": shown})
 
