@@ -58,13 +58,14 @@ JOIN LATERAL {newest_prediction("queue_items.document_id", "fit")} said ON said.
 """  # noqa: S608 - of constants alone
 # Texts that differ in digits or case alone count as copies.
 _FOLDED = "sha256(convert_to(regexp_replace(lower(left(d.text, :chars)), '[0-9]+', '0', 'g'), 'UTF8'))"
-# The newest documents, and a draw of older ones; a text counts once, so that no flood is all that there is.
+# The newest documents with a vector, and a draw of older ones; a text counts once, so that no flood is all there is.
 _TRAFFIC = text(f"""
 SELECT array_agg(label_id) AS labels, string_agg(embedding_bytes(vector), '') AS vectors FROM (
   SELECT DISTINCT ON ({_FOLDED}) label_id, vector FROM (
-    SELECT id, text FROM (
-      SELECT id, text, row_number() OVER (ORDER BY id DESC) AS nth, count(*) OVER () AS times FROM (
-        SELECT id, text FROM documents ORDER BY id DESC LIMIT :among) newest) numbered
+    SELECT id, text FROM documents JOIN (
+      SELECT document_id AS id, row_number() OVER (ORDER BY document_id DESC) AS nth, count(*) OVER () AS times FROM (
+        SELECT DISTINCT document_id FROM embeddings WHERE encoder_id = :encoder_id
+        ORDER BY document_id DESC LIMIT :among) newest) numbered USING (id)
     WHERE nth <= :newest OR nth % greatest(1, times / :drawn) = 0) d
   JOIN LATERAL (
     SELECT vector FROM embeddings WHERE document_id = d.id AND encoder_id = :encoder_id LIMIT 1) known ON true
