@@ -48,7 +48,7 @@ def open_world() -> None:
     of this too, because the fit changes no training and no label. ``us_per_document``: processor time of the fit.
     """
     world = foreign_world()
-    model = make_fit(world.training, world.validation).model
+    model = make_fit(world.training, world.validation, world.pretrained).model
     assert model is not None
     told = _told(model, world)
     decided = [_told(_deciding(model, world, seed), world) for seed in range(_DRAWS)]
