@@ -107,7 +107,7 @@ def test_fewer_than_enough_foreign_documents_calibrate_nothing() -> None:
 
 
 def test_no_centre_is_a_document() -> None:
-    targets = np.concatenate([known(60), [5, 5], np.full(0, FOREIGN)])
+    targets = known(48)
     targets[targets == 5] = np.arange((targets == 5).sum()) % 5  # the last label keeps none
     targets = np.append(targets, [5, 5])
     training = sample(targets, 1)
@@ -119,13 +119,28 @@ def test_no_centre_is_a_document() -> None:
     assert len(model.directions) == 5  # of two documents, none is made
 
 
+def test_two_documents_in_a_corner_join_the_nearest_centre() -> None:
+    draw = np.random.default_rng(6)
+    corner = np.r_[np.zeros(10, bool), np.ones(2, bool)]
+    vectors = (np.where(corner[:, None], 3.0, 1.0) * np.eye(WIDTH)[corner.astype(int)]).astype(np.float32)
+    vectors = np.concatenate([vectors, -vectors]) + 0.01 * draw.normal(size=(24, WIDTH)).astype(np.float32)
+    documents = Sample(Outputs(np.zeros((24, 2), np.float32), vectors), np.repeat([0, 1], 12))
+
+    model = made(documents, documents)
+
+    content = vectors @ model.pretrained + model.shift
+    content /= np.linalg.norm(content, axis=1, keepdims=True)
+    means = np.stack([content[:12].mean(axis=0), content[12:].mean(axis=0)])
+    np.testing.assert_allclose(model.directions, means / np.linalg.norm(means, axis=1, keepdims=True), atol=1e-3)
+
+
 def test_the_cost_does_not_grow_with_the_training() -> None:
     draw = np.random.default_rng(5)
     targets = np.arange(4000) % 1000
     vectors = draw.normal(size=(4000, 300)).astype(np.float32)
     logits = np.zeros((4000, 1000), np.float32)
     model = made(Sample(Outputs(logits, vectors), targets), Sample(Outputs(logits[:50], vectors[:50]), targets[:50]))
-    assert model.directions.shape[0] <= 512
+    assert model.directions.shape[0] <= 1024
     assert model.pretrained.shape == (300, 128)
 
 

@@ -24,9 +24,9 @@ Floats = NDArray[np.float64]
 ENOUGH_FOREIGN = 20  # foreign documents from which on a detector is fitted, and the fit calibrated
 _LEAST_DOCUMENTS = 20  # of which means and covariances are taken
 _LEAST_IN_CENTRE = 3
-_IN_CENTRE = 10  # documents that a centre stands for, if its label has so many
-_CENTRES_A_LABEL = 16
-_MOST_CENTRES = 512
+_IN_CENTRE = 6  # documents that a centre stands for, if its label has so many
+_CENTRES_A_LABEL = 32
+_MOST_CENTRES = 1024
 _MOST_DIRECTIONS = 128
 _RIDGE = 0.01  # of the mean variance of a vector's numbers
 _USED = np.array([0, 1])  # measures of a new fit model, besides the detector
@@ -197,9 +197,21 @@ def _centres(vectors: Floats, targets: Indices) -> Floats:
             found.append(rows.mean(axis=0))
             continue
         placed = KMeans(groups, n_init=1, max_iter=20, random_state=_SEED).fit_predict(rows)
-        sizes = np.bincount(placed, minlength=groups)
-        found += [rows[placed == each].mean(axis=0) for each in np.flatnonzero(sizes >= _LEAST_IN_CENTRE)]
+        found += _groups_enough(rows, placed)
     return np.stack(found)
+
+
+def _groups_enough(rows: Floats, placed: Indices) -> list[Floats]:
+    """The mean of each group; one of fewer than three documents joins the nearest, so that its corner counts too."""
+    groups = [rows[placed == each] for each in np.unique(placed)]
+    while len(groups) > 1:
+        least = min(range(len(groups)), key=lambda each: len(groups[each]))
+        if len(groups[least]) >= _LEAST_IN_CENTRE:
+            break
+        few = groups.pop(least)
+        nearest = min(range(len(groups)), key=lambda each: np.linalg.norm(groups[each].mean(axis=0) - few.mean(axis=0)))
+        groups[nearest] = np.concatenate([groups[nearest], few])
+    return [each.mean(axis=0) for each in groups]
 
 
 def calibrated(plain: FitModel, strange: Outputs, validation: Sample) -> tuple[FitModel, Array]:
