@@ -73,14 +73,8 @@ def make_fit(training: Sample, validation: Sample, pretrained: Array | None = No
         pretrained: vectors (p, c) that the pretrained encoder gives of the first training documents; None: they aren't
             known, and the form's own stand for them.
     """
-    is_sound = _is_sound(training)
-    if pretrained is not None:
-        taught = is_sound[: len(pretrained)] & (training.targets[: len(pretrained)] != FOREIGN)
-        taught &= np.isfinite(pretrained).all(axis=1)
-        teaching = _Teaching(training.outputs.vectors[: len(pretrained)][taught], pretrained[taught])
-    else:
-        teaching = _Teaching(*(training.outputs.vectors[is_sound & (training.targets != FOREIGN)],) * 2)
-    training, sound = training.only(is_sound), validation.only(_is_sound(validation))
+    teaching = _teaching(training, pretrained)
+    training, sound = training.only(_is_sound(training)), validation.only(_is_sound(validation))
     trained, strange = training.only(training.targets != FOREIGN), training.only(training.targets == FOREIGN)
     known = sound.only(sound.targets != FOREIGN)
     foreign = len(strange.targets) + len(sound.targets) - len(known.targets)
@@ -106,6 +100,16 @@ class _Teaching(NamedTuple):
 
     vectors: Array
     pretrained: Array
+
+
+def _teaching(training: Sample, pretrained: Array | None) -> _Teaching:
+    """What is known of the known ones among the first training documents; by default the form's own vectors."""
+    vectors = training.outputs.vectors
+    given = vectors if pretrained is None else pretrained
+    usable = (
+        _is_sound(training)[: len(given)] & (training.targets[: len(given)] != FOREIGN) & np.isfinite(given).all(axis=1)
+    )
+    return _Teaching(vectors[: len(given)][usable], given[usable])
 
 
 def _plain(trained: Sample, usual: Sample, teaching: _Teaching) -> FitModel | None:
