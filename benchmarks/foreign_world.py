@@ -1,6 +1,7 @@
 """Banking77 without 27 of its labels, which are foreign then, and news, which is foreign to all of it."""
 
 import csv
+import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from db.session import session
 from trainer.data.import_file import import_file
 from trainer.data.training_data import label_indices, select
 from trainer.evaluation.fit_model import Sample
+from trainer.evaluation.forms import pretrained_vectors
 from trainer.run import train
 
 # The labels that the near-domain split of Zhang et al., "Are Pretrained Transformers Robust in Intent Classification?",
@@ -45,11 +47,13 @@ class Foreign(NamedTuple):
 class World(NamedTuple):
     """A model of the other 50 labels, as it answers: its own documents by part, and foreign ones.
 
+    ``pretrained``: what the encoder that it began as gives of the first training documents, which are shuffled;
     ``near``: test texts of the 27 labels; ``near_training``: their training texts, which people may decide; ``far``:
     news. ``accuracy``: on the known test documents.
     """
 
     training: Sample
+    pretrained: NDArray[np.float32]
     validation: Sample
     calibration: Sample
     test: Sample
@@ -67,6 +71,10 @@ def foreign_world() -> World:
     """
     with stack("open_world", keep=True) as made:
         classifier, parts, labels = _model(made)
+        shuffled = random.Random(1).sample(parts[0], len(parts[0]))
+        parts = (shuffled, *parts[1:])
+        pretrained = pretrained_vectors(classifier.checkpoint, [each.text for each in shuffled], made.settings)
+    assert pretrained is not None
     samples = [
         Sample(_answers(classifier, [each.text for each in part]), label_indices(part, labels)) for part in parts
     ]
@@ -78,7 +86,7 @@ def foreign_world() -> World:
         for rows in ([row for row in test if row[1] in NEAR], [row for row in training if row[1] in NEAR], news)
     )
     right = tested.outputs.logits.argmax(axis=1) == tested.targets
-    return World(trained, validation, calibration, tested, near, near_training, far, float(right.mean()))
+    return World(trained, pretrained, validation, calibration, tested, near, near_training, far, float(right.mean()))
 
 
 def _answers(classifier: Classifier, texts: Sequence[str]) -> Outputs:

@@ -50,7 +50,7 @@ def open_world() -> None:
     ``documents_to_proposal``, ``accuracy_new_label``: as in ``new_label_loop``, which is played at the end.
     """
     world = foreign_world()
-    model = make_fit(world.training, world.validation).model
+    model = make_fit(world.training, world.validation, world.pretrained).model
     assert model is not None
     told = _told(model, world)
     decided = [_told(_deciding(model, world, seed), world) for seed in range(_DRAWS)]

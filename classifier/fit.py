@@ -1,17 +1,20 @@
 """How well a document fits a model's labels: the probability that it belongs to any of them.
 
-It comes from the logits and the vector of the pass that classifies the document. Three things are measured: the largest
+It comes from the logits and the vector of the pass that classifies the document. Two things are measured: the largest
 logit (Hendrycks, Basart, Mazeika et al., "Scaling Out-of-Distribution Detection for Real-World Settings", ICML 2022),
-the cosine with the nearest centre of training documents, and the relative Mahalanobis distance, that to the nearest
-centre less that to all training documents (Ren, Fort, Liu et al., "A Simple Fix to Mahalanobis Distance for Improving
-Near-OOD Detection", 2021). Where people have decided enough foreign documents, a linear detector joins them.
+and the cosine with the nearest centre of training documents. Where people have decided enough foreign documents, a
+linear detector joins them.
 
-Distances are taken along the directions in which labels differ most, against how much documents of one label differ
-(Fisher, "The Use of Multiple Measurements in Taxonomic Problems", Annals of Eugenics 7, 1936): there the Mahalanobis
-distance is a plain one. `trainer.evaluation.fit_model` makes it.
+Fine-tuning draws the vectors of a label together, and foreign documents with them. So the cosine is taken of what a
+linear map tells of the vector that the pretrained encoder would give: there foreign documents still lie apart.
+`trainer.evaluation.fit_model` makes it.
+
+Fit models of earlier checkpoints take the cosine of the vector itself, and measure a third thing: the relative
+Mahalanobis distance, that to the nearest centre less that to all training documents (Ren, Fort, Liu et al., "A Simple
+Fix to Mahalanobis Distance for Improving Near-OOD Detection", 2021). They are read, and answer as they did.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
@@ -33,36 +36,33 @@ _TINY = np.float32(1e-9)
 class FitModel:
     """What makes a probability of a document's outputs; thread-safe.
 
-    ``directions`` (m, d) are those of centres, each the mean of three documents at least. ``mean`` (d,) and ``basis``
-    (d, k) take a vector into the space where documents of one label spread by 1 in each direction; ``spread`` (k,) is
-    that of all documents there, squared, and ``centres`` (m, k) are the centres there. ``detector`` (d,) weighs the
-    numbers of a vector. Each of the four measures (`MEASURES`) loses its ``location`` (4,), is divided by its ``scale``
-    (4,), and multiplied with its ``weight`` (4,); their sum and ``bias`` (1,) are the log odds.
+    ``pretrained`` (d, c) and ``shift`` (c,) tell of a vector what the pretrained encoder would give; ``directions``
+    (m, c) are those of centres there, each the mean of three documents at least. ``detector`` (d,) weighs the numbers
+    of a vector. Each of the four measures (`MEASURES`) loses its ``location`` (4,), is divided by its ``scale`` (4,),
+    and multiplied with its ``weight`` (4,); their sum and ``bias`` (1,) are the log odds. ``distance``: what the
+    relative distance of earlier fit models is measured with; None: it is 0.
     """
 
+    pretrained: Array
+    shift: Array
     directions: Array
-    mean: Array
-    basis: Array
-    spread: Array
-    centres: Array
     detector: Array
     location: Array
     scale: Array
     weight: Array
     bias: Array
+    distance: "Distance | None" = field(default=None, kw_only=True)
 
     def measures(self, outputs: Outputs) -> Array:
         """The measures (n, 4) of documents, as they come."""
         vectors = outputs.vectors
         with np.errstate(invalid="ignore", over="ignore"):  # NaN stays NaN
-            length = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
-            cosine = (vectors @ self.directions.T).max(axis=1) / np.maximum(length, _TINY)
-            inside = (vectors - self.mean) @ self.basis
-            # Of the squared distances to the centres and to the mean, the part that is the document's own cancels out.
-            to_centres = (np.einsum("ij,ij->i", self.centres, self.centres) - 2 * inside @ self.centres.T).min(axis=1)
-            relative = to_centres + (inside * inside) @ (1 - 1 / self.spread)
+            content = vectors @ self.pretrained + self.shift
+            length = np.sqrt(np.einsum("ij,ij->i", content, content))
+            cosine = (content @ self.directions.T).max(axis=1) / np.maximum(length, _TINY)
+            relative = np.zeros_like(cosine) if self.distance is None else -self.distance.relative(vectors)
             detected = vectors @ self.detector
-        return np.stack([outputs.logits.max(axis=1), cosine, -relative, detected], axis=1)
+        return np.stack([outputs.logits.max(axis=1), cosine, relative, detected], axis=1)
 
     def log_odds(self, outputs: Outputs) -> Array:
         """The log odds (n,) that documents belong to a label."""
@@ -72,14 +72,41 @@ class FitModel:
 
     def fit(self, outputs: Outputs) -> Array:
         """The probability (n,) that documents belong to a label; NaN where their vectors are missing."""
-        if outputs.vectors.shape[1] != len(self.mean):
+        if outputs.vectors.shape[1] != len(self.detector):
             return unknown_fit(len(outputs.logits))
         return probability(self.log_odds(outputs))
 
     def save(self, folder: Path) -> None:
         """Write it into a checkpoint's folder."""
-        arrays = {each.name: np.ascontiguousarray(getattr(self, each.name), np.float32) for each in fields(self)}
-        save_file(arrays, folder / FIT_FILE)
+        arrays = {each: getattr(self, each) for each in _ARRAYS}
+        if self.distance is not None:
+            arrays |= {each: getattr(self.distance, each) for each in _OF_DISTANCE}
+        save_file({name: np.ascontiguousarray(each, np.float32) for name, each in arrays.items()}, folder / FIT_FILE)
+
+
+@dataclass(frozen=True, eq=False)
+class Distance:
+    """The relative Mahalanobis distance of earlier fit models.
+
+    ``mean`` (d,) and ``basis`` (d, k) take a vector into the space where documents of one label spread by 1 in each
+    direction; ``spread`` (k,) is that of all documents there, squared, and ``centres`` (n, k) are the centres there.
+    """
+
+    mean: Array
+    basis: Array
+    spread: Array
+    centres: Array
+
+    def relative(self, vectors: Array) -> Array:
+        """The squared distance (n,) to the nearest centre less that to all documents."""
+        inside = (vectors - self.mean) @ self.basis
+        # Of the squared distances to the centres and to the mean, the part that is the document's own cancels out.
+        to_centres = (np.einsum("ij,ij->i", self.centres, self.centres) - 2 * inside @ self.centres.T).min(axis=1)
+        return np.asarray(to_centres + (inside * inside) @ (1 - 1 / self.spread), np.float32)
+
+
+_OF_DISTANCE = tuple(each.name for each in fields(Distance))
+_ARRAYS = tuple(each.name for each in fields(FitModel) if each.name != "distance")
 
 
 def probability(log_odds: Array) -> Array:
@@ -103,24 +130,42 @@ def read_fit(folder: Path) -> FitModel | None:
         return None
     try:
         with safe_open(path, "numpy") as file:
-            found = FitModel(**{each.name: file.get_tensor(each.name) for each in fields(FitModel)})
-    except (SafetensorError, OSError) as error:
+            found = _of_arrays({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 - no dictionary
+    except (SafetensorError, OSError, KeyError) as error:
         raise CheckpointError(f"{path} can't be read: {error}") from None
     if not _is_sound(found):
         raise CheckpointError(f"{path} holds arrays that don't belong together")
     return found
 
 
+def _of_arrays(arrays: dict[str, Array]) -> FitModel:
+    """The fit model of a file's arrays.
+
+    Raises:
+        KeyError: one is missing.
+    """
+    distance = None
+    if "mean" in arrays:
+        width = arrays["mean"].size
+        arrays = {"pretrained": np.eye(width, dtype=np.float32), "shift": np.zeros(width, np.float32)} | arrays
+        distance = Distance(*(arrays[name] for name in _OF_DISTANCE))
+    return FitModel(*(arrays[name] for name in _ARRAYS), distance=distance)
+
+
 def _is_sound(found: FitModel) -> bool:
-    if found.basis.ndim != 2 or found.centres.ndim != 2 or not len(found.centres):
+    arrays = {name: getattr(found, name) for name in _ARRAYS}
+    if found.pretrained.ndim != 2 or found.directions.ndim != 2 or not len(found.directions):
         return False
-    width, inside = found.basis.shape
+    width, inside = found.pretrained.shape
     shapes = {
-        "directions": (len(found.centres), width), "mean": (width,), "spread": (inside,), "detector": (width,),
-        "centres": (len(found.centres), inside),
-        "location": (len(MEASURES),), "scale": (len(MEASURES),), "weight": (len(MEASURES),), "bias": (1,),
+        "pretrained": (width, inside), "shift": (inside,), "directions": (len(found.directions), inside),
+        "detector": (width,), "bias": (1,),
+        "location": (len(MEASURES),), "scale": (len(MEASURES),), "weight": (len(MEASURES),),
     }  # fmt: skip
-    arrays = [getattr(found, each.name) for each in fields(found)]
-    return all(getattr(found, name).shape == shape for name, shape in shapes.items()) and all(
-        each.dtype == np.float32 and bool(np.isfinite(each).all()) for each in arrays
+    if found.distance is not None:
+        arrays |= {name: getattr(found.distance, name) for name in _OF_DISTANCE}
+        count, across = found.distance.centres.shape[:1], found.distance.spread.shape[:1]
+        shapes |= {"mean": (width,), "basis": (width, *across), "spread": across, "centres": (*count, *across)}
+    return all(arrays[name].shape == shape for name, shape in shapes.items()) and all(
+        each.dtype == np.float32 and bool(np.isfinite(each).all()) for each in arrays.values()
     )

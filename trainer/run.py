@@ -105,7 +105,7 @@ def _train(settings: Settings, lease: Lease, work: Path) -> int:
         lease.report("preparing the model for this machine's engine")
         classifier = assemble(draft, description, settings)
         lease.report(f"answering {counted(len(data.held_out), 'held-out document')}")
-        whole = measure(classifier, data)
+        whole = measure(classifier, data, settings)
         lease.report("fitting simple classifiers to compare with")
         baselines = baseline_answers(data.train, data.known(data.test))
         lease.report(f"cross-validating {counted(len(data.train), 'training document')}")

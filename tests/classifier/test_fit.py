@@ -29,10 +29,19 @@ def fit_model(seed: int = 0) -> FitModel:
         return draw.normal(size=shape).astype(np.float32)
 
     return FitModel(
-        directions=numbers(5, WIDTH), mean=numbers(WIDTH), basis=numbers(WIDTH, 4), spread=1 + np.abs(numbers(4)),
-        centres=numbers(5, 4), detector=numbers(WIDTH), location=numbers(4), scale=10 + np.abs(numbers(4)),
-        weight=numbers(4), bias=numbers(1),
+        pretrained=numbers(WIDTH, 6), shift=numbers(6), directions=numbers(5, 6), detector=numbers(WIDTH),
+        location=numbers(4), scale=10 + np.abs(numbers(4)), weight=numbers(4), bias=numbers(1),
     )  # fmt: skip
+
+
+def earlier_arrays() -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+    """The arrays that files held before the pretrained encoder's vectors counted."""
+    draw = np.random.default_rng(1)
+    shapes = {
+        "directions": (5, WIDTH), "mean": (WIDTH,), "basis": (WIDTH, 4), "spread": (4,), "centres": (5, 4),
+        "detector": (WIDTH,), "location": (4,), "scale": (4,), "weight": (4,), "bias": (1,),
+    }  # fmt: skip
+    return {name: 1 + np.abs(draw.normal(size=shape)).astype(np.float32) for name, shape in shapes.items()}
 
 
 @pytest.fixture
@@ -127,11 +136,36 @@ def test_a_checkpoint_of_a_fit_model_alone_lacks_its_weights(tmp_path: Path, sea
         write_checkpoint(tmp_path / "alone", read_checkpoint(sealed).description, save)
 
 
+def test_an_earlier_file_answers_as_it_did(tmp_path: Path) -> None:
+    arrays, draw = earlier_arrays(), np.random.default_rng(2)
+    save_file(arrays, tmp_path / FIT_FILE)
+    asked = Outputs(draw.normal(size=(9, 3)).astype(np.float32), draw.normal(size=(9, WIDTH)).astype(np.float32))
+
+    found = read_fit(tmp_path)
+
+    assert found is not None
+    vectors = asked.vectors.astype(np.float64)
+    cosine = (vectors @ arrays["directions"].T).max(axis=1) / np.linalg.norm(vectors, axis=1)
+    inside = (vectors - arrays["mean"]) @ arrays["basis"]
+    nearest = ((inside[:, None] - arrays["centres"]) ** 2).sum(axis=2).min(axis=1)
+    relative = nearest - (inside**2 / arrays["spread"]).sum(axis=1)
+    expected = [asked.logits.max(axis=1), cosine, -relative, vectors @ arrays["detector"]]
+    np.testing.assert_allclose(found.measures(asked), np.stack(expected, axis=1), rtol=1e-3, atol=1e-3)
+    found.save(tmp_path)
+    again = read_fit(tmp_path)
+    assert again is not None
+    np.testing.assert_array_equal(again.fit(asked), found.fit(asked))
+
+
+@pytest.mark.parametrize("earlier", [False, True])
 @pytest.mark.parametrize("broken", ["bytes", "shape", "missing", "number"])
-def test_a_file_that_is_no_fit_model_is_refused(tmp_path: Path, broken: str) -> None:
-    arrays = dict(vars(fit_model()))
+def test_a_file_that_is_no_fit_model_is_refused(tmp_path: Path, broken: str, earlier: bool) -> None:
+    arrays = (
+        earlier_arrays() if earlier else {name: each for name, each in vars(fit_model()).items() if each is not None}
+    )
     if broken == "shape":
-        arrays["mean"] = arrays["mean"][:-1].copy()
+        name = "mean" if earlier else "shift"
+        arrays[name] = arrays[name][:-1].copy()
     if broken == "missing":
         del arrays["bias"]
     if broken == "number":

@@ -54,6 +54,36 @@ def test_without_foreign_documents_the_scale_is_stated_and_foreign_ones_lie_low(
     assert (auroc(test.outputs.logits.max(axis=1), test.targets != FOREIGN) or 0) < 0.98
 
 
+def drawn_together(targets: NDArray[np.int64], seed: int) -> tuple[Sample, NDArray[np.float32]]:
+    """A form that learnt to tell labels apart by six numbers, which give each new topic to some label.
+
+    A little of what told all topics apart before, which is returned too, is left in its other numbers.
+    """
+    before = sample(targets, seed).outputs.vectors
+    draw = np.random.default_rng(seed + 100)
+    nearest = (before @ CENTRES.T - (CENTRES**2).sum(axis=1) / 2).argmax(axis=1)
+    labels = 9 * np.eye(LABELS)[nearest] + draw.normal(size=(len(targets), LABELS))
+    vectors = np.asarray(np.hstack([labels, 0.1 * before]), np.float32)
+    return Sample(Outputs(np.asarray(labels, np.float32), vectors), targets), before
+
+
+def test_what_the_pretrained_encoder_told_apart_counts_though_the_form_draws_it_together() -> None:
+    training, before = drawn_together(known(600), 1)
+    validation, _ = drawn_together(known(200), 2)
+    test, _ = drawn_together(with_foreign(300, 300), 3)
+
+    def told(pretrained: NDArray[np.float32] | None) -> float:
+        found = make_fit(training, validation, pretrained).model
+        assert found is not None
+        return auroc(found.fit(test.outputs), test.targets != FOREIGN) or 0
+
+    learnt, without = told(before[:400]), told(None)
+    assert learnt > 0.9 and without < 0.8, (learnt, without)
+    before[:200] = np.nan  # what is no number teaches nothing
+    assert told(before[:400]) > 0.9
+    assert told(before[:210]) == without  # and so few don't
+
+
 def test_decided_foreign_documents_calibrate_it() -> None:
     training, validation = sample(with_foreign(300, 60), 1, 0.8), sample(with_foreign(180, 20), 2, 6)
     found = make_fit(training, validation)
@@ -77,15 +107,31 @@ def test_fewer_than_enough_foreign_documents_calibrate_nothing() -> None:
 
 
 def test_no_centre_is_a_document() -> None:
-    targets = np.concatenate([known(60), [5, 5], np.full(0, FOREIGN)])
+    targets = known(48)
     targets[targets == 5] = np.arange((targets == 5).sum()) % 5  # the last label keeps none
     targets = np.append(targets, [5, 5])
     training = sample(targets, 1)
     model = made(training, sample(known(60), 2))
     vectors = training.outputs.vectors
-    directions = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    assert (directions @ model.directions.T).max() < 0.999
-    assert len(model.centres) == 5  # of two documents, none is made
+    content = vectors @ model.pretrained + model.shift
+    content /= np.linalg.norm(content, axis=1, keepdims=True)
+    assert (content @ model.directions.T).max() < 0.999
+    assert len(model.directions) == 5  # of two documents, none is made
+
+
+def test_two_documents_in_a_corner_join_the_nearest_centre() -> None:
+    draw = np.random.default_rng(6)
+    corner = np.r_[np.zeros(10, bool), np.ones(2, bool)]
+    vectors = (np.where(corner[:, None], 3.0, 1.0) * np.eye(WIDTH)[corner.astype(int)]).astype(np.float32)
+    vectors = np.concatenate([vectors, -vectors]) + 0.01 * draw.normal(size=(24, WIDTH)).astype(np.float32)
+    documents = Sample(Outputs(np.zeros((24, 2), np.float32), vectors), np.repeat([0, 1], 12))
+
+    model = made(documents, documents)
+
+    content = vectors @ model.pretrained + model.shift
+    content /= np.linalg.norm(content, axis=1, keepdims=True)
+    means = np.stack([content[:12].mean(axis=0), content[12:].mean(axis=0)])
+    np.testing.assert_allclose(model.directions, means / np.linalg.norm(means, axis=1, keepdims=True), atol=1e-3)
 
 
 def test_the_cost_does_not_grow_with_the_training() -> None:
@@ -94,8 +140,8 @@ def test_the_cost_does_not_grow_with_the_training() -> None:
     vectors = draw.normal(size=(4000, 300)).astype(np.float32)
     logits = np.zeros((4000, 1000), np.float32)
     model = made(Sample(Outputs(logits, vectors), targets), Sample(Outputs(logits[:50], vectors[:50]), targets[:50]))
-    assert model.centres.shape[0] <= 256
-    assert model.basis.shape == (300, 128)
+    assert model.directions.shape[0] <= 1024
+    assert model.pretrained.shape == (300, 128)
 
 
 @pytest.mark.parametrize(

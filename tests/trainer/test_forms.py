@@ -5,7 +5,10 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import pytest
+from base_folders import as_old_sentence_transformer
+from numpy.typing import NDArray
 from tiny_bert import LABELS, build_tiny_bert
 
 from classifier.checkpoint import Checkpoint, Form
@@ -15,7 +18,7 @@ from db.queries.labelled import Labelled
 from sortline.settings import Settings
 from trainer.data.training_data import TrainingData
 from trainer.evaluation import forms
-from trainer.evaluation.forms import AS_REFERENCE, Judge, Tried, best, try_int8
+from trainer.evaluation.forms import AS_REFERENCE, Judge, Tried, best, measure, try_int8
 from trainer.evaluation.quantise import make_int8
 
 pytest.importorskip("nncf")
@@ -114,3 +117,27 @@ def test_the_fastest_proved_form_is_the_best() -> None:
     slow, fast = form("int8", "proved", 1.5), form("student", "proved", 3)
     assert best([slow, fast, form("student-int8", "unproved", 5)]) == "student"
     assert best([]) == "whole"
+
+
+def test_the_fit_asks_the_sentence_encoder_that_the_model_began_as(
+    draft: Path, settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sentence_encoder, faulty = tmp_path / "sentence-encoder", tmp_path / "faulty"
+    for each in (sentence_encoder, faulty):
+        each.mkdir()
+        build_tiny_bert(each, seed=1)
+        as_old_sentence_transformer(each)
+    (faulty / "0_Transformer" / "tokenizer.json").unlink()
+    found = data(draft, settings)
+
+    def space(base_model: str) -> NDArray[np.float32]:
+        described = DESCRIPTION.model_copy(update={"base_model": base_model})
+        model = measure(assemble(draft, described, settings), found, settings).classifier.fit_model
+        assert model is not None
+        return model.pretrained
+
+    of_itself = space("tiny")
+    assert not np.allclose(space(str(sentence_encoder)), of_itself)
+    np.testing.assert_allclose(space(str(draft)), of_itself)  # it pools nothing by the mean
+    np.testing.assert_allclose(space(str(faulty)), of_itself)
+    assert "without the pretrained encoder's vectors" in caplog.text

@@ -1,8 +1,10 @@
 """Makes the fit model of a form (`classifier.fit`) from its outputs for documents that people have decided.
 
-Training documents give the space and its centres. How far documents that were not trained on lie from these, and how
-sure the model is of them, is learnt from the known validation documents: training documents lie closer than any others.
-Calibration and test documents are left alone, as they prove and measure what comes of it.
+Training documents give the space and its centres. What the pretrained encoder gave of them is learnt from the form's
+own vectors by a ridge regression (Hoerl and Kennard, Technometrics 12, 1970), and centres are made of what that tells
+of each. How far documents that were not trained on lie from these, and how sure the model is of them, is learnt from
+the known validation documents: training documents lie closer than any others. Calibration and test documents are left
+alone, as they prove and measure what comes of it.
 """
 
 from dataclasses import replace
@@ -22,11 +24,12 @@ Floats = NDArray[np.float64]
 ENOUGH_FOREIGN = 20  # foreign documents from which on a detector is fitted, and the fit calibrated
 _LEAST_DOCUMENTS = 20  # of which means and covariances are taken
 _LEAST_IN_CENTRE = 3
-_IN_CENTRE = 20  # documents that a centre stands for, if its label has so many
-_CENTRES_A_LABEL = 8
-_MOST_CENTRES = 256
+_IN_CENTRE = 6  # documents that a centre stands for, if its label has so many
+_CENTRES_A_LABEL = 32
+_MOST_CENTRES = 1024
 _MOST_DIRECTIONS = 128
-_SHRINKAGE = 0.1
+_RIDGE = 0.01  # of the mean variance of a vector's numbers
+_USED = np.array([0, 1])  # measures of a new fit model, besides the detector
 _IN_COMMON = 3.0  # how much less the measures' common weight is held back than their own
 _INVERSE_PENALTY, _DETECTOR_INVERSE_PENALTY = 0.1, 0.03  # scikit-learn's C
 _FOLDS = 5
@@ -55,26 +58,29 @@ class Made(NamedTuple):
     validation: Array
 
 
-def make_fit(training: Sample, validation: Sample) -> Made:
+def make_fit(training: Sample, validation: Sample, pretrained: Array | None = None) -> Made:
     """Make the fit model of a form.
 
-    With 20 foreign documents or more, a logistic regression weighs the three measures and a linear detector; its log
+    With 20 foreign documents or more, a logistic regression weighs the two measures and a linear detector; its log
     odds are those of the validation documents, in which as many are foreign as there are. With fewer there is
-    nothing to calibrate on: then the three measures count alike, each in standard deviations of known documents, and
+    nothing to calibrate on: then the two measures count alike, each in standard deviations of known documents, and
     their sum is stretched so that the fit is 0.5 where one in twenty known documents lies lower, and 0.95 at their
     median.
 
     Args:
         training: documents that the form was trained on, and foreign ones that are not held out.
         validation: the validation documents.
+        pretrained: vectors (p, c) that the pretrained encoder gives of the first training documents; None: they aren't
+            known, and the form's own stand for them.
     """
+    teaching = _teaching(training, pretrained)
     training, sound = training.only(_is_sound(training)), validation.only(_is_sound(validation))
     trained, strange = training.only(training.targets != FOREIGN), training.only(training.targets == FOREIGN)
     known = sound.only(sound.targets != FOREIGN)
     foreign = len(strange.targets) + len(sound.targets) - len(known.targets)
     counts = {"documents": len(trained.targets), "known": len(known.targets), "foreign": foreign}
     few = len(known.targets) < _LEAST_DOCUMENTS
-    plain = _plain(trained, trained if few else known)
+    plain = _plain(trained, trained if few else known, teaching)
     if plain is None:
         return Made(None, FitFigures(made=False, calibrated=False, **counts), unknown_fit(len(validation.targets)))
     if few or foreign < ENOUGH_FOREIGN:
@@ -89,43 +95,53 @@ def _is_sound(sample: Sample) -> NDArray[np.bool_]:
     return np.asarray(logits & vectors, np.bool_)
 
 
-def _plain(trained: Sample, usual: Sample) -> FitModel | None:
+class _Teaching(NamedTuple):
+    """Of some training documents, the form's vectors (n, d) and the pretrained encoder's (n, c)."""
+
+    vectors: Array
+    pretrained: Array
+
+
+def _teaching(training: Sample, pretrained: Array | None) -> _Teaching:
+    """What is known of the known ones among the first training documents; by default the form's own vectors."""
+    vectors = training.outputs.vectors
+    given = vectors if pretrained is None else pretrained
+    usable = (
+        _is_sound(training)[: len(given)] & (training.targets[: len(given)] != FOREIGN) & np.isfinite(given).all(axis=1)
+    )
+    return _Teaching(vectors[: len(given)][usable], given[usable])
+
+
+def _plain(trained: Sample, usual: Sample, teaching: _Teaching) -> FitModel | None:
     """The model without a detector; None: there are too few documents, or no vectors."""
     vectors, targets = trained.outputs.vectors.astype(np.float64), trained.targets
     counts = np.bincount(targets) if len(targets) else np.zeros(1, np.int64)
     if len(targets) < _LEAST_DOCUMENTS or not vectors.shape[1] or counts.max() < _LEAST_IN_CENTRE:
         return None
-    mean = vectors.mean(axis=0)
-    basis, spread = _space(vectors - mean, targets)
-    centres = _centres(vectors, targets)
+    if len(teaching.vectors) < _LEAST_DOCUMENTS:
+        teaching = _Teaching(trained.outputs.vectors, trained.outputs.vectors)
+    pretrained, shift = _map(teaching, vectors)
+    centres = _centres(_units(vectors @ pretrained + shift), targets)
     zeros, ones = np.zeros(len(MEASURES)), np.ones(len(MEASURES))
-    space = _Space(
-        directions=centres / np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), 1e-9),
-        mean=mean,
-        basis=basis,
-        spread=spread,
-        centres=(centres - mean) @ basis,
-    )
-    detector = np.zeros(len(mean))
-    raw = _model(space, detector, zeros, ones, zeros, 0.0)
-    measured = raw.measures(usual.outputs).astype(np.float64)
+    space = _Space(pretrained, shift, _units(centres))
+    detector = np.zeros(vectors.shape[1])
+    measured = _model(space, detector, zeros, ones, zeros, 0.0).measures(usual.outputs).astype(np.float64)
     location, scale = measured.mean(axis=0), measured.std(axis=0)
     scale = np.where(scale > 1e-6, scale, 1.0)
-    total = ((measured - location) / scale)[:, :-1].sum(axis=1)
+    total = ((measured - location) / scale)[:, _USED].sum(axis=1)
     low, middle = np.quantile(total, (0.05, 0.5))
     slope = np.log(19) / max(middle - low, 1e-3)
-    weight = np.array([slope] * (len(MEASURES) - 1) + [0.0])
+    weight = zeros.copy()
+    weight[_USED] = slope
     return _model(space, detector, location, scale, weight, -slope * low)
 
 
 class _Space(NamedTuple):
     """The first arrays of a `FitModel`."""
 
+    pretrained: Floats
+    shift: Floats
     directions: Floats
-    mean: Floats
-    basis: Floats
-    spread: Floats
-    centres: Floats
 
 
 def _model(
@@ -135,22 +151,25 @@ def _model(
     return FitModel(*(np.ascontiguousarray(each, np.float32) for each in arrays))
 
 
-def _space(centred: Floats, targets: Indices) -> tuple[Floats, Floats]:
-    """Directions (d, k) in which labels differ most against what documents of one label differ, and the ratios (k,)."""
-    from scipy.linalg import eigh
+def _map(teaching: _Teaching, of_all: Floats) -> tuple[Floats, Floats]:
+    """What tells a vector's pretrained one: a matrix (d, k) and a shift (k,), along the directions that count most.
 
-    means = _means(centred, targets)
-    within = _shrunk((centred - means[targets]).T @ (centred - means[targets]) / len(centred))
-    overall = _shrunk(centred.T @ centred / len(centred))
-    floor = 1e-6 * np.trace(overall) / len(overall) + 1e-12
-    ratios, directions = eigh(overall, within + floor * np.eye(len(within)))
-    first = np.argsort(-ratios)[:_MOST_DIRECTIONS]
-    return directions[:, first], np.maximum(ratios[first], 1e-3)
+    Args:
+        of_all: vectors (m, d) of all training documents, which give these directions.
+    """
+    vectors, pretrained = (each.astype(np.float64) for each in teaching)
+    middle, target = vectors.mean(axis=0), _units(pretrained)
+    centred, aim = vectors - middle, target.mean(axis=0)
+    covariance = centred.T @ centred / len(centred)
+    penalty = _RIDGE * np.trace(covariance) / len(covariance) + 1e-12
+    found = np.linalg.solve(covariance + penalty * np.eye(len(covariance)), centred.T @ (target - aim) / len(centred))
+    told = _units((of_all - middle) @ found + aim)
+    most = np.linalg.eigh(told.T @ told)[1][:, ::-1][:, :_MOST_DIRECTIONS]
+    return found @ most, (aim - middle @ found) @ most
 
 
-def _shrunk(covariance: Floats) -> Floats:
-    even = np.trace(covariance) / len(covariance) * np.eye(len(covariance))
-    return np.asarray((1 - _SHRINKAGE) * covariance + _SHRINKAGE * even)
+def _units(rows: Floats) -> Floats:
+    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9), np.float64)
 
 
 def _means(rows: Floats, targets: Indices) -> Floats:
@@ -182,9 +201,21 @@ def _centres(vectors: Floats, targets: Indices) -> Floats:
             found.append(rows.mean(axis=0))
             continue
         placed = KMeans(groups, n_init=1, max_iter=20, random_state=_SEED).fit_predict(rows)
-        sizes = np.bincount(placed, minlength=groups)
-        found += [rows[placed == each].mean(axis=0) for each in np.flatnonzero(sizes >= _LEAST_IN_CENTRE)]
+        found += _groups_enough(rows, placed)
     return np.stack(found)
+
+
+def _groups_enough(rows: Floats, placed: Indices) -> list[Floats]:
+    """The mean of each group; one of fewer than three documents joins the nearest, so that its corner counts too."""
+    groups = [rows[placed == each] for each in np.unique(placed)]
+    while len(groups) > 1:
+        least = min(range(len(groups)), key=lambda each: len(groups[each]))
+        if len(groups[least]) >= _LEAST_IN_CENTRE:
+            break
+        few = groups.pop(least)
+        nearest = min(range(len(groups)), key=lambda each: np.linalg.norm(groups[each].mean(axis=0) - few.mean(axis=0)))
+        groups[nearest] = np.concatenate([groups[nearest], few])
+    return [each.mean(axis=0) for each in groups]
 
 
 def calibrated(plain: FitModel, strange: Outputs, validation: Sample) -> tuple[FitModel, Array]:
@@ -212,10 +243,14 @@ def calibrated(plain: FitModel, strange: Outputs, validation: Sample) -> tuple[F
     location[-1], scale[-1] = unseen[told].mean(), max(unseen[told].std(), 1e-6)
     values[sound, -1] = unseen
     values = (values - location) / scale
-    # The three measures have a weight in common, and small ones of their own: few documents can't tell them apart.
-    columns = np.vstack([np.eye(len(MEASURES)), [_IN_COMMON] * (len(MEASURES) - 1) + [0.0]])
-    found = LogisticRegression(C=_INVERSE_PENALTY, class_weight="balanced").fit(values[sound] @ columns.T, told)
-    weight = found.coef_[0] @ columns
+    # The measures have a weight in common, and small ones of their own: few documents can't tell them apart.
+    used = np.append(_USED, len(MEASURES) - 1)
+    columns = np.vstack([np.eye(len(used)), [_IN_COMMON] * len(_USED) + [0.0]])
+    found = LogisticRegression(C=_INVERSE_PENALTY, class_weight="balanced").fit(
+        values[sound][:, used] @ columns.T, told
+    )
+    weight = np.zeros(len(MEASURES))
+    weight[used] = found.coef_[0] @ columns
     share = (np.sum(validation.targets == FOREIGN) + 1) / (len(validation.targets) + 2)
     bias = float(found.intercept_[0] + np.log((1 - share) / share))
     model = replace(

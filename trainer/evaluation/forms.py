@@ -12,14 +12,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from classifier.base_models import base_model_here
 from classifier.calibration import fit_temperature
 from classifier.checkpoint import Checkpoint, Form
 from classifier.classifier import Classifier, assemble
 from classifier.decision import FOREIGN
+from classifier.engines.choose import cores
 from classifier.engines.protocol import Outputs
 from classifier.figures import FitFigures, FormVerdict
 from db.queries.labelled import Labelled
-from sortline.errors import TrainingError
+from sortline.errors import SortlineError, TrainingError
 from sortline.settings import Settings
 from trainer.data.training_data import TrainingData, label_indices
 from trainer.evaluation.disagreements import Decided
@@ -28,6 +30,8 @@ from trainer.evaluation.fit_model import Sample, make_fit
 from trainer.evaluation.quantise import make_int8
 from trainer.evaluation.student_gate import judge_student
 from trainer.evaluation.timing import milliseconds
+from trainer.fine_tuning.pooling import pools_by_mean
+from trainer.fine_tuning.sentence_embeddings import sentence_embeddings
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +42,7 @@ LEVEL = 0.05 / len(CANDIDATES)  # fixed before any is tried, so that trying seve
 AS_REFERENCE = {"engine": "torch", "precision": "f32"}
 _AT_ONCE = 500
 _MOST_TRAINING, _MOST_FOREIGN = 10_000, 5_000  # documents that a fit model is made of
+_MOST_PRETRAINED = 4_000  # of these, documents whose vectors the pretrained encoder gives too
 _SEED = 1
 
 
@@ -162,11 +167,11 @@ class Judge:
         )
 
 
-def measure(classifier: Classifier, data: TrainingData) -> Measured:
+def measure(classifier: Classifier, data: TrainingData, settings: Settings) -> Measured:
     """Let a form answer the held-out documents, and make its fit model of its answers to others.
 
     The others are a random sample of training documents, at most 10,000, and the newest foreign ones that are not held
-    out, at most 5,000, of which near-duplicates count once.
+    out, at most 5,000, of which near-duplicates count once. Of 4,000 the pretrained encoder's vectors count too.
     """
     held_out = _outputs_of(classifier, data.held_out)
     drawn = random.Random(_SEED).sample(data.train, min(_MOST_TRAINING, len(data.train)))  # noqa: S311 - a sample
@@ -175,11 +180,31 @@ def measure(classifier: Classifier, data: TrainingData) -> Measured:
     training = Sample(_outputs_of(classifier, chosen), label_indices(chosen, data.labels))
     first = slice(len(data.validation))
     validation = Sample(Outputs(*(each[first] for each in held_out)), label_indices(data.validation, data.labels))
-    made = make_fit(training, validation)
+    made = make_fit(
+        training, validation, pretrained_vectors(classifier.checkpoint, [each.text for each in drawn], settings)
+    )
     fitting = classifier.fitting_by(made.model)
     fit = fitting.fit(held_out)
     fit[first] = made.validation
     return Measured(fitting, held_out.logits, fit, made.figures)
+
+
+def pretrained_vectors(
+    checkpoint: Checkpoint, texts: Sequence[str], settings: Settings
+) -> NDArray[np.float32] | None:  # fmt: skip
+    """Vectors (p, c) that the sentence encoder a model began as gives of the first texts, at most 4,000.
+
+    None where the model began as another kind of encoder, or the encoder isn't on this machine.
+    """
+    try:
+        base = base_model_here(checkpoint.base_model)
+        if not texts or base is None or not pools_by_mean(base):
+            return None
+        cleaned = [checkpoint.cleaning(text) for text in texts[:_MOST_PRETRAINED]]
+        return sentence_embeddings(cleaned, base, settings.device, cores(settings.threads))
+    except SortlineError as error:
+        log.warning("the fit is made without the pretrained encoder's vectors: %s", error)
+        return None
 
 
 def try_int8(
@@ -199,7 +224,7 @@ def try_int8(
         return made
     report("comparing int8 with the whole model")
     verdict = judge.verdict(made.classifier, traffic)
-    return Tried("int8", verdict, made.folder, measure(made.classifier, data))
+    return Tried("int8", verdict, made.folder, measure(made.classifier, data, settings))
 
 
 @dataclass(frozen=True)

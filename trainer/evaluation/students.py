@@ -60,9 +60,9 @@ def try_students(
         return [missing(name, f"not made: {error}") for name in STUDENTS]
     report("comparing the student with the whole model")
     form = assemble(student.folder, student.description, settings)
-    tried = [_tried("student", Made(student.folder, form), judge, data, layers)]
+    tried = [_tried("student", Made(student.folder, form), judge, data, layers, settings)]
     made = make_or_say("student-int8", judge, student.folder, student.description, data, settings, work, report)
-    return [*tried, made if isinstance(made, Tried) else _tried("student-int8", made, judge, data, layers)]
+    return [*tried, made if isinstance(made, Tried) else _tried("student-int8", made, judge, data, layers, settings)]
 
 
 def differences(said: Sequence[int], form: Classifier, texts: Sequence[str]) -> list[Difference]:
@@ -112,6 +112,8 @@ def _fewest_that_hold(
     raise AssertionError("the last one is taken")
 
 
-def _tried(name: Form, made: Made, judge: Judge, data: TrainingData, layers: int | None) -> Tried:
+def _tried(
+    name: Form, made: Made, judge: Judge, data: TrainingData, layers: int | None, settings: Settings
+) -> Tried:  # fmt: skip
     verdict = judge.student_verdict(made.classifier, _NOTHING).model_copy(update={"layers": layers})
-    return Tried(name, verdict, made.folder, measure(made.classifier, data))
+    return Tried(name, verdict, made.folder, measure(made.classifier, data, settings))

@@ -1,6 +1,7 @@
 """Texts as vectors of a pretrained encoder that nothing was fitted on."""
 
 import tempfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,9 @@ Matrix = NDArray[np.float32]
 
 _MAX_LENGTH = 256  # tokens of a text that its embedding sees
 _TOKENS_PER_BATCH = {"cpu": 2048, "cuda": 16384}
+_LOADING = (
+    threading.Lock()
+)  # transformers changes torch's defaults while it loads, and a training does so twice at once
 _BATCH_OVERHEAD = 32  # what a forward pass costs beside its tokens, in tokens
 
 
@@ -77,9 +81,10 @@ def _encoder(base: Path, device: "torch.device") -> Any:
 
     silence_transformers()
     try:
-        model = AutoModel.from_pretrained(  # nosec B615  # a folder, no download
-            base, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype="float32"
-        )
+        with _LOADING:
+            model = AutoModel.from_pretrained(  # nosec B615  # a folder, no download
+                base, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype="float32"
+            )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise TrainingError(f"base model {base} can't be loaded: {str(error).splitlines()[0]}") from None
     return model.eval().to(device)
