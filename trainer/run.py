@@ -38,10 +38,11 @@ from trainer.evaluation.judge import Judged, judge
 from trainer.evaluation.label_errors import Suspect, find_label_errors
 from trainer.evaluation.made_anew import Made, StarterBasis, answers_of_both
 from trainer.evaluation.students import try_students
-from trainer.fine_tuning.features import Matrix, kept_features
 from trainer.fine_tuning.fine_tune import Epoch, FineTuned, Job, Machine, Progress, fine_tune
+from trainer.fine_tuning.kept_embeddings import kept_embeddings
 from trainer.fine_tuning.parameters import Parameters
 from trainer.fine_tuning.prepare import Base, effective_parameters, find_base, prepare_job
+from trainer.fine_tuning.sentence_embeddings import Matrix
 from trainer.fine_tuning.student import layer_counts
 from trainer.fine_tuning.work_folder import work_folder
 from trainer.forms import promise_of, store_forms
@@ -100,12 +101,13 @@ def _train(settings: Settings, lease: Lease, work: Path) -> int:
         log.warning("%s", readable.sentence())
     learned = _fine_tune(machine, lease, job, work)
     draft = _draft(work)
+    kept = kept_embeddings(work, len(data.train))
     with ThreadPoolExecutor(1) as beside:  # much of the conversion takes one core
-        answers = beside.submit(_cross_validate, machine, base, description, data, kept_features(work, len(data.train)))
+        answers = beside.submit(_cross_validate, machine, base, description, data, kept)
         lease.report("preparing the model for this machine's engine")
         classifier = assemble(draft, description, settings)
         lease.report(f"answering {counted(len(data.held_out), 'held-out document')}")
-        whole = measure(classifier, data, settings)
+        whole = measure(classifier, data, settings, kept)
         lease.report("fitting simple classifiers to compare with")
         baselines = baseline_answers(data.train, data.known(data.test))
         lease.report(f"cross-validating {counted(len(data.train), 'training document')}")
@@ -142,7 +144,7 @@ def _train(settings: Settings, lease: Lease, work: Path) -> int:
         reference = assemble(draft, description, settings.model_copy(update=AS_REFERENCE))
         by = Judge(reference, whole.classifier, data.validation, settings.gate_margin)
         traffic, to_teach = _traffic(postgres, lease.run_id, data)
-        tried.append(try_int8(by, draft, data, traffic.texts, settings, work, lease.report))
+        tried.append(try_int8(by, draft, data, traffic.texts, settings, work, lease.report, kept))
         if asks_student:
             learns = partial(_report_progress, lease, "teaching the student")
             tried += try_students(by, draft, data, to_teach, parameters, settings, work, lease.report, learns)
@@ -224,11 +226,11 @@ def _traffic(postgres: PostgresAddress, run_id: int, data: TrainingData) -> tupl
 
 
 def _cross_validate(
-    machine: Machine, base: Base, description: Checkpoint, data: TrainingData, features: Matrix | None
+    machine: Machine, base: Base, description: Checkpoint, data: TrainingData, embeddings: Matrix | None
 ) -> Unseen:
     """Answers to the training documents by models that never saw them; if that fails, the run goes on without them."""
     try:
-        return cross_validate(data, base.folder, description.cleaning, machine.device, machine.threads, features)
+        return cross_validate(data, base.folder, description.cleaning, machine.device, machine.threads, embeddings)
     except SortlineError as error:
         log.warning("training documents are not cross-validated: %s", error)
         return Unseen([], np.empty((0, len(data.labels)), np.float32))

@@ -10,7 +10,7 @@ from classifier.cleaning import Cleaning
 from tests.trainer.test_label_errors import LABELS, data_of, document, examples
 from trainer.evaluation.cross_validation import cross_validate
 from trainer.evaluation.judge import fair_answers
-from trainer.fine_tuning.features import keep_features, kept_features
+from trainer.fine_tuning.kept_embeddings import keep_embeddings, kept_embeddings
 
 
 def test_answers_are_probabilities_and_a_label_of_one_fold_alone_has_none(tiny_base: Path) -> None:
@@ -27,18 +27,18 @@ def test_answers_are_probabilities_and_a_label_of_one_fold_alone_has_none(tiny_b
 
 def test_what_the_fine_tuning_found_first_needs_no_encoder(tmp_path: Path) -> None:
     documents = examples(60)[::-1]  # not by id, as they may come
-    features = np.eye(4, dtype=np.float32)[[each.label_id - 7 for each in documents]]
-    keep_features(tmp_path, np.arange(60)[::-1], 3 * features[::-1])
-    kept = kept_features(tmp_path, 60)
+    embeddings = np.eye(4, dtype=np.float32)[[each.label_id - 7 for each in documents]]
+    keep_embeddings(tmp_path, np.arange(60)[::-1], embeddings[::-1])
+    kept = kept_embeddings(tmp_path, 60)
     assert kept is not None
-    np.testing.assert_allclose(kept, features)
+    np.testing.assert_array_equal(kept, embeddings)
 
     judged, probabilities = cross_validate(data_of(documents), tmp_path / "never read", Cleaning(), "cpu", 2, kept)
 
     assert [each.id for each in judged] == list(range(100, 160))
     assert probabilities.argmax(axis=1).tolist() == [each.label_id - 7 for each in judged]
-    assert kept_features(tmp_path, 61) is None, "one document has none"
-    assert kept_features(tmp_path / "elsewhere", 60) is None
+    assert kept_embeddings(tmp_path, 61) is None, "one document has none"
+    assert kept_embeddings(tmp_path / "elsewhere", 60) is None
 
 
 def test_tests_are_planned_on_documents_that_nobody_was_shown_for_a_doubt(tiny_base: Path) -> None:

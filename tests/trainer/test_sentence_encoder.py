@@ -12,11 +12,12 @@ from transformers import AutoModel, AutoModelForSequenceClassification, RobertaC
 
 from sortline.settings import Settings
 from tests.trainer.test_fine_tune import examples, job
-from trainer.fine_tuning.features import kept_features
 from trainer.fine_tuning.fine_tune import Machine, fine_tune
 from trainer.fine_tuning.job import open_job
+from trainer.fine_tuning.kept_embeddings import kept_embeddings
 from trainer.fine_tuning.parameters import Parameters
 from trainer.fine_tuning.pooling import pools_by_mean
+from trainer.fine_tuning.sentence_embeddings import mean_of_tokens
 from trainer.fine_tuning.sentence_encoder import add_mean, probed
 from trainer.fine_tuning.trainee import last_linear, load_trainee, pad
 
@@ -112,13 +113,15 @@ def test_a_new_head_is_a_logistic_regression_on_what_the_encoder_says(
     regression = LogisticRegression(C=0.1).fit(as_pooled(mean_base, ids, mask), made.train.targets)
     said = regression.predict(as_pooled(mean_base, held_out, held_out_mask))
     assert np.mean(said == learned.predicted) >= 0.95  # bfloat16 moves a few that lie near a border
-    # What the regression saw is kept for others who need it, until the folder gets another job.
-    kept = kept_features(tmp_path / "work", len(made.train.documents))
+    # The encoder's own vectors are kept for others who need them, until the folder gets another job.
+    kept = kept_embeddings(tmp_path / "work", len(made.train.documents))
     assert kept is not None
-    expected = torch.nn.functional.normalize(as_pooled(mean_base, ids, mask)).numpy()
+    with torch.inference_mode():
+        states = AutoModel.from_pretrained(mean_base)(input_ids=ids, attention_mask=mask).last_hidden_state
+    expected = mean_of_tokens(states, mask)
     assert (kept * expected).sum(axis=1).min() > 0.999
     open_job(job(mean_base, epochs=2), tmp_path / "work", {})
-    assert kept_features(tmp_path / "work", len(made.train.documents)) is None
+    assert kept_embeddings(tmp_path / "work", len(made.train.documents)) is None
 
 
 def test_what_comes_of_it_is_a_plain_checkpoint_and_its_children_keep_its_layers(

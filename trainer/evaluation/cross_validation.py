@@ -1,6 +1,6 @@
 """Answers to training documents by models that never saw them: which labels are doubtful, how errors are distributed.
 
-Five folds of a multinomial logistic regression on what the pretrained encoder says of the documents: fine-tuning five
+Five folds of a multinomial logistic regression on sentence embeddings of the pretrained encoder: fine-tuning five
 times would take hours.
 """
 
@@ -35,7 +35,7 @@ class Unseen(NamedTuple):
 
 
 def cross_validate(
-    data: TrainingData, base: Path, cleaning: Cleaning, device: str, threads: int, features: Matrix | None = None
+    data: TrainingData, base: Path, cleaning: Cleaning, device: str, threads: int, embeddings: Matrix | None = None
 ) -> Unseen:
     """The training documents, judged by 5-fold cross-validation, near-duplicates in one fold.
 
@@ -48,8 +48,7 @@ def cross_validate(
         cleaning: of the texts, as the encoder is trained with.
         device: that the encoder runs on: auto, cpu or cuda.
         threads: of a CPU.
-        features: of the training documents, (n, d), as the fine-tuning found them before it learnt; without them, their
-            sentence embeddings are computed.
+        embeddings: of the training documents, (n, d), which the fine-tuning may have computed; None: they are computed.
 
     Raises:
         TrainingError: the encoder or its tokenizer can't be loaded.
@@ -60,11 +59,11 @@ def cross_validate(
     places = sorted(range(len(data.train)), key=lambda place: data.train[place].id)[-_MOST_DOCUMENTS:]
     newest = [data.train[place] for place in places]
     given = label_indices(newest, data.labels)
-    if features is None:
-        embeddings = sentence_embeddings([cleaning(document.text) for document in newest], base, device, threads)
+    if embeddings is None:
+        found = sentence_embeddings([cleaning(document.text) for document in newest], base, device, threads)
     else:
-        embeddings = features[places]
-    probabilities, judged = _out_of_fold(embeddings, given, folds_of(newest), len(data.labels))
+        found = embeddings[places]
+    probabilities, judged = _out_of_fold(found, given, folds_of(newest), len(data.labels))
     return Unseen([newest[i] for i in np.flatnonzero(judged).tolist()], probabilities[judged])
 
 

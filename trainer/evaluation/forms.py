@@ -167,22 +167,31 @@ class Judge:
         )
 
 
-def measure(classifier: Classifier, data: TrainingData, settings: Settings) -> Measured:
+def measure(
+    classifier: Classifier, data: TrainingData, settings: Settings, embeddings: NDArray[np.float32] | None = None
+) -> Measured:
     """Let a form answer the held-out documents, and make its fit model of its answers to others.
 
     The others are a random sample of training documents, at most 10,000, and the newest foreign ones that are not held
     out, at most 5,000, of which near-duplicates count once. Of 4,000 the pretrained encoder's vectors count too.
+
+    Args:
+        embeddings: the pretrained encoder's vectors of the training documents, (n, c); None: they are computed.
     """
     held_out = _outputs_of(classifier, data.held_out)
-    drawn = random.Random(_SEED).sample(data.train, min(_MOST_TRAINING, len(data.train)))  # noqa: S311 - a sample
+    count = len(data.train)
+    places = random.Random(_SEED).sample(range(count), min(_MOST_TRAINING, count))  # noqa: S311 - a sample
+    drawn = [data.train[place] for place in places]
     foreign = {each.id if each.group_id is None else each.group_id: each for each in data.foreign}
     chosen = [*drawn, *list(foreign.values())[-_MOST_FOREIGN:]]
     training = Sample(_outputs_of(classifier, chosen), label_indices(chosen, data.labels))
     first = slice(len(data.validation))
     validation = Sample(Outputs(*(each[first] for each in held_out)), label_indices(data.validation, data.labels))
-    made = make_fit(
-        training, validation, pretrained_vectors(classifier.checkpoint, [each.text for each in drawn], settings)
-    )
+    if embeddings is None:
+        pretrained = pretrained_vectors(classifier.checkpoint, [each.text for each in drawn], settings)
+    else:
+        pretrained = embeddings[places[:_MOST_PRETRAINED]]
+    made = make_fit(training, validation, pretrained)
     fitting = classifier.fitting_by(made.model)
     fit = fitting.fit(held_out)
     fit[first] = made.validation
@@ -209,7 +218,7 @@ def pretrained_vectors(
 
 def try_int8(
     judge: Judge, folder: Path, data: TrainingData, traffic: Sequence[str], settings: Settings, work: Path,
-    report: Callable[[str], None],
+    report: Callable[[str], None], embeddings: NDArray[np.float32] | None = None,
 ) -> Tried:  # fmt: skip
     """Make the int8 form of the whole model, if it can serve on this machine, and judge it.
 
@@ -218,13 +227,14 @@ def try_int8(
         traffic: as for `Judge.verdict`.
         work: where the forms' folders are made.
         report: called with the stage, in words.
+        embeddings: as for `measure`.
     """
     made = make_or_say("int8", judge, folder, judge.reference.checkpoint, data, settings, work, report)
     if isinstance(made, Tried):
         return made
     report("comparing int8 with the whole model")
     verdict = judge.verdict(made.classifier, traffic)
-    return Tried("int8", verdict, made.folder, measure(made.classifier, data, settings))
+    return Tried("int8", verdict, made.folder, measure(made.classifier, data, settings, embeddings))
 
 
 @dataclass(frozen=True)

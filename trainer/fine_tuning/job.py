@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sortline.whole_file import write_whole
-from trainer.fine_tuning.features import FILE
+from trainer.fine_tuning.kept_embeddings import FILE
 from trainer.fine_tuning.parameters import Parameters, read_parameters
 from trainer.fine_tuning.pooling import pools_by_mean
 

@@ -23,9 +23,10 @@ from classifier.figures import Learning
 from sortline.errors import SortlineError
 from sortline.logs import silence_telemetry
 from sortline.whole_file import flush, is_disk_full, whole_file, write_whole
-from trainer.fine_tuning.features import keep_features
 from trainer.fine_tuning.job import read_job
+from trainer.fine_tuning.kept_embeddings import keep_embeddings
 from trainer.fine_tuning.loss import Loss
+from trainer.fine_tuning.sentence_embeddings import Matrix, mean_of_tokens
 from trainer.fine_tuning.sentence_encoder import probed
 from trainer.fine_tuning.trainee import (
     TrimmedVocabulary,
@@ -255,28 +256,36 @@ class FineTuning:
         """Start the head as a logistic regression on the outputs of the encoder before it learns."""
         labelled = np.flatnonzero(self.targets >= 0)
         chosen = np.random.default_rng(self.job.parameters.seed).permutation(labelled)[:_MOST_PROBED]
-        features = self._features([self.train[i] for i in chosen])
+        features, embeddings = self._before_learning([self.train[i] for i in chosen])
         if self.accelerator.is_main_process:
-            keep_features(self.work, chosen, features)
+            keep_embeddings(self.work, chosen, embeddings)
         head = last_linear(self.bare, len(self.job.labels))
         fitted = probed(features, self.targets[chosen], self.weights.cpu())
         head.load_state_dict(fitted.state_dict())
         for weight in head.parameters():
             broadcast(weight.data)
 
-    def _features(self, documents: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
-        """What the last layer of the head is given for each document (n, d)."""
+    def _before_learning(self, documents: Sequence[NDArray[np.int64]]) -> tuple[Matrix, Matrix]:
+        """What the last layer of the head is given for each document (n, d), and its sentence embedding (n, width)."""
         head = last_linear(self.bare, len(self.job.labels))
+        last = self.bare.base_model.encoder.layer[-2]  # the last one is ours, and makes the mean
         features = np.zeros((len(documents), head.in_features), np.float32)
-        seen: list[torch.Tensor] = []
-        hook = head.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+        embeddings = np.zeros((len(documents), self.bare.config.hidden_size), np.float32)
+        given: list[torch.Tensor] = []
+        states: list[torch.Tensor] = []
+        hooks = [
+            head.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0])),
+            last.register_forward_hook(lambda _, __, out: states.append(out[0] if isinstance(out, tuple) else out)),
+        ]
         self.bare.eval()
         for part, ids, mask in self._by_length(documents):
             with torch.inference_mode(), self.accelerator.autocast():
                 self.bare(input_ids=ids, attention_mask=mask)
-            features[part] = seen.pop().float().cpu().numpy()
-        hook.remove()
-        return features
+                embeddings[part] = mean_of_tokens(states.pop(), mask)
+            features[part] = given.pop().float().cpu().numpy()
+        for hook in hooks:
+            hook.remove()
+        return features, embeddings
 
     def _by_length(
         self, documents: Sequence[NDArray[np.int64]]

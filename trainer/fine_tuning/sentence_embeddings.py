@@ -68,8 +68,14 @@ def _pooled(encoder: Any, batch: ForwardBatch, device: "torch.device") -> Matrix
     import torch
 
     input_ids, mask = (torch.from_numpy(array).to(device) for array in (batch.input_ids, batch.attention_mask))
-    states = encoder(input_ids=input_ids, attention_mask=mask).last_hidden_state.float()
-    sums = (states * mask.unsqueeze(-1)).sum(dim=1)
+    return mean_of_tokens(encoder(input_ids=input_ids, attention_mask=mask).last_hidden_state, mask)
+
+
+def mean_of_tokens(states: "torch.Tensor", mask: "torch.Tensor") -> Matrix:
+    """Unit vectors (n, width): the means over the tokens of last hidden states (n, tokens, width)."""
+    import torch
+
+    sums = (states.float() * mask.unsqueeze(-1)).sum(dim=1)
     # The length of the mean and that of the sum differ by a factor that normalising takes away.
     return np.asarray(torch.nn.functional.normalize(sums).cpu().numpy(), np.float32)
 
