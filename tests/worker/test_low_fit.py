@@ -82,11 +82,11 @@ def _with_fit(session: Session, folder: Path, settings: Settings) -> int:
     mean = vectors.mean(axis=0)
     _, _, axes = np.linalg.svd(vectors - mean, full_matrices=False)
     places = vectors @ axes[0]
-    nothing, one = np.zeros((1, len(mean)), np.float32), np.ones(1, np.float32)
+    zero = np.zeros(1, np.float32)
     model = FitModel(
-        directions=nothing, mean=mean, basis=nothing.T, spread=one, centres=np.zeros((1, 1), np.float32),
+        pretrained=np.zeros((len(mean), 1), np.float32), shift=zero, directions=np.zeros((1, 1), np.float32),
         detector=axes[0], location=np.array([0, 0, 0, np.median(places)], np.float32),
-        scale=np.array([1, 1, 1, places.std()], np.float32), weight=np.array([0, 0, 0, 1], np.float32), bias=0 * one,
+        scale=np.array([1, 1, 1, places.std()], np.float32), weight=np.array([0, 0, 0, 1], np.float32), bias=zero,
     )  # fmt: skip
 
     def save(made: Path) -> None:
