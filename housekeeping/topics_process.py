@@ -130,7 +130,10 @@ def _alike(
     members = [read.vectors[[places[id_] for id_ in each.ids]] for each in found]
     joined = near(waiting.vectors[others], members, centre)
     return [
-        each._replace(ids=[*each.ids, *(waiting.texts[others[place]].id for place in more[:_COPIES])])
+        each._replace(
+            ids=[*each.ids, *(waiting.texts[others[place]].id for place in more[:_COPIES])],
+            copies=each.copies and not more,
+        )
         for each, more in zip(found, joined, strict=True)
     ]
 

@@ -188,8 +188,10 @@ def test_proposals_and_incidents_lead_to_the_topic(
 
 def test_a_flood_of_copies_hides_nothing(session: Session, settings: Settings, cards: dict[str, list[int]]) -> None:
     flood = [add_document(session, f"Cheap watches {i}") for i in range(60)]
+    more = [add_document(session, f"Cheap watches {i}") for i in range(60, 70)]
     set_fit(session, flood, 0.1)
-    add_vectors(session, {id_: [0, 0, 0, 1] for id_ in flood})
+    set_fit(session, more, 0.9)  # copies of what is grouped do not join it
+    add_vectors(session, {id_: [0, 0, 0, 1] for id_ in [*flood, *more]})
     [read] = topics.maybe_new(session, 30, 500, copies=10)
     assert sum(row.id in flood for row in read.texts) == 10
     assert {row.id for row in read.texts} >= {*cards["decided"], *cards["low"]}
