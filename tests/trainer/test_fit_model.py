@@ -156,6 +156,14 @@ def test_odd_samples(targets: NDArray[np.int64]) -> None:
     assert found.model is None or np.isfinite(found.model.fit(sample(known(5), 3).outputs)).all()
 
 
+def test_with_few_known_validation_documents_there_is_no_fit() -> None:
+    """What a model was trained on lies closer than anything else, so it can't stand for what is usual."""
+    training = sample(known(120), 1)
+    assert make_fit(training, sample(with_foreign(9, 30), 2)).model is None
+    found = make_fit(training, sample(known(10), 2))
+    assert (found.figures.made, found.figures.calibrated) == (True, False)
+
+
 def test_constant_vectors_and_missing_ones() -> None:
     same = Sample(Outputs(np.zeros((60, LABELS), np.float32), np.ones((60, WIDTH), np.float32)), known(60))
     assert np.isfinite(made(same, same).fit(same.outputs)).all()

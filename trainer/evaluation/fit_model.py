@@ -24,6 +24,7 @@ Floats = NDArray[np.float64]
 ENOUGH_FOREIGN = 20  # foreign documents from which on a detector is fitted, and the fit calibrated
 _LEAST_DOCUMENTS = 20  # of which means and covariances are taken
 _LEAST_IN_CENTRE = 3
+_LEAST_USUAL = 10  # known validation documents, which show how far documents usually lie
 _IN_CENTRE = 6  # documents that a centre stands for, if its label has so many
 _CENTRES_A_LABEL = 32
 _MOST_CENTRES = 1024
@@ -65,7 +66,7 @@ def make_fit(training: Sample, validation: Sample, pretrained: Array | None = No
     odds are those of the validation documents, in which as many are foreign as there are. With fewer there is
     nothing to calibrate on: then the two measures count alike, each in standard deviations of known documents, and
     their sum is stretched so that the fit is 0.5 where one in twenty known documents lies lower, and 0.95 at their
-    median.
+    median. With fewer than 10 known validation documents there is no fit.
 
     Args:
         training: documents that the form was trained on, and foreign ones that are not held out.
@@ -79,11 +80,10 @@ def make_fit(training: Sample, validation: Sample, pretrained: Array | None = No
     known = sound.only(sound.targets != FOREIGN)
     foreign = len(strange.targets) + len(sound.targets) - len(known.targets)
     counts = {"documents": len(trained.targets), "known": len(known.targets), "foreign": foreign}
-    few = len(known.targets) < _LEAST_DOCUMENTS
-    plain = _plain(trained, trained if few else known, teaching)
+    plain = _plain(trained, known, teaching)
     if plain is None:
         return Made(None, FitFigures(made=False, calibrated=False, **counts), unknown_fit(len(validation.targets)))
-    if few or foreign < ENOUGH_FOREIGN:
+    if len(known.targets) < _LEAST_DOCUMENTS or foreign < ENOUGH_FOREIGN:
         return Made(plain, FitFigures(made=True, calibrated=False, **counts), plain.fit(validation.outputs))
     model, validated = calibrated(plain, strange.outputs, validation)
     return Made(model, FitFigures(made=True, calibrated=True, **counts), validated)
@@ -113,10 +113,16 @@ def _teaching(training: Sample, pretrained: Array | None) -> _Teaching:
 
 
 def _plain(trained: Sample, usual: Sample, teaching: _Teaching) -> FitModel | None:
-    """The model without a detector; None: there are too few documents, or no vectors."""
+    """The model without a detector; None: there are too few documents, or no vectors.
+
+    Args:
+        usual: known documents that the form was not trained on: beside what it was, any other would seem far.
+    """
     vectors, targets = trained.outputs.vectors.astype(np.float64), trained.targets
     counts = np.bincount(targets) if len(targets) else np.zeros(1, np.int64)
     if len(targets) < _LEAST_DOCUMENTS or not vectors.shape[1] or counts.max() < _LEAST_IN_CENTRE:
+        return None
+    if len(usual.targets) < _LEAST_USUAL:
         return None
     if len(teaching.vectors) < _LEAST_DOCUMENTS:
         teaching = _Teaching(trained.outputs.vectors, trained.outputs.vectors)
