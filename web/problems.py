@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
+_NO_PAGE = "There is nothing at this address."
 _FOR_PROGRAMS = ("/v1/", "/desk/")  # below these paths nobody reads HTML, whatever the Accept header says
 _STATUS: tuple[tuple[type[SortlineError], int], ...] = (
     (InvalidDocumentError, 422),
@@ -103,7 +104,9 @@ def _http(request: Request, error: Exception) -> Response:
         headers["Allow"] = ", ".join(sorted(_methods(request)))
     # The framework answers 400 to a body that it can't read.
     status = 422 if error.status_code == 400 else error.status_code
-    return _answer(request, status, error.detail, headers, error.written if isinstance(error, FormRefused) else ())
+    # The framework's own 404, of a path that there isn't, only repeats the status.
+    detail = _NO_PAGE if error.detail == HTTPStatus.NOT_FOUND.phrase else error.detail
+    return _answer(request, status, detail, headers, error.written if isinstance(error, FormRefused) else ())
 
 
 def _note_refused(request: Request) -> None:

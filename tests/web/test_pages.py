@@ -37,3 +37,6 @@ def test_no_route(web: httpx.Client) -> None:
         assert answer.status_code == status
         assert answer.headers["content-type"] == "application/problem+json"
     assert "POST" in web.patch("/v1/documents").headers["allow"]
+    said = "There is nothing at this address."
+    assert web.get("/nothing").json()["detail"] == said
+    assert said in web.get("/nothing", headers={"Accept": "text/html"}).text
