@@ -100,7 +100,7 @@ class ModelForm(Table):
 
 
 class ModelHead(Table):
-    """A revision of a model version: the last layer of its head, fitted anew on the vectors of what people decided."""
+    """A revision of a model version: its last layer, refitted on the vectors of the documents that people decided."""
 
     __tablename__ = "model_heads"
 

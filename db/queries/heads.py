@@ -64,7 +64,7 @@ def newest(session: Session, version_id: int) -> Revision | None:
 
 
 def weights(session: Session, version_id: int, revision: int) -> NDArray[np.float32] | None:
-    """Those of one revision, (labels, d + 1), the biases last; None: they are no longer kept."""
+    """The weights of one revision, (labels, d + 1), with the biases last; None if they have been deleted."""
     found = session.execute(_WEIGHTS, {"version_id": version_id, "revision": revision}).one_or_none()
     return None if found is None else _unpacked(found.weights, found.width)
 
@@ -90,7 +90,7 @@ def add(
         figures: what the version's row says of it, if it is a starter; ``more`` is kept with the revision alone.
 
     Returns:
-        Its number; None: the version is no longer active.
+        Its number; None if the version has stopped being the active one.
     """
     if session.scalar(_HOLD_ACTIVE, {"version_id": version_id}) is None:
         return None

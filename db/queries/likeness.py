@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from db.queries import embeddings
 from db.queries.document_search import BLIND
 from db.queries.standing import is_newest_text
-from db.vector_array import Matrix, VectorArray, read_vectors
+from db.vector_array import Matrix, VectorArray
 
 NO_VECTORS = "No document has a vector yet: workers compute them with the predictions of a model."
 NEWEST = 20_000  # vectors that are compared without pgvector
@@ -33,11 +33,6 @@ SELECT document_id, distance FROM (
   SELECT document_id, CAST(vector AS halfvec) <=> CAST((CAST(:vectors AS embedding[]))[1] AS halfvec) AS distance
   FROM embeddings WHERE encoder_id = :encoder_id) compared
 ORDER BY distance LIMIT :limit
-""")
-_NEWEST = text("""
-SELECT array_agg(document_id) AS ids, string_agg(embedding_bytes(vector), '') AS vectors FROM (
-  SELECT document_id, vector FROM embeddings WHERE encoder_id = :encoder_id ORDER BY document_id DESC LIMIT :newest
-) newest
 """)
 _SHOWN = text(f"""
 SELECT d.id FROM documents d WHERE d.id = ANY(:ids) AND {is_newest_text("d")}
@@ -102,12 +97,11 @@ def _in_postgres(session: Session, encoder: tuple[int, int], vector: Matrix, lim
 
 
 def _here(session: Session, encoder: tuple[int, int], vector: Matrix, limit: int) -> list[Near]:
-    found = session.execute(_NEWEST, {"encoder_id": encoder[0], "newest": NEWEST}).one()
-    vectors = read_vectors(found.vectors, encoder[1])
+    ids, vectors = embeddings.newest_ones(session, *encoder, NEWEST)
     lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(vector)
     cosines = (vectors @ vector) / np.maximum(lengths, _LEAST)
     nearest = [int(place) for place in np.argsort(-cosines, kind="stable") if lengths[place] > _LEAST][:limit]
-    return [Near(found.ids[place], _bounded(float(cosines[place]))) for place in nearest]
+    return [Near(ids[place], _bounded(float(cosines[place]))) for place in nearest]
 
 
 def _bounded(likeness: float) -> float:
