@@ -156,7 +156,7 @@ class Classifier:
         work: list[ForwardBatch] = []
         for length in shapes:
             row = (window * length)[:length]
-            for rows in (1, max(1, self._budget // length)):
+            for rows in (1, batching.full_rows(length, self._budget)):
                 work += self.batches([Prepared([row])] * rows) * self.parallel
         self._forward_all(work)
 

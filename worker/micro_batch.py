@@ -87,9 +87,13 @@ class MicroBatch:
 
     def prepare(self) -> None:
         """Clean, tokenise and plan the forward passes."""
+        self.tokenise()
+        self.plan()
+
+    def tokenise(self) -> None:
+        """Clean and tokenise."""
         started = time.monotonic()
         self.prepared = self.classifier.prepare([entry.text for entry in self.entries])
-        self.plan()
         self.times["tokenise"] = (started, time.monotonic())
 
     def plan(self) -> None:
@@ -145,6 +149,25 @@ class MicroBatch:
         self.probabilities = self.classifier.probabilities(pooled.logits)
         self._outputs.clear()
         self.times["forward"] = (self.started_at or self.received_at, time.monotonic())
+
+    def alike(self, most: int) -> list["MicroBatch"]:
+        """A tokenised batch as batches of at most ``most`` documents of about the same length, with passes planned.
+
+        So few shapes of forward passes occur (docs/decisions/0043-shapes.md).
+        """
+        if len(self) <= most:
+            self.plan()
+            return [self]
+        places = sorted(range(len(self)), key=lambda each: self.prepared[each].tokens, reverse=True)
+        parts = []
+        for start in range(0, len(places), most):
+            part = places[start : start + most]
+            batch = MicroBatch(
+                self.lane, [self.entries[each] for each in part], self.model, [self.prepared[each] for each in part]
+            )
+            batch.times = dict(self.times)
+            parts.append(batch)
+        return parts
 
     def halves(self) -> list["MicroBatch"]:
         """The batch split in two; the halves keep its tokens if it has been tokenised."""

@@ -104,7 +104,8 @@ class Reader:
         return self.schedule.wait_for_room(self.lane, ahead, not self._was_full, timeout)
 
     def _read(self) -> list[Entry]:
-        count = max(1, min(self.micro_batch, _READ_BYTES // self._largest))
+        batches = self.schedule.batches_at_once(self.lane, self.micro_batch) if self._was_full else 1
+        count = max(1, min(batches * self.micro_batch, _READ_BYTES // self._largest))
         self._reading_since = None
         entries = self.held.due(self.lane, count)
         # Due entries are held already: they need no room, and finishing them makes some.
@@ -159,7 +160,8 @@ class Reader:
 
     def _prepare(self, batch: MicroBatch) -> None:
         try:
-            batch.prepare()
+            batch.tokenise()
+            alike = batch.alike(self.micro_batch)
         except Exception as error:  # one document may have caused it: halve until that document is alone
             if len(batch) == 1:
                 self.failures.own(batch.entries[0], error)
@@ -167,4 +169,5 @@ class Reader:
             for half in batch.halves():
                 self._prepare(half)
             return
-        self.schedule.put(batch)
+        for each in alike:
+            self.schedule.put(each)

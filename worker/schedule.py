@@ -15,6 +15,7 @@ _MEMORY_S = 2.0  # the lanes' shares are averaged over about this time
 _PASS_S = 0.05
 _OVERHEAD_TOKENS = 32
 _LIVE_LATELY_S = 5.0
+_BATCHES_AT_ONCE, _AT_ONCE_S = 4, 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Schedule:
         self._documents: dict[Lane, int] = dict.fromkeys(LANES, 0)
         self._passes: dict[Lane, int] = dict.fromkeys(LANES, 0)
         self._spent: dict[Lane, float] = dict.fromkeys(LANES, 0.0)
-        self._measured_s, self._measured_tokens = 0.0, 0.0
+        self._measured_s, self._measured_tokens, self._measured_rows = 0.0, 0.0, 0.0
         self._live_at = float("-inf")
         self.threads = 1  # the number of compute threads
         self._running: dict[Lane, int] = dict.fromkeys(LANES, 0)
@@ -84,9 +85,10 @@ class Schedule:
                 self._spent[lane] *= decay
             self._spent[work.batch.lane] += seconds
             if work.index is not None and work.batch.failure is None:
-                tokens = work.batch.batches[work.index].input_ids.size + _OVERHEAD_TOKENS
+                rows, length = work.batch.batches[work.index].input_ids.shape
                 self._measured_s = decay * self._measured_s + seconds
-                self._measured_tokens = decay * self._measured_tokens + tokens
+                self._measured_tokens = decay * self._measured_tokens + rows * length + _OVERHEAD_TOKENS
+                self._measured_rows = decay * self._measured_rows + rows
             self._changed.notify_all()
 
     def _tokens_in(self, seconds: float) -> int | None:
@@ -94,6 +96,21 @@ class Schedule:
         if not self._measured_s:
             return None
         return max(1, int(seconds * self._measured_tokens / self._measured_s) - _OVERHEAD_TOKENS)
+
+    def batches_at_once(self, lane: Lane, documents: int) -> int:
+        """How many micro-batches of so many documents to read at once from a backlog.
+
+        Documents of about the same length are computed together, and many documents have more of these than few. So
+        several of bulk are read at once, if they are computed in about a second and nobody waits for live documents.
+        """
+        with self._changed:
+            if lane == "live" or self._has_live_lately() or not self._measured_s:
+                return 1
+            soon = _AT_ONCE_S * self.threads * self._measured_rows / self._measured_s
+            return max(1, min(_BATCHES_AT_ONCE, int(soon / documents)))
+
+    def _has_live_lately(self) -> bool:
+        return time.monotonic() - self._live_at < _LIVE_LATELY_S
 
     def is_idle(self) -> bool:
         """Whether no pass is waiting or running."""
@@ -153,7 +170,7 @@ class Schedule:
         batch = self._waiting[lane][0]
         index = batch.waiting.popleft()
         self._passes[lane] -= 1
-        if lane == "bulk" and time.monotonic() - self._live_at < _LIVE_LATELY_S:
+        if lane == "bulk" and self._has_live_lately():
             self._shorten(batch, index)
         if not batch.waiting:
             self._waiting[lane].popleft()

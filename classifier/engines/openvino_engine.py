@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from classifier.batching import ROWS_STEP
 from classifier.checkpoint_folder import INT8
 from classifier.engines.protocol import Outputs
 from sortline.errors import CheckpointError
@@ -26,10 +27,6 @@ Precision = Literal["f32", "bf16"]
 # OpenVINO caches what it prepared for each input shape. Without this limit a worker that has seen 500 shapes takes
 # 440 MB more, and grows further.
 _SHAPES_KEPT = 100
-
-# OpenVINO prepares a shape again if it has not kept it, which takes as long as some hundred tokens. So a batch of more
-# rows than this is filled up to a multiple of it.
-_ROWS_STEP = 4
 
 # The Python binding of OpenVINO 2026.4 deadlocks if the first two calls of a process overlap: one holds the GIL and
 # waits for a C++ static to be initialised, while the other initialises it and waits for the GIL.
@@ -50,7 +47,7 @@ class OpenVinoEngine:
     """
 
     tokens_per_batch = 1024
-    overhead = 96
+    overhead = 192  # measured with the shapes that further passes have (docs/decisions/0043-shapes.md)
     slow_at_first = True  # it compiles kernels for each shape
 
     def __init__(self, model: Path, precision: Precision, threads: int, quantised: bool = False) -> None:
@@ -78,8 +75,10 @@ class OpenVinoEngine:
     def run(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> Outputs:
         """The outputs of token ids (rows, length) and their mask; thread-safe."""
         rows = len(input_ids)
-        more = -rows % _ROWS_STEP if rows > _ROWS_STEP else 0
-        if more:  # rows like the first one: fewer shapes
+        more = -rows % ROWS_STEP if rows > ROWS_STEP else 0
+        if (
+            more
+        ):  # rows like the first one: OpenVINO prepares each new shape, which takes as long as some hundred tokens
             input_ids, attention_mask = (
                 np.concatenate([each, np.repeat(each[:1], more, axis=0)]) for each in (input_ids, attention_mask)
             )

@@ -21,9 +21,9 @@ class Engine(Protocol):
     """Runs the encoder.
 
     ``name``: library and precision, such as ``openvino-bf16``; ``parallel``: the number of threads that can usefully
-    call `run` at once; ``tokens_per_batch``: the token budget with which it is fastest; ``overhead``: fixed cost of
-    a forward pass, in tokens that would take as long to compute; ``width``: numbers of a vector, 0: it gives none;
-    ``slow_at_first``: whether the first pass of a shape takes longer than later ones.
+    call `run` at once; ``tokens_per_batch``: the token budget with which it is fastest; ``overhead``: what a
+    further forward pass costs, in tokens that would take as long to compute; ``width``: numbers of a vector, 0: it
+    gives none; ``slow_at_first``: whether the first pass of a shape takes longer than later ones.
     """
 
     @property

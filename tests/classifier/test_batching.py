@@ -1,12 +1,13 @@
 """Batches: within the budget, nothing lost, little padding."""
 
 import random
-from itertools import accumulate, pairwise
+from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from classifier.batching import batches, group_rows, padded_length
+from classifier.batching import batches, full_rows, group_rows, padded_length
 from classifier.tokens import Prepared
 
 PAD = 9
@@ -55,23 +56,28 @@ def test_padding_is_little() -> None:
     assert sum(document.tokens for document in prepared) / computed > 0.93
 
 
-def test_cuts_cost_least() -> None:
-    lengths = [(50, 1), (20, 3), (19, 2), (5, 40), (4, 1)]
+def test_most_passes_of_a_length_have_one_shape() -> None:
+    draw = random.Random(4)
+    prepared = [Prepared([[1] * round(draw.lognormvariate(2.9, 0.4))]) for _ in range(20 * 512)]
+    shapes = Counter(
+        batch.input_ids.shape for start in range(0, len(prepared), 512)
+        for batch in batches(prepared[start : start + 512], 1024, 192, PAD)
+    )  # fmt: skip
+    assert sum(count for (rows, length), count in shapes.items() if rows == full_rows(length, 1024)) > 0.8 * sum(
+        shapes.values()
+    )
 
-    def cost(cuts: tuple[int, ...]) -> int:
-        total = 0
-        for start, end in pairwise((0, *cuts, len(lengths))):
-            rows = sum(count for _, count in lengths[start:end])
-            total += rows * lengths[start][0] + 32 if rows else 0
-        return total
 
-    options = [tuple(i for i in range(1, 5) if chosen >> (i - 1) & 1) for chosen in range(16)]
-    cheapest = min(map(cost, options))
-    groups = list(group_rows(lengths, 10_000, 32))
-    lengths_of_rows = [length for length, count in lengths for _ in range(count)]
-    starts = accumulate(groups, initial=0)
-    costs = [rows * lengths_of_rows[start] + 32 for rows, start in zip(groups, starts, strict=False)]
-    assert sum(costs) == cheapest
+@pytest.mark.parametrize(
+    ("overhead", "groups"), [(0, [1, 3, 2, 40, 1]), (32, [1, 5, 41]), (192, [6, 41]), (10_000, [20, 27])]
+)
+def test_a_batch_is_filled_up_until_another_would_cost_less(overhead: int, groups: list[int]) -> None:
+    lengths = [50, 20, 20, 20, 19, 19, *[5] * 40, 4]
+    assert list(group_rows(lengths, 1024, overhead)) == groups
+
+
+def test_full_batches_have_a_multiple_of_four_rows() -> None:
+    assert [full_rows(length, 1024) for length in (8, 20, 128, 256, 300, 2000)] == [128, 48, 8, 4, 3, 1]
 
 
 def test_long_rows_share_shapes() -> None:

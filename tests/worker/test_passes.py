@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from classifier.classifier import Classifier, load_classifier
+from classifier.tokens import Prepared
 from sortline.settings import Lane, Settings
 from tests.tiny_bert import build_tiny_checkpoint
 from worker.entry import Entry
@@ -148,3 +149,38 @@ def test_documents_wait_to_be_computed_together_only_behind_their_like(batch: Ca
     schedule.put(batch("live", TEXTS[:1]))
     assert schedule.take() is not None
     assert schedule.is_worth_waiting("live")
+
+
+def test_documents_of_about_the_same_length_are_computed_together(batch: Callable[..., MicroBatch]) -> None:
+    texts = ["a b c d e f g h", "a", "a b c", "a b c d e f g", "a b", "a b c d e f"]
+    read = batch(texts=texts)
+    read.prepared[2] = Prepared([[1] * 8, [1] * 8, [1] * 8])  # a long document
+
+    parts = read.alike(2)
+
+    assert [[entry.text for entry in each.entries] for each in parts] == [
+        ["a b c", texts[0]], [texts[3], texts[5]], ["a b", "a"],
+    ]  # fmt: skip
+    assert [each.prepared[0].tokens for each in parts] == sorted((each.tokens for each in read.prepared), reverse=True)[
+        ::2
+    ]
+    assert all(each.waiting and each.times == read.times for each in parts)
+    assert read.alike(6) == [read]
+
+
+def test_more_of_a_backlog_is_read_at_once_if_it_is_computed_soon(batch: Callable[..., MicroBatch]) -> None:
+    schedule = Schedule(0.2)
+    schedule.threads = 2
+
+    def compute(documents: int, seconds: float) -> None:
+        schedule.put(batch(texts=["a"] * documents))
+        work = schedule.take()
+        assert work is not None
+        schedule.done(work, seconds)
+
+    assert schedule.batches_at_once("bulk", 8) == 1  # nothing is measured yet
+    compute(6, 1.0)  # so two threads compute 12 documents in a second
+    assert [schedule.batches_at_once("bulk", documents) for documents in (13, 12, 5, 1)] == [1, 1, 2, 4]
+    assert schedule.batches_at_once("live", 1) == 1
+    schedule.put(batch("live", ["a"]))
+    assert schedule.batches_at_once("bulk", 1) == 1  # somebody waits for live documents
