@@ -16,17 +16,28 @@ NATIVE = "native"
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def by_thread(pid: int) -> dict[str, float]:
-    """Seconds of processor time of a process by its threads' names; those that libraries started are `native`."""
+def by_thread(pid: int, kernel: bool = True) -> dict[str, float]:
+    """Seconds of processor time of a process by its threads' names; those that libraries started are `native`.
+
+    Args:
+        kernel: whether the kernel's time for a thread counts too. It is that of reading and writing, for which a thread
+            lets go of Python's interpreter.
+    """
     found: dict[str, float] = defaultdict(float)
     seen: set[str] = set()
     for task in sorted(Path(f"/proc/{pid}/task").iterdir(), key=lambda each: int(each.name)):
         name, _, rest = (task / "stat").read_text().partition("(")[2].rpartition(")")
         fields = rest.split()
         # The thread itself is the first of its name: what it started is younger.
-        found[NATIVE if name in seen else name] += (int(fields[11]) + int(fields[12])) / _TICKS
+        ticks = int(fields[11]) + (int(fields[12]) if kernel else 0)
+        found[NATIVE if name in seen else name] += ticks / _TICKS
         seen.add(name)
     return found
+
+
+def interpreter_s(pid: int) -> float:
+    """At most so many seconds did the threads of a process keep its interpreter busy so far."""
+    return sum(seconds for name, seconds in by_thread(pid, kernel=False).items() if name != NATIVE)
 
 
 def main() -> None:

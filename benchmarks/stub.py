@@ -7,7 +7,10 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from classifier.classifier import ForwardBatch, Outputs, Prepared
+from numpy.typing import NDArray
+
+from classifier.classifier import Classifier, ForwardBatch, Outputs, Prepared, fetch_checkpoint, window_tokenizer
+from classifier.store import model_store
 from sortline.settings import Settings
 
 _ONE_WINDOW = Prepared(windows=[[0]], truncated=False)
@@ -67,3 +70,27 @@ def load(uri: str, _sha256: str | None, _settings: Settings) -> StubClassifier:
     ids = list(range(1, int(count) + 1))
     checkpoint = SimpleNamespace(label_ids=ids, labels=[f"label {i}" for i in ids], encoder=None)
     return StubClassifier(checkpoint, int(us or 0), width=int(width or 0))
+
+
+class NoEngine:
+    """In place of an accelerator that takes no time: the first label of each row, and a vector."""
+
+    name, parallel, overhead, slow_at_first = "none", 1, 2048, False
+    tokens_per_batch = 16_384  # as on CUDA
+    width = 384
+
+    def __init__(self, labels: int) -> None:
+        self._labels = labels
+
+    def run(self, input_ids: NDArray[np.int64], _mask: NDArray[np.int64]) -> Outputs:
+        rows = len(input_ids)
+        logits = np.zeros((rows, self._labels), np.float32)
+        logits[:, 0] = 9.0
+        return Outputs(logits, np.ones((rows, self.width), np.float32))
+
+
+def load_without_engine(uri: str, sha256: str | None, settings: Settings) -> Classifier:
+    """A checkpoint with its own tokenizer and everything else, but no engine."""
+    stored = fetch_checkpoint(uri, sha256, model_store(settings))
+    described = stored.description
+    return Classifier(described, window_tokenizer(stored.folder, described), NoEngine(len(described.labels)))
