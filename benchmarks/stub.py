@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import numpy as np
-
 from numpy.typing import NDArray
 
 from classifier.classifier import Classifier, ForwardBatch, Outputs, Prepared, fetch_checkpoint, window_tokenizer
