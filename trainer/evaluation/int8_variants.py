@@ -22,8 +22,7 @@ Logits = NDArray[np.float32]
 T = TypeVar("T")
 
 OTHERS: tuple[Int8Variant, ...] = ("last", "ends", "half")  # from the fastest to the slowest
-_COST = 0.1  # expected loss of accuracy on unseen texts, over the noise squared
-_SHARE = 0.4  # of the margin: a form that loses more needs more traffic than is looked at
+_ALLOWED = 2.5  # the noise squared, over the margin
 
 
 class _Tried(NamedTuple, Generic[T]):
@@ -35,8 +34,12 @@ class _Tried(NamedTuple, Generic[T]):
 
 
 def most_noise(margin: float) -> float:
-    """The noise with which a form is expected to lose two fifths of the margin, accuracy as a share."""
-    return sqrt(_SHARE * margin / _COST)
+    """The noise up to which a form may be proved: of its square, a quarter was lost at worst.
+
+    Args:
+        margin: accuracy, as a share.
+    """
+    return sqrt(_ALLOWED * margin)
 
 
 def noise_of(reference: Logits, form: Logits) -> float:
