@@ -34,7 +34,7 @@ class _Tried(NamedTuple, Generic[T]):
 
 
 def most_noise(margin: float) -> float:
-    """The noise up to which a form may be proved: of its square, a quarter was lost at worst.
+    """The noise up to which a form may be proved: of its square, 0.3 was lost at worst.
 
     Args:
         margin: accuracy, as a share.
