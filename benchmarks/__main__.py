@@ -15,6 +15,7 @@ from benchmarks.files import files
 from benchmarks.form_power import form_power
 from benchmarks.form_rounding import form_rounding
 from benchmarks.growth import growth
+from benchmarks.int8_variants import int8_variants
 from benchmarks.intake_long import intake_long
 from benchmarks.label_efficiency import label_efficiency
 from benchmarks.latency import latency
@@ -42,7 +43,7 @@ from sortline.logs import set_up_logging, silence_telemetry
 LINES: dict[str, Callable[..., None]] = {
     "throughput": throughput, "intake": intake, "intake_long": intake_long, "latency": latency,
     "calibration": calibration, "open_world": open_world, "quantise": quantise, "form_power": form_power,
-    "form_rounding": form_rounding,
+    "form_rounding": form_rounding, "int8_variants": int8_variants,
     "student_power": student_power, "day_one": day_one, "refit": refit, "embedding_cost": embedding_cost,
     "train": train, "whole_run": whole_run, "retrain": retrain, "rollback": rollback, "desk": desk, "explain": explain,
     "label_efficiency": label_efficiency, "wait": wait, "webhooks": webhooks, "search": search,
@@ -54,7 +55,7 @@ LINES: dict[str, Callable[..., None]] = {
 _OF_ONE_SIZE = {
     "latency", "calibration", "open_world", "quantise", "form_power", "form_rounding", "student_power", "train",
     "retrain", "rollback", "explain", "label_efficiency", "wait", "drift", "drift_methods", "live_accuracy",
-    "start_order", "whole_run",
+    "start_order", "whole_run", "int8_variants",
 }  # fmt: skip
 
 

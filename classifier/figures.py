@@ -4,7 +4,7 @@ Older versions of Sortline did not store every figure. A figure that is missing 
 part that is false.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
@@ -211,6 +211,56 @@ class FormVerdict(_Part):
     alpha: float | None = None
     otherwise: str | None = None
     speedup: float | None = None
+
+
+Int8Variant = Literal["plain", "last", "ends", "half"]
+_BUT_FOR: dict[Int8Variant, str] = {
+    "last": "its last layer",
+    "ends": "its first and its last layer",
+    "half": "the second half of its layers",
+}
+
+
+def int8_in_words(variant: Int8Variant) -> str:
+    """A variant of int8, by what is left out of it."""
+    return f"int8 but for {_BUT_FOR[variant]}" if variant in _BUT_FOR else "plain int8"
+
+
+class Int8Trial(_Record):
+    """A variant of int8 that was made, and its noise; None: it computes no numbers."""
+
+    variant: Int8Variant
+    noise: float | None
+
+
+class Int8Choice(_Part):
+    """Which variant of int8 a form is, chosen by ``noise``, which ``most`` limits (`trainer.evaluation.int8_variants`).
+
+    ``tried``: all that were made, plain int8 first; where that is quiet enough, nothing else is.
+    """
+
+    variant: Int8Variant = "plain"
+    noise: float | None = None
+    most: float | None = None
+    tried: list[Int8Trial] = []
+
+    @property
+    def sentence(self) -> str:
+        """Why it is not plain int8 that is quiet enough, in words; empty: it is."""
+        if len(self.tried) < 2 or self.most is None:
+            return ""
+        limit, noise, plain = (f"{each:.2f}" if each is not None else "unknown"
+                               for each in (self.most, self.noise, self.tried[0].noise))  # fmt: skip
+        what = int8_in_words(self.variant).capitalize()
+        if self.noise is None or self.noise > self.most:
+            return (
+                f"{what}: of {len(self.tried)} variants that were tried the closest to the whole model, but too far "
+                f"from it (noise {noise}, and {limit} is the limit)."
+            )
+        return (
+            f"{what}: plain int8 was too far from the whole model (noise {plain}, and {limit} is the limit; "
+            f"now {noise})."
+        )
 
 
 class Latency(_Part):
@@ -479,8 +529,9 @@ class VersionFigures(_Part):
 class FormFigures(VersionFigures):
     """Figures of a form: its own where it was measured, and the gate's; the rest are its version's.
 
-    ``traffic``: texts that there were for its newest verdict.
+    ``traffic``: texts that there were for its newest verdict; ``int8``: which variant it is, of the form int8.
     """
 
     verdict: FormVerdict = FormVerdict()
     traffic: int | None = None
+    int8: Int8Choice = Int8Choice()

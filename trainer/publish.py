@@ -30,7 +30,8 @@ class PublishedForm:
     def figures(self) -> dict[str, Any]:
         """Its figures, for its row: its verdict, and what was measured on it and not on the version."""
         own = {} if self.judged is None else self.judged.figures.stored()
-        return {name: own[name] for name in _OWN if name in own} | {"verdict": self.tried.verdict.stored()}
+        found = {name: own[name] for name in _OWN if name in own} | {"verdict": self.tried.verdict.stored()}
+        return found | ({"int8": self.tried.int8.stored()} if self.tried.int8 else {})
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,8 @@ def print_forms(serving: str, forms: Iterable[ModelForm]) -> None:
     """Print which form of a model version serves, and what is known of each other one."""
     table = Table("form", "", "what is known of it", box=None)
     for form in forms:
-        said = told_of_form(form.name, FormFigures.model_validate(form.figures).verdict)
+        figures = FormFigures.model_validate(form.figures)
+        said = "\n".join(filter(None, [told_of_form(form.name, figures.verdict), figures.int8.sentence]))
         table.add_row(form.name, "serves" if form.name == serving else form.state, escape(said))
     Console().print(table)
 

@@ -49,3 +49,13 @@ def test_each_form_is_listed_with_what_it_lacks(capsys: pytest.CaptureFixture[st
         ["int8", "unproved", "612 texts do not show it"],
         ["whole", "serves", "the model as it was trained"],
     ]
+
+
+def test_a_form_says_which_variant_of_int8_it_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    trials = [{"variant": "plain", "noise": 0.44}, {"variant": "last", "noise": 0.12}]
+    chosen = {"variant": "last", "noise": 0.12, "most": 0.14, "tried": trials}
+    print_forms("whole", [ModelForm(name="int8", state="unproved", figures={"int8": chosen})])
+    assert "Int8 but for its last layer: plain int8 was too far from the whole model" in capsys.readouterr().out

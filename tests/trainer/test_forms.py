@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from base_folders import as_old_sentence_transformer
 from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
 from tiny_bert import LABELS, build_tiny_bert
 
 from classifier.checkpoint import Checkpoint, Form
@@ -17,7 +18,7 @@ from classifier.figures import FormVerdict, SnapshotCounts
 from db.queries.labelled import Labelled
 from sortline.settings import Settings
 from trainer.data.training_data import TrainingData
-from trainer.evaluation import forms
+from trainer.evaluation import forms, int8_variants
 from trainer.evaluation.forms import AS_REFERENCE, Judge, Tried, best, measure, try_int8
 from trainer.evaluation.quantise import make_int8
 
@@ -69,9 +70,11 @@ said: list[str] = []
 
 
 def test_the_int8_form_is_made_apart_and_judged(draft: Path, settings: Settings, tmp_path: Path) -> None:
+    settings = settings.model_copy(update={"gate_margin": 0.02})  # it never learnt anything, so its leads are small
     int8 = tried(draft, settings, TEXTS, tmp_path)
 
-    assert int8.folder is not None and int8.measured is not None
+    assert int8.folder is not None and int8.measured is not None and int8.int8 is not None
+    assert (int8.int8.variant, len(int8.int8.tried)) == ("plain", 1)
     assert (int8.folder / "openvino-int8" / "model.xml").is_file()
     assert not (draft / "openvino-int8").exists()
     assert int8.measured.classifier.checkpoint.form == "int8"
@@ -79,6 +82,49 @@ def test_the_int8_form_is_made_apart_and_judged(draft: Path, settings: Settings,
     assert int8.verdict.documents == 600
     assert int8.state in ("proved", "unproved", "refused")
     assert said[-2:] == ["quantising to int8", "comparing int8 with the whole model"]
+
+
+def test_a_model_whose_last_layer_quantises_badly_serves_in_int8_but_for_that_layer(
+    draft: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of the last layer's queries are large and their keys small: it computes the same, but not in int8.
+
+    One scale serves all queries of a layer, and one all keys, so the other half's lose their digits.
+    """
+    # It never learnt anything, so its leads are small; and it is too small to be faster in int8.
+    settings = settings.model_copy(update={"gate_margin": 0.04})
+    monkeypatch.setattr(forms, "milliseconds", lambda classifiers, _texts: [1.5, 1.0][: len(classifiers)])
+    before = answers(draft, settings)
+    with_outliers(draft, layer=1)
+    np.testing.assert_allclose(answers(draft, settings), before, atol=1e-4)
+
+    int8 = tried(draft, settings, [], tmp_path / "work")
+    with monkeypatch.context() as patch:
+        patch.setattr(int8_variants, "OTHERS", ())
+        plain = tried(draft, settings, [], tmp_path / "plain")
+
+    assert (plain.state, int8.state) == ("refused", "proved")
+    assert plain.int8 is not None and int8.int8 is not None and int8.measured is not None and int8.folder is not None
+    assert (plain.int8.variant, int8.int8.variant) == ("plain", "last")
+    assert int8.int8.sentence.startswith("Int8 but for its last layer: plain int8 was too far from the whole model")
+    assert int8.int8.tried[0] == plain.int8.tried[0]
+    agree = int8.measured.logits.argmax(axis=1) == before[:600].argmax(axis=1)
+    assert agree.mean() > 0.97
+    assert 'element_type="i8"' in (int8.folder / "openvino-int8" / "model.xml").read_text(encoding="utf-8")
+    assert "quantising to int8 but for its last layer" in said
+
+
+def answers(draft: Path, settings: Settings) -> NDArray[np.float32]:
+    return assemble(draft, DESCRIPTION, settings.model_copy(update=AS_REFERENCE)).logits(TEXTS)
+
+
+def with_outliers(draft: Path, layer: int, factor: float = 100.0) -> None:
+    """Multiply every other query of a layer, and divide its key, so that their products stay what they are."""
+    weights = load_file(draft / "model.safetensors")
+    for name, by in (("query", factor), ("key", 1 / factor)):
+        for part in ("weight", "bias"):
+            weights[f"bert.encoder.layer.{layer}.attention.self.{name}.{part}"][::2] *= by
+    save_file(weights, draft / "model.safetensors", metadata={"format": "pt"})
 
 
 def test_a_collapsed_int8_form_is_refused(

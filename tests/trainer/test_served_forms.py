@@ -66,6 +66,9 @@ def test_traffic_proves_the_form_of_a_first_model(
     session.expire_all()
     int8 = model_forms.get(session, version.id, "int8")
     assert (version.form, int8.state, int8.figures["traffic"]) == ("int8", "proved", 900)
+    variants = FormFigures.model_validate(int8.figures).int8  # as the first verdict found them
+    assert (variants.variant, [each.variant for each in variants.tried]) == ("plain", ["plain"])
+    assert 0 < (variants.noise or 0) < (variants.most or 0)
     verdict = FormFigures.model_validate(int8.figures).verdict
     assert 600 <= (verdict.texts or 0) <= 926  # it ends with the part that proves it; 26 are validation documents
     (event,) = session.scalars(select(AuditEvent).where(AuditEvent.action == "serve_form"))

@@ -121,13 +121,20 @@ def test_the_api_starts_lists_and_cancels(web: httpx.Client, session: Session) -
     assert actions == ["train", "cancel_training"]
 
 
+LAST = {
+    "variant": "last", "noise": 0.12, "most": 0.14,
+    "tried": [{"variant": "plain", "noise": 0.44}, {"variant": "last", "noise": 0.12}],
+}  # fmt: skip
+
+
 def test_a_lead_chooses_the_form_that_serves(lead: Browser, session: Session) -> None:
     version = add(session)
     model_forms.add(session, version, "whole", "proved", uri="x", sha256="0")
     model_forms.add(session, version, "int8", "unproved", uri="y", sha256="1",
-                    figures={"verdict": {"reason": "612 texts do not show it", "speedup": 1.94}})  # fmt: skip
+                    figures={"verdict": {"reason": "612 texts do not show it", "speedup": 1.94}, "int8": LAST})  # fmt: skip
     session.commit()
     page = lead.get("/model-versions").text
+    assert "Int8 but for its last layer: plain int8 was too far from the whole model (noise 0.44, and 0.14" in page
     assert "612 texts do not show it" in page and "1.9 times as fast" in page
 
     refused = lead.send_form(f"/model-versions/{version}/form", form="int8", leave="whole", reason=" ")

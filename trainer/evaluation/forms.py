@@ -4,7 +4,7 @@ import logging
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.util import find_spec
 from math import sqrt
 from pathlib import Path
@@ -19,7 +19,7 @@ from classifier.classifier import Classifier, assemble
 from classifier.decision import FOREIGN
 from classifier.engines.choose import cores
 from classifier.engines.protocol import Outputs
-from classifier.figures import FitFigures, FormVerdict
+from classifier.figures import FitFigures, FormVerdict, Int8Choice, Int8Variant, int8_in_words
 from db.queries.labelled import Labelled
 from sortline.errors import SortlineError, TrainingError
 from sortline.settings import Settings
@@ -27,6 +27,7 @@ from trainer.data.training_data import TrainingData, label_indices
 from trainer.evaluation.disagreements import Decided
 from trainer.evaluation.engine_gate import judge_form
 from trainer.evaluation.fit_model import Sample, make_fit
+from trainer.evaluation.int8_variants import choose, noise_of
 from trainer.evaluation.quantise import make_int8
 from trainer.evaluation.student_gate import judge_student
 from trainer.evaluation.timing import milliseconds
@@ -43,6 +44,7 @@ AS_REFERENCE = {"engine": "torch", "precision": "f32"}
 _AT_ONCE = 500
 _MOST_TRAINING, _MOST_FOREIGN = 10_000, 5_000  # documents that a fit model is made of
 _MOST_PRETRAINED = 4_000  # of these, documents whose vectors the pretrained encoder gives too
+_MOST_NOISE = 300  # training documents on which variants of int8 are compared with the whole model
 _SEED = 1
 
 
@@ -60,13 +62,25 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Made:
+    """A form's folder, and the form on this machine's engine for it."""
+
+    folder: Path
+    classifier: Classifier
+
+
+@dataclass(frozen=True)
 class Tried:
-    """A candidate form and its verdict; ``folder`` and ``measured`` are None if it could not be made."""
+    """A candidate form and its verdict; ``folder`` and ``measured`` are None if it could not be made.
+
+    ``int8``: which variant it is, of the form int8.
+    """
 
     name: Form
     verdict: FormVerdict
     folder: Path | None = None
     measured: Measured | None = None
+    int8: Int8Choice | None = None
 
     @property
     def state(self) -> str:
@@ -229,40 +243,57 @@ def try_int8(
         report: called with the stage, in words.
         embeddings: as for `measure`.
     """
-    made = make_or_say("int8", judge, folder, judge.reference.checkpoint, data, settings, work, report)
-    if isinstance(made, Tried):
-        return made
+    make = partial(make_or_say, "int8", judge, folder, judge.reference.checkpoint, data, settings, work, report)
+    plain = make()
+    if isinstance(plain, Tried):
+        return plain
+    made, choice = _quiet(judge, plain, make, [document.text for document in data.train])
     report("comparing int8 with the whole model")
     verdict = judge.verdict(made.classifier, traffic)
-    return Tried("int8", verdict, made.folder, measure(made.classifier, data, settings, embeddings))
+    return Tried("int8", verdict, made.folder, measure(made.classifier, data, settings, embeddings), choice)
 
 
-@dataclass(frozen=True)
-class Made:
-    """A form's folder, and the form on this machine's engine for it."""
+def _quiet(
+    judge: Judge, plain: Made, make: Callable[[Int8Variant], Made | Tried], training: Sequence[str]
+) -> tuple[Made, Int8Choice]:
+    """The variant of int8 that is to be judged, chosen on at most 300 training texts."""
+    # Not the sample that the ranges of int8 come from.
+    texts = random.Random(_SEED + 1).sample(training, min(_MOST_NOISE, len(training)))  # noqa: S311 - a sample
+    answers = logits_of(judge.usual, texts)  # its own noise is a small part of the limit
 
-    folder: Path
-    classifier: Classifier
+    def make_other(variant: Int8Variant) -> Made | None:
+        made = make(variant)
+        return made if isinstance(made, Made) else None
+
+    found, choice = choose(
+        plain, make_other, lambda made: noise_of(answers, logits_of(made.classifier, texts)), judge.margin
+    )
+    if choice.sentence:
+        log.info("%s", choice.sentence)
+    return found, choice
 
 
 def make_or_say(
     name: Form, judge: Judge, folder: Path, description: Checkpoint, data: TrainingData, settings: Settings, work: Path,
-    report: Callable[[str], None],
+    report: Callable[[str], None], variant: Int8Variant = "plain",
 ) -> Made | Tried:  # fmt: skip
     """Quantise a model to the form of that name; where that can't be, what is missing.
 
     Args:
         folder: Hugging Face folder of the model.
         description: of its checkpoint.
+        variant: what is left out of int8.
     """
     if not judge.usual.engine.name.startswith("openvino") or settings.precision != "auto":
         reason = f"not made: the engine {judge.usual.engine.name} of the trainer's machine has no int8"
         return missing(name, reason)
-    report("quantising to int8" if name == "int8" else "quantising the student to int8")
+    what = int8_in_words(variant).removeprefix("plain ")
+    report(f"quantising to {what}" if name == "int8" else f"quantising the student to {what}")
     texts = [document.text for document in data.train]
     try:
         _check_quantising(settings)
-        made = make_int8(folder, work / name, texts, description, settings.data_dir / "cache" / "openvino")
+        into = work / (name if variant == "plain" else f"{name}-{variant}")
+        made = make_int8(folder, into, texts, description, settings.data_dir / "cache" / "openvino", variant)
     except TrainingError as error:
         log.warning("%s", error)
         return missing(name, f"not made: {error}")

@@ -13,6 +13,7 @@ from classifier.checkpoint import DESCRIPTION, Checkpoint
 from classifier.checkpoint_folder import INT8
 from classifier.classifier import window_tokenizer
 from classifier.engines.openvino_cache import converted
+from classifier.figures import Int8Variant
 from sortline.errors import CheckpointError, TrainingError
 
 _SAMPLES = 300
@@ -20,7 +21,10 @@ _SEED = 1
 _TIMEOUT_S = 3600
 
 
-def make_int8(folder: Path, target: Path, texts: Sequence[str], description: Checkpoint, cache: Path) -> Path:
+def make_int8(
+    folder: Path, target: Path, texts: Sequence[str], description: Checkpoint, cache: Path,
+    variant: Int8Variant = "plain",
+) -> Path:  # fmt: skip
     """Make a folder of a model's int8 form: its settings and tokenizer, and the model in ``openvino-int8``.
 
     An existing folder is replaced; if this fails, none is left.
@@ -31,6 +35,7 @@ def make_int8(folder: Path, target: Path, texts: Sequence[str], description: Che
         texts: of training documents; at most 300 are drawn, always the same ones.
         description: says how texts are cleaned and cut into windows.
         cache: where converted models are kept.
+        variant: what is left out of int8.
 
     Returns:
         The folder.
@@ -49,7 +54,7 @@ def make_int8(folder: Path, target: Path, texts: Sequence[str], description: Che
         windows = _windows(folder, texts, description)
         shutil.copytree(folder, target, ignore=shutil.ignore_patterns("*.safetensors", INT8, DESCRIPTION))
         (target / INT8).mkdir()
-        _run(model, target / INT8 / "model.xml", windows)
+        _run(model, target / INT8 / "model.xml", windows, variant)
     except BaseException as error:
         shutil.rmtree(target, ignore_errors=True)
         if isinstance(error, CheckpointError):
@@ -67,8 +72,8 @@ def _windows(folder: Path, texts: Sequence[str], description: Checkpoint) -> lis
     return [draw.choice(document.windows) for document in prepared]
 
 
-def _run(model: Path, target: Path, windows: list[list[int]]) -> None:
-    command = [sys.executable, "-m", "classifier.engines.openvino_quantise", str(model), str(target)]
+def _run(model: Path, target: Path, windows: list[list[int]], variant: Int8Variant) -> None:
+    command = [sys.executable, "-m", "classifier.engines.openvino_quantise", str(model), str(target), variant]
     try:
         run = subprocess.run(
             command, input=json.dumps(windows), capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
