@@ -11,7 +11,8 @@ linear map tells of the vector that the pretrained encoder would give: there for
 
 Fit models of earlier checkpoints take the cosine of the vector itself, and measure a third thing: the relative
 Mahalanobis distance, that to the nearest centre less that to all training documents (Ren, Fort, Liu et al., "A Simple
-Fix to Mahalanobis Distance for Improving Near-OOD Detection", 2021). They are read, and answer as they did.
+Fix to Mahalanobis Distance for Improving Near-OOD Detection", 2021), and no measure's worth is limited. They are read,
+and answer as they did.
 """
 
 from dataclasses import dataclass, field, fields
@@ -29,6 +30,7 @@ Array = NDArray[np.float32]
 
 FIT_FILE = "fit.safetensors"  # in a checkpoint's folder
 MEASURES = ("largest logit", "nearest centre", "relative distance", "detector")
+UNLIMITED = np.finfo(np.float32).max  # that a measure may count
 _TINY = np.float32(1e-9)
 
 
@@ -39,8 +41,8 @@ class FitModel:
     ``pretrained`` (d, c) and ``shift`` (c,) tell of a vector what the pretrained encoder would give; ``directions``
     (m, c) are those of centres there, each the mean of three documents at least. ``detector`` (d,) weighs the numbers
     of a vector. Each of the four measures (`MEASURES`) loses its ``location`` (4,), is divided by its ``scale`` (4,),
-    and multiplied with its ``weight`` (4,); their sum and ``bias`` (1,) are the log odds. ``distance``: what the
-    relative distance of earlier fit models is measured with; None: it is 0.
+    counts as no more than ``most`` (4,), and is multiplied with its ``weight`` (4,); their sum and ``bias`` (1,) are
+    the log odds. ``distance``: what the relative distance of earlier fit models is measured with; None: it is 0.
     """
 
     pretrained: Array
@@ -51,6 +53,7 @@ class FitModel:
     scale: Array
     weight: Array
     bias: Array
+    most: Array = field(default_factory=lambda: np.full(len(MEASURES), UNLIMITED), kw_only=True)
     distance: "Distance | None" = field(default=None, kw_only=True)
 
     def measures(self, outputs: Outputs) -> Array:
@@ -66,7 +69,7 @@ class FitModel:
 
     def log_odds(self, outputs: Outputs) -> Array:
         """The log odds (n,) that documents belong to a label."""
-        measured = (self.measures(outputs) - self.location) / self.scale
+        measured = np.minimum((self.measures(outputs) - self.location) / self.scale, self.most)
         with np.errstate(invalid="ignore", over="ignore"):
             return np.asarray(measured @ self.weight + self.bias, np.float32)
 
@@ -149,7 +152,7 @@ def _of_arrays(arrays: dict[str, Array]) -> FitModel:
         width = arrays["mean"].size
         arrays = {"pretrained": np.eye(width, dtype=np.float32), "shift": np.zeros(width, np.float32)} | arrays
         distance = Distance(*(arrays[name] for name in _OF_DISTANCE))
-    return FitModel(*(arrays[name] for name in _ARRAYS), distance=distance)
+    return FitModel(**{name: arrays[name] for name in _ARRAYS if name in arrays or name != "most"}, distance=distance)
 
 
 def _is_sound(found: FitModel) -> bool:
@@ -160,7 +163,7 @@ def _is_sound(found: FitModel) -> bool:
     shapes = {
         "pretrained": (width, inside), "shift": (inside,), "directions": (len(found.directions), inside),
         "detector": (width,), "bias": (1,),
-        "location": (len(MEASURES),), "scale": (len(MEASURES),), "weight": (len(MEASURES),),
+        "location": (len(MEASURES),), "scale": (len(MEASURES),), "weight": (len(MEASURES),), "most": (len(MEASURES),),
     }  # fmt: skip
     if found.distance is not None:
         arrays |= {name: getattr(found.distance, name) for name in _OF_DISTANCE}

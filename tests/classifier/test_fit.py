@@ -1,6 +1,7 @@
 """The fit of a checkpoint: sealed in its folder, read with it, and unknown where there is none."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -155,6 +156,24 @@ def test_an_earlier_file_answers_as_it_did(tmp_path: Path) -> None:
     again = read_fit(tmp_path)
     assert again is not None
     np.testing.assert_array_equal(again.fit(asked), found.fit(asked))
+
+
+def test_a_file_of_before_the_limit_answers_as_it_did(tmp_path: Path) -> None:
+    draw = np.random.default_rng(2)
+    asked = Outputs(draw.normal(size=(9, 3)).astype(np.float32), draw.normal(size=(9, WIDTH)).astype(np.float32))
+    model = fit_model()
+    save_file({name: each for name, each in vars(model).items() if name not in ("most", "distance")},
+              tmp_path / FIT_FILE)  # fmt: skip
+
+    found = read_fit(tmp_path)
+
+    assert found is not None
+    np.testing.assert_array_equal(found.fit(asked), model.fit(asked))
+    limited = replace(model, most=np.full(4, -1, np.float32))
+    limited.save(tmp_path)
+    again = read_fit(tmp_path)
+    assert again is not None and (again.log_odds(asked) != model.log_odds(asked)).all()
+    np.testing.assert_array_equal(again.log_odds(asked), limited.log_odds(asked))
 
 
 @pytest.mark.parametrize("earlier", [False, True])

@@ -1,5 +1,6 @@
 """The fit model: made vectors of known structure, with and without decided foreign documents, and odd samples."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from classifier.decision import FOREIGN
 from classifier.engines.protocol import Outputs
-from classifier.fit import FitModel, read_fit
+from classifier.fit import UNLIMITED, FitModel, read_fit
 from trainer.evaluation.fit_model import ENOUGH_FOREIGN, Sample, make_fit
 from trainer.evaluation.metrics import auroc
 
@@ -82,6 +83,21 @@ def test_what_the_pretrained_encoder_told_apart_counts_though_the_form_draws_it_
     before[:200] = np.nan  # what is no number teaches nothing
     assert told(before[:400]) > 0.9
     assert told(before[:210]) == without  # and so few don't
+
+
+def test_that_a_model_is_very_sure_makes_no_far_document_fit() -> None:
+    """With few labels a model is often surer of foreign documents than of its own."""
+    training, validation, test = sample(known(300), 1), sample(known(200), 2), sample(with_foreign(300, 300), 3)
+    strange = np.flatnonzero(test.targets == FOREIGN)
+    test.outputs.logits[strange] += 1_000
+
+    model = made(training, validation)
+
+    assert (auroc(model.fit(test.outputs), test.targets != FOREIGN) or 0) > 0.98
+    unlimited = replace(model, most=np.full_like(model.most, UNLIMITED))
+    assert auroc(unlimited.fit(test.outputs), test.targets != FOREIGN) == 0
+    decided = made(sample(with_foreign(300, 60), 1), validation)
+    assert (decided.most == UNLIMITED).all()  # decisions say what a logit is worth
 
 
 def test_decided_foreign_documents_calibrate_it() -> None:

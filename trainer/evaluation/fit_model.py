@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from classifier.decision import FOREIGN
 from classifier.engines.protocol import Outputs
 from classifier.figures import FitFigures
-from classifier.fit import MEASURES, Array, FitModel, probability, unknown_fit
+from classifier.fit import MEASURES, UNLIMITED, Array, FitModel, probability, unknown_fit
 
 Indices = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -31,6 +31,9 @@ _MOST_CENTRES = 1024
 _MOST_DIRECTIONS = 128
 _RIDGE = 0.01  # of the mean variance of a vector's numbers
 _USED = np.array([0, 1])  # measures of a new fit model, besides the detector
+# While nothing is decided, a logit above the usual one counts as the usual one: that a model is very sure of a document
+# that lies far says little.
+_MOST = np.array([0, *[UNLIMITED] * (len(MEASURES) - 1)], np.float32)
 _IN_COMMON = 3.0  # how much less the measures' common weight is held back than their own
 _INVERSE_PENALTY, _DETECTOR_INVERSE_PENALTY = 0.1, 0.03  # scikit-learn's C
 _FOLDS = 5
@@ -64,9 +67,9 @@ def make_fit(training: Sample, validation: Sample, pretrained: Array | None = No
 
     With 20 foreign documents or more, a logistic regression weighs the two measures and a linear detector; its log
     odds are those of the validation documents, in which as many are foreign as there are. With fewer there is
-    nothing to calibrate on: then the two measures count alike, each in standard deviations of known documents, and
-    their sum is stretched so that the fit is 0.5 where one in twenty known documents lies lower, and 0.95 at their
-    median. With fewer than 10 known validation documents there is no fit.
+    nothing to calibrate on: then the two measures count alike, each in standard deviations of known documents, but a
+    logit above their mean as that mean. Their sum is stretched so that the fit is 0.5 where one in twenty known
+    documents lies lower, and 0.95 at their median. With fewer than 10 known validation documents there is no fit.
 
     Args:
         training: documents that the form was trained on, and foreign ones that are not held out.
@@ -134,7 +137,7 @@ def _plain(trained: Sample, usual: Sample, teaching: _Teaching) -> FitModel | No
     measured = _model(space, detector, zeros, ones, zeros, 0.0).measures(usual.outputs).astype(np.float64)
     location, scale = measured.mean(axis=0), measured.std(axis=0)
     scale = np.where(scale > 1e-6, scale, 1.0)
-    total = ((measured - location) / scale)[:, _USED].sum(axis=1)
+    total = np.minimum((measured - location) / scale, _MOST)[:, _USED].sum(axis=1)
     low, middle = np.quantile(total, (0.05, 0.5))
     slope = np.log(19) / max(middle - low, 1e-3)
     weight = zeros.copy()
@@ -154,7 +157,7 @@ def _model(
     space: _Space, detector: Floats, location: Floats, scale: Floats, weight: Floats, bias: float
 ) -> FitModel:  # fmt: skip
     arrays = (*space, detector, location, scale, weight, np.array([bias]))
-    return FitModel(*(np.ascontiguousarray(each, np.float32) for each in arrays))
+    return FitModel(*(np.ascontiguousarray(each, np.float32) for each in arrays), most=_MOST)
 
 
 def _map(teaching: _Teaching, of_all: Floats) -> tuple[Floats, Floats]:
@@ -266,6 +269,7 @@ def calibrated(plain: FitModel, strange: Outputs, validation: Sample) -> tuple[F
         scale=np.asarray(scale, np.float32),
         weight=np.asarray(weight, np.float32),
         bias=np.array([bias], np.float32),
+        most=np.full_like(_MOST, UNLIMITED),
     )
     log_odds = values[: len(validation.targets)] @ weight + bias
     return model, probability(log_odds.astype(np.float32))
