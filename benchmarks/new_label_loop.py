@@ -211,7 +211,7 @@ def _make_label(made: Stack, truth: Mapping[str, str]) -> int:
 
 
 def _give_to_the_rest(made: Stack, truth: Mapping[str, str]) -> list[int]:
-    """What the lead does next, as the page of the decision says; returns how many documents got the label at each look."""
+    """What the lead does next, as the decision's page says; returns how many documents got the label at each look."""
     given = [_ENOUGH]
     while given[-1] >= _ENOUGH:
         with session(made.settings.postgres_url) as opened:

@@ -56,7 +56,7 @@ WHERE {is_newest_text("d")}
 
 
 class MayBelong(NamedTuple):
-    """A document; ``likeness``: its mean cosine with the nearest own ones; ``margin``: how much less that with others is."""
+    """A document, and its mean cosine with the nearest own ones; ``margin``: how much less that with others is."""
 
     id: int
     likeness: float

@@ -107,7 +107,7 @@ def test_a_lead_gives_it_to_them_and_undoes_it(
     assert f'<a href="/labels/{new.id}/belonging">What else may belong to the label</a>' in preview.text
     done = lead.send_form(f"{preview.url.path}/decide")
     assert "<bdi>virtual card</bdi> has 14 documents" in done.text
-    assert f'<a href="/labels/{new.id}/belonging">1 document more may belong to <bdi>virtual card</bdi>' in done.text
+    assert f'<a href="/labels/{new.id}/belonging">1 more document may belong to <bdi>virtual card</bdi>' in done.text
     session.rollback()
     given = {row.id for row in labelled.labelled_documents(session) if row.label_id == new.id}
     assert given == {
@@ -161,7 +161,7 @@ def test_a_label_that_the_model_knows_needs_no_likeness(
 def test_without_others_nothing_is_ticked(session: Session, new: Label) -> None:
     ann = people.add(session, "rev-ann", "reviewer", "tests")
     own, waits = ([add_document(session, f"{name} {i}") for i in range(3)] for name in ("own", "waits"))
-    add_vectors(session, {id_: VIRTUAL for id_ in [*own, *waits]})
+    add_vectors(session, dict.fromkeys([*own, *waits], VIRTUAL))
     assert belonging.may_belong(session, new.id) == ([], 0, 0)
     decide(session, own, ann, new)
     found = belonging.may_belong(session, new.id)
@@ -177,7 +177,7 @@ def test_another_topic_of_the_same_kind_leads_to_the_label(
     )
     more = [add_document(session, f"cash again {i}", "low_fit") for i in range(3)]
     session.execute(text("UPDATE predictions SET fit = 0.2 WHERE document_id = ANY(:ids)"), {"ids": more})
-    add_vectors(session, {id_: CASH for id_ in more})
+    add_vectors(session, dict.fromkeys(more, CASH))
     session.commit()
     group_topics(settings)
     session.rollback()

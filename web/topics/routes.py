@@ -173,10 +173,11 @@ def _topic(
 
 def _likest_label(request: Request, ids: Sequence[int]) -> tuple[int, int] | None:
     """The label that the model does not know and to which most of these documents may belong, and how many."""
-    with suppress(InvalidInputError), session(request.app.state.settings.postgres_url) as opened:
-        with document_search.within(opened, _LIKEST_S):
+    try:
+        with session(request.app.state.settings.postgres_url) as opened, document_search.within(opened, _LIKEST_S):
             return belonging.likest_label(opened, ids)
-    return None  # it takes too long to tell
+    except InvalidInputError:  # it takes too long to tell
+        return None
 
 
 def _suggested(topic: Row[Any], proposed: Counter[str] | None, known: Sequence[Label]) -> str:
