@@ -62,7 +62,8 @@ def loop(foreign: int = 300, labels: int = 77) -> dict[str, Any]:
 
     Returns:
         ``documents_to_proposal``: foreign documents that had come when the topic was there; ``decisions_to_proposal``:
-        the reviewer's decisions until then; ``accuracy_new_label``: share of the label's test texts that the new
+        the reviewer's decisions until then; ``made_label``: documents that got the label with topics; ``more``: that
+        got it from the page, in so many ``looks``; ``accuracy_new_label``: share of the label's test texts that the new
         version answers right; ``accuracy_known``: of the others; ``promoted``: whether it went live by itself.
     """
     train, test = banking77()
