@@ -56,11 +56,16 @@ WHERE {is_newest_text("d")}
 
 
 class MayBelong(NamedTuple):
-    """A document, and its mean cosine with the nearest own ones; ``margin``: how much less that with others is."""
+    """A document, its mean cosine with the nearest own ones, and with the nearest others; None: there are too few."""
 
     id: int
     likeness: float
-    margin: float
+    elsewhere: float | None
+
+    @property
+    def margin(self) -> float:
+        """How much more it is like its own; under 0 where nothing can be told for want of others."""
+        return self.likeness - (1.0 if self.elsewhere is None else self.elsewhere)
 
 
 class Found(NamedTuple):
@@ -118,10 +123,15 @@ def _of_label(known: _Known, label_id: int) -> Found:
     own, others, asked = _parted(known.rows, label_id)
     if not own or not asked:
         return Found([], len(own), 0)
-    margins, likeness = _compared(known.units, own, others, asked)
-    ordered = np.argsort(-margins, kind="stable")
-    documents = [MayBelong(known.rows[asked[n]].id, float(likeness[n]), float(margins[n])) for n in ordered]
-    documents = [each for each in documents if np.isfinite(each.margin)]
+    likeness = _nearest(known.units, asked, own)
+    likest = np.argsort(-likeness, kind="stable")[:_LIKEST]
+    places = [asked[n] for n in likest]
+    elsewhere = _nearest(known.units, places, others).tolist() if len(others) >= _NEAREST else [None] * len(places)
+    documents = [
+        MayBelong(known.rows[place].id, min(1.0, float(likeness[n])), other)
+        for n, place, other in zip(likest, places, elsewhere, strict=True)
+    ]
+    documents.sort(key=lambda each: -each.margin)
     return Found(documents, len(own), sum(each.margin > 0 for each in documents))
 
 
@@ -155,20 +165,6 @@ def _parted(rows: Sequence[Row[Any]], label_id: int) -> tuple[list[int], list[in
         if row.reason not in BLIND and (early or accepted or (row.action is None and row.reason is not None)):
             asked.append(place)
     return own, others, asked
-
-
-def _compared(
-    units: Matrix, own: list[int], others: list[int], asked: list[int]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Margins and likenesses (n,) of those that are asked for; the margin of what is far from the label is -inf."""
-    likeness = _nearest(units, asked, own)
-    margins = np.full(len(asked), -np.inf, np.float32)
-    likest = np.argsort(-likeness, kind="stable")[:_LIKEST]
-    if len(others) < _NEAREST:  # nothing to tell it from
-        margins[likest] = likeness[likest] - 1
-    else:
-        margins[likest] = likeness[likest] - _nearest(units, [asked[n] for n in likest], others)
-    return margins, likeness
 
 
 def _nearest(units: Matrix, asked: list[int], among: list[int]) -> NDArray[np.float32]:

@@ -158,7 +158,7 @@ def test_a_label_that_the_model_knows_needs_no_likeness(
     assert "No document has a vector yet" in lead.get(f"/labels/{new.id}/belonging").text
 
 
-def test_without_others_nothing_is_ticked(session: Session, new: Label) -> None:
+def test_without_others_nothing_is_ticked(sign_in_as: SignInAs, session: Session, new: Label) -> None:
     ann = people.add(session, "rev-ann", "reviewer", "tests")
     own, waits = ([add_document(session, f"{name} {i}") for i in range(3)] for name in ("own", "waits"))
     add_vectors(session, dict.fromkeys([*own, *waits], VIRTUAL))
@@ -166,6 +166,10 @@ def test_without_others_nothing_is_ticked(session: Session, new: Label) -> None:
     decide(session, own, ann, new)
     found = belonging.may_belong(session, new.id)
     assert ({each.id for each in found.documents}, found.own, found.may_belong) == (set(waits), 3, 0)
+    assert {(each.elsewhere, each.margin <= 0) for each in found.documents} == {(None, True)}
+    page = sign_in_as("lead").get(f"/labels/{new.id}/belonging").text
+    assert ("100 % alike" in page, "elsewhere</p>" in page) == (True, False)
+    assert not any(ticks(page).values())
 
 
 def test_another_topic_of_the_same_kind_leads_to_the_label(
