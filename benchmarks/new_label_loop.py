@@ -18,13 +18,14 @@ from benchmarks.stack import Stack, processor, result, say, stack
 from benchmarks.texts import banking77
 from classifier.classifier import load_classifier
 from db.models import Label, ModelVersion, User
-from db.queries import bulk_decisions, model_versions, new_labels, rescore, topics, training_runs
+from db.queries import belonging, bulk_decisions, model_versions, new_labels, rescore, topics, training_runs
 from db.queries.new_labels import NewLabel
 from db.queries.topics import NEW_LABEL
 from db.session import session
 from sortline.queue import Document
 from trainer import trigger
 from trainer.data.import_file import import_file
+from web.labels.belonging import MOST
 
 _FOREIGN = "direct_debit_payment_not_recognised"
 _IMPORTED = 0.6  # of the known labels' training texts; the others are traffic
@@ -33,6 +34,7 @@ _AT_ONCE = 30  # foreign documents, after which the reviewer decides, and topics
 _DECIDES = 60  # documents at the desk, each time
 _LEAST = 10  # documents of a topic that a lead would make a label
 _MOSTLY = 0.6  # of a topic's documents are foreign
+_ENOUGH = 10  # more documents of the label on a page of what may belong to it: the lead looks again
 _PATIENCE_S = 2400.0
 
 _Rows = Sequence[tuple[str, str]]
@@ -51,14 +53,17 @@ def loop(foreign: int = 300, labels: int = 77) -> dict[str, Any]:
     imported and trained; the rest, and ``foreign`` documents of the label that was left out, come by the queue, mixed.
     (It has 182 training texts; where more are asked for, they come again with a number.) A reviewer who knows the true
     labels decides what the desk gives them, and "none fits" for the foreign ones. Once a topic of what may be a new
-    label is mostly foreign, a lead makes it a label with the documents that belong there, and starts a training.
+    label is mostly foreign, and all have come, a lead makes it a label with the documents that belong there. Then the
+    lead looks at the page of what else may belong to the label, gives it to those that do, and looks again as long as
+    the page had ten of them. A training follows.
 
     Args:
         labels: how many of the 77, the one that is left out among them.
 
     Returns:
         ``documents_to_proposal``: foreign documents that had come when the topic was there; ``decisions_to_proposal``:
-        the reviewer's decisions until then; ``accuracy_new_label``: share of the label's test texts that the new
+        the reviewer's decisions until then; ``made_label``: documents that got the label with topics; ``more``: that
+        got it from the page, in so many ``looks``; ``accuracy_new_label``: share of the label's test texts that the new
         version answers right; ``accuracy_known``: of the others; ``promoted``: whether it went live by itself.
     """
     train, test = banking77()
@@ -76,13 +81,14 @@ def loop(foreign: int = 300, labels: int = 77) -> dict[str, Any]:
         made.wait_ready()
         truth = dict(test) | dict(known) | dict.fromkeys(arriving, _FOREIGN)  # imported ones come to the desk too
         figures = _until_proposed(made, arriving, [each for each, _ in traffic], truth)
-        made_label = _make_label(made, truth)
-        say(f"{made_label:,} documents are decided as {_FOREIGN}")
+        made_label, looks = _make_label(made, truth), _give_to_the_rest(made, truth)
+        say(f"{made_label:,} documents are decided as {_FOREIGN}, then {looks}")
         second = _train(made, first)
         with session(made.settings.postgres_url) as opened:
             active = model_versions.active(opened)
             version = opened.get_one(ModelVersion, second)
             figures |= {"promoted": active is not None and active.id == second, "made_label": made_label,
+                        "more": sum(looks), "looks": len(looks),
                         "verdict": version.metrics["gate"]["outcome"]}  # fmt: skip
             loaded = load_classifier(version.checkpoint_uri, version.sha256, made.settings)
     answered = np.array(loaded.checkpoint.labels)[loaded.logits([each for each, _ in test]).argmax(axis=1)]
@@ -203,3 +209,21 @@ def _make_label(made: Stack, truth: Mapping[str, str]) -> int:
             )
         )
     return decided
+
+
+def _give_to_the_rest(made: Stack, truth: Mapping[str, str]) -> list[int]:
+    """What the lead does next, as the decision's page says; returns how many documents got the label at each look."""
+    given = [_ENOUGH]
+    while given[-1] >= _ENOUGH:
+        with session(made.settings.postgres_url) as opened:
+            [label_id] = new_labels.ids(opened, [_FOREIGN])
+            shown = [each.id for each in belonging.may_belong(opened, label_id).documents[:MOST]]
+            foreign = {row.id for row in opened.execute(_TEXTS, {"ids": shown}) if truth.get(row.text) == _FOREIGN}
+            given.append(len(foreign))
+            if foreign:
+                lead = opened.scalars(select(User).where(User.name == "leading")).one()
+                ids = [each for each in shown if each in foreign]
+                bulk = bulk_decisions.preview_of(opened, ids, label_id, lead.id, {}, corrects_none_fits=True)
+                bulk_decisions.decide(opened, bulk.id, lead.id, "user:leading")
+            opened.commit()
+    return given[1:]

@@ -66,6 +66,7 @@ SENT_TWICE = {
     "POST /topics/{id}": "prepares the same again; nothing is decided",
     "POST /topics/{id}/label": _FORM,
     "POST /topics/{id}/aside": _NOTHING,
+    "POST /labels/{id}/belonging": "prepares the same again; nothing is decided",
     "POST /labels": "once per form, and once per name",
     "POST /labels/list": "once per form, and once per name",
     "POST /labels/{id}/examples": "once per form, and once per text",

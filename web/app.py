@@ -27,6 +27,7 @@ from web.first_steps import routes as first_steps
 from web.headers import AllowedHosts, SafeHeaders
 from web.imports import routes as import_pages
 from web.imports.uploads import Uploads
+from web.labels import belonging
 from web.labels import routes as label_pages
 from web.likeness import routes as likeness_pages
 from web.limits import BodyLimit, Drained
@@ -48,8 +49,8 @@ from web.topics import routes as topic_pages
 
 ROUTES = (
     reviews, similar, documents, models, risk_target, training, health, pages, people, account, second_factor_pages,
-    model_pages, desk, topic_pages, document_pages, likeness_pages, label_pages, dead_pages, import_pages,
-    explanations, team, webhook_pages, incidents, accuracy, audit_pages, first_steps,
+    model_pages, desk, topic_pages, document_pages, likeness_pages, label_pages, belonging, dead_pages,
+    import_pages, explanations, team, webhook_pages, incidents, accuracy, audit_pages, first_steps,
 )  # fmt: skip
 
 

@@ -59,6 +59,12 @@ SELECT array_agg(document_id) AS ids, string_agg(embedding_bytes(vector), '') AS
   SELECT document_id, vector FROM queue_items JOIN embeddings USING (document_id)
   WHERE slot = 0 AND encoder_id = :encoder_id AND document_id > :after ORDER BY document_id LIMIT :limit) found
 """)
+_STAYING = text("""
+SELECT document_id FROM embeddings_0 WHERE encoder_id = :encoder_id ORDER BY document_id DESC LIMIT :count
+""")
+_NEWEST_DOCUMENTS = text("""
+SELECT DISTINCT document_id FROM embeddings WHERE encoder_id = :encoder_id ORDER BY document_id DESC LIMIT :count
+""")
 _KNOWN_ONES = text("""
 SELECT count(DISTINCT document_id) FROM (
   SELECT document_id FROM embeddings WHERE encoder_id = :encoder_id LIMIT 2 * :most) found
@@ -145,6 +151,16 @@ def encoder_of_active(session: Session) -> tuple[int, int] | None:
 def newest_ones(session: Session, encoder_id: int, width: int, count: int) -> Vectors:
     """The vectors of the newest documents that have one, at most ``count``."""
     return _vectors(session.execute(_NEWEST_ONES, {"encoder_id": encoder_id, "count": count}).one(), width)
+
+
+def newest_staying(session: Session, encoder_id: int, count: int) -> list[int]:
+    """Ids of the newest documents whose vector stays, at most ``count``."""
+    return list(session.scalars(_STAYING, {"encoder_id": encoder_id, "count": count}))
+
+
+def newest_documents(session: Session, encoder_id: int, count: int) -> list[int]:
+    """Ids of the newest documents that have a vector, at most ``count``."""
+    return list(session.scalars(_NEWEST_DOCUMENTS, {"encoder_id": encoder_id, "count": count}))
 
 
 def known_ones(session: Session, encoder_id: int, most: int) -> int:

@@ -101,6 +101,13 @@ def the_topic(lead: Browser) -> str:
     return found[1]
 
 
+def label_page(reader: Browser, name: str) -> str:
+    """The path of a label's page."""
+    found = re.search(rf'href="(/labels/\d+)"><bdi>{name}</bdi>', reader.get("/labels").text)
+    assert found is not None
+    return found[1]
+
+
 def train(house: House) -> int:
     """Train now; returns the version, which is live in the worker then: a person promotes what waits for one."""
     done = json.loads(house.sortline("train", "--json"))
@@ -138,6 +145,7 @@ def test_documents_that_no_label_fits_become_a_label_that_the_line_answers_with(
     page = lead.get(topic).text
     assert 'name="name" value="bank transfer"' in page
     ticks = {f"tick-{id_}": "on" for id_ in re.findall(r'name="tick-(\d+)"', page)}
+    left = dict([ticks.popitem(), ticks.popitem()])
 
     # The lead makes it a label, for the decided and for what waits.
     preview = lead.send_form(f"{topic}/label", name="bank transfer", **ticks)
@@ -145,6 +153,15 @@ def test_documents_that_no_label_fits_become_a_label_that_the_line_answers_with(
     done = lead.send_form(f"{preview.url.path}/decide")
     given = decided(house.settings)["bank transfer"]
     assert f"<bdi>bank transfer</bdi> has {len(given)} documents" in done.text
+
+    # The label's page leads to what else may belong to it, where the lead finds what was left out.
+    [belonging] = set(re.findall(r'href="(/labels/\d+/belonging)"', lead.get(label_page(lead, "bank transfer")).text))
+    page = lead.get(belonging).text
+    assert f"the {len(given)} documents of this label" in page
+    assert all(f'name="{tick}"' in page for tick in left)
+    rest = lead.send_form(belonging, **left)
+    lead.send_form(f"{rest.url.path}/decide")
+    given = decided(house.settings)["bank transfer"]
     assert len(given) > DECIDED, "what waits with them is decided too"
 
     # The training takes them in as documents of that label, and the line answers with it.
@@ -158,8 +175,9 @@ def test_documents_that_no_label_fits_become_a_label_that_the_line_answers_with(
     right = [after[f"later-{i}"] == "bank transfer" for i in range(45) if i % 3 == 2]
     assert sum(right) >= 0.9 * len(right)
 
-    # The lead takes the decision back: no label fits again, and what waited waits.
-    lead.send_form(f"{preview.url.path}/undo")
+    # The lead takes the decisions back: no label fits again, and what waited waits.
+    for made in (rest, preview):
+        lead.send_form(f"{made.url.path}/undo")
     undone = decided(house.settings)
     assert "bank transfer" not in undone
     assert len(undone[""]) == DECIDED

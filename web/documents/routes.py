@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from db.queries import (
     audit,
+    belonging,
     bulk_decisions,
     decisions,
     document_search,
@@ -243,10 +244,23 @@ def _bulk(request: Request, person: Person, bulk_id: int, wrong: str = "") -> HT
         users = {user.id: user.name for user in people.listing(opened)}
         decided = labels.decided_documents(opened, bulk.label_id) if bulk.label_id else 0
     names = {label.id: label.name for label in known}
+    made = bulk.corrects_none_fits and bulk.decided_at is not None and bulk.undone_at is None
+    more = _may_belong(request.app.state.settings.postgres_url, bulk.label_id) if made and bulk.label_id else None
     return page(
         "bulk.html", 409 if wrong else 200, person=person, bulk=bulk, sample=sample, users=users,
         wrong=wrong, visible=visible, most=bulk_decisions.MOST,
         found_by=ticked.found_by(bulk.filters, urlencode(bulk.filters)),
         label=names.get(bulk.label_id or 0), sensitive=sensitive, of_label=decided,
-        min_examples=Parameters().min_examples,
+        min_examples=Parameters().min_examples, more=more,
     )  # fmt: skip
+
+
+def _may_belong(postgres: PostgresAddress, label_id: int) -> int | None:
+    """How many more documents may belong to a label; None: the model knows it, or it takes too long to tell."""
+    try:
+        with session(postgres) as opened, document_search.within(opened, _SEARCH_S):
+            if not belonging.is_unknown(opened, label_id):
+                return None
+            return belonging.may_belong(opened, label_id).may_belong
+    except InvalidInputError:
+        return None

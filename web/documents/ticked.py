@@ -73,12 +73,14 @@ def found_by(asked: Mapping[str, str], query: str) -> tuple[str, str]:
     """The path of the page that found the documents of a bulk decision, and what to call it.
 
     Args:
-        asked: ``{"like": ID}``, ``{"topic": ID}``, or the filters of a search.
+        asked: ``{"like": ID}``, ``{"topic": ID}``, ``{"may_belong_to": ID}``, or the filters of a search.
         query: the same as a query string.
     """
-    like, topic = (whole_number(asked.get(name, ""), 2**63 - 1) for name in ("like", "topic"))
+    like, topic, label = (whole_number(asked.get(name, ""), 2**63 - 1) for name in ("like", "topic", "may_belong_to"))
     if "like" in asked:
         return (f"/documents/{like}/like", "The document that they are like") if like else ("/like", "Like a text")
     if topic:
         return f"/topics/{topic}", "The topic that they were in"
+    if label:
+        return f"/labels/{label}/belonging", "What else may belong to the label"
     return (f"/documents?{query}" if query else "/documents"), "The search that found them"

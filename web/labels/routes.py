@@ -7,7 +7,7 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse
 
 from db.models import Label
-from db.queries import label_examples, labels, merge_labels, new_labels, topics
+from db.queries import belonging, label_examples, labels, merge_labels, new_labels, topics
 from db.queries.new_labels import NewLabel
 from db.session import session
 from sortline.counted import counted
@@ -280,6 +280,7 @@ def _label(
         rows = labels.listing(opened)
         use = figures(opened)[id]
         examples = label_examples.of_label(opened, id)
+        unknown = label.archived_at is None and belonging.is_unknown(opened, id)
     return page(
         "label.html",
         _status(wrong),
@@ -299,6 +300,7 @@ def _label(
         into=next((row for row in rows if row.id == label.merged_into_id), None),
         merged=[row for row in rows if row.merged_into_id == id],
         use=use,
+        unknown=unknown,
         lately=LATELY,
         said=said,
         wrong=wrong,

@@ -13,7 +13,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from sqlalchemy import Row
 
 from db.models import Label
-from db.queries import document_search, labels, new_labels, topics
+from db.queries import belonging, document_search, labels, new_labels, topics
 from db.queries.new_labels import NewLabel
 from db.queries.topics import NEW_LABEL, UNDECIDED, Kind
 from db.session import session
@@ -36,6 +36,7 @@ _EXAMPLES = 3  # texts of each topic in the list
 _A_PAGE = 50  # texts of one topic
 _MOST = 10_000  # documents of one topic; a bulk decision takes the first of them
 _SHOWN_CHARS = 140
+_LIKEST_S = 5.0
 _NAMING_WORDS = 3
 _Kind = Annotated[Kind, Query(description="What is grouped: undecided, or new_label.")]
 
@@ -159,13 +160,24 @@ def _topic(
         rows = in_order(opened, ids[:_A_PAGE])
         values: dict[str, Any] = listed(opened, rows, person.may("lead"))
         known = labels.listing(opened)
+    like = _likest_label(request, ids) if topic.kind == NEW_LABEL else None
     status = 200 if wrong is None else 422 if isinstance(wrong, InvalidInputError) else 409
     return page(
         "topic.html", status, person=person, topic=topic, count=len(ids), now=now, ticks=ticks,
         labels=[label for label in known if label.archived_at is None], suggested=_suggested(topic, proposed, known),
         wrong=wrong, given=given or {}, alike=alike, most=labels.MOST_DESCRIPTION,
-        proposed=proposed.most_common() if proposed else [], **values,
+        proposed=proposed.most_common() if proposed else [],
+        like=next(((label, like[1]) for label in known if like and label.id == like[0]), None), **values,
     )  # fmt: skip
+
+
+def _likest_label(request: Request, ids: Sequence[int]) -> tuple[int, int] | None:
+    """The label that the model does not know and to which most of these documents may belong, and how many."""
+    try:
+        with session(request.app.state.settings.postgres_url) as opened, document_search.within(opened, _LIKEST_S):
+            return belonging.likest_label(opened, ids)
+    except InvalidInputError:  # it takes too long to tell
+        return None
 
 
 def _suggested(topic: Row[Any], proposed: Counter[str] | None, known: Sequence[Label]) -> str:
