@@ -10,8 +10,10 @@ import pytest
 import redis
 from sqlalchemy import text
 from sqlalchemy.orm import Session
+from tiny_bert import LABELS, build_tiny_checkpoint
 
 from db.models import Label, ModelVersion
+from db.queries import model_forms
 from sortline.queue import Document, DocumentQueue
 from sortline.redis_client import connect
 from sortline.settings import Settings
@@ -56,6 +58,22 @@ def worker_settings(settings: Settings) -> Settings:
     return settings.model_copy(
         update={"classifier": "faulty:load", "claim_idle_s": 1.0, "watch_interval_s": 0.3, "stuck_s": 30.0}
     )
+
+
+@pytest.fixture
+def version(session: Session, tmp_path: Path) -> ModelVersion:
+    """An active version that is a real tiny encoder."""
+    session.add_all([Label(id=11 + i, name=name) for i, name in enumerate(LABELS)])
+    stored = build_tiny_checkpoint(tmp_path / "checkpoint")
+    made = ModelVersion(
+        status="active", checkpoint_uri=str(stored.folder), sha256=stored.sha256, base_model="tiny",
+        label_ids=[11, 12, 13],
+    )  # fmt: skip
+    session.add(made)
+    session.flush()
+    model_forms.add(session, made.id, "whole", "proved", uri=str(stored.folder), sha256=stored.sha256)
+    session.commit()
+    return made
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ import psutil
 import pytest
 from sqlalchemy import text as sql
 from sqlalchemy.orm import Session
-from tiny_bert import LABELS, build_tiny_checkpoint
+from tiny_bert import build_tiny_checkpoint
 
 from classifier.head import Head, read_head
 from classifier.store import model_store
-from db.models import Explanation, Label, ModelVersion
+from db.models import Explanation, ModelVersion
 from db.queries import embeddings, explanations, heads, model_forms
 from db.queries.explanations import Key
 from sortline.settings import Settings
@@ -27,19 +27,6 @@ TEXTS = {"a": "where is my card", "b": "the cash machine ate it", "c": "please h
 def worker_settings(settings: Settings, copies: None) -> Settings:
     """A real tiny encoder on torch: it needs no conversion."""
     return settings.model_copy(update={"engine": "torch", "device": "cpu", "watch_interval_s": 0.2})
-
-
-@pytest.fixture
-def version(session: Session, tmp_path: Path) -> ModelVersion:
-    session.add_all([Label(id=11 + i, name=name) for i, name in enumerate(LABELS)])
-    stored = build_tiny_checkpoint(tmp_path / "checkpoint")
-    made = ModelVersion(
-        status="active", checkpoint_uri=str(stored.folder), sha256=stored.sha256, base_model="tiny",
-        label_ids=[11, 12, 13],
-    )  # fmt: skip
-    session.add(made)
-    session.commit()
-    return made
 
 
 def explainer(settings: Settings) -> ExplainerProcess:

@@ -1,15 +1,13 @@
 """A pasted text on its whole way: the web, the broker, a worker that makes its vector, and what is like it."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from sqlalchemy import text as sql
 from sqlalchemy.orm import Session
-from tiny_bert import LABELS, build_tiny_checkpoint
 
-from db.models import Label, ModelVersion
-from db.queries import model_forms, people
+from db.models import ModelVersion
+from db.queries import people
 from sortline.settings import Settings
 from tests.web.conftest import Browser, serving
 
@@ -20,21 +18,6 @@ TEXTS = {"a": "where is my card", "b": "the cash machine ate it", "c": "transfer
 def worker_settings(settings: Settings) -> Settings:
     """A real tiny encoder on torch: it needs no conversion."""
     return settings.model_copy(update={"engine": "torch", "device": "cpu", "watch_interval_s": 0.2})
-
-
-@pytest.fixture
-def version(session: Session, tmp_path: Path) -> ModelVersion:
-    session.add_all([Label(id=11 + i, name=name) for i, name in enumerate(LABELS)])
-    stored = build_tiny_checkpoint(tmp_path / "checkpoint")
-    made = ModelVersion(
-        status="active", checkpoint_uri=str(stored.folder), sha256=stored.sha256, base_model="tiny",
-        label_ids=[11, 12, 13],
-    )  # fmt: skip
-    session.add(made)
-    session.flush()
-    model_forms.add(session, made.id, "whole", "proved", uri=str(stored.folder), sha256=stored.sha256)
-    session.commit()
-    return made
 
 
 def test_a_worker_embeds_a_pasted_text_and_the_page_shows_what_is_like_it(
