@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from classifier.checkpoint import Checkpoint, SnapshotReference
 from classifier.checkpoint_folder import library_versions
 from classifier.classifier import assemble, load_classifier
+from classifier.engines.choose import conversions
 from classifier.store import ModelStore, model_store
 from db.queries import model_forms, model_versions, queue_items, snapshots, starters, training_runs
 from db.queries.labelled import labelled_documents, newest_review_id
@@ -38,7 +39,7 @@ from trainer.evaluation.judge import Judged, judge
 from trainer.evaluation.label_errors import Suspect, find_label_errors
 from trainer.evaluation.made_anew import Made, StarterBasis, answers_of_both
 from trainer.evaluation.students import try_students
-from trainer.fine_tuning.fine_tune import Epoch, FineTuned, Job, Machine, Progress, fine_tune
+from trainer.fine_tuning.fine_tune import Epoch, FineTuned, Job, Machine, Progress, Started, fine_tune
 from trainer.fine_tuning.kept_embeddings import kept_embeddings
 from trainer.fine_tuning.parameters import Parameters
 from trainer.fine_tuning.prepare import Base, effective_parameters, find_base, prepare_job
@@ -92,14 +93,16 @@ def _train(settings: Settings, lease: Lease, work: Path) -> int:
     postgres, store = settings.postgres_url, model_store(settings)
     machine = Machine.of(settings)
     withdraw(store, lease.run_id, range(1, lease.token))
-    base, parameters, data, snapshot = _freeze(postgres, store, settings.models, lease, settings.base_model)
-    job, description = prepare_job(base, parameters, data, snapshot, work / "tokenizer")
-    if parameters.student:
-        layer_counts(job.base, parameters.student, added=1 if job.begins_fitted else 0)
-    readable = readability_of(data, description.cleaning, work / "tokenizer")
-    if readable.is_poor:
-        log.warning("%s", readable.sentence())
-    learned = _fine_tune(machine, lease, job, work)
+    base, parameters = _base(postgres, store, lease, settings.base_model)
+    with Started(machine, work, base.unchecked) as process, lease.watching(process.check):
+        data, snapshot = _freeze(postgres, settings.models, lease, base, parameters, process)
+        job, description = prepare_job(base, parameters, data, snapshot, work / "tokenizer")
+        if parameters.student:
+            layer_counts(job.base, parameters.student, added=1 if job.begins_fitted else 0)
+        readable = readability_of(data, description.cleaning, work / "tokenizer")
+        if readable.is_poor:
+            log.warning("%s", readable.sentence())
+        learned = _fine_tune(machine, lease, job, work, process, conversions(settings))
     draft = _draft(work)
     kept = kept_embeddings(work, len(data.train))
     with ThreadPoolExecutor(1) as beside:  # much of the conversion takes one core
@@ -156,18 +159,27 @@ def _train(settings: Settings, lease: Lease, work: Path) -> int:
     return _register(postgres, lease, published, judged, data, suspects, forms, settings.auto_promote)
 
 
+def _base(postgres: PostgresAddress, store: ModelStore, lease: Lease, base_model: str) -> tuple[Base, Parameters]:
+    lease.report("looking for the base model")
+    with session(postgres) as opened:
+        parameters = effective_parameters(opened, training_runs.get(opened, lease.run_id).parameters, base_model)
+        return find_base(opened, store, parameters, base_model), parameters
+
+
 def _freeze(
-    postgres: PostgresAddress, store: ModelStore, models: str, lease: Lease, base_model: str
-) -> tuple[Base, Parameters, TrainingData, SnapshotReference]:
-    """Take the labelled documents as they are now, or as they were when the run first began."""
+    postgres: PostgresAddress, models: str, lease: Lease, base: Base, parameters: Parameters, process: Started
+) -> tuple[TrainingData, SnapshotReference]:
+    """Take the labelled documents as they are now, or as they were when the run first began.
+
+    Nothing is stored before the process has found the base model usable.
+    """
     lease.report("reading labelled documents")
     with session(postgres) as opened:
         run = training_runs.get(opened, lease.run_id)
-        parameters = effective_parameters(opened, run.parameters, base_model)
-        base = find_base(opened, store, parameters, base_model)
         if run.snapshot_id is not None:
             row = snapshots.get(opened, run.snapshot_id)
-            return base, parameters, read_snapshot(opened, row), SnapshotReference(id=row.id, sha256=row.sha256)
+            process.check(wait=True)
+            return read_snapshot(opened, row), SnapshotReference(id=row.id, sha256=row.sha256)
         newest = newest_review_id(opened)
         assign_new(opened)
         trained = model_versions.trained(opened)
@@ -181,19 +193,23 @@ def _freeze(
                 parameters.min_examples,
             )
         except TrainingError as refusal:
+            process.check(wait=True)
             raise with_readability(refusal, documents, parameters.cleaning, [base.folder]) from None
+        process.check(wait=True)
         row = store_snapshot(opened, data, models, str(lease.run_id))
         if not snapshots.attach(opened, row.id, lease.run_id, lease.token, newest):
             raise ConflictError(f"training run {lease.run_id} no longer belongs to this process")
         opened.commit()
-        return base, parameters, data, SnapshotReference(id=row.id, sha256=row.sha256)
+        return data, SnapshotReference(id=row.id, sha256=row.sha256)
 
 
-def _fine_tune(machine: Machine, lease: Lease, job: Job, work: Path) -> FineTuned:
+def _fine_tune(
+    machine: Machine, lease: Lease, job: Job, work: Path, process: Started, convert_into: Path | None
+) -> FineTuned:
     def on_epoch(epoch: Epoch) -> None:
         log.info("epoch %d: accuracy %.4f, macro-F1 %.4f on validation", epoch.epoch, epoch.accuracy, epoch.macro_f1)
 
-    return fine_tune(job, work, machine, partial(_report_progress, lease, "fine-tuning"), on_epoch)
+    return fine_tune(job, work, machine, partial(_report_progress, lease, "fine-tuning"), on_epoch, process, convert_into)
 
 
 def _report_progress(lease: Lease, stage: str, progress: Progress) -> None:

@@ -56,18 +56,18 @@ def command(
     if cancel:
         click.echo(_cancel(settings.postgres_url))
         return
+    from classifier.base_models import base_model_folder
     from classifier.cleaning import chosen_cleaning
     from classifier.figures import VersionFigures
     from classifier.risk_targets import at_target
     from sortline.cli.outcome import print_forms, print_outcome, print_targets
-    from trainer.fine_tuning.base_check import usable_base
     from trainer.fine_tuning.parameters import read_parameters
 
     cleaning = chosen_cleaning(strip_html, mask, remove_stop_words)
     parameters = {name: value for name, value in asked.items() if value is not None and value is not False}
     read_parameters(parameters)
     if not parameters.get("from_parent"):
-        usable_base(parameters.get("base_model") or settings.base_model)
+        base_model_folder(parameters.get("base_model") or settings.base_model)
     with session(settings.postgres_url) as opened:
         training_runs.expire(opened, settings.training_silent_s, settings.training_attempts)
         run_id = _run(opened, parameters | {"cleaning": cleaning.to_dict()})

@@ -16,6 +16,8 @@ from trainer.fine_tuning.kept_embeddings import FILE
 from trainer.fine_tuning.parameters import Parameters, read_parameters
 from trainer.fine_tuning.pooling import pools_by_mean
 
+BEGIN = "begin"  # the file that lets the process begin: documents to compute at once
+
 
 @dataclass(frozen=True, slots=True)
 class Examples:

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from classifier.base_models import base_model_folder
 from classifier.base_tokenizer import save_tokenizer, training_tokenizer
 from classifier.batching import COARSE_STEP
 from classifier.checkpoint import Calibration, Checkpoint, SnapshotReference
@@ -18,7 +19,6 @@ from db.queries import model_versions, tuned_parameters
 from db.queries.labelled import Labelled
 from sortline.errors import TrainingError
 from trainer.data.training_data import TrainingData, label_indices
-from trainer.fine_tuning.base_check import usable_base
 from trainer.fine_tuning.fine_tune import Examples, Job
 from trainer.fine_tuning.parameters import Parameters, read_parameters
 from trainer.fine_tuning.pooling import pools_by_mean
@@ -31,6 +31,11 @@ class Base:
     name: str
     folder: Path
     label_ids: tuple[int, ...] = ()
+
+    @property
+    def unchecked(self) -> tuple[Path, str] | None:
+        """Folder and name of a base model that `trainer.fine_tuning.base_check` has to see; None: it was trained."""
+        return None if self.label_ids else (self.folder, self.name)
 
 
 def effective_parameters(session: Session, asked: dict[str, Any], base_model: str) -> Parameters:
@@ -52,6 +57,8 @@ def effective_parameters(session: Session, asked: dict[str, Any], base_model: st
 def find_base(session: Session, store: ModelStore, parameters: Parameters, base_model: str) -> Base:
     """The pretrained encoder, or the active version's checkpoint where the run starts from its parent.
 
+    Of the encoder only the files were looked at (`Base.unchecked`).
+
     Args:
         base_model: the setting's, which is meant where the parameters name no other.
 
@@ -61,7 +68,7 @@ def find_base(session: Session, store: ModelStore, parameters: Parameters, base_
     """
     if not parameters.from_parent:
         name = parameters.base_model or base_model
-        return Base(name, usable_base(name))
+        return Base(name, base_model_folder(name))
     parent = model_versions.active(session)
     if parent is None:
         raise TrainingError("there is no active model version to start from; train from the base model first")

@@ -1,7 +1,8 @@
-"""The process that fine-tunes: ``python -m trainer.fine_tuning.process WORK MICRO_BATCH``.
+"""The process that fine-tunes: ``python -m trainer.fine_tuning.process WORK [BASE NAME]``.
 
-`trainer.fine_tuning.fine_tune` starts it, alone or as one of several ranks by a launcher such as torchrun. It writes
-JSON lines on standard output, ends itself when the parent does, and keeps in WORK what it needs to continue.
+`trainer.fine_tuning.fine_tune` starts it, alone or as one of several ranks by a launcher such as torchrun. It checks
+the base model in the folder BASE, if one is given, and waits until the job is in WORK. It writes JSON lines on standard
+output, ends itself when the parent does, and keeps in WORK what it needs to continue.
 """
 
 import fcntl
@@ -19,11 +20,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from classifier.engines.openvino_cache import converted
 from classifier.figures import Learning
 from sortline.errors import SortlineError
 from sortline.logs import silence_telemetry
 from sortline.whole_file import flush, is_disk_full, whole_file, write_whole
-from trainer.fine_tuning.job import read_job
+from trainer.fine_tuning.base_check import check_folder
+from trainer.fine_tuning.job import BEGIN, read_job
 from trainer.fine_tuning.kept_embeddings import keep_embeddings
 from trainer.fine_tuning.loss import Loss
 from trainer.fine_tuning.sentence_embeddings import Matrix, mean_of_tokens
@@ -49,6 +52,7 @@ from accelerate.utils import broadcast  # noqa: E402
 from classifier.engines.torch_device import learns_in_bf16, torch_device  # noqa: E402
 
 _REPORTED_EVERY_S = 0.1
+_LOOKED_EVERY_S = 0.02  # whether the job is there
 _MOST_POINTS = 500
 _STOPS_EARLY_FROM = 50  # validation documents; with fewer an epoch's macro-F1 is chance
 _EVALUATED_TOKENS = 8192
@@ -63,6 +67,7 @@ class FineTuning:
         self.work = work
         self.job, how = read_job(work)
         self.checkpoint_s = float(how["checkpoint_s"])
+        self.convert_into = how.get("convert_into")
         parameters = self.job.parameters
         device = torch_device(how["device"])
         self.accelerator = Accelerator(
@@ -325,6 +330,9 @@ class FineTuning:
         draft.rename(self.work / "model")
         (self.work / "state.pt").unlink(missing_ok=True)
         (self.work / "best.pt").unlink(missing_ok=True)
+        if self.convert_into:
+            self.optimizer.state.clear()  # memory for the conversion
+            _convert(self.work / "model", Path(self.convert_into))
 
     def _send(self, **message: Any) -> None:
         if self.accelerator.is_main_process:
@@ -348,6 +356,14 @@ def _save(what: dict[str, Any], path: Path) -> None:
         torch.save(what, file)
 
 
+def _convert(model: Path, cache: Path) -> None:
+    """Convert the model for this machine's engine. If that fails, the engine tries again, and says what is wrong."""
+    try:
+        converted(model, cache, here=True)
+    except Exception as error:  # OpenVINO has many
+        print(f"the model is not converted yet: {error}", file=sys.stderr)  # noqa: T201 - standard error is a file
+
+
 def _end_with_parent(work: Path) -> None:
     """Wait for the lock that the parent holds while it lives and needs this process, then end."""
     with (work / "lock").open("rb") as lock:
@@ -368,11 +384,33 @@ def _message_of(error: BaseException) -> dict[str, Any] | None:
     return None
 
 
-def main(work: str, micro_batch: str) -> None:
+def _micro_batch(work: Path) -> int:
+    """Wait for the job; how many documents to compute at once."""
+    begin = work / BEGIN
+    while not begin.is_file():
+        time.sleep(_LOOKED_EVERY_S)
+    return int(begin.read_text())
+
+
+def _check(base: Path, name: str) -> None:
+    """Say whether a base model can be fine-tuned; of several ranks the first one does."""
+    if int(os.environ.get("RANK", "0")):
+        return
+    try:
+        check_folder(base, name)
+    except SortlineError as error:
+        send(unusable=str(error))
+        sys.exit(1)
+    send(usable=True)
+
+
+def main(work: str, base: str = "", name: str = "") -> None:
     """Fine-tune what the work folder asks for."""
     threading.Thread(target=_end_with_parent, args=(Path(work),), daemon=True).start()
     try:
-        FineTuning(Path(work), int(micro_batch)).run()
+        if base:
+            _check(Path(base), name)
+        FineTuning(Path(work), _micro_batch(Path(work))).run()
     except Exception as error:
         message = _message_of(error)
         if message is None:
