@@ -2,10 +2,11 @@
 
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from sqlalchemy.exc import DBAPIError
@@ -14,6 +15,7 @@ from classifier.checkpoint import Checkpoint, SnapshotReference
 from classifier.checkpoint_folder import library_versions
 from classifier.classifier import assemble, load_classifier
 from classifier.engines.choose import conversions
+from classifier.readable import Readability
 from classifier.store import ModelStore, model_store
 from db.queries import model_forms, model_versions, queue_items, snapshots, starters, training_runs
 from db.queries.labelled import labelled_documents, newest_review_id
@@ -22,6 +24,8 @@ from sortline.counted import counted
 from sortline.errors import ConflictError, SortlineError, TrainingError, TransientError
 from sortline.postgres_address import PostgresAddress
 from sortline.settings import Settings
+from sortline.training_progress import TOLD_FROM, duration
+from sortline.training_progress import work as work_of
 from sortline.whole_file import is_disk_full
 from trainer.data.base_texts import readability_of, with_readability
 from trainer.data.snapshot import read_snapshot, store_snapshot
@@ -44,6 +48,7 @@ from trainer.fine_tuning.kept_embeddings import kept_embeddings
 from trainer.fine_tuning.parameters import Parameters
 from trainer.fine_tuning.prepare import Base, effective_parameters, find_base, prepare_job
 from trainer.fine_tuning.sentence_embeddings import Matrix
+from trainer.fine_tuning.speed import characters, foretold, note_speed
 from trainer.fine_tuning.student import layer_counts
 from trainer.fine_tuning.work_folder import work_folder
 from trainer.forms import promise_of, store_forms
@@ -62,7 +67,7 @@ def train(settings: Settings, run_id: int, report: Report = lambda _: None) -> i
     fine-tuning.
 
     Args:
-        report: called with progress: the stage and, while fine-tuning, step, steps, loss, left_s.
+        report: called with progress, as `sortline.training_progress` reads it.
 
     Returns:
         The model version's id; None if the run was no longer waiting.
@@ -93,24 +98,15 @@ def _train(settings: Settings, lease: Lease, work: Path) -> int:
     postgres, store = settings.postgres_url, model_store(settings)
     machine = Machine.of(settings)
     withdraw(store, lease.run_id, range(1, lease.token))
-    base, parameters = _base(postgres, store, lease, settings.base_model)
-    with Started(machine, work, base.unchecked) as process, lease.watching(process.check):
-        data, snapshot = _freeze(postgres, settings.models, lease, base, parameters, process)
-        job, description = prepare_job(base, parameters, data, snapshot, work / "tokenizer")
-        if parameters.student:
-            layer_counts(job.base, parameters.student, added=1 if job.begins_fitted else 0)
-        readable = readability_of(data, description.cleaning, work / "tokenizer")
-        if readable.is_poor:
-            log.warning("%s", readable.sentence())
-        learned = _fine_tune(machine, lease, job, work, process, conversions(settings))
+    base, parameters, data, job, description, readable, learned = _learn(settings, store, machine, lease, work)
     draft = _draft(work)
     kept = kept_embeddings(work, len(data.train))
     with ThreadPoolExecutor(1) as beside:  # much of the conversion takes one core
         answers = beside.submit(_cross_validate, machine, base, description, data, kept)
         lease.report("preparing the model for this machine's engine")
         classifier = assemble(draft, description, settings)
-        lease.report(f"answering {counted(len(data.held_out), 'held-out document')}")
-        whole = measure(classifier, data, settings, kept)
+        answered = _counting(lease, "answering held-out documents and a sample of the others")
+        whole = measure(classifier, data, settings, kept, answered)
         lease.report("fitting simple classifiers to compare with")
         baselines = baseline_answers(data.train, data.known(data.test))
         lease.report(f"cross-validating {counted(len(data.train), 'training document')}")
@@ -127,7 +123,8 @@ def _train(settings: Settings, lease: Lease, work: Path) -> int:
         job, description, work / "tokenizer", machine,
         lambda folder, form: assemble(folder, form, settings.model_copy(update=AS_REFERENCE)),
     ), data, work / "anew")  # fmt: skip
-    verdict = compare(postgres, judged.classifier, data, baselines, load, settings.gate_margin, anew)
+    compared = _counting(lease, "comparing with the active version")
+    verdict = compare(postgres, judged.classifier, data, baselines, load, settings.gate_margin, anew, compared)
     verdict = and_also(verdict, accepted_errors(judged, data))
     judged = judged.with_figures(
         learning=learned.learning,
@@ -145,7 +142,8 @@ def _train(settings: Settings, lease: Lease, work: Path) -> int:
     asks_student = bool(parameters.student or parameters.student_base)
     if verdict.against is not None or asks_student:
         reference = assemble(draft, description, settings.model_copy(update=AS_REFERENCE))
-        by = Judge(reference, whole.classifier, data.validation, settings.gate_margin)
+        compared = _counting(lease, "comparing forms with the whole model")
+        by = Judge(reference, whole.classifier, data.validation, settings.gate_margin, compared)
         traffic, to_teach = _traffic(postgres, lease.run_id, data)
         tried.append(try_int8(by, draft, data, traffic.texts, settings, work, lease.report, kept))
         if asks_student:
@@ -157,6 +155,32 @@ def _train(settings: Settings, lease: Lease, work: Path) -> int:
     published = publish(draft, judged, data, suspects, store, lease.run_id, lease.token)
     _forget_erased(postgres, published)
     return _register(postgres, lease, published, judged, data, suspects, forms, settings.auto_promote)
+
+
+class _Learnt(NamedTuple):
+    base: Base
+    parameters: Parameters
+    data: TrainingData
+    job: Job
+    description: Checkpoint
+    readable: Readability
+    learned: FineTuned
+
+
+def _learn(settings: Settings, store: ModelStore, machine: Machine, lease: Lease, work: Path) -> _Learnt:
+    """Freeze the documents and fine-tune on them; the process that will do so loads its libraries meanwhile."""
+    base, parameters = _base(settings.postgres_url, store, lease, settings.base_model)
+    with Started(machine, work, base.unchecked) as process, lease.watching(process.check):
+        data, snapshot = _freeze(settings.postgres_url, settings.models, lease, base, parameters, process)
+        tokenised = _counting(lease, "tokenising")
+        job, description = prepare_job(base, parameters, data, snapshot, work / "tokenizer", tokenised)
+        if parameters.student:
+            layer_counts(job.base, parameters.student, added=1 if job.begins_fitted else 0)
+        readable = readability_of(data, description.cleaning, work / "tokenizer")
+        if readable.is_poor:
+            log.warning("%s", readable.sentence())
+        learned = _fine_tune(machine, lease, job, work, process, settings, base.name, data)
+    return _Learnt(base, parameters, data, job, description, readable, learned)
 
 
 def _base(postgres: PostgresAddress, store: ModelStore, lease: Lease, base_model: str) -> tuple[Base, Parameters]:
@@ -181,7 +205,7 @@ def _freeze(
             process.check(wait=True)
             return read_snapshot(opened, row), SnapshotReference(id=row.id, sha256=row.sha256)
         newest = newest_review_id(opened)
-        assign_new(opened)
+        assign_new(opened, on_progress=_counting(lease, "looking for near-duplicates of new documents"))
         trained = model_versions.trained(opened)
         documents = labelled_documents(opened)
         try:
@@ -191,11 +215,13 @@ def _freeze(
                 parameters.drop_rare_labels,
                 None if trained is None else trained.label_ids,
                 parameters.min_examples,
+                _counting(lease, "looking for near-duplicates"),
             )
         except TrainingError as refusal:
             process.check(wait=True)
             raise with_readability(refusal, documents, parameters.cleaning, [base.folder]) from None
         process.check(wait=True)
+        lease.report("writing the snapshot")
         row = store_snapshot(opened, data, models, str(lease.run_id))
         if not snapshots.attach(opened, row.id, lease.run_id, lease.token, newest):
             raise ConflictError(f"training run {lease.run_id} no longer belongs to this process")
@@ -204,21 +230,46 @@ def _freeze(
 
 
 def _fine_tune(
-    machine: Machine, lease: Lease, job: Job, work: Path, process: Started, convert_into: Path | None
-) -> FineTuned:
+    machine: Machine, lease: Lease, job: Job, work: Path, process: Started, settings: Settings, base: str,
+    data: TrainingData,
+) -> FineTuned:  # fmt: skip
+    epochs, read = job.parameters.epochs, characters((each.text for each in data.train), job.parameters.max_length)
+    each = -(-len(job.train.documents) // job.parameters.batch_size)
+    before = foretold(settings.data_dir, base, epochs * read)
+    guide = "" if before is None else f"; about {duration(before)} at the speed of the last training here"
+    lease.report(f"starting the fine-tuning: {work_of(epochs * each, epochs)}{guide}")
+
     def on_epoch(epoch: Epoch) -> None:
         log.info("epoch %d: accuracy %.4f, macro-F1 %.4f on validation", epoch.epoch, epoch.accuracy, epoch.macro_f1)
 
-    return fine_tune(job, work, machine, partial(_report_progress, lease, "fine-tuning"), on_epoch, process, convert_into)
+    learned = fine_tune(
+        job, work, machine, partial(_report_progress, lease, "fine-tuning", foretold_s=before), on_epoch, process,
+        conversions(settings), lambda stage, done, of: lease.report(stage, done=done, of=of),
+    )  # fmt: skip
+    steps = learned.learning.steps
+    if steps and learned.learning.seconds and not learned.learning.resumed_from:
+        note_speed(settings.data_dir, base, read * steps[-1][0] / each, learned.learning.seconds)
+    return learned
 
 
-def _report_progress(lease: Lease, stage: str, progress: Progress) -> None:
+def _counting(lease: Lease, stage: str) -> Callable[[int, int], None]:
+    """What a stage that goes through documents calls with how many are done, and of how many."""
+    return lambda done, of: lease.report(stage, done=done, of=of)
+
+
+def _report_progress(lease: Lease, stage: str, progress: Progress, foretold_s: float | None = None) -> None:
+    """Report steps; of the first ones the time says little, so what was foretold counts as long as they are few."""
+    left_s = progress.left_s
+    if progress.done < TOLD_FROM and foretold_s is not None:
+        left_s = foretold_s * (progress.steps - progress.step) / progress.steps
     lease.report(
         stage,
         step=progress.step,
         steps=progress.steps,
+        epoch=progress.epoch,
+        epochs=progress.epochs,
         loss=round(progress.loss, 4),
-        left_s=round(progress.left_s, 1),
+        left_s=round(left_s, 1),
     )
 
 

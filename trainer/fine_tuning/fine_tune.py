@@ -20,7 +20,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from classifier.engines.choose import cores
 from classifier.figures import Epoch, Learning
@@ -62,12 +62,25 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a fine-tuning is; ``loss`` is a moving average, ``left_s`` an estimate in seconds."""
+    """Where a fine-tuning is: its steps and the ``epoch`` under way.
+
+    ``loss`` is a moving average, ``left_s`` an estimate in seconds; ``done``: steps of this process, from which it
+    comes.
+    """
 
     step: int
     steps: int
     loss: float
     left_s: float
+    epoch: int
+    epochs: int
+    done: int
+
+
+class OnStage(Protocol):
+    """Called with what is done besides steps, with how many documents, and of how many."""
+
+    def __call__(self, stage: str, done: int, of: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +196,7 @@ def fine_tune(
     on_epoch: Callable[[Epoch], None] = lambda _: None,
     started: Started | None = None,
     convert_into: Path | None = None,
+    on_stage: OnStage = lambda stage, done, of: None,
 ) -> FineTuned:
     """Train a sequence classifier; afterwards ``work/model`` holds config.json and model.safetensors.
 
@@ -195,6 +209,7 @@ def fine_tune(
         started: the process, if it was started before; it is ended here.
         convert_into: folder of converted models (`classifier.engines.choose.conversions`) to which the process adds
             the model, having torch and transformers loaded; None: it does not.
+        on_stage: called with the parts that are no steps.
 
     Raises:
         TrainingError: the base model can't be loaded, the training diverges, or memory or disk are too small.
@@ -207,7 +222,7 @@ def fine_tune(
     micro_batch = job.parameters.micro_batch or job.parameters.batch_size
     while not ((work / "model").is_dir() and finished.is_file()):
         with started or Started(machine, work) as process:
-            done = _run(process, micro_batch, work, on_progress, on_epoch)
+            done = _run(process, micro_batch, work, on_progress, on_epoch, on_stage)
         started = None
         if done:
             continue
@@ -235,7 +250,7 @@ def _command(machine: Machine, work: Path) -> list[str]:
 
 def _run(
     process: Started, micro_batch: int, work: Path, on_progress: Callable[[Progress], None],
-    on_epoch: Callable[[Epoch], None],
+    on_epoch: Callable[[Epoch], None], on_stage: OnStage,
 ) -> bool:  # fmt: skip
     """Let the process do its job; False when it ran out of memory."""
     for message in process.begin(micro_batch):
@@ -243,6 +258,8 @@ def _run(
             on_progress(Progress(**message["progress"]))
         elif "epoch" in message:
             on_epoch(Epoch(**message["epoch"]))
+        elif "stage" in message:
+            on_stage(**message)
         elif "error" in message:
             raise TrainingError(message["error"])
         elif "out_of_memory" in message:

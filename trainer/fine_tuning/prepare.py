@@ -1,6 +1,7 @@
 """From frozen documents to a fine-tuning job: base model, tokenizer, token ids."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,13 @@ from db.queries.labelled import Labelled
 from sortline.errors import TrainingError
 from trainer.data.training_data import TrainingData, label_indices
 from trainer.fine_tuning.fine_tune import Examples, Job
+from trainer.fine_tuning.job import TokenIds
 from trainer.fine_tuning.parameters import Parameters, read_parameters
 from trainer.fine_tuning.pooling import pools_by_mean
+
+OnProgress = Callable[[int, int], None]
+
+_AT_ONCE = 5_000  # documents
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +88,12 @@ def prepare_job(
     data: TrainingData,
     snapshot: SnapshotReference,
     tokenizer_folder: Path,
+    on_progress: OnProgress = lambda _done, _of: None,
 ) -> tuple[Job, Checkpoint]:
     """Tokenise training and validation; the tokenizer's files are saved in a folder of their own.
+
+    Args:
+        on_progress: called with how many training documents are tokenised, and of how many.
 
     Returns:
         What to fine-tune, and the description of the checkpoint that comes of it.
@@ -107,7 +117,7 @@ def prepare_job(
     job = Job(
         base=base.folder,
         labels=description.labels,
-        train=_examples(tokenizer, description, data.train, data),
+        train=_examples(tokenizer, description, data.train, data, on_progress),
         validation=_examples(tokenizer, description, data.known(data.validation), data),
         pad_id=tokenizer.pad_id,
         parameters=parameters.settled(len(data.train), len(data.labels), not row and pools_by_mean(base.folder)),
@@ -123,7 +133,12 @@ def longest_window(folder: Path, parameters: Parameters) -> int:
 
 
 def _examples(
-    tokenizer: WindowTokenizer, description: Checkpoint, documents: list[Labelled], data: TrainingData
-) -> Examples:
-    prepared = tokenizer.prepare([description.cleaning(document.text) for document in documents])
-    return Examples([each.windows[0] for each in prepared], label_indices(documents, data.labels).tolist())
+    tokenizer: WindowTokenizer, description: Checkpoint, documents: list[Labelled], data: TrainingData,
+    on_progress: OnProgress = lambda _done, _of: None,
+) -> Examples:  # fmt: skip
+    parts = []
+    for start in range(0, len(documents), _AT_ONCE):
+        some = [description.cleaning(document.text) for document in documents[start : start + _AT_ONCE]]
+        parts.append(TokenIds.of([each.windows[0] for each in tokenizer.prepare(some)]))
+        on_progress(start + len(some), len(documents))
+    return Examples(TokenIds.joined(parts), label_indices(documents, data.labels).tolist())

@@ -112,7 +112,7 @@ class FineTuning:
     def _run_epoch(self) -> None:
         state, parameters = self.state, self.job.parameters
         draw = random.Random(f"{parameters.seed}-{state['epoch']}")  # noqa: S311 - an order, not a secret
-        lengths = [len(document) for document in self.train]
+        lengths = self.train.lengths.tolist()
         self.model.train()
         for number, batch in enumerate(batches(lengths, parameters.batch_size, draw)):
             if number < state["batch"]:
@@ -176,9 +176,16 @@ class FineTuning:
         if now - self._reported >= _REPORTED_EVERY_S or state["step"] in (1, self.steps):
             self._reported = now
             left = (now - self._began) / done * (self.steps - state["step"])
-            self._send(
-                progress={"step": state["step"], "steps": self.steps, "loss": state["mean_loss"], "left_s": left}
-            )
+            self._send(progress={
+                "step": state["step"], "steps": self.steps, "loss": state["mean_loss"], "left_s": left,
+                "epoch": state["epoch"] + 1, "epochs": self.job.parameters.epochs, "done": done,
+            })  # fmt: skip
+
+    def _tell(self, stage: str, done: int, of: int) -> None:
+        """Say how many documents are done of what is no step; at the last one always."""
+        if done == of or time.monotonic() - self._reported >= _REPORTED_EVERY_S:
+            self._reported = time.monotonic()
+            self._send(stage=stage, done=done, of=of)
 
     def _validate(self) -> None:
         if not self.validation:
@@ -205,7 +212,8 @@ class FineTuning:
         device = self.accelerator.device
         predicted = torch.zeros(len(truth), dtype=torch.long, device=device)
         total = torch.zeros((), device=device)
-        for number, (part, ids, mask) in enumerate(self._by_length(self.validation)):
+        stage = f"validating epoch {self.state['epoch']} of {self.job.parameters.epochs}"
+        for number, (part, ids, mask) in enumerate(self._by_length(self.validation, stage)):
             if number % self.ranks != self.rank:
                 continue
             with torch.inference_mode():
@@ -265,12 +273,13 @@ class FineTuning:
         if self.accelerator.is_main_process:
             keep_embeddings(self.work, chosen, embeddings)
         head = last_linear(self.bare, len(self.job.labels))
+        self._tell("fitting the head", 0, len(chosen))
         fitted = probed(features, self.targets[chosen], self.weights.cpu())
         head.load_state_dict(fitted.state_dict())
         for weight in head.parameters():
             broadcast(weight.data)
 
-    def _before_learning(self, documents: Sequence[NDArray[np.int64]]) -> tuple[Matrix, Matrix]:
+    def _before_learning(self, documents: Sequence[NDArray[np.int32]]) -> tuple[Matrix, Matrix]:
         """What the last layer of the head is given for each document (n, d), and its sentence embedding (n, width)."""
         head = last_linear(self.bare, len(self.job.labels))
         last = self.bare.base_model.encoder.layer[-2]  # the last one is ours, and makes the mean
@@ -283,7 +292,7 @@ class FineTuning:
             last.register_forward_hook(lambda _, __, out: states.append(out[0] if isinstance(out, tuple) else out)),
         ]
         self.bare.eval()
-        for part, ids, mask in self._by_length(documents):
+        for part, ids, mask in self._by_length(documents, "reading documents with the pretrained encoder"):
             with torch.inference_mode(), self.accelerator.autocast():
                 self.bare(input_ids=ids, attention_mask=mask)
                 embeddings[part] = mean_of_tokens(states.pop(), mask)
@@ -293,13 +302,18 @@ class FineTuning:
         return features, embeddings
 
     def _by_length(
-        self, documents: Sequence[NDArray[np.int64]]
+        self, documents: Sequence[NDArray[np.int32]], stage: str
     ) -> Iterator[tuple[list[int], torch.Tensor, torch.Tensor]]:
-        """Batches of documents of like length: their places, token ids and mask on the device."""
+        """Batches of documents of like length: their places, token ids and mask on the device.
+
+        Args:
+            stage: what it is done for, in words; it is told how far that is.
+        """
         order = sorted(range(len(documents)), key=lambda i: len(documents[i]))
         size = max(1, _EVALUATED_TOKENS // len(documents[order[-1]]))
         for start in range(0, len(order), size):
             part = order[start : start + size]
+            self._tell(stage, start + len(part), len(order))
             ids, mask = pad([documents[i] for i in part], self.job.pad_id)
             yield part, ids.to(self.accelerator.device), mask.to(self.accelerator.device)
 
