@@ -15,10 +15,11 @@ from classifier.engines.protocol import Outputs
 from db.queries import model_versions, training_runs
 from db.queries.labelled import Labelled, labelled_documents
 from db.session import session
+from trainer.data import bounds
 from trainer.data.import_file import import_file
 from trainer.data.training_data import label_indices, select
 from trainer.evaluation.fit_model import Sample
-from trainer.evaluation.forms import MOST_TRAINING, pretrained_vectors
+from trainer.evaluation.forms import pretrained_vectors
 from trainer.run import train
 
 # The labels that the near-domain split of Zhang et al., "Are Pretrained Transformers Robust in Intent Classification?",
@@ -71,7 +72,7 @@ def foreign_world() -> World:
     """
     with stack("open_world", keep=True) as made:
         classifier, parts, labels = _model(made)
-        shuffled = random.Random(1).sample(parts[0], min(MOST_TRAINING, len(parts[0])))  # as a training draws them
+        shuffled = random.Random(1).sample(parts[0], min(bounds.FIT, len(parts[0])))  # as a training draws them
         parts = (shuffled, *parts[1:])
         pretrained = pretrained_vectors(classifier.checkpoint, [each.text for each in shuffled], made.settings)
     assert pretrained is not None

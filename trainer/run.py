@@ -27,6 +27,7 @@ from sortline.settings import Settings
 from sortline.training_progress import TOLD_FROM, duration
 from sortline.training_progress import work as work_of
 from sortline.whole_file import is_disk_full
+from trainer.data import bounds
 from trainer.data.base_texts import readability_of, with_readability
 from trainer.data.snapshot import read_snapshot, store_snapshot
 from trainer.data.split import assign_new
@@ -109,7 +110,8 @@ def _train(settings: Settings, lease: Lease, work: Path) -> int:
         whole = measure(classifier, data, settings, kept, answered)
         lease.report("fitting simple classifiers to compare with")
         baselines = baseline_answers(data.train, data.known(data.test))
-        lease.report(f"cross-validating {counted(len(data.train), 'training document')}")
+        crossed = counted(min(len(data.train), bounds.CROSS_VALIDATED), "training document")
+        lease.report(f"cross-validating {crossed}")
         cross_validated = answers.result()
     lease.report("fitting confidences and thresholds")
     promise = promise_of(settings)
@@ -177,6 +179,8 @@ def _learn(settings: Settings, store: ModelStore, machine: Machine, lease: Lease
         if parameters.student:
             layer_counts(job.base, parameters.student, added=1 if job.begins_fitted else 0)
         readable = readability_of(data, description.cleaning, work / "tokenizer")
+        if sampled := bounds.said(len(data.train)):
+            log.info("%s", sampled)
         if readable.is_poor:
             log.warning("%s", readable.sentence())
         learned = _fine_tune(machine, lease, job, work, process, settings, base.name, data)

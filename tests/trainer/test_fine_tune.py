@@ -139,7 +139,7 @@ def test_a_process_that_waits_for_its_job_says_whether_the_base_model_can_be_use
 
     with (
         Started(machine, tmp_path / "other", (broken, "broken")) as process,
-        pytest.raises(CheckpointError, match="base model broken can't be used: transformers .* doesn't know"),
+        pytest.raises(CheckpointError, match=r"base model broken can't be used: transformers .* doesn't know"),
     ):
         process.check(wait=True)
 

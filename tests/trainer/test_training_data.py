@@ -8,7 +8,7 @@ import pytest
 
 from db.queries.labelled import Labelled
 from sortline.errors import TrainingError
-from trainer.data import training_data
+from trainer.data import bounds
 from trainer.data.training_data import TrainingData, select
 
 _NAMES = {1: "card", 2: "cash", 3: "transfer"}
@@ -48,7 +48,7 @@ def test_exact_duplicates_become_one_with_the_label_of_the_majority() -> None:
 
 
 def test_of_very_many_held_out_documents_always_the_same_sample_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training_data, "_MOST_HELD_OUT", 30)
+    monkeypatch.setattr(bounds, "HELD_OUT", 30)
     given = [*documents(60), *documents(50, "test", 100), *documents(30, "calibration", 200)]
 
     data, again = select(given), select(given[::-1])

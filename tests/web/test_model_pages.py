@@ -98,7 +98,14 @@ def test_a_training_is_started_watched_and_cancelled(lead: Browser, session: Ses
     training_runs.beat(session, run.id, token, said)
     session.commit()
     page = lead.get(f"/training-runs/{run.id}")
-    for shown in ("fine-tuning", "1,200", "of 4,000", "0.500", "2 epochs of 2,000 steps; about 5 h 10 min left", 'http-equiv="refresh"'):
+    for shown in (
+        "fine-tuning",
+        "1,200",
+        "of 4,000",
+        "0.500",
+        "2 epochs of 2,000 steps; about 5 h 10 min left",
+        'http-equiv="refresh"',
+    ):
         assert shown in page.text
     assert "step 1,200 of 4,000 (2 epochs of 2,000 steps; about 5 h 10 min left)" in lead.get("/").text
     training_runs.beat(session, run.id, token, {"stage": "tokenising", "done": 5000, "of": 20_000})

@@ -30,6 +30,7 @@ _BANDS, _ROWS = 16, 4
 _LEAST_ALIKE = 35  # numbers of two signatures that are equal: at 0.8 it is fewer once in a million pairs
 _MANY = 10  # different texts that share a passage
 _AT_ONCE = 1_000  # texts between two reports
+_MOST_BUCKETS = 5_000  # that are looked at in a round: about ten seconds
 _ROUNDS = 5  # a footer within a footer: what is left is searched again
 _SHOWN = 120  # characters of a passage
 _LETTERS = 12  # of a text that says something beside its numbers
@@ -126,7 +127,7 @@ class NearDuplicates:
         found, explained = [np.empty(0, np.uint64)], set[int]()
         large = [bucket.tolist() for bucket in self._buckets(self._places) if len(bucket) >= _MANY]
         # The largest first: a passage that fewer texts share may be what they are about.
-        for bucket in sorted(large, key=len, reverse=True):
+        for bucket in sorted(large, key=len, reverse=True)[:_MOST_BUCKETS]:
             if len(bucket) - len(explained.intersection(bucket)) < _MANY:
                 continue
             shared = shared_passages([forms[form_at[each]] for each in bucket])

@@ -16,6 +16,7 @@ from classifier.decision import FOREIGN
 from classifier.figures import SnapshotCounts
 from db.queries.labelled import Labelled
 from sortline.errors import TrainingError
+from trainer.data import bounds
 from trainer.data.near_duplicates import NearDuplicates, OnProgress
 from trainer.data.split import HELD_OUT, LEFT_OUT, Groups, leaks, repeats_held_out, share
 
@@ -28,7 +29,6 @@ _LEAST_EXAMPLES = 2
 _FEW_EXAMPLES = 8
 _MOST_COPIES, _SHARE_OF_COPIES = 20, 0.05  # near-duplicates of one text in a part: so many, or of the others so much
 _NAMED = 5
-_MOST_HELD_OUT = 20_000  # documents of a part: an accuracy of 90 % is known to 0.4 points then
 
 
 @dataclass(frozen=True)
@@ -171,10 +171,10 @@ def _data(
 def _sample(parts: dict[str, list[Labelled]], name: str) -> int:
     """Leave out what a part has beyond 20,000 documents; returns how many."""
     documents = parts[name]
-    if len(documents) <= _MOST_HELD_OUT:
+    if len(documents) <= bounds.HELD_OUT:
         return 0
     places = [share(document.content_hash, "held out") for document in documents]
-    most = sorted(places)[_MOST_HELD_OUT]
+    most = sorted(places)[bounds.HELD_OUT]
     parts[name] = [document for document, place in zip(documents, places, strict=True) if place < most]
     parts[LEFT_OUT] += [document for document, place in zip(documents, places, strict=True) if place >= most]
     return len(documents) - len(parts[name])

@@ -23,6 +23,7 @@ from classifier.figures import FitFigures, FormVerdict
 from db.queries.labelled import Labelled
 from sortline.errors import SortlineError, TrainingError
 from sortline.settings import Settings
+from trainer.data import bounds
 from trainer.data.training_data import TrainingData, label_indices
 from trainer.evaluation.answering import OnProgress, logits_of, outputs_of, silently
 from trainer.evaluation.disagreements import Decided
@@ -42,7 +43,7 @@ CANDIDATES: tuple[Form, ...] = ("int8", "student", "student-int8")
 LEVEL = 0.05 / len(CANDIDATES)  # fixed before any is tried, so that trying several does not make chance likelier
 AS_REFERENCE = {"engine": "torch", "precision": "f32"}
 _AT_ONCE = 500
-MOST_TRAINING, _MOST_FOREIGN = 4_000, 5_000  # documents that a fit model is made of
+_MOST_FOREIGN = 5_000  # of which a fit model is made too
 _SEED = 1
 
 
@@ -183,7 +184,7 @@ def measure(
         on_progress: called with how many documents are answered, and of how many.
     """
     count = len(data.train)
-    places = random.Random(_SEED).sample(range(count), min(MOST_TRAINING, count))  # noqa: S311 - a sample
+    places = random.Random(_SEED).sample(range(count), min(bounds.FIT, count))  # noqa: S311 - a sample
     drawn = [data.train[place] for place in places]
     foreign = {each.id if each.group_id is None else each.group_id: each for each in data.foreign}
     chosen = [*drawn, *list(foreign.values())[-_MOST_FOREIGN:]]

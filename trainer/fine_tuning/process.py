@@ -25,6 +25,7 @@ from classifier.figures import Learning
 from sortline.errors import SortlineError
 from sortline.logs import silence_telemetry
 from sortline.whole_file import flush, is_disk_full, whole_file, write_whole
+from trainer.data import bounds
 from trainer.fine_tuning.base_check import check_folder
 from trainer.fine_tuning.job import BEGIN, read_job
 from trainer.fine_tuning.kept_embeddings import keep_embeddings
@@ -56,7 +57,6 @@ _LOOKED_EVERY_S = 0.02  # whether the job is there
 _MOST_POINTS = 500
 _STOPS_EARLY_FROM = 50  # validation documents; with fewer an epoch's macro-F1 is chance
 _EVALUATED_TOKENS = 8192
-_MOST_PROBED = 100_000  # documents that a new head is fitted on before the fine-tuning
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 
 
@@ -268,7 +268,7 @@ class FineTuning:
     def _fit_head(self) -> None:
         """Start the head as a logistic regression on the outputs of the encoder before it learns."""
         labelled = np.flatnonzero(self.targets >= 0)
-        chosen = np.random.default_rng(self.job.parameters.seed).permutation(labelled)[:_MOST_PROBED]
+        chosen = np.random.default_rng(self.job.parameters.seed).permutation(labelled)[: bounds.HEAD]
         features, embeddings = self._before_learning([self.train[i] for i in chosen])
         if self.accelerator.is_main_process:
             keep_embeddings(self.work, chosen, embeddings)
