@@ -73,7 +73,8 @@ class NearDuplicates:
     It keeps about 1 kB for a text of 110 characters: hashes of shingles of 4 bytes, and a signature of 256.
 
     Args:
-        on_progress: called with how many texts are prepared, and of how many.
+        on_progress: called with how many texts are prepared, and of how many; several times over, where many share
+            passages.
     """
 
     def __init__(self, texts: Sequence[str], on_progress: OnProgress = lambda _done, _of: None) -> None:
@@ -88,7 +89,10 @@ class NearDuplicates:
             shared = self._shared(forms)
             if not len(shared):
                 break
-            own = [own_passages(form, shared) or form for form in forms]
+            own = list[str]()
+            for start in range(0, len(forms), _AT_ONCE):
+                own += [own_passages(form, shared) or form for form in forms[start : start + _AT_ONCE]]
+                on_progress(len(own), len(forms))
             changed = [i for i, form in enumerate(own) if form != forms[i]]
             self._places[changed] = self._add([own[i] for i in changed], on_progress)
             self._repeated = np.union1d(self._repeated, shared)

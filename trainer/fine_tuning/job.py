@@ -17,7 +17,7 @@ from trainer.fine_tuning.kept_embeddings import FILE
 from trainer.fine_tuning.parameters import Parameters, read_parameters
 from trainer.fine_tuning.pooling import pools_by_mean
 
-BEGIN = "begin"  # the file that lets the process begin: documents to compute at once
+BEGIN = "micro-batch"  # the file that lets the process begin: how many documents to compute at once
 
 
 class TokenIds(Sequence[NDArray[np.int32]]):
