@@ -11,22 +11,22 @@ def said(progress: Mapping[str, Any]) -> str:
 
     Args:
         progress: of a run, as `trainer.lease` reports it: ``stage``; with it ``step``, ``steps``, ``epoch``,
-            ``epochs``, ``loss`` and ``left_s`` (seconds) while it fine-tunes, or ``done`` and ``of``, where a stage
+            ``epochs``, ``loss`` and ``left_s`` (seconds) while it fine-tunes, and ``done`` and ``of`` where a stage
             goes through documents.
     """
     stage = str(progress.get("stage", "starting"))
-    if "steps" in progress:
-        return f"{stage}, step {progress['step']:,} of {progress['steps']:,}"
     if "of" in progress:
         return f"{stage}, {progress['done']:,} of {progress['of']:,}"
+    if "steps" in progress:
+        return f"{stage}, step {progress['step']:,} of {progress['steps']:,}"
     return stage
 
 
 def share(progress: Mapping[str, Any]) -> tuple[int, int] | None:
     """How much of the stage is done, and of how much; None: it does not say."""
-    if "steps" in progress:
-        return int(progress["step"]), int(progress["steps"])
-    return (int(progress["done"]), int(progress["of"])) if "of" in progress else None
+    if "of" in progress:
+        return int(progress["done"]), int(progress["of"])
+    return (int(progress["step"]), int(progress["steps"])) if "steps" in progress else None
 
 
 def plan(progress: Mapping[str, Any]) -> str:

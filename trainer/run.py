@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from sqlalchemy.exc import DBAPIError
@@ -246,10 +246,15 @@ def _fine_tune(
     def on_epoch(epoch: Epoch) -> None:
         log.info("epoch %d: accuracy %.4f, macro-F1 %.4f on validation", epoch.epoch, epoch.accuracy, epoch.macro_f1)
 
-    learned = fine_tune(
-        job, work, machine, partial(_report_progress, lease, "fine-tuning", foretold_s=before), on_epoch, process,
-        conversions(settings), lambda stage, done, of: lease.report(stage, done=done, of=of),
-    )  # fmt: skip
+    def on_stage(stage: str, done: int, of: int) -> None:
+        lease.report(stage, **reached, done=done, of=of)
+
+    def on_progress(progress: Progress) -> None:
+        reached.update(_reached(progress, before))
+        lease.report("fine-tuning", **reached)
+
+    reached: dict[str, Any] = {}
+    learned = fine_tune(job, work, machine, on_progress, on_epoch, process, conversions(settings), on_stage)
     steps = learned.learning.steps
     if steps and learned.learning.seconds and not learned.learning.resumed_from:
         note_speed(settings.data_dir, base, read * steps[-1][0] / each, learned.learning.seconds)
@@ -261,20 +266,19 @@ def _counting(lease: Lease, stage: str) -> Callable[[int, int], None]:
     return lambda done, of: lease.report(stage, done=done, of=of)
 
 
-def _report_progress(lease: Lease, stage: str, progress: Progress, foretold_s: float | None = None) -> None:
-    """Report steps; of the first ones the time says little, so what was foretold counts as long as they are few."""
+def _report_progress(lease: Lease, stage: str, progress: Progress) -> None:
+    lease.report(stage, **_reached(progress, None))
+
+
+def _reached(progress: Progress, foretold_s: float | None) -> dict[str, Any]:
+    """What is told of steps; the time of the first ones says little, so as long as they are few the foretold counts."""
     left_s = progress.left_s
     if progress.done < TOLD_FROM and foretold_s is not None:
         left_s = foretold_s * (progress.steps - progress.step) / progress.steps
-    lease.report(
-        stage,
-        step=progress.step,
-        steps=progress.steps,
-        epoch=progress.epoch,
-        epochs=progress.epochs,
-        loss=round(progress.loss, 4),
-        left_s=round(left_s, 1),
-    )
+    return {
+        "step": progress.step, "steps": progress.steps, "epoch": progress.epoch, "epochs": progress.epochs,
+        "loss": round(progress.loss, 4), "left_s": round(left_s, 1),
+    }  # fmt: skip
 
 
 def _draft(work: Path) -> Path:

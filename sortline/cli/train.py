@@ -118,7 +118,10 @@ def _train(settings: Settings, run_id: int) -> int:
         def show(said: dict[str, Any]) -> None:
             check()
             say_once(said["stage"], said["stage"])
-            if "steps" in said:
+            if "of" in said:
+                if said["done"] < said["of"]:
+                    update(said["done"], said["of"], what=said["stage"])
+            elif "steps" in said:
                 if said["step"] >= TOLD_FROM:
                     say_once(plan(said), "plan")
                 update(
@@ -127,8 +130,6 @@ def _train(settings: Settings, run_id: int) -> int:
                     f"loss {said['loss']:.3f}, {duration(said['left_s'])} left",
                     what=said["stage"],
                 )
-            elif "of" in said and said["done"] < said["of"]:
-                update(said["done"], said["of"], what=said["stage"])
 
         version_id = train(settings, run_id, show)
     if version_id is None:

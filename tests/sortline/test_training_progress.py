@@ -20,6 +20,13 @@ from sortline.training_progress import duration, plan, said, share
             "3 epochs of 31,250 steps; about 5 h 10 min left",
         ),
         (
+            {"stage": "validating epoch 1 of 3", "done": 500, "of": 900, "step": 3, "steps": 9, "epochs": 3,
+             "left_s": 100},
+            "validating epoch 1 of 3, 500 of 900",
+            (500, 900),
+            "3 epochs of 3 steps; about 2 min left",
+        ),
+        (
             {"stage": "fine-tuning", "step": 1, "steps": 7, "epochs": 1},
             "fine-tuning, step 1 of 7",
             (1, 7),
