@@ -73,16 +73,16 @@ class NearDuplicates:
     It keeps about 1 kB for a text of 110 characters: hashes of shingles of 4 bytes, and a signature of 256.
 
     Args:
-        on_progress: called with how many texts are prepared, and of how many; several times over, where many share
-            passages.
+        on_progress: called with how many texts are looked at, and of how many, in each of several passes.
     """
 
     def __init__(self, texts: Sequence[str], on_progress: OnProgress = lambda _done, _of: None) -> None:
+        self._on_progress = on_progress
         self._place_of: dict[bytes, int] = {}  # by digest: equal texts are frequent and need no comparison
         self._sets: list[Set] = []
         self._signatures = np.empty((0, _BANDS * _ROWS), np.uint32)
         forms = [_form(text) for text in texts]
-        self._places = self._add(forms, on_progress)
+        self._places = self._add(forms)
         self._texts = texts
         self._repeated, self._shortened = np.empty(0, np.uint64), set[int]()
         for _ in range(_ROUNDS):
@@ -94,7 +94,7 @@ class NearDuplicates:
                 own += [own_passages(form, shared) or form for form in forms[start : start + _AT_ONCE]]
                 on_progress(len(own), len(forms))
             changed = [i for i, form in enumerate(own) if form != forms[i]]
-            self._places[changed] = self._add([own[i] for i in changed], on_progress)
+            self._places[changed] = self._add([own[i] for i in changed])
             self._repeated = np.union1d(self._repeated, shared)
             self._shortened.update(changed)
             forms = own
@@ -140,7 +140,7 @@ class NearDuplicates:
                 explained.update(bucket)
         return np.unique(np.concatenate(found))
 
-    def _add(self, forms: Sequence[str], on_progress: OnProgress) -> Indices:
+    def _add(self, forms: Sequence[str]) -> Indices:
         """Where the shingles of each form stand among the different sets, (n,); new ones are added."""
         places, signatures, done = list[int](), [self._signatures], 0
         for start in range(0, len(forms), _AT_ONCE):
@@ -153,14 +153,14 @@ class NearDuplicates:
                 places.append(place)
             signatures += [np.stack(new)] if new else []
             done += len(some)
-            on_progress(done, len(forms))
+            self._on_progress(done, len(forms))
         self._signatures = np.concatenate(signatures)
         return np.array(places, dtype=np.int64)
 
     def _buckets(self, places: Indices) -> Iterator[Indices]:
         """Different sets that agree in one band of their signatures, or, once in many millions, have the same hash."""
         used = np.unique(places)
-        for band in np.split(self._signatures, _BANDS, axis=1):
+        for number, band in enumerate(np.split(self._signatures, _BANDS, axis=1), start=1):
             low, high = np.ascontiguousarray(band[used]).view(np.uint64).T
             keys = low * np.uint64(0x9E3779B97F4A7C15) + high
             order = np.argsort(keys, kind="stable")
@@ -169,6 +169,7 @@ class NearDuplicates:
             several = np.flatnonzero(ends - starts > 1)
             for each in several[np.argsort(order[starts[several]])].tolist():
                 yield used[order[starts[each] : ends[each]]]
+            self._on_progress(len(places) * number // _BANDS, len(places))
 
 
 def _form(text: str) -> str:
