@@ -126,7 +126,8 @@ def _train(settings: Settings, lease: Lease, work: Path) -> int:
         lambda folder, form: assemble(folder, form, settings.model_copy(update=AS_REFERENCE)),
     ), data, work / "anew")  # fmt: skip
     compared = _counting(lease, "comparing with the active version")
-    verdict = compare(postgres, judged.classifier, data, baselines, load, settings.gate_margin, anew, compared)
+    tested = judged.probabilities[len(data.held_out) - len(data.test) :]
+    verdict = compare(postgres, judged.classifier, data, baselines, load, settings.gate_margin, anew, compared, tested)
     verdict = and_also(verdict, accepted_errors(judged, data))
     judged = judged.with_figures(
         learning=learned.learning,
