@@ -15,6 +15,7 @@ from classifier.engines.protocol import Outputs
 from db.queries import model_versions, training_runs
 from db.queries.labelled import Labelled, labelled_documents
 from db.session import session
+from trainer.data import bounds
 from trainer.data.import_file import import_file
 from trainer.data.training_data import label_indices, select
 from trainer.evaluation.fit_model import Sample
@@ -47,7 +48,7 @@ class Foreign(NamedTuple):
 class World(NamedTuple):
     """A model of the other 50 labels, as it answers: its own documents by part, and foreign ones.
 
-    ``pretrained``: what the encoder that it began as gives of the first training documents, which are shuffled;
+    ``training``: a sample of what it was trained on; ``pretrained``: what the encoder that it began as gives of these;
     ``near``: test texts of the 27 labels; ``near_training``: their training texts, which people may decide; ``far``:
     news. ``accuracy``: on the known test documents.
     """
@@ -71,7 +72,7 @@ def foreign_world() -> World:
     """
     with stack("open_world", keep=True) as made:
         classifier, parts, labels = _model(made)
-        shuffled = random.Random(1).sample(parts[0], len(parts[0]))
+        shuffled = random.Random(1).sample(parts[0], min(bounds.FIT, len(parts[0])))  # as a training draws them
         parts = (shuffled, *parts[1:])
         pretrained = pretrained_vectors(classifier.checkpoint, [each.text for each in shuffled], made.settings)
     assert pretrained is not None

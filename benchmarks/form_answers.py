@@ -16,8 +16,9 @@ from db.session import session
 from sortline.errors import TrainingError
 from trainer.data.snapshot import read_snapshot
 from trainer.data.training_data import label_indices
+from trainer.evaluation.answering import logits_of
 from trainer.evaluation.disagreements import MOST_DRAWN, Decided
-from trainer.evaluation.forms import AS_REFERENCE, Judge, logits_of
+from trainer.evaluation.forms import AS_REFERENCE, Judge
 from trainer.evaluation.students import STUDENTS
 
 Answers = NDArray[np.int64]

@@ -93,7 +93,7 @@ class _Rows(torch.utils.data.Dataset[dict[str, Any]]):
         return len(self.examples.targets)
 
     def __getitem__(self, i: int) -> dict[str, Any]:
-        ids = self.examples.documents[i]
+        ids = list(map(int, self.examples.documents[i]))
         return {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": self.examples.targets[i]}
 
 

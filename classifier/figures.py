@@ -41,7 +41,8 @@ class SnapshotCounts(_Part):
 
     ``foreign``: how many of a part's documents the model has no label for, ``none_fits``: how many of these no label
     fits at all; both by part, where ``foreign`` names those that are not held out and train nothing. ``copies``: how
-    many of those left out are near-duplicates of one text beyond what counts.
+    many of those left out are near-duplicates of one text beyond what counts; ``not_needed``: how many of a held-out
+    part were left out because a sample is enough.
     """
 
     borrowed: list[str] = []
@@ -56,6 +57,7 @@ class SnapshotCounts(_Part):
     test: int | None = None
     left_out: int | None = None
     copies: int = 0
+    not_needed: dict[str, int] = {}
     origins: dict[str, dict[str, int]] = {}
     foreign: dict[str, int] = {}
     none_fits: dict[str, int] = {}

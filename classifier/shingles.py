@@ -3,7 +3,7 @@
 from classifier.cleaning import Cleaning
 
 NEAR = 0.8  # from this similarity on, texts are near-duplicates
-_SHINGLE = 4
+SHINGLE = 4
 tidy = Cleaning("NFKC")
 
 
@@ -15,7 +15,7 @@ def normal(text: str) -> str:
 def shingles(text: str) -> frozenset[str]:
     """The 4-character shingles of a text in the form that `normal` gives it."""
     plain = normal(text)
-    return frozenset(plain[i : i + _SHINGLE] for i in range(max(1, len(plain) - _SHINGLE + 1)))
+    return frozenset(plain[i : i + SHINGLE] for i in range(max(1, len(plain) - SHINGLE + 1)))
 
 
 def jaccard(left: frozenset[str], right: frozenset[str]) -> float:

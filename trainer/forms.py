@@ -25,11 +25,12 @@ from sortline.settings import Settings
 from trainer.data.snapshot import read_snapshot
 from trainer.data.traffic import Traffic, texts_to_teach, unseen_traffic
 from trainer.data.training_data import TrainingData
+from trainer.evaluation.answering import logits_of
 from trainer.evaluation.baseline import majority_answers
 from trainer.evaluation.cross_validation import Unseen
 from trainer.evaluation.disagreements import Decided
 from trainer.evaluation.drift_reference import freeze
-from trainer.evaluation.forms import AS_REFERENCE, Judge, Tried, logits_of, try_int8
+from trainer.evaluation.forms import AS_REFERENCE, Judge, Tried, try_int8
 from trainer.evaluation.judge import Promise, judge
 from trainer.evaluation.students import STUDENTS, Difference, differences, drawn, try_students
 from trainer.fine_tuning.fine_tune import Progress

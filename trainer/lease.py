@@ -2,7 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -33,6 +34,7 @@ class Lease:
         self.token = token
         self._postgres = postgres
         self._on_progress = report
+        self._check: Callable[[], None] = lambda: None
         self._progress: dict[str, Any] = {}
         self._lost = ""
         self._done = threading.Event()
@@ -56,8 +58,18 @@ class Lease:
         """
         self._progress = {"stage": stage, **progress}
         self._on_progress(self._progress)
+        self._check()
         if self._lost:
             raise ConflictError(self._lost)
+
+    @contextmanager
+    def watching(self, check: Callable[[], None]) -> Iterator[None]:
+        """While the block runs, each report calls this check too, which may raise."""
+        self._check = check
+        try:
+            yield
+        finally:
+            self._check = lambda: None
 
     def _beat_on(self) -> None:
         while not self._done.wait(BEAT_EVERY_S):

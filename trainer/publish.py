@@ -143,7 +143,8 @@ def _write_report(
 
 def _cases(suspects: list[Suspect], data: TrainingData) -> list[dict[str, Any]]:
     names = dict(data.labels)  # a suspect is never foreign
-    texts = {document.id: document.text for document in (*data.train, *data.held_out)}
+    listed = {each.document_id for each in suspects}
+    texts = {each.id: each.text for part in (data.train, data.held_out) for each in part if each.id in listed}
     return [
         {
             "document_id": each.document_id,

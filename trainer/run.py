@@ -2,10 +2,11 @@
 
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from sqlalchemy.exc import DBAPIError
@@ -13,6 +14,8 @@ from sqlalchemy.exc import DBAPIError
 from classifier.checkpoint import Checkpoint, SnapshotReference
 from classifier.checkpoint_folder import library_versions
 from classifier.classifier import assemble, load_classifier
+from classifier.engines.choose import conversions
+from classifier.readable import Readability
 from classifier.store import ModelStore, model_store
 from db.queries import model_forms, model_versions, queue_items, snapshots, starters, training_runs
 from db.queries.labelled import labelled_documents, newest_review_id
@@ -21,7 +24,10 @@ from sortline.counted import counted
 from sortline.errors import ConflictError, SortlineError, TrainingError, TransientError
 from sortline.postgres_address import PostgresAddress
 from sortline.settings import Settings
+from sortline.training_progress import TOLD_FROM, duration
+from sortline.training_progress import work as work_of
 from sortline.whole_file import is_disk_full
+from trainer.data import bounds
 from trainer.data.base_texts import readability_of, with_readability
 from trainer.data.snapshot import read_snapshot, store_snapshot
 from trainer.data.split import assign_new
@@ -38,11 +44,12 @@ from trainer.evaluation.judge import Judged, judge
 from trainer.evaluation.label_errors import Suspect, find_label_errors
 from trainer.evaluation.made_anew import Made, StarterBasis, answers_of_both
 from trainer.evaluation.students import try_students
-from trainer.fine_tuning.fine_tune import Epoch, FineTuned, Job, Machine, Progress, fine_tune
+from trainer.fine_tuning.fine_tune import Epoch, FineTuned, Job, Machine, Progress, Started, fine_tune
 from trainer.fine_tuning.kept_embeddings import kept_embeddings
 from trainer.fine_tuning.parameters import Parameters
 from trainer.fine_tuning.prepare import Base, effective_parameters, find_base, prepare_job
 from trainer.fine_tuning.sentence_embeddings import Matrix
+from trainer.fine_tuning.speed import characters, foretold, note_speed
 from trainer.fine_tuning.student import layer_counts
 from trainer.fine_tuning.work_folder import work_folder
 from trainer.forms import promise_of, store_forms
@@ -61,7 +68,7 @@ def train(settings: Settings, run_id: int, report: Report = lambda _: None) -> i
     fine-tuning.
 
     Args:
-        report: called with progress: the stage and, while fine-tuning, step, steps, loss, left_s.
+        report: called with progress, as `sortline.training_progress` reads it.
 
     Returns:
         The model version's id; None if the run was no longer waiting.
@@ -92,25 +99,19 @@ def _train(settings: Settings, lease: Lease, work: Path) -> int:
     postgres, store = settings.postgres_url, model_store(settings)
     machine = Machine.of(settings)
     withdraw(store, lease.run_id, range(1, lease.token))
-    base, parameters, data, snapshot = _freeze(postgres, store, settings.models, lease, settings.base_model)
-    job, description = prepare_job(base, parameters, data, snapshot, work / "tokenizer")
-    if parameters.student:
-        layer_counts(job.base, parameters.student, added=1 if job.begins_fitted else 0)
-    readable = readability_of(data, description.cleaning, work / "tokenizer")
-    if readable.is_poor:
-        log.warning("%s", readable.sentence())
-    learned = _fine_tune(machine, lease, job, work)
+    base, parameters, data, job, description, readable, learned = _learn(settings, store, machine, lease, work)
     draft = _draft(work)
     kept = kept_embeddings(work, len(data.train))
     with ThreadPoolExecutor(1) as beside:  # much of the conversion takes one core
         answers = beside.submit(_cross_validate, machine, base, description, data, kept)
         lease.report("preparing the model for this machine's engine")
         classifier = assemble(draft, description, settings)
-        lease.report(f"answering {counted(len(data.held_out), 'held-out document')}")
-        whole = measure(classifier, data, settings, kept)
+        answered = _counting(lease, "answering held-out documents and a sample of the others")
+        whole = measure(classifier, data, settings, kept, answered)
         lease.report("fitting simple classifiers to compare with")
         baselines = baseline_answers(data.train, data.known(data.test))
-        lease.report(f"cross-validating {counted(len(data.train), 'training document')}")
+        crossed = counted(min(len(data.train), bounds.CROSS_VALIDATED), "training document")
+        lease.report(f"cross-validating {crossed}")
         cross_validated = answers.result()
     lease.report("fitting confidences and thresholds")
     promise = promise_of(settings)
@@ -124,7 +125,9 @@ def _train(settings: Settings, lease: Lease, work: Path) -> int:
         job, description, work / "tokenizer", machine,
         lambda folder, form: assemble(folder, form, settings.model_copy(update=AS_REFERENCE)),
     ), data, work / "anew")  # fmt: skip
-    verdict = compare(postgres, judged.classifier, data, baselines, load, settings.gate_margin, anew)
+    compared = _counting(lease, "comparing with the active version")
+    tested = judged.probabilities[len(data.held_out) - len(data.test) :]
+    verdict = compare(postgres, judged.classifier, data, baselines, load, settings.gate_margin, anew, compared, tested)
     verdict = and_also(verdict, accepted_errors(judged, data))
     judged = judged.with_figures(
         learning=learned.learning,
@@ -142,7 +145,8 @@ def _train(settings: Settings, lease: Lease, work: Path) -> int:
     asks_student = bool(parameters.student or parameters.student_base)
     if verdict.against is not None or asks_student:
         reference = assemble(draft, description, settings.model_copy(update=AS_REFERENCE))
-        by = Judge(reference, whole.classifier, data.validation, settings.gate_margin)
+        compared = _counting(lease, "comparing forms with the whole model")
+        by = Judge(reference, whole.classifier, data.validation, settings.gate_margin, compared)
         traffic, to_teach = _traffic(postgres, lease.run_id, data)
         tried.append(try_int8(by, draft, data, traffic.texts, settings, work, lease.report, kept))
         if asks_student:
@@ -156,20 +160,57 @@ def _train(settings: Settings, lease: Lease, work: Path) -> int:
     return _register(postgres, lease, published, judged, data, suspects, forms, settings.auto_promote)
 
 
+class _Learnt(NamedTuple):
+    base: Base
+    parameters: Parameters
+    data: TrainingData
+    job: Job
+    description: Checkpoint
+    readable: Readability
+    learned: FineTuned
+
+
+def _learn(settings: Settings, store: ModelStore, machine: Machine, lease: Lease, work: Path) -> _Learnt:
+    """Freeze the documents and fine-tune on them; the process that will do so loads its libraries meanwhile."""
+    base, parameters = _base(settings.postgres_url, store, lease, settings.base_model)
+    with Started(machine, work, base.unchecked) as process, lease.watching(process.check):
+        data, snapshot = _freeze(settings.postgres_url, settings.models, lease, base, parameters, process)
+        tokenised = _counting(lease, "tokenising")
+        job, description = prepare_job(base, parameters, data, snapshot, work / "tokenizer", tokenised)
+        if parameters.student:
+            layer_counts(job.base, parameters.student, added=1 if job.begins_fitted else 0)
+        readable = readability_of(data, description.cleaning, work / "tokenizer")
+        if sampled := bounds.said(len(data.train)):
+            log.info("%s", sampled)
+        if readable.is_poor:
+            log.warning("%s", readable.sentence())
+        learned = _fine_tune(machine, lease, job, work, process, settings, base.name, data)
+    return _Learnt(base, parameters, data, job, description, readable, learned)
+
+
+def _base(postgres: PostgresAddress, store: ModelStore, lease: Lease, base_model: str) -> tuple[Base, Parameters]:
+    lease.report("looking for the base model")
+    with session(postgres) as opened:
+        parameters = effective_parameters(opened, training_runs.get(opened, lease.run_id).parameters, base_model)
+        return find_base(opened, store, parameters, base_model), parameters
+
+
 def _freeze(
-    postgres: PostgresAddress, store: ModelStore, models: str, lease: Lease, base_model: str
-) -> tuple[Base, Parameters, TrainingData, SnapshotReference]:
-    """Take the labelled documents as they are now, or as they were when the run first began."""
+    postgres: PostgresAddress, models: str, lease: Lease, base: Base, parameters: Parameters, process: Started
+) -> tuple[TrainingData, SnapshotReference]:
+    """Take the labelled documents as they are now, or as they were when the run first began.
+
+    Nothing is stored before the process has found the base model usable.
+    """
     lease.report("reading labelled documents")
     with session(postgres) as opened:
         run = training_runs.get(opened, lease.run_id)
-        parameters = effective_parameters(opened, run.parameters, base_model)
-        base = find_base(opened, store, parameters, base_model)
         if run.snapshot_id is not None:
             row = snapshots.get(opened, run.snapshot_id)
-            return base, parameters, read_snapshot(opened, row), SnapshotReference(id=row.id, sha256=row.sha256)
+            process.check(wait=True)
+            return read_snapshot(opened, row), SnapshotReference(id=row.id, sha256=row.sha256)
         newest = newest_review_id(opened)
-        assign_new(opened)
+        assign_new(opened, on_progress=_counting(lease, "looking for near-duplicates of new documents"))
         trained = model_versions.trained(opened)
         documents = labelled_documents(opened)
         try:
@@ -179,31 +220,66 @@ def _freeze(
                 parameters.drop_rare_labels,
                 None if trained is None else trained.label_ids,
                 parameters.min_examples,
+                _counting(lease, "looking for near-duplicates"),
             )
         except TrainingError as refusal:
+            process.check(wait=True)
             raise with_readability(refusal, documents, parameters.cleaning, [base.folder]) from None
+        process.check(wait=True)
+        lease.report("writing the snapshot")
         row = store_snapshot(opened, data, models, str(lease.run_id))
         if not snapshots.attach(opened, row.id, lease.run_id, lease.token, newest):
             raise ConflictError(f"training run {lease.run_id} no longer belongs to this process")
         opened.commit()
-        return base, parameters, data, SnapshotReference(id=row.id, sha256=row.sha256)
+        return data, SnapshotReference(id=row.id, sha256=row.sha256)
 
 
-def _fine_tune(machine: Machine, lease: Lease, job: Job, work: Path) -> FineTuned:
+def _fine_tune(
+    machine: Machine, lease: Lease, job: Job, work: Path, process: Started, settings: Settings, base: str,
+    data: TrainingData,
+) -> FineTuned:  # fmt: skip
+    epochs, read = job.parameters.epochs, characters((each.text for each in data.train), job.parameters.max_length)
+    each = -(-len(job.train.documents) // job.parameters.batch_size)
+    before = foretold(settings.data_dir, base, epochs * read)
+    guide = "" if before is None else f"; about {duration(before)} at the speed of the last training here"
+    lease.report(f"starting the fine-tuning: {work_of(epochs * each, epochs)}{guide}")
+
     def on_epoch(epoch: Epoch) -> None:
         log.info("epoch %d: accuracy %.4f, macro-F1 %.4f on validation", epoch.epoch, epoch.accuracy, epoch.macro_f1)
 
-    return fine_tune(job, work, machine, partial(_report_progress, lease, "fine-tuning"), on_epoch)
+    def on_stage(stage: str, done: int, of: int) -> None:
+        lease.report(stage, **reached, done=done, of=of)
+
+    def on_progress(progress: Progress) -> None:
+        reached.update(_reached(progress, before))
+        lease.report("fine-tuning", **reached)
+
+    reached: dict[str, Any] = {}
+    learned = fine_tune(job, work, machine, on_progress, on_epoch, process, conversions(settings), on_stage)
+    steps = learned.learning.steps
+    if steps and learned.learning.seconds and not learned.learning.resumed_from:
+        note_speed(settings.data_dir, base, read * steps[-1][0] / each, learned.learning.seconds)
+    return learned
+
+
+def _counting(lease: Lease, stage: str) -> Callable[[int, int], None]:
+    """What a stage that goes through documents calls with how many are done, and of how many."""
+    return lambda done, of: lease.report(stage, done=done, of=of)
 
 
 def _report_progress(lease: Lease, stage: str, progress: Progress) -> None:
-    lease.report(
-        stage,
-        step=progress.step,
-        steps=progress.steps,
-        loss=round(progress.loss, 4),
-        left_s=round(progress.left_s, 1),
-    )
+    lease.report(stage, **_reached(progress, None))
+
+
+def _reached(progress: Progress, foretold_s: float | None) -> dict[str, Any]:
+    """What is told of steps; the time of the first ones says little, so as long as they are few the foretold counts."""
+    left_s = progress.left_s
+    if progress.done < TOLD_FROM and foretold_s is not None:
+        left_s = foretold_s * (progress.steps - progress.step) / progress.steps
+    return {
+        "step": progress.step, "steps": progress.steps, "epoch": progress.epoch, "epochs": progress.epochs,
+        "loss": round(progress.loss, 4), "left_s": round(left_s, 1),
+    }  # fmt: skip
 
 
 def _draft(work: Path) -> Path:

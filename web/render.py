@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, select_autoescape
 from markupsafe import Markup
 
 from db.queries.doubts import is_low
+from sortline import training_progress
 from web.field_names import by_field
 from web.links import root
 from web.sessions import Person
@@ -32,6 +33,10 @@ _TEMPLATES = Environment(
     loader=FileSystemLoader(FOLDER / "templates"), autoescape=select_autoescape(default=True), trim_blocks=True
 )
 _TEMPLATES.filters["by_field"] = by_field
+_TEMPLATES.filters |= {
+    "training_said": training_progress.said, "training_plan": training_progress.plan,
+    "training_share": training_progress.share, "duration": training_progress.duration,
+}  # fmt: skip
 _TEMPLATES.tests["low_fit"] = is_low
 
 

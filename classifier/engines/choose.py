@@ -37,12 +37,17 @@ def choose_engine(folder: Path, settings: Settings, quantised: bool = False) -> 
     device = _device(settings.device, settings.engine)
     threads = cores(settings.threads)
     if _wants_openvino(settings.engine, device):
-        cache = settings.data_dir / "cache" / "openvino"
-        engine = _openvino(folder, cache, settings.precision, threads, quantised)
+        engine = _openvino(folder, _cache(settings), settings.precision, threads, quantised)
     else:
         engine = _torch(folder, settings.precision, threads, device)
     logger.info("engine %s on %s, %d at once", engine.name, device, engine.parallel)
     return engine
+
+
+def conversions(settings: Settings) -> Path | None:
+    """The folder of converted models, if this machine's engine serves such; None: it serves others."""
+    _check(settings.engine, settings.precision, settings.device)
+    return _cache(settings) if _wants_openvino(settings.engine, _device(settings.device, settings.engine)) else None
 
 
 def serves(form: str, settings: Settings) -> str:
@@ -59,6 +64,10 @@ def cores(threads: int) -> int:
         return threads
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(available, _container_limit() or available))
+
+
+def _cache(settings: Settings) -> Path:
+    return settings.data_dir / "cache" / "openvino"
 
 
 def _openvino(folder: Path, cache: Path, precision: str, threads: int, quantised: bool) -> Engine:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import uuid
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -25,8 +26,11 @@ _WEIGHTS = "model.bin"
 _SEAL = "sha256.json"
 
 
-def converted(folder: Path, cache: Path) -> Path:
+def converted(folder: Path, cache: Path, here: bool = False) -> Path:
     """The ``model.xml`` of a checkpoint folder; converts the folder unless an intact conversion is cached.
+
+    Args:
+        here: convert in this process, which has torch and transformers loaded, instead of a process of its own.
 
     Raises:
         CheckpointError: the checkpoint can't be converted.
@@ -37,21 +41,21 @@ def converted(folder: Path, cache: Path) -> Path:
         return entry / _MODEL
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        _make(folder, entry)
+        _make(folder, entry, _convert_here if here else _convert)
         prune(cache)
     except OSError as error:
         raise CheckpointError(f"the converted model can't be written to {cache}: {error.strerror}") from None
     return entry / _MODEL
 
 
-def _make(folder: Path, entry: Path) -> None:
+def _make(folder: Path, entry: Path, convert: Callable[[Path, Path], None]) -> None:
     if entry.exists():
         logger.warning("the converted model %s is damaged; converting again", entry)
         shutil.rmtree(entry)
     temporary = entry.parent / f".{entry.name}.{uuid.uuid4().hex}.tmp"
     temporary.mkdir()
     try:
-        _convert(folder, temporary)
+        convert(folder, temporary)
         _seal(temporary)
         _place(temporary, entry)
     finally:
@@ -76,6 +80,12 @@ def _convert(folder: Path, target: Path) -> None:
     if run.returncode:
         errors = run.stderr.strip().splitlines() or [f"exit status {run.returncode}"]
         raise CheckpointError(f"{folder} can't be converted for OpenVINO: {errors[-1]}")
+
+
+def _convert_here(folder: Path, target: Path) -> None:
+    from classifier.engines.openvino_convert import convert
+
+    convert(folder, target / _MODEL)
 
 
 def _seal(entry: Path) -> None:

@@ -11,6 +11,7 @@ from db.models import AuditEvent, Snapshot, TrainingRun
 from db.queries import server
 from db.queries.labelled import newest_review_id
 from sortline.errors import ConflictError, NotFoundError
+from sortline.training_progress import said
 
 _OPEN = ("waiting", "running")
 
@@ -51,11 +52,9 @@ def newest(session: Session, limit: int = 1) -> Sequence[TrainingRun]:
 
 def describe(run: TrainingRun) -> str:
     """A run's state and progress, in a few words."""
-    progress = run.progress
-    if run.state != "running" or "stage" not in progress:
+    if run.state != "running" or "stage" not in run.progress:
         return run.state
-    step = f", step {progress['step']:,} of {progress['steps']:,}" if "step" in progress else ""
-    return f"running ({progress['stage']}{step})"
+    return f"running ({said(run.progress)})"
 
 
 def get(session: Session, run_id: int) -> TrainingRun:

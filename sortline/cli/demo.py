@@ -97,7 +97,7 @@ def _unlabelled(once: bool) -> None:
 def _show(console: Console, update: Any, said: dict[str, Any]) -> None:
     if "step" in said:
         update(said["step"], said["steps"], f"loss {said['loss']:.3f}")
-    else:
+    elif "of" not in said:
         console.print(f"   [dim]{escape(said['stage'])}[/]", highlight=False)
 
 

@@ -83,10 +83,12 @@ def _documents(counts: SnapshotCounts) -> list[tuple[str, str]]:
     )  # fmt: skip
     lines = [("documents", ", ".join(f"{name} {count:,}" for name, count in parts if count is not None))]
     if counts.left_out is not None:
-        repeats = counts.left_out - counts.copies
+        repeats = counts.left_out - counts.copies - sum(counts.not_needed.values())
         lines.append(("left out", f"{repeats:,} training texts that nearly repeat held-out texts"))
     if counts.copies:
         lines.append(("copies", f"{counts.copies:,} more left out: they nearly repeat many others of their split"))
+    for part, count in counts.not_needed.items():
+        lines.append(("sample", f"{count:,} more {part} documents left out: those that are used are enough"))
     if any(counts.foreign.values()):
         unused = counts.foreign.get("foreign", 0)
         held_out, none = sum(counts.foreign.values()) - unused, sum(counts.none_fits.values())

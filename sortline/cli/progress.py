@@ -13,9 +13,9 @@ _PLAIN_EVERY_S = 10.0
 
 
 class Update(Protocol):
-    """Shows progress; ``total`` None: not known yet."""
+    """Shows progress; ``total`` None: not known yet; ``what``: another name from now on, empty: the same."""
 
-    def __call__(self, done: float, total: float | None, more: str = "") -> None: ...
+    def __call__(self, done: float, total: float | None, more: str = "", what: str = "") -> None: ...
 
 
 @contextmanager
@@ -29,8 +29,8 @@ def bar(what: str) -> Iterator[Update]:
     with Progress(*columns, TextColumn("{task.fields[more]}"), console=console) as progress:
         task = progress.add_task(what, total=None, more="")
 
-        def update(done: float, total: float | None, more: str = "") -> None:
-            progress.update(task, completed=done, total=total, more=more)
+        def update(done: float, total: float | None, more: str = "", what: str = "") -> None:
+            progress.update(task, completed=done, total=total, more=more, description=what or None)
 
         yield update
 
@@ -47,14 +47,15 @@ def counting(what: str, unit: str) -> Iterator[Callable[[int], None]]:
 
 
 def _plain(what: str) -> Update:
-    last = [time.monotonic()]
+    last, name = [time.monotonic()], [what]
 
-    def update(done: float, total: float | None, more: str = "") -> None:
+    def update(done: float, total: float | None, more: str = "", what: str = "") -> None:
         now = time.monotonic()
+        name[0] = what or name[0]
         if now - last[0] >= _PLAIN_EVERY_S or (total is not None and done >= total):
             last[0] = now
             shown = f"{done:,.0f}" if total is None else f"{done:,.0f} of {total:,.0f}"
-            print(f"{what}: {shown} {more}".rstrip(), file=sys.stderr, flush=True)  # noqa: T201
+            print(f"{name[0]}: {shown} {more}".rstrip(), file=sys.stderr, flush=True)  # noqa: T201
 
     return update
 

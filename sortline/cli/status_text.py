@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from db.queries.search_behind import SAID_FROM_S
+from sortline import training_progress
 from sortline.counted import counted
 
 
@@ -17,12 +18,9 @@ def _training(training: dict[str, Any]) -> str:
     said = f"training run {training['run']} {training['state']}"
     progress = training["progress"]
     if training["state"] == "running" and "stage" in progress:
-        said += f": {progress['stage']}"
-        if "step" in progress:
-            said += (
-                f", step {progress['step']:,} of {progress['steps']:,}, loss {progress['loss']:.3f}, "
-                f"{progress['left_s']:,.0f} s left"
-            )
+        said += f": {training_progress.said(progress)}"
+        if "steps" in progress:
+            said += f", loss {progress['loss']:.3f} ({training_progress.plan(progress)})"
     if training["error"]:
         said += f": {training['error']}"
     if training["model_version"]:

@@ -12,6 +12,7 @@ from sortline.errors import ConflictError, NotFoundError
 from sortline.home import account
 from sortline.postgres_address import PostgresAddress
 from sortline.settings import Settings, get_settings
+from sortline.training_progress import TOLD_FROM, duration, plan
 
 
 @click.command()
@@ -56,22 +57,25 @@ def command(
     if cancel:
         click.echo(_cancel(settings.postgres_url))
         return
+    from classifier.base_models import base_model_folder
     from classifier.cleaning import chosen_cleaning
     from classifier.figures import VersionFigures
     from classifier.risk_targets import at_target
     from sortline.cli.outcome import print_forms, print_outcome, print_targets
-    from trainer.fine_tuning.base_check import usable_base
     from trainer.fine_tuning.parameters import read_parameters
+    from trainer.fine_tuning.speed import foretell
 
     cleaning = chosen_cleaning(strip_html, mask, remove_stop_words)
     parameters = {name: value for name, value in asked.items() if value is not None and value is not False}
-    read_parameters(parameters)
-    if not parameters.get("from_parent"):
-        usable_base(parameters.get("base_model") or settings.base_model)
+    asked_for = read_parameters(parameters)
+    base = str(parameters.get("base_model") or settings.base_model)
+    folder = None if parameters.get("from_parent") else base_model_folder(base)
     with session(settings.postgres_url) as opened:
         training_runs.expire(opened, settings.training_silent_s, settings.training_attempts)
         run_id = _run(opened, parameters | {"cleaning": cleaning.to_dict()})
         opened.commit()
+        if folder is not None and (told := foretell(opened, settings.data_dir, asked_for, base, folder)):
+            click.echo(told, err=True)
     version_id = _train(settings, run_id)
     with session(settings.postgres_url) as opened:
         version = model_versions.get(opened, version_id)
@@ -104,13 +108,28 @@ def _train(settings: Settings, run_id: int) -> int:
     from trainer.run import train
 
     with bar("fine-tuning") as update, interruptible() as check:
+        shown: set[str] = set()
+
+        def say_once(line: str, key: str) -> None:
+            if key not in shown:
+                shown.add(key)
+                click.echo(line, err=True)
 
         def show(said: dict[str, Any]) -> None:
             check()
-            if "step" in said:
-                update(said["step"], said["steps"], f"loss {said['loss']:.3f}, {said['left_s']:.0f} s left")
-            else:
-                click.echo(said["stage"], err=True)
+            say_once(said["stage"], said["stage"])
+            if "of" in said:
+                if said["done"] < said["of"]:
+                    update(said["done"], said["of"], what=said["stage"])
+            elif "steps" in said:
+                if said["step"] >= TOLD_FROM:
+                    say_once(plan(said), "plan")
+                update(
+                    said["step"],
+                    said["steps"],
+                    f"loss {said['loss']:.3f}, {duration(said['left_s'])} left",
+                    what=said["stage"],
+                )
 
         version_id = train(settings, run_id, show)
     if version_id is None:

@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,11 +19,12 @@ import transformers
 from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification
 
-from sortline.errors import TrainingError
+from classifier.engines.openvino_cache import converted
+from sortline.errors import CheckpointError, TrainingError
 from sortline.settings import Settings
 from tests.conftest import ROOT, environment
-from trainer.fine_tuning.fine_tune import Epoch, Examples, Job, Machine, Progress, fine_tune
-from trainer.fine_tuning.job import open_job
+from trainer.fine_tuning.fine_tune import Epoch, Examples, Job, Machine, Progress, Started, fine_tune
+from trainer.fine_tuning.job import TokenIds, open_job
 from trainer.fine_tuning.parameters import Parameters
 from trainer.fine_tuning.process import FineTuning, _message_of
 from trainer.fine_tuning.trainee import label_weights, load_trainee, pad, parameter_groups, suit_attention
@@ -124,6 +126,59 @@ def test_what_a_callback_raises_ends_the_child(tiny_base: Path, settings: Settin
     with pytest.raises(KeyError, match="enough"):
         fine_tune(job(tiny_base, epochs=100), tmp_path / "work", Machine.of(settings), stop)
     assert not fine_tunings()
+
+
+def test_a_process_that_waits_for_its_job_says_whether_the_base_model_can_be_used(
+    tiny_base: Path, settings: Settings, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(tiny_base, broken)
+    config = json.loads((broken / "config.json").read_text())
+    (broken / "config.json").write_text(json.dumps(config | {"model_type": "unheard-of"}))
+    machine = Machine.of(settings)
+
+    with (
+        Started(machine, tmp_path / "other", (broken, "broken")) as process,
+        pytest.raises(CheckpointError, match=r"base model broken can't be used: transformers .* doesn't know"),
+    ):
+        process.check(wait=True)
+
+    with Started(machine, tmp_path / "work", (tiny_base, "tiny")) as process:
+        process.check(wait=True)
+        learned = fine_tune(job(tiny_base), tmp_path / "work", machine, started=process)
+    assert learned.learning.best_epoch > 0
+
+
+def test_the_process_converts_its_model_for_the_engine_and_says_what_is_no_step(
+    tiny_base: Path, settings: Settings, tmp_path: Path
+) -> None:
+    stages: list[tuple[str, int, int]] = []
+    cache = tmp_path / "cache"
+
+    fine_tune(
+        job(tiny_base, epochs=1), tmp_path / "work", Machine.of(settings), convert_into=cache,
+        on_stage=lambda stage, done, of: stages.append((stage, done, of)),
+    )  # fmt: skip
+
+    (entry,) = cache.iterdir()
+    began = entry.stat().st_mtime_ns
+    assert converted(tmp_path / "work" / "model", cache).parent == entry
+    assert entry.stat().st_mtime_ns >= began  # it was there, and intact
+    assert len(list(cache.iterdir())) == 1
+    assert ("validating epoch 1 of 1", 60, 60) in stages
+
+
+def test_token_ids_in_one_array_are_those_of_the_lists() -> None:
+    lists = [[2, 5, 3], [2, 3], [2, 9, 9, 9, 3]]
+
+    made = TokenIds.joined([TokenIds.of(lists[:1]), TokenIds.of(lists[1:]), TokenIds.of([])])
+
+    assert [each.tolist() for each in made] == lists
+    assert [each.tolist() for each in made[1:]] == lists[1:]
+    assert (made.lengths.tolist(), len(made), made[-1].tolist()) == ([3, 2, 5], 3, lists[-1])
+    assert made.ids.nbytes == 40
+    with pytest.raises(IndexError):
+        made[3]
 
 
 def test_a_killed_parent_leaves_no_child_and_the_next_one_goes_on(

@@ -14,8 +14,8 @@ from classifier.cleaning import Cleaning
 from classifier.figures import SnapshotCounts
 from db.queries.labelled import Labelled
 from sortline.errors import TrainingError
+from trainer.data import bounds
 from trainer.data.training_data import TrainingData
-from trainer.evaluation import cross_validation
 from trainer.evaluation.cross_validation import Unseen, cross_validate
 from trainer.evaluation.label_errors import Suspect, find_label_errors
 
@@ -126,7 +126,7 @@ def test_only_the_worst_thousand_are_listed(tiny_base: Path) -> None:
 def test_only_the_newest_documents_are_looked_at(tiny_base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train = with_changed_labels(examples(240))
     of_all = {suspect.document_id for suspect in find(train[::-1], tiny_base)}
-    monkeypatch.setattr(cross_validation, "_MOST_DOCUMENTS", 120)
+    monkeypatch.setattr(bounds, "CROSS_VALIDATED", 120)
 
     of_newest = {suspect.document_id for suspect in find(train[::-1], tiny_base)}
 

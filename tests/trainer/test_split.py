@@ -4,8 +4,9 @@ import random
 import time
 from string import ascii_lowercase
 
+from classifier.shingles import shingles
 from db.queries.labelled import Labelled
-from trainer.data.near_duplicates import near_duplicate_groups, shingles
+from trainer.data.near_duplicates import near_duplicate_groups
 from trainer.data.split import HELD_OUT, Assignment, assign, by_hash, groups_of, leaks
 
 _TEXT = "please tell me when the parcel that i ordered last week will arrive at my door"

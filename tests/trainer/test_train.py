@@ -378,7 +378,7 @@ def test_a_cancelled_run_stops_and_leaves_nothing(
     session.commit()
 
     def cancel(progress: dict[str, Any]) -> None:
-        if progress.get("step") == 1:
+        if progress.get("step") == 1 and "of" not in progress:
             training_runs.cancel(session, run.id, "me")
             session.commit()
 
@@ -453,11 +453,23 @@ def test_progress_reaches_the_row(
     steps = [progress for progress in told if "step" in progress]
     assert steps[-1]["step"] == steps[-1]["steps"]
     assert {"loss", "left_s"} <= steps[-1].keys()
+    assert (steps[-1]["epoch"], steps[-1]["epochs"]) == (20, 20)
     found = read_snapshot(session, session.scalars(select(Snapshot)).one())
-    assert [progress["stage"] for progress in told if "step" not in progress] == [
+    counted = [progress for progress in told if "of" in progress]
+    assert all(0 <= each["done"] <= each["of"] for each in counted)
+    answered = [each for each in counted if each["stage"].startswith("answering")]
+    assert answered[-1]["done"] == len(found.held_out) + len(found.train)
+    stages = dict.fromkeys(progress["stage"] for progress in told if not progress["stage"].startswith("validating"))
+    assert list(stages) == [
+        "looking for the base model",
         "reading labelled documents",
+        "looking for near-duplicates",
+        "writing the snapshot",
+        "tokenising",
+        "starting the fine-tuning: 20 epochs of 2 steps",
+        "fine-tuning",
         "preparing the model for this machine's engine",
-        f"answering {len(found.held_out)} held-out documents",
+        "answering held-out documents and a sample of the others",
         "fitting simple classifiers to compare with",
         f"cross-validating {len(found.train)} training documents",
         "fitting confidences and thresholds",

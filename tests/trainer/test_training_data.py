@@ -8,6 +8,7 @@ import pytest
 
 from db.queries.labelled import Labelled
 from sortline.errors import TrainingError
+from trainer.data import bounds
 from trainer.data.training_data import TrainingData, select
 
 _NAMES = {1: "card", 2: "cash", 3: "transfer"}
@@ -44,6 +45,19 @@ def test_exact_duplicates_become_one_with_the_label_of_the_majority() -> None:
     assert [each.label for each in same] == ["cash"]
     assert data.counts.duplicates == 2
     assert data.counts.train == len(data.train)
+
+
+def test_of_very_many_held_out_documents_always_the_same_sample_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "HELD_OUT", 30)
+    given = [*documents(60), *documents(50, "test", 100), *documents(30, "calibration", 200)]
+
+    data, again = select(given), select(given[::-1])
+
+    assert len(data.test) == len(data.calibration) == 30
+    assert data.counts.not_needed == {"test": 20}
+    assert {each.id for each in data.test} == {each.id for each in again.test}
+    assert data.counts.left_out == len(data.left_out) == 20
+    assert not {each.id for each in data.left_out} & {each.id for each in (*data.train, *data.held_out)}
 
 
 def test_the_latest_label_counts_where_copies_are_even() -> None:

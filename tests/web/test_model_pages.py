@@ -92,13 +92,25 @@ def test_a_training_is_started_watched_and_cancelled(lead: Browser, session: Ses
 
     token = training_runs.claim(session, run.id)
     assert token is not None
-    said = {"stage": "fine-tuning", "step": 1200, "steps": 4000, "loss": 0.5, "left_s": 125.0}
+    said = {
+        "stage": "fine-tuning", "step": 1200, "steps": 4000, "loss": 0.5, "left_s": 18_600.0, "epoch": 1, "epochs": 2,
+    }  # fmt: skip
     training_runs.beat(session, run.id, token, said)
     session.commit()
     page = lead.get(f"/training-runs/{run.id}")
-    for shown in ("fine-tuning", "1,200", "of 4,000", "0.500", "2 min", 'http-equiv="refresh"'):
+    for shown in (
+        "fine-tuning",
+        "1,200",
+        "of 4,000",
+        "0.500",
+        "2 epochs of 2,000 steps; about 5 h 10 min left",
+        'http-equiv="refresh"',
+    ):
         assert shown in page.text
-    assert "step 1,200 of 4,000" in lead.get("/").text
+    assert "step 1,200 of 4,000 (2 epochs of 2,000 steps; about 5 h 10 min left)" in lead.get("/").text
+    training_runs.beat(session, run.id, token, {"stage": "tokenising", "done": 5000, "of": 20_000})
+    session.commit()
+    assert "tokenising, 5,000 of 20,000" in lead.get(f"/training-runs/{run.id}").text
 
     page = lead.send_form(f"/training-runs/{run.id}/cancel")
     assert "cancelled by user:ann" in page.text

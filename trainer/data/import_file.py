@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -124,14 +125,19 @@ def import_file(
         on_survey(survey)
         report = ImportReport(shape=reading.shape, notes=[*_why(survey), *reading.notes], doubts=survey.doubts)
         _store(session, survey, repeats, source, report)
-    on_progress(survey.labelled, survey.labelled, "looking for near-duplicates")
-    assigned, repeated = assign_new(session, split, keep_near_duplicates)
+    compared = partial(_looking, on_progress)
+    compared(0, survey.labelled)
+    assigned, repeated = assign_new(session, split, keep_near_duplicates, compared)
     report.splits = dict(Counter(each.split for each in assigned))
     report.doubts += [f"{each.said} {each.do}" for each in split_doubts(assigned, split_counts(session))]
     if repeated:
         report.notes.append(repeated.note(len(assigned)))
     report.seconds = round(time.monotonic() - began, 2)
     return report
+
+
+def _looking(on_progress: OnProgress, done: int, of: int) -> None:
+    on_progress(done, of, "looking for near-duplicates")
 
 
 def unreadable(texts: Sequence[str], base_model: str) -> list[str]:

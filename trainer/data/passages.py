@@ -89,10 +89,18 @@ def _says_something(piece: str) -> bool:
 
 
 def _hashes(text: str) -> Hashes:
-    """A hash of each 8 characters in a row, (n - 7,): of two halves each, from single characters on."""
+    return windows(text, _LENGTH)
+
+
+def windows(text: str, length: int) -> Hashes:
+    """A hash of each ``length`` characters in a row, (n - length + 1,): of two halves each, from single characters on.
+
+    Args:
+        length: a power of two.
+    """
     found = _mixed(np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64))
     width = 1
-    while width < _LENGTH:
+    while width < length:
         found = _mixed(found[:-width] * np.uint64(0x9E3779B97F4A7C15) + found[width:])
         width *= 2
     return found

@@ -3,7 +3,9 @@
 A label id that is null says that no label fits.
 """
 
+from collections.abc import Iterator
 from hashlib import sha256
+from sys import intern
 from typing import Any
 
 import pyarrow
@@ -18,6 +20,7 @@ from db.queries.labelled import Labelled, texts
 from sortline.errors import TrainingError
 from trainer.data.training_data import PARTS, TrainingData, with_labels
 
+_AT_ONCE = 50_000  # documents that are written or read
 _SCHEMA = pyarrow.schema(
     [
         ("document_id", pyarrow.int64()),
@@ -43,11 +46,9 @@ def store_snapshot(session: Session, data: TrainingData, store: str, name: str) 
     uri = f"{store.rstrip('/')}/snapshots/{name}-{digest[:12]}.parquet"
     write_bytes(uri, raw)
     row = snapshots.create(session, uri, digest, data.counts.stored())
-    snapshots.add_reviews(
-        session,
-        row.id,
-        [(review, name) for name in PARTS for document in getattr(data, name) for review in document.review_ids],
-    )
+    for part, documents in _parts(data):
+        reviews = [(review, part) for document in documents for review in document.review_ids]
+        snapshots.add_reviews(session, row.id, reviews)
     return row
 
 
@@ -60,13 +61,14 @@ def read_snapshot(session: Session, row: Snapshot) -> TrainingData:
     raw = _read(row.uri)
     if sha256(raw).hexdigest() != row.sha256:
         raise TrainingError(f"snapshot {row.id} was changed: its sha256 differs from that of its row")
-    rows: list[dict[str, Any]] = pyarrow.parquet.read_table(pyarrow.BufferReader(raw)).to_pylist()
-    found = texts(session, [each["document_id"] for each in rows])
     names = {label.id: label.name for label in labels.listing(session)}
     parts: dict[str, list[Labelled]] = {part: [] for part in PARTS}
-    for each in rows:
-        if each["document_id"] in found:
-            parts[each["split"]].append(_document(each, found, names))
+    for batch in pyarrow.parquet.ParquetFile(pyarrow.BufferReader(raw)).iter_batches(_AT_ONCE):
+        rows: list[dict[str, Any]] = batch.to_pylist()
+        found = texts(session, [each["document_id"] for each in rows])
+        for each in rows:
+            if each["document_id"] in found:
+                parts[each["split"]].append(_document(each, found, names))
     return with_labels(parts, SnapshotCounts.model_validate(row.counts))
 
 
@@ -74,20 +76,25 @@ def _document(row: dict[str, Any], found: dict[int, str], names: dict[int, str])
     return Labelled(
         row["document_id"], found[row["document_id"]], row["content_hash"], row["label_id"],
         "" if row["label_id"] is None else names[row["label_id"]], row["origin"] != "review", row["group_id"],
-        row["split"], row["origin"], drawn_with=row.get("drawn_with"),
+        intern(row["split"]), intern(row["origin"]), drawn_with=row.get("drawn_with"),
     )  # fmt: skip
 
 
+def _parts(data: TrainingData) -> Iterator[tuple[str, list[Labelled]]]:
+    """Some documents of a part at a time, with its name."""
+    for name in PARTS:
+        documents = getattr(data, name)
+        for start in range(0, len(documents), _AT_ONCE):
+            yield name, documents[start : start + _AT_ONCE]
+
+
 def _parquet(data: TrainingData) -> bytes:
-    rows = [
-        (each.id, each.label_id, name, each.content_hash, each.origin, each.group_id, each.drawn_with)
-        for name in PARTS
-        for each in getattr(data, name)
-    ]
-    columns = list(zip(*rows, strict=True)) or [()] * len(_SCHEMA)
-    table = pyarrow.table([pyarrow.array(c, f.type) for c, f in zip(columns, _SCHEMA, strict=True)], schema=_SCHEMA)
     sink = pyarrow.BufferOutputStream()
-    pyarrow.parquet.write_table(table, sink, use_dictionary=["split", "origin"])
+    with pyarrow.parquet.ParquetWriter(sink, _SCHEMA, use_dictionary=["split", "origin"]) as file:
+        for name, documents in _parts(data):
+            rows = [(d.id, d.label_id, name, d.content_hash, d.origin, d.group_id, d.drawn_with) for d in documents]
+            columns = zip(zip(*rows, strict=True), _SCHEMA, strict=True)
+            file.write_table(pyarrow.table([pyarrow.array(c, f.type) for c, f in columns], schema=_SCHEMA))
     return bytes(sink.getvalue().to_pybytes())
 
 

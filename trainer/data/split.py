@@ -1,7 +1,7 @@
 """Which labelled documents train, which validate, which test: assigned once, never recomputed."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from db.queries.labelled import Labelled, labelled_documents, lock_splits, store_splits
-from trainer.data.near_duplicates import NearDuplicates, Repeated, near_duplicate_groups
+from trainer.data.near_duplicates import NearDuplicates, OnProgress, Repeated, near_duplicate_groups
 
 HELD_OUT = ("validation", "calibration", "test")
 LEFT_OUT = "left_out"
 _TENTHS = ("validation", "test", "calibration")  # a tenth of the groups each, in this order; the rest trains
 _OF_AUDITS = (*_TENTHS, "test", "calibration")  # the same where nothing was imported: half of the audits are held out
+_STORED_AT_ONCE = 10_000
 
 Groups = NDArray[np.int64]
 
@@ -38,20 +39,24 @@ class Assigned(NamedTuple):
     repeated: Repeated | None
 
 
-def assign_new(session: Session, forced: str | None = None, keep_near_duplicates: bool = False) -> Assigned:
+def assign_new(
+    session: Session, forced: str | None = None, keep_near_duplicates: bool = False,
+    on_progress: OnProgress = lambda _done, _of: None,
+) -> Assigned:  # fmt: skip
     """Assign and store the splits of labelled documents that have none; the caller commits.
 
     Only one transaction does so at a time: two that don't see each other's documents could separate near-duplicates.
-    Arguments are those of `assign`.
+    Arguments are those of `assign` and `NearDuplicates`.
     """
     lock_splits(session)
     documents = labelled_documents(session)
     new = [i for i, document in enumerate(documents) if not document.split]
     if not new:
         return Assigned([], None)
-    alike = NearDuplicates([document.text for document in documents])
+    alike = NearDuplicates([document.text for document in documents], on_progress)
     found = assign(documents, alike.groups(), forced, keep_near_duplicates)
-    store_splits(session, orjson.dumps([asdict(each) for each in found]).decode())
+    for start in range(0, len(found), _STORED_AT_ONCE):
+        store_splits(session, orjson.dumps(found[start : start + _STORED_AT_ONCE]).decode())
     return Assigned(found, None if keep_near_duplicates else alike.repeated(new))
 
 

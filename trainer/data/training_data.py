@@ -16,7 +16,8 @@ from classifier.decision import FOREIGN
 from classifier.figures import SnapshotCounts
 from db.queries.labelled import Labelled
 from sortline.errors import TrainingError
-from trainer.data.near_duplicates import NearDuplicates
+from trainer.data import bounds
+from trainer.data.near_duplicates import NearDuplicates, OnProgress
 from trainer.data.split import HELD_OUT, LEFT_OUT, Groups, leaks, repeats_held_out, share
 
 FOREIGN_PART = "foreign"
@@ -63,6 +64,7 @@ def select(
     drop_rare_labels: bool = False,
     known_labels: Collection[int] | None = None,
     min_examples: int = _FEW_EXAMPLES,
+    on_progress: OnProgress = lambda _done, _of: None,
 ) -> TrainingData:
     """Choose what trains, validates, calibrates and tests.
 
@@ -70,7 +72,8 @@ def select(
     with the majority's label, or the latest in a tie. If a twentieth of the training groups, drawn by hash, holds
     more documents than validation has (after imports with `--split train` or `test`), that twentieth validates too;
     another calibrates if that makes enough to prove a threshold. Of many texts that nearly repeat each other in one
-    part, some stay (`_leave_out_floods`).
+    part, some stay (`_leave_out_floods`). Of more than 20,000 documents in a held-out part a sample counts, drawn by
+    hash, so always the same one; the others are left out.
 
     Args:
         documents: all labelled documents; those without a split train.
@@ -78,6 +81,7 @@ def select(
         drop_rare_labels: go on without the labels that have one example only.
         known_labels: ids of the active version's labels; other labels wait for ``min_examples``. None: a first
             training, which takes every label.
+        on_progress: as for `NearDuplicates`.
 
     Raises:
         TrainingError: there are no examples, they have one label only or more than 2,000, or a label of a first
@@ -85,7 +89,7 @@ def select(
     """
     dropped = _rare_labels(documents, drop_rare_labels, known_labels, min_examples)
     splits = {document.id: document.split or "train" for document in documents}
-    alike = NearDuplicates([document.text for document in documents])
+    alike = NearDuplicates([document.text for document in documents], on_progress)
     places = [i for i, document in enumerate(documents) if splits[document.id] != LEFT_OUT]
     used, groups = [documents[i] for i in places], alike.groups(places)
     flood: set[int] = set()
@@ -140,6 +144,7 @@ def _data(
     for name in ("train", *HELD_OUT, LEFT_OUT):
         parts[name], merged = _merged([document for document in documents if splits[document.id] == name])
         duplicates += merged if name != LEFT_OUT else 0
+    not_needed = {name: _sample(parts, name) for name in HELD_OUT}
     undivided = parts["train"]
     parts["train"] = [document for document in undivided if _may_train(document, dropped)]
     parts[FOREIGN_PART] = [document for document in undivided if not _may_train(document, dropped)]
@@ -156,10 +161,23 @@ def _data(
         "untrained_labels": sorted({each.label for each in documents if each.label} - {*examples, *dropped}),
         "foreign": {name: sum(each.label not in examples for each in parts[name]) for name in counted},
         "none_fits": {name: sum(each.label_id is None for each in parts[name]) for name in counted},
+        "not_needed": {name: count for name, count in not_needed.items() if count},
         "labels": len(examples),
         "missing_labels": missing,
     }
     return with_labels(parts, counts.model_copy(update=more))
+
+
+def _sample(parts: dict[str, list[Labelled]], name: str) -> int:
+    """Leave out what a part has beyond 20,000 documents; returns how many."""
+    documents = parts[name]
+    if len(documents) <= bounds.HELD_OUT:
+        return 0
+    places = [share(document.content_hash, "held out") for document in documents]
+    most = sorted(places)[bounds.HELD_OUT]
+    parts[name] = [document for document, place in zip(documents, places, strict=True) if place < most]
+    parts[LEFT_OUT] += [document for document, place in zip(documents, places, strict=True) if place >= most]
+    return len(documents) - len(parts[name])
 
 
 def _merged(documents: Iterable[Labelled]) -> tuple[list[Labelled], int]:

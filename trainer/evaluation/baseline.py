@@ -7,11 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from db.queries.labelled import Labelled
+from trainer.data import bounds
 from trainer.data.training_data import true_label_ids
 
 LabelIds = NDArray[np.int64]
-
-_MOST_DOCUMENTS = 20_000
 
 
 def baseline_answers(train: Sequence[Labelled], test: Sequence[Labelled]) -> dict[str, LabelIds]:
@@ -27,7 +26,7 @@ def baseline_answers(train: Sequence[Labelled], test: Sequence[Labelled]) -> dic
 
     if not test:
         return {}
-    used = train[:: max(1, len(train) // _MOST_DOCUMENTS)]
+    used = train[:: -(-len(train) // bounds.BASELINE)]
     model = make_pipeline(
         TfidfVectorizer(
             ngram_range=(1, 2), sublinear_tf=True, max_features=100_000, tokenizer=str.split, token_pattern=None

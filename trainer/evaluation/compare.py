@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from classifier.calibration import softmax
@@ -19,6 +20,7 @@ from sortline.errors import CheckpointError, TransientError
 from sortline.postgres_address import PostgresAddress
 from trainer.data.training_data import TrainingData, label_indices, true_label_ids
 from trainer.evaluation.against_starter import FEW_HELD_OUT, NONE, Unlearnt, against_starter, held_out
+from trainer.evaluation.answering import OnProgress, logits_of, silently
 from trainer.evaluation.baseline import LabelIds
 from trainer.evaluation.evidence import evidence_of_test
 from trainer.evaluation.gate import (
@@ -61,6 +63,8 @@ def compare(
     load: Load,
     margin: float,
     made_anew: Callable[[], Unlearnt],
+    on_progress: OnProgress = silently,
+    answered: NDArray[np.float32] | None = None,
 ) -> Verdict:
     """The verdict on a candidate, with the documents that flip.
 
@@ -74,19 +78,24 @@ def compare(
         margin: how much worse, as a share, still counts as not worse.
         made_anew: gives cross-validated answers of the candidate and of the active starter; it is called only where a
             starter is active and held-out decisions are few.
+        on_progress: called with how many test documents a version has answered, and of how many.
+        answered: the candidate's probabilities (n, labels) for the test documents; None: it is asked.
     """
     with session(postgres) as opened:
         active = _rival(opened, model_versions.active(opened))
         best = _rival(opened, model_versions.best_ever(opened))
         merged = labels.merged(opened)
     test, known = data.known(data.test), label_indices(data.test, data.labels) != FOREIGN
-    mine = _answers(_CANDIDATE, candidate, data.test, {}).of(known)
+    if answered is None:
+        mine = _answers(_CANDIDATE, candidate, data.test, {}, on_progress).of(known)
+    else:
+        mine = _answered(_CANDIDATE, candidate, data.test, {}, answered).of(known)
     truth = true_label_ids(test)
     if active is None:
         return _first(mine, truth, baselines, margin)
     try:
         present = load(active.checkpoint_uri, active.sha256)
-        theirs = _answers(active.version_id, present, data.test, merged).of(known)
+        theirs = _answers(active.version_id, present, data.test, merged, on_progress).of(known)
         others = None if best in (None, active) else _answers_if_there(load, best, data.test, merged)
         others = others and others.of(known)
     except (CheckpointError, TransientError) as error:
@@ -203,14 +212,21 @@ def _answers_if_there(
 
 
 def _answers(
-    version_id: int, classifier: Classifier, documents: Sequence[Labelled], merged: Mapping[int, int]
-) -> Answers:
+    version_id: int, classifier: Classifier, documents: Sequence[Labelled], merged: Mapping[int, int],
+    on_progress: OnProgress = silently,
+) -> Answers:  # fmt: skip
     """A version's answers; a label that was merged since it was trained counts as the one it was merged into."""
     texts = [document.text for document in documents]
-    if not texts:
+    logits = logits_of(classifier, texts, on_progress)
+    return _answered(version_id, classifier, documents, merged, softmax(logits, classifier.calibration.temperature))
+
+
+def _answered(
+    version_id: int, classifier: Classifier, documents: Sequence[Labelled], merged: Mapping[int, int],
+    probabilities: NDArray[np.float32],
+) -> Answers:  # fmt: skip
+    if not documents:
         return Answers(version_id, np.empty(0, np.int64), 0.0, 0.0)
-    logits = classifier.logits(texts)
-    probabilities = softmax(logits, classifier.calibration.temperature)
     label_ids = [merged.get(id_, id_) for id_ in classifier.checkpoint.label_ids]
     predicted = np.array(label_ids, np.int64)[probabilities.argmax(axis=1)]
     ece = expected_calibration_error(probabilities.max(axis=1), predicted == true_label_ids(documents))

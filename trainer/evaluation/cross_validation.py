@@ -16,13 +16,13 @@ from sklearn.linear_model import LogisticRegression
 
 from classifier.cleaning import Cleaning
 from db.queries.labelled import Labelled
+from trainer.data import bounds
 from trainer.data.training_data import TrainingData, label_indices, true_label_ids
 from trainer.fine_tuning.sentence_embeddings import Matrix, sentence_embeddings
 
 Indices = NDArray[np.int64]
 
 MOST_LABELS = 1_000  # the code that uses them holds tables of labels by labels
-_MOST_DOCUMENTS = 20_000
 _FOLDS = 5
 _INVERSE_PENALTY = 10.0  # scikit-learn's C
 
@@ -56,7 +56,7 @@ def cross_validate(
     """
     if len(data.labels) > MOST_LABELS:
         return Unseen([], np.empty((0, len(data.labels)), np.float32))
-    places = sorted(range(len(data.train)), key=lambda place: data.train[place].id)[-_MOST_DOCUMENTS:]
+    places = sorted(range(len(data.train)), key=lambda place: data.train[place].id)[-bounds.CROSS_VALIDATED :]
     newest = [data.train[place] for place in places]
     given = label_indices(newest, data.labels)
     if embeddings is None:

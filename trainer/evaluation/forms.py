@@ -23,7 +23,9 @@ from classifier.figures import FitFigures, FormVerdict, Int8Choice, Int8Variant,
 from db.queries.labelled import Labelled
 from sortline.errors import SortlineError, TrainingError
 from sortline.settings import Settings
+from trainer.data import bounds
 from trainer.data.training_data import TrainingData, label_indices
+from trainer.evaluation.answering import OnProgress, logits_of, outputs_of, silently
 from trainer.evaluation.disagreements import Decided
 from trainer.evaluation.engine_gate import judge_form
 from trainer.evaluation.fit_model import Sample, make_fit
@@ -42,8 +44,7 @@ CANDIDATES: tuple[Form, ...] = ("int8", "student", "student-int8")
 LEVEL = 0.05 / len(CANDIDATES)  # fixed before any is tried, so that trying several does not make chance likelier
 AS_REFERENCE = {"engine": "torch", "precision": "f32"}
 _AT_ONCE = 500
-_MOST_TRAINING, _MOST_FOREIGN = 10_000, 5_000  # documents that a fit model is made of
-_MOST_PRETRAINED = 4_000  # of these, documents whose vectors the pretrained encoder gives too
+_MOST_FOREIGN = 5_000  # of which a fit model is made too
 _MOST_NOISE = 300  # training documents on which variants of int8 are compared with the whole model
 _SEED = 1
 
@@ -97,17 +98,19 @@ class Judge:
         usual: the whole model as it serves on this machine.
         labelled: validation documents.
         margin: accuracy, as a share, that a form may lose.
+        on_progress: called with how many of the labelled documents a model has answered, and of how many.
     """
 
     reference: Classifier
     usual: Classifier
     labelled: Sequence[Labelled]
     margin: float
+    on_progress: OnProgress = silently
 
     @cached_property
     def answers(self) -> Logits:
         """What the whole model in float32 answers to the labelled documents."""
-        return logits_of(self.reference, self._texts)
+        return logits_of(self.reference, self._texts, self.on_progress)
 
     @cached_property
     def _texts(self) -> list[str]:
@@ -153,7 +156,7 @@ class Judge:
         timed = self._texts or list(traffic)
         ms = milliseconds([self.usual, form], timed) if timed else [1.0, 1.0]
         targets = self._targets
-        logits = [self.answers, logits_of(form, self._texts)]
+        logits = [self.answers, logits_of(form, self._texts, self.on_progress)]
         known = targets != FOREIGN
         temperature = fit_temperature(logits[0][known], targets[known])
         found, at = self._judge(logits, targets, temperature, ms), 0
@@ -182,29 +185,33 @@ class Judge:
 
 
 def measure(
-    classifier: Classifier, data: TrainingData, settings: Settings, embeddings: NDArray[np.float32] | None = None
-) -> Measured:
+    classifier: Classifier, data: TrainingData, settings: Settings, embeddings: NDArray[np.float32] | None = None,
+    on_progress: OnProgress = silently,
+) -> Measured:  # fmt: skip
     """Let a form answer the held-out documents, and make its fit model of its answers to others.
 
-    The others are a random sample of training documents, at most 10,000, and the newest foreign ones that are not held
-    out, at most 5,000, of which near-duplicates count once. Of 4,000 the pretrained encoder's vectors count too.
+    The others are a random sample of training documents, at most 4,000, whose vectors of the pretrained encoder count
+    too, and the newest foreign ones that are not held out, at most 5,000, of which near-duplicates count once.
 
     Args:
         embeddings: the pretrained encoder's vectors of the training documents, (n, c); None: they are computed.
+        on_progress: called with how many documents are answered, and of how many.
     """
-    held_out = _outputs_of(classifier, data.held_out)
     count = len(data.train)
-    places = random.Random(_SEED).sample(range(count), min(_MOST_TRAINING, count))  # noqa: S311 - a sample
+    places = random.Random(_SEED).sample(range(count), min(bounds.FIT, count))  # noqa: S311 - a sample
     drawn = [data.train[place] for place in places]
     foreign = {each.id if each.group_id is None else each.group_id: each for each in data.foreign}
     chosen = [*drawn, *list(foreign.values())[-_MOST_FOREIGN:]]
-    training = Sample(_outputs_of(classifier, chosen), label_indices(chosen, data.labels))
+    answered = outputs_of(classifier, [each.text for each in [*data.held_out, *chosen]], on_progress)
+    split = len(data.held_out)
+    held_out = Outputs(*(each[:split] for each in answered))
+    training = Sample(Outputs(*(each[split:] for each in answered)), label_indices(chosen, data.labels))
     first = slice(len(data.validation))
     validation = Sample(Outputs(*(each[first] for each in held_out)), label_indices(data.validation, data.labels))
     if embeddings is None:
         pretrained = pretrained_vectors(classifier.checkpoint, [each.text for each in drawn], settings)
     else:
-        pretrained = embeddings[places[:_MOST_PRETRAINED]]
+        pretrained = embeddings[places]
     made = make_fit(training, validation, pretrained)
     fitting = classifier.fitting_by(made.model)
     fit = fitting.fit(held_out)
@@ -215,7 +222,7 @@ def measure(
 def pretrained_vectors(
     checkpoint: Checkpoint, texts: Sequence[str], settings: Settings
 ) -> NDArray[np.float32] | None:  # fmt: skip
-    """Vectors (p, c) that the sentence encoder a model began as gives of the first texts, at most 4,000.
+    """Vectors (n, c) that the sentence encoder a model began as gives of texts.
 
     None where the model began as another kind of encoder, or the encoder isn't on this machine.
     """
@@ -223,7 +230,7 @@ def pretrained_vectors(
         base = base_model_here(checkpoint.base_model)
         if not texts or base is None or not pools_by_mean(base):
             return None
-        cleaned = [checkpoint.cleaning(text) for text in texts[:_MOST_PRETRAINED]]
+        cleaned = [checkpoint.cleaning(text) for text in texts]
         return sentence_embeddings(cleaned, base, settings.device, cores(settings.threads))
     except SortlineError as error:
         log.warning("the fit is made without the pretrained encoder's vectors: %s", error)
@@ -309,17 +316,6 @@ def best(tried: Sequence[Tried]) -> Form:
     """The fastest form that is proved; the whole model if none is."""
     proved = [each for each in tried if each.state == "proved"]
     return max(proved, key=lambda each: each.verdict.speedup or 0.0).name if proved else "whole"
-
-
-def logits_of(classifier: Classifier, texts: Sequence[str]) -> Logits:
-    """Uncalibrated logits (n, labels) of texts, which may be none."""
-    if not texts:
-        return np.empty((0, len(classifier.checkpoint.labels)), np.float32)
-    return classifier.logits(texts)
-
-
-def _outputs_of(classifier: Classifier, documents: Sequence[Labelled]) -> Outputs:
-    return classifier.outputs([document.text for document in documents])
 
 
 def _check_quantising(settings: Settings) -> None:

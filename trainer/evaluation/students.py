@@ -13,8 +13,9 @@ from sortline.counted import counted
 from sortline.errors import TrainingError
 from sortline.settings import Settings
 from trainer.data.training_data import TrainingData
+from trainer.evaluation.answering import logits_of
 from trainer.evaluation.disagreements import MOST_DRAWN, Decided
-from trainer.evaluation.forms import Judge, Made, Tried, logits_of, make_or_say, measure, missing
+from trainer.evaluation.forms import Judge, Made, Tried, make_or_say, measure, missing
 from trainer.fine_tuning.distil import Student, Teacher, distil
 from trainer.fine_tuning.fine_tune import Machine, Progress
 from trainer.fine_tuning.parameters import Parameters

@@ -3,8 +3,9 @@
 import hashlib
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,61 @@ from trainer.fine_tuning.kept_embeddings import FILE
 from trainer.fine_tuning.parameters import Parameters, read_parameters
 from trainer.fine_tuning.pooling import pools_by_mean
 
+BEGIN = "micro-batch"  # the file that lets the process begin: how many documents to compute at once
+
+
+class TokenIds(Sequence[NDArray[np.int32]]):
+    """Token ids of documents, special tokens included, in one array: 4 bytes a token, where lists take 36.
+
+    Args:
+        ids: of all documents, one after another.
+        bounds: where each begins, and where the last one ends; (n + 1,).
+    """
+
+    def __init__(self, ids: NDArray[np.int32], bounds: NDArray[np.int64]) -> None:
+        self.ids, self.bounds = ids, bounds
+
+    @staticmethod
+    def of(documents: "Sequence[Sequence[int]] | TokenIds") -> "TokenIds":
+        """The same documents in one array."""
+        if isinstance(documents, TokenIds):
+            return documents
+        bounds = np.cumsum([0, *map(len, documents)], dtype=np.int64)
+        return TokenIds(np.fromiter(chain.from_iterable(documents), np.int32, int(bounds[-1])), bounds)
+
+    @staticmethod
+    def joined(parts: "Sequence[TokenIds]") -> "TokenIds":
+        """All documents of some such arrays."""
+        lengths = [each.lengths for each in parts]
+        ids = [each.ids for each in parts]
+        bounds = np.cumsum(np.concatenate([np.zeros(1, np.int64), *lengths]))
+        return TokenIds(np.concatenate([np.empty(0, np.int32), *ids]), bounds)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """The number of tokens of each document, (n,)."""
+        return np.diff(self.bounds)
+
+    def __len__(self) -> int:
+        return len(self.bounds) - 1
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return [self[i] for i in range(*place.indices(len(self)))]
+        if not -len(self) <= place < len(self):
+            raise IndexError(place)
+        place = int(place) % len(self)
+        return self.ids[self.bounds[place] : self.bounds[place + 1]]
+
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """Token ids, special tokens included, one list a document; ``targets`` are indices into the job's labels.
+    """Token ids, special tokens included, of each document; ``targets`` are indices into the job's labels.
 
     A target of -1 has no label; only a teacher can say something of such a document.
     """
 
-    documents: list[list[int]]
+    documents: Sequence[Sequence[int]] | TokenIds
     targets: list[int]
 
 
@@ -102,17 +149,13 @@ def read_job(work: Path) -> tuple[Job, dict[str, Any]]:
 
 
 def _arrays(examples: Examples) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
-    lengths = np.fromiter(map(len, examples.documents), np.int64, len(examples.documents))
-    return {
-        "ids": np.fromiter(chain.from_iterable(examples.documents), np.int32, int(lengths.sum())),
-        "bounds": np.concatenate([[0], lengths.cumsum()]),
-        "targets": np.array(examples.targets, np.int64),
-    }
+    documents = TokenIds.of(examples.documents)
+    return {"ids": documents.ids, "bounds": documents.bounds, "targets": np.array(examples.targets, np.int64)}
 
 
 def _examples(tokens: Any, name: str) -> Examples:
-    ids, bounds = tokens[f"{name}_ids"].tolist(), tokens[f"{name}_bounds"].tolist()
-    return Examples([ids[start:end] for start, end in pairwise(bounds)], tokens[f"{name}_targets"].tolist())
+    documents = TokenIds(tokens[f"{name}_ids"], tokens[f"{name}_bounds"])
+    return Examples(documents, tokens[f"{name}_targets"].tolist())
 
 
 def _remove(path: Path) -> None:

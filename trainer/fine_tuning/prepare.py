@@ -1,12 +1,14 @@
 """From frozen documents to a fine-tuning job: base model, tokenizer, token ids."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy.orm import Session
 
+from classifier.base_models import base_model_folder
 from classifier.base_tokenizer import save_tokenizer, training_tokenizer
 from classifier.batching import COARSE_STEP
 from classifier.checkpoint import Calibration, Checkpoint, SnapshotReference
@@ -18,10 +20,14 @@ from db.queries import model_versions, tuned_parameters
 from db.queries.labelled import Labelled
 from sortline.errors import TrainingError
 from trainer.data.training_data import TrainingData, label_indices
-from trainer.fine_tuning.base_check import usable_base
 from trainer.fine_tuning.fine_tune import Examples, Job
+from trainer.fine_tuning.job import TokenIds
 from trainer.fine_tuning.parameters import Parameters, read_parameters
 from trainer.fine_tuning.pooling import pools_by_mean
+
+OnProgress = Callable[[int, int], None]
+
+_AT_ONCE = 5_000  # documents
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,11 @@ class Base:
     name: str
     folder: Path
     label_ids: tuple[int, ...] = ()
+
+    @property
+    def unchecked(self) -> tuple[Path, str] | None:
+        """Folder and name of a base model that `trainer.fine_tuning.base_check` has to see; None: it was trained."""
+        return None if self.label_ids else (self.folder, self.name)
 
 
 def effective_parameters(session: Session, asked: dict[str, Any], base_model: str) -> Parameters:
@@ -52,6 +63,8 @@ def effective_parameters(session: Session, asked: dict[str, Any], base_model: st
 def find_base(session: Session, store: ModelStore, parameters: Parameters, base_model: str) -> Base:
     """The pretrained encoder, or the active version's checkpoint where the run starts from its parent.
 
+    Of the encoder only the files were looked at (`Base.unchecked`).
+
     Args:
         base_model: the setting's, which is meant where the parameters name no other.
 
@@ -61,7 +74,7 @@ def find_base(session: Session, store: ModelStore, parameters: Parameters, base_
     """
     if not parameters.from_parent:
         name = parameters.base_model or base_model
-        return Base(name, usable_base(name))
+        return Base(name, base_model_folder(name))
     parent = model_versions.active(session)
     if parent is None:
         raise TrainingError("there is no active model version to start from; train from the base model first")
@@ -75,8 +88,12 @@ def prepare_job(
     data: TrainingData,
     snapshot: SnapshotReference,
     tokenizer_folder: Path,
+    on_progress: OnProgress = lambda _done, _of: None,
 ) -> tuple[Job, Checkpoint]:
     """Tokenise training and validation; the tokenizer's files are saved in a folder of their own.
+
+    Args:
+        on_progress: called with how many training documents are tokenised, and of how many.
 
     Returns:
         What to fine-tune, and the description of the checkpoint that comes of it.
@@ -100,7 +117,7 @@ def prepare_job(
     job = Job(
         base=base.folder,
         labels=description.labels,
-        train=_examples(tokenizer, description, data.train, data),
+        train=_examples(tokenizer, description, data.train, data, on_progress),
         validation=_examples(tokenizer, description, data.known(data.validation), data),
         pad_id=tokenizer.pad_id,
         parameters=parameters.settled(len(data.train), len(data.labels), not row and pools_by_mean(base.folder)),
@@ -116,7 +133,12 @@ def longest_window(folder: Path, parameters: Parameters) -> int:
 
 
 def _examples(
-    tokenizer: WindowTokenizer, description: Checkpoint, documents: list[Labelled], data: TrainingData
-) -> Examples:
-    prepared = tokenizer.prepare([description.cleaning(document.text) for document in documents])
-    return Examples([each.windows[0] for each in prepared], label_indices(documents, data.labels).tolist())
+    tokenizer: WindowTokenizer, description: Checkpoint, documents: list[Labelled], data: TrainingData,
+    on_progress: OnProgress = lambda _done, _of: None,
+) -> Examples:  # fmt: skip
+    parts = []
+    for start in range(0, len(documents), _AT_ONCE):
+        some = [description.cleaning(document.text) for document in documents[start : start + _AT_ONCE]]
+        parts.append(TokenIds.of([each.windows[0] for each in tokenizer.prepare(some)]))
+        on_progress(start + len(some), len(documents))
+    return Examples(TokenIds.joined(parts), label_indices(documents, data.labels).tolist())

@@ -1,7 +1,8 @@
-"""The process that fine-tunes: ``python -m trainer.fine_tuning.process WORK MICRO_BATCH``.
+"""The process that fine-tunes: ``python -m trainer.fine_tuning.process WORK [BASE NAME]``.
 
-`trainer.fine_tuning.fine_tune` starts it, alone or as one of several ranks by a launcher such as torchrun. It writes
-JSON lines on standard output, ends itself when the parent does, and keeps in WORK what it needs to continue.
+`trainer.fine_tuning.fine_tune` starts it, alone or as one of several ranks by a launcher such as torchrun. It checks
+the base model in the folder BASE, if one is given, and waits until the job is in WORK. It writes JSON lines on standard
+output, ends itself when the parent does, and keeps in WORK what it needs to continue.
 """
 
 import fcntl
@@ -19,11 +20,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from classifier.engines.openvino_cache import converted
 from classifier.figures import Learning
 from sortline.errors import SortlineError
 from sortline.logs import silence_telemetry
 from sortline.whole_file import flush, is_disk_full, whole_file, write_whole
-from trainer.fine_tuning.job import read_job
+from trainer.data import bounds
+from trainer.fine_tuning.base_check import check_folder
+from trainer.fine_tuning.job import BEGIN, read_job
 from trainer.fine_tuning.kept_embeddings import keep_embeddings
 from trainer.fine_tuning.loss import Loss
 from trainer.fine_tuning.sentence_embeddings import Matrix, mean_of_tokens
@@ -49,10 +53,10 @@ from accelerate.utils import broadcast  # noqa: E402
 from classifier.engines.torch_device import learns_in_bf16, torch_device  # noqa: E402
 
 _REPORTED_EVERY_S = 0.1
+_LOOKED_EVERY_S = 0.02  # whether the job is there
 _MOST_POINTS = 500
 _STOPS_EARLY_FROM = 50  # validation documents; with fewer an epoch's macro-F1 is chance
 _EVALUATED_TOKENS = 8192
-_MOST_PROBED = 100_000  # documents that a new head is fitted on before the fine-tuning
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 
 
@@ -63,6 +67,7 @@ class FineTuning:
         self.work = work
         self.job, how = read_job(work)
         self.checkpoint_s = float(how["checkpoint_s"])
+        self.convert_into = how.get("convert_into")
         parameters = self.job.parameters
         device = torch_device(how["device"])
         self.accelerator = Accelerator(
@@ -107,7 +112,7 @@ class FineTuning:
     def _run_epoch(self) -> None:
         state, parameters = self.state, self.job.parameters
         draw = random.Random(f"{parameters.seed}-{state['epoch']}")  # noqa: S311 - an order, not a secret
-        lengths = [len(document) for document in self.train]
+        lengths = self.train.lengths.tolist()
         self.model.train()
         for number, batch in enumerate(batches(lengths, parameters.batch_size, draw)):
             if number < state["batch"]:
@@ -171,9 +176,16 @@ class FineTuning:
         if now - self._reported >= _REPORTED_EVERY_S or state["step"] in (1, self.steps):
             self._reported = now
             left = (now - self._began) / done * (self.steps - state["step"])
-            self._send(
-                progress={"step": state["step"], "steps": self.steps, "loss": state["mean_loss"], "left_s": left}
-            )
+            self._send(progress={
+                "step": state["step"], "steps": self.steps, "loss": state["mean_loss"], "left_s": left,
+                "epoch": state["epoch"] + 1, "epochs": self.job.parameters.epochs, "done": done,
+            })  # fmt: skip
+
+    def _tell(self, stage: str, done: int, of: int) -> None:
+        """Say how many documents are done of what is no step; at the last one always."""
+        if done == of or time.monotonic() - self._reported >= _REPORTED_EVERY_S:
+            self._reported = time.monotonic()
+            self._send(stage=stage, done=done, of=of)
 
     def _validate(self) -> None:
         if not self.validation:
@@ -200,7 +212,8 @@ class FineTuning:
         device = self.accelerator.device
         predicted = torch.zeros(len(truth), dtype=torch.long, device=device)
         total = torch.zeros((), device=device)
-        for number, (part, ids, mask) in enumerate(self._by_length(self.validation)):
+        stage = f"validating epoch {self.state['epoch']} of {self.job.parameters.epochs}"
+        for number, (part, ids, mask) in enumerate(self._by_length(self.validation, stage)):
             if number % self.ranks != self.rank:
                 continue
             with torch.inference_mode():
@@ -255,17 +268,18 @@ class FineTuning:
     def _fit_head(self) -> None:
         """Start the head as a logistic regression on the outputs of the encoder before it learns."""
         labelled = np.flatnonzero(self.targets >= 0)
-        chosen = np.random.default_rng(self.job.parameters.seed).permutation(labelled)[:_MOST_PROBED]
+        chosen = np.random.default_rng(self.job.parameters.seed).permutation(labelled)[: bounds.HEAD]
         features, embeddings = self._before_learning([self.train[i] for i in chosen])
         if self.accelerator.is_main_process:
             keep_embeddings(self.work, chosen, embeddings)
         head = last_linear(self.bare, len(self.job.labels))
+        self._tell("fitting the head", 0, len(chosen))
         fitted = probed(features, self.targets[chosen], self.weights.cpu())
         head.load_state_dict(fitted.state_dict())
         for weight in head.parameters():
             broadcast(weight.data)
 
-    def _before_learning(self, documents: Sequence[NDArray[np.int64]]) -> tuple[Matrix, Matrix]:
+    def _before_learning(self, documents: Sequence[NDArray[np.int32]]) -> tuple[Matrix, Matrix]:
         """What the last layer of the head is given for each document (n, d), and its sentence embedding (n, width)."""
         head = last_linear(self.bare, len(self.job.labels))
         last = self.bare.base_model.encoder.layer[-2]  # the last one is ours, and makes the mean
@@ -278,7 +292,7 @@ class FineTuning:
             last.register_forward_hook(lambda _, __, out: states.append(out[0] if isinstance(out, tuple) else out)),
         ]
         self.bare.eval()
-        for part, ids, mask in self._by_length(documents):
+        for part, ids, mask in self._by_length(documents, "reading documents with the pretrained encoder"):
             with torch.inference_mode(), self.accelerator.autocast():
                 self.bare(input_ids=ids, attention_mask=mask)
                 embeddings[part] = mean_of_tokens(states.pop(), mask)
@@ -288,13 +302,18 @@ class FineTuning:
         return features, embeddings
 
     def _by_length(
-        self, documents: Sequence[NDArray[np.int64]]
+        self, documents: Sequence[NDArray[np.int32]], stage: str
     ) -> Iterator[tuple[list[int], torch.Tensor, torch.Tensor]]:
-        """Batches of documents of like length: their places, token ids and mask on the device."""
+        """Batches of documents of like length: their places, token ids and mask on the device.
+
+        Args:
+            stage: what it is done for, in words; it is told how far that is.
+        """
         order = sorted(range(len(documents)), key=lambda i: len(documents[i]))
         size = max(1, _EVALUATED_TOKENS // len(documents[order[-1]]))
         for start in range(0, len(order), size):
             part = order[start : start + size]
+            self._tell(stage, start + len(part), len(order))
             ids, mask = pad([documents[i] for i in part], self.job.pad_id)
             yield part, ids.to(self.accelerator.device), mask.to(self.accelerator.device)
 
@@ -325,6 +344,9 @@ class FineTuning:
         draft.rename(self.work / "model")
         (self.work / "state.pt").unlink(missing_ok=True)
         (self.work / "best.pt").unlink(missing_ok=True)
+        if self.convert_into:
+            self.optimizer.state.clear()  # memory for the conversion
+            _convert(self.work / "model", Path(self.convert_into))
 
     def _send(self, **message: Any) -> None:
         if self.accelerator.is_main_process:
@@ -348,6 +370,14 @@ def _save(what: dict[str, Any], path: Path) -> None:
         torch.save(what, file)
 
 
+def _convert(model: Path, cache: Path) -> None:
+    """Convert the model for this machine's engine. If that fails, the engine tries again, and says what is wrong."""
+    try:
+        converted(model, cache, here=True)
+    except Exception as error:  # OpenVINO has many
+        print(f"the model is not converted yet: {error}", file=sys.stderr)  # noqa: T201 - standard error is a file
+
+
 def _end_with_parent(work: Path) -> None:
     """Wait for the lock that the parent holds while it lives and needs this process, then end."""
     with (work / "lock").open("rb") as lock:
@@ -368,11 +398,33 @@ def _message_of(error: BaseException) -> dict[str, Any] | None:
     return None
 
 
-def main(work: str, micro_batch: str) -> None:
+def _micro_batch(work: Path) -> int:
+    """Wait for the job; how many documents to compute at once."""
+    begin = work / BEGIN
+    while not begin.is_file():
+        time.sleep(_LOOKED_EVERY_S)
+    return int(begin.read_text())
+
+
+def _check(base: Path, name: str) -> None:
+    """Say whether a base model can be fine-tuned; of several ranks the first one does."""
+    if int(os.environ.get("RANK", "0")):
+        return
+    try:
+        check_folder(base, name)
+    except SortlineError as error:
+        send(unusable=str(error))
+        sys.exit(1)
+    send(usable=True)
+
+
+def main(work: str, base: str = "", name: str = "") -> None:
     """Fine-tune what the work folder asks for."""
     threading.Thread(target=_end_with_parent, args=(Path(work),), daemon=True).start()
     try:
-        FineTuning(Path(work), int(micro_batch)).run()
+        if base:
+            _check(Path(base), name)
+        FineTuning(Path(work), _micro_batch(Path(work))).run()
     except Exception as error:
         message = _message_of(error)
         if message is None:

@@ -1,7 +1,6 @@
 """The model that is fine-tuned: loaded with a head for the job's labels, and kept small while it learns."""
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from classifier.engines.encoder import read_first_token_only
 from sortline.errors import TrainingError
 from sortline.logs import silence_telemetry, silence_transformers
 from trainer.fine_tuning.base_check import fault_of_loading
-from trainer.fine_tuning.job import Examples, Job
+from trainer.fine_tuning.job import Examples, Job, TokenIds
 from trainer.fine_tuning.parameters import Parameters
 from trainer.fine_tuning.sentence_encoder import add_mean
 
@@ -62,7 +61,8 @@ def suit_attention(model: PreTrainedModel, job: Job, device: str) -> None:
     Seconds of a pass forth and back, MiniLM-L6 in bfloat16, fused and step by step: 32 documents of 16 tokens 0.22 and
     0.15, of 128 tokens 1.31 and 1.09; 16 of 256 tokens 1.37 and 1.53.
     """
-    longest = max(map(len, chain(job.train.documents, job.validation.documents)), default=0)
+    lengths = [TokenIds.of(each.documents).lengths for each in (job.train, job.validation)]
+    longest = max((int(each.max()) for each in lengths if len(each)), default=0)
     if device == "cpu" and longest <= _SHORT:
         model.set_attn_implementation("eager")
 
@@ -79,7 +79,7 @@ class TrimmedVocabulary:
         whole: Any = model.get_input_embeddings()
         used = _used(job)
         self._whole: torch.Tensor | None = None
-        self._place = np.arange(whole.num_embeddings)
+        self._place = np.arange(whole.num_embeddings, dtype=np.int32)
         if len(used) > _WORTH_TRIMMING * whole.num_embeddings or job.pad_id >= len(used):
             return
         self._whole, self._used = whole.weight.detach(), used
@@ -88,9 +88,10 @@ class TrimmedVocabulary:
         small.weight = torch.nn.Parameter(self._whole[used].clone())
         model.set_input_embeddings(small)
 
-    def encode(self, examples: Examples) -> list[NDArray[np.int64]]:
+    def encode(self, examples: Examples) -> TokenIds:
         """Token ids of documents as the trimmed model knows them."""
-        return [self._place[document] for document in examples.documents]
+        documents = TokenIds.of(examples.documents)
+        return TokenIds(self._place[documents.ids], documents.bounds)
 
     def restore(self) -> None:
         """Give the model all its rows again."""
@@ -130,7 +131,7 @@ def label_weights(targets: Sequence[int], labels: int, parameters: Parameters) -
     return weights
 
 
-def pad(rows: Sequence[NDArray[np.int64]], pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
+def pad(rows: Sequence[NDArray[Any]], pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Token ids and mask (rows, longest) of documents."""
     lengths = np.array([len(row) for row in rows])
     mask = np.arange(lengths.max()) < lengths[:, None]
@@ -183,8 +184,8 @@ def last_linear(model: PreTrainedModel, outputs: int) -> torch.nn.Linear:
 
 def _used(job: Job) -> NDArray[np.int64]:
     """Token ids that occur, the padding at its own place: some models know it by its number."""
-    documents = [*job.train.documents, *job.validation.documents]
-    used = np.unique(np.concatenate([np.array([job.pad_id]), *map(np.asarray, documents)])).astype(np.int64)
+    occurring = [np.unique(TokenIds.of(each.documents).ids) for each in (job.train, job.validation)]
+    used = np.unique(np.concatenate([[job.pad_id], *occurring])).astype(np.int64)
     at = int(np.searchsorted(used, job.pad_id))
     if job.pad_id < len(used):
         used[[at, job.pad_id]] = used[[job.pad_id, at]]

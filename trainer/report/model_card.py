@@ -102,6 +102,8 @@ def _training_data(labels: Sequence[str], snapshot: SnapshotCounts, sha256: str 
         text += _table(("part", "documents"), counted)
     else:
         text += "How many documents there were is not recorded."
+    for part, count in snapshot.not_needed.items():
+        text += f"\n\n{count:,} more {part} documents are left out: a sample is enough."
     text += f"\n\nSnapshot (ids, labels, splits and text hashes) sha256: {_code(sha256) if sha256 else UNKNOWN}."
     return f"{text}\n\nLabels: {_list(labels)}."
 

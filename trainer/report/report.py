@@ -24,6 +24,7 @@ from classifier.figures import A_PERSON_DECIDES, AGAINST_STARTER, Flips, Verdict
 from classifier.risk_targets import ALONE, named, told
 from classifier.shortcomings import shortcomings
 from sortline.counted import counted, more_of
+from trainer.data import bounds
 from trainer.evaluation.gate import Outcome
 from trainer.report import plots
 from trainer.report.drawing import Plot
@@ -169,6 +170,7 @@ def _view(content: ReportContent) -> dict[str, Any]:
         "test": figures.test,
         "gate": figures.gate,
         "snapshot": figures.snapshot,
+        "sampled": bounds.said(figures.snapshot.train or 0),
         "guarantee": figures.guarantee,
         "verdict": verdict(figures.gate),
         "lacks": [each for each in shortcomings(figures) if each.name != "undecided"],  # the verdict says it

@@ -24,7 +24,8 @@ router = APIRouter(tags=["training"])
 
 
 class TrainingRun(BaseModel):
-    """A training run; ``progress`` has the stage and, during fine-tuning, step, steps, loss and left_s."""
+    """A training run; ``progress`` has the stage, and how far it is: done and of, in documents, or, during fine-tuning,
+    step, steps, epoch, epochs, loss and left_s (seconds)."""
 
     model_config = ConfigDict(from_attributes=True, protected_namespaces=())
 

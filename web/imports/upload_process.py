@@ -33,7 +33,7 @@ from sortline.queue import Document, DocumentQueue
 from sortline.redis_client import connect
 from sortline.settings import Settings
 
-# The libraries that assign splits (numpy, datasketch) are slow to load, so they load only when a file is read.
+# The libraries that assign splits (numpy among them) are slow to load, so they load only when a file is read.
 
 _BATCH = 500
 _MOST_LABELS, _MOST_REFUSED, _MOST_CHARS, _LONGEST_COLUMN = 100, 100, 2_000, 200

@@ -1,0 +1,38 @@
+"""A classifier's answers to many texts, some at a time: so it can be told how far that is, and little is kept."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifier.classifier import Classifier
+from classifier.engines.protocol import Outputs
+
+OnProgress = Callable[[int, int], None]
+
+_AT_ONCE = 2_000
+
+
+def silently(done: int, of: int) -> None:
+    """No progress is told."""
+
+
+def outputs_of(classifier: Classifier, texts: Sequence[str], on_progress: OnProgress = silently) -> Outputs:
+    """Uncalibrated logits (n, labels) and vectors (n, d) of texts, which may be none.
+
+    Args:
+        on_progress: called with how many are answered, and of how many.
+    """
+    parts = []
+    for start in range(0, max(1, len(texts)), _AT_ONCE):
+        some = texts[start : start + _AT_ONCE]
+        parts.append(classifier.outputs(some))
+        on_progress(start + len(some), len(texts))
+    return Outputs(*(np.concatenate(each) for each in zip(*parts, strict=True)))
+
+
+def logits_of(
+    classifier: Classifier, texts: Sequence[str], on_progress: OnProgress = silently
+) -> NDArray[np.float32]:  # fmt: skip
+    """The logits alone, (n, labels)."""
+    return outputs_of(classifier, texts, on_progress).logits
