@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sortline.settings import LANES, Lane
 from worker.micro_batch import MicroBatch
 
-_PASSES_AHEAD = 2  # per compute thread, while no full micro-batch can be read
+_THREADS_A_PASS = 2  # that share one waiting pass, while no full micro-batch can be read
 _MEMORY_S = 2.0  # the lanes' shares are averaged over about this time
 # A live document waits until one of the running passes ends, so none may take long while live documents come. Shorter
 # ones would cost more than the 6 % that these do: a pass costs about as much as 32 tokens, beside its tokens.
@@ -149,7 +149,7 @@ class Schedule:
     def _has_room(self, lane: Lane, documents: int, keeps_busy: bool) -> bool:
         if self._documents[lane] >= documents:
             return False
-        return not keeps_busy or self._passes[lane] < _PASSES_AHEAD * self.threads
+        return not keeps_busy or self._passes[lane] < max(1, self.threads // _THREADS_A_PASS)
 
     def _anything(self) -> bool:
         return bool(self._isolated) or any(self._waiting.values())

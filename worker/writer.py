@@ -32,6 +32,9 @@ T = TypeVar("T")
 
 WRITERS = 4  # threads, each with its own connection and transaction
 _GROUP = 1024  # most documents of one transaction, unless one micro-batch has more
+# While fewer documents than this are being written, fewer than this wait for the end, so long, and share the next
+# transaction: most of what a small micro-batch costs here is the transaction.
+_WORTH_ANOTHER, _SHARES_S = 256, 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,7 @@ class Writer:
         self._gave_up = False
         self._closed = False
         self._live_went_first = False
+        self._began = 0.0  # time.monotonic() of the newest transaction
         self._changed = threading.Condition()
         self._grace = Grace()
 
@@ -135,20 +139,29 @@ class Writer:
         """Wait for work whose documents no other thread has; None once closed and empty, or given up."""
         with self._changed:
             while not self._gave_up:
-                finished, dead = self._free_batches(), self._free_dead()
+                soon = self._shares_in()
+                finished, dead = ([], []) if soon else (self._free_batches(), self._free_dead())
                 if finished or dead:
                     names = {_name(item.entry) for item in dead}.union(*(each.names for each in finished))
                     self._under_way |= names
+                    self._began = time.monotonic()
                     return [each.batch for each in finished], dead, names
                 if self._closed and not self._dead and not any(self._finished.values()):
                     return None
-                self._changed.wait()
+                self._changed.wait(soon or None)
             return None
 
     def _done(self, names: set[Name]) -> None:
         with self._changed:
             self._under_way -= names
             self._changed.notify_all()
+
+    def _shares_in(self) -> float:
+        """Seconds for which what waits may yet share the next transaction; 0: it is to be written now."""
+        waiting = sum(len(each.batch) for line in self._finished.values() for each in line)
+        if not 0 < waiting < _WORTH_ANOTHER or not 0 < len(self._under_way) < _WORTH_ANOTHER:
+            return 0.0
+        return max(0.0, self._began + _SHARES_S - time.monotonic())
 
     def _free_batches(self) -> list[_Finished]:
         live_only = self._is_free("live") and not self._live_went_first
