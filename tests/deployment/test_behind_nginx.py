@@ -23,6 +23,7 @@ from db.models import (
     Document,
     Grouping,
     ImportFile,
+    Label,
     ModelVersion,
     Review,
     Topic,
@@ -133,6 +134,7 @@ def fill(session: Session) -> None:
     other = ModelVersion(checkpoint_uri="-", sha256="0", base_model="tiny", label_ids=labels)
     session.add_all([
         other,
+        Label(name="virtual card"),  # which the model does not know
         TrainingRun(reason="asked", state="failed", error="made"),
         DeadLetter(lane="live", entry_id="1-0", source="mail", external_id="dead", reason="failed", detail="made",
                    raw=pack_entry([(b"id", b"dead")]), attempts=5),

@@ -99,7 +99,7 @@ class FineTuning:
         self.resumed_from, self._seconds_before = 0, 0.0
         # How far any process of this job came; steps after the last state are repeated.
         self._marker = os.open(work / "step", os.O_RDWR | os.O_CREAT)
-        self._began = self._saved = self._reported = time.monotonic()
+        self._began = self._saved = self._reported = self._told = time.monotonic()
 
     def run(self) -> None:
         """Train to the end, and write the model."""
@@ -183,8 +183,8 @@ class FineTuning:
 
     def _tell(self, stage: str, done: int, of: int) -> None:
         """Say how many documents are done of what is no step; at the last one always."""
-        if done == of or time.monotonic() - self._reported >= _REPORTED_EVERY_S:
-            self._reported = time.monotonic()
+        if done == of or time.monotonic() - self._told >= _REPORTED_EVERY_S:
+            self._told = time.monotonic()
             self._send(stage=stage, done=done, of=of)
 
     def _validate(self) -> None:
