@@ -47,7 +47,7 @@ class OpenVinoEngine:
     """
 
     tokens_per_batch = 1024
-    overhead = 128  # measured with the shapes that further passes have (docs/decisions/0043-shapes.md)
+    overhead = 96  # measured with the shapes that further passes have (docs/decisions/0043-shapes.md)
     slow_at_first = True  # it compiles kernels for each shape
 
     def __init__(self, model: Path, precision: Precision, threads: int, quantised: bool = False) -> None:
