@@ -4,7 +4,7 @@ HELD_OUT = 20_000  # of each held-out part: an accuracy of 90 % is known to 0.4 
 HEAD = 100_000  # on which a new head is fitted before the fine-tuning
 CROSS_VALIDATED = 20_000  # the newest, among which label errors are looked for
 BASELINE = 20_000  # from which TF-IDF with logistic regression learns
-FIT = 4_000  # of which the fit's space is made
+FIT = 8_000  # of which the fit's space is made
 
 _OF_TRAINING = (
     ("the start of the head", HEAD), ("cross-validation and the search for label errors", CROSS_VALIDATED),
