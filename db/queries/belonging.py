@@ -107,7 +107,7 @@ def may_belong(session: Session, label_id: int) -> Found:
 def likest_label(session: Session, ids: Sequence[int]) -> tuple[int, int] | None:
     """Of the labels that the model does not know, the one to which most of these documents may belong, and how many.
 
-    None: there is no label to which three fifths of them may belong.
+    None: fewer than three fifths of them may belong to any one label.
     """
     label_ids, wanted = unknown_labels(session, _LABELS), set(ids)
     known = _known(session, label_ids)

@@ -55,7 +55,7 @@ def _plain(what: str) -> Update:
         if now - last[0] >= _PLAIN_EVERY_S or (total is not None and done >= total):
             last[0] = now
             shown = f"{done:,.0f}" if total is None else f"{done:,.0f} of {total:,.0f}"
-            print(f"{name[0]}: {shown} {more}".rstrip(), file=sys.stderr, flush=True)  # noqa: T201
+            print(f"{name[0]}: {shown} {more}".rstrip(), file=sys.stderr, flush=True)  # noqa: T201 - progress
 
     return update
 
@@ -66,6 +66,6 @@ def _plain_count(what: str, unit: str) -> Callable[[int], None]:
     def update(count: int) -> None:
         if time.monotonic() - last[0] >= _PLAIN_EVERY_S:
             last[0] = time.monotonic()
-            print(f"{what}: {count:,} {unit}", file=sys.stderr, flush=True)  # noqa: T201
+            print(f"{what}: {count:,} {unit}", file=sys.stderr, flush=True)  # noqa: T201 - progress
 
     return update
