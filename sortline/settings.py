@@ -83,6 +83,15 @@ class Settings(BaseSettings):
     )
     device: str = Field("auto", description="auto, cpu, cuda")
     threads: int = Field(0, ge=0, description="Processor threads of an engine; 0: all cores")
+    intakes: int = Field(
+        0,
+        ge=0,
+        le=64,
+        description=(
+            "Processes of one worker that read, tokenise and store documents; with several, forward passes have a "
+            "process of their own. 0: three on an accelerator, if it has the cores, and one on a CPU, which does it all"
+        ),
+    )
     classifier: str = Field(
         "classifier.classifier:load_classifier", description="module:function that loads a checkpoint"
     )

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 from worker.failures import Failures
 from worker.micro_batch import MicroBatch
@@ -14,6 +15,7 @@ class Compute:
     Args:
         finished: takes a micro-batch that was computed.
         failed: takes one of which a document failed.
+        alone: a context in which no other process computes on the same engine.
     """
 
     def __init__(
@@ -22,11 +24,13 @@ class Compute:
         failures: Failures,
         finished: Callable[[MicroBatch], None],
         failed: Callable[[MicroBatch], None],
+        alone: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self.schedule = schedule
         self.failures = failures
         self.finished = finished
         self.failed = failed
+        self.alone = alone
         self.running: dict[int, float] = {}
 
     def run(self, thread: int) -> None:
@@ -34,7 +38,7 @@ class Compute:
         while (work := self.schedule.take()) is not None:
             started = self.running[thread] = time.monotonic()
             try:
-                last = self._alone(work.batch) if work.index is None else work.batch.forward(work.index)
+                last = self._isolated(work.batch) if work.index is None else work.batch.forward(work.index)
             finally:
                 del self.running[thread]
                 self.schedule.done(work, time.monotonic() - started)
@@ -57,6 +61,11 @@ class Compute:
             self.finished(batch)
         else:
             self.failed(batch)
+
+    def _isolated(self, batch: MicroBatch) -> bool:
+        # Only once nothing else can end the process does an attempt count.
+        with self.alone():
+            return self._alone(batch)
 
     def _alone(self, batch: MicroBatch) -> bool:
         """Compute one suspicious document alone; False if it was given up or put off before it began."""

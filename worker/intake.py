@@ -11,15 +11,16 @@ dies or a forward pass hangs. The supervisor then restarts it, and nothing is lo
 
 import gc
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
 from celery import Celery, bootsteps
 
+from classifier.engines import remote
 from db.queries.intake import AuditShares
 from sortline import disk
 from sortline.counted import counted
@@ -29,12 +30,14 @@ from worker import metrics, traces
 from worker.active_model import Models
 from worker.compute import Compute
 from worker.consumer import Consumer
+from worker.ends import end_process
 from worker.failures import Failures
 from worker.first_predictions import FirstPredictions, StoredBatch
 from worker.held import Held
 from worker.micro_batch import MicroBatch
 from worker.outage import REFUSED, Unanswered
 from worker.presence import Presence, TaskEvents
+from worker.processes import Processes, intakes
 from worker.reader import Reader
 from worker.schedule import Schedule
 from worker.stall import StallWatch
@@ -43,7 +46,6 @@ from worker.writer import WRITERS, Acknowledger, Committed, Writer
 
 log = logging.getLogger(__name__)
 
-_EXIT_CODE = 70
 _HELD_BATCHES = 16
 _FORGET_EVERY_S = 600.0
 # New objects until Python looks for circular garbage. A document makes several that live until it is acknowledged, so
@@ -80,7 +82,14 @@ class Intake:
             micro_batch=settings.micro_batch, isolate_after=settings.isolate_after, max_attempts=settings.max_attempts,
             vectors_kept=settings.vectors_kept,
         )  # fmt: skip
-        self.compute = Compute(self.schedule, self.failures, self._computed, self._failed)
+        channel = remote.channel()
+        self.compute = Compute(
+            self.schedule,
+            self.failures,
+            self._computed,
+            self._failed,
+            nullcontext if channel is None else channel.alone,
+        )
         self.presence = Presence(settings.prefix, self.consumer, self.models, self.held)
         self.events = TaskEvents(app, hostname)
         self.publisher = Publisher(settings.redis, settings.prefix, "worker")
@@ -178,7 +187,7 @@ class Intake:
             try:
                 run()
             except BaseException:
-                self._die(f"thread {name} failed", exc_info=True)
+                end_process(f"thread {name} failed", exc_info=True)
 
         thread = threading.Thread(target=guarded, name=name, daemon=True)
         self._threads[name] = thread
@@ -189,7 +198,7 @@ class Intake:
             if name.startswith(prefix) and thread is not threading.current_thread():
                 thread.join(self.settings.stuck_s)
                 if thread.is_alive():
-                    self._die(f"thread {name} does not end")
+                    end_process(f"thread {name} does not end")
 
     def _watch(self) -> None:
         while not self.stopping.is_set():
@@ -257,21 +266,20 @@ class Intake:
 
     def _check_stuck(self) -> None:
         if self.compute.longest_s() > self.settings.stuck_s:
-            self._die(f"a forward pass has run for over {self.settings.stuck_s:g} s")
+            end_process(f"a forward pass has run for over {self.settings.stuck_s:g} s")
         admitting = [reader.admitting_s() for reader in self.readers.values()]
         admitting_s = max(*admitting, self.first_predictions.admitting_s())
         if admitting_s > self.settings.stuck_s and not REFUSED.is_unanswered():
-            self._die(f"tokenising has run for over {self.settings.stuck_s:g} s")
+            end_process(f"tokenising has run for over {self.settings.stuck_s:g} s")
 
     def _check_stalled(self) -> None:
         if not self.stopping.is_set() and (why := self.stalls.check()):
-            self._die(f"{why}; this has lasted {self.settings.stalled_s:g} s")
+            end_process(f"{why}; this has lasted {self.settings.stalled_s:g} s")
 
-    def _die(self, why: str, exc_info: bool = False) -> None:
-        """End the process at once. What it holds stays pending, and another worker takes it over."""
-        log.critical("%s; the process ends", why, exc_info=exc_info)
-        logging.shutdown()
-        os._exit(_EXIT_CODE)
+
+def prepare_interpreter() -> None:
+    """Let this process look for circular garbage less often."""
+    gc.set_threshold(_OBJECTS_PER_COLLECTION, *gc.get_threshold()[1:])
 
 
 class IntakeStep(bootsteps.StartStopStep):
@@ -282,19 +290,27 @@ class IntakeStep(bootsteps.StartStopStep):
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
         self.intake: Intake | None = None
+        self.processes: Processes | None = None
 
     def start(self, worker: Any) -> None:
-        """Start the intake."""
+        """Start the intake, and the worker's other processes if it has any."""
         settings: Settings = worker.app.conf["sortline_settings"]
-        gc.set_threshold(_OBJECTS_PER_COLLECTION, *gc.get_threshold()[1:])
+        prepare_interpreter()
+        count = intakes(settings)
+        if count > 1:
+            self.processes = Processes(count, worker.hostname)
         self.intake = Intake(settings, worker.app, worker.hostname)
         worker.app.conf["sortline_intake"] = self.intake  # for tasks that need the loaded model
         self.intake.start()
 
     def stop(self, _worker: Any) -> None:
         """Finish what is held."""
+        if self.processes is not None:
+            self.processes.let_go()
         if self.intake is not None:
             self.intake.stop()
+            if self.processes is not None:
+                self.processes.stop(self.intake.settings.stuck_s)
 
     def terminate(self, worker: Any) -> None:
         """Finish what is held in a cold shutdown too; that takes less than a second."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from classifier.checkpoint_folder import INT8
-from classifier.engines import processor
+from classifier.engines import processor, remote
 from classifier.engines.protocol import Engine
 from sortline.errors import ConfigurationError
 from sortline.settings import Settings
@@ -23,7 +23,8 @@ def choose_engine(folder: Path, settings: Settings, quantised: bool = False) -> 
     """Load a checkpoint folder with the fastest engine of this machine.
 
     On CUDA that is torch in bf16. On a CPU it is OpenVINO if installed, else torch, in bf16 if the processor has it.
-    Only the chosen library is imported, because torch would double a worker's memory.
+    Only the chosen library is imported, because torch would double a worker's memory. If this process uses a process
+    that computes (`classifier.engines.remote`), the engine is loaded there.
 
     Args:
         folder: the checkpoint.
@@ -34,7 +35,10 @@ def choose_engine(folder: Path, settings: Settings, quantised: bool = False) -> 
         ConfigurationError: the settings name an engine, precision or device that is unknown or not available here.
     """
     _check(settings.engine, settings.precision, settings.device)
-    device = _device(settings.device, settings.engine)
+    channel = remote.channel()
+    if channel is not None:
+        return remote.RemoteEngine(channel, folder, quantised)
+    device = _device(settings)
     threads = cores(settings.threads)
     if _wants_openvino(settings.engine, device):
         engine = _openvino(folder, _cache(settings), settings.precision, threads, quantised)
@@ -47,14 +51,14 @@ def choose_engine(folder: Path, settings: Settings, quantised: bool = False) -> 
 def conversions(settings: Settings) -> Path | None:
     """The folder of converted models, if this machine's engine serves such; None: it serves others."""
     _check(settings.engine, settings.precision, settings.device)
-    return _cache(settings) if _wants_openvino(settings.engine, _device(settings.device, settings.engine)) else None
+    return _cache(settings) if _wants_openvino(settings.engine, _device(settings)) else None
 
 
 def serves(form: str, settings: Settings) -> str:
     """The form of a model version that this machine loads where that one is to serve: int8 needs OpenVINO on a CPU."""
     if not form.endswith("int8") or settings.precision == "int8":
         return form
-    able = settings.precision == "auto" and _wants_openvino(settings.engine, _device(settings.device, settings.engine))
+    able = settings.precision == "auto" and _wants_openvino(settings.engine, _device(settings))
     return form if able else {"int8": "whole", "student-int8": "student"}[form]
 
 
@@ -110,10 +114,14 @@ def _check(engine: str, precision: str, device: str) -> None:
         raise ConfigurationError("the engine openvino runs on the CPU only; for cuda choose torch")
 
 
-def _device(wanted: str, engine: str) -> str:
-    if wanted != "auto":
-        return wanted
-    return "cuda" if engine != "openvino" and _has_cuda() else "cpu"
+def _device(settings: Settings) -> str:
+    if settings.device != "auto":
+        return settings.device
+    if not may_use_cuda(settings):
+        return "cpu"
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _wants_openvino(engine: str, device: str) -> bool:
@@ -128,17 +136,17 @@ def _precision(wanted: str, has_bf16: bool) -> Precision:
     return cast(Precision, wanted)
 
 
-def _has_cuda() -> bool:
-    """Whether torch can compute on CUDA; torch is only imported if it may."""
+def may_use_cuda(settings: Settings) -> bool:
+    """Whether an engine may compute on CUDA here, as far as can be told without importing torch."""
+    if settings.device != "auto":
+        return settings.device == "cuda"
+    if settings.engine == "openvino":
+        return False
     try:
         built_for_cpu = version("torch").endswith("+cpu")
     except PackageNotFoundError:
         return False
-    if built_for_cpu or not any(path.exists() for path in _NVIDIA):
-        return False
-    import torch
-
-    return torch.cuda.is_available()
+    return not built_for_cpu and any(path.exists() for path in _NVIDIA)
 
 
 def _container_limit() -> int | None:

@@ -1,0 +1,205 @@
+"""Engines in a process of their own: the same answers, errors that keep their kind, and an end with the last user."""
+
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+import pytest
+from tiny_bert import build_tiny_checkpoint
+
+from classifier.classifier import load_classifier
+from classifier.engines import remote
+from classifier.engines.choose import choose_engine
+from classifier.engines.process import Turns
+from classifier.engines.remote import Channel, RemoteEngine
+from sortline.errors import CheckpointError, ConfigurationError
+from sortline.settings import Settings
+from tests.conftest import environment
+
+Eventually = Callable[..., None]
+Started = tuple[Channel, subprocess.Popen[bytes]]
+
+
+class LostError(Exception):
+    """In place of the end of the process that asked."""
+
+
+def _lost() -> NoReturn:
+    raise LostError
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_checkpoint(tmp_path_factory.mktemp("engine") / "checkpoint").folder
+
+
+@pytest.fixture(scope="module", params=["openvino", "torch"])
+def engine_settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    folder = tmp_path_factory.mktemp("data")
+    return Settings(_env_file=None, data_dir=folder, engine=request.param, device="cpu")
+
+
+@contextmanager
+def _process(settings: Settings) -> Iterator[Started]:
+    ours, theirs = socket.socketpair()
+    command = [sys.executable, "-m", "classifier.engines.process", str(theirs.fileno())]
+    started = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment(settings))
+    theirs.close()
+    with ours:
+        yield Channel(ours, _lost), started
+    started.wait(20)
+
+
+@pytest.fixture(scope="module")
+def process(engine_settings: Settings) -> Iterator[Started]:
+    """A process that several tests use; it ends with this one."""
+    with _process(engine_settings) as (channel, started):
+        yield channel, started
+        assert started.poll() is None
+    assert started.returncode == 0
+
+
+@pytest.fixture
+def used(process: Started) -> Iterator[Channel]:
+    remote.use(process[0])
+    yield process[0]
+    remote.use(None)
+
+
+def _inputs(rows: int, length: int) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(rows)
+    ids = random.integers(5, 50, (rows, length))
+    return ids, (np.arange(length) < random.integers(2, length + 1, rows)[:, None]).astype(np.int64)
+
+
+def test_outputs_are_those_of_an_engine_in_this_process(
+    process: Started, folder: Path, engine_settings: Settings
+) -> None:
+    here, there = choose_engine(folder, engine_settings), RemoteEngine(process[0], folder, False)
+    assert (there.name, there.width, there.overhead) == (here.name, here.width, here.overhead)
+    assert (there.tokens_per_batch, there.slow_at_first) == (here.tokens_per_batch, here.slow_at_first)
+    for rows, length in ((1, 2), (16, 9), (700, 100)):  # the last is larger than a socket's buffer
+        ids, mask = _inputs(rows, length)
+        for given in (mask, np.ones_like(mask)):
+            for mine, theirs in zip(here.run(ids, given), there.run(ids, given), strict=True):
+                assert mine.shape == theirs.shape
+                np.testing.assert_allclose(mine, theirs, atol=1e-5)
+
+
+def test_many_threads_get_their_own_answers(process: Started, folder: Path) -> None:
+    engine = RemoteEngine(process[0], folder, False)
+    work = [_inputs(rows, 12) for rows in range(1, 41)]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda each: engine.run(*each), work))
+    for each, answer in zip(work, together, strict=True):
+        np.testing.assert_allclose(engine.run(*each).logits, answer.logits, atol=1e-5)
+
+
+def test_a_classifier_loads_its_engine_there(used: Channel, folder: Path, engine_settings: Settings) -> None:
+    classifier = load_classifier(str(folder), None, engine_settings)
+    assert isinstance(classifier.engine, RemoteEngine)
+    there = classifier.predict_proba(["where is my card", "cash"])
+    remote.use(None)
+    here = load_classifier(str(folder), None, engine_settings)
+    assert not isinstance(here.engine, RemoteEngine)
+    np.testing.assert_allclose(there, here.predict_proba(["where is my card", "cash"]), atol=1e-5)
+
+
+def test_errors_keep_their_kind_and_the_process_goes_on(
+    process: Started, folder: Path, engine_settings: Settings, tmp_path: Path
+) -> None:
+    if engine_settings.engine == "openvino":
+        with pytest.raises(ConfigurationError, match="int8"):
+            RemoteEngine(process[0], folder, True)
+    else:
+        damaged = shutil.copytree(folder, tmp_path / "damaged")
+        (damaged / "model.safetensors").write_bytes(b"nothing")
+        with pytest.raises(CheckpointError):
+            RemoteEngine(process[0], damaged, False)
+    engine = RemoteEngine(process[0], folder, False)
+    ids, mask = _inputs(2, 400)  # more positions than the model has
+    with pytest.raises(RuntimeError):
+        engine.run(ids, mask)
+    assert len(engine.run(*_inputs(2, 8)).logits) == 2
+
+
+def test_whoever_asks_a_process_that_is_gone_is_ended_and_no_pass_fails(
+    engine_settings: Settings, folder: Path
+) -> None:
+    with _process(engine_settings) as (channel, started):
+        engine = RemoteEngine(channel, folder, False)
+        started.kill()
+        started.wait()
+        with pytest.raises(LostError):
+            engine.run(*_inputs(2, 8))
+        with pytest.raises(LostError):
+            RemoteEngine(channel, folder, False)
+
+
+def test_an_engine_is_loaded_once_and_unloaded_with_its_last_user(
+    process: Started, folder: Path, eventually: Eventually
+) -> None:
+    channel, started = process
+
+    def links() -> int:
+        return sum("socket" in str(each.readlink()) for each in Path(f"/proc/{started.pid}/fd").iterdir())
+
+    before = links()
+    engines = [RemoteEngine(channel, folder, False) for _ in range(3)]
+    eventually(lambda: links() == before + 3)
+    del engines
+    eventually(lambda: links() == before)
+
+
+def test_alone_waits_for_the_passes_of_others_and_keeps_new_ones_waiting() -> None:
+    turns, order = Turns(), list[str]()
+    running, end_it, alone = threading.Event(), threading.Event(), threading.Event()
+
+    def pass_of(process: int, name: str) -> None:
+        with turns.together(process):
+            order.append(name)
+
+    def first() -> None:
+        with turns.together(1):
+            running.set()
+            end_it.wait(10)
+            order.append("first ends")
+
+    def alone_pass() -> None:
+        with turns.alone(2):
+            alone.set()
+            pass_of(2, "its own pass")
+            later.join(0.3)
+            order.append("alone ends")
+
+    later = threading.Thread(target=pass_of, args=(3, "later"))
+    threads = [threading.Thread(target=first), threading.Thread(target=alone_pass)]
+    threads[0].start()
+    running.wait(10)
+    threads[1].start()
+    assert not alone.wait(0.2)
+    later.start()
+    later.join(0.2)
+    assert order == []
+    end_it.set()
+    for each in (*threads, later):
+        each.join(10)
+    assert order == ["first ends", "its own pass", "alone ends", "later"]
+
+
+def test_who_ends_while_it_is_alone_lets_others_go_on(process: Started, folder: Path) -> None:
+    channel, _ = process
+    engine = RemoteEngine(channel, folder, False)
+    link = channel.link()
+    channel.ask(link, {"do": "alone"})
+    link.close()  # as the kernel does when a process is killed
+    with channel.alone():
+        assert len(engine.run(*_inputs(2, 8)).logits) == 2
