@@ -16,9 +16,16 @@ Eventually = Callable[..., None]
 INTAKES = 2
 
 
+@pytest.fixture(scope="module")
+def conversions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
-def worker_settings(worker_settings: Settings, version: ModelVersion) -> Settings:
-    """A real encoder, and two intakes."""
+def worker_settings(worker_settings: Settings, version: ModelVersion, conversions: Path) -> Settings:
+    """A real encoder, converted once, and two intakes."""
+    worker_settings.data_dir.mkdir(exist_ok=True)
+    (worker_settings.data_dir / "cache").symlink_to(conversions)
     changes = {
         "classifier": "classifier.classifier:load_classifier", "engine": "openvino", "device": "cpu",
         "intakes": INTAKES, "micro_batch": 16,
@@ -57,7 +64,7 @@ def test_all_intakes_carry_documents_and_take_up_promotions_and_one_process_comp
     line, start_worker, eventually: Eventually, version: ModelVersion
 ) -> None:
     worker = start_worker()
-    eventually(lambda: _ready(line), timeout=60)
+    eventually(lambda: _ready(line), timeout=120)
     engine, others = _started(worker.process.pid)
     assert len(others) == INTAKES - 1
     for pid in (worker.process.pid, *others):
@@ -90,7 +97,7 @@ def test_all_intakes_carry_documents_and_take_up_promotions_and_one_process_comp
 
 def test_all_processes_end_with_a_worker_that_is_asked_to_stop(line, start_worker, eventually: Eventually) -> None:
     worker = start_worker()
-    eventually(lambda: _ready(line), timeout=60)
+    eventually(lambda: _ready(line), timeout=120)
     started = _children(worker.process.pid)
     line.send({f"d{i}": f"where is my card {i % 7}" for i in range(2000)}, "bulk")
     eventually(lambda: line.predicted() > 0)
@@ -105,7 +112,7 @@ def test_a_service_manager_that_signals_each_process_ends_all_of_them(
     line, start_worker, eventually: Eventually
 ) -> None:
     worker = start_worker()
-    eventually(lambda: _ready(line), timeout=60)
+    eventually(lambda: _ready(line), timeout=120)
     started = _children(worker.process.pid)
     line.send({f"d{i}": f"where is my card {i % 7}" for i in range(2000)}, "bulk")
     eventually(lambda: line.predicted() > 0)
@@ -122,7 +129,7 @@ def test_nothing_is_lost_when_one_of_the_processes_is_killed(
     line, start_worker, eventually: Eventually, killed: str
 ) -> None:
     worker = start_worker()
-    eventually(lambda: _ready(line), timeout=60)
+    eventually(lambda: _ready(line), timeout=120)
     engine, others = _started(worker.process.pid)
     sent = {f"d{i}": f"where is my card {i % 7}" for i in range(3000)}
     line.send(sent, "bulk")
@@ -132,7 +139,7 @@ def test_nothing_is_lost_when_one_of_the_processes_is_killed(
     assert worker.process.wait(30) == (-signal.SIGKILL if killed == "main" else 70)
     eventually(lambda: not any(map(_is_alive, (engine, *others))), timeout=30)
     start_worker()
-    eventually(lambda: line.backlog() == 0, timeout=60)
+    eventually(lambda: line.backlog() == 0, timeout=120)
     assert line.predicted() == len(sent)
     assert line.letters() == {}, "no document is to blame"
     attempts = f"{line.settings.prefix}:attempts:bulk"
@@ -141,7 +148,7 @@ def test_nothing_is_lost_when_one_of_the_processes_is_killed(
 
 def test_documents_whose_pass_hangs_are_left_to_others(line, start_worker, eventually: Eventually) -> None:
     worker = start_worker({"stuck_s": 2.0})
-    eventually(lambda: _ready(line), timeout=60)
+    eventually(lambda: _ready(line), timeout=120)
     engine, others = _started(worker.process.pid)
     os.kill(engine, signal.SIGSTOP)
     line.send({"a": "where is my card"})
