@@ -64,12 +64,13 @@ def line_cost(made: Stack, sent: Sequence[Document]) -> Cost:
 def burst(made: Stack, workers: Sequence[subprocess.Popen[bytes]], sent: Sequence[Document]) -> float:
     """Documents a second of warm workers on a full stream."""
     # They are stopped while the stream is filled, so that all of it is there at the first read.
-    for worker in workers:
-        worker.send_signal(signal.SIGSTOP)
+    stopped = [each for worker in workers for each in _processes(worker.pid)]
+    for process in stopped:
+        process.send_signal(signal.SIGSTOP)
     for start in range(0, len(sent), 1000):
         made.queue.append(sent[start : start + 1000], "bulk")
-    for worker in workers:
-        worker.send_signal(signal.SIGCONT)
+    for process in stopped:
+        process.send_signal(signal.SIGCONT)
     began = made.wait_first_read()
     return len(sent) / (made.wait_drained() - began)
 
@@ -87,11 +88,17 @@ def _processor_s(process: psutil.Process) -> float:
     return seconds
 
 
+def _processes(pid: int) -> list[psutil.Process]:
+    """A worker's process, and those that it started."""
+    main = psutil.Process(pid)
+    return [main, *main.children(recursive=True)]
+
+
 class PeakMemory:
-    """Greatest resident memory of a process, sampled ten times a second."""
+    """Greatest resident memory of a process and those that it started, sampled ten times a second."""
 
     def __init__(self, pid: int) -> None:
-        self._process = psutil.Process(pid)
+        self._pid = pid
         self._stop = threading.Event()
         self.bytes = 0
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -100,7 +107,7 @@ class PeakMemory:
     def _watch(self) -> None:
         while not self._stop.wait(0.1):
             with contextlib.suppress(psutil.Error):
-                self.bytes = max(self.bytes, self._process.memory_info().rss)
+                self.bytes = max(self.bytes, sum(each.memory_info().rss for each in _processes(self._pid)))
 
     def stop(self) -> float:
         """Mebibytes."""

@@ -23,6 +23,7 @@ from sortline.settings import Settings
 _TOKENS = 128
 _LABELS = 77
 _MATRIX = 8192
+_INTAKES = 3
 
 
 def main(device: str, count: int) -> None:
@@ -48,21 +49,28 @@ def main(device: str, count: int) -> None:
     operations = _operations(classifier)
     limit = _matrix_rate(device) / operations
     say(f"bare forward {forward:,.0f} docs/s, arithmetic limit {limit:,.0f} docs/s; now the line")
-    with stack("gpu", device=device, engine="torch") as made:
+    documents = [Document(f"gpu-{i}", text, "bench") for i, text in enumerate(sent)]
+    with stack("gpu", device=device, engine="torch", intakes=_INTAKES) as made:
         register(made, str(folder), sha256)
-        documents = [Document(f"gpu-{i}", text, "bench") for i, text in enumerate(sent)]
         line, peak = line_rate(made, documents)
+    say(f"the line, {_INTAKES} intakes: {line:,.0f} docs/s; now one process, and two workers of one process")
+    with stack("gpu", device=device, engine="torch", intakes=1) as made:
+        register(made, str(folder), sha256)
+        one, _ = line_rate(made, documents)
         made.clear()
         two = _two_workers(made, documents)
     result(
         "gpu",
         documents=count,
         tokens=_TOKENS,
+        intakes=_INTAKES,
         docs_per_s=round(line, 1),
+        one_process_docs_per_s=round(one, 1),
         two_workers_docs_per_s=round(two, 1),
         forward_docs_per_s=round(forward, 1),
         limit_docs_per_s=round(limit, 1),
         ratio_to_forward=round(line / forward, 3),
+        one_process_ratio_to_forward=round(one / forward, 3),
         two_workers_ratio_to_forward=round(two / forward, 3),
         forward_ratio_to_limit=round(forward / limit, 3),
         gflop_per_document=round(operations / 1e9, 2),

@@ -20,6 +20,7 @@ from worker.ends import end_process
 
 log = logging.getLogger(__name__)
 
+ENGINE_PROCESS = "classifier.engines.process"
 _ON_AN_ACCELERATOR = 3
 _CORES_AN_INTAKE = 2
 _ASKED_TO_END = 0
@@ -48,9 +49,7 @@ class Processes:
         self._stopping = threading.Event()
         pairs = [socket.socketpair() for _ in range(count)]
         theirs = [each.fileno() for _, each in pairs]
-        self._engine = subprocess.Popen(
-            [sys.executable, "-m", "classifier.engines.process", *map(str, theirs)], pass_fds=theirs
-        )
+        self._engine = subprocess.Popen([sys.executable, "-m", ENGINE_PROCESS, *map(str, theirs)], pass_fds=theirs)
         self._intakes = [self._intake(ours, hostname) for ours, _ in pairs[1:]]
         for ours, other in pairs:
             other.close()

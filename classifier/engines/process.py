@@ -103,7 +103,7 @@ class EngineProcess:
                 return
             for descriptor in descriptors:
                 link = socket.socket(fileno=descriptor)
-                name = f"engine-{process}"
+                name = f"engine-{process}.{descriptor}"
                 threading.Thread(target=self._serve_link, args=(link, process), name=name, daemon=True).start()
 
     def _serve_link(self, link: socket.socket, process: int) -> None:

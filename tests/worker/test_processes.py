@@ -161,3 +161,17 @@ def test_documents_whose_pass_hangs_are_left_to_others(line, start_worker, event
     start_worker()
     eventually(lambda: line.backlog() == 0, timeout=deadline - time.monotonic())
     assert line.predicted() == 1
+
+
+def test_only_the_document_that_kills_the_process_that_computes_becomes_a_dead_letter(line, start_worker) -> None:
+    """All intakes lose what they held each time; the others' documents are not counted as having failed."""
+    line.send({f"d{i}": f"where is my card {i % 7}" for i in range(50)} | {"deadly": "the machine ate it"})
+    deadline = time.monotonic() + 150
+    while line.backlog() and time.monotonic() < deadline:
+        worker = start_worker({"claim_idle_s": 0.5, "max_attempts": 2}, module="deadly celery -A worker worker")
+        while worker.process.poll() is None and line.backlog():
+            time.sleep(0.1)
+        worker.end()
+
+    assert line.letters() == {"deadly": "worker_died"}
+    assert line.predicted() == 50

@@ -1,0 +1,46 @@
+"""A worker whose process that computes is killed by the word "machine": `python -m deadly celery -A worker worker`."""
+
+import os
+import runpy
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from classifier.checkpoint_folder import read_checkpoint
+from classifier.engines import process
+from classifier.engines.protocol import Outputs
+from classifier.tokens import read_tokenizer
+from sortline.settings import Settings
+from worker import processes
+
+
+class DeadlyEngine:
+    """Answers with the first label, until a row has the word."""
+
+    name, parallel, tokens_per_batch, overhead, width, slow_at_first = "deadly", 2, 1024, 32, 0, False
+
+    def __init__(self, folder: Path) -> None:
+        self._labels = len(read_checkpoint(folder).description.labels)
+        self._deadly = read_tokenizer(folder).token_to_id("machine")
+
+    def run(self, input_ids: np.ndarray, _mask: np.ndarray) -> Outputs:
+        if (input_ids == self._deadly).any():
+            os.kill(os.getpid(), signal.SIGKILL)
+        logits = np.zeros((len(input_ids), self._labels), np.float32)
+        logits[:, 0] = 9
+        return Outputs(logits, np.empty((len(input_ids), 0), np.float32))
+
+
+def _load(folder: Path, _settings: Settings, _quantised: bool) -> DeadlyEngine:
+    return DeadlyEngine(folder)
+
+
+if __name__ == "__main__":
+    if sys.argv[1].isdecimal():
+        process.main([int(each) for each in sys.argv[1:]], _load)
+    else:
+        processes.ENGINE_PROCESS = "deadly"
+        sys.argv = sys.argv[1:]
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
