@@ -131,7 +131,7 @@ class EngineProcess:
             send(link, _described(loaded.engine))
             while (message := receive(link)) is not None:
                 try:
-                    with loaded.room, self._turns.together(process):
+                    with self._turns.together(process), loaded.room:  # who waits for a turn must hold no room
                         outputs = loaded.engine.run(*_inputs(message[1]))
                 except Exception as error:
                     _send_error(link, error)

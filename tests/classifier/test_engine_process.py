@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,7 +19,8 @@ from tiny_bert import build_tiny_checkpoint
 from classifier.classifier import load_classifier
 from classifier.engines import remote
 from classifier.engines.choose import choose_engine
-from classifier.engines.process import Turns
+from classifier.engines.process import EngineProcess, Turns
+from classifier.engines.protocol import Outputs
 from classifier.engines.remote import Channel, RemoteEngine
 from sortline.errors import CheckpointError, ConfigurationError
 from sortline.settings import Settings
@@ -203,3 +205,34 @@ def test_who_ends_while_it_is_alone_lets_others_go_on(process: Started, folder: 
     link.close()  # as the kernel does when a process is killed
     with channel.alone():
         assert len(engine.run(*_inputs(2, 8)).logits) == 2
+
+
+class SlowEngine:
+    """Computes one pass at a time, slowly."""
+
+    name, parallel, tokens_per_batch, overhead, width, slow_at_first = "slow", 1, 1024, 32, 0, False
+
+    def run(self, input_ids: np.ndarray, _mask: np.ndarray) -> Outputs:
+        time.sleep(0.05)
+        return Outputs(input_ids.astype(np.float32), np.empty((len(input_ids), 0), np.float32))
+
+
+def test_a_process_that_is_alone_has_its_turn_while_others_ask_for_more_passes_than_there_is_room(
+    folder: Path, tmp_path: Path
+) -> None:
+    served = EngineProcess(Settings(_env_file=None, data_dir=tmp_path), lambda *_: SlowEngine())
+    pairs = [socket.socketpair() for _ in range(2)]
+    for number, (_, theirs) in enumerate(pairs):
+        threading.Thread(target=served.serve, args=(theirs, number), daemon=True).start()
+    one, other = (Channel(ours, _lost) for ours, _ in pairs)
+    busy, own = RemoteEngine(one, folder, False), RemoteEngine(other, folder, False)
+    ids, mask = _inputs(2, 8)
+    with ThreadPoolExecutor(8) as pool:
+        passes = [pool.submit(busy.run, ids, mask) for _ in range(40)]
+        with other.alone():
+            np.testing.assert_array_equal(own.run(ids, mask).logits, ids)
+        for each in passes:
+            np.testing.assert_array_equal(each.result(20).logits, ids)
+    for pair in pairs:
+        for each in pair:
+            each.close()
