@@ -16,8 +16,8 @@ from benchmarks.stack import Stack, processor, result, say, stack
 from benchmarks.texts import ag_news, banking77
 from classifier.classifier import load_classifier
 from db.models import Document, User
-from db.queries import labels, model_versions, rescore, starters, waiting_counts
-from db.queries.decisions import Upstream, add_upstream
+from db.queries import labels, model_versions, rescore, starters, upstream_decisions, waiting_counts
+from db.queries.upstream_decisions import Upstream
 from db.session import session
 from sortline.queue import Document as Sent
 from trainer.revised import with_newest_head
@@ -138,7 +138,7 @@ def _at_the_desk(opened: Session, known: Mapping[str, int], count: int) -> int:
 def _by_chance(opened: Session, truth: Mapping[str, str], count: int) -> int:
     """Decide documents in an order of chance, as another system's people would."""
     rows = opened.execute(_UNDECIDED, {"count": count}).all()
-    add_upstream(opened, [Upstream(row.id, "chance", truth[row.text], None) for row in rows])
+    upstream_decisions.add(opened, [Upstream(row.id, "chance", truth[row.text], None) for row in rows])
     opened.commit()
     return len(rows)
 

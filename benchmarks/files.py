@@ -17,7 +17,7 @@ _BATCH = 10_000
 _READ = """
 import json, re, sys, time
 from pathlib import Path
-from sortline.files.reading import opened
+from sortline.files.opening import opened
 began = time.perf_counter()
 with opened(Path(sys.argv[1])) as reading:
     rows = sum(not row.error for row in reading.rows())

@@ -129,28 +129,8 @@ def _run(server: str, megabytes: int, full_s: float) -> int:
     """
     with ExitStack() as opened:
         disk = opened.enter_context(small_disk(megabytes))
-        made = opened.enter_context(
-            stack("full_disk", on={server: disk}, classifier="benchmarks.stub:load", claim_idle_s=2.0,
-                  watch_interval_s=0.3, web_port=free_port())
-        )  # fmt: skip
-        register_stub(made)
-        add_token(made)
-        log = opened.enter_context((made.settings.data_dir / "worker.log").open("w", encoding="utf-8"))
-        # With a URL it is an outside server to them, of whose disk they hear by its refusals alone.
-        outside = {"SORTLINE_DATABASE_URL": made.settings.postgres_url.url} if server == "postgres" else {}
-        celery = ["-m", "celery", "-A", "worker", "worker", "--loglevel=INFO", "--without-mingle", "--without-gossip"]
-        web, worker = (
-            Child(name, [sys.executable, *arguments], lambda name, line: print(name, line, file=log, flush=True),
-                  made.environment(**outside))
-            for name, arguments in (("web", ["-m", "web"]), ("worker", celery))
-        )  # fmt: skip
-        for child in (web, worker):
-            child.start()
-            opened.callback(_end, child)
-        made.wait_ready()
-        url = f"http://127.0.0.1:{made.settings.web_port}"
-        _wait(lambda: _answers(url))
-        senders = Senders(made, url)
+        made, worker = _line_on(disk, server, opened)
+        senders = Senders(made, _url(made))
         time.sleep(5)
 
         ballast, busy = fill(disk), _busy_s(worker)
@@ -195,6 +175,35 @@ def _run(server: str, megabytes: int, full_s: float) -> int:
     if not refused:
         raise SystemExit("the disk never was full: this test can't see a loss")
     return lost
+
+
+def _line_on(disk: Path, server: str, opened: ExitStack) -> tuple[Stack, Child]:
+    """A line with a server's data on a disk, and its worker; web and worker run until the stack is closed."""
+    made = opened.enter_context(
+        stack("full_disk", on={server: disk}, classifier="benchmarks.stub:load", claim_idle_s=2.0,
+              watch_interval_s=0.3, web_port=free_port())
+    )  # fmt: skip
+    register_stub(made)
+    add_token(made)
+    log = opened.enter_context((made.settings.data_dir / "worker.log").open("w", encoding="utf-8"))
+    # With a URL it is an outside server to them, of whose disk they hear by its refusals alone.
+    outside = {"SORTLINE_DATABASE_URL": made.settings.postgres_url.url} if server == "postgres" else {}
+    celery = ["-m", "celery", "-A", "worker", "worker", "--loglevel=INFO", "--without-mingle", "--without-gossip"]
+    web, worker = (
+        Child(name, [sys.executable, *arguments], lambda name, line: print(name, line, file=log, flush=True),
+              made.environment(**outside))
+        for name, arguments in (("web", ["-m", "web"]), ("worker", celery))
+    )  # fmt: skip
+    for child in (web, worker):
+        child.start()
+        opened.callback(_end, child)
+    made.wait_ready()
+    _wait(lambda: _answers(_url(made)))
+    return made, worker
+
+
+def _url(made: Stack) -> str:
+    return f"http://127.0.0.1:{made.settings.web_port}"
 
 
 def _use_up_the_log(made: Stack) -> None:

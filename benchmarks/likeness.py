@@ -4,7 +4,6 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 from sqlalchemy import text
@@ -47,9 +46,9 @@ def likeness_line(count: int = 200_000) -> None:
         asked = [ids[i * len(ids) // _TIMES] for i in range(_TIMES)]
         with session(made.settings.postgres_url) as opened:
             before = _processor_s(made, opened)
-            in_postgres = _took(opened, encoder, asked)
+            in_postgres = _took(opened, encoder, asked, in_postgres=True)
             work = 1000 * (_processor_s(made, opened) - before) / len(asked)
-            here = _without_pgvector(opened, encoder, asked)
+            here = _took(opened, encoder, asked, in_postgres=False)
     result(
         "likeness", vectors=count, likeness_p50_ms=_at(in_postgres, 50), likeness_p95_ms=_at(in_postgres, 95),
         likeness_cpu_ms=round(work, 1), numpy_p95_ms=_at(here, 95), load=round(os.getloadavg()[0], 1), cpu=processor(),
@@ -65,23 +64,18 @@ def _vectors(ids: list[int]) -> Iterator[tuple[list[int], Matrix]]:
         yield part, about[draw.integers(0, _ABOUT, len(part))] + 0.7 * noise
 
 
-def _took(opened: Session, encoder: tuple[int, int], asked: list[int]) -> list[float]:
+def _took(opened: Session, encoder: tuple[int, int], asked: list[int], in_postgres: bool) -> list[float]:
     times = []
     for each in asked:
         began = time.perf_counter()
         vector = likeness.vector_of(opened, encoder, each)
         assert vector is not None
-        near = likeness.nearest(opened, encoder, vector, _MOST, without=each)
+        near = likeness.nearest(opened, encoder, vector, _MOST, each, in_postgres)
         document_search.rows(opened, [found.id for found in near], 300)
         times.append(1000 * (time.perf_counter() - began))
         opened.commit()
         assert len(near) == _MOST
     return times[1:]  # the first one loads the plan
-
-
-def _without_pgvector(opened: Session, encoder: tuple[int, int], asked: list[int]) -> list[float]:
-    with patch.object(embeddings, "has_pgvector", lambda _: False):
-        return _took(opened, encoder, asked)
 
 
 def _processor_s(made: Stack, opened: Session) -> float:

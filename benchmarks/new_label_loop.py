@@ -18,9 +18,9 @@ from benchmarks.stack import Stack, processor, result, say, stack
 from benchmarks.texts import banking77
 from classifier.classifier import load_classifier
 from db.models import Label, ModelVersion, User
-from db.queries import belonging, bulk_decisions, model_versions, new_labels, rescore, topics, training_runs
+from db.queries import belonging, bulk_decisions, groupings, model_versions, new_labels, rescore, topics, training_runs
+from db.queries.groupings import NEW_LABEL
 from db.queries.new_labels import NewLabel
-from db.queries.topics import NEW_LABEL
 from db.session import session
 from sortline.queue import Document
 from trainer import trigger
@@ -163,13 +163,13 @@ def _until_proposed(
 def _group(made: Stack) -> None:
     """Press *Group again*, and wait until it is done."""
     with session(made.settings.postgres_url) as opened:
-        before = topics.shown(opened, NEW_LABEL)
-        topics.ask(opened)
+        before = groupings.shown(opened, NEW_LABEL)
+        groupings.ask(opened)
         opened.commit()
     deadline = time.monotonic() + _PATIENCE_S
     while time.monotonic() < deadline:
         with session(made.settings.postgres_url) as opened:
-            shown = topics.shown(opened, NEW_LABEL)
+            shown = groupings.shown(opened, NEW_LABEL)
         if shown is not None and (before is None or shown.id > before.id):
             return
         time.sleep(0.5)

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from db.queries import (
     embeddings,
     explanations,
+    groupings,
     idempotency,
     import_files,
     live_accuracy,
@@ -24,7 +25,6 @@ from db.queries import (
     revisions,
     shadows,
     starters,
-    topics,
     training_runs,
     webhooks,
 )
@@ -119,7 +119,7 @@ def group_topics() -> None:
     if any(each.poll() is None for each in _groupings):
         return
     with session(settings.postgres_url) as opened:
-        if not topics.due(opened, topics_process.EVERY_S, topics_process.LEAST):
+        if not groupings.due(opened, topics_process.EVERY_S, topics_process.LEAST):
             return
     if _is_time("topics", 0):
         _groupings[:] = [_process("housekeeping.topics_process", OMP_NUM_THREADS="1")]

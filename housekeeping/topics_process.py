@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DBAPIError
 
-from db.queries import topics
-from db.queries.topics import KINDS, NEW_LABEL, UNDECIDED, Kind, Read
+from db.queries import grouping_input, groupings
+from db.queries.grouping_input import Read
+from db.queries.groupings import KINDS, NEW_LABEL, UNDECIDED, Kind
 from db.session import session
 from db.vector_array import Matrix
 from sortline.errors import SortlineError
@@ -47,13 +48,13 @@ def group_topics(settings: Settings) -> int:
 
 def _group_kind(settings: Settings, kind: Kind) -> int:
     with session(settings.postgres_url) as opened:
-        grouping_id = topics.begin(opened, kind)
+        grouping_id = groupings.begin(opened, kind)
         opened.commit()
     try:
         return _group(settings, grouping_id, kind)
     except (SortlineError, DBAPIError) as error:
         with session(settings.postgres_url) as opened:
-            topics.end(opened, grouping_id, error=type(error).__name__)
+            groupings.end(opened, grouping_id, error=type(error).__name__)
             opened.commit()
         raise
 
@@ -64,12 +65,12 @@ def _group(settings: Settings, grouping_id: int, kind: Kind) -> int:
     waiting: Read | None = None
     with session(settings.postgres_url) as opened:
         if kind == UNDECIDED:
-            reads = [topics.undecided(opened, MOST[kind], CHARS)]
+            reads = [grouping_input.undecided(opened, MOST[kind], CHARS)]
         else:
-            reads = topics.maybe_new(opened, MOST[kind], CHARS, _COPIES)
+            reads = grouping_input.maybe_new(opened, MOST[kind], CHARS, _COPIES)
             encoders = [read.encoder for read in reads if read.encoder]
-            traffic = {each: topics.traffic(opened, each, CHARS) for each in encoders}
-            waiting = topics.undecided(opened, MOST[kind], CHARS) if encoders else None
+            traffic = {each: grouping_input.traffic(opened, each, CHARS) for each in encoders}
+            waiting = grouping_input.undecided(opened, MOST[kind], CHARS) if encoders else None
     count = sum(len(read.texts) for read in reads)
     if kind == UNDECIDED:
         groups = _all(reads[0], LEAST[kind])
@@ -84,7 +85,7 @@ def _group(settings: Settings, grouping_id: int, kind: Kind) -> int:
             joined = sum(id_ not in known for each in groups for id_ in each.ids)
             reads = [reads[0]._replace(waiting=reads[0].waiting + joined), *reads[1:], waiting]
     with session(settings.postgres_url) as opened:
-        topics.store(opened, grouping_id, kind, groups, reads)
+        groupings.store(opened, grouping_id, kind, groups, reads)
         opened.commit()
     log.info(
         "grouped %d documents (%s) in %d topics in %.1f s", count, kind.replace("_", " "), len(groups),

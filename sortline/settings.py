@@ -9,7 +9,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, ValidationError, field_serializer, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -18,6 +18,7 @@ from sortline.errors import ConfigurationError
 from sortline.listening import url_of
 from sortline.postgres_address import PostgresAddress
 from sortline.redis_address import Broker, RedisAddress
+from sortline.web_address import check_web_url, clean_path
 
 Lane = Literal["live", "bulk"]
 LANES: tuple[Lane, Lane] = ("live", "bulk")
@@ -324,7 +325,7 @@ class Settings(BaseSettings):
     @field_validator("flower_url_prefix")
     @classmethod
     def _is_path(cls, given: str) -> str:
-        return _clean_path(given)
+        return clean_path(given)
 
     @property
     def web_address(self) -> str:
@@ -352,7 +353,7 @@ class Settings(BaseSettings):
     @property
     def flower_path(self) -> str:
         """The path that all pages of Flower lie under; empty: at the root."""
-        return urlsplit(self.flower_address).path if self.flower_url else _clean_path(self.flower_url_prefix)
+        return urlsplit(self.flower_address).path if self.flower_url else clean_path(self.flower_url_prefix)
 
     @field_validator("web_host", "flower_host")
     @classmethod
@@ -465,33 +466,6 @@ class Settings(BaseSettings):
 def _given(name: str, url: str | None, file: Path | None) -> tuple[str | None, str]:
     """The URL that is set, directly or in a file, and the name of the setting it comes from."""
     return (url, f"SORTLINE_{name}") if url else (_secret(file), f"SORTLINE_{name}_FILE")
-
-
-def check_web_url(given: str) -> str:
-    """The web's address in its normal form, without a trailing slash.
-
-    Raises:
-        ValueError: people can't use it, or links can't be made from it.
-    """
-    parts = urlsplit(given.strip())  # its own ValueErrors name faults of a host in brackets
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("it must begin with https:// or http:// and a host, such as https://example.org/sortline")
-    if parts.query or parts.fragment or "@" in parts.netloc:
-        raise ValueError("it must be only a host and a path, such as https://example.org/sortline")
-    _ = parts.port  # raises if it is not a port
-    return parts._replace(path=_clean_path(parts.path)).geturl()
-
-
-def _clean_path(path: str) -> str:
-    """A path in its normal form: a slash before each part, and none at the end.
-
-    Raises:
-        ValueError: browsers would resolve it to another path.
-    """
-    parts = [quote(unquote(each), safe="") for each in path.strip().split("/") if each]
-    if {".", ".."} & set(parts):
-        raise ValueError("its path must not contain . or .. as a part")
-    return "".join(f"/{each}" for each in parts)
 
 
 def _secret(path: Path | None) -> str | None:

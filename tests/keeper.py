@@ -165,6 +165,7 @@ def _dress(asked: dict[str, Any], streams: list[int]) -> None:
     """Take the streams, the folder, the environment and what Python makes of them."""
     if asked["new_session"]:
         os.setsid()
+    # As in a terminal, however the tests were started: what runs in the background ignores it, and so does the keeper.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, stream in enumerate(streams):
         os.dup2(stream, number)

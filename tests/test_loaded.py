@@ -4,7 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -41,13 +42,28 @@ def module(tmp_path: Path) -> Callable[[str], dict[str, str]]:
     return module
 
 
-def test_a_copy_finds_what_a_process_finds(module: Callable[[str], dict[str, str]], tmp_path: Path) -> None:
+@contextmanager
+def on_sigint(what: signal.Handlers | Callable[..., object]) -> Iterator[None]:
+    """In the block, SIGINT does this here; a process started meanwhile ignores it if we do, as after `nohup`."""
+    before = signal.signal(signal.SIGINT, what)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("ours", [signal.default_int_handler, signal.SIG_IGN], ids=["terminal", "background"])
+def test_a_copy_finds_what_a_process_of_a_terminal_finds(
+    ours: signal.Handlers | Callable[..., object], module: Callable[[str], dict[str, str]], tmp_path: Path
+) -> None:
     environment, command = module(_SEEN), ["-m", "seen", "an argument"]
 
-    copied = [loaded.run(command, tmp_path, environment, "told") for _ in range(2)]
-    real = subprocess.run(
-        [sys.executable, *command], cwd=tmp_path, env=environment, input="told", capture_output=True, text=True
-    )
+    with on_sigint(ours):
+        copied = [loaded.run(command, tmp_path, environment, "told") for _ in range(2)]
+    with on_sigint(signal.default_int_handler):
+        real = subprocess.run(
+            [sys.executable, *command], cwd=tmp_path, env=environment, input="told", capture_output=True, text=True
+        )
 
     drawn = [[line for line in each.stdout.splitlines() if "draw" in line] for each in (*copied, real)]
     for each in copied:

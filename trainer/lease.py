@@ -62,6 +62,10 @@ class Lease:
         if self._lost:
             raise ConflictError(self._lost)
 
+    def counting(self, stage: str) -> Callable[[int, int], None]:
+        """What a stage that goes through documents calls with how many are done, and of how many."""
+        return lambda done, of: self.report(stage, done=done, of=of)
+
     @contextmanager
     def watching(self, check: Callable[[], None]) -> Iterator[None]:
         """While the block runs, each report calls this check too, which may raise."""

@@ -10,7 +10,7 @@ from typing import Any
 import redis
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -35,7 +35,7 @@ from web.addresses import caller_address, route_name
 from web.links import route_path
 from web.refusals import Refusals
 from web.render import page
-from web.sessions import FormRefused, PageRefused
+from web.sessions import FormRefused, PageRefused, Person, signed_in
 
 log = logging.getLogger(__name__)
 
@@ -129,9 +129,18 @@ def _answer(
     """A page for browsers, problem details for programs."""
     if "text/html" not in request.headers.get("accept", "") or route_path(request).startswith(_FOR_PROGRAMS):
         return problem(status, detail, headers)
-    answer = page("problem.html", status, title=HTTPStatus(status).phrase, detail=detail, written=written)
+    title = HTTPStatus(status).phrase
+    answer = page("problem.html", status, _person(request), title=title, detail=detail, written=written)
     answer.headers.update(headers)
     return answer
+
+
+def _person(request: Request) -> Person | None:
+    """Who is signed in, for the page's menu; None also while Postgres can't say."""
+    try:
+        return signed_in(request)
+    except (SQLAlchemyError, TransientError):
+        return None
 
 
 def _methods(request: Request) -> set[str]:

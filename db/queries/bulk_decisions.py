@@ -20,8 +20,7 @@ from sqlalchemy.orm import Session
 
 from db import locks
 from db.models import AuditEvent, BulkDecision, Label
-from db.queries import document_search, outbox
-from db.queries.decisions import put_back
+from db.queries import document_search, outbox, queue_items
 from db.queries.document_search import BLIND, Filters
 from db.queries.labels import hold
 from db.queries.standing import awaits_audit, newest_prediction, standing_decision, stands
@@ -196,7 +195,7 @@ def undo(session: Session, bulk_id: int, user_id: int, actor: str) -> BulkDecisi
     session.execute(_UNDO, {"ids": bulk.review_ids, "user_id": user_id})
     bulk.undone_at, bulk.undone_by = datetime.now(UTC), user_id
     after = _add_events(session, before, "undo")
-    put_back(session, [
+    queue_items.put_back(session, [
         {"document_id": row.id, "reason": bulk.waited[str(row.id)], "sampling_probability": None}
         for row in after
         if str(row.id) in bulk.waited and row.waits_because is None and (not row.decided or _corrected(row, bulk))

@@ -1,23 +1,15 @@
-"""Queries for decisions: a review, its effect on the queue, and its event for upstream, in one transaction.
+"""Queries for decisions at the desk: a review, what becomes of the queue, and the event, in one transaction."""
 
-Whoever writes an event of a document holds a lock on the document's row, so the ids of its events follow the order of
-commits.
-"""
-
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from typing import Any, NamedTuple
 
-import orjson
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
-from db.queries import labels, outbox, queue_items
-from db.queries.doubts import DOUBTS, doubt, doubt_score
-from db.queries.standing import newest_prediction, standing_decision, stands
+from db.queries import labels, queue_items, reviews
+from db.queries.standing import stands
 from sortline.errors import ConflictError, InvalidInputError, NotFoundError
-from sortline.events import corrected, now
 from sortline.label_names import clean_label_name
 
 MOST_NOTE = 2000
@@ -27,26 +19,8 @@ _REPEAT_AFTER_H = 24
 # Only people whose session was used within this time are expected to give second opinions.
 _SOMEBODY_ELSE_WITHIN_DAYS = 7
 
-_LOCK = text("SELECT id, source, external_id FROM documents WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
 _ITEM = text("SELECT * FROM queue_items WHERE document_id = :document_id FOR UPDATE")
 _SAME = text("SELECT * FROM reviews WHERE lease_token = :token")
-_PREDICTION = text(f"""
-SELECT label_id, labels.name AS label, confidence, model_version_id
-FROM {newest_prediction(":document_id")} said JOIN labels ON labels.id = label_id
-""")  # noqa: S608 - of constants alone
-_STANDING = text(f"""
-SELECT action, labels.name AS label, users.name AS reviewer, standing.created_at
-FROM {standing_decision(":document_id")} standing JOIN users ON users.id = reviewer_id
-LEFT JOIN labels given ON given.id = label_id
-LEFT JOIN labels ON labels.id = coalesce(given.merged_into_id, given.id)
-""")  # noqa: S608 - of constants alone
-_INSERT = text("""
-INSERT INTO reviews (document_id, reviewer_id, action, label_id, shown_prediction, reason, sampling_probability,
-                     seconds, note, supersedes_id, proposed_label, lease_token, selected_at)
-VALUES (:document_id, :reviewer_id, :action, :label_id, CAST(:shown AS jsonb), :reason, :sampling_probability,
-        :seconds, :note, :supersedes_id, :proposed_label, :lease_token, :selected_at)
-RETURNING id
-""")
 _DELETE = text("DELETE FROM queue_items WHERE document_id = :document_id")
 _AGAIN_LATER = text("""
 UPDATE queue_items SET lease_until = NULL, leased_to = NULL, turn = LEAST(turn + 1, 1000)
@@ -81,20 +55,6 @@ _HELD = text("""
 SELECT document_id FROM queue_items
 WHERE document_id = :document_id AND leased_to = :user_id AND lease_until > now()
 """)
-_BACK = text(f"""
-INSERT INTO queue_items (document_id, reason, score, model_version_id, label_id, sampling_probability)
-SELECT :document_id, CASE WHEN doubted THEN {doubt("fit")} ELSE :reason END,
-  CASE WHEN :reason = 'audit' THEN random() WHEN doubted THEN {doubt_score("fit", "margin")} ELSE margin END,
-  model_version_id, label_id, :sampling_probability
-FROM (VALUES (1)) one LEFT JOIN {newest_prediction(":document_id")} newest ON true
-CROSS JOIN LATERAL (
-  SELECT :reason IN {DOUBTS} OR (:reason = 'unpredicted' AND label_id IS NOT NULL) AS doubted, coalesce(
-    2 * confidence - (SELECT sum(p) FROM (SELECT p FROM unnest(probabilities) p ORDER BY p DESC LIMIT 2) two), 0
-  ) AS margin
-) place
-ON CONFLICT (document_id) DO UPDATE SET reason = excluded.reason, score = excluded.score, turn = 0,
-  sampling_probability = excluded.sampling_probability, only_for = NULL, not_for = NULL, not_before = NULL
-""")  # noqa: S608 - of constants alone
 _HOLDER = text("""
 SELECT users.name FROM queue_items JOIN users ON users.id = leased_to
 WHERE document_id = :document_id AND leased_to <> :user_id AND lease_until > now()
@@ -162,10 +122,10 @@ def decide(session: Session, decision: Decision, user_id: int, shares: Shares) -
     item = session.execute(_ITEM, {"document_id": decision.document_id}).one_or_none()
     if item is None or item.lease_token != decision.token or item.leased_to != user_id:
         return _earlier(session, decision, chosen, user_id)
-    prediction = session.execute(_PREDICTION, {"document_id": decision.document_id}).one_or_none()
+    prediction = reviews.prediction_of(session, decision.document_id)
     action, label = _action(session, decision, chosen, item.shown or (prediction and prediction._mapping))
-    before = _known_label(session, decision.document_id, prediction)
-    review_id = _insert(
+    before = reviews.known_label(session, decision.document_id, prediction)
+    review_id = reviews.insert(
         session, document_id=decision.document_id, reviewer_id=user_id, action=action, label_id=decision.label_id,
         shown=item.shown, reason=item.reason, sampling_probability=item.sampling_probability,
         seconds=decision.seconds, note=decision.note, proposed_label=proposed_label,
@@ -173,7 +133,7 @@ def decide(session: Session, decision: Decision, user_id: int, shares: Shares) -
     )  # fmt: skip
     _follow(session, decision, item, user_id, shares)
     if action != "skip":
-        _add_event(session, document, before, label, prediction, action)
+        reviews.add_event(session, document, before, label, prediction, action)
     return Decided(review_id, action, label)
 
 
@@ -196,30 +156,22 @@ def undo(session: Session, review_id: int, user_id: int, lease_s: float) -> int 
         return held
     if review_id not in [each.review_id for each in last(session, user_id)]:
         raise ConflictError(f"only your last {UNDO_LAST} decisions can be undone, and this is not one of them")
-    prediction = session.execute(_PREDICTION, {"document_id": document.id}).one_or_none()
-    before = _known_label(session, document.id, prediction)
-    _insert(
+    prediction = reviews.prediction_of(session, document.id)
+    before = reviews.known_label(session, document.id, prediction)
+    reviews.insert(
         session, document_id=document.id, reviewer_id=user_id, action="undo", reason=review.reason,
         sampling_probability=review.sampling_probability, supersedes_id=review_id,
     )  # fmt: skip
     if review.action != "skip":
-        _add_event(session, document, before, _known_label(session, document.id, prediction), prediction, "undo")
+        label = reviews.known_label(session, document.id, prediction)
+        reviews.add_event(session, document, before, label, prediction, "undo")
     if session.execute(_HOLDER, {"document_id": document.id, "user_id": user_id}).one_or_none():
         return None
     asked = {"document_id": document.id, "sampling_probability": review.sampling_probability}
     # A skipped document is still in the queue, perhaps flagged; any other document is put back into it.
-    put_back(session, [{**asked, "reason": review.reason}])
+    queue_items.put_back(session, [{**asked, "reason": review.reason}])
     # A hidden prediction stays hidden: how much predictions sway people is measured by who saw them.
     return queue_items.lease(session, [document.id], user_id, lease_s, float(review.shown_prediction is None))
-
-
-def put_back(session: Session, items: Sequence[dict[str, Any]]) -> None:
-    """Put documents back into the queue, each with ``document_id``, ``reason`` and ``sampling_probability``.
-
-    What the model did not accept waits as its newest prediction says, `doubtful` or `low_fit`.
-    """
-    if items:
-        session.execute(_BACK, list(items))
 
 
 def last(session: Session, user_id: int) -> list[Last]:
@@ -229,7 +181,7 @@ def last(session: Session, user_id: int) -> list[Last]:
 
 def what_happened(session: Session, document_id: int) -> str:
     """Why a reviewer no longer has a document, in words."""
-    found = session.execute(_STANDING, {"document_id": document_id}).one_or_none()
+    found = reviews.standing(session, document_id)
     if found is not None:
         decision = {"none_fits": "decided that no label fits"}.get(found.action, f"decided {found.label}")
         return f"{found.reviewer} {decision} at {found.created_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
@@ -249,7 +201,7 @@ def _check(decision: Decision) -> None:
 
 
 def _lock(session: Session, document_id: int) -> Row[Any]:
-    document = session.execute(_LOCK, {"ids": [document_id]}).one_or_none()
+    document = reviews.lock(session, [document_id]).get(document_id)
     if document is None:
         raise NotFoundError("the document was erased meanwhile, so there is nothing left to decide")
     return document
@@ -280,20 +232,6 @@ def _action(session: Session, decision: Decision, chosen: Row[Any] | None, predi
     return ("confirm" if same else "correct"), chosen.name
 
 
-def _insert(session: Session, **values: Any) -> int:
-    names = (
-        "document_id", "reviewer_id", "action", "label_id", "shown", "reason", "sampling_probability", "seconds",
-        "note", "supersedes_id", "proposed_label", "lease_token", "selected_at",
-    )  # fmt: skip
-    row = {name: values.get(name) for name in names}
-    row["shown"] = _json(row["shown"])
-    return int(session.execute(_INSERT, row).scalar_one())
-
-
-def _json(value: Any) -> str | None:
-    return None if value is None else orjson.dumps(value).decode()
-
-
 def _follow(session: Session, decision: Decision, item: Row[Any], user_id: int, shares: Shares) -> None:
     """Update or delete the document's queue item after a decision."""
     asked = {"document_id": decision.document_id}
@@ -319,94 +257,3 @@ def _follow(session: Session, decision: Decision, item: Row[Any], user_id: int, 
 def _somebody_else(session: Session, user_id: int) -> bool:
     asked = {"user_id": user_id, "days": _SOMEBODY_ELSE_WITHIN_DAYS}
     return bool(session.scalar(_SOMEBODY_ELSE, asked))
-
-
-def _known_label(session: Session, document_id: int, prediction: Row[Any] | None) -> str | None:
-    """The label that upstream knows: that of the newest standing decision, else of the newest prediction."""
-    standing = session.execute(_STANDING, {"document_id": document_id}).one_or_none()
-    if standing is not None:
-        return str(standing.label) if standing.label is not None else None
-    return None if prediction is None else str(prediction.label)
-
-
-def _add_event(
-    session: Session,
-    document: Row[Any],
-    before: str | None,
-    label: str | None,
-    prediction: Row[Any] | None,
-    action: str,
-) -> None:
-    """Add an event if the label differs from the one that upstream knows."""
-    if before != label:
-        version = prediction.model_version_id if prediction else None
-        event = corrected(document.source, document.external_id, label, action, version, now())
-        outbox.add(session, [(document.id, event)])
-
-
-class Upstream(NamedTuple):
-    """A decision by a person of an upstream system; ``label`` None: none fits."""
-
-    document_id: int
-    reviewer: str
-    label: str | None
-    note: str | None
-
-
-def add_upstream(session: Session, decisions: Sequence[Upstream]) -> int:
-    """Store decisions that were made in an upstream system, and remove their documents from the queue.
-
-    A decision that repeats the same person's last one is not stored.
-
-    Returns:
-        The number of stored decisions.
-
-    Raises:
-        InvalidInputError: a label is unknown or archived, or a reviewer has an account here; nothing is stored.
-    """
-    known = labels.hold_named(session, sorted({each.label for each in decisions if each.label is not None}))
-    documents = {
-        row.id: row for row in session.execute(_LOCK, {"ids": sorted({each.document_id for each in decisions})})
-    }
-    return sum(_add_upstream(session, documents[each.document_id], known, each) for each in decisions)
-
-
-def _add_upstream(session: Session, document: Row[Any], known: Mapping[str, Row[Any]], given: Upstream) -> bool:
-    if given.label is not None and given.label not in known:
-        clean_label_name(given.label)  # raises if the name can't be a label name, and says why
-        raise InvalidInputError(f"there is no label {given.label[:100]!r} in use")
-    label = None if given.label is None else known[given.label]
-    user_id = session.execute(
-        text("""
-        WITH made AS (INSERT INTO users (name, role) VALUES (:name, 'upstream') ON CONFLICT DO NOTHING RETURNING id)
-        SELECT id FROM made UNION ALL SELECT id FROM users WHERE name = :name AND role = 'upstream' LIMIT 1"""),
-        {"name": given.reviewer},
-    ).scalar_one_or_none()
-    if user_id is None:
-        raise InvalidInputError(f"the reviewer {given.reviewer[:100]!r} has an account here; give another name")
-    mine = session.execute(
-        text("""
-        SELECT id, label_id, note FROM reviews WHERE document_id = :document_id AND reviewer_id = :user_id
-        ORDER BY id DESC LIMIT 1"""),
-        {"document_id": document.id, "user_id": user_id},
-    ).one_or_none()
-    label_id = label.id if label is not None else None
-    if mine is not None and (mine.label_id, mine.note) == (label_id, given.note):
-        return False
-    prediction = session.execute(_PREDICTION, {"document_id": document.id}).one_or_none()
-    before = _known_label(session, document.id, prediction)
-    action = "none_fits"
-    if label_id is not None:
-        same = prediction is not None and labels.counts_as(session, prediction.label_id, label_id)
-        action = "confirm" if same else "correct"
-    _insert(
-        session, document_id=document.id, reviewer_id=user_id, action=action, label_id=label_id, reason="upstream",
-        note=given.note, supersedes_id=mine.id if mine is not None else None,
-    )  # fmt: skip
-    # A document drawn for an audit stays in the queue: people elsewhere may have seen the prediction.
-    session.execute(
-        text("DELETE FROM queue_items WHERE document_id = :document_id AND reason <> 'audit'"),
-        {"document_id": document.id},
-    )
-    _add_event(session, document, before, label.label if label is not None else None, prediction, action)
-    return True

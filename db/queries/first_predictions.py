@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from db import locks
 from db.queries.doubts import doubt, doubt_score
+from db.queries.predictions import SCORED_ROWS, insert_scored
 
 # ARRAY(...): the planner then fetches these documents by id, however many it thinks they are.
 _TAKE = text("""
@@ -43,14 +44,9 @@ _DONE = text("DELETE FROM unpredicted WHERE document_id = ANY(:ids)")
 # and what a person has open.
 _STORE = text(f"""
 WITH scored AS MATERIALIZED (
-  SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS row (
-    document_id bigint, label integer, confidence real, probabilities real[], fit real, decision text, windows smallint,
-    truncated boolean, unknown_share real, form text, margin real, revision integer)
+  SELECT * FROM {SCORED_ROWS}
 ), predicted AS (
-  INSERT INTO predictions (document_id, model_version_id, kind, label_id, confidence, probabilities, fit, decision,
-                           windows, truncated, unknown_share, form, revision)
-  SELECT document_id, :version_id, 'live', label, confidence, probabilities, fit, decision, windows, truncated,
-         unknown_share, form, revision FROM scored
+  {insert_scored("live")}
 ), accepted AS (
   DELETE FROM queue_items USING scored WHERE queue_items.document_id = scored.document_id
   AND reason = 'unpredicted' AND decision = 'accept' AND coalesce(lease_until <= now(), true)
@@ -113,7 +109,7 @@ def still_waiting(session: Session, ids: Sequence[int]) -> set[int]:
 
 
 def store(session: Session, version_id: int, rows: str) -> None:
-    """Insert first predictions (a JSON list of objects with the keys of `scored`), and update the queue.
+    """Insert first predictions (a JSON list of objects with the keys of `SCORED_ROWS`), and update the queue.
 
     A document waits as doubtful, or for its low fit, if the model does not accept it. One that waits for an audit, or
     that somebody has flagged or has open, stays where it is.

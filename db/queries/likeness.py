@@ -58,16 +58,20 @@ def vector_of(session: Session, encoder: tuple[int, int], document_id: int) -> N
 
 
 def nearest(
-    session: Session, encoder: tuple[int, int], vector: NDArray[np.float32], limit: int, without: int | None = None
-) -> list[Near]:
+    session: Session, encoder: tuple[int, int], vector: NDArray[np.float32], limit: int, without: int | None = None,
+    in_postgres: bool | None = None,
+) -> list[Near]:  # fmt: skip
     """The documents nearest to a vector (d,), the nearest first.
 
     Args:
         encoder: id and width of what made the vector.
         without: a document that is not wanted, with all its texts.
+        in_postgres: whether Postgres compares; None: where it has pgvector.
     """
     unwanted = set() if without is None else set(session.scalars(_OTHER_TEXTS, {"id": without}))
-    compared = _in_postgres if embeddings.has_pgvector(session) else _here
+    if in_postgres is None:
+        in_postgres = embeddings.has_pgvector(session)
+    compared = _in_postgres if in_postgres else _here
     asked = 2 * limit
     while True:
         found = compared(session, encoder, vector, asked)

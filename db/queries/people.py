@@ -9,11 +9,11 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from db.models import AuditEvent, KnownBrowser, SignInLink, User, UserSession
+from db.names import check_name
 from db.token_hash import hashed
-from sortline.errors import ConflictError, InvalidInputError, NotFoundError
+from sortline.errors import ConflictError, NotFoundError
 
 ROLES = ("reviewer", "lead", "admin")
-_MOST_NAME = 100
 _LINK_LASTS = timedelta(hours=24)
 SESSION_LASTS = timedelta(days=7)
 _SEEN_EVERY = timedelta(minutes=1)
@@ -28,8 +28,7 @@ def add(session: Session, name: str, role: str, actor: str) -> User:
         InvalidInputError: the name is empty, too long or has invisible characters.
         ConflictError: the name is taken.
     """
-    if not name.strip() or name != name.strip() or len(name) > _MOST_NAME or not name.isprintable():
-        raise InvalidInputError(f"a name has 1 to {_MOST_NAME} visible characters, and no space at its ends")
+    check_name(name)
     found = session.execute(insert(User).values(name=name, role=role).on_conflict_do_nothing().returning(User.id))
     user_id = found.scalar()
     if user_id is None:

@@ -7,6 +7,10 @@ from sqlalchemy.orm import Session
 
 from db.queries.standing import NEWEST_PREDICTION_FIRST, NEWEST_TEXT_FIRST
 
+# The predictions of documents that are stored already, a row each.
+SCORED_ROWS = """json_to_recordset(CAST(:rows AS json)) AS row (
+    document_id bigint, label integer, confidence real, probabilities real[], fit real, decision text, windows smallint,
+    truncated boolean, unknown_share real, form text, margin real, revision integer)"""
 _OF_SOURCE = text(f"""
 SELECT DISTINCT ON (external_id) external_id, labels.name, confidence, decision
 FROM documents JOIN predictions ON predictions.document_id = documents.id AND kind = 'live'
@@ -15,7 +19,6 @@ WHERE source = :source
 ORDER BY external_id, {NEWEST_TEXT_FIRST}, {NEWEST_PREDICTION_FIRST}
 """)  # noqa: S608 - of constants alone
 
-
 # Only among the newest documents: a version may have no predictions among very many.
 _NEWEST_OF = text("""
 SELECT text, label_id, confidence FROM predictions
@@ -23,6 +26,15 @@ JOIN (SELECT id, text FROM documents ORDER BY id DESC LIMIT 2000) recent ON rece
 WHERE model_version_id = :version_id AND (form = :form OR form IS NULL) AND revision IS NULL
 ORDER BY document_id DESC LIMIT :limit
 """)
+
+
+def insert_scored(kind: str) -> str:
+    """SQL statement: insert predictions of a kind from `SCORED_ROWS`, selected as ``scored``."""
+    return f"""INSERT INTO predictions (
+    document_id, model_version_id, kind, label_id, confidence, probabilities, fit, decision, windows, truncated,
+    unknown_share, form, revision)
+  SELECT document_id, :version_id, '{kind}', label, confidence, probabilities, fit, decision, windows, truncated,
+         unknown_share, form, revision FROM scored"""  # noqa: S608 - of constants alone
 
 
 class Answer(NamedTuple):

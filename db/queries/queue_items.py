@@ -11,7 +11,7 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from db.queries.doubts import DOUBTS
+from db.queries.doubts import DOUBTS, doubt, doubt_score
 from db.queries.standing import newest_prediction
 from sortline.errors import NotFoundError
 
@@ -35,6 +35,21 @@ WHERE documents.id = :document_id FOR KEY SHARE OF documents
 ON CONFLICT (document_id) DO UPDATE SET note = excluded.note, turn = 0, not_for = NULL, only_for = NULL,
   not_before = NULL, reason = CASE WHEN queue_items.reason = 'audit' THEN 'audit' ELSE 'flag' END,
   score = CASE WHEN queue_items.reason = 'audit' THEN queue_items.score ELSE 0 END
+""")  # noqa: S608 - of constants alone
+
+_BACK = text(f"""
+INSERT INTO queue_items (document_id, reason, score, model_version_id, label_id, sampling_probability)
+SELECT :document_id, CASE WHEN doubted THEN {doubt("fit")} ELSE :reason END,
+  CASE WHEN :reason = 'audit' THEN random() WHEN doubted THEN {doubt_score("fit", "margin")} ELSE margin END,
+  model_version_id, label_id, :sampling_probability
+FROM (VALUES (1)) one LEFT JOIN {newest_prediction(":document_id")} newest ON true
+CROSS JOIN LATERAL (
+  SELECT :reason IN {DOUBTS} OR (:reason = 'unpredicted' AND label_id IS NOT NULL) AS doubted, coalesce(
+    2 * confidence - (SELECT sum(p) FROM (SELECT p FROM unnest(probabilities) p ORDER BY p DESC LIMIT 2) two), 0
+  ) AS margin
+) place
+ON CONFLICT (document_id) DO UPDATE SET reason = excluded.reason, score = excluded.score, turn = 0,
+  sampling_probability = excluded.sampling_probability, only_for = NULL, not_for = NULL, not_before = NULL
 """)  # noqa: S608 - of constants alone
 
 _FREE = """
@@ -193,6 +208,15 @@ def flag(session: Session, document_id: int, note: str | None) -> None:
     done = session.execute(_FLAG, {"document_id": document_id, "note": note})
     if not done.rowcount:  # type: ignore[attr-defined]
         raise NotFoundError("the document was erased meanwhile")
+
+
+def put_back(session: Session, items: Sequence[dict[str, Any]]) -> None:
+    """Put documents back into the queue, each with ``document_id``, ``reason`` and ``sampling_probability``.
+
+    What the model did not accept waits as its newest prediction says, `doubtful` or `low_fit`.
+    """
+    if items:
+        session.execute(_BACK, list(items))
 
 
 def first(

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from db import locks
 from db.queries.doubts import DOUBTS, doubt, doubt_score
+from db.queries.predictions import SCORED_ROWS, insert_scored
 from db.queries.standing import newest_prediction
 
 # Reads only the ends of an index, and counts nothing.
@@ -28,15 +29,9 @@ WHERE documents.id = ANY(:ids) AND (queue_items.model_version_id <> :version_id 
 """)  # noqa: S608 - of constants alone
 _STORE = text(f"""
 WITH scored AS (
-  SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS row (
-    document_id bigint, label integer, confidence real, probabilities real[], fit real, decision text, windows smallint,
-    truncated boolean, unknown_share real, form text, margin real, revision integer)
+  SELECT * FROM {SCORED_ROWS}
 ), predicted AS (
-  INSERT INTO predictions (document_id, model_version_id, kind, label_id, confidence, probabilities, fit, decision,
-                           windows, truncated, unknown_share, form, revision)
-  SELECT document_id, :version_id, 'rescore', label, confidence, probabilities, fit, decision, windows, truncated,
-         unknown_share, form, revision
-  FROM scored ON CONFLICT (document_id, model_version_id, kind) DO UPDATE SET
+  {insert_scored("rescore")} ON CONFLICT (document_id, model_version_id, kind) DO UPDATE SET
     label_id = excluded.label_id, confidence = excluded.confidence, probabilities = excluded.probabilities,
     decision = excluded.decision, windows = excluded.windows, truncated = excluded.truncated, fit = excluded.fit,
     unknown_share = excluded.unknown_share, form = excluded.form, revision = excluded.revision, created_at = now()
@@ -91,7 +86,7 @@ def before(session: Session, version_id: int, ids: list[int], again: bool = Fals
 
 
 def store(session: Session, version_id: int, rows: str) -> None:
-    """Insert predictions (a JSON list of objects with the keys of `scored`), and update the queue.
+    """Insert predictions (a JSON list of objects with the keys of `SCORED_ROWS`), and update the queue.
 
     What waits as doubtful or for its low fit waits as the new prediction says, or leaves the queue if the new version
     accepts it. Documents that wait for another reason, or that a person has open, stay as they are.

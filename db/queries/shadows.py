@@ -16,6 +16,7 @@ from db import locks
 from db.locks import Lock
 from db.models import AuditEvent, ModelVersion, Shadow
 from db.queries import model_versions
+from db.queries.predictions import SCORED_ROWS, insert_scored
 from db.queries.standing import newest_prediction, standing_decision
 from sortline.errors import ConflictError, InvalidInputError
 
@@ -41,15 +42,10 @@ AND EXISTS (SELECT FROM predictions WHERE document_id = documents.id AND kind = 
 """)
 _STORE = text(f"""
 WITH scored AS (
-  SELECT row.* FROM json_to_recordset(CAST(:rows AS json)) AS row (
-    document_id bigint, label integer, confidence real, probabilities real[], fit real, decision text, windows smallint,
-    truncated boolean, unknown_share real, form text, margin real)
+  SELECT row.* FROM {SCORED_ROWS}
   JOIN documents ON documents.id = row.document_id FOR KEY SHARE OF documents
 ), stored AS (
-  INSERT INTO predictions (document_id, model_version_id, kind, label_id, confidence, probabilities, fit, decision,
-                           windows, truncated, unknown_share, form)
-  SELECT document_id, :version_id, 'shadow', label, confidence, probabilities, fit, decision, windows, truncated,
-         unknown_share, form FROM scored
+  {insert_scored("shadow")}
   ON CONFLICT DO NOTHING RETURNING document_id
 )
 INSERT INTO queue_items (document_id, reason, score, model_version_id, label_id)
@@ -228,7 +224,7 @@ def page(session: Session, shadow: Shadow, wanted: int) -> tuple[int | None, lis
 
 
 def store(session: Session, shadow: Shadow, to: int, rows: str) -> None:
-    """Insert a shadow's answers (a JSON list of objects with the keys of `scored`), and note how far it has come.
+    """Insert a shadow's answers (a JSON list of objects with the keys of `SCORED_ROWS`), and note how far it has come.
 
     Some documents whose label differs from the live prediction go to the desk, never more than `MOST_WAITING` at once.
     """

@@ -12,11 +12,11 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from db.models import AuditEvent, Webhook, WebhookDelivery
+from db.names import check_name
 from db.queries.status import WEBHOOK_DOWN
-from sortline.errors import ConflictError, InvalidInputError, NotFoundError
+from sortline.errors import ConflictError, NotFoundError
 from sortline.events import ResultEvent
 
-_MOST_NAME = 100
 _HELD_S = 60  # longer than a round of requests
 _FIRST_RETRY_S, _FACTOR = 5, 3
 _LONGEST_RETRY_S = 6 * 3600
@@ -212,8 +212,7 @@ def add(
         InvalidInputError: the name is empty, too long or has invisible characters.
         ConflictError: the name is taken.
     """
-    if not name.strip() or name != name.strip() or len(name) > _MOST_NAME or not name.isprintable():
-        raise InvalidInputError(f"a name has 1 to {_MOST_NAME} visible characters, and no space at its ends")
+    check_name(name)
     values = {"name": name, "url": url, "secret": _new_secret(), "events": list(events), "sources": sources}
     made = session.scalar(insert(Webhook).values(values).on_conflict_do_nothing().returning(Webhook.id))
     if made is None:

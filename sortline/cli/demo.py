@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
-from sortline.settings import get_settings
+from sortline.settings import Settings, get_settings
 
 
 @click.command()
@@ -25,7 +25,7 @@ def command(once: bool, documents: int, unlabelled: bool) -> None:
     from sortline.cli import demo_run as demo
     from sortline.cli.ends import Ends
     from sortline.cli.progress import bar
-    from sortline.cli.supervisor import running, wait_for_signal
+    from sortline.cli.supervisor import running
     from sortline.log_files import LogFiles
     from sortline.queue import DocumentQueue
     from sortline.redis_client import connect
@@ -57,17 +57,13 @@ def command(once: bool, documents: int, unlabelled: bool) -> None:
                 "Next: `sortline demo` without --once keeps running; `sortline classify TEXT`; docs/ for your own data."
             )
         else:
-            link = demo.first_link(settings.postgres_url, settings.web_address)
-            _print_links(console, settings.web_address, settings.flower_address, link)
-            wait_for_signal()
-            console.print("stopping")
+            _stay(console, settings)
 
 
 def _unlabelled(once: bool) -> None:
-    from sortline.cli import demo_run as demo
     from sortline.cli.demo_unlabelled import play
     from sortline.cli.ends import Ends
-    from sortline.cli.supervisor import running, wait_for_signal
+    from sortline.cli.supervisor import running
     from sortline.log_files import LogFiles
     from sortline.queue import DocumentQueue
     from sortline.redis_client import connect
@@ -88,10 +84,22 @@ def _unlabelled(once: bool) -> None:
                 soft_wrap=True,
             )
         if not once:
-            link = demo.first_link(settings.postgres_url, settings.web_address)
-            _print_links(console, settings.web_address, settings.flower_address, link)
-            wait_for_signal()
-            console.print("stopping")
+            _stay(console, settings)
+
+
+def _stay(console: Console, settings: Settings) -> None:
+    """Say where the pages are, and run until Ctrl-C or SIGTERM."""
+    from sortline.cli.demo_run import first_link
+    from sortline.cli.interrupt import wait_for_signal
+
+    link = first_link(settings.postgres_url, settings.web_address)
+    console.print(f"Open: web {settings.web_address}   Flower {settings.flower_address}")
+    console.print(f"Sign in as the first user (the link works once): {link}", soft_wrap=True)
+    console.print(
+        "In another terminal: .venv/bin/sortline status | classify TEXT | enqueue FILE. Ctrl-C stops everything."
+    )
+    wait_for_signal()
+    console.print("stopping")
 
 
 def _show(console: Console, update: Any, said: dict[str, Any]) -> None:
@@ -123,11 +131,3 @@ def _summary(console: Console, outcome: Any) -> None:
     console.print(Panel(top, title=f"model version {outcome.model_version}", expand=False))
     console.print(labels)
     console.print("\nThe messages are invented and similar; real ones are harder. README.md has figures on real data.")
-
-
-def _print_links(console: Console, web: str, flower: str, sign_in: str) -> None:
-    console.print(f"Open: web {web}   Flower {flower}")
-    console.print(f"Sign in as the first user (the link works once): {sign_in}", soft_wrap=True)
-    console.print(
-        "In another terminal: .venv/bin/sortline status | classify TEXT | enqueue FILE. Ctrl-C stops everything."
-    )

@@ -18,7 +18,8 @@ from sortline.counted import counted
 from sortline.document_rows import document_of
 from sortline.errors import ImportFileError, InvalidDocumentError
 from sortline.files.encodings import refused_guess
-from sortline.files.reading import Asked, Row, opened
+from sortline.files.opening import Asked, opened
+from sortline.files.rows import Row
 from sortline.files.standard_input import streamed_rows
 from sortline.settings import LANES, Lane, get_settings
 

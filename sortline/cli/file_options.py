@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from sortline.files.delimited import QUOTINGS
-from sortline.files.reading import Asked, Columns
+from sortline.files.columns import Columns
+from sortline.files.opening import Asked
+from sortline.files.quoting import QUOTINGS
 from sortline.files.text_kinds import FORMATS
 
 _OPTIONS = (

@@ -12,7 +12,7 @@ from db.session import session
 from sortline.cli.file_options import file_options
 from sortline.counted import counted
 from sortline.errors import ServerUnreachableError
-from sortline.files.reading import Asked
+from sortline.files.opening import Asked
 from sortline.home import account
 from sortline.settings import get_settings
 

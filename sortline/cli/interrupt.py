@@ -1,6 +1,7 @@
-"""Ctrl-C and SIGTERM for commands that work long: they end at a place where nothing is half done."""
+"""Ctrl-C and SIGTERM, for commands that work long or run until they are told to end."""
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -36,3 +37,31 @@ def interruptible() -> Iterator[Callable[[], None]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def stop_signals() -> threading.Event:
+    """An event that Ctrl-C and SIGTERM set from now on."""
+    asked = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: asked.set())
+    return asked
+
+
+def wait_for_signal(asked: threading.Event | None = None) -> None:
+    """Wait for Ctrl-C or SIGTERM; ``asked``: what `stop_signals` returned."""
+    asked = asked or stop_signals()
+    while not asked.wait(1):
+        pass
+
+
+@contextmanager
+def interrupted_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends the block as Ctrl-C does; otherwise the process would end, and what it started would go on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,30 +1,27 @@
 """`sortline up`: the embedded servers and every process of the Procfile, kept running, stopped in order."""
 
-import contextlib
 import fcntl
-import json
 import os
-import signal
 import sys
 import threading
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
-import psutil
 from honcho.environ import parse_procfile
 
 from migrations.upgrade import migrate
 from sortline.child import Child, End, Sink
-from sortline.errors import AlreadyRunningError, ConfigurationError, PortTakenError, ServerUnreachableError
-from sortline.listening import check, taken
+from sortline.cli.interrupt import interrupted_by_sigterm
+from sortline.cli.leftovers import SERVERS, end_leftovers, record, stop_signal
+from sortline.cli.ports import check_ports
+from sortline.errors import AlreadyRunningError, ConfigurationError, ServerUnreachableError
 from sortline.local import Server, embedded_postgres, embedded_redis
 from sortline.settings import Settings
 
 PROCFILE = Path(__file__).with_name("Procfile")
-_SERVERS = ("postgres", "redis")
 # What accepts documents or work stops first; what finishes it gets time; the servers stop last.
 _STOP_ORDER: tuple[tuple[tuple[str, ...], float], ...] = (
     (("web", "beat", "flower"), 10.0),
@@ -62,7 +59,7 @@ class Supervisor:
     @property
     def names(self) -> list[str]:
         """Names of everything that can print a line."""
-        return [*_SERVERS, *self.commands]
+        return [*SERVERS, *self.commands]
 
     def start(self, asked: threading.Event | None = None) -> None:
         """Start the servers, migrate the database, start the processes; without processes, start the servers alone.
@@ -79,7 +76,7 @@ class Supervisor:
         asked = asked or threading.Event()
         self._take_lock()
         try:
-            self._end_leftovers()
+            end_leftovers(self._run_file, self.settings.data_dir, partial(self.sink, "up"))
             check_ports(self.settings, self.commands)
             started = [*(name for name, _ in self._wanted_servers()), *self.commands]
             self.sink("up", f"starting {', '.join(started)} in {self.settings.data_dir.resolve()}")
@@ -150,7 +147,7 @@ class Supervisor:
             server.command,
             self.sink,
             user=server.user,
-            stop_signal=_stop_signal(server.name),
+            stop_signal=stop_signal(server.name),
             launched=self._note,
             ended=self.ended,
         )
@@ -164,59 +161,7 @@ class Supervisor:
             raise
 
     def _note(self) -> None:
-        """Record what runs, so that the next start can end what is left running if this process is killed."""
-        noted = []
-        for child in (*self.servers, *self.processes):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                assert child.process is not None
-                process = psutil.Process(child.process.pid)
-                noted.append(asdict(Leftover(child.name, process.pid, process.create_time())))
-        partial = self._run_file.with_suffix(".partial")
-        partial.write_text(json.dumps(noted), encoding="utf-8")
-        partial.replace(self._run_file)
-
-    def _end_leftovers(self) -> None:
-        """End what a killed `sortline up` left running: processes first, then the servers."""
-        left = [*_noted(self._run_file), *_by_pid_files(self.settings.data_dir)]
-        servers = [found for found in left if found.name in _SERVERS]
-        for found, patience in (([each for each in left if each not in servers], 60.0), (servers, 30.0)):
-            for each in found:
-                self.sink("up", f"ending {each.name} (process {each.pid}), left running by a killed `sortline up`")
-                each.ask_to_stop()
-            for each in found:
-                each.end(patience)
-
-
-@dataclass(frozen=True)
-class Leftover:
-    """A process group that a killed run left: its leader's process id and start time."""
-
-    name: str
-    pid: int
-    created: float
-
-    def leader(self) -> psutil.Process | None:
-        """The leader, unless it has ended (another process may have its id by now)."""
-        with contextlib.suppress(psutil.Error):
-            process = psutil.Process(self.pid)
-            if abs(process.create_time() - self.created) <= 1 and process.status() != psutil.STATUS_ZOMBIE:
-                return process
-        return None
-
-    def ask_to_stop(self) -> None:
-        """Send the leader its stop signal."""
-        if leader := self.leader():
-            with contextlib.suppress(psutil.Error):
-                leader.send_signal(_stop_signal(self.name))
-
-    def end(self, patience: float) -> None:
-        """Wait up to ``patience`` seconds, then kill the rest of the group."""
-        if leader := self.leader():
-            with contextlib.suppress(psutil.Error):
-                leader.wait(patience)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if self.leader() or not psutil.pid_exists(self.pid):
-                os.killpg(self.pid, signal.SIGKILL)
+        record(self._run_file, [*self.servers, *self.processes])
 
 
 def process_environment(settings: Settings) -> dict[str, str]:
@@ -233,41 +178,6 @@ def process_environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def check_ports(settings: Settings, names: Container[str]) -> None:
-    """Check that the processes with these names can use their ports.
-
-    Raises:
-        PortTakenError: another program uses one, or two of ours would use the same one.
-        ConfigurationError: this machine or this user can't use it.
-    """
-    listening = [
-        (name.upper(), host, port)
-        for name, host, port in (
-            ("web", settings.web_host, settings.web_port),
-            ("flower", settings.flower_host, settings.flower_port),
-        )
-        if name in names
-    ]
-    if len({port for _, _, port in listening}) < len(listening):
-        port = settings.web_port
-        raise PortTakenError(f"SORTLINE_WEB_PORT and SORTLINE_FLOWER_PORT are both {port}; set one to another port")
-    for name, host, port in listening:
-        try:
-            check(host, port, name)
-        except PortTakenError:
-            raise taken(host, port, name, _holder(port)) from None
-
-
-def _holder(port: int) -> str:
-    """The program that listens on a port, as far as this user may see it."""
-    with contextlib.suppress(psutil.Error):
-        for connection in psutil.net_connections("tcp"):
-            here = connection.status == psutil.CONN_LISTEN and tuple(connection.laddr)[1:] == (port,)
-            if here and connection.pid:
-                return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
-    return "another program"
-
-
 @contextmanager
 def running(
     settings: Settings,
@@ -277,7 +187,7 @@ def running(
 ) -> Iterator[Supervisor]:
     """A supervisor that runs inside the block."""
     supervisor = Supervisor(settings, sink, only, ended=ended)
-    with _interrupted_by_sigterm():
+    with interrupted_by_sigterm():
         supervisor.start()
         try:
             yield supervisor
@@ -296,7 +206,7 @@ def servers(settings: Settings, alone: bool = False) -> Iterator[None]:
         AlreadyRunningError: `sortline up` runs and ``alone`` is set.
     """
     supervisor = Supervisor(settings, lambda name, line: None, only=[])
-    with _interrupted_by_sigterm():
+    with interrupted_by_sigterm():
         try:
             supervisor.start()
         except AlreadyRunningError:
@@ -306,34 +216,6 @@ def servers(settings: Settings, alone: bool = False) -> Iterator[None]:
             yield
         finally:
             supervisor.stop()
-
-
-def stop_signals() -> threading.Event:
-    """An event that Ctrl-C and SIGTERM set from now on."""
-    asked = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: asked.set())
-    return asked
-
-
-def wait_for_signal(asked: threading.Event | None = None) -> None:
-    """Wait for Ctrl-C or SIGTERM; ``asked``: what `stop_signals` returned."""
-    asked = asked or stop_signals()
-    while not asked.wait(1):
-        pass
-
-
-@contextmanager
-def _interrupted_by_sigterm() -> Iterator[None]:
-    """SIGTERM ends the block as Ctrl-C does; otherwise the process would end, and what it started would go on."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _go_on(asked: threading.Event) -> None:
@@ -358,29 +240,3 @@ def _end(children: Sequence[Child], patience: float) -> None:
         child.ask_to_stop()
     for child in children:
         child.wait(patience)
-
-
-def _stop_signal(name: str) -> signal.Signals:
-    # SIGINT is Postgres' fast shutdown, which does not wait for clients.
-    return signal.SIGINT if name == "postgres" else signal.SIGTERM
-
-
-def _noted(path: Path) -> list[Leftover]:
-    try:
-        return [Leftover(**note) for note in json.loads(path.read_text(encoding="utf-8"))]
-    except (OSError, ValueError, TypeError):
-        return []
-
-
-def _by_pid_files(data_dir: Path) -> list[Leftover]:
-    """Servers that were restarted just after the last record, found by their own pid files."""
-    found = []
-    for name, file, programs in (
-        ("postgres", "postgres/postmaster.pid", {"postgres"}),
-        ("redis", "redis/redis.pid", {"redis-server", "valkey-server"}),
-    ):
-        with contextlib.suppress(OSError, ValueError, IndexError, psutil.Error):
-            process = psutil.Process(int((data_dir / file).read_text().splitlines()[0]))
-            if process.name() in programs:
-                found.append(Leftover(name, process.pid, process.create_time()))
-    return found

@@ -12,7 +12,8 @@ from honcho.printer import Message, Printer
 
 from sortline.child import Sink
 from sortline.cli.ends import Ends
-from sortline.cli.supervisor import PROCFILE, Supervisor, stop_signals, wait_for_signal
+from sortline.cli.interrupt import stop_signals, wait_for_signal
+from sortline.cli.supervisor import PROCFILE, Supervisor
 from sortline.log_files import LogFiles
 from sortline.settings import get_settings
 

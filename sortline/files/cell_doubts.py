@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from sortline.errors import ImportFileError
-from sortline.files.delimited import Dialect
+from sortline.files.quoting import Dialect
 
 _QUOTED = r"'(?:[^'\\\r\n]|''|\\.)*'"
 _LINE_END = r"(?=\r?\n|\r|$)"

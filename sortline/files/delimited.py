@@ -1,26 +1,18 @@
 """Records of delimited text (RFC 4180 and other ways of quoting), and which of them are in doubt.
 
-There are four quotings: **rfc4180** (a quote inside a quoted cell is doubled), **none** (a quote is an ordinary
-character, as in the TSV of benchmarks), **backslash** (a quote inside has a backslash before it, as Spark and MySQL
-write) and **undoubled** (quotes inside are written as they are).
-
 A record that can't be read strictly is refused as a whole. Its end is found by counting quotes: as long as a later
 line could be its end, the lines up to there belong to it. So a piece of a text never becomes a record.
 """
 
 import csv
-import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import chain, islice
-from typing import IO, Any, Literal, NamedTuple
+from typing import IO, Literal, NamedTuple
 
 from sortline.errors import ImportFileError
-
-Quoting = Literal["rfc4180", "none", "backslash", "undoubled"]
-QUOTINGS: tuple[Quoting, ...] = ("rfc4180", "none", "backslash", "undoubled")
+from sortline.files.quoting import Dialect
 
 _REACH = 20  # lines after a stray quote within which its text may end
 _MOST_RECORD = 2**22  # characters; longer than any accepted text
@@ -30,57 +22,8 @@ _LOOKED_AHEAD = 100  # lines that one record may have while the end of a broken 
 # would be read again and again.
 _AHEAD, _AHEAD_ONCE = 40, 2_000_000
 _CHARS = 50  # cost as much as one line
-_QUOTED = '"[^"]*(?:""[^"]*)*"'
 MOST_LINE = 2**24
 csv.field_size_limit(_MOST_RECORD)
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """How cells are separated and quoted."""
-
-    delimiter: str
-    quoting: Quoting = "rfc4180"
-    strict: bool = False  # a person gave the quoting: a record that it can read is never in doubt
-    spaced: bool = False  # spaces may precede a quoted cell
-    trusted: bool = False  # the whole file is well quoted, so texts of several lines are what they seem
-
-    @cached_property
-    def options(self) -> dict[str, Any]:
-        """Arguments for `csv.reader`."""
-        if self.quoting == "none":
-            return {"delimiter": self.delimiter, "quoting": csv.QUOTE_NONE, "strict": True}
-        if self.quoting == "backslash":
-            return {"delimiter": self.delimiter, "escapechar": "\\", "doublequote": False, "strict": True}
-        return {"delimiter": self.delimiter, "strict": True, "skipinitialspace": self.spaced}
-
-    @cached_property
-    def line(self) -> re.Pattern[str]:
-        """A line whose cells are each properly quoted or not quoted."""
-        each = re.escape(self.delimiter)
-        cell = f'(?:{_QUOTED}|[^"{each}\\r\\n][^{each}\\r\\n]*|)'
-        return re.compile(f"{cell}(?:{each}{cell})*(?:\\r?\\n|\\r)?")
-
-    @cached_property
-    def quoted(self) -> re.Pattern[str]:
-        """A properly quoted cell."""
-        return re.compile(f"(?:^|(?<={re.escape(self.delimiter)})){_QUOTED}")
-
-    @cached_property
-    def tail(self) -> re.Pattern[str]:
-        """A cell that ends with a quote but begins without one: the end of a text that began in an earlier line."""
-        each = re.escape(self.delimiter)
-        return re.compile(f'(?:^|{each})([^"{each}\\r\\n][^{each}\\r\\n]*"|"(?!"))[ ]*(?={each}|\\r?\\n|\\r|$)')
-
-    @cached_property
-    def seam(self) -> re.Pattern[str]:
-        """Two quotes before a delimiter and two at the next line's start: two records that quotes do not quote."""
-        return re.compile(f'""{re.escape(self.delimiter)}[^"\\r\\n]*(?:\\r?\\n|\\r)""')
-
-    @cached_property
-    def closing(self) -> re.Pattern[str]:
-        """A quote that can end a cell."""
-        return re.compile(f'"(?=[ ]*(?:{re.escape(self.delimiter)}|\\r?\\n|\\r|$))')
 
 
 class Cells(NamedTuple):
@@ -178,7 +121,9 @@ class Reader:
         self._taken += _cost(taken)
         if self.dialect.quoting != "none":
             self.seen.lines += count
-            self.seen.uneven_lines += sum(bool(each.strip()) and not self._is_even(each) for each in taken)
+            self.seen.uneven_lines += sum(
+                bool(each.strip()) and not self.dialect.is_even(each, self.width) for each in taken
+            )
         return taken
 
     def _spend(self, cost: int) -> None:
@@ -193,9 +138,6 @@ class Reader:
                 f"around line {self.line:,} too many quotes are opened and never closed; give the file's quoting with "
                 "--quoting (none if quotes are ordinary characters)"
             )
-
-    def _is_even(self, line: str) -> bool:
-        return not self.width or line.rstrip("\r\n").count(self.dialect.delimiter) + 1 == self.width
 
     # Records
 
@@ -220,7 +162,7 @@ class Reader:
     def _is_tail_next(self) -> bool:
         """Whether the next line ends a text that began earlier."""
         after = self._peek(1)
-        if after is None or '"' not in after[1:] or after[0] == '"' or self._alone(after) != "tail":
+        if after is None or '"' not in after[1:] or after[0] == '"' or self.dialect.alone(after, self.width) != "tail":
             return False
         if not after.rstrip("\r\n").endswith(f'{self.dialect.delimiter}"'):
             return True
@@ -245,7 +187,7 @@ class Reader:
             return self._doubtful(begin)
         cells, count = strict
         ends = not self.dialect.strict and count == 1 and any(cell.endswith('"') for cell in cells)
-        if ends and self._has_tail(line):
+        if ends and self.dialect.has_tail(line):
             return self._doubtful(begin)
         if not self.dialect.strict and (self._is_tail_next() if count == 1 else self._holds_an_end(count)):
             return self._doubtful(begin)
@@ -313,62 +255,17 @@ class Reader:
             text += line
             count += 1
             self._spend(1 + len(text) // 4)  # all of it is read once more
-            cells = self._cells(text)
+            cells = self.dialect.undoubled_cells(text)
             if cells is not None and (not self.width or len(cells) == self.width):
                 return cells, count
         return None
-
-    def _cells(self, text: str) -> list[str] | None:
-        """Cells of a piece of text, with quotes inside them left as they are; None: its last cell is open."""
-        cells, at = [], 0
-        text = text.rstrip("\r\n")
-        while True:
-            if text[at : at + 1] == '"':
-                end = self.dialect.closing.search(text, at + 1)
-                if end is None:
-                    return None
-                cells.append(text[at + 1 : end.start()].replace('""', '"'))
-                at = end.end()
-                while text[at : at + 1] == " ":
-                    at += 1
-            else:
-                stop = text.find(self.dialect.delimiter, at)
-                stop = len(text) if stop < 0 else stop
-                cells.append(text[at:stop])
-                at = stop
-            if at >= len(text):
-                return cells
-            at += 1
 
     # Doubt
 
     def _could_be_records(self, count: int) -> bool:
         """Whether each current line has as many cells as a record if quotes are ordinary characters."""
         self._spend(count)
-        return self.width > 1 and all(self._is_even(line) for line in islice(self._ahead, count))
-
-    def _alone(self, line: str, in_doubt: bool = False) -> Literal["whole", "tail", "other"]:
-        """What a line is by itself: a record, the possible end of an earlier one, or neither.
-
-        Args:
-            in_doubt: an earlier record is broken, so any quote at a cell's end may belong to it.
-        """
-        if '"' not in line:
-            return "whole" if line.strip() and self._is_even(line) else "other"
-        if not self.dialect.line.fullmatch(line):
-            return "tail" if self.dialect.tail.search(line) else "other"
-        if self._has_tail(line, 1 if in_doubt else 2):
-            return "tail"
-        try:
-            cells = next(csv.reader([line], **self.dialect.options), [])
-        except csv.Error:
-            return "other"
-        return "whole" if len(cells) == self.width else "other"
-
-    def _has_tail(self, line: str, of: int = 2) -> bool:
-        """Whether an unquoted cell ends with a quote that was never opened, in a line of otherwise proper cells."""
-        rest = self.dialect.quoted.sub("", line)
-        return any(of == 1 or found[1].count('"') % of for found in self.dialect.tail.finditer(rest))
+        return self.width > 1 and all(self.dialect.is_even(line, self.width) for line in islice(self._ahead, count))
 
     def _kind(self, offset: int) -> Literal["whole", "tail", "other", ""]:
         """What a line ahead is by itself after a broken record; empty: the file ends before it."""
@@ -378,13 +275,13 @@ class Reader:
         number = self.line + offset
         if number not in self._kinds:
             self._spend(1 + len(line) // _CHARS)
-            self._kinds[number] = self._alone(line, in_doubt=True)
+            self._kinds[number] = self.dialect.alone(line, self.width, in_doubt=True)
         return self._kinds[number]
 
     def _refuse_apart(self, begin: int, count: int) -> Cells:
         """Refuse a record each of whose lines could be one; if there are many, only the first lines."""
         self._spend(_cost(islice(self._ahead, 1, count)))
-        whole = sum(1 for line in islice(self._ahead, 1, count) if self._alone(line) == "whole")
+        whole = sum(1 for line in islice(self._ahead, 1, count) if self.dialect.alone(line, self.width) == "whole")
         if whole > _REACH:
             return self._doubtful(begin)
         self._take(count)
@@ -413,7 +310,7 @@ class Reader:
             self._spend(1 + len(line) // _CHARS)
             size += len(line)
             quotes += line.count('"')
-            open_, cells = self._after(line, open_, cells)
+            open_, cells = self.dialect.after(line, open_, cells, self.width)
             closed = not open_ and cells == self.width
             if (quotes % 2 == 0 or closed) and not self._ends_later(count):
                 return count, _INNER if closed else _AFTER
@@ -430,24 +327,6 @@ class Reader:
             return 1
         read = self._strict(offset, _LOOKED_AHEAD) if self._kind(offset) == "other" else None
         return read[1] if read is not None and len(read[0]) == self.width else 0
-
-    def _after(self, line: str, open_: bool, cells: int) -> tuple[bool, int]:
-        """Whether a quoted cell is open after a line, and how many cells its record has up to there.
-
-        Quotes inside cells need not be doubled: one before a delimiter or a line's end closes the cell.
-        """
-        line, at = line.rstrip("\r\n"), 0
-        cells = 1 if not open_ and cells >= self.width else max(1, cells)
-        while True:
-            if open_ or line[at : at + 1] == '"':
-                end = self.dialect.closing.search(line, at if open_ else at + 1)
-                if end is None:
-                    return True, cells
-                open_, at = False, end.end()
-            stop = line.find(self.dialect.delimiter, at)
-            if stop < 0:
-                return False, cells
-            at, cells = stop + 1, cells + 1
 
     def _ends_later(self, count: int) -> bool:
         """Whether one of the next lines looks like the end of a text that began earlier."""

@@ -7,7 +7,8 @@ from itertools import islice
 
 from sortline.errors import ImportFileError
 from sortline.files.columns import is_known_name
-from sortline.files.delimited import QUOTINGS, Dialect, Quoting, Reader, Seen
+from sortline.files.delimited import Reader, Seen
+from sortline.files.quoting import QUOTINGS, Dialect, Quoting
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe", "\x01": "ctrl-A"}
 _CALLED = {

@@ -7,7 +7,7 @@ from sortline.errors import ImportFileError
 from sortline.files.columns import choose, unique_names
 from sortline.files.encodings import known_name
 from sortline.files.json_records import json_line
-from sortline.files.reading import Asked
+from sortline.files.opening import Asked
 from sortline.files.rows import Row, checked, make_row
 
 

@@ -6,9 +6,10 @@ from itertools import islice
 
 from sortline.errors import ImportFileError
 from sortline.files.columns import TEXT_NAMES, folded, is_known_name
-from sortline.files.delimited import Dialect, Reader
+from sortline.files.delimited import Reader
 from sortline.files.dialects import DELIMITERS, cells_of, find_delimiter
 from sortline.files.kinds import Kind
+from sortline.files.quoting import Dialect
 
 _LOOKED_AT = 50  # lines
 LONE = "\x1f"  # stands for a missing delimiter

@@ -1,6 +1,6 @@
 """The nearest vectors: with pgvector and without, each document once, and none whose decision could be swayed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -17,26 +17,19 @@ def labels(session: Session) -> list[int]:
     return [label.id for label in add_labels(session)]
 
 
-@pytest.fixture(params=["pgvector", "numpy"])
-def compare(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, session: Session) -> Iterator[None]:
-    assert embeddings.has_pgvector(session), "the embedded Postgres brings pgvector"
-    if request.param == "numpy":
-        monkeypatch.setattr(embeddings, "has_pgvector", lambda _: False)
-    yield
-
-
 Find = Callable[..., list[tuple[int, float]]]
 
 
-@pytest.fixture
-def find(session: Session, compare: None) -> Find:
+@pytest.fixture(params=[True, False], ids=["pgvector", "numpy"])
+def find(request: pytest.FixtureRequest, session: Session) -> Find:
+    assert embeddings.has_pgvector(session), "the embedded Postgres brings pgvector"
+
     def find(*vector: float, limit: int = 50, without: int | None = None) -> list[tuple[int, float]]:
         encoder = embeddings.encoder_of_active(session)
         assert encoder is not None
         wanted = np.array([*vector, *[0.0] * (WIDTH - len(vector))], np.float32)
-        return [
-            (each.id, round(each.likeness, 3)) for each in likeness.nearest(session, encoder, wanted, limit, without)
-        ]
+        found = likeness.nearest(session, encoder, wanted, limit, without, in_postgres=request.param)
+        return [(each.id, round(each.likeness, 3)) for each in found]
 
     return find
 

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from db.models import Shadow
-from db.queries import decisions, form_draws, intake, queue_items, rescore, revised_predictions, shadows, waiting_scores
+from db.queries import form_draws, intake, queue_items, rescore, revised_predictions, shadows, waiting_scores
 from db.queries.form_draws import Disagreement
 
 NONE = float("nan")
@@ -99,7 +99,7 @@ def test_what_is_put_back_waits_as_its_newest_prediction_says(session: Session) 
     session.execute(text("UPDATE predictions SET fit = CASE WHEN document_id % 2 = 0 THEN 0.25 ELSE 0.75 END"))
     session.execute(text("DELETE FROM queue_items"))
     for id_, reason in zip(ids, ("low_fit", "doubtful", "unpredicted", "flag"), strict=True):
-        decisions.put_back(session, [{"document_id": id_, "reason": reason, "sampling_probability": None}])
+        queue_items.put_back(session, [{"document_id": id_, "reason": reason, "sampling_probability": None}])
     assert waiting(session) == [("doubtful", 0.2), ("low_fit", 0.25), ("doubtful", 0.2), ("flag", 0.2)]
 
 

@@ -9,11 +9,21 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from db.models import AuditEvent, Label, QueueItem, Review
-from db.queries import decisions, document_search, labels, merge_labels, people, queue_items, webhooks
-from db.queries.decisions import Decision, Shares, Upstream
+from db.queries import (
+    decisions,
+    document_search,
+    labels,
+    merge_labels,
+    people,
+    queue_items,
+    upstream_decisions,
+    webhooks,
+)
+from db.queries.decisions import Decision, Shares
 from db.queries.document_search import Filters
 from db.queries.document_state import document_state
 from db.queries.labelled import import_examples, labelled_documents
+from db.queries.upstream_decisions import Upstream
 from db.session import session as open_session
 from sortline.errors import ConflictError, InvalidInputError
 from sortline.events import KINDS
@@ -202,7 +212,7 @@ def test_stream_and_webhooks_hear_of_each_document_of_a_large_merge(session: Ses
 def test_upstreams_people_may_use_the_old_name(session: Session) -> None:
     document = add_document(session, unlike(1), name="doc-1")
     merge_labels.merge(session, A, B, ACTOR)
-    assert decisions.add_upstream(session, [Upstream(document, "crm/zoe", "a", None)]) == 1
+    assert upstream_decisions.add(session, [Upstream(document, "crm/zoe", "a", None)]) == 1
     review = session.scalars(select(Review)).one()
     assert (review.label_id, review.action) == (B, "confirm")  # the model said a
     assert events(session) == [("doc-1", "b")]

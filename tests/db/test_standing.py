@@ -30,11 +30,13 @@ from db.queries import (
     retention,
     shadows,
     team,
+    upstream_decisions,
 )
-from db.queries.decisions import Decision, Shares, Upstream
+from db.queries.decisions import Decision, Shares
 from db.queries.document_history import history
 from db.queries.document_search import Filters
 from db.queries.document_state import Sent
+from db.queries.upstream_decisions import Upstream
 
 MOMENT = datetime.now(UTC) - timedelta(days=3)
 TEXT = "where is my card"
@@ -149,7 +151,7 @@ def known_upstream(asked: Asked) -> str:
     """The label that upstream is not told of, because it knows it."""
 
     def is_known(label: str) -> bool:
-        decisions.add_upstream(asked.session, [Upstream(asked.document, "crm", label, None)])
+        upstream_decisions.add(asked.session, [Upstream(asked.document, "crm", label, None)])
         return not asked.scalar("SELECT count(*) FROM outbox")
 
     return labels_that(is_known, asked)
@@ -166,7 +168,7 @@ def flagged(asked: Asked) -> str | None:
 
 def put_back(asked: Asked) -> str | None:
     item = {"document_id": asked.document, "reason": "doubtful", "sampling_probability": None}
-    decisions.put_back(asked.session, [item])
+    queue_items.put_back(asked.session, [item])
     return name(asked.scalar("SELECT label_id FROM queue_items"))
 
 
@@ -207,7 +209,7 @@ def kept_as(asked: Asked) -> str:
 
 def named_by_a_merge(asked: Asked) -> str | None:
     """What the version said that the event of a merge names."""
-    decisions.add_upstream(asked.session, [Upstream(asked.document, "crm", C, None)])
+    upstream_decisions.add(asked.session, [Upstream(asked.document, "crm", C, None)])
     asked.session.execute(text("DELETE FROM outbox"))
     merge_labels.merge(asked.session, LABELS[C], LABELS[B], "tests")
     return name(asked.scalar("SELECT label_id FROM predictions JOIN outbox USING (document_id) "

@@ -7,8 +7,8 @@ import pytest
 
 from sortline.cli.import_ import command
 from sortline.files.columns import ID_NAMES, LABEL_NAMES, TEXT_NAMES
-from sortline.files.delimited import QUOTINGS
-from sortline.files.reading import opened
+from sortline.files.opening import opened
+from sortline.files.quoting import QUOTINGS
 from sortline.files.text_kinds import FORMATS
 from tests.conftest import ROOT
 

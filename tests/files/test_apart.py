@@ -17,7 +17,7 @@ import pytest
 from sortline.errors import ImportFileError
 from sortline.files import parquet
 from sortline.files.apart import Apart, _Answers
-from sortline.files.reading import opened
+from sortline.files.opening import opened
 from tests.tables import workbook
 
 GIB, MIB = 2**30, 2**20

@@ -11,9 +11,10 @@ from sortline.errors import ImportFileError
 from sortline.files import delimited, parquet
 from sortline.files.budget import Budget
 from sortline.files.columns import unique_names
-from sortline.files.delimited import Dialect, Reader
+from sortline.files.delimited import Reader
 from sortline.files.encodings import known_name
-from sortline.files.reading import Asked, opened
+from sortline.files.opening import Asked, opened
+from sortline.files.quoting import Dialect
 
 MIB = 2**20
 

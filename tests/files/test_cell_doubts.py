@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from sortline.errors import ImportFileError
-from sortline.files.reading import Asked, Row, opened
+from sortline.files.opening import Asked, opened
+from sortline.files.rows import Row
 from sortline.files.survey import survey_file
 
 PLAIN = "text,label\n" + "".join(f"the courier is {i} hours late,late\n" for i in range(20))

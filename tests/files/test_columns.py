@@ -6,7 +6,7 @@ import pytest
 
 from sortline.errors import ImportFileError
 from sortline.files.columns import Columns, choose, is_known_name, unique_names
-from sortline.files.reading import Asked, opened
+from sortline.files.opening import Asked, opened
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from sortline.errors import ImportFileError
 from sortline.files.delimited import MOST_LINE
-from sortline.files.reading import Asked, Row, opened
+from sortline.files.opening import Asked, opened
+from sortline.files.rows import Row
 
 WORDS = (
     'hello the courier wrote "not at home" on, the; slip and left Regards Kim , "stop" \n card 5" lost\nlate, ok | \t'

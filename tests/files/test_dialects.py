@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from sortline.errors import ImportFileError
+from sortline.files.columns import Columns
 from sortline.files.dialects import parse_delimiter, parse_quoting
-from sortline.files.reading import Asked, Columns, Reading, opened
+from sortline.files.opening import Asked, opened
+from sortline.files.reading import Reading
 
 
 def look(

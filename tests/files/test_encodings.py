@@ -6,7 +6,7 @@ import pytest
 
 from sortline.errors import ImportFileError
 from sortline.files.encodings import find_encoding, known_name
-from sortline.files.reading import Asked, opened
+from sortline.files.opening import Asked, opened
 
 TEXTS = {
     "western": ["Die Rechnung über 20 € ist falsch – bitte prüfen", "“Où est ma carte?” – l’agence est fermée", "Größe"],

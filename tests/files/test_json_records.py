@@ -9,7 +9,7 @@ import pytest
 
 from sortline.errors import ImportFileError
 from sortline.files.json_records import json_array, json_lines
-from sortline.files.reading import opened
+from sortline.files.opening import opened
 
 TWO = [{"text": "a", "label": "card"}, {"text": "b", "label": "late"}]
 

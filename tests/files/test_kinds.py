@@ -11,7 +11,7 @@ import pytest
 
 from sortline.errors import ImportFileError
 from sortline.files.kinds import sniff
-from sortline.files.reading import opened
+from sortline.files.opening import opened
 from tests.tables import opendocument, workbook
 
 CSV = b"text,label\nwhere is my card,card\n"

@@ -12,7 +12,9 @@ import pytest
 
 from sortline.errors import ImportFileError
 from sortline.files import parquet
-from sortline.files.reading import Asked, Columns, Row, opened
+from sortline.files.columns import Columns
+from sortline.files.opening import Asked, opened
+from sortline.files.rows import Row
 
 THREE = ["where is my card", "refund me", "thanks"]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sortline.files.columns import Chosen
-from sortline.files.reading import opened
+from sortline.files.opening import opened
 from sortline.files.rows import LONGEST_TEXT, Row, make_row
 
 CHOSEN = Chosen(("text",), "label", "id")

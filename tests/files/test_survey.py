@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sortline.errors import ImportFileError
-from sortline.files.reading import Asked, opened
+from sortline.files.opening import Asked, opened
 from sortline.files.rows import Row
 from sortline.files.survey import KEPT_REFUSALS, Survey, survey_file
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sortline.errors import ImportFileError
-from sortline.files.reading import opened
+from sortline.files.opening import opened
 from sortline.files.unpack import unpacked
 
 CSV = b"text,label\nwhere is my card,card\n"

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from sortline.errors import ImportFileError
-from sortline.files.reading import Asked, Columns, Reading, opened
+from sortline.files.columns import Columns
+from sortline.files.opening import Asked, opened
+from sortline.files.reading import Reading
 from tests.tables import Raw, Table, opendocument, workbook
 
 HEAD = ["text", "label"]

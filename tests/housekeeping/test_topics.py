@@ -13,7 +13,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from db.models import Grouping, Review, Topic, TopicDocument
-from db.queries import erasure, people, topics
+from db.queries import erasure, grouping_input, groupings, people, topics
 from housekeeping import groups
 from housekeeping.groups import Group, Text
 from housekeeping.topics_process import EVERY_S, LEAST, group_topics
@@ -179,7 +179,7 @@ def filled(session: Session) -> dict[str, list[int]]:
 def test_of_a_flood_one_document_is_of_the_traffic(session: Session, filled: dict[str, list[int]]) -> None:
     flood = [add_document(session, f"cheap watches {i}", probabilities=(0.1, 0.8, 0.1)) for i in range(40)]
     encoder_id = add_vectors(session, {id_: [0, 0, 1] for id_ in flood})
-    vectors, predicted = topics.traffic(session, (encoder_id, 8), 500)
+    vectors, predicted = grouping_input.traffic(session, (encoder_id, 8), 500)
     assert len(vectors) == len(predicted) == 5, "card, cash, an audit, a settled one, and the flood: digits differ"
     assert sorted(predicted, key=str) == [1, 1, 1, 1, 2]
     assert vectors[predicted.index(2)].tolist() == [0, 0, 1, 0, 0, 0, 0, 0]
@@ -196,7 +196,7 @@ def members(session: Session) -> dict[int, set[int]]:
 def test_the_process_stores_topics_of_what_waits(
     session: Session, settings: Settings, filled: dict[str, list[int]]
 ) -> None:
-    assert topics.due(session, EVERY_S, LEAST)
+    assert groupings.due(session, EVERY_S, LEAST)
     session.rollback()
     assert group_topics(settings) >= 2
     wanted = {*filled["card"], *filled["cash"]}
@@ -205,11 +205,11 @@ def test_the_process_stores_topics_of_what_waits(
         assert each <= set(filled["card"]) or each <= set(filled["cash"])
     [grouping] = session.scalars(select(Grouping).filter_by(kind="undecided"))
     assert (grouping.documents, grouping.waiting, grouping.without_vector, grouping.error) == (30, 31, 1, None)
-    assert not topics.due(session, EVERY_S, LEAST)
-    topics.ask(session)
-    topics.ask(session)
+    assert not groupings.due(session, EVERY_S, LEAST)
+    groupings.ask(session)
+    groupings.ask(session)
     session.commit()
-    assert topics.due(session, EVERY_S, LEAST)
+    assert groupings.due(session, EVERY_S, LEAST)
     session.rollback()
     group_topics(settings)
     session.rollback()
@@ -260,7 +260,7 @@ def test_without_enough_documents_old_topics_go(
     session.execute(text("DELETE FROM queue_items WHERE document_id > 10"))
     session.execute(text("UPDATE groupings SET ended_at = now() - interval '2 hours'"))
     session.commit()
-    assert topics.due(session, EVERY_S, LEAST)
+    assert groupings.due(session, EVERY_S, LEAST)
     session.rollback()
     assert group_topics(settings) == 0
     assert members(session) == {}

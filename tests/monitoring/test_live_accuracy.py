@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from db.models import AnswerCount, ModelVersion
-from db.queries import decisions, intake, labelled, merge_labels, people, status
+from db.queries import decisions, intake, labelled, merge_labels, people, status, upstream_decisions
 from db.queries import live_accuracy as queries
 from monitoring import live_accuracy
 from monitoring.live_accuracy import Measured, of_version, today
@@ -65,8 +65,8 @@ def test_what_people_said_last_is_right_but_only_once_the_audit_is_decided(sessi
     [decided] = add_answers(session, 1, labels[0], probability=0.1, truth_id=labels[0])
     add_answers(session, 1, labels[0], probability=0.1, decided=False)
     waiting = session.scalar(text("SELECT document_id FROM queue_items"))
-    upstream = [decisions.Upstream(each, "crm: jo", "cash withdrawal", None) for each in (decided, waiting)]
-    decisions.add_upstream(session, upstream)
+    upstream = [upstream_decisions.Upstream(each, "crm: jo", "cash withdrawal", None) for each in (decided, waiting)]
+    upstream_decisions.add(session, upstream)
     session.execute(text("UPDATE reviews SET created_at = created_at - interval '1 day' WHERE reason = 'upstream'"))
 
     found = look(session)

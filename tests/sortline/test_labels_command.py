@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from db.queries import decisions, label_examples, labels
-from db.queries.decisions import Upstream
+from db.queries import label_examples, labels, upstream_decisions
+from db.queries.upstream_decisions import Upstream
 from sortline.label_meaning import says_nothing
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -34,7 +34,7 @@ def test_a_label_is_added_described_used_archived_and_merged(sortline: Run, sess
     )
     assert made.returncode == 0, made.stderr
     assert json.loads(made.stdout) == {"added": ["card arrival"], "already": [], "refused": [], "unclear": []}
-    assert decisions.add_upstream(session, [Upstream(document, "anna", "card arrival", None)]) == 1
+    assert upstream_decisions.add(session, [Upstream(document, "anna", "card arrival", None)]) == 1
     session.commit()
 
     assert sortline("labels", "add", "lost card", "stolen card").returncode == 0

@@ -49,7 +49,7 @@ _LOOK = """
 import sys
 from pathlib import Path
 from sortline.errors import ImportFileError
-from sortline.files.reading import opened
+from sortline.files.opening import opened
 try:
     with opened(Path(sys.argv[1])) as reading:
         print(*(row.text for row in reading.rows()), sep=",")

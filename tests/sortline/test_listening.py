@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-from sortline.cli.supervisor import check_ports
+from sortline.cli.ports import check_ports
 from sortline.errors import ConfigurationError, PortTakenError
 from sortline.listening import bind, is_loopback, listen, url_of
 from sortline.settings import Settings

@@ -26,8 +26,9 @@ from tests.conftest import ROOT, environment
 from trainer.fine_tuning.fine_tune import Epoch, Examples, Job, Machine, Progress, Started, fine_tune
 from trainer.fine_tuning.job import TokenIds, open_job
 from trainer.fine_tuning.parameters import Parameters
-from trainer.fine_tuning.process import FineTuning, _message_of
+from trainer.fine_tuning.process import _message_of
 from trainer.fine_tuning.trainee import label_weights, load_trainee, pad, parameter_groups, suit_attention
+from trainer.fine_tuning.training_loop import FineTuning
 
 LABELS = ["a", "b", "c"]
 
@@ -217,7 +218,7 @@ def test_a_killed_parent_leaves_no_child_and_the_next_one_goes_on(
 def in_process(made: Job, work: Path) -> dict[str, torch.Tensor]:
     """Fine-tune without a child; returns the weights."""
     open_job(made, work, {"device": "cpu", "threads": 2, "checkpoint_s": 60.0})
-    FineTuning(work, made.parameters.batch_size).run()
+    FineTuning(work, made.parameters.batch_size, lambda **_: None).run()
     return load_file(work / "model" / "model.safetensors")
 
 

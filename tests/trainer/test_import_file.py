@@ -17,7 +17,7 @@ from db.queries import labels
 from db.queries.labelled import labelled_documents
 from db.session import session as open_session
 from sortline.errors import ConflictError, ImportFileError
-from sortline.files.reading import Asked
+from sortline.files.opening import Asked
 from sortline.settings import Settings
 from trainer.data.import_file import ImportReport, import_file
 from trainer.data.preview import preview

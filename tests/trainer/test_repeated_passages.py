@@ -14,9 +14,9 @@ from classifier.shortcomings import Shortcoming
 from db.queries.labelled import Labelled
 from sortline.errors import TrainingError
 from trainer.data.import_file import ImportReport
-from trainer.data.near_duplicates import NearDuplicates, near_duplicate_groups
+from trainer.data.near_duplicates import NearDuplicates
 from trainer.data.preview import preview
-from trainer.data.split import Assignment, assign, groups_of
+from trainer.data.split import Assignment, Groups, assign
 from trainer.data.split_doubts import foretold_doubts, split_doubts
 from trainer.data.training_data import select
 
@@ -42,6 +42,10 @@ def sentences(count: int, seed: int = 1) -> list[str]:
     return [" ".join(draw.choices(words, k=draw.randint(6, 12))) for _ in range(count)]
 
 
+def groups_of(documents: list[Labelled]) -> Groups:
+    return NearDuplicates([each.text for each in documents]).groups()
+
+
 def documents(texts: list[str], splits: dict[int, str] | None = None) -> list[Labelled]:
     return [
         Labelled(
@@ -53,11 +57,11 @@ def documents(texts: list[str], splits: dict[int, str] | None = None) -> list[La
 
 def foretold(texts: list[str]) -> list[Shortcoming]:
     hashes = [sha256(text.encode()).digest() for text in texts]
-    return foretold_doubts(texts, hashes, near_duplicate_groups(texts))
+    return foretold_doubts(texts, hashes, NearDuplicates(texts).groups())
 
 
 def groups(texts: list[str]) -> int:
-    return len(set(near_duplicate_groups(texts).tolist()))
+    return len(set(NearDuplicates(texts).groups().tolist()))
 
 
 def form(message: str, i: int) -> str:
@@ -105,7 +109,7 @@ def test_messages_that_say_the_same_are_still_found_under_a_footer() -> None:
     messages = [f"{text} {text[::-1]}" for text in sentences(20)]
     again = [message.replace(" ", "  ", 1) + " ok" for message in messages]
 
-    found = near_duplicate_groups([text + "." + _FOOTER for text in (*messages, *again)])
+    found = NearDuplicates([text + "." + _FOOTER for text in (*messages, *again)]).groups()
 
     assert (found[20:] == found[:20]).all()
     assert len(set(found.tolist())) == 20

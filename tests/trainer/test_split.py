@@ -6,8 +6,8 @@ from string import ascii_lowercase
 
 from classifier.shingles import shingles
 from db.queries.labelled import Labelled
-from trainer.data.near_duplicates import near_duplicate_groups
-from trainer.data.split import HELD_OUT, Assignment, assign, by_hash, groups_of, leaks
+from trainer.data.near_duplicates import NearDuplicates
+from trainer.data.split import HELD_OUT, Assignment, Groups, assign, by_hash, leaks
 
 _TEXT = "please tell me when the parcel that i ordered last week will arrive at my door"
 _NEAR = "please tell me when the parcel that i ordered last week will arrive at my house door"
@@ -17,6 +17,10 @@ _OTHER = "how can i change the address that my invoices are sent to each month?"
 def document(id_: int, text: str, split: str | None = None, may_be_held_out: bool = True) -> Labelled:
     hash_ = id_.to_bytes(32)
     return Labelled(id_, text, hash_, 1, "label", may_be_held_out, None if split is None else id_, split)
+
+
+def groups_of(documents: list[Labelled]) -> Groups:
+    return NearDuplicates([each.text for each in documents]).groups()
 
 
 def splits(documents: list[Labelled], forced: str | None = None, keep: bool = False) -> dict[int, str]:
@@ -32,7 +36,7 @@ def hashed_to(split: str) -> int:
 def test_texts_are_near_duplicates_from_a_jaccard_of_0_8_on() -> None:
     a, b = shingles(_TEXT), shingles(_NEAR)
     assert len(a & b) / len(a | b) >= 0.8
-    assert near_duplicate_groups([_TEXT, _OTHER, _NEAR, _TEXT.upper() + "  "]).tolist() == [0, 1, 0, 0]
+    assert NearDuplicates([_TEXT, _OTHER, _NEAR, _TEXT.upper() + "  "]).groups().tolist() == [0, 1, 0, 0]
 
 
 def test_grouping_finds_what_comparing_all_pairs_finds() -> None:
@@ -42,7 +46,7 @@ def test_grouping_finds_what_comparing_all_pairs_finds() -> None:
     texts += [text.replace(draw.choice(text.split()), "changed", 1) for text in texts]
     sets = [shingles(text) for text in texts]
 
-    groups = near_duplicate_groups(texts)
+    groups = NearDuplicates(texts).groups()
 
     near = [
         (i, j) for i in range(len(texts)) for j in range(i) if len(sets[i] & sets[j]) / len(sets[i] | sets[j]) >= 0.8
@@ -57,7 +61,7 @@ def test_very_many_alike_and_very_short_texts_take_no_long_time() -> None:
     texts += [f"{_TEXT} number {i}, {_OTHER}" for i in range(3000)]
 
     began = time.process_time()
-    groups = near_duplicate_groups(texts)
+    groups = NearDuplicates(texts).groups()
 
     assert time.process_time() - began < 15
     assert len(set(groups.tolist())) == 5

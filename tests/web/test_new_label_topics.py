@@ -13,8 +13,8 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from db.models import AuditEvent, Label, ModelVersion, OutboxEvent, QueueItem, Review, Topic, User
-from db.queries import incidents, labelled, labels, people, team, topics
-from db.queries.topics import NEW_LABEL
+from db.queries import grouping_input, groupings, incidents, labelled, labels, people, team, topics
+from db.queries.groupings import NEW_LABEL
 from housekeeping.topics_process import group_topics
 from sortline.settings import Settings
 from tests.web.conftest import Browser
@@ -192,7 +192,7 @@ def test_a_flood_of_copies_hides_nothing(session: Session, settings: Settings, c
     set_fit(session, flood, 0.1)
     set_fit(session, more, 0.9)  # copies of what is grouped do not join it
     add_vectors(session, {id_: [0, 0, 0, 1] for id_ in [*flood, *more]})
-    [read] = topics.maybe_new(session, 30, 500, copies=10)
+    [read] = grouping_input.maybe_new(session, 30, 500, copies=10)
     assert sum(row.id in flood for row in read.texts) == 10
     assert {row.id for row in read.texts} >= {*cards["decided"], *cards["low"]}
     session.rollback()
@@ -214,7 +214,7 @@ def test_what_waits_with_a_good_fit_joins_what_it_is_like(
     found = the_topic(session)
     assert (found.waiting, found.none_fits, found.size) == (10, 8, 18)
     assert set(topics.typical(session, [found.id], 100)[found.id][-4:]) == set(sure), "after those that made the topic"
-    shown = topics.shown(session, NEW_LABEL)
+    shown = groupings.shown(session, NEW_LABEL)
     assert shown is not None
     assert (shown.waiting, shown.documents) == (19, 18)
 
@@ -230,7 +230,7 @@ def test_what_has_vectors_of_another_encoder_is_grouped_apart(
     session.rollback()
     found = topics.listing(session, NEW_LABEL)
     assert [(each.waiting, each.none_fits) for each in found] == [(0, 8), (6, 0)]
-    shown = topics.shown(session, NEW_LABEL)
+    shown = groupings.shown(session, NEW_LABEL)
     assert shown is not None
     assert shown.without_vector == 0
 

@@ -1,8 +1,14 @@
 """Pages, health, metrics, OpenAPI, and errors of no route."""
 
 import re
+from collections.abc import Callable
 
 import httpx
+
+from sortline.settings import Settings
+from tests.web.conftest import Browser, serving
+
+SignInAs = Callable[..., Browser]
 
 
 def test_pages_load_nothing_from_elsewhere(web: httpx.Client) -> None:
@@ -40,3 +46,27 @@ def test_no_route(web: httpx.Client) -> None:
     said = "There is nothing at this address."
     assert web.get("/nothing").json()["detail"] == said
     assert said in web.get("/nothing", headers={"Accept": "text/html"}).text
+
+
+def test_a_page_of_a_problem_has_the_menu_of_its_reader(web: httpx.Client, sign_in_as: SignInAs) -> None:
+    asked = {"Accept": "text/html"}
+    ann, eve = sign_in_as("lead", "ann"), sign_in_as("reviewer", "eve")
+
+    unknown, refused, stranger = (
+        ann.get("/nothing", headers=asked),
+        eve.get("/people", headers=asked),
+        web.get("/nothing", headers=asked),
+    )
+
+    assert (unknown.status_code, refused.status_code) == (404, 403)
+    for page, name, leads in ((unknown.text, "ann", True), (refused.text, "eve", False)):
+        assert f'<a href="/account"><bdi>{name}</bdi></a>' in page and "/sign-in" not in page
+        assert ('href="/people"' in page) == leads
+    assert 'href="/sign-in"' in stranger.text and "/account" not in stranger.text
+
+
+def test_without_postgres_there_still_is_a_page_for_an_unknown_address(settings: Settings) -> None:
+    away = settings.model_copy(update={"database_url": "postgresql://127.0.0.1:1/none"})
+    with serving(away) as web, Browser(web.base_url, "a-token") as browser:
+        page = browser.get("/nothing", headers={"Accept": "text/html"})
+    assert page.status_code == 404 and 'href="/sign-in"' in page.text

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from db.models import AuditEvent, SignInFailure, User, UserSession
 from db.queries import people
 from db.token_hash import hashed
+from sortline.errors import InvalidInputError
 from sortline.settings import Settings
 from tests.web.conftest import Browser
 from web.addresses import network_of
@@ -351,11 +352,11 @@ def test_only_the_right_password_is_right() -> None:
     ],
 )  # fmt: skip
 def test_passwords_that_are_tried_first_are_refused(password: str) -> None:
-    with pytest.raises(people.InvalidInputError, match="first that an attacker tries"):
+    with pytest.raises(InvalidInputError, match="first that an attacker tries"):
         hash_password(password, "Ann Miller")
 
 
 @pytest.mark.parametrize("name", ["", " ", "a ", "a\nb", "a\u202eb", "x" * 101])
 def test_a_name_that_can_not_be_read_is_refused(session: Session, name: str) -> None:
-    with pytest.raises(people.InvalidInputError):
+    with pytest.raises(InvalidInputError):
         people.add(session, name, "reviewer", "tests")

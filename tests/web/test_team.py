@@ -9,7 +9,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from db.models import QueueItem, Review, User
-from db.queries import decisions, people, queue_items, team
+from db.queries import decisions, people, queue_items, team, upstream_decisions
 from db.queries.decisions import Decision, Shares
 from db.queries.team import Compared, Flow, Pace, Repeated, Vote, Waiting
 from web.team.figures import anchoring, clearing, how_people_do, own_figures
@@ -84,7 +84,7 @@ def test_what_stands_counts_by_person_and_what_was_undone_does_not(
 
 def test_imports_and_upstream_are_named_beside(session: Session, labels, ann: int) -> None:
     document = add_document(session, unlike(1))
-    decisions.add_upstream(session, [decisions.Upstream(document, "crm: jo", NAMES[0], None)])
+    upstream_decisions.add(session, [upstream_decisions.Upstream(document, "crm: jo", NAMES[0], None)])
     importer = session.scalars(select(User).where(User.role == "import")).one()
     session.add(Review(document_id=document, reviewer_id=importer.id, action="correct", label_id=1, reason="import"))
     session.commit()

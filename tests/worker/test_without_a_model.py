@@ -19,14 +19,16 @@ from db.queries import (
     model_versions,
     people,
     queue_items,
+    upstream_decisions,
     waiting_counts,
 )
 from db.queries.counts import Count
-from db.queries.decisions import Decision, Shares, Upstream, add_upstream
+from db.queries.decisions import Decision, Shares
 from db.queries.document_search import Filters
 from db.queries.document_state import document_state
 from db.queries.intake import AuditShares, store_unpredicted
 from db.queries.labelled import labelled_documents
+from db.queries.upstream_decisions import Upstream
 from housekeeping.indexing import Indexing
 from housekeeping.outbox import sweep
 from monitoring.status import line_status
@@ -340,7 +342,7 @@ def test_decisions_made_before_the_first_prediction_stand(
     line.send({"a": "one", "b": "two"})
     eventually(lambda: stored(line) == 2 and line.backlog() == 0)
     (a,) = erasure.find(session, [("default", "a")])
-    assert add_upstream(session, [Upstream(a, "anna", "no", None)]) == 1
+    assert upstream_decisions.add(session, [Upstream(a, "anna", "no", None)]) == 1
     session.commit()
     assert [(each.text, each.label) for each in labelled_documents(session)] == [("one", "no")]
 

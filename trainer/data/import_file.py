@@ -18,7 +18,7 @@ from sortline.document_rows import id_of
 from sortline.errors import ImportFileError
 from sortline.files.budget import AMPLE, Budget
 from sortline.files.encodings import refused_guess
-from sortline.files.reading import NOTHING_ASKED, Asked, opened
+from sortline.files.opening import NOTHING_ASKED, Asked, opened
 from sortline.files.rows import Row
 from sortline.files.survey import KEPT_REFUSALS, Survey, survey_file
 from sortline.text import content_hash

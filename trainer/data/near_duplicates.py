@@ -59,14 +59,6 @@ class Repeated(NamedTuple):
         )
 
 
-def near_duplicate_groups(texts: Sequence[str]) -> Indices:
-    """Groups of texts that are tied by near-duplicates: the index of each one's first member, (n,).
-
-    Two texts that are not near-duplicates share a group if a chain of near-duplicates connects them.
-    """
-    return NearDuplicates(texts).groups()
-
-
 class NearDuplicates:
     """Texts prepared for comparison; passages that many share are searched for among all of them.
 
@@ -100,9 +92,13 @@ class NearDuplicates:
             forms = own
 
     def groups(self, chosen: Sequence[int] | None = None) -> Indices:
-        """Groups as `near_duplicate_groups` gives them, of all texts or of those at the chosen places alone.
+        """Groups of texts that are tied by near-duplicates: the index of each one's first member, (n,).
 
-        Texts that are not chosen connect nothing, but count among those that share passages.
+        Two texts that are not near-duplicates share a group if a chain of near-duplicates connects them.
+
+        Args:
+            chosen: places of texts, where not all are meant. The others connect nothing, but count among those that
+                share passages.
         """
         places = self._places if chosen is None else self._places[np.array(chosen, np.int64)]
         tied = _Ties(len(self._sets))

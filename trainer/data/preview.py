@@ -13,7 +13,7 @@ from db.queries import labels
 from db.queries.labelled import count_known
 from sortline.errors import ImportFileError
 from sortline.files.budget import AMPLE, Budget
-from sortline.files.reading import NOTHING_ASKED, Asked, opened
+from sortline.files.opening import NOTHING_ASKED, Asked, opened
 from sortline.files.rows import Row
 from sortline.files.survey import Survey, survey_file
 from sortline.text import content_hash
@@ -171,7 +171,11 @@ def preview(
             survey.doubts += near.doubts
     if not survey.rows:
         raise ImportFileError(f"{path} contains no rows")
-    chosen = reading.chosen
+    return _preview_of(survey, watched, near)
+
+
+def _preview_of(survey: Survey, watched: _Watched, near: _Compared | None) -> Preview:
+    reading, chosen = survey.reading, survey.reading.chosen
     return Preview(
         reading.shape,
         reading.keys,
@@ -187,10 +191,10 @@ def preview(
         refused=survey.refused,
         bad=survey.refusals,
         first=[(row.text[:_CHARS], row.label or _NONE_FITS * row.none_fits) for row in survey.first],
-        labels=_labels(session, survey),
+        labels=_labels(watched.session, survey),
         doubts=survey.doubts,
         repeated=len(watched.repeats.superseded()),
-        known=None if session is None else watched.known,
+        known=None if watched.session is None else watched.known,
         near_duplicates=None if near is None else near.near,
         has_labels=reading.has_labels,
         hold_no_labels=sorted(reading.hold_no_labels),

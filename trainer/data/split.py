@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from db.queries.labelled import Labelled, labelled_documents, lock_splits, store_splits
-from trainer.data.near_duplicates import NearDuplicates, OnProgress, Repeated, near_duplicate_groups
+from trainer.data.near_duplicates import NearDuplicates, OnProgress, Repeated
 
 HELD_OUT = ("validation", "calibration", "test")
 LEFT_OUT = "left_out"
@@ -73,7 +73,7 @@ def assign(
 
     Args:
         documents: all labelled documents, the assigned ones included.
-        groups: of the documents, as `near_duplicate_groups` gives them.
+        groups: of the documents, (n,), as `NearDuplicates.groups` gives them.
         forced: the split of all new ones (`import --split`), instead of the hash's choice.
         keep_near_duplicates: split each text by its own hash, and let training texts repeat held-out ones: to compare
             with published figures, or if texts are alike for another reason than that they say the same.
@@ -89,11 +89,6 @@ def assign(
     for group_members in members.values():
         found += _assign_group(group_members, tenths, forced, keep_near_duplicates)
     return found
-
-
-def groups_of(documents: Sequence[Labelled]) -> Groups:
-    """Near-duplicate groups of documents, (n,): the index of each group's first document."""
-    return near_duplicate_groups([document.text for document in documents])
 
 
 def by_hash(key: bytes, tenths: Sequence[str] = _TENTHS) -> str:

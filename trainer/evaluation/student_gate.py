@@ -67,10 +67,7 @@ def judge_student(
     )
     if answers.faulty:
         return with_outcome(found, "refused", f"some of {answers.faulty} are NaN or infinite")
-    half = alpha / 2
-    labels_may_prove = -paired_interval(0, 0, len(answers.truth), half / _TRIES)[0] <= margin
-    by_labels = -answers.gain(half / _TRIES)[0] if labels_may_prove else 1.0
-    by_people = 1.0 if decided.waiting else decided.bound(half if labels_may_prove else alpha)
+    by_labels, by_people = _losses(answers, decided, margin, alpha)
     found = found.model_copy(update={**scores_of(answers), "loss_bound": min(by_labels, by_people)})
     faults = [*faults_of(found, answers)]
     if not decided.waiting and decided.least(ALPHA) > margin:
@@ -81,6 +78,15 @@ def judge_student(
         shown = counted(len(answers.truth), "labelled document") if by_labels <= margin else _people(decided)
         return with_outcome(found, "proved", f"{shown} {_bounded(found)}{_praise(found)}")
     return with_outcome(found, "unproved", _lacking(found, decided))
+
+
+def _losses(answers: Answers, decided: Decided, margin: float, alpha: float) -> tuple[float, float]:
+    """The loss at most, by labelled documents and by people's decisions; 1 where these can't bound it yet."""
+    half = alpha / 2
+    labels_may_prove = -paired_interval(0, 0, len(answers.truth), half / _TRIES)[0] <= margin
+    by_labels = -answers.gain(half / _TRIES)[0] if labels_may_prove else 1.0
+    by_people = 1.0 if decided.waiting else decided.bound(half if labels_may_prove else alpha)
+    return by_labels, by_people
 
 
 def _lacking(found: FormVerdict, decided: Decided) -> str:

@@ -7,9 +7,9 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
-from db.queries import decisions, queue_items
-from db.queries.decisions import Upstream
+from db.queries import decisions, queue_items, upstream_decisions
 from db.queries.document_state import document_id
+from db.queries.upstream_decisions import Upstream
 from db.session import session
 from sortline.errors import NotFoundError
 from sortline.queue import DEFAULT_SOURCE, MAX_ID_CHARS, MAX_SOURCE_CHARS
@@ -115,7 +115,7 @@ def _add(opened: Session, token: str, reviews: Sequence[UpstreamReview]) -> Writ
         )
         for i, each in enumerate(reviews)
     ]  # fmt: skip
-    return Written(accepted=decisions.add_upstream(opened, given))
+    return Written(accepted=upstream_decisions.add(opened, given))
 
 
 def _flag(opened: Session, name: tuple[str, str], token: str, once: Repeatable, flag: Flag | None) -> Flagged:

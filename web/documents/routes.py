@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl, urlencode
 
@@ -123,23 +123,22 @@ def show_bulk(request: Request, person: Lead, id: Id) -> HTMLResponse:
 @router.post("/bulk/{id}/decide")
 def decide(request: Request, person: Lead, _form: PostedForm, id: Id) -> Response:
     """Decides the documents of the preview; a second click changes nothing."""
-    try:
-        with session(request.app.state.settings.postgres_url) as opened:
-            with document_search.within(opened, ticked.WAITS_S):
-                bulk_decisions.decide(opened, id, person.id, person.actor)
-            opened.commit()
-    except (ConflictError, InvalidInputError) as error:
-        return _bulk(request, person, id, str(error))
-    return RedirectResponse(link(f"/documents/bulk/{id}"), 303)
+    return _carry_out(request, person, id, bulk_decisions.decide)
 
 
 @router.post("/bulk/{id}/undo")
 def undo(request: Request, person: Lead, _form: PostedForm, id: Id) -> Response:
     """Takes all decisions back; a second click changes nothing."""
+    return _carry_out(request, person, id, bulk_decisions.undo)
+
+
+def _carry_out(
+    request: Request, person: Person, id: int, change: Callable[[Session, int, int, str], object]
+) -> Response:
     try:
         with session(request.app.state.settings.postgres_url) as opened:
             with document_search.within(opened, ticked.WAITS_S):
-                bulk_decisions.undo(opened, id, person.id, person.actor)
+                change(opened, id, person.id, person.actor)
             opened.commit()
     except (ConflictError, InvalidInputError) as error:
         return _bulk(request, person, id, str(error))

@@ -13,7 +13,7 @@ from db.queries import import_files
 from db.queries.sensitive import sensitive_labels
 from db.session import session
 from sortline.errors import ImportFileError, InvalidInputError, NotFoundError
-from sortline.files.delimited import QUOTINGS
+from sortline.files.quoting import QUOTINGS
 from web.forms import Form
 from web.links import link
 from web.render import page

@@ -27,8 +27,9 @@ from sortline.document_rows import document_of
 from sortline.errors import ImportFileError, InvalidDocumentError, SortlineError
 from sortline.files.budget import Budget
 from sortline.files.columns import Columns
-from sortline.files.reading import Asked, Reading
-from sortline.files.reading import opened as read_file
+from sortline.files.opening import Asked
+from sortline.files.opening import opened as read_file
+from sortline.files.reading import Reading
 from sortline.queue import Document, DocumentQueue
 from sortline.redis_client import connect
 from sortline.settings import Settings

@@ -1,10 +1,11 @@
 """Pages on labels: everyone reads guidelines and figures; leads add, describe, archive and merge labels."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse
+from sqlalchemy.orm import Session
 
 from db.models import Label
 from db.queries import belonging, label_examples, labels, merge_labels, new_labels, topics
@@ -27,11 +28,6 @@ from web.visible import visible
 router = APIRouter(prefix="/labels", include_in_schema=False)
 
 _A_GLANCE = 10  # with at most this many labels, nobody needs a search
-_SAID = {
-    "described": "The guideline is saved. The desk shows it the next time somebody presses ?.",
-    "archived": "The label is archived: nobody can choose it, and its decisions are not used for training.",
-    "back": "The label is in use again.",
-}
 
 
 @router.get("")
@@ -64,44 +60,35 @@ def show(request: Request, person: Reviewer, id: Id) -> HTMLResponse:
 def describe(request: Request, person: Lead, form: PostedForm, id: Id) -> HTMLResponse:
     """Sets the guideline, and whether the label is sensitive."""
     given = form.get("description", "")
-    try:
-        with session(request.app.state.settings.postgres_url) as opened:
-            if sent_before(request, opened, person, form):
-                return _label(request, person, id, said=SENT_BEFORE)
-            labels.describe(opened, id, given, "sensitive" in form, person.actor, form.get("seen"))
-            opened.commit()
-    except (ConflictError, InvalidInputError) as error:
-        return _label(request, person, id, wrong=error, given=given)
-    return _label(request, person, id, said=_SAID["described"])
+
+    def change(opened: Session) -> str:
+        labels.describe(opened, id, given, "sensitive" in form, person.actor, form.get("seen"))
+        return "The guideline is saved. The desk shows it the next time somebody presses ?."
+
+    return _change(request, person, form, id, change, given=given)
 
 
 @router.post("/{id}/examples")
 def add_example(request: Request, person: Lead, form: PostedForm, id: Id) -> HTMLResponse:
     """Adds an example text to the label."""
     given = form.get("example", "")
-    try:
-        with session(request.app.state.settings.postgres_url) as opened:
-            if sent_before(request, opened, person, form):
-                return _label(request, person, id, said=SENT_BEFORE)
-            added = label_examples.add(opened, id, [given], person.actor)
-            opened.commit()
-    except (ConflictError, InvalidInputError) as error:
-        return _label(request, person, id, wrong=error, new_example=given)
-    return _label(request, person, id, said="The example is added." if added else "The label has that example already.")
+
+    def change(opened: Session) -> str:
+        added = label_examples.add(opened, id, [given], person.actor)
+        return "The example is added." if added else "The label has that example already."
+
+    return _change(request, person, form, id, change, new_example=given)
 
 
 @router.post("/{id}/examples/{example}/remove")
 def remove_example(request: Request, person: Lead, form: PostedForm, id: Id, example: Id) -> HTMLResponse:
     """Removes an example text for good."""
-    try:
-        with session(request.app.state.settings.postgres_url) as opened:
-            if sent_before(request, opened, person, form):
-                return _label(request, person, id, said=SENT_BEFORE)
-            label_examples.remove(opened, id, [example], person.actor)
-            opened.commit()
-    except NotFoundError as error:
-        return _label(request, person, id, wrong=error)
-    return _label(request, person, id, said="The example is removed.")
+
+    def change(opened: Session) -> str:
+        label_examples.remove(opened, id, [example], person.actor)
+        return "The example is removed."
+
+    return _change(request, person, form, id, change)
 
 
 @router.post("/{id}/archive")
@@ -131,31 +118,23 @@ def preview_merge(request: Request, person: Lead, id: Id, into: AskedId) -> HTML
 def merge(request: Request, person: Lead, form: PostedForm, id: Id) -> HTMLResponse:
     """Makes a label's decisions count as another's; a second click changes nothing."""
     into = number(form, "into", "The form does not say which label to merge it into.")
-    try:
-        with session(request.app.state.settings.postgres_url) as opened:
-            if sent_before(request, opened, person, form):
-                return _label(request, person, id, said=SENT_BEFORE)
-            done = merge_labels.merge(opened, id, into, person.actor)
-            opened.commit()
-    except (ConflictError, NotFoundError) as error:
-        return _label(request, person, id, wrong=error)
-    said = f"Decisions for {done.label} now count as {done.into}. {_events(done.events)}"
-    return _label(request, person, id, said=said)
+
+    def change(opened: Session) -> str:
+        done = merge_labels.merge(opened, id, into, person.actor)
+        return f"Decisions for {done.label} now count as {done.into}. {_events(done.events)}"
+
+    return _change(request, person, form, id, change)
 
 
 @router.post("/{id}/undo-merge")
 def undo_merge(request: Request, person: Lead, form: PostedForm, id: Id) -> HTMLResponse:
     """Undoes a merge: the label is back with its own decisions."""
-    try:
-        with session(request.app.state.settings.postgres_url) as opened:
-            if sent_before(request, opened, person, form):
-                return _label(request, person, id, said=SENT_BEFORE)
-            done = merge_labels.undo_merge(opened, id, person.actor)
-            opened.commit()
-    except ConflictError as error:
-        return _label(request, person, id, wrong=error)
-    said = f"The label is in use again, with the decisions made for it. {_events(done.events)}"
-    return _label(request, person, id, said=said)
+
+    def change(opened: Session) -> str:
+        done = merge_labels.undo_merge(opened, id, person.actor)
+        return f"The label is in use again, with the decisions made for it. {_events(done.events)}"
+
+    return _change(request, person, form, id, change)
 
 
 def _add(request: Request, person: Person, form: Form, given: list[NewLabel], where: str) -> HTMLResponse:
@@ -192,15 +171,33 @@ def _added(added: Sequence[Label], there: Sequence[str]) -> str:
 
 
 def _set_archived(request: Request, person: Person, form: Form, id: int, archived: bool) -> HTMLResponse:
+    def change(opened: Session) -> str:
+        labels.set_archived(opened, id, archived, person.actor)
+        if archived:
+            return "The label is archived: nobody can choose it, and its decisions are not used for training."
+        return "The label is in use again."
+
+    return _change(request, person, form, id, change)
+
+
+def _change(
+    request: Request, person: Person, form: Form, id: int, change: Callable[[Session], str], **kept: str
+) -> HTMLResponse:
+    """Changes a label, once for each form, and shows it with what was done; a refused form keeps its values.
+
+    Args:
+        change: does it, and returns what to say.
+        kept: the form's values, as `_label` takes them.
+    """
     try:
         with session(request.app.state.settings.postgres_url) as opened:
             if sent_before(request, opened, person, form):
                 return _label(request, person, id, said=SENT_BEFORE)
-            labels.set_archived(opened, id, archived, person.actor)
+            said = change(opened)
             opened.commit()
-    except ConflictError as error:
-        return _label(request, person, id, wrong=error)
-    return _label(request, person, id, said=_SAID["archived" if archived else "back"])
+    except (ConflictError, InvalidInputError, NotFoundError) as error:
+        return _label(request, person, id, wrong=error, **kept)
+    return _label(request, person, id, said=said)
 
 
 def _events(count: int) -> str:

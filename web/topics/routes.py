@@ -13,9 +13,9 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from sqlalchemy import Row
 
 from db.models import Label
-from db.queries import belonging, document_search, labels, new_labels, topics
+from db.queries import belonging, document_search, groupings, labels, new_labels, topics
+from db.queries.groupings import NEW_LABEL, UNDECIDED, Kind
 from db.queries.new_labels import NewLabel
-from db.queries.topics import NEW_LABEL, UNDECIDED, Kind
 from db.session import session
 from sortline.errors import ConflictError, InvalidInputError
 from sortline.folding import fold
@@ -52,7 +52,7 @@ def list_topics(request: Request, person: Reviewer, kind: _Kind = UNDECIDED) -> 
         rows = in_order(opened, [id_ for ids in typical.values() for id_ in ids], _SHOWN_CHARS)
         return page(
             "topics.html", person=person, topics=found, typical=typical, by_id={row.id: row for row in rows},
-            kind=kind, proposed=proposed, shown=topics.shown(opened, kind), running=topics.running(opened, kind),
+            kind=kind, proposed=proposed, shown=groupings.shown(opened, kind), running=groupings.running(opened, kind),
             **listed(opened, rows, person.may("lead")),
         )  # fmt: skip
 
@@ -61,7 +61,7 @@ def list_topics(request: Request, person: Reviewer, kind: _Kind = UNDECIDED) -> 
 def group_again(request: Request, _person: Reviewer, form: PostedForm) -> RedirectResponse:
     """Asks for the topics to be grouped again, once while that is running."""
     with session(request.app.state.settings.postgres_url) as opened:
-        topics.ask(opened)
+        groupings.ask(opened)
         opened.commit()
     return RedirectResponse(_of_kind(NEW_LABEL if form.get("kind") == NEW_LABEL else UNDECIDED), 303)
 
