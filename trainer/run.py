@@ -2,22 +2,22 @@
 
 import logging
 import shutil
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from typing import NamedTuple
 
 import numpy as np
 from sqlalchemy.exc import DBAPIError
 
-from classifier.checkpoint import Checkpoint
 from classifier.checkpoint_folder import library_versions
 from classifier.classifier import assemble, load_classifier
 from classifier.figures import Verdict
 from classifier.store import ModelStore, model_store
 from db.queries import model_versions, snapshots, starters, training_runs
 from db.session import session
-from sortline.counted import counted
 from sortline.errors import SortlineError, TrainingError, TransientError
 from sortline.postgres_address import PostgresAddress
 from sortline.settings import Settings
@@ -37,7 +37,6 @@ from trainer.evaluation.made_anew import Made, StarterBasis, answers_of_both
 from trainer.evaluation.students import try_students
 from trainer.fine_tuning.fine_tune import Machine
 from trainer.fine_tuning.kept_embeddings import kept_embeddings
-from trainer.fine_tuning.prepare import Base
 from trainer.fine_tuning.sentence_embeddings import Matrix
 from trainer.fine_tuning.work_folder import work_folder
 from trainer.forms import promise_of
@@ -131,15 +130,19 @@ def _measure(
     """Let the model answer, and others that it is compared with."""
     data = learnt.data
     with ThreadPoolExecutor(1) as beside:  # much of the conversion takes one core
-        answers = beside.submit(_cross_validate, machine, learnt.base, learnt.description, data, kept)
+        folds: SimpleQueue[tuple[int, int] | None] = SimpleQueue()
+        answers = beside.submit(_cross_validate, machine, learnt, kept, lambda *done: folds.put(done))
+        answers.add_done_callback(lambda _: folds.put(None))
         lease.report("preparing the model for this machine's engine")
         classifier = assemble(draft, learnt.description, settings)
         answered = lease.counting("answering held-out documents and a sample of the others")
         whole = measure(classifier, data, settings, kept, answered)
         lease.report("fitting simple classifiers to compare with")
         baselines = baseline_answers(data.train, data.known(data.test))
-        crossed = counted(min(len(data.train), bounds.CROSS_VALIDATED), "training document")
-        lease.report(f"cross-validating {crossed}")
+        crossing = lease.counting("cross-validating training documents")
+        crossing(0, min(len(data.train), bounds.CROSS_VALIDATED))
+        for done in iter(folds.get, None):
+            crossing(*done)
         return _Measurements(whole, baselines, answers.result())
 
 
@@ -207,11 +210,12 @@ def _traffic(postgres: PostgresAddress, run_id: int, data: TrainingData) -> tupl
 
 
 def _cross_validate(
-    machine: Machine, base: Base, description: Checkpoint, data: TrainingData, embeddings: Matrix | None
+    machine: Machine, learnt: Learnt, embeddings: Matrix | None, on_progress: Callable[[int, int], None]
 ) -> Unseen:
     """Answers to the training documents by models that never saw them; if that fails, the run goes on without them."""
+    data, base, cleaning = learnt.data, learnt.base.folder, learnt.description.cleaning
     try:
-        return cross_validate(data, base.folder, description.cleaning, machine.device, machine.threads, embeddings)
+        return cross_validate(data, base, cleaning, machine.device, machine.threads, embeddings, on_progress)
     except SortlineError as error:
         log.warning("training documents are not cross-validated: %s", error)
         return Unseen([], np.empty((0, len(data.labels)), np.float32))

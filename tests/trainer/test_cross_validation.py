@@ -16,9 +16,15 @@ from trainer.fine_tuning.kept_embeddings import keep_embeddings, kept_embeddings
 def test_answers_are_probabilities_and_a_label_of_one_fold_alone_has_none(tiny_base: Path) -> None:
     data = data_of([*examples(60), document(900, "a text like no other", 42)], [*LABELS, (42, "rare")])
 
-    documents, probabilities = cross_validate(data, tiny_base, Cleaning(), "cpu", 2)
+    told: list[tuple[int, int]] = []
+    documents, probabilities = cross_validate(
+        data, tiny_base, Cleaning(), "cpu", 2, on_progress=lambda *done: told.append(done)
+    )
 
     assert [each.id for each in documents] == list(range(100, 160))
+    assert len(told) == 5
+    assert told == sorted(told)
+    assert told[-1] == (61, 61)
     assert probabilities.shape == (60, 4)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     truth = [each.label_id - 7 for each in documents]

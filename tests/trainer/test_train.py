@@ -459,6 +459,10 @@ def test_progress_reaches_the_row(
     assert all(0 <= each["done"] <= each["of"] for each in counted)
     answered = [each for each in counted if each["stage"].startswith("answering")]
     assert answered[-1]["done"] == len(found.held_out) + len(found.train)
+    crossed = [each["done"] for each in counted if each["stage"].startswith("cross-validating")]
+    assert crossed == sorted(crossed)
+    assert len(crossed) == 6
+    assert crossed[-1] == len(found.train)
     stages = dict.fromkeys(progress["stage"] for progress in told if not progress["stage"].startswith("validating"))
     assert list(stages) == [
         "looking for the base model",
@@ -471,7 +475,7 @@ def test_progress_reaches_the_row(
         "preparing the model for this machine's engine",
         "answering held-out documents and a sample of the others",
         "fitting simple classifiers to compare with",
-        f"cross-validating {len(found.train)} training documents",
+        "cross-validating training documents",
         "fitting confidences and thresholds",
         "looking for label errors",
         "comparing with the active version",

@@ -4,7 +4,7 @@ Five folds of a multinomial logistic regression on sentence embeddings of the pr
 times would take hours.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,8 +35,9 @@ class Unseen(NamedTuple):
 
 
 def cross_validate(
-    data: TrainingData, base: Path, cleaning: Cleaning, device: str, threads: int, embeddings: Matrix | None = None
-) -> Unseen:
+    data: TrainingData, base: Path, cleaning: Cleaning, device: str, threads: int, embeddings: Matrix | None = None,
+    on_progress: Callable[[int, int], None] = lambda _done, _of: None,
+) -> Unseen:  # fmt: skip
     """The training documents, judged by 5-fold cross-validation, near-duplicates in one fold.
 
     Only the newest 20,000 (greatest ids) are judged, and with more than 1,000 labels none. A document whose label
@@ -49,6 +50,7 @@ def cross_validate(
         device: that the encoder runs on: auto, cpu or cuda.
         threads: of a CPU.
         embeddings: of the training documents, (n, d), which the fine-tuning may have computed; None: they are computed.
+        on_progress: called after each fold with how many documents are judged, and of how many.
 
     Raises:
         TrainingError: the encoder or its tokenizer can't be loaded.
@@ -63,7 +65,7 @@ def cross_validate(
         found = sentence_embeddings([cleaning(document.text) for document in newest], base, device, threads)
     else:
         found = embeddings[places]
-    probabilities, judged = _out_of_fold(found, given, folds_of(newest), len(data.labels))
+    probabilities, judged = _out_of_fold(found, given, folds_of(newest), len(data.labels), on_progress)
     return Unseen([newest[i] for i in np.flatnonzero(judged).tolist()], probabilities[judged])
 
 
@@ -84,7 +86,9 @@ def _group(document: Labelled) -> int:
     return document.id if document.group_id is None else document.group_id
 
 
-def _out_of_fold(embeddings: Matrix, given: Indices, folds: Indices, labels: int) -> tuple[Matrix, NDArray[np.bool_]]:
+def _out_of_fold(
+    embeddings: Matrix, given: Indices, folds: Indices, labels: int, on_progress: Callable[[int, int], None]
+) -> tuple[Matrix, NDArray[np.bool_]]:
     """Probabilities (n, labels) of other folds' models, and for which documents (n,) another fold has their label."""
     probabilities = np.zeros((len(given), labels), np.float32)
     judged = np.zeros(len(given), np.bool_)
@@ -97,4 +101,5 @@ def _out_of_fold(embeddings: Matrix, given: Indices, folds: Indices, labels: int
         model.fit(embeddings[others], given[others])
         probabilities[np.ix_(inside, known)] = model.predict_proba(embeddings[inside])
         judged[inside] = np.isin(given[inside], known)
+        on_progress(int(np.isin(folds, np.arange(fold + 1)).sum()), len(given))
     return probabilities, judged
