@@ -1,4 +1,8 @@
-"""Store documents for less: they come in binary form (docs/decisions/0038-own-work.md)."""
+"""Store documents for less: they come in binary form, and fewer things are looked up and compressed for each.
+
+Nothing here reads or rewrites a table. Predictions lose their foreign key to documents, which cost a look-up and a lock
+for each of them; whoever adds one holds its document (docs/decisions/0038-own-work.md).
+"""
 
 from alembic import op
 
@@ -18,9 +22,49 @@ CREATE TYPE incoming_document AS (
 """
 
 
+# What a statement stored is one row, unless it is over a megabyte of text: only then are running sums needed.
+_NOTE = """
+CREATE OR REPLACE FUNCTION note_unindexed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO search_pending (document_ids, documents, bytes)
+  SELECT array_agg(id), count(*), sum(size) FROM (
+    SELECT id, least(octet_length(text), 400000) AS size FROM added) sized HAVING sum(size) <= 1000000;
+  IF NOT FOUND THEN
+    INSERT INTO search_pending (document_ids, documents, bytes)
+    SELECT array_agg(id), count(*), sum(size) FROM (
+      SELECT id, size, sum(size) OVER (ORDER BY id) / 1000000 AS part FROM (
+        SELECT id, least(octet_length(text), 400000) AS size FROM added) sized) parts
+    GROUP BY part;
+  END IF;
+  RETURN NULL;
+END $$
+"""
+_NOTE_BEFORE = """
+CREATE OR REPLACE FUNCTION note_unindexed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO search_pending (document_ids, documents, bytes)
+  SELECT array_agg(id), count(*), sum(size) FROM (
+    SELECT id, size, sum(size) OVER (ORDER BY id) / 1000000 AS part FROM (
+      SELECT id, least(octet_length(text), 400000) AS size FROM added) sized) parts
+  GROUP BY part;
+  RETURN NULL;
+END $$
+"""
+
+
 def upgrade() -> None:
     op.execute(_TYPE)
+    op.execute(_NOTE)
+    # The ids are read once and deleted: compressing them costs more than it saves.
+    op.execute("ALTER TABLE search_pending ALTER COLUMN document_ids SET STORAGE EXTERNAL")
+    # In the order in which workers lock them: else both could wait for each other.
+    op.execute("LOCK TABLE documents, predictions IN ACCESS EXCLUSIVE MODE")
+    op.drop_constraint(op.f("fk_predictions_document_id"), "predictions")
 
 
 def downgrade() -> None:
+    op.execute("LOCK TABLE documents, predictions IN ACCESS EXCLUSIVE MODE")
+    op.create_foreign_key(op.f("fk_predictions_document_id"), "predictions", "documents", ["document_id"], ["id"])
+    op.execute("ALTER TABLE search_pending ALTER COLUMN document_ids SET STORAGE EXTENDED")
+    op.execute(_NOTE_BEFORE)
     op.execute("DROP TYPE incoming_document")
