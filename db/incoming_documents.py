@@ -33,7 +33,7 @@ _TEXTS = 8
 _COUNT = struct.pack("!i", _TEXTS + len(_NUMBERS))
 _head = struct.Struct("!Ii").pack
 _size = struct.Struct("!i").pack
-_NO_META = _head(_JSONB, -1)
+_HASH, _NO_META = _head(_BYTEA, 32), _head(_JSONB, -1)
 
 
 # Source, id, sha256 of the text in hexadecimal, text, entry id, and meta as JSON.
@@ -65,13 +65,17 @@ def pack(lane: str, form: str, texts: Iterable[Texts], count: int, numbers: Mapp
         known = sources.get(source)
         if known is None:
             known = sources[source] = front + _text(source)
-        rows.append(b"".join((
-            known, _text(id_), _head(_BYTEA, 32), bytes.fromhex(hash_), _text(text), _text(entry_id),
-            _NO_META if meta is None else _head(_JSONB, 1 + len(meta)) + b"\x01" + meta,
-            packed[start : start + width],
+        name, body, entry = id_.encode(), text.encode(), entry_id.encode()
+        rows.append(b"".join((  # written out: a call for each text would cost as much again
+            known, _head(_TEXT, len(name)), name, _HASH, bytes.fromhex(hash_), _head(_TEXT, len(body)), body,
+            _head(_TEXT, len(entry)), entry, _NO_META if meta is None else _meta(meta), packed[start : start + width],
         )))  # fmt: skip
         start += width
     return rows
+
+
+def _meta(value: bytes) -> bytes:
+    return _head(_JSONB, 1 + len(value)) + b"\x01" + value  # the 1 is the version of jsonb's binary form
 
 
 def _text(value: str) -> bytes:
@@ -88,8 +92,7 @@ class _IncomingDocumentsDumper(Dumper):
     def dump(self, obj: IncomingDocuments) -> Buffer:
         if not obj.rows:
             return struct.pack("!iiI", 0, 0, _RECORD)
-        sizes = map(_size, map(len, obj.rows))
-        parts = [part for pair in zip(sizes, obj.rows, strict=True) for part in pair]
+        parts = [part for row in obj.rows for part in (_size(len(row)), row)]
         return struct.pack("!iiIii", 1, 0, _RECORD, len(obj.rows), 1) + b"".join(parts)
 
 
