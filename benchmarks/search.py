@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -118,7 +119,7 @@ def _batches() -> list[IncomingDocuments]:
 
 def _incoming(sent: Sequence[Document], start: int) -> IncomingDocuments:
     each = np.arange(len(sent))
-    numbers = {
+    numbers: dict[str, ArrayLike] = {
         "version": 1, "revision": 0, "label": 1 + each % 77, "confidence": 0.95, "fit": np.nan, "margin": 0.5,
         "first": 77 * each, "labels": 77, "accepted": True, "repaired": False, "truncated": False, "windows": 1,
         "unknown_share": np.nan, "encoder": 0, "vector": 0, "chance": 1.0,

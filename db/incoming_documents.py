@@ -65,9 +65,9 @@ def pack(lane: str, form: str, texts: Iterable[Texts], count: int, numbers: Mapp
         known = sources.get(source)
         if known is None:
             known = sources[source] = front + _text(source)
-        name, body, entry = id_.encode(), text.encode(), entry_id.encode()
+        own, body, entry = id_.encode(), text.encode(), entry_id.encode()
         rows.append(b"".join((  # written out: a call for each text would cost as much again
-            known, _head(_TEXT, len(name)), name, _HASH, bytes.fromhex(hash_), _head(_TEXT, len(body)), body,
+            known, _head(_TEXT, len(own)), own, _HASH, bytes.fromhex(hash_), _head(_TEXT, len(body)), body,
             _head(_TEXT, len(entry)), entry, _NO_META if meta is None else _meta(meta), packed[start : start + width],
         )))  # fmt: skip
         start += width
