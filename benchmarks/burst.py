@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import psutil
 
-from benchmarks.named_worker import NAMED_WORKER, NATIVE, by_thread
+from benchmarks.named_worker import NAMED_WORKER, NATIVE, by_thread, interpreter_s
 from benchmarks.stack import Stack
 from sortline.queue import Document
 
@@ -30,7 +30,9 @@ class Cost(NamedTuple):
     """What a document of a burst cost: processor microseconds, the kernel's included, of the worker and the servers.
 
     ``own_us``: of the worker's Python threads, without those that libraries started for the engine and the tokenizer;
-    ``peak_rss_mb``: the worker's greatest resident memory, in MiB.
+    ``peak_rss_mb``: the worker's greatest resident memory, in MiB; ``by_thread``: the worker's threads by their names;
+    ``interpreter_us``: the most that a document can keep the interpreter busy, which is the time of the Python threads
+    without the kernel's.
     """
 
     docs_per_s: float
@@ -39,6 +41,8 @@ class Cost(NamedTuple):
     postgres_us: float
     redis_us: float
     peak_rss_mb: float
+    by_thread: dict[str, float]
+    interpreter_us: float
 
 
 def line_cost(made: Stack, sent: Sequence[Document]) -> Cost:
@@ -50,15 +54,18 @@ def line_cost(made: Stack, sent: Sequence[Document]) -> Cost:
         servers = [child.process.pid for child in made.servers.values() if child.process]
         # Redis takes the documents meanwhile too, which is a small part of its work for them.
         before, threads = [processor_s(pid) for pid in servers], by_thread(process.pid)
+        held = interpreter_s(process.pid)
         rate = burst(made, [process], sent)
+        held = interpreter_s(process.pid) - held
         spent = {name: end - threads.get(name, 0.0) for name, end in by_thread(process.pid).items()}
         postgres, redis = (processor_s(pid) - start for pid, start in zip(servers, before, strict=True))
         peak = memory.stop()
         time.sleep(0.5)
     worker = sum(spent.values())
     own = worker - spent.get(NATIVE, 0.0)
-    us = [round(1e6 * seconds / len(sent), 1) for seconds in (worker, own, postgres, redis)]
-    return Cost(round(rate, 1), us[0], us[1], us[2], us[3], peak)
+    us = [round(1e6 * seconds / len(sent), 1) for seconds in (worker, own, postgres, redis, held)]
+    threads = {name: round(1e6 * seconds / len(sent), 1) for name, seconds in spent.items()}
+    return Cost(round(rate, 1), us[0], us[1], us[2], us[3], peak, threads, us[4])
 
 
 def burst(made: Stack, workers: Sequence[subprocess.Popen[bytes]], sent: Sequence[Document]) -> float:

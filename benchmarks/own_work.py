@@ -1,18 +1,16 @@
-"""What the worker's threads cost a document: `python -m benchmarks.own_work stub|tokens|engine TOKENS COUNT`.
+"""What a document costs the line: `python -m benchmarks.own_work stub|tokens|engine TOKENS COUNT`.
 
 Prints a JSON line: processor microseconds a document, the kernel's included, of each thread of a worker on a full
-stream (docs/decisions/0038-own-work.md). ``native`` threads are those that libraries started, such as the engine's.
-``interpreter_us`` is the most that one document can keep the interpreter busy: the time of all others, without the
-kernel's.
+stream, and of Postgres and Redis (docs/decisions/0038-own-work.md). ``native`` threads are those that libraries
+started, such as the engine's. ``interpreter_us`` is the most that one document can keep the interpreter busy: the time
+of all others, without the kernel's.
 """
 
 import sys
-import time
 from typing import Any
 
-from benchmarks.burst import burst
+from benchmarks.burst import line_cost
 from benchmarks.model import register, register_stub
-from benchmarks.named_worker import NAMED_WORKER, by_thread, interpreter_s
 from benchmarks.stack import HOME, processor, result, stack
 from benchmarks.untrained import MINILM, bert, texts
 from classifier.checkpoint_folder import read_checkpoint
@@ -37,20 +35,12 @@ def main(kind: str, tokens: int, count: int) -> None:
             register_stub(made, _LABELS)
         else:
             register(made, str(folder), read_checkpoint(folder).sha256)
-        with made.worker(NAMED_WORKER) as process:
-            made.wait_ready()
-            time.sleep(1.0)
-            before, held = by_thread(process.pid), interpreter_s(process.pid)
-            rate = burst(made, [process], sent)
-            spent = {name: end - before.get(name, 0.0) for name, end in by_thread(process.pid).items()}
-            held = interpreter_s(process.pid) - held
-            time.sleep(0.5)
-    found = {name: round(1e6 * seconds / count, 1) for name, seconds in spent.items()}
-    shown = {name: us for name, us in sorted(found.items(), key=lambda each: -each[1]) if us > _LEAST_US}
+        found = line_cost(made, sent)
+    shown = {name: us for name, us in sorted(found.by_thread.items(), key=lambda each: -each[1]) if us > _LEAST_US}
     result(
-        "own_work", kind=kind, tokens=tokens, documents=count, docs_per_s=round(rate, 1), by_thread=shown,
-        worker_us=round(1e6 * sum(spent.values()) / count, 1), interpreter_us=round(1e6 * held / count, 1),
-        cpu=processor(),
+        "own_work", kind=kind, tokens=tokens, documents=count, docs_per_s=found.docs_per_s, by_thread=shown,
+        worker_us=found.worker_us, interpreter_us=found.interpreter_us, postgres_us=found.postgres_us,
+        redis_us=found.redis_us, cpu=processor(),
     )  # fmt: skip
 
 

@@ -3,24 +3,26 @@
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
-import orjson
+from numpy.typing import ArrayLike
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from benchmarks.stack import Stack, result, say, stack
 from benchmarks.texts import paragraphs
 from benchmarks.waiting import fill
+from db.incoming_documents import IncomingDocuments, pack
 from db.models import Label
 from db.queries import document_search
 from db.queries.document_search import Filters
 from db.queries.intake import AuditShares, store_batch
 from db.queries.search_index import index_batch
 from db.session import session
+from sortline.queue import Document
 
 _TIMES = 5
 _SEARCHES = {
@@ -98,7 +100,7 @@ def _index(opened: Session) -> None:
         opened.commit()
 
 
-def _store(opened: Session, batches: list[str]) -> None:
+def _store(opened: Session, batches: list[IncomingDocuments]) -> None:
     probabilities = np.tile(np.array([0.5, *[0.5 / 76] * 76], np.float32), _BATCH)
     for batch in batches:
         store_batch(opened, batch, probabilities, AuditShares(1e-12))
@@ -110,14 +112,20 @@ def _processor_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _batches() -> list[str]:
-    rows = [
-        {
-            "source": each.source, "id": each.id, "hash": sha256(each.text.encode()).hexdigest(), "text": each.text,
-            "repaired": False, "meta": None, "lane": "bulk", "entry_id": f"{i + 1}-0", "version": 1,
-            "label": 1 + i % 77, "confidence": 0.95, "first": 77 * (i % _BATCH), "labels": 77, "decision": "accept",
-            "windows": 1, "truncated": False, "margin": 0.5,
-        }
-        for i, each in enumerate(paragraphs(_STORED, "stored"))
-    ]  # fmt: skip
-    return [orjson.dumps(rows[i : i + _BATCH]).decode() for i in range(0, _STORED, _BATCH)]
+def _batches() -> list[IncomingDocuments]:
+    sent = paragraphs(_STORED, "stored")
+    return [_incoming(sent[start : start + _BATCH], start) for start in range(0, _STORED, _BATCH)]
+
+
+def _incoming(sent: Sequence[Document], start: int) -> IncomingDocuments:
+    each = np.arange(len(sent))
+    numbers: dict[str, ArrayLike] = {
+        "version": 1, "revision": 0, "label": 1 + each % 77, "confidence": 0.95, "fit": np.nan, "margin": 0.5,
+        "first": 77 * each, "labels": 77, "accepted": True, "repaired": False, "truncated": False, "windows": 1,
+        "unknown_share": np.nan, "encoder": 0, "vector": 0, "chance": 1.0,
+    }  # fmt: skip
+    texts = [
+        (one.source, one.id, sha256(one.text.encode()).hexdigest(), one.text, f"{start + i + 1}-0", None)
+        for i, one in enumerate(sent)
+    ]
+    return IncomingDocuments(pack("bulk", "whole", texts, len(texts), numbers))

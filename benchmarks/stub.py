@@ -92,4 +92,5 @@ def load_without_engine(uri: str, sha256: str | None, settings: Settings) -> Cla
     """A checkpoint with its own tokenizer and everything else, but no engine."""
     stored = fetch_checkpoint(uri, sha256, model_store(settings))
     described = stored.description
-    return Classifier(described, window_tokenizer(stored.folder, described), NoEngine(len(described.labels)))
+    tokenizer = window_tokenizer(stored.folder, described, by_heart=False)
+    return Classifier(described, tokenizer, NoEngine(len(described.labels)))

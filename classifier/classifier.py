@@ -29,6 +29,9 @@ __all__ = [
 ]  # fmt: skip
 
 _WARM_LENGTHS = (8, 12, 16, 24, 32, 48, 64, 128)
+# Tokens of a pass that only accelerators want. Beside them, processor cores have time to tokenise each text anew, but
+# Python's interpreter, which would look up its words, has none (docs/decisions/0038-own-work.md).
+_OF_ACCELERATORS = 8192
 
 
 class Classifier:
@@ -214,12 +217,15 @@ def assemble(folder: Path, checkpoint: Checkpoint, settings: Settings) -> Classi
         CheckpointError: the folder can't be loaded.
     """
     engine = choose_engine(folder, settings, quantised=checkpoint.is_quantised)
-    tokenizer = window_tokenizer(folder, checkpoint)
+    tokenizer = window_tokenizer(folder, checkpoint, by_heart=engine.tokens_per_batch < _OF_ACCELERATORS)
     return Classifier(checkpoint, tokenizer, engine, settings.tokens_per_batch, read_fit(folder))
 
 
-def window_tokenizer(folder: Path, checkpoint: Checkpoint) -> WindowTokenizer:
+def window_tokenizer(folder: Path, checkpoint: Checkpoint, by_heart: bool = True) -> WindowTokenizer:
     """The tokenizer of a folder, with the description's rules for cutting texts.
+
+    Args:
+        by_heart: as for `WindowTokenizer`.
 
     Raises:
         CheckpointError: the folder has no fast tokenizer, or it can't follow these rules.
@@ -230,4 +236,5 @@ def window_tokenizer(folder: Path, checkpoint: Checkpoint) -> WindowTokenizer:
         checkpoint.window_policy,
         checkpoint.window_overlap,
         padding_id(folder),
+        by_heart,
     )

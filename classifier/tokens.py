@@ -9,6 +9,7 @@ from typing import Any, Literal
 from tokenizers import Tokenizer
 
 from classifier.readable import TextReader
+from classifier.words_by_heart import WordsByHeart, reads_word_by_word
 from sortline.errors import CheckpointError
 
 WindowPolicy = Literal["window", "truncate"]
@@ -57,17 +58,21 @@ class WindowTokenizer:
         policy: ``window``: overlapping windows, at most 64 per document; ``truncate``: only the first window.
         overlap: tokens that two neighbouring windows share.
         pad_id: token id of the padding.
+        by_heart: look up the tokens of words that came before, if the tokenizer reads word by word: that takes less of
+            all processor cores together, but more of the calling thread, which holds the interpreter.
 
     Raises:
         CheckpointError: the tokenizer can't be used, or windows of this length can't overlap so much.
     """
 
     def __init__(
-        self, backend: Tokenizer, max_length: int, policy: WindowPolicy, overlap: int, pad_id: int = 0
-    ) -> None:
+        self, backend: Tokenizer, max_length: int, policy: WindowPolicy, overlap: int, pad_id: int = 0,
+        by_heart: bool = True,
+    ) -> None:  # fmt: skip
         backend.no_truncation()
         backend.no_padding()
         self._backend = backend
+        self._words = WordsByHeart(backend) if by_heart and reads_word_by_word(backend) else None
         self._reader = TextReader(backend)
         self.max_length = max_length
         self.pad_id = pad_id
@@ -79,13 +84,13 @@ class WindowTokenizer:
             raise CheckpointError(f"windows of {max_length} tokens can't overlap by {overlap}")
 
     def prepare(self, texts: Sequence[str]) -> list[Prepared]:
-        """Tokenise cleaned texts; releases the GIL, and is thread-safe."""
+        """Tokenise cleaned texts; releases the GIL for what is not known by heart, and is thread-safe."""
         prepared: list[Prepared] = []
         for chunk in _chunks(texts):
             if len(chunk[0]) > PIECE_CHARS:
                 prepared.append(self._windows(self._long(chunk[0])))
             else:
-                prepared += map(self._windows, self._encode(chunk))
+                prepared += map(self._windows, self._encode(chunk) if self._words is None else self._looked_up(chunk))
         return prepared
 
     def note_unread(self, texts: Sequence[str], prepared: Sequence[Prepared]) -> None:
@@ -96,6 +101,10 @@ class WindowTokenizer:
 
     def _encode(self, texts: list[str], special: bool = True) -> Iterator[list[int]]:
         return (one.ids for one in self._backend.encode_batch_fast(texts, add_special_tokens=special))
+
+    def _looked_up(self, texts: list[str]) -> Iterator[list[int]]:
+        assert self._words is not None
+        return ([*self._prefix, *ids, *self._suffix] for ids in self._words.encode(texts))
 
     def _long(self, text: str) -> list[int]:
         """Token ids of a long text, as far as windows reach."""

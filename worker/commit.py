@@ -1,16 +1,17 @@
 """Commit micro-batches to Postgres in one transaction, and build the events to publish after it."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from random import random
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
+from db.incoming_documents import IncomingDocuments, pack
 from db.queries.intake import AuditShares, Key, StoredPrediction, bury, store_batch, store_unpredicted
 from db.vector_array import VectorArray
 from sortline.events import ResultEvent, classified, dead, now
@@ -43,28 +44,31 @@ def commit_batches(
         The `classified` event of each entry, in order. An entry has none if its document was erased meanwhile, or if
         it waits for its first prediction (`worker.first_predictions`).
     """
-    rows: dict[Key, dict[str, Any]] = {}
+    rows: dict[Key, tuple[str, bytes]] = {}
     events: list[tuple[Key, ResultEvent]] = []
     probabilities = [np.asarray(batch.probabilities, np.float32).ravel() for batch in batches]
-    firsts = np.cumsum([0, *map(len, probabilities)]).tolist()
     vectors: list[NDArray[np.float32]] = []
-    place, at = 1, now()
-    for batch, first in zip(batches, firsts, strict=False):
-        made = _rows(batch, first, at)
-        if batch.model is not None and batch.model.encoder_id is not None:
-            chosen = kept.choose(session, [row for _, row, _ in made])
-            for index in chosen:
-                row = made[index][1]
-                row["encoder"], row["vector"] = batch.model.encoder_id, place
-                place += 1
+    first, place, at = 0, 1, now()
+    for batch in batches:
+        answers = _answers(batch)
+        numbers = _numbers(batch, answers, first)
+        first += batch.probabilities.size
+        if numbers["encoder"]:
+            chosen = kept.choose(session, answers.accepted, answers.chances)
+            numbers["vector"] = places = np.zeros(len(batch), np.int32)
+            places[chosen] = place + np.arange(len(chosen))
+            place += len(chosen)
             vectors.append(batch.vectors[chosen])
-        for key, row, event in made:
+        made = zip(batch.entries, _rows(batch, numbers), _events(batch, answers, at), strict=True)
+        for entry, row, event in made:
+            key = _key(entry)
             earlier = rows.get(key)
-            if earlier is None or order(earlier["entry_id"]) < order(row["entry_id"]):
-                rows[key] = row
+            if earlier is None or order(earlier[0]) < order(entry.entry_id):
+                rows[key] = entry.entry_id, row
             events.append((key, event))
+    incoming = IncomingDocuments([rows[key][1] for key in sorted(rows)])  # sorted for the same reason as in `_json`
     given = VectorArray(vectors)
-    known = store_batch(session, _packed(rows), np.concatenate(probabilities), kept.audits, given, kept.newest)
+    known = store_batch(session, incoming, np.concatenate(probabilities), kept.audits, given, kept.newest)
     stored = [(_as_stored(event, known[key]) if key in known else event, key[2]) for key, event in events]
     return _finish(session, stored, subscriptions)
 
@@ -82,7 +86,7 @@ def commit_unpredicted(
     entries = [entry for batch in batches for entry in batch.entries]
     for entry in sorted(entries, key=lambda entry: order(entry.entry_id)):  # of the same text, the last one stays
         rows[_key(entry)] = _document(entry)
-    known = store_unpredicted(session, _packed(rows), audits)
+    known = store_unpredicted(session, _json(rows), audits)
     if known is None:
         return None
     at = now()
@@ -119,10 +123,9 @@ def _finish(
     return [event for event, _ in kept]
 
 
-def _packed(rows: dict[Key, dict[str, Any]]) -> str:
+def _json(rows: dict[Key, dict[str, Any]]) -> str:
     # In order, so that two workers with the same documents lock them in the same order and can't deadlock.
-    ordered = [rows[key] for key in sorted(rows)]
-    return orjson.dumps(ordered, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+    return orjson.dumps([rows[key] for key in sorted(rows)]).decode()
 
 
 def is_the_documents_fault(error: Exception) -> bool:
@@ -136,47 +139,61 @@ def is_the_documents_fault(error: Exception) -> bool:
     return isinstance(state, str) and state.startswith(("22", "54"))
 
 
-def _rows(batch: MicroBatch, first: int, at: str) -> list[tuple[Key, dict[str, Any], ResultEvent]]:
-    """Key, row and event of each entry; ``first``: index of the batch's first probability among all batches'."""
-    classifier, model = batch.classifier, batch.model
+class _Answers(NamedTuple):
+    """What a model said of the n documents of a batch: the index of the likeliest label, its probability, whether that
+    is accepted, and the number that draws each for an audit.
+    """
+
+    best: NDArray[np.int64]
+    confidence: NDArray[np.float32]
+    accepted: NDArray[np.bool_]
+    chances: NDArray[np.float64]
+
+
+def _answers(batch: MicroBatch) -> _Answers:
+    chances = np.random.default_rng().random(len(batch))  # of its own: threads share none
+    return _Answers(*batch.classifier.decide(batch.probabilities, batch.fit), chances)
+
+
+def _numbers(batch: MicroBatch, answers: _Answers, first: int) -> dict[str, ArrayLike]:
+    """What `db.incoming_documents.pack` wants; ``first``: index of the batch's first probability among all batches'."""
+    model, prepared = batch.model, batch.prepared
     assert model is not None
-    version, form, revision = model.version_id, model.form, model.revision
-    best, confidence, accepted = classifier.decide(batch.probabilities, batch.fit)
-    fits = batch.fit.tolist()
-    label_ids, labels = classifier.checkpoint.label_ids, classifier.checkpoint.labels
-    margins = margin(batch.probabilities)
-    count = batch.probabilities.shape[1]
-    rows = []
-    for i, (entry, prepared) in enumerate(zip(batch.entries, batch.prepared, strict=True)):
-        index, sure = int(best[i]), float(confidence[i])
-        decision = "accept" if accepted[i] else "review"
-        row = {  # as `_document`, written out: one dictionary a document is a twentieth of the worker's own work
-            "source": entry.source,
-            "id": entry.id,
-            "hash": entry.content_hash,
-            "text": entry.text,
-            "repaired": entry.repaired,
-            "meta": orjson.Fragment(entry.meta) if entry.meta is not None else None,
-            "lane": entry.lane,
-            "entry_id": entry.entry_id,
-            "version": version,
-            "form": form,
-            "revision": revision,
-            "label": label_ids[index],
-            "confidence": sure,
-            "fit": fits[i],
-            "first": first + i * count,
-            "labels": count,
-            "decision": decision,
-            "windows": len(prepared.windows),
-            "truncated": prepared.truncated,
-            "margin": margins[i],
-            "unknown_share": prepared.unknown_share,
-            "chance": random(),  # noqa: S311 - a draw, no secret
-        }
-        event = classified(entry.source, entry.id, labels[index], sure, decision, fits[i], version, form, at)
-        rows.append(((entry.source, entry.id, entry.content_hash), row, event))
-    return rows
+    labels = batch.probabilities.shape[1]
+    return {
+        "version": model.version_id,
+        "revision": model.revision or 0,
+        "label": np.array(batch.classifier.checkpoint.label_ids)[answers.best],
+        "confidence": answers.confidence,
+        "fit": batch.fit,
+        "margin": margin(batch.probabilities),
+        "first": first + labels * np.arange(len(batch)),
+        "labels": labels,
+        "accepted": answers.accepted,
+        "repaired": [entry.repaired for entry in batch.entries],
+        "truncated": [each.truncated for each in prepared],
+        "windows": [len(each.windows) for each in prepared],
+        "unknown_share": [math.nan if each.unknown_share is None else each.unknown_share for each in prepared],
+        "encoder": model.encoder_id or 0,
+        "vector": 0,
+        "chance": answers.chances,
+    }
+
+
+def _rows(batch: MicroBatch, numbers: Mapping[str, ArrayLike]) -> list[bytes]:
+    assert batch.model is not None
+    texts = ((each.source, each.id, each.content_hash, each.text, each.entry_id, each.meta) for each in batch.entries)
+    return pack(batch.lane, batch.model.form, texts, len(batch), numbers)
+
+
+def _events(batch: MicroBatch, answers: _Answers, at: str) -> Iterator[ResultEvent]:
+    model, labels = batch.model, batch.classifier.checkpoint.labels
+    assert model is not None
+    version, form = model.version_id, model.form
+    answered = zip(*(each.tolist() for each in (*answers[:3], batch.fit)), strict=True)
+    for entry, (best, confidence, accepted, fit) in zip(batch.entries, answered, strict=True):
+        decision = "accept" if accepted else "review"
+        yield classified(entry.source, entry.id, labels[best], confidence, decision, fit, version, form, at)
 
 
 def _key(entry: Entry) -> Key:

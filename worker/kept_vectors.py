@@ -2,9 +2,9 @@
 
 import threading
 import time
-from collections.abc import Sequence
-from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from db.queries import intake
@@ -34,27 +34,21 @@ class KeptVectors:
         self._lock = threading.Lock()
         self._are_first = bool(audits.documents)
 
-    def choose(self, session: Session, rows: Sequence[dict[str, Any]]) -> list[int]:
-        """The indices of the rows whose vectors are stored.
+    def choose(self, session: Session, accepted: NDArray[np.bool_], chances: NDArray[np.float64]) -> NDArray[np.intp]:
+        """The indices of the documents whose vectors are stored.
 
         Args:
-            rows: with ``decision``, and ``chance``, which draws a row for an audit.
+            accepted: (n,), whether the model accepts each document.
+            chances: (n,), which draw documents for audits.
         """
-        share = self._share(session)
-        needed = [row["decision"] == "review" or row["chance"] < share for row in rows]
-        others = needed.count(False)
+        is_other = accepted & (chances >= self._share(session))
+        others = int(is_other.sum())
         allowed = self._take(others)
         if allowed == others:
-            return list(range(len(rows)))
-        chosen, met = [], 0
-        for index, is_needed in enumerate(needed):
-            if is_needed:
-                chosen.append(index)
-                continue
-            met += 1
-            if met * allowed // others > (met - 1) * allowed // others:  # evenly among them
-                chosen.append(index)
-        return chosen
+            return np.arange(len(accepted))
+        met = np.cumsum(is_other)
+        chosen = met * allowed // others > (met - 1) * allowed // others  # evenly among them
+        return np.flatnonzero(~is_other | chosen)
 
     def _take(self, count: int) -> int:
         """Take room for vectors; returns for how many there is some."""

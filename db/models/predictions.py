@@ -14,13 +14,14 @@ from db.models.table import Table, now
 class Prediction(Table):
     """A model version's prediction for a document.
 
-    Only document_id has a foreign key: each one costs a look-up per row on the hot path, and model versions and labels
-    are never deleted.
+    It has no foreign keys, which would cost a look-up per row on the hot path. Model versions and labels are never
+    deleted. Who adds a prediction stores its document in the same transaction or has locked it, so erasure reaches
+    every prediction.
     """
 
     __tablename__ = "predictions"
 
-    document_id: Mapped[int] = mapped_column(ForeignKey("documents.id"), primary_key=True, autoincrement=False)
+    document_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     model_version_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     kind: Mapped[str] = mapped_column(primary_key=True, comment="live, rescore or shadow")
     label_id: Mapped[int] = mapped_column(Integer)

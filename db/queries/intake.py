@@ -2,9 +2,8 @@
 
 Without an active model version, documents are stored without predictions; `first_predictions` makes up for them.
 
-The rows are sent as one JSON text. Postgres takes 22 µs per document to unpack it and do both inserts; binding arrays
-one by one would take 21 µs per document in Python alone. The probabilities are sent beside it as one array, and each
-row names its part of it (docs/decisions/0002-intake.md).
+The rows are sent as one array of a row type in binary form (`db.incoming_documents`), the probabilities beside it as
+another, and each row names its part of that (docs/decisions/0002-intake.md).
 
 The planner does not treat `IN (...) IS TRUE` as a join, so it uses a hash table. As a join, it would compare each
 document with each prediction, because Postgres expects the list to give one row, however long it is.
@@ -20,6 +19,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from db import locks
+from db.incoming_documents import IncomingDocuments
 from db.locks import Lock
 from db.queries import embeddings, erasure
 from db.queries.doubts import DOUBTS, doubt, doubt_score
@@ -30,7 +30,7 @@ from db.vector_array import VectorArray
 _STORED_HERE = """
 stored AS (
   INSERT INTO documents (source, external_id, content_hash, text, repaired, meta, lane, entry_id)
-  SELECT source, id, decode(hash, 'hex'), text, repaired, meta, lane, entry_id FROM incoming
+  SELECT source, id, hash, text, repaired, meta, lane, entry_id FROM incoming
   WHERE NOT erased
   ON CONFLICT (source, external_id, content_hash) DO UPDATE SET entry_id = CASE
     WHEN documents.entry_id IS NULL OR entry_order(documents.entry_id) < entry_order(excluded.entry_id)
@@ -38,38 +38,45 @@ stored AS (
   RETURNING documents.id, source, external_id, content_hash, (xmax = 0) AS fresh
 ), matched AS (
   SELECT stored.id AS document_id, fresh, incoming.* FROM stored JOIN incoming
-  ON incoming.source = stored.source AND incoming.id = external_id AND hash = encode(content_hash, 'hex')
+  ON incoming.source = stored.source AND incoming.id = external_id AND hash = content_hash
 )"""
 _STORED_BEFORE = """
-SELECT document_id, source, id, hash FROM matched WHERE NOT fresh
-UNION ALL SELECT NULL, source, id, hash FROM incoming WHERE erased
+SELECT document_id, source, id, encode(hash, 'hex') AS hash FROM matched WHERE NOT fresh
+UNION ALL SELECT NULL, source, id, encode(hash, 'hex') FROM incoming WHERE erased
 """
-_NO_PREDICTION = """NOT EXISTS (
-    SELECT FROM predictions known WHERE known.document_id = matched.document_id AND known.kind = 'live')"""
+# OFFSET 0: each document is looked up by an index. As a join, Postgres would read all predictions while it takes their
+# table for a small one.
+_NO_PREDICTION = """NOT EXISTS (SELECT FROM predictions known
+    WHERE known.document_id = matched.document_id AND known.kind = 'live' OFFSET 0)"""
 # Ids are given in order and never twice, so no more than so many documents have one up to that number, whichever worker
 # stores them, and nothing need be counted. A repeated or failed insert uses ids up, which only makes the first fewer.
 _SHARE = "CAST(CASE WHEN document_id <= :first_documents THEN :first_share ELSE :later_share END AS real)"
-# A document that waits for its first prediction gets it from `first_predictions`, which also sends its event.
+_PREDICT = """
+INSERT INTO predictions (document_id, model_version_id, kind, label_id, confidence, probabilities,
+                         fit, decision, windows, truncated, unknown_share, form, revision)
+SELECT document_id, version, 'live', label, confidence,
+       (CAST(:probabilities AS real[]))[first + 1 : first + labels], fit, decision, windows, truncated,
+       unknown_share, form, revision
+FROM matched"""
+# A document that waits for its first prediction gets it from `first_predictions`, which also sends its event. A new one
+# has no prediction yet, so that none is looked for: that is what ON CONFLICT would cost.
 _STORE = text(f"""
 WITH incoming AS MATERIALIZED (
-  SELECT *, {erasure.is_erased("row")} AS erased FROM json_to_recordset(CAST(:rows AS json)) AS row (
-    source text, id text, hash text, text text, repaired boolean, meta jsonb, lane text, entry_id text,
-    version integer, form text, label integer, confidence real, first integer, labels integer, decision text, fit real,
-    windows smallint, truncated boolean, unknown_share real, margin real, encoder integer, vector integer,
-    revision integer, chance double precision)
+  SELECT lane, form, source, id, hash, text, entry_id, meta, version,
+    nullif(revision, 0) AS revision, label, confidence, nullif(fit, 'NaN') AS fit, margin, first, labels,
+    CASE WHEN accepted THEN 'accept' ELSE 'review' END AS decision, repaired, truncated, windows,
+    nullif(unknown_share, 'NaN') AS unknown_share, encoder, vector, chance, {erasure.is_erased("row")} AS erased
+  FROM unnest(CAST(:rows AS incoming_document[])) AS row
 ), {_STORED_HERE}, predicted AS (
-  INSERT INTO predictions (document_id, model_version_id, kind, label_id, confidence, probabilities,
-                           fit, decision, windows, truncated, unknown_share, form, revision)
-  SELECT document_id, version, 'live', label, confidence,
-         (CAST(:probabilities AS real[]))[first + 1 : first + labels], fit, decision, windows, truncated,
-         unknown_share, form, revision
-  FROM matched WHERE fresh OR ({_NO_PREDICTION} AND NOT EXISTS (
-    SELECT FROM unpredicted WHERE unpredicted.document_id = matched.document_id))
+  {_PREDICT} WHERE fresh
+), made_up AS (
+  {_PREDICT} WHERE NOT fresh AND {_NO_PREDICTION} AND NOT EXISTS (
+    SELECT FROM unpredicted WHERE unpredicted.document_id = matched.document_id OFFSET 0)
   ON CONFLICT DO NOTHING RETURNING document_id
 ), draw AS MATERIALIZED (
-  SELECT *, coalesce(chance, random()) < share AS drawn FROM (
-    SELECT *, {_SHARE} AS share FROM matched
-    WHERE (document_id IN (SELECT document_id FROM predicted)) IS TRUE) AS entering
+  SELECT *, chance < share AS drawn FROM (
+    SELECT document_id, fresh, version, label, decision, fit, margin, encoder, vector, chance, {_SHARE} AS share
+    FROM matched WHERE fresh OR (document_id IN (SELECT document_id FROM made_up)) IS TRUE) AS entering
 ), embedded AS (
   INSERT INTO embeddings (document_id, slot, encoder_id, vector)
   SELECT document_id, {embeddings.slot("drawn OR decision = 'review'")}, encoder, given.vector
@@ -92,7 +99,9 @@ WITH incoming AS MATERIALIZED (
 # The desk gives these in random order, so that those decided so far are a fair sample of what arrived.
 _STORE_UNPREDICTED = text(f"""
 WITH incoming AS MATERIALIZED (
-  SELECT *, {erasure.is_erased("row")} AS erased FROM json_to_recordset(CAST(:rows AS json)) AS row (
+  SELECT source, id, decode(hash, 'hex') AS hash, text, repaired, meta, lane,
+    entry_id, {erasure.is_erased("row")} AS erased
+  FROM json_to_recordset(CAST(:rows AS json)) AS row (
     source text, id text, hash text, text text, repaired boolean, meta jsonb, lane text, entry_id text)
 ), {_STORED_HERE}, noted AS (
   INSERT INTO unpredicted (document_id) SELECT document_id FROM matched WHERE fresh OR {_NO_PREDICTION}
@@ -162,7 +171,7 @@ Key = tuple[str, str, str]
 
 def store_batch(
     session: Session,
-    rows: str,
+    rows: IncomingDocuments,
     probabilities: NDArray[np.float32],
     audits: AuditShares,
     vectors: VectorArray = VectorArray(()),  # noqa: B008 - it never changes
@@ -170,9 +179,8 @@ def store_batch(
 ) -> dict[Key, StoredPrediction | None]:
     """Insert documents, predictions, and queue items for documents to review or audit.
 
-    ``rows`` is a JSON list of objects with the keys of `incoming`. A row's probabilities are the ``labels`` values from
-    index ``first`` on, and its vector, if it has an ``encoder``, is the one at the place ``vector``, from 1 on. Rows
-    must differ in (source, id, hash).
+    A row's probabilities are the ``labels`` values from index ``first`` on, and its vector, if it has one, is that at
+    the place ``vector``, from 1 on. Rows must differ in (source, id, hash).
 
     A document that is stored already keeps its prediction. Each document that is stored for the first time enters the
     draw for audits. Audits are decided in random order, so those decided so far are a fair sample too. Documents that
@@ -199,9 +207,9 @@ def store_batch(
 def store_unpredicted(session: Session, rows: str, audits: AuditShares) -> dict[Key, StoredPrediction | None] | None:
     """Insert documents without predictions, with a queue item for each; they are predicted once a version is active.
 
-    No version becomes active until the transaction ends. Otherwise it is like `store_batch`: rows have the keys of
-    `incoming`, each document enters the draw for audits when it is first stored, and one that has a prediction keeps
-    it.
+    No version becomes active until the transaction ends. ``rows`` is a JSON list of objects with the keys of
+    `incoming`. Otherwise it is like `store_batch`: each document enters the draw for audits when it is first stored,
+    and one that has a prediction keeps it.
 
     Returns:
         As `store_batch`; None: a version is active, so nothing was stored.

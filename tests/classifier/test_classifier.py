@@ -3,14 +3,16 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from tiny_bert import build_tiny_checkpoint
 
+from classifier import classifier as classifier_module
 from classifier.checkpoint import Calibration
 from classifier.checkpoint_folder import StoredCheckpoint
-from classifier.classifier import Classifier, load_classifier
+from classifier.classifier import Classifier, assemble, load_classifier
 from sortline.errors import CheckpointError, ConfigurationError
 from sortline.settings import Settings
 
@@ -125,6 +127,16 @@ def test_temperature_and_threshold_are_the_engines_own(tmp_path: Path, data_dir:
     decisions = hot.decide(np.array([[0.1, 0.5, 0.4], [0.3, 0.3, 0.4]], np.float32))
     assert decisions.label_index.tolist() == [1, 2]
     assert decisions.accept.tolist() == [True, False]
+
+
+@pytest.mark.parametrize(("wanted", "looked_up"), [(1024, True), (16384, False)])
+def test_beside_an_accelerator_texts_are_tokenised_anew(
+    tiny: StoredCheckpoint, data_dir: Path, monkeypatch: pytest.MonkeyPatch, wanted: int, looked_up: bool
+) -> None:
+    engine = SimpleNamespace(name="torch-bf16", tokens_per_batch=wanted)
+    monkeypatch.setattr(classifier_module, "choose_engine", lambda *_, **__: engine)
+    made = assemble(tiny.folder, tiny.description, Settings(_env_file=None, data_dir=data_dir))
+    assert (made._tokenizer._words is not None) == looked_up
 
 
 def test_no_texts(reference: Classifier) -> None:

@@ -1,11 +1,14 @@
 """Windows: every token is in one, or the document says that it is truncated."""
 
+import random
 from pathlib import Path
 
 import pytest
-from tokenizers import Tokenizer, processors
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
+from classifier import words_by_heart
 from classifier.checkpoint_folder import StoredCheckpoint
+from classifier.cleaning import Cleaning
 from classifier.tokens import MAX_WINDOWS, PIECE_CHARS, WindowTokenizer, longest_input, read_tokenizer
 from sortline.errors import CheckpointError
 
@@ -105,3 +108,40 @@ def test_a_batch_of_long_and_short_texts_keeps_its_order(backend: Tokenizer) -> 
 def test_a_word_of_a_million_characters(backend: Tokenizer) -> None:
     (prepared,) = WindowTokenizer(backend, 128, "window", 16).prepare(["x" * 1_000_000])
     assert (len(prepared.windows), prepared.truncated) == (1, False)
+
+
+def test_words_known_by_heart_are_tokenised_as_in_their_text(tiny: StoredCheckpoint) -> None:
+    by_heart, anew = (
+        WindowTokenizer(read_tokenizer(tiny.folder), 16, "window", 4, by_heart=each) for each in (True, False)
+    )
+    assert by_heart._words is not None and anew._words is None
+    draw = random.Random(1)
+    pieces = [*WORDS, "Café", "e\u0301", "\u0301", "日本", "한국어", "กำ", "😀", "\ufeff", "\u200d", "\u3000", "\u2028", "\xa0", "don't",
+              "[MASK]", " [SEP] ", "##ing", "x" * 120, "4711", "-", "?!", " "]  # fmt: skip
+    for _ in range(300):
+        texts = [Cleaning()("".join(draw.choices([*pieces, " "], k=draw.randint(0, 40)))) for _ in range(8)]
+        assert by_heart.prepare(texts) == anew.prepare(texts)
+
+
+def test_few_words_are_kept_and_no_long_ones_nor_numbers(backend: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(words_by_heart, "_MOST_WORDS", 5)
+    WindowTokenizer(backend, 512, "window", 16)  # it resets truncation and padding
+    words = words_by_heart.WordsByHeart(backend)
+    for texts in (["where is my card"], ["the card ate", "the machine"], ["y" * 41 + " is it", "4711"]):
+        assert [list(ids) for ids in words.encode(texts)] == [
+            one.ids for one in backend.encode_batch(texts, add_special_tokens=False)
+        ]
+        assert len(words._known) <= 5
+    assert words._known.keys() == {"it", "is"}
+
+
+def test_tokenizers_that_mark_spaces_know_nothing_by_heart() -> None:
+    byte_level = Tokenizer(models.BPE())
+    byte_level.pre_tokenizer = pre_tokenizers.ByteLevel()
+    unigram = Tokenizer(models.Unigram([("a", 0.0)], 0))
+    unigram.pre_tokenizer = pre_tokenizers.Metaspace()
+    phrases = Tokenizer(models.WordPiece({"[UNK]": 0}, unk_token="[UNK]"))
+    phrases.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    assert words_by_heart.reads_word_by_word(phrases)
+    phrases.add_tokens(["new york"])
+    assert not any(map(words_by_heart.reads_word_by_word, (byte_level, unigram, phrases)))

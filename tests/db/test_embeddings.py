@@ -1,7 +1,6 @@
 """Vectors of documents in Postgres."""
 
 import numpy as np
-import orjson
 import pytest
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
@@ -11,6 +10,7 @@ from db.queries import embeddings, erasure, intake
 from db.queries.intake import AuditShares
 from db.vector_array import Matrix, VectorArray
 from tests.db.test_intake import _row
+from tests.incoming import incoming
 
 _ENTERED = 134  # vectors that have entered the ring: so many that 40 before them are left behind
 
@@ -32,7 +32,7 @@ def arrive(session: Session, decisions: list[str], newest: int, first: int = 0) 
     rows = [_row(first + i, first=0, labels=1, encoder=7, vector=count - i) | {"decision": decision}
             for i, decision in enumerate(decisions)]  # fmt: skip
     given = VectorArray([vectors(count)[: count // 2], vectors(count)[count // 2 :]])
-    intake.store_batch(session, orjson.dumps(rows).decode(), np.ones(1, np.float32), AuditShares(1e-12), given, newest)
+    intake.store_batch(session, incoming(rows), np.ones(1, np.float32), AuditShares(1e-12), given, newest)
     ids = dict(session.execute(text("SELECT external_id, id FROM documents")).all())  # type: ignore[arg-type]
     return [ids[str(first + i)] for i in range(count)]
 
@@ -132,5 +132,5 @@ def test_an_encoder_has_one_number(session: Session) -> None:
 @pytest.mark.parametrize("rows", [0, 3])
 def test_a_batch_may_have_no_vectors(session: Session, rows: int) -> None:
     given = [_row(i, first=0, labels=1) for i in range(rows)]
-    intake.store_batch(session, orjson.dumps(given).decode(), np.ones(1, np.float32), AuditShares(1e-12))
+    intake.store_batch(session, incoming(given), np.ones(1, np.float32), AuditShares(1e-12))
     assert stored(session) == []

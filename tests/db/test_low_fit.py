@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from db.models import Shadow
 from db.queries import form_draws, intake, queue_items, rescore, revised_predictions, shadows, waiting_scores
 from db.queries.form_draws import Disagreement
+from tests.incoming import incoming
 
 NONE = float("nan")
 Waiting = list[tuple[str, float]]
@@ -49,14 +50,14 @@ def test_what_is_not_accepted_waits_for_low_fit_or_as_doubtful_and_audits_stay_a
          "decision": decision, "windows": 1, "truncated": False, "margin": 0.2}
         for i, (fit, decision) in enumerate(((0.25, "review"), (0.5, "review"), (NONE, "review"), (0.1, "accept")), 1)
     ]  # fmt: skip
-    intake.store_batch(session, packed(*rows), np.ones(1, np.float32), intake.AuditShares(0.0))
+    intake.store_batch(session, incoming(rows), np.ones(1, np.float32), intake.AuditShares(0.0))
     assert waiting(session) == [("low_fit", 0.25), ("doubtful", 0.2), ("doubtful", 0.2)]
     assert fits(session, "live") == [0.25, 0.5, None, pytest.approx(0.1)]
 
-    audited = packed(rows[0] | {"id": "9", "hash": f"{9:064x}"})
+    audited = incoming([rows[0] | {"id": "9", "hash": f"{9:064x}"}])
     intake.store_batch(session, audited, np.ones(1, np.float32), intake.AuditShares(1.0))
     assert waiting(session)[3][0] == "audit"
-    again = intake.store_batch(session, packed(rows[0]), np.ones(1, np.float32), intake.AuditShares(0.0))
+    again = intake.store_batch(session, incoming(rows[:1]), np.ones(1, np.float32), intake.AuditShares(0.0))
     assert [found.fit for found in again.values() if found] == [0.25]
 
 

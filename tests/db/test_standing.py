@@ -37,6 +37,7 @@ from db.queries.document_history import history
 from db.queries.document_search import Filters
 from db.queries.document_state import Sent
 from db.queries.upstream_decisions import Upstream
+from tests.incoming import incoming
 
 MOMENT = datetime.now(UTC) - timedelta(days=3)
 TEXT = "where is my card"
@@ -246,9 +247,7 @@ def answered_again(asked: Asked) -> str:
     given = {"source": "mail", "id": "m-1", "hash": HASH, "text": TEXT, "repaired": False, "lane": "live",
              "entry_id": "2-0", "version": 1, "label": LABELS[C], "confidence": 0.9, "first": 0, "labels": 1,
              "decision": "accept", "windows": 1, "truncated": False, "margin": 0.8}  # fmt: skip
-    known = intake.store_batch(
-        asked.session, orjson.dumps([given]).decode(), np.ones(1, np.float32), intake.AuditShares(1e-12)
-    )
+    known = intake.store_batch(asked.session, incoming([given]), np.ones(1, np.float32), intake.AuditShares(1e-12))
     stored = known["mail", "m-1", HASH]
     assert stored is not None
     return stored.label

@@ -16,7 +16,7 @@ _KNOWN = {
 
 
 # Tables that hang without a foreign key, which would cost a look-up per row on the hot path.
-_WITHOUT_KEY = {"embeddings"}
+_WITHOUT_KEY = {"embeddings", "predictions"}
 
 
 def referring(table: str) -> set[str]:

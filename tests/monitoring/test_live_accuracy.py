@@ -15,6 +15,7 @@ from db.queries import decisions, intake, labelled, merge_labels, people, status
 from db.queries import live_accuracy as queries
 from monitoring import live_accuracy
 from monitoring.live_accuracy import Measured, of_version, today
+from tests.incoming import incoming
 
 
 @pytest.fixture
@@ -133,7 +134,7 @@ def test_audits_wait_in_an_order_that_has_nothing_to_do_with_the_answer(session:
     ]  # fmt: skip
 
     probabilities = np.tile(np.array([0.9, 0.1, 0], np.float32), 8)
-    intake.store_batch(session, json.dumps(rows), probabilities, intake.AuditShares(1.0))
+    intake.store_batch(session, incoming(rows), probabilities, intake.AuditShares(1.0))
 
     assert len(set(session.scalars(text("SELECT score FROM queue_items WHERE reason = 'audit'")))) == 8
 
