@@ -50,11 +50,15 @@ class Encoder(torch.nn.Module):
 
 
 def _means(states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-    """Means (rows, width) over the tokens of hidden states (rows, length, width)."""
+    """Means (rows, width) over the tokens of hidden states (rows, length, width).
+
+    By a matrix product, because OpenVINO computes in float32 what leads from the last one to an output: a plain sum
+    would keep the residual sums and norms of all layers from bfloat16.
+    """
     if mask is None:
         return states.mean(dim=1)
-    counts = mask.to(states.dtype).unsqueeze(-1)
-    return (states * counts).sum(dim=1) / counts.sum(dim=1)
+    counted = mask.to(states.dtype)
+    return torch.bmm(counted.unsqueeze(1), states).squeeze(1) / counted.sum(dim=1, keepdim=True)
 
 
 def last_linear(model: torch.nn.Module, outputs: int) -> torch.nn.Linear | None:

@@ -94,7 +94,8 @@ def make_fit(training: Sample, validation: Sample, pretrained: Array | None = No
 
 def _is_sound(sample: Sample) -> NDArray[np.bool_]:
     """Whether the outputs of each document are numbers, (n,)."""
-    return np.logical_and.reduce([np.isfinite(each).all(axis=1) for each in sample.outputs])
+    finite = [np.isfinite(each).all(axis=1) for each in sample.outputs]
+    return np.asarray(np.logical_and.reduce(finite), np.bool_)
 
 
 def _read(outputs: Outputs) -> Array:
