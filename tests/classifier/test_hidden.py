@@ -71,6 +71,20 @@ def test_engines_agree(layered: StoredCheckpoint, data_dir: Path) -> None:
     assert [each.shape for each in by_openvino.outputs([])] == [(0, 3), (0, WIDTH), (0, WIDTH)]
 
 
+def test_openvino_need_not_compute_norms_in_float32_for_it(layered: StoredCheckpoint, data_dir: Path) -> None:
+    """It computes in float32 what leads from the last matrix product to an output."""
+    import openvino
+
+    model = openvino.Core().read_model(converted(layered.folder, data_dir / "cache" / "openvino"))
+    waiting, seen = [model.results[2]], set()
+    while waiting:
+        node = waiting.pop()
+        if node.get_type_name() != "MatMul":
+            seen.add(node.get_type_name())
+            waiting += [each.get_source_output().get_node() for each in node.inputs()]
+    assert "Divide" in seen and "MVN" not in seen
+
+
 def test_a_model_whose_layers_shorten_the_text_gives_none() -> None:
     config = FunnelConfig(
         vocab_size=30, d_model=16, n_head=2, d_head=8, d_inner=16, block_sizes=[1, 1, 1], num_decoder_layers=1,
