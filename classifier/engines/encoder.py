@@ -40,7 +40,8 @@ class Encoder(torch.nn.Module):
         found = self.model(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True)
         logits: torch.Tensor = found.logits
         nothing = logits[:, :0]
-        states = (found.hidden_states or ())[1:-1]  # without the embeddings, and the last layer's
+        every: tuple[torch.Tensor, ...] = found.hidden_states or ()
+        states = every[1:-1]  # without the embeddings, and the last layer's
         is_whole = states and states[-1].shape[:2] == input_ids.shape
         means = _means(states[-1], attention_mask) if is_whole else nothing
         return logits, self._read.__dict__.pop("vectors", nothing), means

@@ -90,7 +90,7 @@ def test_a_model_whose_layers_shorten_the_text_gives_none() -> None:
         vocab_size=30, d_model=16, n_head=2, d_head=8, d_inner=16, block_sizes=[1, 1, 1], num_decoder_layers=1,
         num_labels=3,
     )  # fmt: skip
-    encoder = Encoder(FunnelForSequenceClassification(config).eval(), 3)
+    encoder = Encoder(FunnelForSequenceClassification(config).train(False), 3)
     with torch.inference_mode():
         logits, _, hidden = encoder(torch.ones((2, 8), dtype=torch.long), torch.ones((2, 8), dtype=torch.long))
     assert (logits.shape, hidden.shape) == ((2, 3), (2, 0))
