@@ -41,7 +41,8 @@ class StubClassifier:
             time.sleep(1e-6 * self.us * len(batch.documents))
         count = len(batch.documents)
         vectors = np.random.default_rng(1).standard_normal((count, self.width), np.float32)
-        return Outputs(np.zeros((count, len(self.checkpoint.labels)), np.float32), vectors)
+        logits = np.zeros((count, len(self.checkpoint.labels)), np.float32)
+        return Outputs(logits, vectors, np.empty((count, 0), np.float32))
 
     def pool(self, _count: int, _batches: object, outputs: Sequence[Outputs]) -> Outputs:
         return outputs[0]
@@ -76,7 +77,7 @@ class NoEngine:
 
     name, parallel, overhead, slow_at_first = "none", 1, 2048, False
     tokens_per_batch = 16_384  # as on CUDA
-    width = 384
+    width, hidden = 384, 0
 
     def __init__(self, labels: int) -> None:
         self._labels = labels
@@ -85,7 +86,7 @@ class NoEngine:
         rows = len(input_ids)
         logits = np.zeros((rows, self._labels), np.float32)
         logits[:, 0] = 9.0
-        return Outputs(logits, np.ones((rows, self.width), np.float32))
+        return Outputs(logits, np.ones((rows, self.width), np.float32), np.empty((rows, self.hidden), np.float32))
 
 
 def load_without_engine(uri: str, sha256: str | None, settings: Settings) -> Classifier:

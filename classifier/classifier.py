@@ -100,13 +100,12 @@ class Classifier:
     def pool(self, count: int, batches: Sequence[ForwardBatch], outputs: Sequence[Outputs]) -> Outputs:
         """The outputs of ``count`` documents: the mean over the windows of each."""
         pooled = self._pool(count, batches, outputs)
-        return pooled if self._head is None else Outputs(self._head.logits(pooled.vectors), pooled.vectors)
+        return pooled if self._head is None else pooled._replace(logits=self._head.logits(pooled.vectors))
 
     def _pool(self, count: int, batches: Sequence[ForwardBatch], outputs: Sequence[Outputs]) -> Outputs:
         if not batches:
-            return Outputs(
-                *(np.empty((0, each), np.float32) for each in (len(self.checkpoint.labels), self.engine.width))
-            )
+            widths = (len(self.checkpoint.labels), self.engine.width, self.engine.hidden)
+            return Outputs(*(np.empty((0, each), np.float32) for each in widths))
         documents = np.concatenate([batch.documents for batch in batches])
         rows = [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
         if len(documents) == count:  # each has one window, so that nothing is to be added
@@ -141,7 +140,7 @@ class Classifier:
         return self.outputs(texts).logits
 
     def outputs(self, texts: Sequence[str]) -> Outputs:
-        """Uncalibrated logits (n, labels) and vectors (n, d) of texts."""
+        """Uncalibrated logits (n, labels), vectors (n, d) and hidden means (n, h) of texts."""
         work = self.batches(self.prepare(texts))
         return self.pool(len(texts), work, self._forward_all(work))
 

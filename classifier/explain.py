@@ -116,8 +116,8 @@ class Explainer:
         scores = np.empty(len(windows))
         with torch.inference_mode():
             for batch in work:
-                logits, _ = self._encoder(torch.from_numpy(batch.input_ids), torch.from_numpy(batch.attention_mask))
-                scores[batch.documents] = logits[:, target].numpy()
+                found = self._encoder(torch.from_numpy(batch.input_ids), torch.from_numpy(batch.attention_mask))
+                scores[batch.documents] = found[0][:, target].numpy()
         return sorted(np.argsort(-scores, kind="stable")[:MOST_WINDOWS].tolist())
 
     def _weigh(self, window: list[int], spans: Sequence[Span], target: int) -> tuple[NDArray[np.float64], float, int]:

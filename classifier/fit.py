@@ -6,13 +6,13 @@ and the cosine with the nearest centre of training documents. Where people have 
 linear detector joins them.
 
 Fine-tuning draws the vectors of a label together, and foreign documents with them. So the cosine is taken of what a
-linear map tells of the vector that the pretrained encoder would give: there foreign documents still lie apart.
-`trainer.evaluation.fit_model` makes it.
+linear map tells of the vector that the pretrained encoder would give: there foreign documents still lie apart. It reads
+the vector and the hidden mean, which knows more of that. `trainer.evaluation.fit_model` makes it.
 
-Fit models of earlier checkpoints take the cosine of the vector itself, and measure a third thing: the relative
-Mahalanobis distance, that to the nearest centre less that to all training documents (Ren, Fort, Liu et al., "A Simple
-Fix to Mahalanobis Distance for Improving Near-OOD Detection", 2021), and no measure's worth is limited. They are read,
-and answer as they did.
+Fit models of earlier checkpoints read the vector alone. Still earlier ones take the cosine of the vector itself, and
+measure a third thing: the relative Mahalanobis distance, that to the nearest centre less that to all training documents
+(Ren, Fort, Liu et al., "A Simple Fix to Mahalanobis Distance for Improving Near-OOD Detection", 2021), and no measure's
+worth is limited. They are read, and answer as they did.
 """
 
 from dataclasses import dataclass, field, fields
@@ -38,11 +38,12 @@ _TINY = np.float32(1e-9)
 class FitModel:
     """What makes a probability of a document's outputs; thread-safe.
 
-    ``pretrained`` (d, c) and ``shift`` (c,) tell of a vector what the pretrained encoder would give; ``directions``
-    (m, c) are those of centres there, each the mean of three documents at least. ``detector`` (d,) weighs the numbers
-    of a vector. Each of the four measures (`MEASURES`) loses its ``location`` (4,), is divided by its ``scale`` (4,),
-    counts as no more than ``most`` (4,), and is multiplied with its ``weight`` (4,); their sum and ``bias`` (1,) are
-    the log odds. ``distance``: what the relative distance of earlier fit models is measured with; None: it is 0.
+    ``pretrained`` (d + h, c) and ``shift`` (c,) tell of a vector and a hidden mean what the pretrained encoder would
+    give; ``directions`` (m, c) are those of centres there, each the mean of three documents at least. ``detector`` (d,)
+    weighs the numbers of a vector. Each of the four measures (`MEASURES`) loses its ``location`` (4,), is divided by
+    its ``scale`` (4,), counts as no more than ``most`` (4,), and is multiplied with its ``weight`` (4,); their sum and
+    ``bias`` (1,) are the log odds. ``distance``: what the relative distance of earlier fit models is measured with;
+    None: it is 0.
     """
 
     pretrained: Array
@@ -59,8 +60,11 @@ class FitModel:
     def measures(self, outputs: Outputs) -> Array:
         """The measures (n, 4) of documents, as they come."""
         vectors = outputs.vectors
+        of_vector, of_hidden = self.pretrained[: len(self.detector)], self.pretrained[len(self.detector) :]
         with np.errstate(invalid="ignore", over="ignore"):  # NaN stays NaN
-            content = vectors @ self.pretrained + self.shift
+            content = vectors @ of_vector + self.shift
+            if len(of_hidden):
+                content += outputs.hidden @ of_hidden
             length = np.sqrt(np.einsum("ij,ij->i", content, content))
             cosine = (content @ self.directions.T).max(axis=1) / np.maximum(length, _TINY)
             relative = np.zeros_like(cosine) if self.distance is None else -self.distance.relative(vectors)
@@ -74,8 +78,9 @@ class FitModel:
             return np.asarray(measured @ self.weight + self.bias, np.float32)
 
     def fit(self, outputs: Outputs) -> Array:
-        """The probability (n,) that documents belong to a label; NaN where their vectors are missing."""
-        if outputs.vectors.shape[1] != len(self.detector):
+        """The probability (n,) that documents belong to a label; NaN where what it looks at is missing."""
+        width, hidden = len(self.detector), len(self.pretrained) - len(self.detector)
+        if outputs.vectors.shape[1] != width or (hidden and outputs.hidden.shape[1] != hidden):
             return unknown_fit(len(outputs.logits))
         return probability(self.log_odds(outputs))
 
@@ -159,9 +164,9 @@ def _is_sound(found: FitModel) -> bool:
     arrays = {name: getattr(found, name) for name in _ARRAYS}
     if found.pretrained.ndim != 2 or found.directions.ndim != 2 or not len(found.directions):
         return False
-    width, inside = found.pretrained.shape
+    width, (read, inside) = found.detector.size, found.pretrained.shape
     shapes = {
-        "pretrained": (width, inside), "shift": (inside,), "directions": (len(found.directions), inside),
+        "pretrained": (max(width, read), inside), "shift": (inside,), "directions": (len(found.directions), inside),
         "detector": (width,), "bias": (1,),
         "location": (len(MEASURES),), "scale": (len(MEASURES),), "weight": (len(MEASURES),), "most": (len(MEASURES),),
     }  # fmt: skip

@@ -18,10 +18,12 @@ _FIRST_TOKEN_TYPES = frozenset({"bert", "camembert", "electra", "roberta", "xlm-
 
 
 class Encoder(torch.nn.Module):
-    """Maps token ids (rows, length) and their mask to logits (rows, labels) and vectors (rows, d).
+    """Maps token ids (rows, length) and their mask to logits (rows, labels), vectors (rows, d) and means (rows, h).
 
     The vector of a row is what the last linear layer of the head reads, so the logits are that layer's answer to it. A
-    head without such a layer has vectors of no numbers.
+    head without such a layer has vectors of no numbers. The means are those over the tokens of what the last layer but
+    one gives: the last one need not compute every token. They have no numbers where there is no such layer, or it does
+    not give one state for each token.
     """
 
     def __init__(self, model: torch.nn.Module, labels: int) -> None:
@@ -29,18 +31,35 @@ class Encoder(torch.nn.Module):
         self.model = model
         self._read = threading.local()
         head = last_linear(model, labels)
-        self.width = 0 if head is None else head.in_features
         if head is not None:
             head.register_forward_pre_hook(self._keep)
 
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        logits: torch.Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
-        return logits, self._read.__dict__.pop("vectors", logits[:, :0])
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        found = self.model(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True)
+        logits: torch.Tensor = found.logits
+        nothing = logits[:, :0]
+        every: tuple[torch.Tensor, ...] = found.hidden_states or ()
+        states = every[1:-1]  # without the embeddings, and the last layer's
+        is_whole = states and states[-1].shape[:2] == input_ids.shape
+        means = _means(states[-1], attention_mask) if is_whole else nothing
+        return logits, self._read.__dict__.pop("vectors", nothing), means
 
     def _keep(self, _: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
         self._read.vectors = given[0]
+
+
+def _means(states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    """Means (rows, width) over the tokens of hidden states (rows, length, width).
+
+    By a matrix product, because OpenVINO computes in float32 what leads from the last one to an output: a plain sum
+    would keep the residual sums and norms of all layers from bfloat16.
+    """
+    if mask is None:
+        return states.mean(dim=1)
+    counted = mask.to(states.dtype)
+    return torch.bmm(counted.unsqueeze(1), states).squeeze(1) / counted.sum(dim=1, keepdim=True)
 
 
 def last_linear(model: torch.nn.Module, outputs: int) -> torch.nn.Linear | None:

@@ -19,7 +19,7 @@ from sortline.whole_file import file_sha256
 
 logger = logging.getLogger(__name__)
 
-_CONVERSION = "2"  # increase this when `openvino_convert` writes another form
+_CONVERSION = "3"  # increase this when `openvino_convert` writes another form
 _TIMEOUT_S = 900
 _MODEL = "model.xml"
 _WEIGHTS = "model.bin"

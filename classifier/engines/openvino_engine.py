@@ -65,12 +65,14 @@ class OpenVinoEngine:
             compiled = openvino.Core().compile_model(model, "CPU", options)
         except RuntimeError as error:
             raise CheckpointError(f"OpenVINO can't read {model}: {str(error).splitlines()[0]}") from None
-        self._has_vectors = len(compiled.outputs) > 1  # those quantised before vectors were an output have none
+        # Those quantised before vectors and hidden means were outputs lack them.
+        self._given = len(compiled.outputs)
         self._requests: LifoQueue[openvino.InferRequest] = LifoQueue()
         for _ in range(threads):
             self._requests.put(compiled.create_infer_request())
         with _first_use:
-            self.width = self.run(np.zeros((1, 2), np.int64), np.ones((1, 2), np.int64)).vectors.shape[1]
+            first = self.run(np.zeros((1, 2), np.int64), np.ones((1, 2), np.int64))
+        self.width, self.hidden = first.vectors.shape[1], first.hidden.shape[1]
 
     def run(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> Outputs:
         """The outputs of token ids (rows, length) and their mask; thread-safe."""
@@ -85,10 +87,8 @@ class OpenVinoEngine:
         request = self._requests.get()
         try:
             request.infer({0: input_ids, 1: attention_mask}, share_inputs=True)
-            logits = np.array(request.get_output_tensor(0).data[:rows], np.float32)
-            if not self._has_vectors:
-                return Outputs(logits, np.empty((rows, 0), np.float32))
-            return Outputs(logits, np.array(request.get_output_tensor(1).data[:rows], np.float32))
+            found = [np.array(request.get_output_tensor(place).data[:rows], np.float32) for place in range(self._given)]
+            return Outputs(*found, *[np.empty((rows, 0), np.float32)] * (len(Outputs._fields) - self._given))
         finally:
             self._requests.put(request)
 

@@ -164,6 +164,7 @@ def _described(engine: Engine) -> dict[str, Any]:
         "tokens_per_batch": engine.tokens_per_batch,
         "overhead": engine.overhead,
         "width": engine.width,
+        "hidden": engine.hidden,
         "slow_at_first": engine.slow_at_first,
     }
 

@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 class Outputs(NamedTuple):
     """What a forward pass gives of each row or document.
 
-    ``logits``: (n, labels). ``vectors``: (n, d), what the last layer of the head reads; d is 0 if the checkpoint does
-    not give them.
+    ``logits``: (n, labels). ``vectors``: (n, d), what the last layer of the head reads. ``hidden``: (n, h), the mean
+    over the tokens of what the encoder's last layer but one gives, for the fit alone. d and h are 0 where the
+    checkpoint doesn't give them.
     """
 
     logits: NDArray[np.float32]
     vectors: NDArray[np.float32]
+    hidden: NDArray[np.float32]
 
 
 class Engine(Protocol):
@@ -22,8 +24,9 @@ class Engine(Protocol):
 
     ``name``: library and precision, such as ``openvino-bf16``; ``parallel``: the number of threads that can usefully
     call `run` at once; ``tokens_per_batch``: the token budget with which it is fastest; ``overhead``: what a
-    further forward pass costs, in tokens that would take as long to compute; ``width``: numbers of a vector, 0: it
-    gives none; ``slow_at_first``: whether the first pass of a shape takes longer than later ones.
+    further forward pass costs, in tokens that would take as long to compute; ``width`` and ``hidden``: numbers of a
+    vector, and of the hidden mean, 0: it gives none; ``slow_at_first``: whether the first pass of a shape takes longer
+    than later ones.
     """
 
     @property
@@ -36,6 +39,8 @@ class Engine(Protocol):
     def overhead(self) -> int: ...
     @property
     def width(self) -> int: ...
+    @property
+    def hidden(self) -> int: ...
     @property
     def slow_at_first(self) -> bool: ...
 

@@ -101,6 +101,7 @@ class RemoteEngine:
         self.tokens_per_batch: int = described["tokens_per_batch"]
         self.overhead: int = described["overhead"]
         self.width: int = described["width"]
+        self.hidden: int = described["hidden"]
         self.slow_at_first: bool = described["slow_at_first"]
 
     def run(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> Outputs:

@@ -40,15 +40,16 @@ class TorchEngine:
         if device == "cpu":
             torch.set_num_threads(threads)
         self._encoder = read_encoder(folder).to(self._device, _DTYPES[precision])
-        self.width = self._encoder.width
+        first = self.run(np.zeros((1, 2), np.int64), np.ones((1, 2), np.int64))
+        self.width, self.hidden = first.vectors.shape[1], first.hidden.shape[1]
 
     def run(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> Outputs:
         """The outputs of token ids (rows, length) and their mask; thread-safe."""
         # Without a mask, torch can use its fastest fused attention kernel.
         mask = None if attention_mask.all() else self._move(attention_mask)
         with torch.inference_mode():
-            logits, vectors = self._encoder(self._move(input_ids), mask)
-            return Outputs(logits.float().cpu().numpy(), vectors.float().cpu().numpy())
+            found = self._encoder(self._move(input_ids), mask)
+            return Outputs(*(each.float().cpu().numpy() for each in found))
 
     def _move(self, array: NDArray[np.int64]) -> torch.Tensor:
         tensor = torch.from_numpy(array)

@@ -86,7 +86,8 @@ def test_outputs_are_those_of_an_engine_in_this_process(
     process: Started, folder: Path, engine_settings: Settings
 ) -> None:
     here, there = choose_engine(folder, engine_settings), RemoteEngine(process[0], folder, False)
-    assert (there.name, there.width, there.overhead) == (here.name, here.width, here.overhead)
+    assert (there.name, there.width, there.hidden) == (here.name, here.width, here.hidden)
+    assert there.overhead == here.overhead
     assert (there.tokens_per_batch, there.slow_at_first) == (here.tokens_per_batch, here.slow_at_first)
     for rows, length in ((1, 2), (16, 9), (700, 100)):  # the last is larger than a socket's buffer
         ids, mask = _inputs(rows, length)
@@ -210,11 +211,12 @@ def test_who_ends_while_it_is_alone_lets_others_go_on(process: Started, folder: 
 class SlowEngine:
     """Computes one pass at a time, slowly."""
 
-    name, parallel, tokens_per_batch, overhead, width, slow_at_first = "slow", 1, 1024, 32, 0, False
+    name, parallel, tokens_per_batch, overhead, slow_at_first = "slow", 1, 1024, 32, False
+    width = hidden = 0
 
     def run(self, input_ids: np.ndarray, _mask: np.ndarray) -> Outputs:
         time.sleep(0.05)
-        return Outputs(input_ids.astype(np.float32), np.empty((len(input_ids), 0), np.float32))
+        return Outputs(input_ids.astype(np.float32), *[np.empty((len(input_ids), 0), np.float32)] * 2)
 
 
 def test_a_process_that_is_alone_has_its_turn_while_others_ask_for_more_passes_than_there_is_room(

@@ -23,16 +23,21 @@ WIDTH = 32  # of the tiny model
 TEXTS = ["where is my card ?", "the cash machine ate it", "i"]
 
 
-def fit_model(seed: int = 0) -> FitModel:
+def fit_model(seed: int = 0, hidden: int = 0) -> FitModel:
     draw = np.random.default_rng(seed)
 
     def numbers(*shape: int) -> np.ndarray:  # type: ignore[type-arg]
         return draw.normal(size=shape).astype(np.float32)
 
     return FitModel(
-        pretrained=numbers(WIDTH, 6), shift=numbers(6), directions=numbers(5, 6), detector=numbers(WIDTH),
+        pretrained=numbers(WIDTH + hidden, 6), shift=numbers(6), directions=numbers(5, 6), detector=numbers(WIDTH),
         location=numbers(4), scale=10 + np.abs(numbers(4)), weight=numbers(4), bias=numbers(1),
     )  # fmt: skip
+
+
+def drawn(draw: np.random.Generator) -> Outputs:
+    """Outputs of nine documents, as an engine gives them."""
+    return Outputs(*(draw.normal(size=(9, width)).astype(np.float32) for width in (3, WIDTH, WIDTH)))
 
 
 def earlier_arrays() -> dict[str, np.ndarray]:  # type: ignore[type-arg]
@@ -140,7 +145,7 @@ def test_a_checkpoint_of_a_fit_model_alone_lacks_its_weights(tmp_path: Path, sea
 def test_an_earlier_file_answers_as_it_did(tmp_path: Path) -> None:
     arrays, draw = earlier_arrays(), np.random.default_rng(2)
     save_file(arrays, tmp_path / FIT_FILE)
-    asked = Outputs(draw.normal(size=(9, 3)).astype(np.float32), draw.normal(size=(9, WIDTH)).astype(np.float32))
+    asked = drawn(draw)
 
     found = read_fit(tmp_path)
 
@@ -160,7 +165,7 @@ def test_an_earlier_file_answers_as_it_did(tmp_path: Path) -> None:
 
 def test_a_file_of_before_the_limit_answers_as_it_did(tmp_path: Path) -> None:
     draw = np.random.default_rng(2)
-    asked = Outputs(draw.normal(size=(9, 3)).astype(np.float32), draw.normal(size=(9, WIDTH)).astype(np.float32))
+    asked = drawn(draw)
     model = fit_model()
     save_file({name: each for name, each in vars(model).items() if name not in ("most", "distance")},
               tmp_path / FIT_FILE)  # fmt: skip
@@ -197,5 +202,23 @@ def test_a_file_that_is_no_fit_model_is_refused(tmp_path: Path, broken: str, ear
 
 
 def test_vectors_of_another_width_have_no_fit() -> None:
-    outputs = Outputs(np.zeros((2, 3), np.float32), np.zeros((2, WIDTH + 1), np.float32))
-    assert np.isnan(fit_model().fit(outputs)).all()
+    vectors = np.zeros((2, WIDTH + 1), np.float32)
+    assert np.isnan(fit_model().fit(Outputs(np.zeros((2, 3), np.float32), vectors, np.empty((2, 0), np.float32)))).all()
+
+
+def test_hidden_means_count_where_the_map_reads_them() -> None:
+    asked = drawn(np.random.default_rng(2))
+    model = fit_model(hidden=WIDTH)
+
+    content = np.hstack([asked.vectors, asked.hidden]) @ model.pretrained + model.shift
+    cosine = (content @ model.directions.T).max(axis=1) / np.linalg.norm(content, axis=1)
+    np.testing.assert_allclose(model.measures(asked)[:, 1], cosine, rtol=1e-4)
+    others = asked._replace(hidden=asked.hidden[::-1])
+    assert (model.fit(others) != model.fit(asked)).any()
+    np.testing.assert_array_equal(fit_model().fit(others), fit_model().fit(asked))
+
+
+def test_a_fit_that_needs_hidden_means_is_unknown_without_them() -> None:
+    asked = drawn(np.random.default_rng(2))
+    for hidden in (np.empty((9, 0), np.float32), asked.hidden[:, 1:], np.full_like(asked.hidden, np.nan)):
+        assert np.isnan(fit_model(hidden=WIDTH).fit(asked._replace(hidden=hidden))).all()

@@ -16,6 +16,13 @@ from trainer.evaluation.metrics import auroc
 WIDTH, LABELS = 24, 6
 CENTRES = 4 * np.random.default_rng(0).normal(size=(LABELS, WIDTH))
 NEW_TOPICS = 4 * np.random.default_rng(1).normal(size=(3, WIDTH))
+MIXED = np.random.default_rng(2).normal(size=(WIDTH, WIDTH)).astype(np.float32)
+
+
+def outputs(
+    logits: NDArray[np.float32], vectors: NDArray[np.float32], hidden: NDArray[np.float32] | None = None
+) -> Outputs:
+    return Outputs(logits, vectors, np.empty((len(logits), 0), np.float32) if hidden is None else hidden)
 
 
 def sample(targets: NDArray[np.int64], seed: int, spread: float = 1.0) -> Sample:
@@ -25,7 +32,7 @@ def sample(targets: NDArray[np.int64], seed: int, spread: float = 1.0) -> Sample
     middle = np.where((targets == FOREIGN)[:, None], topics, CENTRES[targets])
     vectors = (middle + spread * draw.normal(size=middle.shape)).astype(np.float32)
     logits = np.asarray(vectors @ CENTRES.T / 20 + 6 * draw.normal(size=(len(targets), LABELS)), np.float32)
-    return Sample(Outputs(logits, vectors), targets)
+    return Sample(outputs(logits, vectors), targets)
 
 
 def known(count: int) -> NDArray[np.int64]:
@@ -34,6 +41,9 @@ def known(count: int) -> NDArray[np.int64]:
 
 def with_foreign(count: int, foreign: int) -> NDArray[np.int64]:
     return np.concatenate([known(count), np.full(foreign, FOREIGN)])
+
+
+TESTED = with_foreign(300, 300)
 
 
 def made(training: Sample, validation: Sample) -> FitModel:
@@ -65,7 +75,7 @@ def drawn_together(targets: NDArray[np.int64], seed: int) -> tuple[Sample, NDArr
     nearest = (before @ CENTRES.T - (CENTRES**2).sum(axis=1) / 2).argmax(axis=1)
     labels = 9 * np.eye(LABELS)[nearest] + draw.normal(size=(len(targets), LABELS))
     vectors = np.asarray(np.hstack([labels, 0.1 * before]), np.float32)
-    return Sample(Outputs(np.asarray(labels, np.float32), vectors), targets), before
+    return Sample(outputs(np.asarray(labels, np.float32), vectors), targets), before
 
 
 def test_what_the_pretrained_encoder_told_apart_counts_though_the_form_draws_it_together() -> None:
@@ -83,6 +93,28 @@ def test_what_the_pretrained_encoder_told_apart_counts_though_the_form_draws_it_
     before[:200] = np.nan  # what is no number teaches nothing
     assert told(before[:400]) > 0.9
     assert told(before[:210]) == without  # and so few don't
+
+
+def test_what_a_hidden_layer_still_tells_apart_counts() -> None:
+    """Here the vector has forgotten all but labels, and the hidden mean has not."""
+
+    def documents(targets: NDArray[np.int64], seed: int, knows: bool) -> tuple[Sample, NDArray[np.float32]]:
+        found, before = drawn_together(targets, seed)
+        logits, vectors, _ = found.outputs
+        hidden = before @ MIXED if knows else None
+        return Sample(outputs(logits, vectors[:, :LABELS], hidden), targets), before
+
+    def told(knows: bool) -> tuple[FitModel, float]:
+        training, before = documents(known(600), 1, knows)
+        validation, test = (documents(each, seed, knows)[0] for each, seed in ((known(200), 2), (TESTED, 3)))
+        found = make_fit(training, validation, before).model
+        assert found is not None
+        return found, auroc(found.fit(test.outputs), TESTED != FOREIGN) or 0
+
+    (reading, learnt), (without, forgotten) = told(knows=True), told(knows=False)
+    assert (len(reading.pretrained), len(without.pretrained)) == (LABELS + WIDTH, LABELS)
+    assert len(reading.detector) == LABELS
+    assert learnt > 0.9 and forgotten < 0.8, (learnt, forgotten)
 
 
 def test_that_a_model_is_very_sure_makes_no_far_document_fit() -> None:
@@ -140,7 +172,7 @@ def test_two_documents_in_a_corner_join_the_nearest_centre() -> None:
     corner = np.r_[np.zeros(10, bool), np.ones(2, bool)]
     vectors = (np.where(corner[:, None], 3.0, 1.0) * np.eye(WIDTH)[corner.astype(int)]).astype(np.float32)
     vectors = np.concatenate([vectors, -vectors]) + 0.01 * draw.normal(size=(24, WIDTH)).astype(np.float32)
-    documents = Sample(Outputs(np.zeros((24, 2), np.float32), vectors), np.repeat([0, 1], 12))
+    documents = Sample(outputs(np.zeros((24, 2), np.float32), vectors), np.repeat([0, 1], 12))
 
     model = made(documents, documents)
 
@@ -155,7 +187,7 @@ def test_the_cost_does_not_grow_with_the_training() -> None:
     targets = np.arange(4000) % 1000
     vectors = draw.normal(size=(4000, 300)).astype(np.float32)
     logits = np.zeros((4000, 1000), np.float32)
-    model = made(Sample(Outputs(logits, vectors), targets), Sample(Outputs(logits[:50], vectors[:50]), targets[:50]))
+    model = made(Sample(outputs(logits, vectors), targets), Sample(outputs(logits[:50], vectors[:50]), targets[:50]))
     assert model.directions.shape[0] <= 1024
     assert model.pretrained.shape == (300, 128)
 
@@ -167,7 +199,7 @@ def test_the_cost_does_not_grow_with_the_training() -> None:
 def test_odd_samples(targets: NDArray[np.int64]) -> None:
     vectors = np.random.default_rng(1).normal(size=(len(targets), WIDTH)).astype(np.float32)
     logits = np.zeros((len(targets), LABELS), np.float32)
-    found = make_fit(Sample(Outputs(logits, vectors), targets), sample(with_foreign(30, 30), 2))
+    found = make_fit(Sample(outputs(logits, vectors), targets), sample(with_foreign(30, 30), 2))
     assert found.figures.made == (found.model is not None) == bool(len(targets) and not targets.any())
     assert found.model is None or np.isfinite(found.model.fit(sample(known(5), 3).outputs)).all()
 
@@ -181,9 +213,9 @@ def test_with_few_known_validation_documents_there_is_no_fit() -> None:
 
 
 def test_constant_vectors_and_missing_ones() -> None:
-    same = Sample(Outputs(np.zeros((60, LABELS), np.float32), np.ones((60, WIDTH), np.float32)), known(60))
+    same = Sample(outputs(np.zeros((60, LABELS), np.float32), np.ones((60, WIDTH), np.float32)), known(60))
     assert np.isfinite(made(same, same).fit(same.outputs)).all()
-    none = Sample(Outputs(same.outputs.logits, np.empty((60, 0), np.float32)), known(60))
+    none = Sample(outputs(same.outputs.logits, np.empty((60, 0), np.float32)), known(60))
     assert make_fit(none, none).model is None
     assert np.isnan(made(same, same).fit(none.outputs)).all()
 

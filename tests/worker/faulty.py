@@ -45,13 +45,15 @@ class FaultyClassifier:
             time.sleep(3600)
         if 4 in orders:
             time.sleep(3)
-        return Outputs(np.zeros((len(batch.documents), 2), np.float32), batch.input_ids.astype(np.float32))
+        count = len(batch.documents)
+        none = np.empty((count, 0), np.float32)
+        return Outputs(np.zeros((count, 2), np.float32), batch.input_ids.astype(np.float32), none)
 
     def pool(self, count: int, batches: Sequence[ForwardBatch], outputs: Sequence[Outputs]) -> Outputs:
         vectors = np.zeros((count, 1), np.float32)
         for batch, given in zip(batches, outputs, strict=True):
             vectors[batch.documents] = given.vectors
-        return Outputs(np.zeros((count, 2), np.float32), vectors)
+        return Outputs(np.zeros((count, 2), np.float32), vectors, np.empty((count, 0), np.float32))
 
     def fit(self, outputs: Outputs) -> np.ndarray:
         return np.where(outputs.vectors[:, 0] == 5, 0.25, 0.984375).astype(np.float32)

@@ -1,6 +1,6 @@
 """A classifier's answers to many texts, some at a time: so it can be told how far that is, and little is kept."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,21 +18,23 @@ def silently(done: int, of: int) -> None:
 
 
 def outputs_of(classifier: Classifier, texts: Sequence[str], on_progress: OnProgress = silently) -> Outputs:
-    """Uncalibrated logits (n, labels) and vectors (n, d) of texts, which may be none.
+    """Uncalibrated logits (n, labels), vectors (n, d) and hidden means (n, h) of texts, which may be none.
 
     Args:
         on_progress: called with how many are answered, and of how many.
     """
-    parts = []
-    for start in range(0, max(1, len(texts)), _AT_ONCE):
-        some = texts[start : start + _AT_ONCE]
-        parts.append(classifier.outputs(some))
-        on_progress(start + len(some), len(texts))
-    return Outputs(*(np.concatenate(each) for each in zip(*parts, strict=True)))
+    return Outputs(*map(np.concatenate, zip(*_parts(classifier, texts, on_progress), strict=True)))
 
 
 def logits_of(
     classifier: Classifier, texts: Sequence[str], on_progress: OnProgress = silently
 ) -> NDArray[np.float32]:  # fmt: skip
     """The logits alone, (n, labels)."""
-    return outputs_of(classifier, texts, on_progress).logits
+    return np.concatenate([part.logits for part in _parts(classifier, texts, on_progress)])
+
+
+def _parts(classifier: Classifier, texts: Sequence[str], on_progress: OnProgress) -> Iterator[Outputs]:
+    for start in range(0, max(1, len(texts)), _AT_ONCE):
+        some = texts[start : start + _AT_ONCE]
+        yield classifier.outputs(some)
+        on_progress(start + len(some), len(texts))

@@ -1,10 +1,10 @@
 """Makes the fit model of a form (`classifier.fit`) from its outputs for documents that people have decided.
 
 Training documents give the space and its centres. What the pretrained encoder gave of them is learnt from the form's
-own vectors by a ridge regression (Hoerl and Kennard, Technometrics 12, 1970), and centres are made of what that tells
-of each. How far documents that were not trained on lie from these, and how sure the model is of them, is learnt from
-the known validation documents: training documents lie closer than any others. Calibration and test documents are left
-alone, as they prove and measure what comes of it.
+own vectors and hidden means by a ridge regression (Hoerl and Kennard, Technometrics 12, 1970), and centres are made of
+what that tells of each. How far documents that were not trained on lie from these, and how sure the model is of them,
+is learnt from the known validation documents: training documents lie closer than any others. Calibration and test
+documents are left alone, as they prove and measure what comes of it.
 """
 
 from dataclasses import replace
@@ -94,25 +94,29 @@ def make_fit(training: Sample, validation: Sample, pretrained: Array | None = No
 
 def _is_sound(sample: Sample) -> NDArray[np.bool_]:
     """Whether the outputs of each document are numbers, (n,)."""
-    logits, vectors = (np.isfinite(each).all(axis=1) for each in sample.outputs)
-    return np.asarray(logits & vectors, np.bool_)
+    finite = [np.isfinite(each).all(axis=1) for each in sample.outputs]
+    return np.asarray(np.logical_and.reduce(finite), np.bool_)
+
+
+def _read(outputs: Outputs) -> Array:
+    """What the map reads, (n, d + h)."""
+    return np.hstack([outputs.vectors, outputs.hidden])
 
 
 class _Teaching(NamedTuple):
-    """Of some training documents, the form's vectors (n, d) and the pretrained encoder's (n, c)."""
+    """Of some training documents, what the map reads (n, d + h) and the pretrained encoder's vectors (n, c)."""
 
-    vectors: Array
+    read: Array
     pretrained: Array
 
 
 def _teaching(training: Sample, pretrained: Array | None) -> _Teaching:
     """What is known of the known ones among the first training documents; by default the form's own vectors."""
-    vectors = training.outputs.vectors
-    given = vectors if pretrained is None else pretrained
+    given = training.outputs.vectors if pretrained is None else pretrained
     usable = (
         _is_sound(training)[: len(given)] & (training.targets[: len(given)] != FOREIGN) & np.isfinite(given).all(axis=1)
     )
-    return _Teaching(vectors[: len(given)][usable], given[usable])
+    return _Teaching(_read(training.outputs)[: len(given)][usable], given[usable])
 
 
 def _plain(trained: Sample, usual: Sample, teaching: _Teaching) -> FitModel | None:
@@ -121,16 +125,17 @@ def _plain(trained: Sample, usual: Sample, teaching: _Teaching) -> FitModel | No
     Args:
         usual: known documents that the form was not trained on: beside what it was, any other would seem far.
     """
-    vectors, targets = trained.outputs.vectors.astype(np.float64), trained.targets
+    vectors, targets = trained.outputs.vectors, trained.targets
     counts = np.bincount(targets) if len(targets) else np.zeros(1, np.int64)
     if len(targets) < _LEAST_DOCUMENTS or not vectors.shape[1] or counts.max() < _LEAST_IN_CENTRE:
         return None
     if len(usual.targets) < _LEAST_USUAL:
         return None
-    if len(teaching.vectors) < _LEAST_DOCUMENTS:
-        teaching = _Teaching(trained.outputs.vectors, trained.outputs.vectors)
-    pretrained, shift = _map(teaching, vectors)
-    centres = _centres(_units(vectors @ pretrained + shift), targets)
+    read = _read(trained.outputs).astype(np.float64)
+    if len(teaching.read) < _LEAST_DOCUMENTS:
+        teaching = _Teaching(_read(trained.outputs), vectors)
+    pretrained, shift = _map(teaching, read)
+    centres = _centres(_units(read @ pretrained + shift), targets)
     zeros, ones = np.zeros(len(MEASURES)), np.ones(len(MEASURES))
     space = _Space(pretrained, shift, _units(centres))
     detector = np.zeros(vectors.shape[1])
@@ -161,14 +166,14 @@ def _model(
 
 
 def _map(teaching: _Teaching, of_all: Floats) -> tuple[Floats, Floats]:
-    """What tells a vector's pretrained one: a matrix (d, k) and a shift (k,), along the directions that count most.
+    """What tells the pretrained vector: a matrix (d + h, k) and a shift (k,), along the directions that count most.
 
     Args:
-        of_all: vectors (m, d) of all training documents, which give these directions.
+        of_all: what it reads (m, d + h) of all training documents, which give these directions.
     """
-    vectors, pretrained = (each.astype(np.float64) for each in teaching)
-    middle, target = vectors.mean(axis=0), _units(pretrained)
-    centred, aim = vectors - middle, target.mean(axis=0)
+    read, pretrained = (each.astype(np.float64) for each in teaching)
+    middle, target = read.mean(axis=0), _units(pretrained)
+    centred, aim = read - middle, target.mean(axis=0)
     covariance = centred.T @ centred / len(centred)
     penalty = _RIDGE * np.trace(covariance) / len(covariance) + 1e-12
     found = np.linalg.solve(covariance + penalty * np.eye(len(covariance)), centred.T @ (target - aim) / len(centred))

@@ -190,7 +190,7 @@ def measure(
 ) -> Measured:  # fmt: skip
     """Let a form answer the held-out documents, and make its fit model of its answers to others.
 
-    The others are a random sample of training documents, at most 4,000, whose vectors of the pretrained encoder count
+    The others are a random sample of training documents, at most 8,000, whose vectors of the pretrained encoder count
     too, and the newest foreign ones that are not held out, at most 5,000, of which near-duplicates count once.
 
     Args:
