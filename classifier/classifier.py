@@ -13,7 +13,7 @@ from classifier.calibration import softmax
 from classifier.checkpoint import Calibration, Checkpoint
 from classifier.checkpoint_folder import StoredCheckpoint, read_checkpoint
 from classifier.decision import Decisions
-from classifier.engines.choose import choose_engine
+from classifier.engines.choose import choose_engine, may_use_cuda
 from classifier.engines.protocol import Engine, Outputs
 from classifier.fit import FitModel, read_fit, unknown_fit
 from classifier.head import Head
@@ -29,9 +29,6 @@ __all__ = [
 ]  # fmt: skip
 
 _WARM_LENGTHS = (8, 12, 16, 24, 32, 48, 64, 128)
-# Tokens of a pass that only accelerators want. Beside them, processor cores have time to tokenise each text anew, but
-# Python's interpreter, which would look up its words, has none (docs/decisions/0038-own-work.md).
-_OF_ACCELERATORS = 8192
 
 
 class Classifier:
@@ -216,7 +213,8 @@ def assemble(folder: Path, checkpoint: Checkpoint, settings: Settings) -> Classi
         CheckpointError: the folder can't be loaded.
     """
     engine = choose_engine(folder, settings, quantised=checkpoint.is_quantised)
-    tokenizer = window_tokenizer(folder, checkpoint, by_heart=engine.tokens_per_batch < _OF_ACCELERATORS)
+    # Beside an accelerator, cores are free to tokenise, but the interpreter, which would look words up, is busy.
+    tokenizer = window_tokenizer(folder, checkpoint, by_heart=not may_use_cuda(settings))
     return Classifier(checkpoint, tokenizer, engine, settings.tokens_per_batch, read_fit(folder))
 
 

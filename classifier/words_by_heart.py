@@ -6,7 +6,7 @@ from itertools import chain
 
 from tokenizers import Tokenizer
 
-_MOST_WORDS = 2**16  # kept at most, about 20 MB; then it begins anew, because texts come from strangers
+_MOST_WORDS = 2**16  # kept at most, about 20 MB; then all are forgotten, so strangers cannot fill the memory
 _LONGEST_WORD = 40  # characters of a word that is kept
 _DIGITS = frozenset("0123456789")  # a word with one is hardly met again, and may be a number that tells who somebody is
 

@@ -119,6 +119,8 @@ def _device(settings: Settings) -> str:
         return settings.device
     if not may_use_cuda(settings):
         return "cpu"
+    if remote.channel() is not None:
+        return "cuda"  # the process that computes imports torch to be sure: in each intake it would only take memory
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"

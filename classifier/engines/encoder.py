@@ -21,9 +21,9 @@ class Encoder(torch.nn.Module):
     """Maps token ids (rows, length) and their mask to logits (rows, labels), vectors (rows, d) and means (rows, h).
 
     The vector of a row is what the last linear layer of the head reads, so the logits are that layer's answer to it. A
-    head without such a layer has vectors of no numbers. The means are those over the tokens of what the last layer but
-    one gives: the last one need not compute every token. They have no numbers where there is no such layer, or it does
-    not give one state for each token.
+    head without such a layer gives vectors of width 0. The means are those over the tokens of the output of the last
+    layer but one, because the last layer may not compute every token. Their width is 0 if the model has no such layer,
+    or if that layer does not give one state for each token.
     """
 
     def __init__(self, model: torch.nn.Module, labels: int) -> None:

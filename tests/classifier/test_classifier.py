@@ -3,16 +3,15 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from tiny_bert import build_tiny_checkpoint
 
-from classifier import classifier as classifier_module
 from classifier.checkpoint import Calibration
 from classifier.checkpoint_folder import StoredCheckpoint
-from classifier.classifier import Classifier, assemble, load_classifier
+from classifier.classifier import Classifier, load_classifier
+from classifier.engines.choose import may_use_cuda
 from sortline.errors import CheckpointError, ConfigurationError
 from sortline.settings import Settings
 
@@ -129,14 +128,15 @@ def test_temperature_and_threshold_are_the_engines_own(tmp_path: Path, data_dir:
     assert decisions.accept.tolist() == [True, False]
 
 
-@pytest.mark.parametrize(("wanted", "looked_up"), [(1024, True), (16384, False)])
-def test_beside_an_accelerator_texts_are_tokenised_anew(
-    tiny: StoredCheckpoint, data_dir: Path, monkeypatch: pytest.MonkeyPatch, wanted: int, looked_up: bool
-) -> None:
-    engine = SimpleNamespace(name="torch-bf16", tokens_per_batch=wanted)
-    monkeypatch.setattr(classifier_module, "choose_engine", lambda *_, **__: engine)
-    made = assemble(tiny.folder, tiny.description, Settings(_env_file=None, data_dir=data_dir))
-    assert (made._tokenizer._words is not None) == looked_up
+@pytest.mark.parametrize(("given", "may"), [
+    ({"device": "cuda"}, True), ({"device": "cpu"}, False), ({"engine": "openvino"}, False),
+])  # fmt: skip
+def test_an_accelerator_may_be_used_where_the_settings_let_it(given: dict[str, str], may: bool) -> None:
+    assert may_use_cuda(Settings(_env_file=None, **given)) == may
+
+
+def test_on_a_processor_words_that_came_before_are_looked_up(load: Callable[..., Classifier]) -> None:
+    assert load(engine="openvino", precision="f32")._tokenizer._words is not None
 
 
 def test_no_texts(reference: Classifier) -> None:
@@ -170,4 +170,5 @@ def test_cuda_agrees(tiny: StoredCheckpoint, data_dir: Path, reference: Classifi
     settings = Settings(_env_file=None, data_dir=data_dir, device="cuda")
     on_cuda = load_classifier(str(tiny.folder), tiny.sha256, settings)
     assert on_cuda.engine.name == "torch-bf16"
+    assert on_cuda._tokenizer._words is None, "there cores have time to tokenise anew"
     np.testing.assert_allclose(on_cuda.predict_proba(TEXTS), reference.predict_proba(TEXTS), atol=TORCH_BF16)
