@@ -66,7 +66,8 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c '$(NEW_ENOUGH)' || { echo "$(PYTHON) doesn't run or is older than Python 3.11" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) >&2
 	@echo "setting up $(VENV) (a few minutes the first time)" >&2
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: -c constraints.txt -e '.[dev]' >&2 \
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: \
+		-c constraints.txt -e '.[dev]' >&2 \
 		|| { echo "not set up: a package could not be had (see above), or has no wheel for $$($(BIN)/python -VV | head -1)" >&2; exit 1; }
 	@touch $(READY)
 
