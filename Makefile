@@ -13,17 +13,24 @@ READY := $(VENV)/.ready
 demo: $(READY)
 	@$(BIN)/sortline demo $(ARGS)
 
+# Bytecode is kept, pytest's of the tests too: each of many processes would compile what it loads anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Three tests at a time keep two cores busy, because many tests wait: for a process, a browser or a time-out.
 AT_ONCE := -n 3 --dist worksteal
 
 test: $(READY)
 	@$(BIN)/python -m pytest $(AT_ONCE) --durations=15 $(ARGS)
 
+# The files that hold such tests: to collect all others takes longer than many of these tests.
+REDIS_TESTS = $(shell grep --recursive --files-with-matches --include='test_*.py' 'mark\.redis_server' tests)
+
 # The tests that depend on the redis-server, with each other server available here (tests/redis_servers.py).
 test-redis: $(READY)
 	@for server in $$($(BIN)/python -m tests.redis_servers); do \
 		echo "== $$($$server --version)"; \
-		SORTLINE_TEST_REDIS_SERVER=$$server $(BIN)/python -m pytest $(AT_ONCE) -m redis_server $(ARGS) || exit 1; \
+		SORTLINE_TEST_REDIS_SERVER=$$server $(BIN)/python -m pytest $(AT_ONCE) -m redis_server $(REDIS_TESTS) $(ARGS) \
+			|| exit 1; \
 	done
 
 lint: $(READY)

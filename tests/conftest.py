@@ -18,6 +18,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import psycopg
@@ -50,6 +51,22 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )  # fmt: skip
 hypothesis.settings.load_profile("shared cores")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """In a test process of xdist, use the keepers that all of them share."""
+    if folder := getattr(config, "workerinput", {}).get("keepers"):
+        loaded.use(Path(folder))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Before xdist starts a test process: the code that tests' processes copy is loaded once for all."""
+    node.workerinput["keepers"] = str(loaded.keepers())
+
+
+def pytest_unconfigure() -> None:
+    loaded.end()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -126,7 +143,7 @@ def _started(folder: Path, database_url: str | None, redis_url: str | None) -> I
 
 # A dropped database is looked for in all buffers: few make the thousands of small ones quick. A short log is written
 # again and again, where a long one would take new room for each.
-_QUICK = ["-c", "fsync=off", "-c", "shared_buffers=512MB", "-c", "max_wal_size=256MB"]
+_QUICK = ["-c", "fsync=off", "-c", "shared_buffers=64MB", "-c", "max_wal_size=256MB"]
 
 
 @pytest.fixture(scope="session")
@@ -146,7 +163,8 @@ def settings(servers: Servers, template: str, tmp_path: Path) -> Iterator[Settin
     """Settings with a database, a Redis prefix and a data folder of the test's own."""
     name = f"test_{uuid.uuid4().hex[:8]}"
     with psycopg.connect(servers.database_url, autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        # Files are copied as they are: Postgres' usual way writes each page to its log too.
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
     made = Settings(
         _env_file=None, database_url=servers.on(name), redis_url=servers.redis_url, prefix=name,
         data_dir=tmp_path / "data", threads=1,

@@ -1,8 +1,8 @@
 """Python processes without the loading: each begins as a copy of one that has loaded the code.
 
 To load torch, transformers, Celery and the rest takes a process three to five seconds of processor time, which most
-tests spend on nothing else. So one process, the keeper (tests/keeper.py), loads them once and forks; a frugal one has
-little in memory, for the process that may have little:
+tests spend on nothing else. So one process, the keeper (tests/keeper.py), loads them once and forks, for all test
+processes of a run; a frugal one has little in memory, for the process that may have little:
 
     a test ──────────► start(): a Copy, which is to the test what `subprocess.Popen` is
     Sortline's code ──► interpreter(): a `python` that has its `-m MODULE` begun as a copy, waits, and ends as it did
@@ -38,6 +38,7 @@ _PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, sign
 
 
 _started = contextlib.ExitStack()
+_shared: list[Path] = []  # the folder of another process' keepers, where they are used
 
 
 class Copy:
@@ -170,23 +171,30 @@ def copies() -> Iterator[None]:
 
 def interpreter() -> Path:
     """A `python`, in a folder that has all else that stands beside the real one."""
-    return _interpreter(_keepers())
+    return _interpreter(keepers())
+
+
+def use(folder: Path) -> None:
+    """Use the keepers of another process, and start none: it ends them after us."""
+    _shared[:] = [folder]
 
 
 def end() -> None:
-    """End the keepers, and with them what they have running."""
+    """End the keepers that this process has started, and with them what they have running."""
     _started.close()
-    _keepers.cache_clear()
+    keepers.cache_clear()
 
 
 def _keeper() -> str:
     """The path of the socket of the keeper that has loaded everything."""
-    return str(_keepers() / "everything")
+    return str(keepers() / "everything")
 
 
 @functools.cache
-def _keepers() -> Path:
-    """The folder of the sockets of this process' keepers, which it starts."""
+def keepers() -> Path:
+    """The folder of the keepers' sockets, which other processes may use too; they are started if none are shared."""
+    if _shared:
+        return _shared[0]
     from web.imports.uploads import FRUGAL
 
     # A path of a socket has to be short.

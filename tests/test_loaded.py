@@ -115,23 +115,21 @@ def test_the_interpreter_passes_signals_on_and_its_copy_dies_with_it(
     tmp_path: Path, eventually: Callable[..., None]
 ) -> None:
     loaded.run(["sortline", "--version"], tmp_path, os.environ)  # what is loaded at the first one is
-    keeper = _keeper()
-    before = set(keeper.children())
     environment = {**os.environ, "PYTHONPATH": str(loaded.ROOT), "SORTLINE_REDIS_URL": "redis://127.0.0.1:1/0",
                    "SORTLINE_DATABASE_URL": "postgresql://127.0.0.1:1/none", "SORTLINE_DATA_DIR": str(tmp_path)}  # fmt: skip
     command = [loaded.interpreter(), "-m", "web"]
     for number in (signal.SIGTERM, signal.SIGKILL):
         with subprocess.Popen(command, cwd=tmp_path, env=environment) as process:
             try:
-                eventually(lambda: set(keeper.children()) - before)
+                eventually(lambda: _copies_in(tmp_path))
             finally:
                 process.send_signal(number)
         assert process.returncode == -number
-        eventually(lambda: not set(keeper.children()) - before)
+        eventually(lambda: not _copies_in(tmp_path))
 
 
-def _keeper() -> psutil.Process:
-    """The one that has loaded everything."""
-    place = str(loaded.interpreter().parents[1] / "everything")
-    (keeper,) = [each for each in psutil.Process().children() if place in each.cmdline()]
-    return keeper
+def _copies_in(folder: Path) -> list[psutil.Process]:
+    """The copies that work in a folder: other test processes have some of their own."""
+    socket = str(loaded.keepers() / "everything")
+    return [each for each in psutil.process_iter(["cmdline", "cwd"])
+            if socket in (each.info["cmdline"] or []) and each.info["cwd"] == str(folder)]  # fmt: skip

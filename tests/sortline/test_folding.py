@@ -22,6 +22,7 @@ def test_apart(one: str, other: str) -> None:
 def test_what_is_folded_stays_and_the_form_does_not_matter() -> None:
     for character in map(chr, range(sys.maxunicode + 1)):
         if unicodedata.category(character) != "Cs":
-            folded = fold(f"a{character}b")
-            assert fold(folded) == folded
-            assert fold(unicodedata.normalize("NFD", f"a{character}b")) == folded
+            text = f"a{character}b"
+            folded = fold(text)
+            for other in {folded, unicodedata.normalize("NFD", text)} - {text}:  # most characters stay as they are
+                assert fold(other) == folded

@@ -12,10 +12,16 @@ from tests.trainer.test_fine_tune import job
 from trainer.fine_tuning.fine_tune import Machine, Progress, fine_tune
 
 
-def running() -> list[psutil.Process]:
-    """The copies that run now."""
-    keepers = [each for each in psutil.Process().children() if "tests.keeper" in each.cmdline()]
-    return [copy for keeper in keepers for copy in keeper.children(recursive=True)]
+def running(work: Path) -> list[psutil.Process]:
+    """The copies that have files of a work folder open: other test processes have some of their own."""
+    copies = [
+        each
+        for each in psutil.process_iter(["cmdline", "open_files"])
+        if "tests.keeper" in (each.info["cmdline"] or [])
+    ]
+    return [
+        each for each in copies if any(Path(file.path).is_relative_to(work) for file in each.info["open_files"] or [])
+    ]
 
 
 def test_how_a_copy_ends_is_told(tiny_base: Path, settings: Settings, tmp_path: Path) -> None:
@@ -34,11 +40,11 @@ def test_a_copy_ends_with_its_launcher(
     seen: list[int] = []
 
     def stop(_: Progress) -> None:
-        seen.append(len(running()))
+        seen.append(len(running(tmp_path)))
         raise KeyError("enough")
 
     with pytest.raises(KeyError, match="enough"):
         fine_tune(job(tiny_base, epochs=100), tmp_path / "work", Machine.of(settings), stop)
 
     assert seen == [1]
-    eventually(lambda: not running())
+    eventually(lambda: not running(tmp_path))

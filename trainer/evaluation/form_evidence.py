@@ -92,10 +92,13 @@ def expected_losses(reference: Logits, form: Logits, temperature: float) -> Loss
         form: those of the form.
         temperature: divides the model's logits; the form's count only for its label.
     """
-    rows = np.arange(len(reference))
-    probabilities = softmax(reference, temperature).astype(np.float64)
-    lost: Losses = probabilities[rows, reference.argmax(axis=1)] - probabilities[rows, form.argmax(axis=1)]
-    return lost.clip(0.0, 1.0)
+    said, instead = reference.argmax(axis=1), form.argmax(axis=1)
+    differ = np.flatnonzero(said != instead)
+    rows = np.arange(len(differ))
+    probabilities = softmax(reference[differ], temperature).astype(np.float64)
+    lost = np.zeros(len(reference))
+    lost[differ] = (probabilities[rows, said[differ]] - probabilities[rows, instead[differ]]).clip(0.0, 1.0)
+    return lost
 
 
 def log_capital(losses: Losses, margin: float) -> float:

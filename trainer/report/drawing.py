@@ -90,13 +90,13 @@ def finished(figure: Figure, name: str, title: str, caption: str, wide: bool = F
     Args:
         name: begins the ids in the drawing, which are unique on the page.
     """
-    # savefig draws a figure with a layout twice, so it is laid out before, as it will be written.
+    # savefig draws a figure with a layout twice, so it is laid out before, as it will be written, and then has none.
     FigureCanvasSVG(figure)
     figure.dpi = 72
     layout = figure.get_layout_engine()
     if layout is not None:
         layout.execute(figure)
-        figure.set_layout_engine("none")
+        figure.set_layout_engine(None)
     written = io.StringIO()
     figure.savefig(
         written, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
