@@ -11,7 +11,6 @@ from tiny_bert import build_tiny_bert
 from db.queries import training_runs
 from sortline.settings import Settings
 from trainer.data.import_file import ImportReport, import_file
-from trainer.evaluation import timing
 from trainer.run import train
 
 
@@ -25,16 +24,10 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def settings(settings: Settings, tiny_base: Path, copies: None, timed_briefly: None) -> Settings:
+def settings(settings: Settings, tiny_base: Path, copies: None) -> Settings:
     """The test's settings, with the tiny base model; torch needs no conversion of each small model."""
     chosen = {"base_model": str(tiny_base), "device": "cpu", "engine": "torch"}
     return settings.model_copy(update=chosen)
-
-
-@pytest.fixture
-def timed_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A trained model is timed for a tenth of a second: how fast it is decides nothing here."""
-    monkeypatch.setattr(timing, "_SECONDS", 0.1)
 
 
 @pytest.fixture
