@@ -54,9 +54,15 @@ _OBJECTS_PER_COLLECTION = 20_000
 
 
 class Intake:
-    """Wires the stages together and runs them."""
+    """Wires the stages together and runs them.
 
-    def __init__(self, settings: Settings, app: Celery, hostname: str) -> None:
+    Args:
+        hostname: the Celery worker's name.
+        worker: as for `Presence`.
+        number: which of the intakes of its worker this is, from 1.
+    """
+
+    def __init__(self, settings: Settings, app: Celery, hostname: str, worker: str = "", number: int = 1) -> None:
         self.settings = settings
         self.stopping = threading.Event()
         self._stopped = threading.Event()
@@ -90,7 +96,7 @@ class Intake:
             self._failed,
             nullcontext if channel is None else channel.alone,
         )
-        self.presence = Presence(settings.prefix, self.consumer, self.models, self.held)
+        self.presence = Presence(settings.prefix, self.consumer, self.models, self.held, worker, number)
         self.events = TaskEvents(app, hostname)
         self.publisher = Publisher(settings.redis, settings.prefix, "worker")
         self.readers = {
@@ -299,7 +305,8 @@ class IntakeStep(bootsteps.StartStopStep):
         count = intakes(settings)
         if count > 1:
             self.processes = Processes(count, worker.hostname)
-        self.intake = Intake(settings, worker.app, worker.hostname)
+        name = self.processes.name if self.processes else ""
+        self.intake = Intake(settings, worker.app, worker.hostname, name)
         worker.app.conf["sortline_intake"] = self.intake  # for tasks that need the loaded model
         self.intake.start()
 
