@@ -119,6 +119,9 @@ class Intake:
         for number in range(WRITERS):
             self._start(f"write-{number}", self.writer.run)
         self._start("acknowledge", self.acknowledger.run)
+        if remote.channel() is not None:
+            # Else a live document would wait here until passes of bulk had their turn among those of other intakes.
+            self._start("compute live", partial(self.compute.run, "live"))
         self._start("read-stored", self.first_predictions.run)
         self._start("write-first-predictions", self.first_predictions.write)
         self._start("watch", self._watch)
@@ -134,7 +137,7 @@ class Intake:
         self.stopping.set()
         self._join("read-")
         self.schedule.close()
-        self._join("compute-")
+        self._join("compute")
         self.writer.close()
         self.first_predictions.close()
         self._join("write-")
@@ -211,13 +214,13 @@ class Intake:
             self.models.check_promotion()
             model = self.models.current
             for number in range(self.compute_threads, model.classifier.parallel if model else 0):
-                self._start(f"compute-{number}", partial(self.compute.run, number))
+                self._start(f"compute-{number}", self.compute.run)
                 self.schedule.threads = self.compute_threads
             self.stopping.wait(self.settings.watch_interval_s)
 
     @property
     def compute_threads(self) -> int:
-        """The number of compute threads."""
+        """The number of compute threads that take passes of any lane."""
         return sum(name.startswith("compute-") for name in self._threads)
 
     def _keep(self) -> None:

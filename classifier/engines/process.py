@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ import numpy as np
 from classifier.engines.choose import choose_engine
 from classifier.engines.protocol import Engine
 from classifier.engines.remote import Array, receive, send
+from classifier.engines.shares import Places
 from sortline.errors import SortlineError
 from sortline.logs import set_up_logging, silence_telemetry
 from sortline.settings import Settings, get_settings
@@ -30,13 +32,13 @@ log = logging.getLogger(__name__)
 Load = Callable[[Path, Settings, bool], Engine]
 _Key = tuple[str, bool]
 _NAME_LENGTH = 15  # characters of a thread's name that the kernel keeps
-_BESIDE = 1  # further passes that are received or sent while as many as are useful compute
+_BESIDE = 1  # further passes that are prepared, received or sent while one computes
 
 
 @dataclass
 class _Loaded:
     engine: Engine
-    room: threading.Semaphore
+    places: Places
     users: int = 0
 
 
@@ -91,6 +93,7 @@ class EngineProcess:
         self._engines: dict[_Key, _Loaded] = {}
         self._loading = threading.Lock()
         self._turns = Turns()
+        self._live_at: float | None = None  # when the last live pass came
 
     def serve(self, control: socket.socket, process: int) -> None:
         """Serve the links that come through a control socket, until it is closed."""
@@ -130,21 +133,30 @@ class EngineProcess:
         try:
             send(link, _described(loaded.engine))
             while (message := receive(link)) is not None:
+                head, arrays = message
+                if head["lane"] == "live":
+                    self._live_at = time.monotonic()
                 try:
-                    with self._turns.together(process), loaded.room:  # who waits for a turn must hold no room
-                        outputs = loaded.engine.run(*_inputs(message[1]))
+                    # Who waits until another is no longer alone must hold no place.
+                    with self._turns.together(process), loaded.places.place(head["lane"]) as started:
+                        outputs = loaded.engine.run(*_inputs(arrays))
                 except Exception as error:
                     _send_error(link, error)
                 else:
-                    send(link, {}, outputs)
+                    send(link, self._told(started), outputs)
         finally:
             self._give_back(key, loaded)
+
+    def _told(self, started: float) -> dict[str, Any]:
+        """What an answer says of a pass: how long it took, and how long ago the last live pass came."""
+        now = time.monotonic()
+        return {"seconds": now - started, "live_ago_s": None if self._live_at is None else now - self._live_at}
 
     def _take(self, key: _Key) -> _Loaded:
         with self._loading:
             if key not in self._engines:
                 engine = self._load(Path(key[0]), self._settings, key[1])
-                self._engines[key] = _Loaded(engine, threading.Semaphore(engine.parallel + _BESIDE))
+                self._engines[key] = _Loaded(engine, Places(_at_once(engine), self._settings.bulk_share))
             loaded = self._engines[key]
             loaded.users += 1
             return loaded
@@ -156,11 +168,15 @@ class EngineProcess:
                 del self._engines[key]
 
 
+def _at_once(engine: Engine) -> int:
+    """The number of passes that run at once, and that each process may ask for at once beside a live one."""
+    return engine.parallel + _BESIDE if engine.parallel == 1 else engine.parallel
+
+
 def _described(engine: Engine) -> dict[str, Any]:
     return {
         "name": engine.name,
-        # A pass is prepared, sent and answered while another one computes.
-        "parallel": engine.parallel + _BESIDE if engine.parallel == 1 else engine.parallel,
+        "parallel": _at_once(engine),
         "tokens_per_batch": engine.tokens_per_batch,
         "overhead": engine.overhead,
         "width": engine.width,
