@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 
 from classifier.engines.choose import choose_engine
-from classifier.engines.protocol import Engine
+from classifier.engines.protocol import Engine, Outputs
 from classifier.engines.remote import Array, receive, send
 from classifier.engines.shares import Places
 from sortline.errors import SortlineError
 from sortline.logs import set_up_logging, silence_telemetry
-from sortline.settings import Settings, get_settings
+from sortline.settings import Lane, Settings, get_settings
 
 log = logging.getLogger(__name__)
 
@@ -55,14 +55,16 @@ class Turns:
     def together(self, process: int) -> Iterator[None]:
         """A pass of a process; waits while another is alone or is waiting to be."""
         with self._changed:
-            self._changed.wait_for(lambda: self._alone == process or (self._alone is None and not self._waiting))
+            while self._alone != process and (self._alone is not None or self._waiting):
+                self._changed.wait()
             self._running += 1
         try:
             yield
         finally:
             with self._changed:
                 self._running -= 1
-                self._changed.notify_all()
+                if self._waiting:
+                    self._changed.notify_all()
 
     @contextmanager
     def alone(self, process: int) -> Iterator[None]:
@@ -134,23 +136,29 @@ class EngineProcess:
             send(link, _described(loaded.engine))
             while (message := receive(link)) is not None:
                 head, arrays = message
-                if head["lane"] == "live":
-                    self._live_at = time.monotonic()
                 try:
-                    # Who waits until another is no longer alone must hold no place.
-                    with self._turns.together(process), loaded.places.place(head["lane"]) as started:
-                        outputs = loaded.engine.run(*_inputs(arrays))
+                    with self._turns.together(process):  # who waits for this must hold no place
+                        told, outputs = self._run(loaded, head["lane"], arrays)
                 except Exception as error:
                     _send_error(link, error)
                 else:
-                    send(link, self._told(started), outputs)
+                    send(link, told, outputs)
         finally:
             self._give_back(key, loaded)
 
-    def _told(self, started: float) -> dict[str, Any]:
-        """What an answer says of a pass: how long it took, and how long ago the last live pass came."""
-        now = time.monotonic()
-        return {"seconds": now - started, "live_ago_s": None if self._live_at is None else now - self._live_at}
+    def _run(self, loaded: _Loaded, lane: Lane, arrays: Sequence[Array]) -> tuple[dict[str, Any], Outputs]:
+        """Outputs, after what an answer says of a pass: how long it took, and how long ago the last live pass came."""
+        if lane == "live":
+            self._live_at = time.monotonic()
+        loaded.places.take(lane)
+        started = time.monotonic()
+        try:
+            outputs = loaded.engine.run(*_inputs(arrays))
+        finally:
+            ended = time.monotonic()
+            loaded.places.leave(lane, ended - started)
+        live_ago_s = None if self._live_at is None else ended - self._live_at
+        return {"seconds": ended - started, "live_ago_s": live_ago_s}, outputs
 
     def _take(self, key: _Key) -> _Loaded:
         with self._loading:

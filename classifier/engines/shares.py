@@ -1,10 +1,8 @@
 """Which lane's forward pass comes next: live goes before bulk, and bulk always gets a share of the time."""
 
 import threading
-import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sized
-from contextlib import contextmanager
+from collections.abc import Mapping, Sized
 
 from sortline.settings import LANES, Lane
 
@@ -29,9 +27,10 @@ class Shares:
 
     def note(self, lane: Lane, seconds: float) -> None:
         """Note a pass and how long it took."""
-        for each in LANES:
-            self._spent[each] *= kept(seconds)
-        self._spent[lane] += seconds
+        spent, share = self._spent, kept(seconds)
+        spent["live"] *= share
+        spent["bulk"] *= share
+        spent[lane] += seconds
 
     def next(self, waiting: Mapping[Lane, Sized]) -> Lane | None:
         """The lane whose pass comes next; None: none waits."""
@@ -56,17 +55,8 @@ class Places:
         self._waiting: dict[Lane, deque[threading.Lock]] = {lane: deque() for lane in LANES}
         self._changing = threading.Lock()
 
-    @contextmanager
-    def place(self, lane: Lane) -> Iterator[float]:
-        """A pass of a lane; waits for its turn, and gives the time at which that came (time.monotonic)."""
-        self._wait(lane)
-        started = time.monotonic()
-        try:
-            yield started
-        finally:
-            self._pass_on(lane, time.monotonic() - started)
-
-    def _wait(self, lane: Lane) -> None:
+    def take(self, lane: Lane) -> None:
+        """Wait for the turn of a pass of that lane."""
         with self._changing:
             if self._free:
                 self._free -= 1
@@ -76,7 +66,8 @@ class Places:
             self._waiting[lane].append(turn)
         turn.acquire()  # until a pass that ends leaves its place
 
-    def _pass_on(self, lane: Lane, seconds: float) -> None:
+    def leave(self, lane: Lane, seconds: float) -> None:
+        """Let the next one run; the pass that took the place has ended and took so long."""
         with self._changing:
             self._shares.note(lane, seconds)
             following = self._shares.next(self._waiting)
