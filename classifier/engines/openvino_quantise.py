@@ -82,7 +82,7 @@ def _inputs(
 
 
 def _teller() -> Callable[[int, int], None]:
-    """Writes to standard output, at most ten times a second; what libraries print there from now on is lost."""
+    """Writes to standard output, ten times a second and at the end; what libraries print there from now on is lost."""
     out = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     with Path(os.devnull).open("w") as nothing:
         os.dup2(nothing.fileno(), sys.stdout.fileno())
@@ -90,7 +90,7 @@ def _teller() -> Callable[[int, int], None]:
 
     def tell(done: int, of: int) -> None:
         nonlocal told
-        if time.monotonic() - told >= _TOLD_EVERY_S:
+        if done == of or time.monotonic() - told >= _TOLD_EVERY_S:
             told = time.monotonic()
             print(json.dumps([done, of]), file=out, flush=True)
 
