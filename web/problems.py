@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
 _NO_PAGE = "There is nothing at this address."
+_FOR_FORMS = "There is no page at this address: it only takes what forms send."
 _TITLES = {405: "This can't be opened", 422: "This can't be done"}  # where the status' own name says little to people
 _FOR_PROGRAMS = ("/v1/", "/desk/")  # below these paths nobody reads HTML, whatever the Accept header says
 _STATUS: tuple[tuple[type[SortlineError], int], ...] = (
@@ -104,7 +105,8 @@ def _http(request: Request, error: Exception) -> Response:
     detail = error.detail
     if error.status_code == 405:
         headers["Allow"] = ", ".join(sorted(_methods(request)))
-        detail = f"This address takes {headers['Allow']}, not {request.method}."
+        takes = f"This address takes {headers['Allow']}, not {request.method}."
+        detail = _FOR_FORMS if _is_for_people(request) else takes
     # The framework answers 400 to a body that it can't read.
     status = 422 if error.status_code == 400 else error.status_code
     # The framework's own 404, of a path that there isn't, only repeats the status.

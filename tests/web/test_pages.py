@@ -44,6 +44,7 @@ def test_no_route(web: httpx.Client) -> None:
         assert answer.status_code == status
         assert answer.headers["content-type"] == "application/problem+json"
     assert "POST" in web.patch("/v1/documents").headers["allow"]
+    assert web.patch("/v1/documents").json()["detail"] == "This address takes DELETE, GET, POST, not PATCH."
     said = "There is nothing at this address."
     assert web.get("/nothing").json()["detail"] == said
     assert said in web.get("/nothing", headers={"Accept": "text/html"}).text
@@ -72,7 +73,7 @@ def test_a_page_of_a_problem_has_the_menu_of_its_reader(web: httpx.Client, sign_
         ("/documents/999999", 404, "There is no such document."),
         ("/training-runs/99", 404, "There is no training run 99."),
         ("/documents/abc", 404, "There is nothing at this address."),
-        ("/training-runs", 405, "This address takes POST, not GET."),
+        ("/training-runs", 405, "There is no page at this address: it only takes what forms send."),
     ],
 )
 def test_what_is_not_there_is_a_page_for_people(
