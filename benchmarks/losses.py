@@ -79,7 +79,7 @@ def committed(made: Stack, worker: Kept) -> int:
 
     A killed worker's own figures stay in Redis for ten seconds, so workers are told apart by their process id.
     """
-    return sum(int(each["documents"]) for each in made.queue.workers() if each["pid"] == worker.process.pid)
+    return sum(int(each["documents"]) for each in made.queue.intakes() if each["pid"] == worker.process.pid)
 
 
 def until(what: Callable[[], object], timeout: float = 300.0) -> None:

@@ -44,7 +44,7 @@ def main(tokens: int, count: int, intakes: int) -> None:
             computed, read = interpreter_s(computing) - held[0], interpreter_s(worker.pid) - held[1]
             used = processor_s(computing) - used
             time.sleep(2.5)  # until the next heartbeats
-            did = {each["pid"]: each["documents"] for each in made.queue.workers()}
+            did = {each["pid"]: each["documents"] for each in made.queue.intakes()}
     result(
         "processes", intakes=intakes, tokens=tokens, documents=count, docs_per_s=round(rate, 1),
         interpreter_us=round(1e6 * computed / count, 1), computing_us=round(1e6 * used / count, 1),

@@ -96,10 +96,14 @@ class Stack:
         return self._start("worker.log", *module.split(), *options, **more)
 
     def wait_ready(self, timeout: float = 120, workers: int = 1, has_model: bool = True) -> dict[str, Any]:
-        """Wait until so many workers run, with a model loaded if there is one; returns what one says of itself."""
+        """Wait until so many workers run, with a model loaded if there is one; returns what one says of itself.
+
+        Args:
+            workers: each intake of a worker counts as one.
+        """
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
-            ready = [worker for worker in self.queue.workers() if worker["model_version"] or not has_model]
+            ready = [worker for worker in self.queue.intakes() if worker["model_version"] or not has_model]
             if len(ready) >= workers:
                 return ready[0]
             time.sleep(0.1)

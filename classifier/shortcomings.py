@@ -74,7 +74,7 @@ def _accepts_nothing(figures: VersionFigures, _status: str) -> Iterator[Shortcom
     document = "calibration or validation document" if unproved.missing else "calibration document"
     choose = (
         f"Choose a target that is proved, on the page of models or with sortline models target: "
-        f"{named(best.guarantee.risk_target or 1.0)} accepts {best.guarantee.coverage or 0.0:.0%}. Or add"
+        f"{named(best.guarantee.risk_target or 1.0)} accepts {100 * (best.guarantee.coverage or 0.0):.0f} %. Or add"
         if best
         else "Add"
     )

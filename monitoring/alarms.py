@@ -15,6 +15,7 @@ from sortline.disk import Server
 from sortline.published import deaf, figure
 from sortline.queue import DocumentQueue
 from sortline.redis_client import reaching
+from sortline.reports import model_versions
 from sortline.settings import Settings
 
 _LATE_S = 60
@@ -144,11 +145,11 @@ def _old_model(now: Now) -> Iterator[Alarm]:
     version = now.active
     if version is None or version.live_s is None or version.live_s < _SWAPPED_WITHIN_S:
         return
-    old = [w for w in now.found["workers"] if w["model_version"] not in (None, version.id) and not w["refused"]]
-    if old:
+    others = [set(model_versions(worker)) - {version.id} for worker in now.found["workers"] if not worker["refused"]]
+    if old := [min(each) for each in others if each]:
         yield Alarm(
             "SortlineOldModel",
-            f"{_count(len(old), 'worker')} still {_verb(old, 'use')} model version {old[0]['model_version']}, "
+            f"{_count(len(old), 'worker')} still {_verb(old, 'use')} model version {old[0]}, "
             f"ten minutes or more after version {version.id} was promoted.",
             "Look in the worker's log for trouble with the model store or Postgres, then restart the worker.",
         )

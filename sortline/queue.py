@@ -21,6 +21,7 @@ from sortline.errors import (
 )
 from sortline.meta import write_meta
 from sortline.redis_client import as_text, reaching
+from sortline.reports import by_worker
 from sortline.settings import LANES, Lane, Settings
 from sortline.text import encode
 
@@ -187,7 +188,11 @@ class DocumentQueue:
         return sorted(found)
 
     def workers(self) -> list[dict[str, Any]]:
-        """The last report of each running worker (worker/presence.py writes it)."""
+        """What each running worker says of itself, as `sortline.reports.by_worker` puts it together."""
+        return by_worker(self.intakes())
+
+    def intakes(self) -> list[dict[str, Any]]:
+        """The last report of each intake of each running worker (worker/presence.py writes it)."""
         with reaching(self.client):
             keys = sorted(self.client.scan_iter(match=f"{self.settings.prefix}:workers:*", count=1000))
             values = self.client.mget(keys) if keys else []

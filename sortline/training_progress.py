@@ -12,7 +12,7 @@ def said(progress: Mapping[str, Any]) -> str:
     Args:
         progress: of a run, as `trainer.lease` reports it: ``stage``; with it ``step``, ``steps``, ``epoch``,
             ``epochs``, ``loss`` and ``left_s`` (seconds) while it fine-tunes, and ``done`` and ``of`` where a stage
-            goes through documents.
+            can be counted: in documents, or in passes over them.
     """
     stage = str(progress.get("stage", "starting"))
     if "of" in progress:

@@ -138,7 +138,7 @@ def _make_int8(settings: Settings, store: ModelStore, found: _Version, by: Judge
     place = trainings_folder(settings.data_dir)
     place.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="forms-", dir=place) as work:
-        tried = try_int8(by, folder, found.data, found.traffic.texts, settings, Path(work), log.info)
+        tried = try_int8(by, folder, found.data, found.traffic.texts, settings, Path(work), _log_stage)
         return _keep(settings, store, found, [tried], found.traffic.documents)
 
 
@@ -153,7 +153,7 @@ def _make_students(settings: Settings, store: ModelStore, found: _Version, by: J
 
     try:
         tried = try_students(
-            by, folder, found.data, found.to_teach, found.parameters, settings, work, log.info, on_progress
+            by, folder, found.data, found.to_teach, found.parameters, settings, work, _log_stage, on_progress
         )
     except _Postponed:
         log.info("the student of model version %d waits for a training", found.row.id)
@@ -161,6 +161,11 @@ def _make_students(settings: Settings, store: ModelStore, found: _Version, by: J
     kept = _keep(settings, store, found, tried, 0)
     shutil.rmtree(work, ignore_errors=True)
     return kept
+
+
+def _log_stage(stage: str, **progress: int) -> None:
+    if not progress:
+        log.info("%s", stage)
 
 
 def _waits(postgres: PostgresAddress) -> Iterator[bool]:

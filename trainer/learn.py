@@ -80,6 +80,7 @@ def _freeze(
         run = training_runs.get(opened, lease.run_id)
         if run.snapshot_id is not None:
             row = snapshots.get(opened, run.snapshot_id)
+            lease.report("checking the base model")
             process.check(wait=True)
             return read_snapshot(opened, row), SnapshotReference(id=row.id, sha256=row.sha256)
         newest = newest_review_id(opened)
@@ -98,6 +99,7 @@ def _freeze(
         except TrainingError as refusal:
             process.check(wait=True)
             raise with_readability(refusal, documents, parameters.cleaning, [base.folder]) from None
+        lease.report("checking the base model")
         process.check(wait=True)
         lease.report("writing the snapshot")
         row = store_snapshot(opened, data, models, str(lease.run_id))

@@ -63,7 +63,7 @@ class Lease:
             raise ConflictError(self._lost)
 
     def counting(self, stage: str) -> Callable[[int, int], None]:
-        """What a stage that goes through documents calls with how many are done, and of how many."""
+        """What a stage that can be counted calls with how much is done, and of how much."""
         return lambda done, of: self.report(stage, done=done, of=of)
 
     @contextmanager

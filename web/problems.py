@@ -42,6 +42,8 @@ log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
 _NO_PAGE = "There is nothing at this address."
+_FOR_FORMS = "There is no page at this address: it only takes what forms send."
+_TITLES = {405: "This can't be opened", 422: "This can't be done"}  # where the status' own name says little to people
 _FOR_PROGRAMS = ("/v1/", "/desk/")  # below these paths nobody reads HTML, whatever the Accept header says
 _STATUS: tuple[tuple[type[SortlineError], int], ...] = (
     (InvalidDocumentError, 422),
@@ -90,7 +92,7 @@ def _sortline(request: Request, error: Exception) -> Response:
     if status == 500:
         log.error("%s", error)
         return problem(500, "The server is not configured correctly; its log says more.")
-    return problem(status, str(error))
+    return _answer(request, status, str(error), {})
 
 
 def _http(request: Request, error: Exception) -> Response:
@@ -100,12 +102,15 @@ def _http(request: Request, error: Exception) -> Response:
     headers = dict(error.headers or {})
     if isinstance(error, PageRefused):
         return problem(error.status_code, error.detail, headers, reason=error.reason)
+    detail = error.detail
     if error.status_code == 405:
         headers["Allow"] = ", ".join(sorted(_methods(request)))
+        takes = f"This address takes {headers['Allow']}, not {request.method}."
+        detail = _FOR_FORMS if _is_for_people(request) else takes
     # The framework answers 400 to a body that it can't read.
     status = 422 if error.status_code == 400 else error.status_code
     # The framework's own 404, of a path that there isn't, only repeats the status.
-    detail = _NO_PAGE if error.detail == HTTPStatus.NOT_FOUND.phrase else error.detail
+    detail = _NO_PAGE if detail == HTTPStatus.NOT_FOUND.phrase else detail
     return _answer(request, status, detail, headers, error.written if isinstance(error, FormRefused) else ())
 
 
@@ -119,6 +124,8 @@ def _note_refused(request: Request) -> None:
 def _validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
+    if first["loc"][0] == "path" and _is_for_people(request):  # such as /documents/abc
+        return _answer(request, 404, _NO_PAGE, {})
     where = ".".join(str(part) for part in first["loc"])
     return _answer(request, 422, f"{where}: {first['msg'].removeprefix('Value error, ')}", {})
 
@@ -127,12 +134,17 @@ def _answer(
     request: Request, status: int, detail: str, headers: dict[str, str], written: Sequence[str] = ()
 ) -> Response:
     """A page for browsers, problem details for programs."""
-    if "text/html" not in request.headers.get("accept", "") or route_path(request).startswith(_FOR_PROGRAMS):
+    if not _is_for_people(request):
         return problem(status, detail, headers)
-    title = HTTPStatus(status).phrase
-    answer = page("problem.html", status, _person(request), title=title, detail=detail, written=written)
+    title = _TITLES.get(status, HTTPStatus(status).phrase)
+    said = detail[:1].upper() + detail[1:] + ("" if detail.endswith((".", "?")) else ".")
+    answer = page("problem.html", status, _person(request), title=title, detail=said, written=written)
     answer.headers.update(headers)
     return answer
+
+
+def _is_for_people(request: Request) -> bool:
+    return "text/html" in request.headers.get("accept", "") and not route_path(request).startswith(_FOR_PROGRAMS)
 
 
 def _person(request: Request) -> Person | None:
@@ -165,9 +177,10 @@ def _unavailable(request: Request, error: Exception) -> Response:
     if full:
         error = disk.full(full[0])
     if isinstance(error, DiskFullError):
-        return problem(503, str(error), {"Retry-After": str(math.ceil(error.retry_after_s))})
-    detail = "Postgres or Redis can't be used now. Try again later with the same ids."
-    return problem(503, detail, {"Retry-After": str(RETRY_AFTER_S)})
+        return _answer(request, 503, str(error), {"Retry-After": str(math.ceil(error.retry_after_s))})
+    same = "" if _is_for_people(request) else " with the same ids"
+    detail = f"Postgres or Redis can't be used now. Try again later{same}."
+    return _answer(request, 503, detail, {"Retry-After": str(RETRY_AFTER_S)})
 
 
 def _gone(_request: Request, _error: Exception) -> Response:

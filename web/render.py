@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, select_autoescape
 from markupsafe import Markup
 
 from db.queries.doubts import is_low
-from sortline import training_progress
+from sortline import reports, training_progress
 from web.field_names import by_field
 from web.links import root
 from web.sessions import Person
@@ -32,8 +32,8 @@ _SCRIPT_HEADERS = HEADERS | {
 _TEMPLATES = Environment(
     loader=FileSystemLoader(FOLDER / "templates"), autoescape=select_autoescape(default=True), trim_blocks=True
 )
-_TEMPLATES.filters["by_field"] = by_field
 _TEMPLATES.filters |= {
+    "by_field": by_field, "model_versions": reports.model_versions,
     "training_said": training_progress.said, "training_plan": training_progress.plan,
     "training_share": training_progress.share, "duration": training_progress.duration,
 }  # fmt: skip

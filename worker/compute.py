@@ -1,9 +1,12 @@
 """The compute threads: each runs one forward pass after another, in the order of the schedule."""
 
+import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
+from classifier.engines import remote
+from sortline.settings import Lane
 from worker.failures import Failures
 from worker.micro_batch import MicroBatch
 from worker.schedule import Pass, Schedule
@@ -33,15 +36,22 @@ class Compute:
         self.alone = alone
         self.running: dict[int, float] = {}
 
-    def run(self, thread: int) -> None:
-        """Compute until the schedule is closed and empty."""
-        while (work := self.schedule.take()) is not None:
+    def run(self, lane: Lane | None = None) -> None:
+        """Compute until the schedule is closed and empty.
+
+        Args:
+            lane: compute only passes of this lane; None: of any.
+        """
+        thread = threading.get_ident()
+        while (work := self.schedule.take(lane)) is not None:
             started = self.running[thread] = time.monotonic()
-            try:
-                last = self._isolated(work.batch) if work.index is None else work.batch.forward(work.index)
-            finally:
-                del self.running[thread]
-                self.schedule.done(work, time.monotonic() - started)
+            with remote.passes_of(work.batch.lane) as passes:
+                try:
+                    last = self._isolated(work.batch) if work.index is None else work.batch.forward(work.index)
+                finally:
+                    del self.running[thread]
+                    took = time.monotonic() - started if passes.computed_s is None else passes.computed_s
+                    self.schedule.done(work, took, passes.live_at)
             if last:
                 self._finish(work)
 

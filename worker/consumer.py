@@ -41,7 +41,7 @@ class Consumer:
         self._claim_idle_ms = int(settings.claim_idle_s * 1000)
         self._new: dict[Lane, set[bytes]] = {lane: set() for lane in LANES}
         self.clock_s = time.time() - time.monotonic()  # until it is measured
-        self.name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self.name = unique_name()
         self.client = connect(settings.redis, protocol=2, max_connections=16, retry=None, socket_timeout=15)
         for command in ("XREADGROUP", "XCLAIM", "XPENDING"):
             self.client.set_response_callback(command, _raw)
@@ -237,6 +237,11 @@ class Consumer:
 
     def _call(self, *command: Any) -> Any:
         return self.client.execute_command(*command)  # type: ignore[no-untyped-call]
+
+
+def unique_name() -> str:
+    """A name that no other process has or had: `host-4711-1a2b3c4d`."""
+    return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
 
 def _raw(reply: Any, **_options: Any) -> Any:

@@ -54,9 +54,15 @@ _OBJECTS_PER_COLLECTION = 20_000
 
 
 class Intake:
-    """Wires the stages together and runs them."""
+    """Wires the stages together and runs them.
 
-    def __init__(self, settings: Settings, app: Celery, hostname: str) -> None:
+    Args:
+        hostname: the Celery worker's name.
+        worker: as for `Presence`.
+        number: which of the intakes of its worker this is, from 1.
+    """
+
+    def __init__(self, settings: Settings, app: Celery, hostname: str, worker: str = "", number: int = 1) -> None:
         self.settings = settings
         self.stopping = threading.Event()
         self._stopped = threading.Event()
@@ -90,7 +96,7 @@ class Intake:
             self._failed,
             nullcontext if channel is None else channel.alone,
         )
-        self.presence = Presence(settings.prefix, self.consumer, self.models, self.held)
+        self.presence = Presence(settings.prefix, self.consumer, self.models, self.held, worker, number)
         self.events = TaskEvents(app, hostname)
         self.publisher = Publisher(settings.redis, settings.prefix, "worker")
         self.readers = {
@@ -113,6 +119,9 @@ class Intake:
         for number in range(WRITERS):
             self._start(f"write-{number}", self.writer.run)
         self._start("acknowledge", self.acknowledger.run)
+        if remote.channel() is not None:
+            # Else a live document would wait here until passes of bulk had their turn among those of other intakes.
+            self._start("compute live", partial(self.compute.run, "live"))
         self._start("read-stored", self.first_predictions.run)
         self._start("write-first-predictions", self.first_predictions.write)
         self._start("watch", self._watch)
@@ -128,7 +137,7 @@ class Intake:
         self.stopping.set()
         self._join("read-")
         self.schedule.close()
-        self._join("compute-")
+        self._join("compute")
         self.writer.close()
         self.first_predictions.close()
         self._join("write-")
@@ -205,13 +214,13 @@ class Intake:
             self.models.check_promotion()
             model = self.models.current
             for number in range(self.compute_threads, model.classifier.parallel if model else 0):
-                self._start(f"compute-{number}", partial(self.compute.run, number))
+                self._start(f"compute-{number}", self.compute.run)
                 self.schedule.threads = self.compute_threads
             self.stopping.wait(self.settings.watch_interval_s)
 
     @property
     def compute_threads(self) -> int:
-        """The number of compute threads."""
+        """The number of compute threads that take passes of any lane."""
         return sum(name.startswith("compute-") for name in self._threads)
 
     def _keep(self) -> None:
@@ -299,7 +308,8 @@ class IntakeStep(bootsteps.StartStopStep):
         count = intakes(settings)
         if count > 1:
             self.processes = Processes(count, worker.hostname)
-        self.intake = Intake(settings, worker.app, worker.hostname)
+        name = self.processes.name if self.processes else ""
+        self.intake = Intake(settings, worker.app, worker.hostname, name)
         worker.app.conf["sortline_intake"] = self.intake  # for tasks that need the loaded model
         self.intake.start()
 

@@ -1,7 +1,8 @@
-"""A further intake of a worker: ``python -m worker.intake_process DESCRIPTOR HOSTNAME``.
+"""A further intake of a worker: ``python -m worker.intake_process DESCRIPTOR HOSTNAME WORKER NUMBER``.
 
-The descriptor is its control socket to the process that computes, the host name that of the Celery worker. It stops
-when its standard input is closed, at the latest with the worker's main process, or on SIGTERM.
+The descriptor is its control socket to the process that computes, the host name that of the Celery worker; the worker's
+name and the intake's number, from 2, are for its heartbeat. It stops when its standard input is closed, at the latest
+with the worker's main process, or on SIGTERM.
 """
 
 import logging
@@ -22,7 +23,7 @@ from worker.processes import lost
 log = logging.getLogger(__name__)
 
 
-def main(control: int, hostname: str) -> None:
+def main(control: int, hostname: str, worker: str, number: int) -> None:
     """Carry documents until asked to stop."""
     stopping = threading.Event()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to the worker's main process too
@@ -33,7 +34,7 @@ def main(control: int, hostname: str) -> None:
     traces.set_up(settings.traces_url, "worker")
     remote.use(Channel(socket.socket(fileno=control), lost))
     prepare_interpreter()
-    intake = Intake(settings, celery_app("worker", settings.celery_broker), hostname)
+    intake = Intake(settings, celery_app("worker", settings.celery_broker), hostname, worker, number)
     intake.start()
     threading.Thread(target=_wait_for_end, args=(stopping,), name="wait for end", daemon=True).start()
     stopping.wait()
@@ -48,4 +49,4 @@ def _wait_for_end(stopping: threading.Event) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])
+    main(int(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4]))

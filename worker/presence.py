@@ -1,4 +1,4 @@
-"""What others see of a worker: its heartbeat, a key in Redis that expires, and `classify` tasks in Flower."""
+"""What others see of an intake: its heartbeat, a key in Redis that expires, and `classify` tasks in Flower."""
 
 import json
 import logging
@@ -29,10 +29,19 @@ _RATE_OVER_S = 60.0
 
 
 class Presence:
-    """Sends the heartbeat `sortline:workers:<consumer>`, a report that expires 10 s after the last one."""
+    """Sends the heartbeat `sortline:workers:<consumer>`, a report that expires 10 s after the last one.
 
-    def __init__(self, prefix: str, consumer: Consumer, models: Models, held: Held) -> None:
+    Args:
+        worker: the same for all intakes of a worker, and for those of no other; empty: it has only this one.
+        intake: which of these this is, from 1.
+    """
+
+    def __init__(
+        self, prefix: str, consumer: Consumer, models: Models, held: Held, worker: str = "", intake: int = 1
+    ) -> None:
         self.key = f"{prefix}:workers:{consumer.name}"
+        self.worker = worker or consumer.name
+        self.intake = intake
         self.consumer = consumer
         self.models = models
         self.held = held
@@ -47,6 +56,8 @@ class Presence:
         """Write the report; if Redis can't be reached, nothing happens."""
         model = self.models.current
         state: dict[str, Any] = {
+            "worker": self.worker,
+            "intake": self.intake,
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "model_version": model.version_id if model else None,

@@ -16,11 +16,13 @@ from typing import NoReturn
 from classifier.engines import choose, remote
 from classifier.engines.remote import Channel
 from sortline.settings import Settings
+from worker.consumer import unique_name
 from worker.ends import end_process
 
 log = logging.getLogger(__name__)
 
 ENGINE_PROCESS = "classifier.engines.process"
+_INTAKE_PROCESS = "worker.intake_process"
 _ON_AN_ACCELERATOR = 3
 _CORES_AN_INTAKE = 2
 _ASKED_TO_END = 0
@@ -43,14 +45,17 @@ class Processes:
     Args:
         count: of intakes, this process's among them; at least 2.
         hostname: the Celery worker's name, under which all of them send task events.
+
+    ``name``: what all intakes' heartbeats call the worker.
     """
 
     def __init__(self, count: int, hostname: str) -> None:
+        self.name = unique_name()
         self._stopping = threading.Event()
         pairs = [socket.socketpair() for _ in range(count)]
         theirs = [each.fileno() for _, each in pairs]
         self._engine = subprocess.Popen([sys.executable, "-m", ENGINE_PROCESS, *map(str, theirs)], pass_fds=theirs)
-        self._intakes = [self._intake(ours, hostname) for ours, _ in pairs[1:]]
+        self._intakes = [self._intake(ours, hostname, number) for number, (ours, _) in enumerate(pairs[1:], 2)]
         for ours, other in pairs:
             other.close()
             if ours is not pairs[0][0]:
@@ -82,10 +87,10 @@ class Processes:
             assert process.stdin is not None
             process.stdin.close()
 
-    def _intake(self, control: socket.socket, hostname: str) -> subprocess.Popen[bytes]:
+    def _intake(self, control: socket.socket, hostname: str, number: int) -> subprocess.Popen[bytes]:
         """A further intake; it stops when its standard input is closed, at the latest with this process."""
         return subprocess.Popen(
-            [sys.executable, "-m", "worker.intake_process", str(control.fileno()), hostname],
+            [sys.executable, "-m", _INTAKE_PROCESS, str(control.fileno()), hostname, self.name, str(number)],
             stdin=subprocess.PIPE,
             pass_fds=[control.fileno()],
         )

@@ -5,11 +5,11 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
+from classifier.engines.shares import Shares, kept
 from sortline.settings import LANES, Lane
 from worker.micro_batch import MicroBatch
 
 _THREADS_A_PASS = 2  # that share one waiting pass, while no full micro-batch can be read
-_MEMORY_S = 2.0  # the lanes' shares are averaged over about this time
 # A live document waits until one of the running passes ends, so none may take long while live documents come. Shorter
 # ones would cost more than the 6 % that these do: a pass costs about as much as 32 tokens, beside its tokens.
 _PASS_S = 0.05
@@ -34,12 +34,11 @@ class Schedule:
     """
 
     def __init__(self, bulk_share: float) -> None:
-        self._bulk_share = bulk_share
+        self._shares = Shares(bulk_share)
         self._waiting: dict[Lane, deque[MicroBatch]] = {lane: deque() for lane in LANES}
         self._isolated: deque[MicroBatch] = deque()
         self._documents: dict[Lane, int] = dict.fromkeys(LANES, 0)
         self._passes: dict[Lane, int] = dict.fromkeys(LANES, 0)
-        self._spent: dict[Lane, float] = dict.fromkeys(LANES, 0.0)
         self._measured_s, self._measured_tokens, self._measured_rows = 0.0, 0.0, 0.0
         self._live_at = float("-inf")
         self.threads = 1  # the number of compute threads
@@ -63,11 +62,15 @@ class Schedule:
             self._passes[batch.lane] += len(batch.waiting)
             self._changed.notify_all()
 
-    def take(self) -> Pass | None:
-        """Wait for and return the next forward pass; None once the schedule is closed and empty."""
+    def take(self, lane: Lane | None = None) -> Pass | None:
+        """Wait for and return the next forward pass; None once the schedule is closed and empty.
+
+        Args:
+            lane: take only passes of this lane, and none of an isolated batch; None: of any.
+        """
         with self._changed:
             while True:
-                chosen = self._choose()
+                chosen = self._choose(lane)
                 if chosen is not None:
                     self._running[chosen.batch.lane] += 1
                     return chosen
@@ -75,15 +78,18 @@ class Schedule:
                     return None
                 self._changed.wait(1.0)
 
-    def done(self, work: Pass, seconds: float) -> None:
-        """Note that a pass has run, and how long it took."""
+    def done(self, work: Pass, seconds: float, live_at: float = float("-inf")) -> None:
+        """Note that a pass has run, and how long it took.
+
+        Args:
+            live_at: when a live pass of any process that shares the engine came last (time.monotonic).
+        """
         with self._changed:
             self._running[work.batch.lane] -= 1
             self._alone = False
-            decay = max(0.0, 1 - seconds / _MEMORY_S)
-            for lane in LANES:
-                self._spent[lane] *= decay
-            self._spent[work.batch.lane] += seconds
+            self._live_at = max(self._live_at, live_at)
+            decay = kept(seconds)
+            self._shares.note(work.batch.lane, seconds)
             if work.index is not None and work.batch.failure is None:
                 rows, length = work.batch.batches[work.index].input_ids.shape
                 self._measured_s = decay * self._measured_s + seconds
@@ -154,18 +160,18 @@ class Schedule:
     def _anything(self) -> bool:
         return bool(self._isolated) or any(self._waiting.values())
 
-    def _choose(self) -> Pass | None:
+    def _choose(self, only: Lane | None) -> Pass | None:
         if self._alone:
             return None
         if self._isolated:
-            if any(self._running.values()):
+            if only or any(self._running.values()):
                 return None  # it runs when the other passes have ended
             self._alone = True
             batch = self._isolated.popleft()
             self._documents[batch.lane] -= len(batch)
             return Pass(batch, None)
-        lane = self._lane()
-        if lane is None:
+        lane = only or self._shares.next(self._waiting)
+        if lane is None or not self._waiting[lane]:
             return None
         batch = self._waiting[lane][0]
         index = batch.waiting.popleft()
@@ -185,10 +191,3 @@ class Schedule:
         if rest is not None:
             batch.waiting.appendleft(rest)
             self._passes[batch.lane] += 1
-
-    def _lane(self) -> Lane | None:
-        live, bulk = self._waiting["live"], self._waiting["bulk"]
-        if not (live and bulk):
-            return "live" if live else "bulk" if bulk else None
-        total = self._spent["live"] + self._spent["bulk"]
-        return "bulk" if self._spent["bulk"] < self._bulk_share * total else "live"

@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,24 +20,25 @@ from typing import Any
 import numpy as np
 
 from classifier.engines.choose import choose_engine
-from classifier.engines.protocol import Engine
+from classifier.engines.protocol import Engine, Outputs
 from classifier.engines.remote import Array, receive, send
+from classifier.engines.shares import Places
 from sortline.errors import SortlineError
 from sortline.logs import set_up_logging, silence_telemetry
-from sortline.settings import Settings, get_settings
+from sortline.settings import Lane, Settings, get_settings
 
 log = logging.getLogger(__name__)
 
 Load = Callable[[Path, Settings, bool], Engine]
 _Key = tuple[str, bool]
 _NAME_LENGTH = 15  # characters of a thread's name that the kernel keeps
-_BESIDE = 1  # further passes that are received or sent while as many as are useful compute
+_BESIDE = 1  # further passes that are prepared, received or sent while one computes
 
 
 @dataclass
 class _Loaded:
     engine: Engine
-    room: threading.Semaphore
+    places: Places
     users: int = 0
 
 
@@ -53,14 +55,16 @@ class Turns:
     def together(self, process: int) -> Iterator[None]:
         """A pass of a process; waits while another is alone or is waiting to be."""
         with self._changed:
-            self._changed.wait_for(lambda: self._alone == process or (self._alone is None and not self._waiting))
+            while self._alone != process and (self._alone is not None or self._waiting):
+                self._changed.wait()
             self._running += 1
         try:
             yield
         finally:
             with self._changed:
                 self._running -= 1
-                self._changed.notify_all()
+                if self._waiting:
+                    self._changed.notify_all()
 
     @contextmanager
     def alone(self, process: int) -> Iterator[None]:
@@ -91,6 +95,7 @@ class EngineProcess:
         self._engines: dict[_Key, _Loaded] = {}
         self._loading = threading.Lock()
         self._turns = Turns()
+        self._live_at: float | None = None  # when the last live pass came
 
     def serve(self, control: socket.socket, process: int) -> None:
         """Serve the links that come through a control socket, until it is closed."""
@@ -130,21 +135,36 @@ class EngineProcess:
         try:
             send(link, _described(loaded.engine))
             while (message := receive(link)) is not None:
+                head, arrays = message
                 try:
-                    with self._turns.together(process), loaded.room:  # who waits for a turn must hold no room
-                        outputs = loaded.engine.run(*_inputs(message[1]))
+                    with self._turns.together(process):  # who waits for this must hold no place
+                        told, outputs = self._run(loaded, head["lane"], arrays)
                 except Exception as error:
                     _send_error(link, error)
                 else:
-                    send(link, {}, outputs)
+                    send(link, told, outputs)
         finally:
             self._give_back(key, loaded)
+
+    def _run(self, loaded: _Loaded, lane: Lane, arrays: Sequence[Array]) -> tuple[dict[str, Any], Outputs]:
+        """Outputs, after what an answer says of a pass: how long it took, and how long ago the last live pass came."""
+        if lane == "live":
+            self._live_at = time.monotonic()
+        loaded.places.take(lane)
+        started = time.monotonic()
+        try:
+            outputs = loaded.engine.run(*_inputs(arrays))
+        finally:
+            ended = time.monotonic()
+            loaded.places.leave(lane, ended - started)
+        live_ago_s = None if self._live_at is None else ended - self._live_at
+        return {"seconds": ended - started, "live_ago_s": live_ago_s}, outputs
 
     def _take(self, key: _Key) -> _Loaded:
         with self._loading:
             if key not in self._engines:
                 engine = self._load(Path(key[0]), self._settings, key[1])
-                self._engines[key] = _Loaded(engine, threading.Semaphore(engine.parallel + _BESIDE))
+                self._engines[key] = _Loaded(engine, Places(_at_once(engine), self._settings.bulk_share))
             loaded = self._engines[key]
             loaded.users += 1
             return loaded
@@ -156,11 +176,15 @@ class EngineProcess:
                 del self._engines[key]
 
 
+def _at_once(engine: Engine) -> int:
+    """The number of passes that run at once, and that each process may ask for at once beside a live one."""
+    return engine.parallel + _BESIDE if engine.parallel == 1 else engine.parallel
+
+
 def _described(engine: Engine) -> dict[str, Any]:
     return {
         "name": engine.name,
-        # A pass is prepared, sent and answered while another one computes.
-        "parallel": engine.parallel + _BESIDE if engine.parallel == 1 else engine.parallel,
+        "parallel": _at_once(engine),
         "tokens_per_batch": engine.tokens_per_batch,
         "overhead": engine.overhead,
         "width": engine.width,

@@ -7,10 +7,12 @@ the kernel closes everything with the process that ends.
 
 import socket
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,11 +22,31 @@ from numpy.typing import NDArray
 
 from classifier.engines.protocol import Outputs
 from sortline.errors import CheckpointError, ConfigurationError
+from sortline.settings import Lane
 
 _ERRORS: dict[str, type[Exception]] = {each.__name__: each for each in (CheckpointError, ConfigurationError)}
 _HEAD_BYTES = 4
 
 Array = NDArray[Any]
+
+
+@dataclass(slots=True)
+class Passes:
+    """Forward passes of one thread: in which lane they run, and what is known of those that ran in another process.
+
+    ``computed_s``: how long that process computed them, without the time that they waited for others; None: they ran in
+    this process. ``live_at``: when a live pass of any process came there last (time.monotonic of this one).
+    """
+
+    lane: Lane = "bulk"
+    computed_s: float | None = None
+    live_at: float = float("-inf")
+
+    def note(self, computed_s: float, live_ago_s: float | None) -> None:
+        """Note what the other process says of a pass."""
+        self.computed_s = (self.computed_s or 0.0) + computed_s
+        if live_ago_s is not None:
+            self.live_at = max(self.live_at, time.monotonic() - live_ago_s)
 
 
 class Channel:
@@ -115,10 +137,13 @@ class RemoteEngine:
             link = self._links.pop()
         except IndexError:  # as many passes as there are links run already
             link, _ = self._loaded()
+        passes = _of_thread()
         try:
-            return Outputs(*self._channel.ask(link, {"do": "run"}, (input_ids, *masks))[1])
+            told, outputs = self._channel.ask(link, {"do": "run", "lane": passes.lane}, (input_ids, *masks))
         finally:
             self._links.append(link)
+        passes.note(told["seconds"], told["live_ago_s"])
+        return Outputs(*outputs)
 
     def _loaded(self) -> tuple[socket.socket, dict[str, Any]]:
         link = self._channel.link()
@@ -167,6 +192,7 @@ def _close(links: deque[socket.socket]) -> None:
 
 
 _channel: Channel | None = None
+_here = threading.local()
 
 
 def use(channel: Channel | None) -> None:
@@ -178,3 +204,18 @@ def use(channel: Channel | None) -> None:
 def channel() -> Channel | None:
     """The channel that engines are to be chosen through; None: they run in this process."""
     return _channel
+
+
+@contextmanager
+def passes_of(lane: Lane) -> Iterator[Passes]:
+    """While this lasts, passes of this thread belong to that lane, for an engine in another process; else to bulk."""
+    _here.passes = passes = Passes(lane)
+    try:
+        yield passes
+    finally:
+        del _here.passes
+
+
+def _of_thread() -> Passes:
+    found: Passes = getattr(_here, "passes", None) or Passes()
+    return found

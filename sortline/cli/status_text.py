@@ -10,6 +10,7 @@ from rich.table import Table
 from db.queries.search_behind import SAID_FROM_S
 from sortline import training_progress
 from sortline.counted import counted
+from sortline.reports import intakes_said, model_versions
 
 
 def _training(training: dict[str, Any]) -> str:
@@ -35,6 +36,14 @@ def _print_shortcomings(console: Console, found: Sequence[Mapping[str, Any]]) ->
     for each in found:
         said = escape(f"model version {each['model_version']}: {each['said']}")
         console.print(f"[yellow]{said}[/]\n  {escape(each['do'])}")
+
+
+def _worker(worker: dict[str, Any]) -> str:
+    versions, intakes = model_versions(worker), intakes_said(worker)
+    name = f"worker {worker['pid']} on {worker['host']}{f', {intakes}' if intakes else ''}"
+    model = f"model version{'s' if len(versions) > 1 else ''} {' and '.join(map(str, versions))}"
+    state = f"{model} on {worker['engine']}" if versions else "no model loaded"
+    return f"{name}: {state}, {worker['documents_per_s']:,.1f} documents/s"
 
 
 def _about(found: dict[str, Any], figure: str) -> str:
@@ -73,11 +82,7 @@ def print_status(found: dict[str, Any]) -> None:
         )
         console.print(f"waiting for a person: {waiting_for}")
     for worker in found["workers"]:
-        model = worker["model_version"]
-        state = f"model version {model} on {worker['engine']}" if model else "no model loaded"
-        console.print(
-            f"worker {worker['pid']} on {worker['host']}: {state}, {worker['documents_per_s']:,.1f} documents/s"
-        )
+        console.print(_worker(worker))
     _print_shortcomings(console, found["shortcomings"])
     for alarm in found["alarms"]:
         console.print(f"[yellow]{escape(alarm['said'])}[/]\n  {escape(alarm['do'])} [dim]({alarm['name']})[/]")

@@ -23,7 +23,7 @@ from classifier.engines.process import EngineProcess, Turns
 from classifier.engines.protocol import Outputs
 from classifier.engines.remote import Channel, RemoteEngine
 from sortline.errors import CheckpointError, ConfigurationError
-from sortline.settings import Settings
+from sortline.settings import Lane, Settings
 from tests.conftest import environment
 
 Eventually = Callable[..., None]
@@ -213,14 +213,94 @@ def test_who_ends_while_it_is_alone_lets_others_go_on(process: Started, folder: 
 
 
 class SlowEngine:
-    """Computes one pass at a time, slowly."""
+    """Computes passes slowly, and notes the first token of each."""
 
     name, parallel, tokens_per_batch, overhead, slow_at_first = "slow", 1, 1024, 32, False
     width = hidden = 0
 
+    def __init__(self) -> None:
+        self.ran: list[int] = []
+
     def run(self, input_ids: np.ndarray, _mask: np.ndarray) -> Outputs:
+        self.ran.append(int(input_ids[0, 0]))
         time.sleep(0.05)
         return Outputs(input_ids.astype(np.float32), *[np.empty((len(input_ids), 0), np.float32)] * 2)
+
+
+@contextmanager
+def _served(folder: Path, tmp_path: Path, count: int, **more: float) -> Iterator[tuple[SlowEngine, list[RemoteEngine]]]:
+    """A slow engine that several processes use: here, threads."""
+    slow = SlowEngine()
+    served = EngineProcess(Settings(_env_file=None, data_dir=tmp_path, **more), lambda *_: slow)  # type: ignore[arg-type]
+    pairs = [socket.socketpair() for _ in range(count)]
+    for number, (_, theirs) in enumerate(pairs):
+        threading.Thread(target=served.serve, args=(theirs, number), daemon=True).start()
+    yield slow, [RemoteEngine(Channel(ours, _lost), folder, False) for ours, _ in pairs]
+    for pair in pairs:
+        for each in pair:
+            each.close()
+
+
+def _keep_asking(engine: RemoteEngine, lane: Lane, token: int, stopping: threading.Event) -> threading.Thread:
+    def ask() -> None:
+        while not stopping.is_set():
+            with remote.passes_of(lane):
+                engine.run(np.full((2, 8), token), np.ones((2, 8), np.int64))
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_live_passes_go_before_those_of_bulk_that_other_processes_asked_for(folder: Path, tmp_path: Path) -> None:
+    with _served(folder, tmp_path, 3) as (slow, engines):
+        stopping = threading.Event()
+        busy = [_keep_asking(each, "bulk", 1, stopping) for each in engines for _ in range(4)]
+        time.sleep(0.5)
+        overtook = []
+        for _ in range(5):
+            before = len(slow.ran)
+            with remote.passes_of("live") as passes:
+                engines[0].run(np.full((2, 8), 9), np.ones((2, 8), np.int64))
+            overtook.append(slow.ran[before:].index(9))
+            assert passes.computed_s is not None and 0.05 <= passes.computed_s < 0.2
+        stopping.set()
+        for thread in busy:
+            thread.join(20)
+
+    # 12 passes of bulk are asked for at any time, of which two run.
+    assert sorted(overtook)[2] <= 2
+
+
+def test_bulk_of_one_process_keeps_its_share_beside_live_passes_of_another(folder: Path, tmp_path: Path) -> None:
+    with _served(folder, tmp_path, 2, bulk_share=0.3) as (slow, (live, bulk)):
+        stopping = threading.Event()
+        threads = [_keep_asking(live, "live", 9, stopping) for _ in range(6)]
+        threads += [_keep_asking(bulk, "bulk", 1, stopping) for _ in range(6)]
+        time.sleep(4.0)
+        stopping.set()
+        for thread in threads:
+            thread.join(20)
+
+    shares = slow.ran[20:-12]
+    assert 0.2 <= shares.count(1) / len(shares) <= 0.4
+
+
+def test_an_answer_says_how_long_ago_a_live_pass_of_any_process_came(folder: Path, tmp_path: Path) -> None:
+    with _served(folder, tmp_path, 2) as (_, (one, other)):
+        ids, mask = _inputs(2, 8)
+        with remote.passes_of("bulk") as first:
+            other.run(ids, mask)
+        came = time.monotonic()
+        with remote.passes_of("live"):
+            one.run(ids, mask)
+        with remote.passes_of("bulk") as second:
+            other.run(ids, mask)
+            other.run(ids, mask)
+
+    assert first.live_at == float("-inf")
+    assert came - 0.01 <= second.live_at <= came + 0.05
+    assert second.computed_s is not None and 0.1 <= second.computed_s < 0.4
 
 
 def test_a_process_that_is_alone_has_its_turn_while_others_ask_for_more_passes_than_there_is_room(

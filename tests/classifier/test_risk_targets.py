@@ -111,5 +111,5 @@ def test_a_version_that_accepts_nothing_says_which_target_is_proved() -> None:
 
     assert found.name == "nothing accepted"
     assert found.said.endswith("nothing proves that at most 1 % of the accepted would be wrong.")
-    assert "5 % accepts 80%" in found.do
+    assert "5 % accepts 80 %" in found.do
     assert "at least 120 more calibration documents" in found.do

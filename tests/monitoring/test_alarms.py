@@ -58,11 +58,11 @@ def well(settings: Settings, session: Session, redis_client: redis.Redis) -> Ite
     DONE_AT.clear()
 
 
-def tell(settings: Settings, client: redis.Redis, **more: object) -> None:
+def tell(settings: Settings, client: redis.Redis, name: str = "one", **more: object) -> None:
     """What worker/presence.py writes."""
     said = {"pid": 1, "host": "here", "model_version": None, "engine": "stub", "documents_per_s": 0.0, "refused": None,
             **more}  # fmt: skip
-    client.set(f"{settings.prefix}:workers:one", orjson.dumps(said), ex=60)
+    client.set(f"{settings.prefix}:workers:{name}", orjson.dumps(said), ex=60)
 
 
 def raised(session: Session, settings: Settings, client: redis.Redis) -> dict[str, str]:
@@ -107,6 +107,19 @@ def test_workers_with_the_wrong_model(
 
     tell(settings, redis_client, model_version=99, refused="its checkpoint is damaged")
     assert "its checkpoint is damaged" in raised(session, settings, redis_client)["SortlineModelRefused"]
+
+
+def test_intakes_of_one_worker_are_one_worker_with_the_wrong_model(
+    well: None, session: Session, settings: Settings, redis_client: redis.Redis
+) -> None:
+    version = session.query(ModelVersion).one().id
+    for intake, loaded in enumerate((version, 99, 99), 1):
+        tell(settings, redis_client, f"{intake}", worker="a", intake=intake, pid=intake, model_version=loaded)
+    redis_client.delete(f"{settings.prefix}:workers:one")
+
+    assert raised(session, settings, redis_client)["SortlineOldModel"].startswith(
+        "1 worker still uses model version 99"
+    )
 
 
 def test_a_promotion_of_this_minute_is_none(

@@ -63,10 +63,16 @@ def tried(draft: Path, settings: Settings, traffic: Sequence[str], work: Path) -
     found = data(draft, settings)
     reference = assemble(draft, DESCRIPTION, settings.model_copy(update=AS_REFERENCE))
     judge = Judge(reference, assemble(draft, DESCRIPTION, settings), found.validation, settings.gate_margin)
-    return try_int8(judge, draft, found, traffic, settings, work, said.append)
+    return try_int8(judge, draft, found, traffic, settings, work, report)
 
 
 said: list[str] = []
+
+
+def report(stage: str, **progress: int) -> None:
+    """Notes stages, each once."""
+    if not progress:
+        said.append(stage)
 
 
 def test_the_int8_form_is_made_apart_and_judged(draft: Path, settings: Settings, tmp_path: Path) -> None:

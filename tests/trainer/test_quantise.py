@@ -5,12 +5,13 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from tiny_bert import build_tiny_checkpoint
 
 from classifier.checkpoint_folder import StoredCheckpoint, write_checkpoint
 from classifier.classifier import assemble, load_classifier
-from sortline.errors import TrainingError
+from sortline.errors import ConflictError, TrainingError
 from sortline.settings import Settings
 from trainer.evaluation.quantise import make_int8
 
@@ -44,7 +45,12 @@ def draft(plain: StoredCheckpoint, settings: Settings, home: Path, tmp_path_fact
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(home))
         cache = settings.data_dir / "cache" / "openvino"
-        return make_int8(plain.folder, folder, CALIBRATION, plain.description, cache)
+        return make_int8(
+            plain.folder, folder, CALIBRATION, plain.description, cache, "plain", lambda *at: told.append(at)
+        )
+
+
+told: list[tuple[int, int]] = []
 
 
 def test_matrix_products_are_in_int8(draft: Path, plain: StoredCheckpoint) -> None:
@@ -75,6 +81,23 @@ def test_a_checkpoint_of_its_own_seals_it_without_the_models_weights(
     }  # fmt: skip
     classifier = load_classifier(str(stored.folder), stored.sha256, settings)
     assert classifier.engine.name == "openvino-int8"
+
+
+def test_it_says_how_many_texts_are_read(draft: Path) -> None:
+    assert draft.is_dir() and told
+    assert all(1 <= done <= of == len(CALIBRATION) for done, of in told)
+
+
+def test_who_cancels_meanwhile_ends_it(plain: StoredCheckpoint, settings: Settings, tmp_path: Path) -> None:
+    def cancel(_done: int, _of: int) -> None:
+        raise ConflictError("training run 1 was cancelled")
+
+    cache = settings.data_dir / "cache" / "openvino"
+    with pytest.raises(ConflictError, match="was cancelled"):
+        make_int8(plain.folder, tmp_path / "int8", CALIBRATION, plain.description, cache, on_progress=cancel)
+
+    assert not (tmp_path / "int8").exists()
+    assert not [each for each in psutil.Process().children() if "openvino_quantise" in " ".join(each.cmdline())]
 
 
 def test_nothing_phones_home(draft: Path, home: Path) -> None:

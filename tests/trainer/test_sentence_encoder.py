@@ -106,8 +106,15 @@ def test_a_new_head_is_a_logistic_regression_on_what_the_encoder_says(
 ) -> None:
     made = job(mean_base, epochs=1, learning_rate=1e-12, head_factor=1)
 
-    learned = fine_tune(made, tmp_path / "work", Machine.of(settings))
+    stages: dict[str, tuple[int, int]] = {}
+    learned = fine_tune(
+        made, tmp_path / "work", Machine.of(settings),
+        on_stage=lambda stage, done, of: stages.update({stage: (done, of)}),
+    )  # fmt: skip
 
+    count = len(made.train.documents)
+    assert stages["reading documents with the pretrained encoder"] == (count, count)
+    assert 1 <= stages[f"fitting the head in passes over {count} documents"][0] <= 62
     ids, mask = pad([np.array(each) for each in made.train.documents], 0)
     held_out, held_out_mask = pad([np.array(each) for each in made.validation.documents], 0)
     regression = LogisticRegression(C=0.1).fit(as_pooled(mean_base, ids, mask), made.train.targets)
@@ -142,8 +149,10 @@ def test_the_probe_finds_what_scikit_learn_finds() -> None:
     targets = np.arange(200) % 3
     features = (draw.normal(size=(200, 8)) + np.eye(3, 8)[targets]).astype(np.float32)
 
-    layer = probed(features, targets, torch.ones(3))
+    told: list[tuple[int, int]] = []
+    layer = probed(features, targets, torch.ones(3), lambda done, of: told.append((done, of)))
 
+    assert [done for done, _ in told] == list(range(1, len(told) + 1)) and {of for _, of in told} == {62}
     expected = LogisticRegression(C=0.1, tol=1e-8, max_iter=1000).fit(features, targets)
     centred = layer.weight - layer.weight.mean(dim=0)
     np.testing.assert_allclose(centred.detach().numpy(), expected.coef_ - expected.coef_.mean(axis=0), atol=2e-3)

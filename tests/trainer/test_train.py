@@ -468,6 +468,7 @@ def test_progress_reaches_the_row(
         "looking for the base model",
         "reading labelled documents",
         "looking for near-duplicates",
+        "checking the base model",
         "writing the snapshot",
         "tokenising",
         "starting the fine-tuning: 20 epochs of 2 steps",

@@ -38,6 +38,21 @@ def test_strangers_see_figures_and_no_hosts_or_links_to_what_is_not_theirs(
     assert "Decisions a day" in lead and "Decisions a day" not in stranger
 
 
+def test_intakes_of_a_worker_are_one_row(
+    web: httpx.Client, settings: Settings, redis_client: redis.Redis, session: Session
+) -> None:
+    for intake in (1, 2, 3):
+        said = {"worker": "a", "intake": intake, "pid": 4710 + intake, "host": "a-machine", "model_version": 1,
+                "engine": "torch-bf16", "documents_per_s": 100.5, "refused": None}  # fmt: skip
+        redis_client.set(f"{settings.prefix}:workers:{intake}", orjson.dumps(said), ex=60)
+
+    page = httpx.get(web.base_url).text
+
+    assert "4711" in page and "4712" not in page
+    assert "<div><dt>worker</dt><dd>1</dd></div>" in page and "<div><dt>intakes</dt><dd>3</dd></div>" in page
+    assert '<td class="number">3</td>' in page and '<td class="number">301.5</td>' in page
+
+
 @pytest.mark.parametrize(
     ("away", "which"),
     [

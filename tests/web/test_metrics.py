@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import httpx
 import numpy as np
+import orjson
 import pytest
 import redis
 from prometheus_client import CollectorRegistry, generate_latest
@@ -57,6 +58,19 @@ def test_any_web_shows_what_another_process_told(web: httpx.Client, settings: Se
     figures = scraped(web)
     assert value(figures, "sortline_processes", role="housekeeping") == 1
     assert value(figures, "process_resident_memory_bytes", process=publisher.process)
+
+
+def test_workers_are_counted_and_so_are_their_intakes(
+    web: httpx.Client, settings: Settings, redis_client: redis.Redis
+) -> None:
+    for name, worker, refused in (("a", "a", None), ("b", "a", "damaged"), ("c", "a", "damaged"), ("d", "d", None)):
+        said = {"worker": worker, "refused": refused, "model_version": 1}
+        redis_client.set(f"{settings.prefix}:workers:{name}", orjson.dumps(said), ex=60)
+
+    figures = scraped(web)
+
+    found = [value(figures, f"sortline_{name}") for name in ("workers", "workers_refusing", "intakes")]
+    assert found == [2, 1, 4]
 
 
 @pytest.mark.parametrize("name", ['"} 1\nsortline_forged 2\n', "back\\slash", "a\rb\x00c\x1b[31m", "ünïcode\u2028"])

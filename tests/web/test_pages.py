@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 
 import httpx
+import pytest
 
 from sortline.settings import Settings
 from tests.web.conftest import Browser, serving
@@ -43,6 +44,7 @@ def test_no_route(web: httpx.Client) -> None:
         assert answer.status_code == status
         assert answer.headers["content-type"] == "application/problem+json"
     assert "POST" in web.patch("/v1/documents").headers["allow"]
+    assert web.patch("/v1/documents").json()["detail"] == "This address takes DELETE, GET, POST, not PATCH."
     said = "There is nothing at this address."
     assert web.get("/nothing").json()["detail"] == said
     assert said in web.get("/nothing", headers={"Accept": "text/html"}).text
@@ -63,6 +65,32 @@ def test_a_page_of_a_problem_has_the_menu_of_its_reader(web: httpx.Client, sign_
         assert f'<a href="/account"><bdi>{name}</bdi></a>' in page and "/sign-in" not in page
         assert ('href="/people"' in page) == leads
     assert 'href="/sign-in"' in stranger.text and "/account" not in stranger.text
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "said"),
+    [
+        ("/documents/999999", 404, "There is no such document."),
+        ("/training-runs/99", 404, "There is no training run 99."),
+        ("/documents/abc", 404, "There is nothing at this address."),
+        ("/training-runs", 405, "There is no page at this address: it only takes what forms send."),
+    ],
+)
+def test_what_is_not_there_is_a_page_for_people(
+    web: httpx.Client, sign_in_as: SignInAs, path: str, status: int, said: str
+) -> None:
+    answer = sign_in_as("lead", "ann").get(path, headers={"Accept": "text/html"})
+
+    assert answer.status_code == status and answer.headers["content-type"].startswith("text/html")
+    assert said in answer.text and '<a href="/account"><bdi>ann</bdi></a>' in answer.text
+
+
+def test_a_server_that_is_away_is_a_page_for_people(settings: Settings) -> None:
+    away = settings.model_copy(update={"database_url": "postgresql://127.0.0.1:1/none"})
+    with serving(away) as web, Browser(web.base_url, "a-token") as browser:
+        page = browser.get("/documents", headers={"Accept": "text/html"})
+    assert page.status_code == 503 and page.headers["retry-after"]
+    assert "Postgres or Redis can&#39;t be used now. Try again later." in page.text
 
 
 def test_without_postgres_there_still_is_a_page_for_an_unknown_address(settings: Settings) -> None:

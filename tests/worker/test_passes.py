@@ -110,6 +110,40 @@ def test_passes_of_bulk_are_short_while_live_documents_come(
     assert tokens_of(run(schedule, us)) == tokens_of(Pass(batch(), 0))
 
 
+def test_passes_of_bulk_are_short_while_live_documents_come_to_another_process(
+    batch: Callable[..., MicroBatch],
+) -> None:
+    schedule = Schedule(0.2)
+    for _ in range(2):
+        schedule.put(batch())
+    us, most = 140.0, 0.05 / 140e-6
+    assert tokens_of(run(schedule, us)) == tokens_of(Pass(batch(), 0))
+    work = schedule.take()
+    assert work is not None
+
+    schedule.done(work, 0.1, live_at=time.monotonic() - 1)
+
+    assert tokens_of(run(schedule, us)) + 32 <= most
+    assert schedule.batches_at_once("bulk", 1) == 1
+
+
+def test_a_thread_for_live_takes_nothing_else(batch: Callable[..., MicroBatch]) -> None:
+    schedule = Schedule(0.2)
+    schedule.put(batch())
+    schedule.put(batch("live", TEXTS[:1]))
+    work = schedule.take("live")
+    assert work is not None and work.batch.lane == "live"
+    assert schedule._choose("live") is None
+    isolated = batch("live", TEXTS[:1])
+    isolated.isolated = True
+    schedule.put(isolated)
+    schedule.put(batch("live", TEXTS[:1]))
+    schedule.done(work, 0.01)
+    assert schedule._choose("live") is None  # the isolated one comes first, and alone
+    alone = schedule.take()
+    assert alone is not None and alone.batch is isolated
+
+
 def test_a_fast_engine_keeps_its_large_passes(batch: Callable[..., MicroBatch]) -> None:
     schedule = Schedule(0.2)
     for _ in range(2):

@@ -1,5 +1,6 @@
 """A worker with several intakes and one process that computes for them: nothing is lost, and nothing is left behind."""
 
+import json
 import os
 import signal
 import time
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from db.models import ModelVersion
+from monitoring.status import line_status
+from sortline.cli.status_text import print_status
 from sortline.settings import Settings
 
 Eventually = Callable[..., None]
@@ -56,12 +59,12 @@ def _is_alive(pid: int) -> bool:
 
 
 def _ready(line) -> bool:  # type: ignore[no-untyped-def]
-    workers = line.queue.workers()
-    return len(workers) == INTAKES and all(worker["engine"] for worker in workers)
+    intakes = line.queue.intakes()
+    return len(intakes) == INTAKES and all(intake["engine"] for intake in intakes)
 
 
 def test_all_intakes_carry_documents_and_take_up_promotions_and_one_process_computes(
-    line, start_worker, eventually: Eventually, version: ModelVersion
+    line, start_worker, eventually: Eventually, version: ModelVersion, capsys: pytest.CaptureFixture[str]
 ) -> None:
     worker = start_worker()
     eventually(lambda: _ready(line), timeout=120)
@@ -79,7 +82,17 @@ def test_all_intakes_carry_documents_and_take_up_promotions_and_one_process_comp
 
     assert line.predicted() == 640
     assert Counter(event["id"] for event in line.events()).most_common(1)[0][1] == 1
-    eventually(lambda: sum(worker["documents"] for worker in line.queue.workers()) == 640)
+    eventually(lambda: [worker["documents"] for worker in line.queue.workers()] == [640])
+    (seen,) = line.queue.workers()
+    assert (seen["pid"], [each["pid"] for each in seen["intakes"]]) == (
+        worker.process.pid,
+        [worker.process.pid, *others],
+    )
+    assert all(each["documents"] > 0 for each in seen["intakes"])
+    found = line_status(line.session, line.queue, line.settings)
+    assert len(found["workers"]) == 1
+    print_status(found)
+    assert f"worker {worker.process.pid} on {seen['host']}, 2 intakes: model version" in capsys.readouterr().out
 
     second = ModelVersion(
         status="active", checkpoint_uri=version.checkpoint_uri, sha256=version.sha256, base_model="tiny",
@@ -89,10 +102,35 @@ def test_all_intakes_carry_documents_and_take_up_promotions_and_one_process_comp
     line.session.flush()
     line.session.add(second)
     line.session.commit()
-    eventually(lambda: [worker["model_version"] for worker in line.queue.workers()] == [second.id] * INTAKES)
+    eventually(lambda: [intake["model_version"] for intake in line.queue.intakes()] == [second.id] * INTAKES)
     line.send({f"later-{i}": "cash" for i in range(100)})
     eventually(lambda: line.backlog() == 0)
     assert line.count(f"SELECT count(*) FROM predictions WHERE model_version_id = {second.id}") == 100
+
+
+def test_one_live_document_goes_before_bulk_and_makes_passes_of_all_intakes_short(
+    line, start_worker, eventually: Eventually
+) -> None:
+    """The engine only sleeps, so the machine's other work makes no pass longer; it notes each pass."""
+    start_worker({"micro_batch": 256, "claim_idle_s": 30.0}, module="sleeping celery -A worker worker")
+    eventually(lambda: _ready(line), timeout=120)
+    line.send({f"d{i}": f"where is my card {'please help ' * 4}{i % 7}" for i in range(8000)}, "bulk")
+    noted = line.settings.data_dir / "passes"
+
+    def passes() -> list[dict[str, float]]:
+        return [json.loads(each) for each in noted.read_text().splitlines() if each.endswith("}")]
+
+    eventually(lambda: noted.exists() and sum(each["seconds"] > 0.2 for each in passes()) > 4 * INTAKES)
+    sent = time.time()
+    line.send({"live": "cash"})
+    time.sleep(4.0)
+
+    found = passes()
+    (live,) = [each for each in found if each["live"]]
+    assert live["at"] - sent < 1.0
+    later = [each for each in found if live["at"] + 1.5 < each["at"] < live["at"] + 4.0]
+    assert len(later) > 20, "bulk goes on"
+    assert max(each["seconds"] for each in later) <= 0.051
 
 
 def test_all_processes_end_with_a_worker_that_is_asked_to_stop(line, start_worker, eventually: Eventually) -> None:

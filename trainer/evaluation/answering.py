@@ -1,6 +1,7 @@
 """A classifier's answers to many texts, some at a time: so it can be told how far that is, and little is kept."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,12 @@ from classifier.engines.protocol import Outputs
 OnProgress = Callable[[int, int], None]
 
 _AT_ONCE = 2_000
+
+
+class OnStage(Protocol):
+    """Called with a stage in words when it begins, and where it can be counted with how far it is: ``done``, ``of``."""
+
+    def __call__(self, stage: str, **progress: int) -> None: ...
 
 
 def silently(done: int, of: int) -> None:

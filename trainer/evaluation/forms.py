@@ -25,7 +25,7 @@ from sortline.errors import SortlineError, TrainingError
 from sortline.settings import Settings
 from trainer.data import bounds
 from trainer.data.training_data import TrainingData, label_indices
-from trainer.evaluation.answering import OnProgress, logits_of, outputs_of, silently
+from trainer.evaluation.answering import OnProgress, OnStage, logits_of, outputs_of, silently
 from trainer.evaluation.disagreements import Decided
 from trainer.evaluation.engine_gate import judge_form
 from trainer.evaluation.fit_model import Sample, make_fit
@@ -239,7 +239,7 @@ def pretrained_vectors(
 
 def try_int8(
     judge: Judge, folder: Path, data: TrainingData, traffic: Sequence[str], settings: Settings, work: Path,
-    report: Callable[[str], None], embeddings: NDArray[np.float32] | None = None,
+    report: OnStage, embeddings: NDArray[np.float32] | None = None,
 ) -> Tried:  # fmt: skip
     """Make the int8 form of the whole model, if it can serve on this machine, and judge it.
 
@@ -247,7 +247,7 @@ def try_int8(
         folder: Hugging Face folder of the whole model.
         traffic: as for `Judge.verdict`.
         work: where the forms' folders are made.
-        report: called with the stage, in words.
+        report: called with each stage.
         embeddings: as for `measure`.
     """
     make = partial(make_or_say, "int8", judge, folder, judge.reference.checkpoint, data, settings, work, report)
@@ -282,7 +282,7 @@ def _quiet(
 
 def make_or_say(
     name: Form, judge: Judge, folder: Path, description: Checkpoint, data: TrainingData, settings: Settings, work: Path,
-    report: Callable[[str], None], variant: Int8Variant = "plain",
+    report: OnStage, variant: Int8Variant = "plain",
 ) -> Made | Tried:  # fmt: skip
     """Quantise a model to the form of that name; where that can't be, what is missing.
 
@@ -295,12 +295,15 @@ def make_or_say(
         reason = f"not made: the engine {judge.usual.engine.name} of the trainer's machine has no int8"
         return missing(name, reason)
     what = int8_in_words(variant).removeprefix("plain ")
-    report(f"quantising to {what}" if name == "int8" else f"quantising the student to {what}")
+    stage = f"quantising to {what}" if name == "int8" else f"quantising the student to {what}"
+    report(stage)
     texts = [document.text for document in data.train]
     try:
         _check_quantising(settings)
         into = work / (name if variant == "plain" else f"{name}-{variant}")
-        made = make_int8(folder, into, texts, description, settings.data_dir / "cache" / "openvino", variant)
+        cache = settings.data_dir / "cache" / "openvino"
+        counted = lambda done, of: report(stage, done=done, of=of)  # noqa: E731
+        made = make_int8(folder, into, texts, description, cache, variant, counted)
     except TrainingError as error:
         log.warning("%s", error)
         return missing(name, f"not made: {error}")

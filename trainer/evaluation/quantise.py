@@ -5,7 +5,11 @@ import random
 import shutil
 import subprocess
 import sys
+import tempfile
+import threading
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,6 +19,7 @@ from classifier.classifier import window_tokenizer
 from classifier.engines.openvino_cache import converted
 from classifier.figures import Int8Variant
 from sortline.errors import CheckpointError, TrainingError
+from trainer.evaluation.answering import OnProgress, silently
 
 _SAMPLES = 300
 _SEED = 1
@@ -23,7 +28,7 @@ _TIMEOUT_S = 3600
 
 def make_int8(
     folder: Path, target: Path, texts: Sequence[str], description: Checkpoint, cache: Path,
-    variant: Int8Variant = "plain",
+    variant: Int8Variant = "plain", on_progress: OnProgress = silently,
 ) -> Path:  # fmt: skip
     """Make a folder of a model's int8 form: its settings and tokenizer, and the model in ``openvino-int8``.
 
@@ -36,6 +41,8 @@ def make_int8(
         description: says how texts are cleaned and cut into windows.
         cache: where converted models are kept.
         variant: what is left out of int8.
+        on_progress: called with how many texts the model has read, and of how many, in each of several passes.
+            Whatever it raises ends the quantising.
 
     Returns:
         The folder.
@@ -54,7 +61,7 @@ def make_int8(
         windows = _windows(folder, texts, description)
         shutil.copytree(folder, target, ignore=shutil.ignore_patterns("*.safetensors", INT8, DESCRIPTION))
         (target / INT8).mkdir()
-        _run(model, target / INT8 / "model.xml", windows, variant)
+        _run(model, target / INT8 / "model.xml", windows, variant, on_progress)
     except BaseException as error:
         shutil.rmtree(target, ignore_errors=True)
         if isinstance(error, CheckpointError):
@@ -72,14 +79,36 @@ def _windows(folder: Path, texts: Sequence[str], description: Checkpoint) -> lis
     return [draw.choice(document.windows) for document in prepared]
 
 
-def _run(model: Path, target: Path, windows: list[list[int]], variant: Int8Variant) -> None:
+def _run(model: Path, target: Path, windows: list[list[int]], variant: Int8Variant, on_progress: OnProgress) -> None:
     command = [sys.executable, "-m", "classifier.engines.openvino_quantise", str(model), str(target), variant]
-    try:
-        run = subprocess.run(
-            command, input=json.dumps(windows), capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+    began = time.monotonic()
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stderr:
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, encoding="utf-8"
         )
-    except subprocess.TimeoutExpired:
-        raise TrainingError(f"quantising took over {_TIMEOUT_S} s") from None
-    if run.returncode:
-        errors = run.stderr.strip().splitlines() or [f"exit status {run.returncode}"]
+        late = threading.Timer(_TIMEOUT_S, process.kill)
+        late.start()
+        with process:
+            try:
+                _follow(process, windows, on_progress)
+            except BaseException:
+                process.kill()
+                raise
+            finally:
+                late.cancel()
+        stderr.seek(0)
+        errors = stderr.read().strip().splitlines() or [f"exit status {process.returncode}"]
+    if process.returncode and time.monotonic() - began >= _TIMEOUT_S:
+        raise TrainingError(f"quantising took over {_TIMEOUT_S} s")
+    if process.returncode:
         raise TrainingError(f"the model can't be quantised: {errors[-1]}")
+
+
+def _follow(process: "subprocess.Popen[str]", windows: list[list[int]], on_progress: OnProgress) -> None:
+    """Give the process its windows, and tell how far it is until it ends."""
+    assert process.stdin is not None and process.stdout is not None
+    with suppress(BrokenPipeError), process.stdin as into:  # if it has ended, its exit status says so
+        json.dump(windows, into)
+    for line in process.stdout:
+        on_progress(*json.loads(line))
+    process.wait()

@@ -13,7 +13,7 @@ from sortline.counted import counted
 from sortline.errors import TrainingError
 from sortline.settings import Settings
 from trainer.data.training_data import TrainingData
-from trainer.evaluation.answering import logits_of
+from trainer.evaluation.answering import OnStage, logits_of
 from trainer.evaluation.disagreements import MOST_DRAWN, Decided
 from trainer.evaluation.forms import Judge, Made, Tried, make_or_say, measure, missing
 from trainer.fine_tuning.distil import Student, Teacher, distil
@@ -38,7 +38,7 @@ class Difference:
 
 def try_students(
     judge: Judge, folder: Path, data: TrainingData, unlabelled: Sequence[str], parameters: Parameters,
-    settings: Settings, work: Path, report: Callable[[str], None],
+    settings: Settings, work: Path, report: OnStage,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> list[Tried]:  # fmt: skip
     """Make a student and its int8, and see what labelled documents show of them.
@@ -50,7 +50,7 @@ def try_students(
         unlabelled: texts in no split, from which it learns too.
         parameters: of the training; ``student`` or ``student_base`` say what to make, if anything.
         work: a folder in which a second call continues.
-        report: called with the stage, in words.
+        report: called with each stage.
     """
     try:
         student, layers = _fewest_that_hold(
@@ -92,7 +92,7 @@ def drawn(found: Sequence[Difference], ids: Sequence[int], seed: int) -> list[Di
 
 def _fewest_that_hold(
     judge: Judge, folder: Path, data: TrainingData, unlabelled: Sequence[str], parameters: Parameters,
-    settings: Settings, work: Path, report: Callable[[str], None], on_progress: Callable[[Progress], None],
+    settings: Settings, work: Path, report: OnStage, on_progress: Callable[[Progress], None],
 ) -> tuple[Student, int | None]:  # fmt: skip
     """A student, and the number of its layers besides the last one; None: it begins as another base model."""
     learn = partial(

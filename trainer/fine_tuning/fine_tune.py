@@ -78,7 +78,7 @@ class Progress:
 
 
 class OnStage(Protocol):
-    """Called with what is done besides steps, with how many documents, and of how many."""
+    """Called with what is done besides steps, with how many documents or passes, and of how many."""
 
     def __call__(self, stage: str, done: int, of: int) -> None: ...
 

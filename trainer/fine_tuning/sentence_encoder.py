@@ -4,6 +4,8 @@ The usual classifier reads the first token through a pooler. A sentence encoder 
 through the mean of its tokens, and its pooler was not trained at all: that start would lose most of what it knows.
 """
 
+import itertools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ import torch  # noqa: E402
 _OVER_FIRST = 4.0
 _INVERSE_PENALTY = 0.1
 _ITERATIONS = 50
+_PASSES = 62  # over the features; torch's own limit for so many iterations. The last iteration may need some more
 _LOGITS_AT_ONCE = 2**24
 
 
@@ -55,6 +58,7 @@ def probed(
     features: NDArray[np.float32],
     targets: NDArray[np.int64],
     weights: torch.Tensor,
+    on_progress: Callable[[int, int], None] = lambda _done, _of: None,
 ) -> torch.nn.Linear:
     """A linear layer (d, labels) fitted on fixed features (n, d): multinomial logistic regression.
 
@@ -64,14 +68,18 @@ def probed(
     Args:
         targets: (n,) indices of labels.
         weights: of each label's documents, (labels,).
+        on_progress: called with the passes over the features that are done, and with the most that it takes.
     """
     labels = len(weights)
     x, y = torch.from_numpy(features), torch.from_numpy(targets)
     layer = torch.nn.Linear(x.shape[1], labels)
     torch.nn.init.zeros_(layer.weight)
     torch.nn.init.zeros_(layer.bias)
-    optimizer = torch.optim.LBFGS(layer.parameters(), max_iter=_ITERATIONS, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS(
+        layer.parameters(), max_iter=_ITERATIONS, max_eval=_PASSES, line_search_fn="strong_wolfe"
+    )
     rows = max(1, _LOGITS_AT_ONCE // labels)
+    passes = itertools.count(1)
 
     def closure() -> float:
         optimizer.zero_grad()
@@ -84,6 +92,7 @@ def probed(
             loss = (losses * weights[some]).sum() / len(x)
             loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
+        on_progress(min(next(passes), _PASSES), _PASSES)
         return total
 
     optimizer.step(closure)  # type: ignore[no-untyped-call]

@@ -7,6 +7,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from classifier.engines.openvino_cache import converted
 from classifier.figures import Learning
+from sortline.counted import counted
 from sortline.errors import SortlineError
 from sortline.logs import silence_telemetry
 from sortline.whole_file import flush, whole_file, write_whole
@@ -178,7 +180,7 @@ class FineTuning:
             })  # fmt: skip
 
     def _tell(self, stage: str, done: int, of: int) -> None:
-        """Say how many documents are done of what is no step; at the last one always."""
+        """Say how many documents or passes are done of what is no step; at the last one always."""
         if done == of or time.monotonic() - self._told >= _REPORTED_EVERY_S:
             self._told = time.monotonic()
             self._send(stage=stage, done=done, of=of)
@@ -268,8 +270,8 @@ class FineTuning:
         if self.accelerator.is_main_process:
             keep_embeddings(self.work, chosen, embeddings)
         head = last_linear(self.bare, len(self.job.labels))
-        self._tell("fitting the head", 0, len(chosen))
-        fitted = probed(features, self.targets[chosen], self.weights.cpu())
+        stage = f"fitting the head in passes over {counted(len(chosen), 'document')}"
+        fitted = probed(features, self.targets[chosen], self.weights.cpu(), partial(self._tell, stage))
         head.load_state_dict(fitted.state_dict())
         for weight in head.parameters():
             broadcast(weight.data)

@@ -122,6 +122,8 @@ class Line(Collector):
     def _workers(self) -> Iterator[Metric]:
         workers = self.queue.workers()
         yield _gauge("sortline_workers", "Workers heard of in the last ten seconds", len(workers))
+        yield _gauge("sortline_intakes", "Their processes that read, tokenise and store documents",
+                     sum(len(worker["intakes"]) for worker in workers))  # fmt: skip
         refusing = sum(bool(worker["refused"]) for worker in workers)
         yield _gauge("sortline_workers_refusing", "Workers that refuse the active model version", refusing)
 

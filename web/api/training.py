@@ -24,8 +24,8 @@ router = APIRouter(tags=["training"])
 
 
 class TrainingRun(BaseModel):
-    """A training run; ``progress`` has the stage, and how far it is: done and of, in documents, or, during fine-tuning,
-    step, steps, epoch, epochs, loss and left_s (seconds)."""
+    """A training run; ``progress`` has the stage, and how far it is: done and of where it can be counted, or, during
+    fine-tuning, step, steps, epoch, epochs, loss and left_s (seconds)."""
 
     model_config = ConfigDict(from_attributes=True, protected_namespaces=())
 
