@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+PREPARING = "preparing the model for this machine's engine"
 TOLD_FROM = 30  # steps, after which their mean time says how long the others will take
 
 

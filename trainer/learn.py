@@ -122,8 +122,8 @@ def _fine_tune(
     def on_epoch(epoch: Epoch) -> None:
         log.info("epoch %d: accuracy %.4f, macro-F1 %.4f on validation", epoch.epoch, epoch.accuracy, epoch.macro_f1)
 
-    def on_stage(stage: str, done: int, of: int) -> None:
-        lease.report(stage, **reached, done=done, of=of)
+    def on_stage(stage: str, **progress: int) -> None:
+        lease.report(stage, **(reached | progress if progress else {}))
 
     def on_progress(progress: Progress) -> None:
         reached.update(_reached(progress, before))

@@ -21,6 +21,7 @@ from db.session import session
 from sortline.errors import SortlineError, TrainingError, TransientError
 from sortline.postgres_address import PostgresAddress
 from sortline.settings import Settings
+from sortline.training_progress import PREPARING
 from sortline.whole_file import is_disk_full
 from trainer.data import bounds
 from trainer.data.traffic import Traffic, texts_to_teach, unseen_traffic
@@ -133,7 +134,7 @@ def _measure(
         folds: SimpleQueue[tuple[int, int] | None] = SimpleQueue()
         answers = beside.submit(_cross_validate, machine, learnt, kept, lambda *done: folds.put(done))
         answers.add_done_callback(lambda _: folds.put(None))
-        lease.report("preparing the model for this machine's engine")
+        lease.report(PREPARING)
         classifier = assemble(draft, learnt.description, settings)
         answered = lease.counting("answering held-out documents and a sample of the others")
         whole = measure(classifier, data, settings, kept, answered)

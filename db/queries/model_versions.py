@@ -182,10 +182,16 @@ def rollback(session: Session, actor: str, leave: int | None = None) -> ModelVer
     now = active(session)
     if leave is not None and (now is None or now.id != leave):
         raise ConflictError(_not_active(leave, now))
-    previous: int | None = session.scalar(_PREVIOUS)
-    if previous is None:
+    before = previous(session)
+    if before is None:
         raise ConflictError("there is no earlier model version to go back to")
-    return activate(session, previous, actor, action="rollback")
+    return activate(session, before, actor, action="rollback")
+
+
+def previous(session: Session) -> int | None:
+    """The id of the version that a rollback activates; None: there is none."""
+    found: int | None = session.scalar(_PREVIOUS)
+    return found
 
 
 def _not_active(leave: int, now: ModelVersion | None) -> str:

@@ -153,12 +153,12 @@ def test_a_process_that_waits_for_its_job_says_whether_the_base_model_can_be_use
 def test_the_process_converts_its_model_for_the_engine_and_says_what_is_no_step(
     tiny_base: Path, settings: Settings, tmp_path: Path
 ) -> None:
-    stages: list[tuple[str, int, int]] = []
+    stages: list[tuple[str, dict[str, int]]] = []
     cache = tmp_path / "cache"
 
     fine_tune(
         job(tiny_base, epochs=1), tmp_path / "work", Machine.of(settings), convert_into=cache,
-        on_stage=lambda stage, done, of: stages.append((stage, done, of)),
+        on_stage=lambda stage, **progress: stages.append((stage, progress)),
     )  # fmt: skip
 
     (entry,) = cache.iterdir()
@@ -166,7 +166,8 @@ def test_the_process_converts_its_model_for_the_engine_and_says_what_is_no_step(
     assert converted(tmp_path / "work" / "model", cache).parent == entry
     assert entry.stat().st_mtime_ns >= began  # it was there, and intact
     assert len(list(cache.iterdir())) == 1
-    assert ("validating epoch 1 of 1", 60, 60) in stages
+    assert ("validating epoch 1 of 1", {"done": 60, "of": 60}) in stages
+    assert stages[-2:] == [("writing the model", {}), ("preparing the model for this machine's engine", {})]
 
 
 def test_token_ids_in_one_array_are_those_of_the_lists() -> None:

@@ -473,6 +473,7 @@ def test_progress_reaches_the_row(
         "tokenising",
         "starting the fine-tuning: 20 epochs of 2 steps",
         "fine-tuning",
+        "writing the model",
         "preparing the model for this machine's engine",
         "answering held-out documents and a sample of the others",
         "fitting simple classifiers to compare with",

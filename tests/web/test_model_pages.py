@@ -51,8 +51,10 @@ def test_promotion_and_rollback_by_button(lead: Browser, session: Session) -> No
     first, second = add(session), add(session)
     refused = add(session, status="rejected", metrics={"gate": {"outcome": "refused", "reason": "accuracy -3 points"}})
 
-    assert f"Version {first} is active" in lead.send_form(f"/model-versions/{first}/promote").text
-    assert f"Version {second} is active" in lead.send_form(f"/model-versions/{second}/promote").text
+    page = lead.send_form(f"/model-versions/{first}/promote").text
+    assert (f"Version {first} is active" in page, "Roll back" in page) == (True, False)
+    page = lead.send_form(f"/model-versions/{second}/promote").text
+    assert (f"Version {second} is active" in page, f"to version {first}<" in page) == (True, True)
     page = lead.send_form(f"/model-versions/{refused}/promote", reason=" ")
     assert (page.status_code, f"gate refused model version {refused}: accuracy -3 points" in page.text) == (409, True)
     assert f'name="leave" value="{second}"' in page.text

@@ -78,9 +78,9 @@ class Progress:
 
 
 class OnStage(Protocol):
-    """Called with what is done besides steps, with how many documents or passes, and of how many."""
+    """Called with what is done besides steps; where that is counted, with documents or passes: ``done``, ``of``."""
 
-    def __call__(self, stage: str, done: int, of: int) -> None: ...
+    def __call__(self, stage: str, **progress: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +196,7 @@ def fine_tune(
     on_epoch: Callable[[Epoch], None] = lambda _: None,
     started: Started | None = None,
     convert_into: Path | None = None,
-    on_stage: OnStage = lambda stage, done, of: None,
+    on_stage: OnStage = lambda stage, **progress: None,
 ) -> FineTuned:
     """Train a sequence classifier; afterwards ``work/model`` holds config.json and model.safetensors.
 

@@ -19,6 +19,7 @@ from classifier.figures import Learning
 from sortline.counted import counted
 from sortline.errors import SortlineError
 from sortline.logs import silence_telemetry
+from sortline.training_progress import PREPARING
 from sortline.whole_file import flush, whole_file, write_whole
 from trainer.data import bounds
 from trainer.fine_tuning.job import read_job
@@ -321,6 +322,7 @@ class FineTuning:
     def _finish(self) -> None:
         if not self.accelerator.is_main_process:
             return
+        self._send(stage="writing the model")
         best = self.state["best"]
         if best is not None and best["epoch"] != self.state["epoch"]:
             self.bare.load_state_dict(torch.load(self.work / "best.pt", weights_only=True))
@@ -346,6 +348,7 @@ class FineTuning:
         (self.work / "state.pt").unlink(missing_ok=True)
         (self.work / "best.pt").unlink(missing_ok=True)
         if self.convert_into:
+            self._send(stage=PREPARING)
             self.optimizer.state.clear()  # memory for the conversion
             _convert(self.work / "model", Path(self.convert_into))
 

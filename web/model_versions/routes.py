@@ -206,6 +206,7 @@ def _shown(form: Form, name: str) -> int | None:
 def _versions(request: Request, person: Person, said: str = "", wrong: str = "") -> HTMLResponse:
     with session(request.app.state.settings.postgres_url) as opened:
         versions, active = model_versions.listing(opened), model_versions.active(opened)
+        previous = model_versions.previous(opened)
         runs = training_runs.newest(opened, 10)
         since = status.decisions_since(opened, 10_000)
         enough = status.enough_to_train(opened, request.app.state.settings.retrain_after)
@@ -230,6 +231,7 @@ def _versions(request: Request, person: Person, said: str = "", wrong: str = "")
         forms=[(form, FormFigures.model_validate(form.figures)) for form in forms],
         lacks={version.id: shortcomings(figures[version.id], version.status) for version in versions},
         active=active.id if active else None,
+        previous=previous,
         target=target,
         moved=moved_since(moved),
         setting=request.app.state.settings.risk_target,
