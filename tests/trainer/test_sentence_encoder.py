@@ -106,15 +106,15 @@ def test_a_new_head_is_a_logistic_regression_on_what_the_encoder_says(
 ) -> None:
     made = job(mean_base, epochs=1, learning_rate=1e-12, head_factor=1)
 
-    stages: dict[str, tuple[int, int]] = {}
+    stages: dict[str, dict[str, int]] = {}
     learned = fine_tune(
         made, tmp_path / "work", Machine.of(settings),
-        on_stage=lambda stage, done, of: stages.update({stage: (done, of)}),
+        on_stage=lambda stage, **progress: stages.update({stage: progress}),
     )  # fmt: skip
 
     count = len(made.train.documents)
-    assert stages["reading documents with the pretrained encoder"] == (count, count)
-    assert 1 <= stages[f"fitting the head in passes over {count} documents"][0] <= 62
+    assert stages["reading documents with the pretrained encoder"] == {"done": count, "of": count}
+    assert 1 <= stages[f"fitting the head in passes over {count} documents"]["done"] <= 62
     ids, mask = pad([np.array(each) for each in made.train.documents], 0)
     held_out, held_out_mask = pad([np.array(each) for each in made.validation.documents], 0)
     regression = LogisticRegression(C=0.1).fit(as_pooled(mean_base, ids, mask), made.train.targets)
