@@ -16,14 +16,18 @@ _DRAWN_AT_ONCE = 2_000_000
 
 
 class Answers(NamedTuple):
-    """Of n documents: index of the likeliest label, its confidence, and whether it is wrong; each (n,)."""
+    """Of n documents: index of the likeliest label, its confidence, whether it is wrong, whether no label fits.
+
+    Each is (n,).
+    """
 
     label_index: NDArray[np.int64]
     confidence: NDArray[np.float32]
     wrong: Flags
+    foreign: Flags
 
     def only(self, chosen: Flags) -> "Answers":
-        return Answers(self.label_index[chosen], self.confidence[chosen], self.wrong[chosen])
+        return Answers(self.label_index[chosen], self.confidence[chosen], self.wrong[chosen], self.foreign[chosen])
 
     def of_labels(self, labels: Flags) -> "Answers":
         return self.only(labels[self.label_index])
@@ -73,19 +77,32 @@ class _Pool(NamedTuple):
 def _pool(seen: Sequence[Answers], risk: float) -> _Pool:
     """The pool that calibration parts are drawn from, the surest answers first.
 
-    Answers of other models count as if no larger share of them were wrong than of the model's own, which come first.
-    The smoothed errors of the model's own answers count as 1 / risk further documents, because a few answers without
-    an error promise nothing.
+    Answers of other models count as if no larger share of them were wrong than of the model's own to known documents,
+    which come first. They are about known documents alone, so each takes its place among these, and the model's own
+    foreign documents count for so many more that their share stays what it is. The smoothed errors of the model's own
+    answers count as 1 / risk further documents, because a few answers without an error promise nothing.
     """
-    first = seen[0]
-    error = first.wrong.mean() + 1 / len(first.wrong)
-    parts = [_Pool(_places(first), _smoothed_errors(first), np.full(len(first.wrong), 1 / risk / len(first.wrong)))]
-    for each in seen:
+    first, others = seen[0], seen[1:]
+    places, known = _places(first), ~first.foreign
+    of_known = np.sort(places[known])
+    error = (first.wrong[known].sum() + 1) / max(1, len(of_known))
+    more = sum(len(each.wrong) for each in others) / max(1, len(of_known))
+    parts = [
+        _Pool(places, _smoothed_errors(first), np.full(len(places), 1 / risk / len(places))),
+        _Pool(places, first.wrong.astype(np.float64), np.where(known, 1.0, 1 + more)),
+    ]
+    for each in others:
         as_many = min(1.0, error / max(each.wrong.mean(), error))
-        parts.append(_Pool(_places(each), as_many * each.wrong, np.ones(len(each.wrong))))
+        parts.append(_Pool(_among(of_known, _places(each)), as_many * each.wrong, np.ones(len(each.wrong))))
     place, chance, weight = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.argsort(place, kind="stable")
     return _Pool(place[order], chance[order], weight[order])
+
+
+def _among(known: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Where places (n,) among known documents lie among all; ``known`` (m,) are the known ones' there, rising."""
+    usual = (np.arange(len(known)) + 0.5) / max(1, len(known))
+    return np.asarray(np.interp(places, [0, *usual, 1], [0, *known, 1]), np.float64)
 
 
 def _rehearse(
