@@ -13,6 +13,7 @@ COVERAGES = np.arange(1, 51) / 50  # steps of 2 %
 _NEARLY = 0.9  # of the most documents that may be accepted (docs/decisions/0009-calibration-documents.md)
 _REHEARSALS = 200  # of the tests, when they are planned
 _DRAWN_AT_ONCE = 2_000_000
+_MOST_OTHERS = 100  # answers of other models for each known document of the model's own, beside foreign ones
 
 
 class Answers(NamedTuple):
@@ -87,13 +88,15 @@ def _pool(seen: Sequence[Answers], risk: float) -> _Pool:
     of_known = np.sort(places[known])
     error = (first.wrong[known].sum() + 1) / max(1, len(of_known))
     more = sum(len(each.wrong) for each in others) / max(1, len(of_known))
+    each_counts = 1.0 if known.all() else min(1.0, _MOST_OTHERS / max(more, 1.0))
     parts = [
         _Pool(places, _smoothed_errors(first), np.full(len(places), 1 / risk / len(places))),
-        _Pool(places, first.wrong.astype(np.float64), np.where(known, 1.0, 1 + more)),
+        _Pool(places, first.wrong.astype(np.float64), np.where(known, 1.0, 1 + each_counts * more)),
     ]
     for each in others:
         as_many = min(1.0, error / max(each.wrong.mean(), error))
-        parts.append(_Pool(_among(of_known, _places(each)), as_many * each.wrong, np.ones(len(each.wrong))))
+        counted = np.full(len(each.wrong), each_counts)
+        parts.append(_Pool(_among(of_known, _places(each)), as_many * each.wrong, counted))
     place, chance, weight = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.argsort(place, kind="stable")
     return _Pool(place[order], chance[order], weight[order])

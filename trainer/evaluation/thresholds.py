@@ -25,6 +25,10 @@ each at an equal share of (b)'s level, where what is not proved accepts nothing.
 proved holds together with the stated confidence, and so does (b)'s error over all its parts, as each part's is at
 most the target. The one that accepts more calibration documents is taken. Where no label has evidence enough,
 (a) has the full level.
+
+All this holds for documents like those that prove it. Foreign documents of other kinds may look more like a label, and
+their number among the calibration documents says how much that matters: where the score counts the fit, thresholds are
+raised above the proved ones (`_cautious`).
 """
 
 from collections.abc import Sequence
