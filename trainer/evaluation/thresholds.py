@@ -50,7 +50,7 @@ _FALLBACK_RISK = 0.1
 _METHOD = "fixed-sequence testing of thresholds, exact binomial p-values"
 _ELIGIBLE = 0.8  # predicted power from which a label is tested alone
 _LIKELY = 0.8  # chance that the missing documents named are enough
-_COUNTS = 2.5  # times, a foreign document in the share of known ones that are accepted
+_COUNTS = 2.45  # times, a foreign document in the share of known ones that are accepted
 _MOST_ERRORS = 500  # errors up to which the missing documents are computed
 
 
@@ -187,7 +187,7 @@ def _cautious(evidence: _Evidence, proved: NDArray[np.float64], level: float) ->
     """The proved thresholds (labels,), raised for kinds of foreign documents that nobody has decided yet.
 
     Of the known documents that could be accepted if none were foreign, at most a part is accepted: the share that known
-    documents have if each foreign one counts two and a half times (docs/decisions/0050-fit.md). That is 62 % where a
+    documents have if each foreign one counts 2.45 times (docs/decisions/0050-fit.md). That is 62 % where a
     fifth is foreign, and 95 % where one in fifty is.
     """
     tested, alike = evidence.calibration, evidence.of_known()
