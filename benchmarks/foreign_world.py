@@ -10,16 +10,21 @@ from numpy.typing import NDArray
 
 from benchmarks.stack import Stack, say, stack
 from benchmarks.texts import ag_news, banking77
+from classifier.base_models import base_model_folder
 from classifier.classifier import Classifier, load_classifier
+from classifier.engines.choose import cores
 from classifier.engines.protocol import Outputs
 from db.queries import model_versions, training_runs
-from db.queries.labelled import Labelled, labelled_documents
+from db.queries.labelled import labelled_documents
 from db.session import session
 from trainer.data import bounds
 from trainer.data.import_file import import_file
-from trainer.data.training_data import label_indices, select
+from trainer.data.training_data import TrainingData, label_indices, select
+from trainer.evaluation.cross_validation import cross_validate
 from trainer.evaluation.fit_model import Sample
 from trainer.evaluation.forms import pretrained_vectors
+from trainer.evaluation.judge import fair_answers
+from trainer.evaluation.thresholds import Held
 from trainer.run import train
 
 # The labels that the near-domain split of Zhang et al., "Are Pretrained Transformers Robust in Intent Classification?",
@@ -49,12 +54,14 @@ class World(NamedTuple):
     """A model of the other 50 labels, as it answers: its own documents by part, and foreign ones.
 
     ``training``: a sample of what it was trained on; ``pretrained``: what the encoder that it began as gives of these;
-    ``near``: test texts of the 27 labels; ``near_training``: their training texts, which people may decide; ``far``:
-    news. ``accuracy``: on the known test documents.
+    ``cross_validated``: answers to what it was trained on, of models that never saw them; ``near``: test texts of the
+    27 labels; ``near_training``: their training texts, which people may decide; ``far``: news. ``accuracy``: on the
+    known test documents.
     """
 
     training: Sample
     pretrained: NDArray[np.float32]
+    cross_validated: Held
     validation: Sample
     calibration: Sample
     test: Sample
@@ -71,13 +78,16 @@ def foreign_world() -> World:
         OSError: banking77 or AG News isn't here.
     """
     with stack("open_world", keep=True) as made:
-        classifier, parts, labels = _model(made)
-        shuffled = random.Random(1).sample(parts[0], min(bounds.FIT, len(parts[0])))  # as a training draws them
-        parts = (shuffled, *parts[1:])
-        pretrained = pretrained_vectors(classifier.checkpoint, [each.text for each in shuffled], made.settings)
-    assert pretrained is not None
+        classifier, data = _model(made)
+        found = pretrained_vectors(classifier.checkpoint, [each.text for each in data.train], made.settings)
+        assert found is not None
+        count = len(data.train)
+        places = random.Random(1).sample(range(count), min(bounds.FIT, count))  # as a training draws them
+        base, threads = base_model_folder(made.settings.base_model), cores(made.settings.threads)
+        unseen = cross_validate(data, base, classifier.checkpoint.cleaning, made.settings.device, threads, found)
+    parts = ([data.train[place] for place in places], data.validation, data.calibration, data.test)
     samples = [
-        Sample(_answers(classifier, [each.text for each in part]), label_indices(part, labels)) for part in parts
+        Sample(_answers(classifier, [each.text for each in part]), label_indices(part, data.labels)) for part in parts
     ]
     trained, validation, calibration, tested = samples
     training, test = banking77()
@@ -87,7 +97,10 @@ def foreign_world() -> World:
         for rows in ([row for row in test if row[1] in NEAR], [row for row in training if row[1] in NEAR], news)
     )
     right = tested.outputs.logits.argmax(axis=1) == tested.targets
-    return World(trained, pretrained, validation, calibration, tested, near, near_training, far, float(right.mean()))
+    planned = fair_answers(unseen, data)
+    return World(
+        trained, found[places], planned, validation, calibration, tested, near, near_training, far, float(right.mean())
+    )
 
 
 def _answers(classifier: Classifier, texts: Sequence[str]) -> Outputs:
@@ -95,7 +108,7 @@ def _answers(classifier: Classifier, texts: Sequence[str]) -> Outputs:
     return classifier.outputs(texts)
 
 
-def _model(made: Stack) -> tuple[Classifier, Sequence[list[Labelled]], list[tuple[int, str]]]:
+def _model(made: Stack) -> tuple[Classifier, TrainingData]:
     with session(made.settings.postgres_url) as opened:
         if model_versions.active(opened) is None:
             for split, rows in zip(("test", "train"), reversed(banking77()), strict=True):
@@ -112,5 +125,5 @@ def _model(made: Stack) -> tuple[Classifier, Sequence[list[Labelled]], list[tupl
         assert version is not None
         data = select(labelled_documents(opened))
         classifier = load_classifier(version.checkpoint_uri, version.sha256, made.settings)
-    labels = list(zip(classifier.checkpoint.label_ids, classifier.checkpoint.labels, strict=True))
-    return classifier, (data.train, data.validation, data.calibration, data.test), labels
+    assert data.labels == list(zip(classifier.checkpoint.label_ids, classifier.checkpoint.labels, strict=True))
+    return classifier, data

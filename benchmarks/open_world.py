@@ -40,11 +40,11 @@ def open_world() -> None:
     texts (AUPRC with foreign ones as positives); ``_100``: with 100 near training texts decided, mean of five draws;
     ``_probability``: of the largest probability. Then 200 divisions: known held-out documents in two halves, a fifth of
     each half's documents foreign, half near and half far, of groups (labels, kinds of news) that the other half does
-    not have. One half proves thresholds at 1 %, and the validation documents hold foreign ones of its groups too; the
-    other half is traffic. ``kept_share``: how often the errors among what is accepted of it are at most 1 %;
-    ``coverage``; ``coverage_oracle``: what the best threshold for that traffic would accept; ``_before``: with
-    confidence alone, and thresholds that are chosen without foreign documents; ``_alike``: where both halves have the
-    same groups, as the promise takes for granted. ``coverage_known`` and
+    not have. One half proves thresholds at 1 %, planned on validation documents, which hold foreign ones of its groups
+    too, and on cross-validated answers, as in a training; the other half is traffic. ``kept_share``: how often the
+    errors among what is accepted of it are at most 1 %; ``coverage``; ``coverage_oracle``: what the best threshold for
+    that traffic would accept; ``_before``: with confidence alone, and thresholds that are chosen without foreign
+    documents; ``_alike``: where both halves have the same groups, which is all that is proved. ``coverage_known`` and
     ``coverage_known_before``: the same where no traffic is foreign. ``accuracy_known`` is that of the model without any
     of this too, because the fit changes no training and no label. ``us_per_document``: processor time of the fit.
     ``documents_to_proposal``, ``accuracy_new_label``: as in ``new_label_loop``, which is played at the end.
@@ -150,9 +150,10 @@ def _divide(model: FitModel, world: World, draw: np.random.Generator, split: Spl
     proving = _mixed(_places(known, halves[0]), world, testing, draw)
     traffic = _mixed(_places(known, halves[1]), world, (near[1], far[1]), draw)
     fitted, validated = calibrated(model, Outputs(*(each[:0] for each in validation.outputs)), validation)
-    after = _proved(validation, proving, traffic, (validated, fitted.fit(proving.outputs), fitted.fit(traffic.outputs)))
+    fits = (validated, fitted.fit(proving.outputs), fitted.fit(traffic.outputs))
+    after = _proved(validation, proving, traffic, fits, world.cross_validated)
     planned, proved = (each.only(each.targets != FOREIGN) for each in (validation, proving))
-    return after, _proved(planned, proved, traffic, None)
+    return after, _proved(planned, proved, traffic, None, world.cross_validated)
 
 
 def _split_groups(foreign: Foreign, draw: np.random.Generator) -> list[Indices]:
@@ -191,12 +192,13 @@ def _joined(first: Sample, second: Sample) -> Sample:
 
 
 def _proved(
-    validation: Sample, proving: Sample, traffic: Sample, fits: tuple[Floats, Floats, Floats] | None
+    validation: Sample, proving: Sample, traffic: Sample, fits: tuple[Floats, Floats, Floats] | None, trained: Held
 ) -> _Division:
     """What thresholds do that are planned and proved as in a training.
 
     Args:
         fits: of each sample's documents; None: the confidence alone decides.
+        trained: cross-validated answers to training documents.
     """
     temperature = fit_temperature(validation.outputs.logits, validation.targets)
     samples = (validation, proving, traffic)
@@ -207,7 +209,7 @@ def _proved(
     scores = [score(confidence, None if fits is None else fits[i], weight) for i, confidence in enumerate(confidences)]
     planned, proved = (Held(probabilities[i], samples[i].targets, scores[i]) for i in range(2))
     labels = list(range(probabilities[0].shape[1]))
-    found = choose_thresholds(planned, proved, labels, _TARGET, _CONFIDENCE, NOTHING)
+    found = choose_thresholds(planned, proved, labels, _TARGET, _CONFIDENCE, NOTHING, trained)
     least = np.array([found.label_thresholds.get(each, found.threshold) for each in labels], np.float32)
     accepted = decide(probabilities[2], least, None if fits is None else fits[2], weight).accept
     known = traffic.targets != FOREIGN

@@ -33,9 +33,11 @@ class Guarantee(Part):
     """The promise about accepted documents, and what the calibration documents showed.
 
     ``documents`` is the number of calibration documents; ``accepted``, ``errors`` and ``coverage`` (share accepted)
-    are what the thresholds, proved or not, give on them. ``missing``: further reviewed documents that a proof may need;
-    None: it is proved, or the errors seen leave no hope. ``labels``: by label id as text. ``traffic``: whether audits
-    alone prove it ("audits") or imports too ("mixed"), which ``about`` says in words.
+    are what the thresholds, proved or not, give on them. ``provable``: how many of them the proved thresholds would
+    accept, if those that hold are stricter, because foreign documents of kinds that nobody has decided may come.
+    ``missing``: further reviewed documents that a proof may need; None: it is proved, or the errors seen leave no hope.
+    ``labels``: by label id as text. ``traffic``: whether audits alone prove it ("audits") or imports too ("mixed"),
+    which ``about`` says in words.
     """
 
     risk_target: float | None = None
@@ -47,6 +49,7 @@ class Guarantee(Part):
     errors: int | None = None
     coverage: float | None = None
     missing: int | None = None
+    provable: int | None = None
     labels: dict[str, LabelThreshold] = {}
     unproved: Unproved = Unproved()
     sentence: str = ""

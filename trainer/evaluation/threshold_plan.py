@@ -13,17 +13,22 @@ COVERAGES = np.arange(1, 51) / 50  # steps of 2 %
 _NEARLY = 0.9  # of the most documents that may be accepted (docs/decisions/0009-calibration-documents.md)
 _REHEARSALS = 200  # of the tests, when they are planned
 _DRAWN_AT_ONCE = 2_000_000
+_MOST_OTHERS = 100  # answers of other models for each known document of the model's own, beside foreign ones
 
 
 class Answers(NamedTuple):
-    """Of n documents: index of the likeliest label, its confidence, and whether it is wrong; each (n,)."""
+    """Of n documents: index of the likeliest label, its confidence, whether it is wrong, whether no label fits.
+
+    Each is (n,).
+    """
 
     label_index: NDArray[np.int64]
     confidence: NDArray[np.float32]
     wrong: Flags
+    foreign: Flags
 
     def only(self, chosen: Flags) -> "Answers":
-        return Answers(self.label_index[chosen], self.confidence[chosen], self.wrong[chosen])
+        return Answers(self.label_index[chosen], self.confidence[chosen], self.wrong[chosen], self.foreign[chosen])
 
     def of_labels(self, labels: Flags) -> "Answers":
         return self.only(labels[self.label_index])
@@ -73,19 +78,34 @@ class _Pool(NamedTuple):
 def _pool(seen: Sequence[Answers], risk: float) -> _Pool:
     """The pool that calibration parts are drawn from, the surest answers first.
 
-    Answers of other models count as if no larger share of them were wrong than of the model's own, which come first.
-    The smoothed errors of the model's own answers count as 1 / risk further documents, because a few answers without
-    an error promise nothing.
+    Answers of other models count as if no larger share of them were wrong than of the model's own to known documents,
+    which come first. They are about known documents alone, so each takes its place among these, and the model's own
+    foreign documents count for so many more that their share stays what it is. The smoothed errors of the model's own
+    answers count as 1 / risk further documents, because a few answers without an error promise nothing.
     """
-    first = seen[0]
-    error = first.wrong.mean() + 1 / len(first.wrong)
-    parts = [_Pool(_places(first), _smoothed_errors(first), np.full(len(first.wrong), 1 / risk / len(first.wrong)))]
-    for each in seen:
+    first, others = seen[0], seen[1:]
+    places, known = _places(first), ~first.foreign
+    of_known = np.sort(places[known])
+    error = (first.wrong[known].sum() + 1) / max(1, len(of_known))
+    more = sum(len(each.wrong) for each in others) / max(1, len(of_known))
+    each_counts = 1.0 if known.all() else min(1.0, _MOST_OTHERS / max(more, 1.0))
+    parts = [
+        _Pool(places, _smoothed_errors(first), np.full(len(places), 1 / risk / len(places))),
+        _Pool(places, first.wrong.astype(np.float64), np.where(known, 1.0, 1 + each_counts * more)),
+    ]
+    for each in others:
         as_many = min(1.0, error / max(each.wrong.mean(), error))
-        parts.append(_Pool(_places(each), as_many * each.wrong, np.ones(len(each.wrong))))
+        counted = np.full(len(each.wrong), each_counts)
+        parts.append(_Pool(_among(of_known, _places(each)), as_many * each.wrong, counted))
     place, chance, weight = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.argsort(place, kind="stable")
     return _Pool(place[order], chance[order], weight[order])
+
+
+def _among(known: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Where places (n,) among known documents lie among all; ``known`` (m,) are the known ones' there, rising."""
+    usual = (np.arange(len(known)) + 0.5) / max(1, len(known))
+    return np.asarray(np.interp(places, [0, *usual, 1], [0, *known, 1]), np.float64)
 
 
 def _rehearse(

@@ -25,6 +25,10 @@ each at an equal share of (b)'s level, where what is not proved accepts nothing.
 proved holds together with the stated confidence, and so does (b)'s error over all its parts, as each part's is at
 most the target. The one that accepts more calibration documents is taken. Where no label has evidence enough,
 (a) has the full level.
+
+All this holds for documents like those that prove it. Foreign documents of other kinds may look more like a label, and
+their number among the calibration documents says how much that matters: where the score counts the fit, thresholds are
+raised above the proved ones (`_cautious`).
 """
 
 from collections.abc import Sequence
@@ -35,7 +39,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binom
 
-from classifier.decision import decide
+from classifier.decision import FOREIGN, decide
 from classifier.figures import Guarantee, LabelThreshold, Unproved
 from classifier.risk_targets import ACCEPTS_NOTHING
 from sortline.counted import FEW, more_of
@@ -46,6 +50,7 @@ _FALLBACK_RISK = 0.1
 _METHOD = "fixed-sequence testing of thresholds, exact binomial p-values"
 _ELIGIBLE = 0.8  # predicted power from which a label is tested alone
 _LIKELY = 0.8  # chance that the missing documents named are enough
+_COUNTS = 2.45  # times, a foreign document in the share of known ones that are accepted
 _MOST_ERRORS = 500  # errors up to which the missing documents are computed
 
 
@@ -75,7 +80,7 @@ class Thresholds:
         return replace(self, guarantee=self.guarantee.model_copy(update=update))
 
 
-_NONE = Answers(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.bool_))
+_NONE = Answers(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.bool_), np.empty(0, np.bool_))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,13 @@ class _Evidence:
     calibration: Answers
     risk: float
     measure: str
+
+    def of_known(self) -> "_Evidence":
+        """The same without foreign documents."""
+        validation, others, calibration = (
+            each.only(~each.foreign) for each in (self.validation, self.cross_validated, self.calibration)
+        )
+        return replace(self, validation=validation, cross_validated=others, calibration=calibration)
 
     def plan(self, labels: Flags, level: float) -> Plan:
         sources = [each.of_labels(labels) for each in (self.validation, self.cross_validated)]
@@ -141,15 +153,11 @@ def choose_thresholds(
     measure = "confidence" if calibration.score is None else "a score (of confidence and fit) of"
     evidence = _Evidence(_answers(validation), others, _answers(calibration), risk_target, measure)
     labels, level = len(label_ids), 1 - confidence
-    alone = _labels_alone(evidence, labels, level / 2)
-    vector = np.full(labels, evidence.prove(np.ones(labels, np.bool_), level / 2 if alone else level))
-    if alone:
-        by_label = _by_label(evidence, alone, labels, level / 2)
-        if _accepted(evidence.calibration, by_label).sum() > _accepted(evidence.calibration, vector).sum():
-            vector = by_label
-        else:
-            alone = []
+    alone, vector = _prove(evidence, labels, level)
     proved = bool((vector < NOTHING).any())
+    provable = vector
+    if proved and calibration.score is not None and evidence.calibration.foreign.any():
+        vector = _cautious(evidence, vector, level)
     unproved = None
     if not proved:
         unproved = _unproved(evidence, fallback, level)
@@ -158,8 +166,41 @@ def choose_thresholds(
     return Thresholds(
         threshold=float(vector[rest[0]]) if rest else NOTHING,
         label_thresholds={label_ids[each]: float(vector[each]) for each in alone},
-        guarantee=_guarantee(evidence, vector, {label_ids[each]: each for each in alone}, confidence, unproved),
+        guarantee=_guarantee(
+            evidence, vector, {label_ids[each]: each for each in alone}, confidence, unproved, provable
+        ),
     )
+
+
+def _prove(evidence: _Evidence, labels: int, level: float) -> tuple[list[int], NDArray[np.float64]]:
+    """Indices of the labels that have a threshold of their own, and the proved thresholds (labels,)."""
+    alone = _labels_alone(evidence, labels, level / 2)
+    vector = np.full(labels, evidence.prove(np.ones(labels, np.bool_), level / 2 if alone else level))
+    if alone:
+        by_label = _by_label(evidence, alone, labels, level / 2)
+        if _accepted(evidence.calibration, by_label).sum() > _accepted(evidence.calibration, vector).sum():
+            return alone, by_label
+    return [], vector
+
+
+def _cautious(evidence: _Evidence, proved: NDArray[np.float64], level: float) -> NDArray[np.float64]:
+    """The proved thresholds (labels,), raised for kinds of foreign documents that nobody has decided yet.
+
+    Of the known documents that could be accepted if none were foreign, at most a part is accepted: the share that known
+    documents have if each foreign one counts 2.45 times (docs/decisions/0050-fit.md). That is 62 % where a
+    fifth is foreign, and 95 % where one in fifty is.
+    """
+    tested, alike = evidence.calibration, evidence.of_known()
+    could = max(
+        int(_accepted(alike.calibration, _prove(alike, len(proved), level)[1]).sum()),
+        int(_accepted(alike.calibration, proved).sum()),
+    )
+    known, foreign = len(alike.calibration.wrong), int(tested.foreign.sum())
+    may = int(could * known / (known + _COUNTS * foreign))
+    falling = np.sort(alike.calibration.confidence[_accepted(alike.calibration, proved)])[::-1]
+    if may >= len(falling):
+        return proved
+    return np.maximum(proved, float(np.nextafter(falling[may], np.float32(NOTHING))))
 
 
 def accepting_nothing(found: Thresholds, why: str) -> Thresholds:
@@ -201,7 +242,8 @@ def _unproved(evidence: _Evidence, fallback: float | None, level: float) -> Unpr
 
 def _answers(held: Held) -> Answers:
     label_index, confidence, _ = decide(held.probabilities, NOTHING)
-    return Answers(label_index, confidence if held.score is None else held.score, label_index != held.targets)
+    scores = confidence if held.score is None else held.score
+    return Answers(label_index, scores, label_index != held.targets, held.targets == FOREIGN)
 
 
 def _threshold(answers: Answers, count: int) -> float:
@@ -259,7 +301,9 @@ def _guarantee(
     alone: dict[int, int],
     confidence: float,
     unproved: Unproved | None,
+    proved: NDArray[np.float64],
 ) -> Guarantee:
+    """What is promised, and what the thresholds (labels,) and those that were ``proved`` give on calibration."""
     tested = evidence.calibration
     accepted = _accepted(tested, vector)
     documents, count = len(tested.wrong), int(accepted.sum())
@@ -277,8 +321,14 @@ def _guarantee(
         labels={str(label_id): _own(tested, accepted, vector, index) for label_id, index in alone.items()},
     )
     if unproved is None:
-        sentence = _proved_sentence(found, evidence.risk, confidence, coverage)
-        return found.model_copy(update={"sentence": sentence})
+        provable = _accepted(tested, proved)
+        sentence = _proved_sentence(
+            found, evidence.risk, confidence, int(provable.sum()), int(tested.wrong[provable].sum())
+        )
+        if provable.sum() == count:
+            return found.model_copy(update={"sentence": sentence})
+        sentence += _cautious_sentence(found, int(tested.foreign.sum()))
+        return found.model_copy(update={"sentence": sentence, "provable": int(provable.sum())})
     sentence = _unproved_sentence(found, evidence.risk, unproved, evidence.measure)
     return found.model_copy(update={"unproved": unproved, "sentence": sentence})
 
@@ -339,11 +389,20 @@ def _more_accepted(
     return needed
 
 
-def _proved_sentence(found: Guarantee, risk: float, confidence: float, coverage: float) -> str:
+def _proved_sentence(found: Guarantee, risk: float, confidence: float, accepted: int, errors: int) -> str:
+    share = 100 * accepted / (found.documents or 1)
     return (
         f"With {100 * confidence:g} % confidence, at most {100 * risk:g} % of the documents accepted automatically are "
-        f"wrong: of {found.documents:,} calibration documents {found.accepted:,} were accepted "
-        f"({100 * coverage:.0f} %), {found.errors:,} of them wrong."
+        f"wrong: of {found.documents:,} calibration documents {accepted:,} were accepted ({share:.0f} %), "
+        f"{errors:,} of them wrong."
+    )
+
+
+def _cautious_sentence(found: Guarantee, foreign: int) -> str:
+    return (
+        f" That is proved for documents like these, of which {foreign:,} fit no label. Documents that fit no label may "
+        f"come of kinds that nobody has decided yet and that look more like a label, so only the surest "
+        f"{found.accepted:,} are accepted, {found.errors:,} of them wrong."
     )
 
 
