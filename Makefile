@@ -13,7 +13,7 @@ READY := $(VENV)/.ready
 demo: $(READY)
 	@$(BIN)/sortline demo $(ARGS)
 
-# Bytecode is kept, pytest's of the tests too: each of many processes would compile what it loads anew.
+# Bytecode is kept, also of the tests: otherwise each of many processes would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
 # Three tests at a time keep two cores busy, because many tests wait: for a process, a browser or a time-out.

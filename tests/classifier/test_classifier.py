@@ -170,5 +170,5 @@ def test_cuda_agrees(tiny: StoredCheckpoint, data_dir: Path, reference: Classifi
     settings = Settings(_env_file=None, data_dir=data_dir, device="cuda")
     on_cuda = load_classifier(str(tiny.folder), tiny.sha256, settings)
     assert on_cuda.engine.name == "torch-bf16"
-    assert on_cuda._tokenizer._words is None, "there cores have time to tokenise anew"
+    assert on_cuda._tokenizer._words is None, "beside an accelerator, cores are free to tokenise every text"
     np.testing.assert_allclose(on_cuda.predict_proba(TEXTS), reference.predict_proba(TEXTS), atol=TORCH_BF16)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -228,10 +228,10 @@ class SlowEngine:
 
 
 @contextmanager
-def _served(folder: Path, tmp_path: Path, count: int, **more: float) -> Iterator[tuple[SlowEngine, list[RemoteEngine]]]:
+def _served(folder: Path, tmp_path: Path, count: int, **more: Any) -> Iterator[tuple[SlowEngine, list[RemoteEngine]]]:
     """A slow engine that several processes use: here, threads."""
     slow = SlowEngine()
-    served = EngineProcess(Settings(_env_file=None, data_dir=tmp_path, **more), lambda *_: slow)  # type: ignore[arg-type]
+    served = EngineProcess(Settings(_env_file=None, data_dir=tmp_path, **more), lambda *_: slow)
     pairs = [socket.socketpair() for _ in range(count)]
     for number, (_, theirs) in enumerate(pairs):
         threading.Thread(target=served.serve, args=(theirs, number), daemon=True).start()

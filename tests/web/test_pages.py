@@ -73,7 +73,7 @@ def test_a_page_of_a_problem_has_the_menu_of_its_reader(web: httpx.Client, sign_
         ("/documents/999999", 404, "There is no such document."),
         ("/training-runs/99", 404, "There is no training run 99."),
         ("/documents/abc", 404, "There is nothing at this address."),
-        ("/training-runs", 405, "There is no page at this address: it only takes what forms send."),
+        ("/training-runs", 405, "There is no page at this address. It only accepts form submissions."),
     ],
 )
 def test_what_is_not_there_is_a_page_for_people(

@@ -296,13 +296,16 @@ def make_or_say(
         return missing(name, reason)
     what = int8_in_words(variant).removeprefix("plain ")
     stage = f"quantising to {what}" if name == "int8" else f"quantising the student to {what}"
+
+    def counted(done: int, of: int) -> None:
+        report(stage, done=done, of=of)
+
     report(stage)
     texts = [document.text for document in data.train]
     try:
         _check_quantising(settings)
         into = work / (name if variant == "plain" else f"{name}-{variant}")
         cache = settings.data_dir / "cache" / "openvino"
-        counted = lambda done, of: report(stage, done=done, of=of)  # noqa: E731
         made = make_int8(folder, into, texts, description, cache, variant, counted)
     except TrainingError as error:
         log.warning("%s", error)

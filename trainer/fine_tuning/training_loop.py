@@ -181,7 +181,7 @@ class FineTuning:
             })  # fmt: skip
 
     def _tell(self, stage: str, done: int, of: int) -> None:
-        """Say how many documents or passes are done of what is no step; at the last one always."""
+        """Report how many documents or passes of a stage are done, at most ten times a second; the last one always."""
         if done == of or time.monotonic() - self._told >= _REPORTED_EVERY_S:
             self._told = time.monotonic()
             self._send(stage=stage, done=done, of=of)
