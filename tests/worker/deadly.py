@@ -1,19 +1,16 @@
 """A worker whose process that computes is killed by the word "machine": `python -m deadly celery -A worker worker`."""
 
 import os
-import runpy
 import signal
-import sys
 from pathlib import Path
 
 import numpy as np
+from stand_in import first_label, run
 
 from classifier.checkpoint_folder import read_checkpoint
-from classifier.engines import process
 from classifier.engines.protocol import Outputs
 from classifier.tokens import read_tokenizer
 from sortline.settings import Settings
-from worker import processes
 
 
 class DeadlyEngine:
@@ -29,9 +26,7 @@ class DeadlyEngine:
     def run(self, input_ids: np.ndarray, _mask: np.ndarray) -> Outputs:
         if (input_ids == self._deadly).any():
             os.kill(os.getpid(), signal.SIGKILL)
-        logits = np.zeros((len(input_ids), self._labels), np.float32)
-        logits[:, 0] = 9
-        return Outputs(logits, *[np.empty((len(input_ids), 0), np.float32)] * 2)
+        return first_label(len(input_ids), self._labels)
 
 
 def _load(folder: Path, _settings: Settings, _quantised: bool) -> DeadlyEngine:
@@ -39,9 +34,4 @@ def _load(folder: Path, _settings: Settings, _quantised: bool) -> DeadlyEngine:
 
 
 if __name__ == "__main__":
-    if sys.argv[1].isdecimal():
-        process.main([int(each) for each in sys.argv[1:]], _load)
-    else:
-        processes.ENGINE_PROCESS = "deadly"
-        sys.argv = sys.argv[1:]
-        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    run("deadly", _load)
