@@ -16,9 +16,11 @@ from classifier.figures import SnapshotCounts
 from db.queries.labelled import Labelled
 from sortline.errors import CheckpointError, TrainingError
 from sortline.settings import Settings
+from trainer.data import bounds
 from trainer.data.training_data import TrainingData
 from trainer.fine_tuning.distil import Teacher, distil
 from trainer.fine_tuning.fine_tune import Machine, Progress
+from trainer.fine_tuning.job import Taught, read_job
 from trainer.fine_tuning.loss import Loss
 from trainer.fine_tuning.parameters import Parameters
 from trainer.fine_tuning.student import kept_layers, layer_counts, make_student
@@ -110,10 +112,27 @@ def test_it_learns_its_teachers_answers_from_texts_without_labels(
     after = assemble(student.folder, student.description, settings)
     answers = teacher.classifier.logits(fresh).argmax(axis=1)
     agreed = [(each.logits(fresh).argmax(axis=1) == answers).mean() for each in (before, after)]
+    its = teacher.classifier.outputs(fresh).vectors
+    far = [float(np.square(each.outputs(fresh).vectors - its).mean()) for each in (before, after)]
     assert student.description.form == "student"
     assert len(set(answers.tolist())) > 1
     assert agreed[1] > max(0.75, agreed[0] + 0.1)
+    assert far[1] < 0.5 * far[0]
     assert asked[-1].step == asked[-1].steps == 60 * -(-454 // 16)
+
+
+def test_of_very_many_documents_it_learns_the_answers_alone(
+    teacher: Teacher, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounds, "VECTORS", 59)
+    data = labelled(texts(60), [11, 12, 13] * 20)
+
+    student = distil(teacher, data, [], 1, LEARNS, Machine.of(settings), tmp_path / "work")
+
+    job, _ = read_job(tmp_path / "work")
+    assert job.teacher is not None
+    assert (job.teacher.logits.shape, job.teacher.vectors.shape) == ((60, 3), (60, 0))
+    assert assemble(student.folder, student.description, settings).logits(texts(9)).shape == (9, 3)
 
 
 def test_a_student_continues_where_it_was_stopped(teacher: Teacher, settings: Settings, tmp_path: Path) -> None:
@@ -153,7 +172,7 @@ def test_another_base_model_can_be_the_student(
 
 def test_without_a_label_the_teachers_answer_is_all_that_counts() -> None:
     taught = np.array([[4, 0, 0], [0, 0, 4]], np.float16)
-    loss = Loss(torch.ones(3), 0.0, taught)
+    loss = Loss(torch.ones(3), 0.0, Taught(taught, np.empty((2, 0), np.float16)))
     logits = torch.tensor([[4.0, 0.0, 0.0], [4.0, 0.0, 0.0]])
 
     alike, other = loss.of(logits, torch.tensor([-1, -1]), [0, 1]).tolist()
@@ -161,6 +180,17 @@ def test_without_a_label_the_teachers_answer_is_all_that_counts() -> None:
     assert other > 1
     half = loss.of(logits[:1], torch.tensor([0]), [0])
     assert float(half) == pytest.approx(0.5 * float(torch.nn.functional.cross_entropy(logits[:1], torch.tensor([0]))))
+
+
+def test_vectors_are_compared_in_variances_of_the_teachers() -> None:
+    vectors = np.array([[0, 10], [2, 10]], np.float16)  # variances 1 and 0
+    loss = Loss(torch.ones(3), 0.0, Taught(np.zeros((2, 3), np.float16), vectors))
+    logits, unlabelled = torch.zeros(2, 3), torch.tensor([-1, -1])
+
+    assert loss.reads_vectors
+    same, other = loss.of(logits, unlabelled, [0, 1], torch.tensor([[0.0, 10.0], [3.0, 9.0]])).tolist()
+    assert same == pytest.approx(0.0, abs=1e-6)
+    assert other == pytest.approx(5.0 * (1 + 1) / 2 / 0.5)
 
 
 def test_without_a_teacher_labels_are_all_that_counts() -> None:

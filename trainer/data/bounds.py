@@ -5,6 +5,7 @@ HEAD = 100_000  # on which a new head is fitted before the fine-tuning
 CROSS_VALIDATED = 20_000  # the newest, among which label errors are looked for
 BASELINE = 20_000  # from which TF-IDF with logistic regression learns
 FIT = 8_000  # of which the fit's space is made
+VECTORS = 100_000  # of a student; with more documents it learns their answers alone, which takes less memory
 
 _OF_TRAINING = (
     ("the start of the head", HEAD), ("cross-validation and the search for label errors", CROSS_VALIDATED),

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from classifier.base_tokenizer import save_tokenizer, training_tokenizer
 from classifier.checkpoint import Checkpoint
 from classifier.classifier import Classifier, window_tokenizer
+from trainer.data import bounds
 from trainer.data.training_data import TrainingData, label_indices
 from trainer.fine_tuning.base_check import usable_base
 from trainer.fine_tuning.fine_tune import Examples, Job, Machine, Progress, fine_tune
+from trainer.fine_tuning.job import Taught
 from trainer.fine_tuning.parameters import Parameters
 from trainer.fine_tuning.pooling import pools_by_mean
 from trainer.fine_tuning.prepare import longest_window
@@ -103,15 +104,15 @@ def _job(
         pad_id=tokenizer.pad_id,
         parameters=settled,
         rows=rows,
-        teacher=_answers(teacher, texts),
+        teacher=_taught(teacher, texts, with_vectors=isinstance(begins, int) and len(texts) <= bounds.VECTORS),
     )
     return job, description
 
 
-def _answers(teacher: Teacher, texts: Sequence[str]) -> NDArray[np.float16]:
-    """Logits (n, labels) that the teacher gives to the first window of each text, which is all that a student reads."""
+def _taught(teacher: Teacher, texts: Sequence[str], with_vectors: bool) -> Taught:
+    """What the teacher gives for the first window of each text, which is all that a student reads."""
     classifier = teacher.classifier
     first = classifier.checkpoint.model_copy(update={"window_policy": "truncate"})
-    return (
-        Classifier(first, window_tokenizer(teacher.folder, first), classifier.engine).logits(texts).astype(np.float16)
-    )
+    found = Classifier(first, window_tokenizer(teacher.folder, first), classifier.engine).outputs(texts)
+    vectors = found.vectors if with_vectors else found.vectors[:, :0]
+    return Taught(found.logits.astype(np.float16), vectors.astype(np.float16))

@@ -76,13 +76,24 @@ class Examples:
 
 
 @dataclass(frozen=True, slots=True)
+class Taught:
+    """What a teacher gives for n documents: its logits (n, labels), and the vectors (n, d) that its head is given.
+
+    Vectors (n, 0): only its answers are learnt.
+    """
+
+    logits: NDArray[np.float16]
+    vectors: NDArray[np.float16]
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A fine-tuning.
 
     ``base``: folder of the encoder, or of the parent's checkpoint where ``rows`` says for each label which row of
     the parent's head it starts from, -1 for a new label; ``pad_id``: token id of the padding; ``parameters``:
-    settled ones. With an empty ``validation`` every epoch is run, and the last one counts. ``teacher``: logits (n,
-    labels) that another model gave the documents of ``train``, whose softened answers are half of what is learnt.
+    settled ones. With an empty ``validation`` every epoch is run, and the last one counts. ``teacher``: what another
+    model gives for the documents of ``train``, which is half of what is learnt.
     """
 
     base: Path
@@ -92,7 +103,7 @@ class Job:
     pad_id: int
     parameters: Parameters
     rows: list[int] | None = None
-    teacher: NDArray[np.float16] | None = None
+    teacher: Taught | None = None
 
     @property
     def begins_fitted(self) -> bool:
@@ -112,7 +123,7 @@ def open_job(job: Job, work: Path, description: dict[str, Any]) -> None:
         for part, array in _arrays(examples).items()
     }
     if job.teacher is not None:
-        tokens["teacher"] = job.teacher
+        tokens |= {"teacher_logits": job.teacher.logits, "teacher_vectors": job.teacher.vectors}
     content = {
         "base": str(job.base),
         "labels": job.labels,
@@ -139,7 +150,8 @@ def read_job(work: Path) -> tuple[Job, dict[str, Any]]:
     content = json.loads((work / "job.json").read_text())
     with np.load(work / "tokens.npz", allow_pickle=False) as tokens:
         train, validation = (_examples(tokens, name) for name in ("train", "validation"))
-        teacher = tokens.get("teacher")
+        has_teacher = "teacher_logits" in tokens
+        teacher = Taught(tokens["teacher_logits"], tokens["teacher_vectors"]) if has_teacher else None
     parameters = read_parameters(content["parameters"])
     job = Job(
         Path(content["base"]), content["labels"], train, validation, content["pad_id"], parameters, content["rows"],

@@ -88,6 +88,7 @@ class FineTuning:
         labelled = self.targets[self.targets >= 0].tolist()
         weights = label_weights(labelled, len(self.job.labels), parameters).to(self.accelerator.device)
         self.loss = Loss(weights, parameters.label_smoothing, self.job.teacher)
+        self._vectors = _given_to(last_linear(self.bare, len(self.job.labels))) if self.loss.reads_vectors else []
         self.weights = weights
         self.steps = parameters.epochs * -(-len(self.train) // parameters.batch_size)
         self.state: dict[str, Any] = {
@@ -154,7 +155,8 @@ class FineTuning:
         ids, mask = pad([self.train[i] for i in part], self.job.pad_id)
         targets = torch.from_numpy(self.targets[part]).to(self.accelerator.device)
         logits = self.model(input_ids=ids.to(targets.device), attention_mask=mask.to(targets.device)).logits
-        loss: torch.Tensor = self.loss.of(logits.float(), targets, part).sum() * (share * self.ranks / whole)
+        vectors = self._vectors[0].float() if self._vectors else None
+        loss: torch.Tensor = self.loss.of(logits.float(), targets, part, vectors).sum() * (share * self.ranks / whole)
         self.accelerator.backward(loss)
         return loss.detach()
 
@@ -355,6 +357,17 @@ class FineTuning:
     def _send(self, **message: Any) -> None:
         if self.accelerator.is_main_process:
             self.send(**message)
+
+
+def _given_to(head: torch.nn.Linear) -> list[torch.Tensor]:
+    """A list that holds what the head was given last, as its only element."""
+    given: list[torch.Tensor] = []
+
+    def keep(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        given[:] = inputs[:1]
+
+    head.register_forward_pre_hook(keep)
+    return given
 
 
 def _points(losses: list[float]) -> list[tuple[int, float]]:
