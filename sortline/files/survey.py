@@ -1,6 +1,5 @@
 """What a whole file holds, found by reading it once before anything is stored."""
 
-import re
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
@@ -14,13 +13,11 @@ from sortline.files.label_folds import WHOLE, whole_again
 from sortline.files.labelling_tools import Agreement, Labelled, LeftOut
 from sortline.files.reading import Reading
 from sortline.files.rows import Row
+from sortline.files.text_doubts import TextDoubts
 from sortline.label_names import clean_label_name
 
 KEPT_REFUSALS = 1_000
 _FIRST = 5
-# UTF-8 that was read as cp1252 and saved that way: "Ã¼" for "ü", "â€™" for "’".
-_READ_WRONG = re.compile("Ã[\u0080-\u00bf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]|â€[™œ\u009d˜“”¦]")
-_ESCAPED, _PATH = re.compile(r"\\[nrt]"), re.compile(r"[A-Za-z]:\\|\\\\")
 
 
 @dataclass
@@ -88,8 +85,7 @@ def survey_file(
     Raises:
         ImportFileError: the file can't be read to its end, or no row has the label that says that none fits.
     """
-    survey, ids = Survey(reading, none_label=_name(none_label)), IdDoubts()
-    wrong = escaped = 0
+    survey, ids, texts = Survey(reading, none_label=_name(none_label)), IdDoubts(), TextDoubts()
     for row in reading.rows("reading it"):
         survey.rows += 1
         if row.error:
@@ -97,8 +93,7 @@ def survey_file(
             continue
         observe(row)
         ids.add(row.id, row.text)
-        wrong += _READ_WRONG.search(row.text) is not None
-        escaped += "\\" in row.text and _ESCAPED.search(row.text) is not None and not _PATH.search(row.text)
+        texts.add(row.text)
         if row.none_fits or (row.label and row.label == survey.none_label):
             survey.none_fits += 1
         elif row.label:
@@ -113,17 +108,7 @@ def survey_file(
         raise ImportFileError(f"no row has the label {survey.none_label!r}, which is to say that no label fits")
     _settle_labels(survey, known, fold)
     survey.doubts += [doubt.message for doubt in ids.doubts()]
-    if wrong:
-        survey.doubts.append(
-            f"{wrong:,} {'text contains' if wrong == 1 else 'texts contain'} signs like Ã¼ or â€™: the file was read "
-            "in a wrong encoding before it was saved; export it again from its source"
-        )
-    if escaped:
-        survey.doubts.append(
-            f"{escaped:,} {'text contains' if escaped == 1 else 'texts contain'} \\n or \\t written as two characters, "
-            "as databases write line ends and tabs; they stay as they are, so export the table as CSV or JSON lines if "
-            "they should be line ends and tabs"
-        )
+    survey.doubts += texts.messages()
     survey.doubts += _name_doubts(reading)
     return survey
 

@@ -88,7 +88,7 @@ def test_texts_that_were_read_in_a_wrong_encoding_before_are_pointed_out(tmp_pat
 def test_what_programs_write_for_line_ends_and_nothing_is_pointed_out(tmp_path: Path) -> None:
     found = survey(tmp_path, "text,label\nline one\\nline two,card\na\\tb,late\n\\N,late\nC:\\new,late\n")
 
-    assert any(doubt.startswith("2 texts contain \\n or \\t written") for doubt in found.doubts)
+    assert any(doubt.startswith("2 texts contain \\n written") for doubt in found.doubts)
     assert found.refusals == [(4, "has no text: \\N means a missing value")]
 
 
