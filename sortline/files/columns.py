@@ -3,8 +3,9 @@
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from sortline.errors import ImportFileError
 
@@ -22,6 +23,7 @@ LOOKED_AT = 500  # records, by which it is told whether a column can hold labels
 _LEAST_LOOKED_AT, _NEARLY_ALL = 20, 0.95
 META_NAMES = ("meta", "metadata")
 MOST_COLUMNS = 10_000
+MOST_INNER = 100  # fields of objects in a record that are named
 _SEPARATORS = re.compile(r"[\s_.-]+")
 _CODE = re.compile(r"[+-]?\d+(?:\.0+)?")
 
@@ -80,6 +82,23 @@ def unique_names(names: Sequence[str]) -> list[str]:
     return list(keys)
 
 
+def inner_names(record: Mapping[str, Any], levels: int = 2) -> Iterator[str]:
+    """Names of the fields of a record's objects, by which a person can give them, such as `data.text`."""
+    for key, value in record.items():
+        if isinstance(value, Mapping) and levels:
+            yield from (f"{key}.{name}" for name in value)
+            yield from (f"{key}.{name}" for name in inner_names(value, levels - 1))
+
+
+def value_of(record: Mapping[str, Any], key: str) -> Any:
+    """A record's value under a key, which may name a field of an object in it; None: there is none."""
+    if key in record:
+        return record[key]
+    outer, _, inner = key.partition(".")
+    within = record.get(outer) if inner else None
+    return value_of(within, inner) if isinstance(within, Mapping) else None
+
+
 def check_width(columns: int) -> None:
     """Check how many columns, or fields, records have.
 
@@ -120,7 +139,8 @@ def choose(keys: Sequence[str], columns: Columns, samples: Sequence[Mapping[str,
         why.append(
             f"more than one column is named {', '.join(twice)}; the first is read unless you give another as #number"
         )
-    return Chosen(texts, label, id_, _first(SOURCE_NAMES, keys), _first(META_NAMES, keys), tuple(why))
+    left = [key for key in keys if key not in (*texts, label, id_)]
+    return Chosen(texts, label, id_, _first(SOURCE_NAMES, left), _first(META_NAMES, left), tuple(why))
 
 
 def hold_no_labels(records: Iterable[Mapping[str, object]]) -> frozenset[str]:

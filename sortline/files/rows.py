@@ -10,14 +10,24 @@ from decimal import Decimal
 from typing import Any
 
 from sortline.errors import InvalidInputError
-from sortline.files.columns import Chosen
+from sortline.files.columns import Chosen, value_of
+from sortline.files.label_cells import bare
 from sortline.label_names import clean_label_name
 
 LONGEST_TEXT = 2**20  # bytes, as for documents on the queue
 LONGEST_ID = 200
 _EXACT = 1e15  # whole numbers up to here are exact in a double
 _NO_VALUE = "\\N"  # as MySQL, Postgres and Hive write a missing value
+# What programs write into a column of ids where there is none.
+_NO_IDS = frozenset((_NO_VALUE, "nan", "NaN", "NAN", "None", "null", "NULL", "<NA>", "NaT", "#N/A", "(null)"))
+_UNSEEN = frozenset(("Cc", "Cf", "Zs", "Zl", "Zp"))
 _LOST = re.compile("[\x00\ufffd\ud800-\udfff]")
+
+
+_KINDS = (
+    (bool, "true or false"), (int | float | Decimal, "a number"), (date, "a date"), (Mapping, "an object"),
+    (list | tuple | set, "a list"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +60,10 @@ class RefusedRowError(Exception):
 def make_row(line: int, record: Mapping[str, Any], chosen: Chosen) -> Row:
     """The row of a record's values, or the reason why it is refused."""
     try:
-        texts = [_text(record.get(key), key) for key in chosen.texts]
-        label = "" if chosen.label is None else as_name(record.get(chosen.label), chosen.label)
-        id_ = "" if chosen.id is None else as_name(record.get(chosen.id), chosen.id)
-        id_ = "" if id_ == _NO_VALUE else id_
+        texts = [_text(value_of(record, key), key) for key in chosen.texts]
+        label = "" if chosen.label is None else bare(as_name(value_of(record, chosen.label), chosen.label))
+        id_ = "" if chosen.id is None else as_name(value_of(record, chosen.id), chosen.id)
+        id_ = "" if id_ in _NO_IDS else id_
         source = "" if chosen.source is None else as_name(record.get(chosen.source), chosen.source)
         return checked(line, "\n".join(texts), label, id_, source, record.get(chosen.meta) if chosen.meta else None)
     except RefusedRowError as refused:
@@ -91,9 +101,11 @@ def as_name(value: object, key: str) -> str:
         return _single(list(value), key)
     if isinstance(value, bytes | bytearray):
         return _decoded(bytes(value), key)
-    if not isinstance(value, date):  # a date with a time is one too
-        raise RefusedRowError(f"{key} must be text or a number, not a structure")
-    return value.isoformat()
+    if isinstance(value, date):  # a date with a time is one too
+        return value.isoformat()
+    inner = next(iter(value), "") if isinstance(value, Mapping) else ""
+    field = f"; give one of its fields, such as {key}.{inner}" if inner else ""
+    raise RefusedRowError(f"{key} must be text or a number, not a structure{field}")
 
 
 def _is_missing(value: object) -> bool:
@@ -114,7 +126,8 @@ def _text(value: object, key: str) -> str:
         raise RefusedRowError(f"has no {key}")
     if isinstance(value, bytes | bytearray):
         return _decoded(bytes(value), key)
-    raise RefusedRowError(f"{key} is not text")
+    what = next((name for kind, name in _KINDS if isinstance(value, kind)), "something else")
+    raise RefusedRowError(f"{key} is {what}, not text")
 
 
 def _decoded(value: bytes, key: str) -> str:
@@ -133,7 +146,7 @@ def _check_text(text: str) -> None:
     size = len(text) if text.isascii() else len(text.encode())
     if size > LONGEST_TEXT:
         raise RefusedRowError(f"the text has {size:,} bytes; the limit is {LONGEST_TEXT:,}")
-    if not text.strip():
+    if all(unicodedata.category(c) in _UNSEEN for c in text):
         raise RefusedRowError("the text is empty")
 
 

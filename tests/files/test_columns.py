@@ -31,6 +31,12 @@ def test_columns_are_found_regardless_of_case_width_and_space(
     assert chosen.why[0] == f"text: {text} (by its name)"
 
 
+def test_a_column_that_is_read_as_text_is_not_the_source_too() -> None:
+    chosen = choose(["source", "class", "meta"], Columns(("source",), "meta"))
+    assert (chosen.texts, chosen.label, chosen.source, chosen.meta) == (("source",), "meta", None, None)
+    assert choose(["source", "text"], Columns()).source == "source"
+
+
 def test_of_codes_and_names_the_names_are_taken_and_it_is_said() -> None:
     keys = ["text", "label", "label_text"]
     codes = [{"text": "a", "label": "3", "label_text": "refund"}, {"text": "b", "label": 4.0, "label_text": "card"}]

@@ -36,7 +36,7 @@ def test_labels_of_any_type(value: Any, name: str) -> None:
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        ({"a": 1}, "label must be text or a number"),
+        ({"a": 1}, "label must be text or a number, not a structure; give one of its fields, such as label.a"),
         (["card", "late"], "label holds 2 values (card, late); give one"),
         (b"\xff\xfe", "label holds bytes that are not UTF-8"),
         ("x" * 201, "201 characters"),
@@ -58,8 +58,11 @@ def test_what_is_no_label_is_named(value: Any, reason: str) -> None:
         (float("nan"), "has no text"),
         ("", "the text is empty"),
         (" \n\u00a0", "the text is empty"),
-        (7, "text is not text"),
-        (["a"], "text is not text"),
+        (7, "text is a number, not text"),
+        (["a"], "text is a list, not text"),
+        ({"a": 1}, "text is an object, not text"),
+        (True, "text is true or false, not text"),
+        ("\u200b\ufeff\u2060 ", "the text is empty"),
         (b"\xff", "text holds bytes that are not UTF-8"),
         ("a\0b", "U+0000"),
         ("half \ud83d pair", "U+D83D"),
@@ -81,6 +84,26 @@ def test_what_is_no_text_is_named(value: Any, reason: str) -> None:
 )  # fmt: skip
 def test_ids_are_never_rounded(value: Any, name: str) -> None:
     assert row(id_=value).id == name
+
+
+@pytest.mark.parametrize("value", ["nan", "NaN", "None", "null", "NULL", "<NA>", "NaT", "#N/A", "\\N"])
+def test_what_programs_write_for_a_missing_id_is_no_id(value: str) -> None:
+    assert (row(id_=value).id, row(id_=value).error) == ("", "")
+    assert row(id_=f"{value}1").id == f"{value}1"
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        ("['card']", "card"), ('["card"]', "card"), ("('card',)", "card"), ("{'card'}", "card"), ("[3]", "3"),
+        ('{"choices":["card"]}', "card"), ("__label__card", "card"), ("__class__late fee", "late fee"), ("[]", ""),
+        ("[None]", ""), ('["it\'s"]', "it's"), ("[card]", "[card]"), ("(card)", "(card)"), ("{card}", "{card}"),
+        ("['card' 'late']", "['card' 'late']"), ("['card', 'late']", "['card', 'late']"), ("__init__", "__init__"),
+        ('["card" "late"]', '["card" "late"]'), ('{"a":1}', '{"a":1}'), ("[" * 199, "[" * 199),
+    ],
+)  # fmt: skip
+def test_what_programs_write_around_one_label_is_taken_off(value: str, name: str) -> None:
+    assert (row(label=value).label, row(label=value).error) == (name, "")
 
 
 def test_ids_that_cannot_be_are_refused() -> None:
