@@ -67,7 +67,7 @@ def lines_of(file: IO[str]) -> Iterator[str]:
             raise ImportFileError(
                 f"line {number:,} has more than {MOST_LINE:,} characters; this is not a file of records"
             )
-        yield line
+        yield line.rstrip("\x1a") if line.endswith("\x1a") else line  # DOS ends text files with it
 
 
 class Reader:
@@ -177,7 +177,8 @@ class Reader:
             cells = cells[:-1]
         if len(cells) != self.width:
             given = f"{len(cells)} column{'' if len(cells) == 1 else 's'}"
-            return Cells(begin, lines, cells, f"has {given} instead of {self.width}")
+            more = "; put quotes around a text that holds the delimiter" if len(cells) > self.width else ""
+            return Cells(begin, lines, cells, f"has {given} instead of {self.width}{more}")
         return Cells(begin, lines, cells)
 
     def _quoted(self, line: str) -> Cells:

@@ -84,7 +84,13 @@ def _rare_delimiter(sample: list[str]) -> str:
     """Another sign that splits the first line into two known names, as in `text^label`."""
     first = next((line.strip("\ufeff\r\n") for line in sample if line.strip()), "")[:_MOST_HEADER]
     signs = dict.fromkeys(c for c in first if not c.isalnum() and c not in " \"'_-.")
-    return next((sign for sign in signs if sum(map(is_known_name, first.split(sign))) > 1), "")
+    return next((sign for sign in signs if sum(map(_is_plain_name, first.split(sign))) > 1), "")
+
+
+def _is_plain_name(name: str) -> bool:
+    """Whether it is a known name and nothing more, such as a part of a longer sign (`text -> label`)."""
+    name = name.strip()
+    return name[:1].isalnum() and name[-1:].isalnum() and is_known_name(name)
 
 
 def _score(sample: list[str], delimiter: str) -> tuple[bool, float, int]:

@@ -13,19 +13,34 @@ from sortline.files import parquet, workbook
 from sortline.files.apart import Apart, Here
 from sortline.files.budget import AMPLE, Budget
 from sortline.files.cell_doubts import find_doubts, refuse_single_quotes
-from sortline.files.columns import LOOKED_AT, Columns, check_width, choose, hold_no_labels, unique_names
-from sortline.files.delimited import header
+from sortline.files.columns import (
+    LOOKED_AT,
+    MOST_INNER,
+    Columns,
+    check_width,
+    choose,
+    hold_no_labels,
+    inner_names,
+    listed,
+    unique_names,
+)
+from sortline.files.delimited import Reader, header
 from sortline.files.dialects import DELIMITERS, find_quoting, is_sep_line, parse_delimiter, parse_quoting
 from sortline.files.encodings import find_encoding
 from sortline.files.labelling_tools import Chosen as Named
-from sortline.files.labelling_tools import fasttext_prefix, recognise
+from sortline.files.labelling_tools import Labelled, Tool, fasttext_prefix, recognise
 from sortline.files.quoting import Dialect, Quoting
 from sortline.files.reading import OnProgress, Reading, about
-from sortline.files.text_kinds import CALLED, find_text_kind
+from sortline.files.text_kinds import CALLED, ONE_OBJECT, find_text_kind
 from sortline.files.unpack import Unpacked, unpacked
 
 _SAMPLES = 200
 _OURS = {"id", "source", "lane", "received_at"}  # fields that each of our exports has
+_ROW_NAMES_IN = 1_000  # records
+_ROW_NAMES = (
+    "there are {count} column names, but one cell more in each row; if these are R's row names, write the file with "
+    "row.names=FALSE; if the texts hold the delimiter, put quotes around them"
+)
 _ABOVE = "the column names are in {where}; what precedes them is not read"
 
 
@@ -133,7 +148,7 @@ def _recognise_cells(reading: Reading, delimiter: str, quoting: Quoting | None) 
         reading.cell_doubts = find_doubts(lines_below, reading.dialect, single, _holds(reading, "\\"))
     else:
         reading.dialect = Dialect(delimiter, quoting, strict=True)
-    first, _, _ = header(islice(reading.lines(), reading.skip, None), reading.dialect)
+    first, rest, _ = header(islice(reading.lines(), reading.skip, None), reading.dialect)
     if first is None:
         raise ImportFileError("it holds no rows")
     if reading.skip > 1 or (reading.skip and not is_sep_line(next(reading.lines()))):
@@ -145,6 +160,9 @@ def _recognise_cells(reading: Reading, delimiter: str, quoting: Quoting | None) 
         while len(cells) > 1 and not cells[-1].strip():  # the header ends with a delimiter
             cells.pop()
         reading.keys = unique_names(cells)
+        below = list(islice(Reader(rest, reading.dialect, len(cells)), _ROW_NAMES_IN))
+        if below and all(each.error and len(each.cells) == len(cells) + 1 for each in below):
+            raise ImportFileError(_ROW_NAMES.format(count=len(cells)))
     else:
         reading.keys = [str(number + 1) for number in range(len(cells))]
 
@@ -171,10 +189,13 @@ def _choose(reading: Reading, asked: Asked) -> None:
             refused = next((each for each in reading.records() if each.error), None)
             if refused is not None:
                 raise ImportFileError(f"line {refused.line}: {refused.error}")
-        raise ImportFileError("it holds no rows")
+        raise ImportFileError("; ".join(["it holds no rows", *reading.notes]))
     named = asked.columns
     if named.header and len(named.text) < 2:
         reading.tool = recognise(samples, Named(next(iter(named.text), ""), named.label, named.id))
+    alone = reading.kind == "json-lines" and len(samples) == 1 and not named.text
+    if alone and _holds_records(samples[0], reading.tool):
+        raise ImportFileError(f"it is one JSON object ({listed(reading.keys)}); {ONE_OBJECT}")
     if reading.tool is not None:
         reading.own = all(about(record).keys() >= _OURS for record in samples)
         label = reading.tool.label
@@ -194,12 +215,23 @@ def _choose(reading: Reading, asked: Asked) -> None:
     except ImportFileError as error:
         reading.wrong = str(error)
         if reading.kind in ("delimited", "workbook") and named.header and not named.text:
-            reading.wrong += "; if the first row is an example, give --no-header"
+            reading.wrong = "; ".join(
+                [reading.wrong, "if the first row is an example, give --no-header", *reading.notes]
+            )
+
+
+def _holds_records(record: Mapping[str, Any], tool: Tool | None) -> bool:
+    """Whether a file's only record seems to hold the records, or columns, rather than a text."""
+    if any(isinstance(value, str) for value in record.values()):
+        return False
+    read = tool is not None and isinstance(tool.read(record), Labelled)
+    return not read and any(value and isinstance(value, list | Mapping) for value in record.values())
 
 
 def _json_keys(reading: Reading) -> tuple[list[str], list[Mapping[str, Any]]]:
     """All fields of all records (some programs leave out null fields), and the first records."""
     keys: dict[str, None] = {}
+    inner: dict[str, None] = {}
     samples: list[Mapping[str, Any]] = []
     for record in reading.records("checking its fields"):
         if not record.error:
@@ -207,4 +239,5 @@ def _json_keys(reading: Reading) -> tuple[list[str], list[Mapping[str, Any]]]:
             check_width(len(keys))
             if len(samples) < _SAMPLES:
                 samples.append(record.fields)
-    return list(keys), samples
+                inner.update(dict.fromkeys(islice(inner_names(record.fields), MOST_INNER)))
+    return list(keys | dict.fromkeys(islice(inner, MOST_INNER))), samples

@@ -1,5 +1,6 @@
 """An incoming file that is open: how it is read, and its rows."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from sortline.files.text_kinds import LONE
 from sortline.files.unpack import Unpacked
 
 _TOLD_EVERY = 20_000  # records or lines
+_RULER = re.compile(r"[\s:|+]*[-=]{3,}[-=\s:|+]*")  # below the names, as databases and Markdown draw it
 _Item = TypeVar("_Item")
 OnProgress = Callable[[int, int, str], None]  # bytes (for tables: rows) done, their total, and the stage
 
@@ -152,7 +154,9 @@ class Reading:
         if not self.header:
             rest, number = islice(self.lines(stage), self.skip, None), 1
         width = len(self.keys)
-        for cells in Reader(rest, self.dialect, width, self.skip + number):
+        for count, cells in enumerate(Reader(rest, self.dialect, width, self.skip + number)):
+            if self.header and not count and _RULER.fullmatch("|".join(cells.cells)):
+                continue
             if cells.error:
                 yield json_records.Record(cells.line, {}, cells.error)
             elif width > 1 and not any(map(str.strip, cells.cells)):
@@ -160,7 +164,7 @@ class Reading:
             elif self.header and _is_header(cells.cells, first.cells):
                 yield json_records.Record(cells.line, {}, "repeats the column names: two files were joined")
             else:
-                fields = dict(zip(self.keys, cells.cells, strict=True))
+                fields = dict(zip(self.keys, map(_without_formula, cells.cells), strict=True))
                 doubt = self.cell_doubts.reason(self._read_of(fields)) if self.cell_doubts and not self.own else ""
                 yield json_records.Record(cells.line, {} if doubt else fields, doubt)
 
@@ -200,6 +204,11 @@ def _is_header(cells: Sequence[str], names: Sequence[str]) -> bool:
     if len(cells) < 2 or cells[-1].strip() != names[len(cells) - 1].strip():
         return False
     return unique_names(cells) == unique_names(names)[: len(cells)]
+
+
+def _without_formula(cell: str) -> str:
+    """The text of a cell that is written as a formula so that spreadsheets keep its zeros: `="007"`."""
+    return cell[2:-1] if cell.startswith('="') and cell.endswith('"') and cell.count('"') == 2 else cell
 
 
 @contextmanager

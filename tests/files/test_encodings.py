@@ -41,7 +41,8 @@ def read(path: Path, encoding: str = "") -> list[str]:
 
 @pytest.mark.parametrize("language", TEXTS)
 @pytest.mark.parametrize(
-    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "bom-utf-16-be"]
+    "encoding",
+    ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be", "bom-utf-16-be"],
 )
 def test_unicode_is_read_without_a_question(tmp_path: Path, language: str, encoding: str) -> None:
     content = table(TEXTS[language])
@@ -64,7 +65,7 @@ def test_utf_16_without_a_mark_needs_no_latin_letter(tmp_path: Path, encoding: s
     ("language", "encoding"),
     [
         ("western", "cp1252"), ("cyrillic", "cp1251"), ("cyrillic", "koi8-r"), ("japanese", "cp932"),
-        ("japanese", "euc_jp"), ("chinese", "gb18030"), ("chinese", "big5"), ("korean", "cp949"), ("greek", "cp1253"),
+        ("japanese", "euc_jp"), ("japanese", "iso2022_jp"), ("chinese", "gb18030"), ("chinese", "big5"), ("korean", "cp949"), ("greek", "cp1253"),
         ("polish", "cp1250"),
     ],
 )  # fmt: skip
