@@ -15,6 +15,7 @@ _ESCAPED, _PATH = re.compile(r"\\(?:[nrt]|u[0-9A-Fa-f]{4})"), re.compile(r"[A-Za
 _REFERENCE = re.compile(r"&(?:[A-Za-z]{2,8}|#\d{2,6}|#x[0-9A-Fa-f]{2,5});")
 _PRINTED_BYTES = re.compile(r"b(?:'.*'|\".*\")", re.DOTALL)
 _ADDRESS = re.compile(r"(?:[a-z][a-z0-9+-]{1,9}://|/data/|[A-Z]:\\)\S+")
+_LOOKED_AT = 20_000  # texts, for rare encodings
 _LONGEST_WORD = 15  # characters of a word that means a missing value
 
 # What is counted, and what is said of it, most serious first.
@@ -59,10 +60,12 @@ class TextDoubts:
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
         self._examples: dict[str, str] = {}
+        self._others = 0  # texts that are not ASCII
 
     def add(self, text: str) -> None:
         """Take a text."""
-        for kind, example in _doubts(text):
+        self._others += not text.isascii()
+        for kind, example in _doubts(text, self._others <= _LOOKED_AT):
             self._counts[kind] += 1
             self._examples.setdefault(kind, example)
 
@@ -75,9 +78,9 @@ class TextDoubts:
         ]  # fmt: skip
 
 
-def _doubts(text: str) -> Iterator[tuple[str, str]]:
+def _doubts(text: str, thoroughly: bool) -> Iterator[tuple[str, str]]:
     """What is doubtful about a text, each with an example."""
-    if not text.isascii() and (signs := misread_signs(text)):
+    if signs := misread_signs(text, thoroughly):
         yield "misread", signs
     if "??" in text and lost_letters(text):
         yield "lost", _shown(text)
