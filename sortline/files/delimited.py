@@ -50,6 +50,7 @@ class Seen:
     well_quoted: int = 0  # records of one line, with quotes that are needed
     doubled: int = 0
     backslashes: int = 0
+    bare_backslashes: int = 0  # lines with a backslash before a quote, but without a quoted cell
     uneven_lines: int = 0  # lines with another number of cells, each read by itself with quotes as ordinary characters
     lines: int = 0
 
@@ -215,6 +216,7 @@ class Reader:
         """Count the evidence that quotes do quote: they were needed, and are where they must be."""
         quoted = line.startswith('"') or f'{self.dialect.delimiter}"' in line
         self.seen.quoted += quoted
+        self.seen.bare_backslashes += not quoted and '\\"' in line
         doubled = '""' in line and any('"' in cell for cell in cells)
         self.seen.doubled += doubled
         self.seen.well_quoted += quoted and count == 1 and (doubled or any(self.dialect.delimiter in c for c in cells))

@@ -153,8 +153,10 @@ def _is_spaced(lines: Lines, delimiter: str, skip: int) -> bool:
 
 def _other_quoting(lines: Lines, delimiter: str, skip: int, seen: Seen) -> Quoting:
     """Another quoting with which no line is refused."""
-    if seen.backslashes and not _go_over(lines, Dialect(delimiter, "backslash"), skip).refused_lines:
-        return "backslash"
+    if seen.backslashes:
+        found = _go_over(lines, Dialect(delimiter, "backslash"), skip)
+        if not found.refused_lines and not found.bare_backslashes:
+            return "backslash"
     single = seen.refused_of_one_line and not seen.refused_of_several_lines and not seen.doubled
     if single and not _go_over(lines, Dialect(delimiter, "undoubled"), skip).refused_lines:
         return "undoubled"

@@ -73,6 +73,11 @@ class Reading:
         return self.own
 
     @property
+    def why(self) -> list[str]:
+        """How it is read and why, for people."""
+        return [*(self.chosen.why if self.chosen else ()), *self.notes]
+
+    @property
     def shape(self) -> str:
         """What it is, in a few words, such as `delimited text (semicolon, quoting rfc4180), cp1252`."""
         packed = f"{self.file.packed} of " if self.file.packed else ""

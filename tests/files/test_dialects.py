@@ -238,3 +238,29 @@ def test_a_file_of_another_kind_is_not_taken_for_one_text_a_line(tmp_path: Path,
     assert len(look(tmp_path, "where is my card\nit is late\n", name, Asked(kind="lines"))[1]) == 2
     assert look(tmp_path, "text,label\na b,card\n", name)[1] == [("a b", "card")]
     assert len(look(tmp_path, "where is my card\nit is late\n\x1a", "a.en")[1]) == 2
+
+
+def test_quotes_with_backslashes_beside_delimiters_are_read(tmp_path: Path) -> None:
+    content = """"label","text"
+"card","she said \\" and left"
+"late","it is   \\",  so \\" "
+"card","ends with a backslash \\\\"
+"late","plain"
+"""
+    reading, examples, refused = look(tmp_path, content)
+
+    assert reading.dialect is not None and reading.dialect.quoting == "backslash"
+    assert refused == []
+    assert [text for text, _ in examples] == [
+        'she said " and left', 'it is   ",  so " ', "ends with a backslash \\", "plain",
+    ]  # fmt: skip
+
+
+def test_a_backslash_in_a_cell_without_quotes_is_no_quoting(tmp_path: Path) -> None:
+    content = 'text|label\na \\n\\" b|late\n""it is\\\'  late|card\nplain|card\n'
+
+    reading, examples, refused = look(tmp_path, content)
+
+    assert reading.dialect is not None and reading.dialect.quoting == "rfc4180"
+    assert ('a \\n\\" b', "late") in examples
+    assert refused
