@@ -48,7 +48,7 @@ def command(
     settings = get_settings()
     client = Client(url or settings.redis, token, settings.prefix, settings.max_backlog, patience=_PATIENCE_S)
     began = time.monotonic()
-    with client, _rows(file, asked) as rows, counting(f"sending {file.name}", "documents") as on_sent:
+    with client, _rows(file, asked, show=not as_json) as rows, counting(f"sending {file.name}", "documents") as on_sent:
         sent, bad = _send(client, rows, source, lane, file.name, on_sent)
     seconds = round(time.monotonic() - began, 3)
     if as_json:
@@ -81,11 +81,19 @@ def _send(
 
 
 @contextmanager
-def _rows(file: Path, asked: Asked) -> Iterator[Iterable[Row]]:
+def _rows(file: Path, asked: Asked, show: bool) -> Iterator[Iterable[Row]]:
+    """The rows of a file.
+
+    Args:
+        show: print how it is read, before the first row.
+    """
     if str(file) != "-":
         with opened(file, asked) as reading:
             if reading.encoding.guess:
                 raise ImportFileError(refused_guess(file, reading.encoding))
+            if show and not reading.wrong:
+                said = (each for each in reading.why if not each.startswith("label: "))
+                click.echo("\n".join([reading.shape, *said]))
             yield reading.rows()
     elif asked.kind in ("lines", "jsonl"):
         yield streamed_rows(sys.stdin.buffer, asked)
@@ -94,5 +102,5 @@ def _rows(file: Path, asked: Asked) -> Iterator[Iterable[Row]]:
             kept = Path(folder) / "standard input"
             with kept.open("wb") as target:
                 shutil.copyfileobj(sys.stdin.buffer, target)
-            with _rows(kept, asked) as rows:
+            with _rows(kept, asked, show) as rows:
                 yield rows

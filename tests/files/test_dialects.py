@@ -243,7 +243,7 @@ def test_a_file_of_another_kind_is_not_taken_for_one_text_a_line(tmp_path: Path,
 def test_quotes_with_backslashes_beside_delimiters_are_read(tmp_path: Path) -> None:
     content = """"label","text"
 "card","she said \\" and left"
-"late","it is   \\",  so \\" "
+"late","no \\\\\\" it's \\"no\\""
 "card","ends with a backslash \\\\"
 "late","plain"
 """
@@ -252,7 +252,7 @@ def test_quotes_with_backslashes_beside_delimiters_are_read(tmp_path: Path) -> N
     assert reading.dialect is not None and reading.dialect.quoting == "backslash"
     assert refused == []
     assert [text for text, _ in examples] == [
-        'she said " and left', 'it is   ",  so " ', "ends with a backslash \\", "plain",
+        'she said " and left', 'no \\" it\'s "no"', "ends with a backslash \\", "plain",
     ]  # fmt: skip
 
 
