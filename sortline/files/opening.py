@@ -16,6 +16,7 @@ from sortline.files.cell_doubts import find_doubts, refuse_single_quotes
 from sortline.files.columns import (
     LOOKED_AT,
     MOST_INNER,
+    NO_LABELS,
     Columns,
     check_width,
     choose,
@@ -62,6 +63,11 @@ class Asked:
 NOTHING_ASKED = Asked()
 
 
+def texts_alone(asked: Asked) -> Asked:
+    """The same, for documents to classify: no label is read, so that nothing about labels refuses a row."""
+    return replace(asked, columns=replace(asked.columns, label=NO_LABELS))
+
+
 @contextmanager
 def opened(
     path: Path, asked: Asked = NOTHING_ASKED, on_progress: OnProgress = lambda *_: None, budget: Budget = AMPLE
@@ -89,7 +95,8 @@ def _recognise(file: Unpacked, asked: Asked, on_progress: OnProgress, budget: Bu
     if asked.kind and asked.kind not in CALLED:
         raise ImportFileError(f"the format {asked.kind!r} is unknown; give one of {', '.join(CALLED)}")
     reading = Reading(
-        file, file.kind or "lines", header=asked.columns.header, on_progress=on_progress, budget=budget, decoder=decoder
+        file, file.kind or "lines", header=asked.columns.header, on_progress=on_progress, budget=budget,
+        decoder=decoder, texts_alone=asked.columns.label == NO_LABELS,
     )  # fmt: skip
     if file.kind is None:
         reading.encoding = find_encoding(file.path, asked.encoding)
@@ -192,16 +199,16 @@ def _choose(reading: Reading, asked: Asked) -> None:
         raise ImportFileError("; ".join(["it holds no rows", *reading.notes]))
     named = asked.columns
     if named.header and len(named.text) < 2:
-        reading.tool = recognise(samples, Named(next(iter(named.text), ""), named.label, named.id))
+        label = "" if reading.texts_alone else named.label
+        reading.tool = recognise(samples, Named(next(iter(named.text), ""), label, named.id))
     alone = reading.kind == "json-lines" and len(samples) == 1 and not named.text
     if alone and _holds_records(samples[0], reading.tool):
         raise ImportFileError(f"it is one JSON object ({listed(reading.keys)}); {ONE_OBJECT}")
     if reading.tool is not None:
         reading.own = all(about(record).keys() >= _OURS for record in samples)
         label = reading.tool.label
-        reading.notes.append(
-            f"{reading.tool.title}: {f'labels from {label}' if label else 'give the label with --label-column'}"
-        )
+        labels = f"labels from {label}" if label else "give the label with --label-column"
+        reading.notes.append(f"{reading.tool.title}: {'texts alone' if reading.texts_alone else labels}")
         return
     first = (record.fields for record in islice(reading.records(), LOOKED_AT) if not record.error)
     reading.hold_no_labels = hold_no_labels(first)
@@ -224,7 +231,7 @@ def _holds_records(record: Mapping[str, Any], tool: Tool | None) -> bool:
     """Whether a file's only record seems to hold the records, or columns, rather than a text."""
     if any(isinstance(value, str) for value in record.values()):
         return False
-    read = tool is not None and isinstance(tool.read(record), Labelled)
+    read = tool is not None and isinstance(tool.document(record), Labelled)
     return not read and any(value and isinstance(value, list | Mapping) for value in record.values())
 
 

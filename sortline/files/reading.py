@@ -55,6 +55,7 @@ class Reading:
     header: bool = True
     sheet: str = ""
     own: bool = False
+    texts_alone: bool = False  # labels are not read, so that nothing about them refuses a row
     fasttext: str = ""  # its labels' prefix
     on_progress: OnProgress = lambda _done, _total, _stage: None
     budget: Budget = AMPLE
@@ -63,9 +64,9 @@ class Reading:
     @property
     def has_labels(self) -> bool:
         """Whether rows can have labels."""
-        return (
-            bool(self.fasttext) or self.tool is not None or (self.chosen is not None and self.chosen.label is not None)
-        )
+        if self.fasttext or self.tool is not None:
+            return not self.texts_alone
+        return self.chosen is not None and self.chosen.label is not None
 
     @property
     def is_own_export(self) -> bool:
@@ -116,7 +117,8 @@ class Reading:
         fields = record.fields
         if self.own and self.kind == "delimited":
             fields = {key: unprotected(value) for key, value in fields.items()}
-        return _row(record.line, tool.read(fields), str(about(fields).get("source") or "") if self.own else "")
+        told = tool.document(fields) if self.texts_alone else tool.read(fields)
+        return _row(record.line, told, str(about(fields).get("source") or "") if self.own else "")
 
     def records(self, stage: str = "reading") -> Iterator[json_records.Record]:
         """Unchanged records, by the columns' keys."""
@@ -148,7 +150,10 @@ class Reading:
         for line, raw in enumerate(self.budget.within(self.lines(stage)), start=1):
             text = raw.strip("\ufeff\r\n")
             if text.strip():
-                yield (_row(line, read_fasttext(text, self.fasttext)) if self.fasttext else checked(line, text, "", ""))
+                told = (
+                    read_fasttext(text, self.fasttext, not self.texts_alone) if self.fasttext else Labelled(text, None)
+                )
+                yield _row(line, told)
 
     def _delimited(self, stage: str) -> Iterator[json_records.Record]:
         assert self.dialect is not None

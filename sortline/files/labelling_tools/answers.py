@@ -61,6 +61,9 @@ class Tool(Protocol):
     def read(self, record: Record) -> Labelled | LeftOut:
         """Read one record; whatever it holds, nothing is raised."""
 
+    def document(self, record: Record) -> Labelled | LeftOut:
+        """Read a record's text and id, whatever anybody answered."""
+
 
 def several(labels: Sequence[str]) -> LeftOut:
     """Left out: the document has several labels."""

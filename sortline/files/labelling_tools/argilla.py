@@ -44,21 +44,26 @@ class Argilla:
     def label(self) -> str:
         return f"submitted responses to {self.question or 'a question'}"
 
-    def read(self, record: Record) -> Labelled | LeftOut:
+    def document(self, record: Record) -> Labelled | LeftOut:
         fields = record.get("fields")
         text = text_in(fields if isinstance(fields, Mapping) else _flat_fields(record), self.chosen)
         if isinstance(text, LeftOut):
             return text
         metadata = parsed(record.get("metadata"))
         own = isinstance(metadata, Mapping) and metadata.keys() >= _OWN
-        id_ = id_in(metadata, Chosen()) if own else id_in(record, self.chosen)
+        return Labelled(text, None, id_in(metadata, Chosen()) if own else id_in(record, self.chosen))
+
+    def read(self, record: Record) -> Labelled | LeftOut:
+        document = self.document(record)
+        if isinstance(document, LeftOut):
+            return document
         responses = _responses(record)
         asked = [each for each in responses if not self.question or each.question == self.question]
         submitted = [each for each in asked if each.status == "submitted"]
         if submitted:
             label = _agreed(submitted)
-            return label if isinstance(label, LeftOut) else Labelled(text, label, id_)
-        return LeftOut(_unsubmitted(asked)) if asked else Labelled(text, None, id_)
+            return label if isinstance(label, LeftOut) else document._replace(label=label)
+        return LeftOut(_unsubmitted(asked)) if asked else document
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +77,16 @@ class ArgillaClassification:
     def label(self) -> str:
         return "annotation"
 
-    def read(self, record: Record) -> Labelled | LeftOut:
+    def document(self, record: Record) -> Labelled | LeftOut:
         inputs = parsed(record.get("inputs"))
         fields = record if record.get("text") or not isinstance(inputs, Mapping) else inputs
         text = text_in(fields, self.chosen)
-        if isinstance(text, LeftOut):
-            return text
+        return text if isinstance(text, LeftOut) else Labelled(text, None, id_in(record, self.chosen))
+
+    def read(self, record: Record) -> Labelled | LeftOut:
+        document = self.document(record)
+        if isinstance(document, LeftOut):
+            return document
         status = str(record.get("status") or "Validated").rpartition(".")[2].casefold()
         if status == "discarded":
             return LeftOut("was discarded")
@@ -88,7 +97,7 @@ class ArgillaClassification:
             return LeftOut(f"its annotation was not validated (status {status})")
         if len(names) > 1:
             return several(names)
-        return Labelled(text, names[0] if names else None, id_in(record, self.chosen))
+        return document._replace(label=names[0] if names else None)
 
 
 def recognise_argilla(records: Sequence[Record], chosen: Chosen) -> Argilla | ArgillaClassification | None:

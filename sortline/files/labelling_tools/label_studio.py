@@ -47,14 +47,20 @@ class LabelStudioTasks:
     def label(self) -> str:
         return f"annotations: {self.chosen.label or 'choices'}"
 
-    def read(self, record: Record) -> Labelled | LeftOut:
+    def document(self, record: Record) -> Labelled | LeftOut:
         data = record.get("data")
         if not isinstance(data, Mapping):
             return LeftOut("is not a task: it has no data")
-        annotations = _annotations(record)
-        text = text_in(data, self.chosen, _text_field(annotations, data) or self.field)
+        text = text_in(data, self.chosen, _text_field(_annotations(record), data) or self.field)
         if isinstance(text, LeftOut):
             return text
+        return Labelled(text, None, id_in(data, self.chosen) or id_in(record, Chosen()))
+
+    def read(self, record: Record) -> Labelled | LeftOut:
+        document = self.document(record)
+        if isinstance(document, LeftOut):
+            return document
+        annotations = _annotations(record)
         if _given(record) and not annotations:
             return LeftOut("refers to its annotations by number only; export the project as JSON again")
         submitted = [each for each in annotations if not is_true(each.get("was_cancelled"))]
@@ -69,7 +75,7 @@ class LabelStudioTasks:
             )  # fmt: skip
             if why:
                 return LeftOut(why)
-        return Labelled(text, label, id_in(data, self.chosen) or id_in(record, Chosen()))
+        return document._replace(label=label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +88,16 @@ class LabelStudioRows:
     others: tuple[str, ...]
     title: str = "Label Studio (JSON-MIN or CSV)"
 
-    def read(self, record: Record) -> Labelled | LeftOut:
+    def document(self, record: Record) -> Labelled | LeftOut:
         text = text_in(record, Chosen(text=self.text))
-        if isinstance(text, LeftOut):
-            return text
-        id_ = id_in(record, self.chosen)
+        return text if isinstance(text, LeftOut) else Labelled(text, None, id_in(record, self.chosen))
+
+    def read(self, record: Record) -> Labelled | LeftOut:
+        document = self.document(record)
+        if isinstance(document, LeftOut):
+            return document
         if not any(record.get(name) not in (None, "") for name in ("annotation_id", "annotator")):
-            return Labelled(text, None, id_)
+            return document
         if is_true(record.get("was_cancelled")):
             return LeftOut("was skipped by the annotator")
         if not self.label:
@@ -97,7 +106,7 @@ class LabelStudioRows:
         if value in (None, "", [], {}):
             return LeftOut("the annotator chose no label")
         label = _agreed([_of_value(value)])
-        return label if isinstance(label, LeftOut) else Labelled(text, label, id_)
+        return label if isinstance(label, LeftOut) else document._replace(label=label)
 
 
 def recognise_label_studio(records: Sequence[Record], chosen: Chosen) -> LabelStudioTasks | LabelStudioRows | None:
