@@ -114,6 +114,18 @@ def test_label_studio_reads_the_field_that_was_annotated_and_the_question_that_i
     assert "--text-column: subject, mail" in read([record], "Label Studio", Chosen(label="mood"))[0]
 
 
+def test_answers_to_different_questions_are_never_mixed() -> None:
+    tasks = [task(done(choice("card"))), task(done(choice("angry", asked="mood"), COMMENT)), task()]
+    said = "answers to several questions (topic, mood); choose one with --label-column"
+    assert [found and said in found for found in read(tasks, "Label Studio")] == [True, True, None]
+    found = read(tasks, "Label Studio", Chosen(label="mood"))
+    assert "no answer to mood" in found[0]
+    assert found[1:] == ["angry", None]
+    records = [record2(response("refund")) | {"responses": {name: [response("x")]}} for name in ("q1", "q2")]
+    assert all("several questions (q1, q2)" in found for found in read(records, "Argilla"))
+    assert "x" in read(records, "Argilla", Chosen(label="q2"))
+
+
 def test_label_studio_rows() -> None:
     beside = {"annotator": "a@b.c", "annotation_id": 5, "lead_time": 1.5}
     answers = {

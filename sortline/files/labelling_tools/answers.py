@@ -70,6 +70,11 @@ def several(labels: Sequence[str]) -> LeftOut:
     return LeftOut(f"has several labels ({listed(labels)}); keep one", tuple(labels))
 
 
+def ambiguous(questions: Sequence[str]) -> LeftOut:
+    """Left out: there are answers to several questions, and nobody has said which one is meant."""
+    return LeftOut(f"there are answers to several questions ({listed(questions)}); choose one with --label-column")
+
+
 def disagreeing(labels: Sequence[str]) -> LeftOut:
     """Left out: people gave the document different labels."""
     return LeftOut(f"people disagree on its label ({listed(labels)}); resolve this in the tool first", tuple(labels))

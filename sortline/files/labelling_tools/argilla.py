@@ -11,9 +11,9 @@ from sortline.files.labelling_tools.answers import (
     Labelled,
     LeftOut,
     Record,
+    ambiguous,
     disagreeing,
     id_in,
-    listed,
     mappings,
     names_of,
     parsed,
@@ -34,10 +34,11 @@ class _Response(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Argilla:
-    """Records with people's responses to questions."""
+    """Records with people's responses; ``questions``: those of the file if it is open which ``question`` is meant."""
 
     chosen: Chosen
     question: str
+    questions: tuple[str, ...] = ()
     title: str = "Argilla"
 
     @property
@@ -61,7 +62,7 @@ class Argilla:
         asked = [each for each in responses if not self.question or each.question == self.question]
         submitted = [each for each in asked if each.status == "submitted"]
         if submitted:
-            label = _agreed(submitted)
+            label = ambiguous(self.questions) if self.questions else _agreed(submitted)
             return label if isinstance(label, LeftOut) else document._replace(label=label)
         return LeftOut(_unsubmitted(asked)) if asked else document
 
@@ -113,7 +114,8 @@ def recognise_argilla(records: Sequence[Record], chosen: Chosen) -> Argilla | Ar
         return None
     questions = list(dict.fromkeys(response.question for each in records for response in _responses(each)))
     usual = [name for name in questions if name.casefold() in LABEL_NAMES]
-    return Argilla(chosen, chosen.label or next((each[0] for each in (questions, usual) if len(each) == 1), ""))
+    question = chosen.label or next((each[0] for each in (questions, usual) if len(each) == 1), "")
+    return Argilla(chosen, question, () if question else tuple(questions))
 
 
 def _responses(record: Record) -> list[_Response]:
@@ -173,7 +175,7 @@ def _flat_fields(record: Record) -> dict[str, Any]:
 def _agreed(responses: Sequence[_Response]) -> str | LeftOut:
     questions = list(dict.fromkeys(each.question for each in responses))
     if len(questions) > 1:
-        return LeftOut(f"answers several questions ({listed(questions)}); choose one with --label-column")
+        return ambiguous(questions)
     answers = [names_of(each.value) for each in responses]
     given = [each for each in answers if each is not None]
     if len(given) < len(answers):
