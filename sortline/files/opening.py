@@ -1,5 +1,6 @@
 """Opens an incoming file: finds out what it is and how to read it, and says why."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -68,6 +69,17 @@ def texts_alone(asked: Asked) -> Asked:
     return replace(asked, columns=replace(asked.columns, label=NO_LABELS))
 
 
+def why_no_file(path: Path) -> str:
+    """Why a path that a person gave is no file, and what to give."""
+    if path.is_dir():
+        return "this is a folder; give a file"
+    if path.exists() or str(path) == "-":
+        return "a file is read more than once, which a pipe or a device does not allow; save what it yields as a file"
+    if re.match(r"[A-Za-z][A-Za-z0-9+]+:/", str(path)):
+        return "this is an address; download the file first"
+    return "there is no such file"
+
+
 @contextmanager
 def opened(
     path: Path, asked: Asked = NOTHING_ASKED, on_progress: OnProgress = lambda *_: None, budget: Budget = AMPLE
@@ -81,8 +93,7 @@ def opened(
         ImportFileError: it can't be read; the message begins with the path.
     """
     if not path.is_file():
-        wrong = "this is a folder; give a file" if path.is_dir() else "there is no such file"
-        raise ImportFileError(f"{path}: {wrong}")
+        raise ImportFileError(f"{path}: {why_no_file(path)}")
     with unpacked(path, budget.bytes) as file, closing(Apart() if budget.apart else Here()) as decoder:
         try:
             yield _recognise(file, asked, on_progress, budget, decoder)

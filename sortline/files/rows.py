@@ -5,7 +5,7 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, time, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -101,8 +101,8 @@ def as_name(value: object, key: str) -> str:
         return _single(list(value), key)
     if isinstance(value, bytes | bytearray):
         return _decoded(bytes(value), key)
-    if isinstance(value, date):  # a date with a time is one too
-        return value.isoformat()
+    if isinstance(value, date | time | timedelta):  # a date with a time is one too
+        return str(value) if isinstance(value, timedelta) else value.isoformat()
     inner = next(iter(value), "") if isinstance(value, Mapping) else ""
     field = f"; give one of its fields, such as {key}.{inner}" if inner else ""
     raise RefusedRowError(f"{key} must be text or a number, not a structure{field}")

@@ -144,6 +144,10 @@ def test_what_cannot_be_opened_says_so(tmp_path: Path) -> None:
         (put(tmp_path, "empty.csv", b""), "is empty"),
         (tmp_path, "folder"),
         (tmp_path / "missing.csv", "there is no such file"),
+        (Path("-"), "a file is read more than once"),
+        (Path("/dev/null"), "which a pipe or a device does not allow; save what it yields as a file"),
+        (Path("https://example.org/a.csv"), "this is an address; download the file first"),
+        (Path("s3://bucket/a.parquet"), "this is an address; download the file first"),
     ):
         with pytest.raises(ImportFileError, match=message), opened(path):
             pass

@@ -1,7 +1,7 @@
 """Values as examples: what is a text, a label, an id, and what is said of what is none."""
 
 import json
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ def row(text: Any = "a", label: Any = "card", id_: Any = None) -> Row:
         (False, "False"), (0, "0"), (None, ""), (float("nan"), ""), (Decimal("NaN"), ""), ("", ""), ("  \u3000", ""),
         ([], ""), (["card"], "card"), ([[3.0]], "3"), (("card",), "card"), (b"card", "card"), ("Größe".encode(), "Größe"),
         (date(2024, 5, 1), "2024-05-01"), (datetime(2024, 5, 1, 9, tzinfo=UTC), "2024-05-01T09:00:00+00:00"),
-        ("Cafe\u0301", "Café"), ("past\u00a0due", "past due"), ("می\u200cخواهم", "می\u200cخواهم"),
+        (time(9, 30), "09:30:00"), (timedelta(hours=5), "5:00:00"), ("Cafe\u0301", "Café"), ("past\u00a0due", "past due"), ("می\u200cخواهم", "می\u200cخواهم"),
     ],
 )  # fmt: skip
 def test_labels_of_any_type(value: Any, name: str) -> None:
