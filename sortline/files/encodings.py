@@ -51,6 +51,9 @@ _SAMPLE = 60  # characters around the first non-ASCII one
 _SAMPLES = 3
 
 
+_DAMAGED = "{path} is {name}, but damaged or cut off: in line {line:,} {why}; save it again, or correct that line"
+
+
 class Encoding(NamedTuple):
     """An encoding by Python's name; ``guess``: it was guessed, and ``samples`` show how the file reads in it."""
 
@@ -75,25 +78,18 @@ def find_encoding(path: Path, asked: str = "") -> Encoding:
         return Encoding(name)
     with path.open("rb") as file:
         head = file.read(_PIECE)
-    for mark, name in _MARKS:
-        if head.startswith(mark):
-            _check(path, name, name)
-            return Encoding(name)
-    if name := utf_16_without_mark(head):
-        _check(path, name, name)
-        return Encoding(name)
-    if name := utf_32_without_mark(head):
-        _check(path, name, name)
+    marked = next((name for mark, name in _MARKS if head.startswith(mark)), "")
+    if name := marked or utf_16_without_mark(head) or utf_32_without_mark(head):
+        if bad := _first_bad(path, name):
+            shown = name.removesuffix("-sig").upper()
+            raise ImportFileError(_DAMAGED.format(path=path, name=shown, line=bad[0], why=bad[1]))
         return Encoding(name)
     where = _first_bad(path, "utf-8")
     if where is None:
         escaped = _JAPANESE_ESCAPES.search(head) is not None and _first_bad(path, "iso2022_jp") is None
         return _guessed(path, "iso2022_jp") if escaped else Encoding("utf-8")
     if _is_damaged_utf_8(path):
-        line, why = where
-        raise ImportFileError(
-            f"{path} is UTF-8, but damaged or cut off: in line {line:,} {why}; save it again, or correct that line"
-        )
+        raise ImportFileError(_DAMAGED.format(path=path, name="UTF-8", line=where[0], why=where[1]))
     return _guess(path)
 
 

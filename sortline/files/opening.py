@@ -43,6 +43,7 @@ _ROW_NAMES = (
     "there are {count} column names, but one cell more in each row; if these are R's row names, write the file with "
     "row.names=FALSE; if the texts hold the delimiter, put quotes around them"
 )
+_RULER = re.compile(r"[\s:|+]*[-=]{3,}[-=\s:|+]*")  # below the names, as databases and Markdown draw it
 _ABOVE = "the column names are in {where}; what precedes them is not read"
 
 
@@ -181,6 +182,11 @@ def _recognise_cells(reading: Reading, delimiter: str, quoting: Quoting | None) 
         below = list(islice(Reader(rest, reading.dialect, len(cells)), _ROW_NAMES_IN))
         if below and all(each.error and len(each.cells) == len(cells) + 1 for each in below):
             raise ImportFileError(_ROW_NAMES.format(count=len(cells)))
+        if below and _RULER.fullmatch("|".join(below[0].cells)):
+            reading.below = 1
+        elif len(below) > 1 and any(cell.startswith('{"ImportId":') for cell in below[1].cells):
+            reading.below = 2
+            reading.notes.append("the two rows below the column names, which Qualtrics writes, are not read")
     else:
         reading.keys = [str(number + 1) for number in range(len(cells))]
 

@@ -1,6 +1,5 @@
 """An incoming file that is open: how it is read, and its rows."""
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,7 +25,6 @@ from sortline.files.text_kinds import LONE
 from sortline.files.unpack import Unpacked
 
 _TOLD_EVERY = 20_000  # records or lines
-_RULER = re.compile(r"[\s:|+]*[-=]{3,}[-=\s:|+]*")  # below the names, as databases and Markdown draw it
 _Item = TypeVar("_Item")
 OnProgress = Callable[[int, int, str], None]  # bytes (for tables: rows) done, their total, and the stage
 
@@ -53,6 +51,7 @@ class Reading:
     hold_no_labels: frozenset[str] = frozenset()
     skip: int = 0
     header: bool = True
+    below: int = 0  # records below the header that belong to it
     sheet: str = ""
     own: bool = False
     texts_alone: bool = False  # labels are not read, so that nothing about them refuses a row
@@ -150,10 +149,10 @@ class Reading:
         for line, raw in enumerate(self.budget.within(self.lines(stage)), start=1):
             text = raw.strip("\ufeff\r\n")
             if text.strip():
-                told = (
-                    read_fasttext(text, self.fasttext, not self.texts_alone) if self.fasttext else Labelled(text, None)
-                )
-                yield _row(line, told)
+                if self.fasttext:
+                    yield _row(line, read_fasttext(text, self.fasttext, not self.texts_alone))
+                else:
+                    yield checked(line, text, "", "")
 
     def _delimited(self, stage: str) -> Iterator[json_records.Record]:
         assert self.dialect is not None
@@ -165,7 +164,7 @@ class Reading:
             rest, number = islice(self.lines(stage), self.skip, None), 1
         width = len(self.keys)
         for count, cells in enumerate(Reader(rest, self.dialect, width, self.skip + number)):
-            if self.header and not count and _RULER.fullmatch("|".join(cells.cells)):
+            if count < self.below:
                 continue
             if cells.error:
                 yield json_records.Record(cells.line, {}, cells.error)

@@ -108,8 +108,10 @@ def _json(first: str, name: str) -> Kind:
 
 
 def _has_known_name(first: str, delimiter: str, wanted: str) -> bool:
+    """Whether a line of a file named like prose is one of column names; `Hello team, message` is not."""
     cells = cells_of(first, delimiter)
-    return any(is_known_name(cell) or (wanted and folded(cell) == folded(wanted)) for cell in cells)
+    known = sum(bool(is_known_name(cell) or (wanted and folded(cell) == folded(wanted))) for cell in cells)
+    return known > 1 or (known == 1 and (delimiter != "," or all(len(cell.split()) < 2 for cell in cells)))
 
 
 def _single(first: str) -> str:

@@ -264,3 +264,29 @@ def test_a_backslash_in_a_cell_without_quotes_is_no_quoting(tmp_path: Path) -> N
     assert reading.dialect is not None and reading.dialect.quoting == "rfc4180"
     assert ('a \\n\\" b', "late") in examples
     assert refused
+
+
+def test_the_header_rows_of_qualtrics_are_no_examples(tmp_path: Path) -> None:
+    content = (
+        'Start,text,label\n"Start Date","Describe it, please","Which kind?"\n'
+        '"{""ImportId"":""start""}","{""ImportId"":""QID1""}","{""ImportId"":""QID2""}"\n2024,where is it,card\n'
+    )
+
+    reading, examples, refused = look(tmp_path, content)
+
+    assert (examples, refused) == ([("where is it", "card")], [])
+    assert any("Qualtrics" in note for note in reading.notes)
+
+
+@pytest.mark.parametrize(
+    ("first", "lines"),
+    [
+        ("Hello team, message", True), ("Dear all, a review", True), ("id,text", False), ("nr;Text der Meldung;text", False),
+        ("nr,text", False), ("text,label", False),
+    ],
+)  # fmt: skip
+def test_prose_is_no_table_because_one_of_its_words_is_a_column_name(tmp_path: Path, first: str, lines: bool) -> None:
+    sign = ";" if ";" in first else ","
+    rest = "".join(f"{sign.join(['please call'] * (first.count(sign) + 1))}\n" for _ in range(5))
+    reading, _, _ = look(tmp_path, f"{first}\n{rest}", "a.txt")
+    assert (reading.kind == "lines") == lines
