@@ -24,6 +24,7 @@ _LEAST_LOOKED_AT, _NEARLY_ALL = 20, 0.95
 META_NAMES = ("meta", "metadata")
 MOST_COLUMNS = 10_000
 MOST_INNER = 100  # fields of objects in a record that are named
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff]")
 _SEPARATORS = re.compile(r"[\s_.-]+")
 _CODE = re.compile(r"[+-]?\d+(?:\.0+)?")
 
@@ -61,7 +62,8 @@ class Chosen:
 
 def folded(name: str) -> str:
     """A column's name regardless of case, width and the separators between its words."""
-    return _SEPARATORS.sub(" ", unicodedata.normalize("NFKC", name).casefold()).strip().removeprefix("\ufeff")
+    plain = _INVISIBLE.sub("", unicodedata.normalize("NFKC", name).casefold())
+    return _SEPARATORS.sub(" ", plain).strip()
 
 
 def is_known_name(name: str) -> bool:

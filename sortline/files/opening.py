@@ -162,7 +162,8 @@ def _recognise_cells(reading: Reading, delimiter: str, quoting: Quoting | None) 
         lines = partial(reading.lines, "checking its quotes")
         quotes = _holds(reading, '"')
         reading.dialect = find_quoting(lines, delimiter, reading.skip) if quotes else Dialect(delimiter)
-        single = _holds(reading, "'") and (not quotes or reading.dialect.quoting == "none")
+        reading.quotes = quotes and reading.dialect.quoting != "none"
+        single = _holds(reading, "'") and not reading.quotes
         lines_below = islice(reading.lines(), reading.skip, None)
         reading.cell_doubts = find_doubts(lines_below, reading.dialect, single, _holds(reading, "\\"))
     else:

@@ -13,7 +13,7 @@ from sortline.files.apart import Apart, Here
 from sortline.files.budget import AMPLE, Budget
 from sortline.files.cell_doubts import NO_DOUBTS, CellDoubts
 from sortline.files.columns import Chosen, unique_names
-from sortline.files.delimited import Reader, header, lines_of
+from sortline.files.delimited import Cells, Reader, beside_short, header, lines_of
 from sortline.files.dialects import DELIMITERS
 from sortline.files.encodings import Encoding
 from sortline.files.kinds import KIND_NAMES, Kind
@@ -52,6 +52,7 @@ class Reading:
     skip: int = 0
     header: bool = True
     below: int = 0  # records below the header that belong to it
+    quotes: bool = True  # whether cells are quoted where they need it
     sheet: str = ""
     own: bool = False
     texts_alone: bool = False  # labels are not read, so that nothing about them refuses a row
@@ -163,9 +164,11 @@ class Reading:
         if not self.header:
             rest, number = islice(self.lines(stage), self.skip, None), 1
         width = len(self.keys)
-        for count, cells in enumerate(Reader(rest, self.dialect, width, self.skip + number)):
-            if count < self.below:
-                continue
+        records: Iterator[Cells] = islice(Reader(rest, self.dialect, width, self.skip + number), self.below, None)
+        if self.chosen is not None and width > 1 and not self.quotes:
+            begins, ends = (key in self.chosen.texts for key in (self.keys[0], self.keys[-1]))
+            records = beside_short(records, width, begins, ends)
+        for cells in records:
             if cells.error:
                 yield json_records.Record(cells.line, {}, cells.error)
             elif width > 1 and not any(map(str.strip, cells.cells)):

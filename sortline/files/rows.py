@@ -20,6 +20,7 @@ _EXACT = 1e15  # whole numbers up to here are exact in a double
 _NO_VALUE = "\\N"  # as MySQL, Postgres and Hive write a missing value
 # What programs write into a column of ids where there is none.
 _NO_IDS = frozenset((_NO_VALUE, "nan", "NaN", "NAN", "None", "null", "NULL", "<NA>", "NaT", "#N/A", "(null)"))
+_OF_MONGODB = ("$oid", "$numberLong", "$numberInt", "$uuid")  # how its exports mark a value's type
 _UNSEEN = frozenset(("Cc", "Cf", "Zs", "Zl", "Zp"))
 _LOST = re.compile("[\x00\ufffd\ud800-\udfff]")
 
@@ -90,6 +91,8 @@ def as_name(value: object, key: str) -> str:
     Raises:
         RefusedRowError: it is a structure, or several values.
     """
+    if isinstance(value, Mapping) and len(value) == 1 and (kind := next(iter(value))) in _OF_MONGODB:
+        value = value[kind]
     if isinstance(value, str):
         return value
     if _is_missing(value):
@@ -103,7 +106,7 @@ def as_name(value: object, key: str) -> str:
         return _decoded(bytes(value), key)
     if isinstance(value, date | time | timedelta):  # a date with a time is one too
         return str(value) if isinstance(value, timedelta) else value.isoformat()
-    inner = next(iter(value), "") if isinstance(value, Mapping) else ""
+    inner = str(next(iter(value), "")) if isinstance(value, Mapping) else ""
     field = f"; give one of its fields, such as {key}.{inner}" if inner else ""
     raise RefusedRowError(f"{key} must be text or a number, not a structure{field}")
 

@@ -20,6 +20,7 @@ from sortline.files.opening import Asked, opened
         (["Nr", "utterance", "Label.Name"], "utterance", "Label.Name", None),
         (["description", "text", "tag"], "text", "tag", None),
         (["text\u00a0", "\u3000label"], "text", "label", None),
+        (["\u200btext", "la\u00adbel\u200b"], "\u200btext", "la\u00adbel\u200b", None),
     ],
 )
 def test_columns_are_found_regardless_of_case_width_and_space(

@@ -290,3 +290,37 @@ def test_prose_is_no_table_because_one_of_its_words_is_a_column_name(tmp_path: P
     rest = "".join(f"{sign.join(['please call'] * (first.count(sign) + 1))}\n" for _ in range(5))
     reading, _, _ = look(tmp_path, f"{first}\n{rest}", "a.txt")
     assert (reading.kind == "lines") == lines
+
+
+def test_pieces_of_an_unquoted_text_of_several_lines_are_no_examples(tmp_path: Path) -> None:
+    content = "text,label\na,card\nHello there\nwhere is it,card\nb,late\n(3 rows)\n"
+    _, examples, refused = look(tmp_path, content)
+    assert examples == [("a", "card"), ("b", "late")]
+    assert [(line, "piece of the text in line 3" in why) for line, why in refused] == [
+        (3, False),
+        (4, True),
+        (6, False),
+    ]
+
+    content = "label,text\ncard,a\ncard,Hello there\n\nwhere is it\nso where\nlate,b\n(3 rows)\n"
+    _, examples, refused = look(tmp_path, content)
+    assert examples == [("a", "card"), ("b", "late")]
+    assert [(line, "piece of the text in line 5" in why) for line, why in refused] == [
+        (3, True), (5, False), (6, False), (8, False),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        'text,label\n"a, b",card\nno label\nc,late\n',  # what needs quotes has them
+        "text,label\na,card\n" + "no label\n" * 16 + "c,late\n",  # Excel
+    ],
+)
+def test_rows_beside_ones_without_a_label_are_examples(tmp_path: Path, content: str) -> None:
+    assert [label for _, label in look(tmp_path, content)[1]] == ["card", "late"]
+
+
+def test_marks_of_appended_files_and_the_end_of_dos_are_no_part_of_texts(tmp_path: Path) -> None:
+    content = '\ufefftext,label\n\ufeffa,card\n"b\n\ufeffc",late\x1a'
+    assert look(tmp_path, content)[1:] == ([("a", "card"), ("b\nc", "late")], [])

@@ -109,7 +109,12 @@ def test_what_programs_write_around_one_label_is_taken_off(value: str, name: str
 def test_ids_that_cannot_be_are_refused() -> None:
     assert row(id_="x" * 201).error == "the id has 201 characters; the limit is 200"
     assert "the id contains U+000A" in row(id_="a\nb").error
-    assert "id must be text or a number" in row(id_={"$oid": "5"}).error
+    assert "id must be text or a number" in row(id_={"oid": "5"}).error
+
+
+@pytest.mark.parametrize(("value", "name"), [({"$oid": "5f1"}, "5f1"), ({"$numberLong": "17"}, "17")])
+def test_ids_as_mongodb_exports_them(value: Any, name: str) -> None:
+    assert row(id_=value).id == name
 
 
 def test_numbers_of_json_stay_exact_on_their_way_through_a_file(tmp_path: Path) -> None:
