@@ -18,8 +18,8 @@ LONGEST_TEXT = 2**20  # bytes, as for documents on the queue
 LONGEST_ID = 200
 _EXACT = 1e15  # whole numbers up to here are exact in a double
 _NO_VALUE = "\\N"  # as MySQL, Postgres and Hive write a missing value
-# What programs write into a column of ids where there is none.
-_NO_IDS = frozenset((_NO_VALUE, "nan", "NaN", "NAN", "None", "null", "NULL", "<NA>", "NaT", "#N/A", "(null)"))
+# What programs write for a missing id, source or meta.
+_NO_VALUES = (_NO_VALUE, "nan", "NaN", "NAN", "None", "null", "NULL", "<NA>", "NaT", "#N/A", "(null)")
 _OF_MONGODB = ("$oid", "$numberLong", "$numberInt", "$uuid")  # how its exports mark a value's type
 _UNSEEN = frozenset(("Cc", "Cf", "Zs", "Zl", "Zp"))
 _LOST = re.compile("[\x00\ufffd\ud800-\udfff]")
@@ -64,9 +64,9 @@ def make_row(line: int, record: Mapping[str, Any], chosen: Chosen) -> Row:
         texts = [_text(value_of(record, key), key) for key in chosen.texts]
         label = "" if chosen.label is None else bare(as_name(value_of(record, chosen.label), chosen.label))
         id_ = "" if chosen.id is None else as_name(value_of(record, chosen.id), chosen.id)
-        id_ = "" if id_ in _NO_IDS else id_
         source = "" if chosen.source is None else as_name(record.get(chosen.source), chosen.source)
-        return checked(line, "\n".join(texts), label, id_, source, record.get(chosen.meta) if chosen.meta else None)
+        meta = record.get(chosen.meta) if chosen.meta else None
+        return checked(line, "\n".join(texts), label, _given(id_) or "", _given(source) or "", _given(meta))
     except RefusedRowError as refused:
         return Row(line, error=str(refused))
 
@@ -109,6 +109,11 @@ def as_name(value: object, key: str) -> str:
     inner = str(next(iter(value), "")) if isinstance(value, Mapping) else ""
     field = f"; give one of its fields, such as {key}.{inner}" if inner else ""
     raise RefusedRowError(f"{key} must be text or a number, not a structure{field}")
+
+
+def _given(value: Any) -> Any:
+    """The value of an id, source or meta; None where a program wrote that it is missing."""
+    return None if _is_missing(value) or value in _NO_VALUES else value
 
 
 def _is_missing(value: object) -> bool:

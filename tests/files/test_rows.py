@@ -106,6 +106,13 @@ def test_what_programs_write_around_one_label_is_taken_off(value: str, name: str
     assert (row(label=value).label, row(label=value).error) == (name, "")
 
 
+@pytest.mark.parametrize("value", ["nan", "None", "NULL", None, float("nan")])
+def test_a_missing_source_or_meta_is_none(value: Any) -> None:
+    record = {"text": "a", "source": value, "meta": value}
+    found = make_row(1, record, Chosen(("text",), None, None, "source", "meta"))
+    assert (found.source, found.meta, found.error) == ("", None, "")
+
+
 def test_ids_that_cannot_be_are_refused() -> None:
     assert row(id_="x" * 201).error == "the id has 201 characters; the limit is 200"
     assert "the id contains U+000A" in row(id_="a\nb").error
