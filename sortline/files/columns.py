@@ -124,7 +124,7 @@ def choose(keys: Sequence[str], columns: Columns, samples: Sequence[Mapping[str,
     why: list[str] = []
     texts = tuple(_named(each, keys) for each in columns.text)
     if not texts:
-        found = _found(TEXT_NAMES, keys, "text")
+        found = _found(TEXT_NAMES, keys, "text", samples)
         if found is None:
             raise ImportFileError(f"no column is known to hold the text; give one with --text-column: {listed(keys)}")
         texts = (found,)
@@ -174,7 +174,7 @@ def _label(keys: Sequence[str], samples: Sequence[Mapping[str, object]], why: li
     if names is not None and other is not None and _are_codes(other, samples):
         why.append(f"label: {names}, because {other} holds its codes; for the codes give --label-column '{other}'")
         return names
-    label = _found(LABEL_NAMES, keys, "label")
+    label = _found(LABEL_NAMES, keys, "label", samples)
     if label is not None:
         beside = f"; {names} is not read" if names not in (None, label) else ""
         why.append(f"label: {label} (by its name{beside})")
@@ -200,10 +200,18 @@ def _named(asked: str, keys: Sequence[str]) -> str:
     return found
 
 
-def _found(candidates: Sequence[str], keys: Sequence[str], what: str) -> str | None:
+def _found(
+    candidates: Sequence[str], keys: Sequence[str], what: str, samples: Sequence[Mapping[str, object]] = ()
+) -> str | None:
     found = _first(candidates, keys)
-    if found is not None and what != "id":
-        _refuse_twice(found, keys, what)
+    if found is None or what == "id":
+        return found
+    _refuse_twice(found, keys, what)
+    alike = [key for key in keys if key != found and folded(key) == folded(found)]
+    if any(found in record and key in record for record in samples for key in alike):
+        raise ImportFileError(
+            f"several columns are named alike ({listed([found, *alike])}); give one with --{what}-column"
+        )
     return found
 
 

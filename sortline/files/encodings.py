@@ -24,6 +24,8 @@ _CALLED = {
     "mac": "mac-roman", "macintosh": "mac-roman", "dos": "cp850", "oem": "cp850", "sjis": "cp932", "shiftjis": "cp932",
     "gbk": "gb18030", "gb2312": "gb18030", "chinese": "gb18030", "korean": "cp949", "euckr": "cp949",
     "japanese": "cp932", "cyrillic": "cp1251", "russian": "cp1251",
+    "utf8mb4": "utf-8", "ucs2": "utf-16", "ucs2le": "utf-16-le", "xsjis": "cp932", "turkish": "cp1254",
+    "vietnamese": "cp1258", "western(windows1252)": "cp1252",
 }  # fmt: skip
 COMMON = (
     "utf-8", "utf-16", "cp1252 (Western, what Excel writes as CSV; also called ansi)", "cp1250 (Central European)",

@@ -38,6 +38,16 @@ def test_a_column_that_is_read_as_text_is_not_the_source_too() -> None:
     assert choose(["source", "text"], Columns()).source == "source"
 
 
+def test_columns_named_alike_are_asked_for() -> None:
+    keys = ["Text", "TEXT", "label"]
+    row = {"Text": "a", "TEXT": "b", "label": "card"}
+    with pytest.raises(ImportFileError, match=r"several columns are named alike \(Text, TEXT\); give one with --text-"):
+        choose(keys, Columns(), [row])
+    assert choose(keys, Columns(("TEXT",)), [row]).texts == ("TEXT",)
+    # Records of JSON that have one or the other.
+    assert choose(keys, Columns(), [{"Text": "a", "label": "x"}, {"TEXT": "b", "label": "x"}]).texts == ("Text",)
+
+
 def test_of_codes_and_names_the_names_are_taken_and_it_is_said() -> None:
     keys = ["text", "label", "label_text"]
     codes = [{"text": "a", "label": "3", "label_text": "refund"}, {"text": "b", "label": 4.0, "label_text": "card"}]

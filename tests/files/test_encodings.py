@@ -152,7 +152,8 @@ def test_latin_1_of_a_file_without_windows_signs_is_read(tmp_path: Path) -> None
         ("utf 16", "utf-16"), ("mac", "mac-roman"), ("shift-jis", "cp932"), ("Shift_JIS", "cp932"), ("SJIS", "cp932"),
         ("GBK", "gb18030"), ("gb2312", "gb18030"), ("GB-18030", "gb18030"), ("euc-kr", "cp949"), ("big5", "big5"),
         ("windows-1251", "cp1251"), ("win1251", "cp1251"), ("1252", "cp1252"), ("koi8r", "koi8-r"), ("ascii", "ascii"),
-        ("iso 8859-2", "iso8859-2"), ("dos", "cp850"),
+        ("iso 8859-2", "iso8859-2"), ("dos", "cp850"), ("utf8mb4", "utf-8-sig"), ("UCS-2 LE", "utf-16-le"),
+        ("x-sjis", "cp932"), ("Western (Windows 1252)", "cp1252"), ("Turkish", "cp1254"),
     ],
 )  # fmt: skip
 def test_names_that_people_type_are_understood(asked: str, name: str) -> None:
