@@ -221,7 +221,7 @@ def _choose(reading: Reading, asked: Asked) -> None:
         reading.tool = recognise(samples, Named(next(iter(named.text), ""), label, named.id))
     alone = reading.kind == "json-lines" and len(samples) == 1 and not named.text
     if alone and _holds_records(samples[0], reading.tool):
-        raise ImportFileError(f"it is one JSON object ({listed(reading.keys)}); {ONE_OBJECT}")
+        raise ImportFileError(f"it is one JSON object ({listed(samples[0])}); {ONE_OBJECT}")
     if reading.tool is not None:
         reading.own = all(about(record).keys() >= _OURS for record in samples)
         label = reading.tool.label

@@ -35,9 +35,9 @@ _SAID = {
     "address": (
         "only the address of a file or page ({example})", "it is not opened; put what it holds into the text column",
     ),
-    "json": (
-        "JSON ({example})", "it counts as the text, with its signs and names; put what people wrote into the text "
-        "column",
+    "structure": (
+        "a list or an object as programs write it ({example})", "it counts as the text, with its signs and names; put "
+        "what people wrote into the text column",
     ),
     "bytes": (
         "bytes as Python prints them ({example})", "decode them before the file is written, or their signs count as "
@@ -94,19 +94,20 @@ def _doubts(text: str, thoroughly: bool) -> Iterator[tuple[str, str]]:
 
 
 def _not_prose(text: str) -> Iterator[tuple[str, str]]:
-    if text.startswith(("{", "[")) and text.endswith(("}", "]")) and _is_json(text):
-        yield "json", _shown(text)
+    if text.startswith(("{", "[")) and text.endswith(("}", "]")) and _is_structure(text):
+        yield "structure", _shown(text)
     elif text.startswith("b") and _PRINTED_BYTES.fullmatch(text):
         yield "bytes", _shown(text)
     elif " " not in text and _ADDRESS.fullmatch(text):
         yield "address", _shown(text)
 
 
-def _is_json(text: str) -> bool:
+def _is_structure(text: str) -> bool:
+    """Whether a text in brackets is JSON, or begins as Python prints a list or a dictionary of texts."""
     try:
         return isinstance(json.loads(text), dict | list)
     except (ValueError, RecursionError):
-        return False
+        return text.startswith(("['", '["', "{'", "[[", "[{"))
 
 
 def _shown(text: str) -> str:
