@@ -154,7 +154,8 @@ def _check_text(text: str) -> None:
     size = len(text) if text.isascii() else len(text.encode())
     if size > LONGEST_TEXT:
         raise RefusedRowError(f"the text has {size:,} bytes; the limit is {LONGEST_TEXT:,}")
-    if all(unicodedata.category(c) in _UNSEEN for c in text):
+    seen = text.strip()
+    if not seen or (not seen[0].isprintable() and all(unicodedata.category(c) in _UNSEEN for c in seen)):
         raise RefusedRowError("the text is empty")
 
 
