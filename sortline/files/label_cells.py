@@ -15,6 +15,7 @@ _ESCAPED = re.compile(
     r"&(?:[A-Za-z]{2,8}|#\d{2,6}|#x[0-9A-Fa-f]{2,5});|\\u[0-9A-Fa-f]{4}|%[0-9A-F]{2}(?!\d)|(?:=[0-9A-F]{2}){2}"
     r"|^b(?:'.*'|\".*\")$|^</?[a-z]+[^<>]*>.*>$"
 )
+_OPENING = frozenset("[{(_")  # with which markup begins
 _LONGEST = 1_000  # characters of a list that Python printed
 _SPACED_QUOTES = re.compile(r"['\"]\s+['\"]")  # Python would read 'a' 'b' as 'ab'
 # Separators of labels. For strong and weak ones every part must occur in at least two cells or be a label by itself;
@@ -48,6 +49,8 @@ def bare(name: str) -> str:
 
     "" for an empty list. Cells with several labels stay as they are.
     """
+    if name.lstrip()[:1] not in _OPENING:
+        return name
     if name.startswith("__") and (prefix := _FASTTEXT.match(name)):
         return name[prefix.end() :]
     found = _list_in(name)

@@ -19,7 +19,7 @@ LONGEST_ID = 200
 _EXACT = 1e15  # whole numbers up to here are exact in a double
 _NO_VALUE = "\\N"  # as MySQL, Postgres and Hive write a missing value
 # What programs write for a missing id, source or meta.
-_NO_VALUES = (_NO_VALUE, "nan", "NaN", "NAN", "None", "null", "NULL", "<NA>", "NaT", "#N/A", "(null)")
+_NO_VALUES = frozenset((_NO_VALUE, "nan", "NaN", "NAN", "None", "null", "NULL", "<NA>", "NaT", "#N/A", "(null)"))
 _OF_MONGODB = ("$oid", "$numberLong", "$numberInt", "$uuid")  # how its exports mark a value's type
 _UNSEEN = frozenset(("Cc", "Cf", "Zs", "Zl", "Zp"))
 _LOST = re.compile("[\x00\ufffd\ud800-\udfff]")
@@ -63,10 +63,10 @@ def make_row(line: int, record: Mapping[str, Any], chosen: Chosen) -> Row:
     try:
         texts = [_text(value_of(record, key), key) for key in chosen.texts]
         label = "" if chosen.label is None else bare(as_name(value_of(record, chosen.label), chosen.label))
-        id_ = "" if chosen.id is None else as_name(value_of(record, chosen.id), chosen.id)
-        source = "" if chosen.source is None else as_name(record.get(chosen.source), chosen.source)
-        meta = record.get(chosen.meta) if chosen.meta else None
-        return checked(line, "\n".join(texts), label, _given(id_) or "", _given(source) or "", _given(meta))
+        id_ = "" if chosen.id is None else _given(as_name(value_of(record, chosen.id), chosen.id)) or ""
+        source = "" if chosen.source is None else _given(as_name(record.get(chosen.source), chosen.source)) or ""
+        meta = None if chosen.meta is None else _given(record.get(chosen.meta))
+        return checked(line, "\n".join(texts), label, id_, source, meta)
     except RefusedRowError as refused:
         return Row(line, error=str(refused))
 
@@ -91,7 +91,7 @@ def as_name(value: object, key: str) -> str:
     Raises:
         RefusedRowError: it is a structure, or several values.
     """
-    if isinstance(value, Mapping) and len(value) == 1 and (kind := next(iter(value))) in _OF_MONGODB:
+    if isinstance(value, dict) and len(value) == 1 and (kind := next(iter(value))) in _OF_MONGODB:
         value = value[kind]
     if isinstance(value, str):
         return value
@@ -113,7 +113,8 @@ def as_name(value: object, key: str) -> str:
 
 def _given(value: Any) -> Any:
     """The value of an id, source or meta; None where a program wrote that it is missing."""
-    return None if _is_missing(value) or value in _NO_VALUES else value
+    missing = value in _NO_VALUES if isinstance(value, str) else _is_missing(value)
+    return None if missing else value
 
 
 def _is_missing(value: object) -> bool:
