@@ -69,14 +69,17 @@ def blot_unseen(name: str, blot: str) -> str:
     return "".join(blot if at in unseen else each for at, each in enumerate(name))
 
 
+def is_seen(text: str, at: int) -> bool:
+    """Whether a character is drawn, or changes how its neighbours are: a joiner within a Persian word or an emoji."""
+    return _seen(text[at]) or _needed(text, at)
+
+
 def _unseen(name: str) -> list[int]:
     """Positions of invisible characters that nothing needs."""
     if name.isascii() and name.isprintable():
         return []
     allowed = {at for flag in _FLAGS.finditer(name) for at in range(*flag.span())}
-    return [
-        at for at, character in enumerate(name) if at not in allowed and not _seen(character) and not _needed(name, at)
-    ]
+    return [at for at in range(len(name)) if at not in allowed and not is_seen(name, at)]
 
 
 def _seen(character: str) -> bool:

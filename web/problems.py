@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import math
-from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -35,7 +34,7 @@ from web.addresses import caller_address, route_name
 from web.links import route_path
 from web.refusals import Refusals
 from web.render import page
-from web.sessions import FormRefused, PageRefused, Person, signed_in
+from web.sessions import PageRefused, Person, signed_in, written
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +110,7 @@ def _http(request: Request, error: Exception) -> Response:
     status = 422 if error.status_code == 400 else error.status_code
     # The framework's own 404, of a path that there isn't, only repeats the status.
     detail = _NO_PAGE if detail == HTTPStatus.NOT_FOUND.phrase else detail
-    return _answer(request, status, detail, headers, error.written if isinstance(error, FormRefused) else ())
+    return _answer(request, status, detail, headers)
 
 
 def _note_refused(request: Request) -> None:
@@ -130,15 +129,13 @@ def _validation(request: Request, error: Exception) -> Response:
     return _answer(request, 422, f"{where}: {first['msg'].removeprefix('Value error, ')}", {})
 
 
-def _answer(
-    request: Request, status: int, detail: str, headers: dict[str, str], written: Sequence[str] = ()
-) -> Response:
+def _answer(request: Request, status: int, detail: str, headers: dict[str, str]) -> Response:
     """A page for browsers, problem details for programs."""
     if not _is_for_people(request):
         return problem(status, detail, headers)
     title = _TITLES.get(status, HTTPStatus(status).phrase)
     said = detail[:1].upper() + detail[1:] + ("" if detail.endswith((".", "?")) else ".")
-    answer = page("problem.html", status, _person(request), title=title, detail=said, written=written)
+    answer = page("problem.html", status, _person(request), title=title, detail=said, written=written(request))
     answer.headers.update(headers)
     return answer
 

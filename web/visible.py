@@ -6,13 +6,14 @@ from functools import cache
 
 from markupsafe import Markup, escape
 
+from sortline.label_names import is_seen
+
 _MOST_MARKS = 2000
 _BEYOND = "\N{WHITE SQUARE}"
 # Invisible letters and marks outside the whole categories: Hangul fillers, the empty braille cell, joiners.
 _BLANK = "\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u17b5\u180b\u180c\u180d\u180f"
 _SELECTORS = "\ufe00-\ufe0e"  # the emoji selector U+FE0F stays: it is part of how emoji look
 _OTHERS = "\u2028\u2029\ue000-\uf8ff\U000f0000-\U0010ffff"  # line separators, private use
-_JOINER = "\u200d"
 
 
 @cache
@@ -25,14 +26,14 @@ def _unseen() -> re.Pattern[str]:
 def visible(text: str) -> Markup:
     """The text as HTML: escaped, with zero-width, direction and control characters replaced by marks that name them.
 
-    A run of one character becomes one mark; after 2,000 marks each becomes a plain square. A joiner between two emoji
-    stays, because its effect is visible.
+    A run of one character becomes one mark; after 2,000 marks each becomes a plain square. What words or emoji can't be
+    written without stays, because its effect is visible: joiners in Persian or Sinhala words, and between two emoji.
     """
     parts: list[str] = []
     end = marks = 0
     for found in _unseen().finditer(text):
         run = found.group()
-        if run == _JOINER and _joins_emoji(text, found.start()):
+        if len(run) == 1 and is_seen(text, found.start()):
             continue
         parts.append(str(escape(text[end : found.start()])))
         parts.append(_mark(run) if marks < _MOST_MARKS else _BEYOND)
@@ -46,8 +47,3 @@ def _mark(run: str) -> str:
     name = unicodedata.name(run[0], "control character")
     times = f" ×{len(run)}" if len(run) > 1 else ""
     return f'<span class="unseen" title="{escape(name)}">{code}{times}</span>'
-
-
-def _joins_emoji(text: str, at: int) -> bool:
-    around = (text[at - 1 : at], text[at + 1 : at + 2])
-    return all(c and (c == "\ufe0f" or unicodedata.category(c) in ("So", "Sk")) for c in around)

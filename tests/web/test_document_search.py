@@ -204,6 +204,8 @@ def test_a_query_string_becomes_filters() -> None:
         predicted="a", decision="accept", confidence_from=0.5, confidence_to=0.995, fit_from=0.01,
         fit_to=0.5, model_version=3, state="waiting", decided="b", reviewer="ann", reason="flag", all_texts=True,
     )  # fmt: skip
+    # Phones show a comma alone where that is the decimal sign.
+    assert parse_filters({"fit_to": "12,5", "fit_from": "3 %"}) == Filters(fit_to=0.125, fit_from=0.03)
     assert parse_filters({"until": "2026-02-01T10:00+02:00"}).until == datetime(2026, 2, 1, 8, tzinfo=UTC)
 
 

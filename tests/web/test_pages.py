@@ -89,8 +89,11 @@ def test_a_server_that_is_away_is_a_page_for_people(settings: Settings) -> None:
     away = settings.model_copy(update={"database_url": "postgresql://127.0.0.1:1/none"})
     with serving(away) as web, Browser(web.base_url, "a-token") as browser:
         page = browser.get("/documents", headers={"Accept": "text/html"})
-    assert page.status_code == 503 and page.headers["retry-after"]
-    assert "Postgres or Redis can&#39;t be used now. Try again later." in page.text
+        sent = browser.send_form("/labels/1", {"Accept": "text/html"}, description="ten minutes of work")
+    for answer in (page, sent):
+        assert answer.status_code == 503 and answer.headers["retry-after"]
+        assert "Postgres or Redis can&#39;t be used now. Try again later." in answer.text
+    assert "ten minutes of work</textarea>" in sent.text
 
 
 def test_without_postgres_there_still_is_a_page_for_an_unknown_address(settings: Settings) -> None:

@@ -58,6 +58,11 @@ function once(key, does) {
   return true;
 }
 
+// The second click of a double click would decide the next document, or answer the dialog that opened under it.
+document.addEventListener("click", (event) => {
+  if (event.detail > 1 && around(event, "[data-label], dialog button, .keys button:not(#undo)")) event.stopPropagation();
+}, true);
+
 at("documents").addEventListener("click", (event) => {
   const button = around(event, "[data-label]");
   if (button) decideFor(button);
