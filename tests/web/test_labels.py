@@ -191,6 +191,7 @@ def test_examples_are_added_shown_and_removed(
     assert "The example is added" in lead.send_form("/labels/4/examples", example=long).text
     assert "has that example already" in lead.send_form("/labels/4/examples", example=long).text
     assert lead.send_form("/labels/4/examples", example="x" * 5_001).status_code == 422
+    assert "the example is empty" in lead.send_form("/labels/4/examples", example=" \r\n ").text
     reviewer = sign_in_as("reviewer")
     page = reviewer.get("/labels/4")
     assert "first &lt;b&gt;" in page.text and "Remove" not in page.text

@@ -58,9 +58,10 @@ function once(key, does) {
   return true;
 }
 
-// The second click of a double click would decide the next document, or answer the dialog that opened under it.
+// The second click of a double click would decide the next document, answer the dialog that opened under it, or discard
+// the next decision that is not saved.
 document.addEventListener("click", (event) => {
-  if (event.detail > 1 && around(event, "[data-label], dialog button, .keys button:not(#undo)")) event.stopPropagation();
+  if (event.detail > 1 && around(event, "[data-label], button:not(#undo)")) event.stopPropagation();
 }, true);
 
 at("documents").addEventListener("click", (event) => {

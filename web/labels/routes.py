@@ -77,6 +77,8 @@ def add_example(request: Request, person: Lead, form: PostedForm, id: Id) -> HTM
     given = form.get("example", "")
 
     def change(opened: Session) -> str:
+        if not given.strip():
+            raise InvalidInputError("the example is empty")
         added = label_examples.add(opened, id, [given], person.actor)
         return "The example is added." if added else "The label has that example already."
 
