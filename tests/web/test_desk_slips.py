@@ -77,6 +77,18 @@ def test_a_double_click_decides_one_document_and_answers_no_dialog(
     assert [row[0] for row in decided(session)] == [int(first)]
 
 
+def test_a_double_click_discards_one_decision(page: Any, session: Session, eventually: Eventually) -> None:
+    session.execute(text("UPDATE queue_items SET lease_token = 0"))
+    session.commit()
+    press(page, "2")
+    press(page, "3")
+    page.locator("#refused li").nth(1).wait_for()
+    page.locator("#refused button", has_text="Discard").first.dblclick(force=True)
+    eventually(lambda: page.wait_for_timeout(50) or page.locator("#refused li").count() == 1, 10)
+    page.wait_for_timeout(300)
+    assert page.locator("#refused li").count() == 1
+
+
 @pytest.mark.parametrize(("key", "action"), [("0", "none fits"), ("-", "skipped"), ("!", "flagged"), ("+", "")])
 def test_the_answer_of_a_dialog_is_about_the_document_that_it_was_opened_for(
     page: Any, session: Session, key: str, action: str
