@@ -2,11 +2,11 @@
 
 import re
 import unicodedata
-from functools import cache
+from functools import cache, lru_cache
 
 from markupsafe import Markup, escape
 
-from sortline.label_names import is_seen
+from sortline.label_names import DRAWN_FORMATS, is_seen
 
 _MOST_MARKS = 2000
 _BEYOND = "\N{WHITE SQUARE}"
@@ -14,6 +14,9 @@ _BEYOND = "\N{WHITE SQUARE}"
 _BLANK = "\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u17b5\u180b\u180c\u180d\u180f"
 _SELECTORS = "\ufe00-\ufe0e"  # the emoji selector U+FE0F stays: it is part of how emoji look
 _OTHERS = "\u2028\u2029\ue000-\uf8ff\U000f0000-\U0010ffff"  # line separators, private use
+# Joiners, Mongolian variations, and signs that are drawn although Unicode counts them as format characters.
+_CHANGING = frozenset("\u200c\u200d\u180b\u180c\u180d\u180e\u180f") | DRAWN_FORMATS
+_changes = lru_cache(10_000)(is_seen)  # a text has few different places around joiners
 
 
 @cache
@@ -32,10 +35,10 @@ def visible(text: str) -> Markup:
     parts: list[str] = []
     end = marks = 0
     for found in _unseen().finditer(text):
-        run = found.group()
-        if len(run) == 1 and is_seen(text, found.start()):
+        run, at = found.group(), found.start()
+        if len(run) == 1 and run in _CHANGING and _changes(text[max(0, at - 2) : at + 2], min(at, 2)):
             continue
-        parts.append(str(escape(text[end : found.start()])))
+        parts.append(str(escape(text[end:at])))
         parts.append(_mark(run) if marks < _MOST_MARKS else _BEYOND)
         marks, end = marks + 1, found.end()
     parts.append(str(escape(text[end:])))
