@@ -131,13 +131,17 @@ def connect_arguments(address: PostgresAddress) -> dict[str, Any]:
 def prepare(connection: psycopg.Connection[Any]) -> None:
     """Switch prepared statements off if there is a pooler; let Postgres notice a connection that is forgotten.
 
+    Times come in UTC, whatever time zone Postgres was set up in: pages and messages call them UTC.
+
     A statement is prepared in one session, and a pooler gives the next transaction another. A pooler is recognised by
     this: the process id given on connecting is not that of the process that answers.
     """
     autocommit, connection.autocommit = connection.autocommit, True
     given = connection.info.get_parameters()
     notices = {name: given.get(name, str(value)) for name, value in _NOTICES.items()}
-    answer = connection.execute(f"SELECT pg_backend_pid(), {_SERVER_NOTICES}", notices, prepare=False).fetchone()
+    answer = connection.execute(
+        f"SELECT pg_backend_pid(), set_config('TimeZone', 'UTC', false), {_SERVER_NOTICES}", notices, prepare=False
+    ).fetchone()
     connection.autocommit = autocommit
     if answer is None or answer[0] != connection.info.backend_pid:
         connection.prepare_threshold = None

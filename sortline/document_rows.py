@@ -30,7 +30,7 @@ def document_of(row: Row, source: str) -> Document:
         try:
             meta = read_json(meta)
         except ValueError as error:
-            raise InvalidDocumentError(f"meta is not JSON: {error}") from None
+            raise InvalidDocumentError(f"meta is not JSON: {error}; if the column holds none, rename it") from None
     document = Document(id_of(row), row.text, row.source or source, meta)
     document.fields()
     return document

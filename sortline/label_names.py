@@ -24,7 +24,7 @@ _UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\ufffc\U000e0100-\U000e01ef]"
 )
 # Signs that Unicode counts as format characters, but that are drawn (Prepended_Concatenation_Mark in PropList.txt).
-_DRAWN_FORMATS = frozenset("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd")
+DRAWN_FORMATS = frozenset("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd")
 # The three flags that are written with tag characters: England, Scotland, Wales.
 _FLAGS = re.compile("\U0001f3f4(?:" + "|".join(
     "".join(chr(0xE0000 + ord(letter)) for letter in region) for region in ("gbeng", "gbsct", "gbwls")
@@ -69,20 +69,23 @@ def blot_unseen(name: str, blot: str) -> str:
     return "".join(blot if at in unseen else each for at, each in enumerate(name))
 
 
+def is_seen(text: str, at: int) -> bool:
+    """Whether a character is drawn, or changes how its neighbours are: a joiner within a Persian word or an emoji."""
+    return _seen(text[at]) or _needed(text, at)
+
+
 def _unseen(name: str) -> list[int]:
     """Positions of invisible characters that nothing needs."""
     if name.isascii() and name.isprintable():
         return []
     allowed = {at for flag in _FLAGS.finditer(name) for at in range(*flag.span())}
-    return [
-        at for at, character in enumerate(name) if at not in allowed and not _seen(character) and not _needed(name, at)
-    ]
+    return [at for at in range(len(name)) if at not in allowed and not is_seen(name, at)]
 
 
 def _seen(character: str) -> bool:
     category = unicodedata.category(character)
     if category in ("Cf", "Cn"):  # Unicode reserves room for emoji, and a newer system may know more of them
-        return character in _DRAWN_FORMATS or (category == "Cn" and _is_pictograph(character))
+        return character in DRAWN_FORMATS or (category == "Cn" and _is_pictograph(character))
     return category not in ("Cc", "Cs", "Co", "Zl", "Zp") and not _UNSEEN.match(character)
 
 

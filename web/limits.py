@@ -5,10 +5,12 @@ from collections.abc import MutableMapping
 from contextlib import suppress
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from web.problems import problem
+from web.problems import answer
 
 _DRAINED_S = 1.0
 _DRAINED = 4  # times the limit
@@ -29,7 +31,8 @@ class BodyLimit:
             await self.app(scope, receive, send)
             return
         if self._announced(scope) > self.limit:
-            await problem(413, self._detail())(scope, receive, send)
+            refusal = await run_in_threadpool(answer, Request(scope), 413, self._detail())
+            await refusal(scope, receive, send)
             return
         taken = 0
 
@@ -44,7 +47,7 @@ class BodyLimit:
         await self.app(scope, counted, send)
 
     def _detail(self) -> str:
-        return f"The body is larger than the limit of {self.limit:,} bytes."
+        return f"The body is larger than the limit of {self.limit:,} bytes (SORTLINE_MAX_BODY_BYTES)."
 
     @staticmethod
     def _announced(scope: Scope) -> int:

@@ -20,6 +20,11 @@ def root() -> str:
     return _root.get()
 
 
+def restore_root(path: str) -> None:
+    """Set that path again for an answer that is made outside of `UnderPath`, after an unforeseen error."""
+    _root.set(path)
+
+
 def link(path: str) -> str:
     """The address of one of our pages; the path begins with a slash, like its route."""
     return root() + path

@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import math
-from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -32,10 +31,10 @@ from sortline.errors import (
     TransientError,
 )
 from web.addresses import caller_address, route_name
-from web.links import route_path
+from web.links import restore_root, route_path
 from web.refusals import Refusals
 from web.render import page
-from web.sessions import FormRefused, PageRefused, Person, signed_in
+from web.sessions import PageRefused, Person, signed_in, written
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +42,9 @@ MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
 _NO_PAGE = "There is nothing at this address."
 _FOR_FORMS = "There is no page at this address. It only accepts form submissions."
-_TITLES = {405: "This can't be opened", 422: "This can't be done"}  # where the status' own name says little to people
+_TITLES = {  # where the status' own name says little to people
+    405: "This can't be opened", 413: "This is too large", 422: "This can't be done", 500: "This went wrong",
+}  # fmt: skip
 _FOR_PROGRAMS = ("/v1/", "/desk/")  # below these paths nobody reads HTML, whatever the Accept header says
 _STATUS: tuple[tuple[type[SortlineError], int], ...] = (
     (InvalidDocumentError, 422),
@@ -92,7 +93,7 @@ def _sortline(request: Request, error: Exception) -> Response:
     if status == 500:
         log.error("%s", error)
         return problem(500, "The server is not configured correctly; its log says more.")
-    return _answer(request, status, str(error), {})
+    return answer(request, status, str(error), {})
 
 
 def _http(request: Request, error: Exception) -> Response:
@@ -111,7 +112,7 @@ def _http(request: Request, error: Exception) -> Response:
     status = 422 if error.status_code == 400 else error.status_code
     # The framework's own 404, of a path that there isn't, only repeats the status.
     detail = _NO_PAGE if detail == HTTPStatus.NOT_FOUND.phrase else detail
-    return _answer(request, status, detail, headers, error.written if isinstance(error, FormRefused) else ())
+    return answer(request, status, detail, headers)
 
 
 def _note_refused(request: Request) -> None:
@@ -125,22 +126,22 @@ def _validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     if first["loc"][0] == "path" and _is_for_people(request):  # such as /documents/abc
-        return _answer(request, 404, _NO_PAGE, {})
-    where = ".".join(str(part) for part in first["loc"])
-    return _answer(request, 422, f"{where}: {first['msg'].removeprefix('Value error, ')}", {})
+        return answer(request, 404, _NO_PAGE, {})
+    where, why = ".".join(str(part) for part in first["loc"]), first["msg"].removeprefix("Value error, ")
+    if first["loc"][0] == "query" and _is_for_people(request):
+        return answer(request, 422, f"This address is damaged at {first['loc'][-1]}=: {why}", {})
+    return answer(request, 422, f"{where}: {why}", {})
 
 
-def _answer(
-    request: Request, status: int, detail: str, headers: dict[str, str], written: Sequence[str] = ()
-) -> Response:
+def answer(request: Request, status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
     """A page for browsers, problem details for programs."""
     if not _is_for_people(request):
         return problem(status, detail, headers)
     title = _TITLES.get(status, HTTPStatus(status).phrase)
     said = detail[:1].upper() + detail[1:] + ("" if detail.endswith((".", "?")) else ".")
-    answer = page("problem.html", status, _person(request), title=title, detail=said, written=written)
-    answer.headers.update(headers)
-    return answer
+    shown = page("problem.html", status, _person(request), title=title, detail=said, written=written(request))
+    shown.headers.update(headers or {})
+    return shown
 
 
 def _is_for_people(request: Request) -> bool:
@@ -177,20 +178,21 @@ def _unavailable(request: Request, error: Exception) -> Response:
     if full:
         error = disk.full(full[0])
     if isinstance(error, DiskFullError):
-        return _answer(request, 503, str(error), {"Retry-After": str(math.ceil(error.retry_after_s))})
+        return answer(request, 503, str(error), {"Retry-After": str(math.ceil(error.retry_after_s))})
     same = "" if _is_for_people(request) else " with the same ids"
     detail = f"Postgres or Redis can't be used now. Try again later{same}."
-    return _answer(request, 503, detail, {"Retry-After": str(RETRY_AFTER_S)})
+    return answer(request, 503, detail, {"Retry-After": str(RETRY_AFTER_S)})
 
 
 def _gone(_request: Request, _error: Exception) -> Response:
     return problem(400, "The connection was closed before the whole body had arrived.")
 
 
-def _unforeseen(_request: Request, _error: Exception) -> Response:
+def _unforeseen(request: Request, _error: Exception) -> Response:
     # The server closes this connection afterwards; a client that does not know loses its next request.
     headers = {"Connection": "close", "Cache-Control": "no-store"}
-    return problem(500, "The server failed to carry out the request; its log says more.", headers)
+    restore_root(request.app.state.settings.web_path)
+    return answer(request, 500, "The server failed to carry out the request; its log says more.", headers)
 
 
 def _printable(value: dict[str, Any]) -> dict[str, Any]:

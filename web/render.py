@@ -13,6 +13,7 @@ from sortline import reports, training_progress
 from web.field_names import by_field
 from web.links import root
 from web.sessions import Person
+from web.visible import visible
 
 FOLDER = Path(__file__).resolve().parent
 HEADERS = {
@@ -35,7 +36,7 @@ _TEMPLATES = Environment(
 _TEMPLATES.filters |= {
     "by_field": by_field, "model_versions": reports.model_versions,
     "training_said": training_progress.said, "training_plan": training_progress.plan,
-    "training_share": training_progress.share, "duration": training_progress.duration,
+    "training_share": training_progress.share, "duration": training_progress.duration, "visible": visible,
 }  # fmt: skip
 _TEMPLATES.tests["low_fit"] = is_low
 

@@ -25,20 +25,13 @@ COOKIE = "__Host-sortline"
 _PATH_COOKIE = "__Secure-sortline"
 _KNOWN = "-known"
 _KNOWN_S = 180 * 24 * 3600
-_MOST_FORM_BYTES = 100_000
+_MOST_FORM_BYTES = 1_500_000  # 100,000 characters of any script take up to 1,200,000
+_QUICK_FORM_BYTES = 100_000
 _SIGNED_OUT = "You are no longer signed in, so nothing was changed. Sign in and send the form again."
 _STALE = "The form belongs to another session, so nothing was changed. Reload its page and send it again."
-# Fields in which people write at length. If the session is refused, they are shown again to copy; never a password.
-_WRITTEN = ("description", "note", "reason", "because")
+# Fields in which people write at length. If a form is refused, they are shown again to copy; never a password.
+_WRITTEN = ("description", "guideline", "names", "example", "examples", "text", "note", "reason", "because")
 _ENROL = "Your role requires a second factor: set it up on your account page."
-
-
-class FormRefused(HTTPException):
-    """A form of another session or of none; ``written``: what a person wrote into it."""
-
-    def __init__(self, status: int, detail: str, written: Sequence[str]) -> None:
-        super().__init__(status, detail, {"WWW-Authenticate": "Cookie"} if status == 401 else None)
-        self.written = written
 
 
 class PageRefused(HTTPException):
@@ -157,10 +150,11 @@ def at_least(role: str, enrolled: bool = True) -> Callable[[Request], Awaitable[
     """
 
     async def check(request: Request) -> Person:
+        is_written = await _is_written(request)  # first, to give it back even if Postgres can't be reached
         person = await run_in_threadpool(signed_in, request)
         if person is None:
-            if written := await _written(request):
-                raise FormRefused(401, _SIGNED_OUT, written)
+            if is_written:
+                raise HTTPException(401, _SIGNED_OUT, {"WWW-Authenticate": "Cookie"})
             asked = f"?{request.url.query}" if request.url.query else ""
             back = request.scope["raw_path"].decode("latin-1") + asked
             if request.method != "GET":  # the address of a form is not a page
@@ -181,17 +175,23 @@ async def _fields(request: Request) -> Form:
     raw = await request.body()
     if len(raw) > _MOST_FORM_BYTES:
         raise HTTPException(413, "The form is too large.")
-    return read_form(raw)
+    fields = await run_in_threadpool(read_form, raw) if len(raw) > _QUICK_FORM_BYTES else read_form(raw)
+    request.state.written = [fields[name] for name in _WRITTEN if fields.get(name, "").strip()]
+    return fields
 
 
-async def _written(request: Request) -> Sequence[str]:
-    """What a person wrote into the form that they sent, to be shown again."""
+async def _is_written(request: Request) -> bool:
+    """Whether a person wrote something at length into the form that they sent."""
     kind = request.headers.get("content-type", "")
-    return _texts(await _fields(request)) if kind.startswith("application/x-www-form-urlencoded") else ()
+    if kind.startswith("application/x-www-form-urlencoded"):
+        await _fields(request)
+    return bool(written(request))
 
 
-def _texts(fields: Form) -> Sequence[str]:
-    return [fields[name] for name in _WRITTEN if fields.get(name, "").strip()]
+def written(request: Request) -> Sequence[str]:
+    """What a person wrote at length into the form that they sent, to be shown again if it is refused."""
+    found: Sequence[str] = getattr(request.state, "written", ())
+    return found
 
 
 AnyForm = Annotated[Form, Depends(_fields)]
@@ -202,7 +202,7 @@ def _checked(request: Request, fields: AnyForm) -> Form:
     token = session_token(request)
     given = fields.get("csrf", "")
     if not hmac.compare_digest(given.encode(), _csrf(token).encode()):
-        raise FormRefused(403, _STALE, _texts(fields))
+        raise HTTPException(403, _STALE)
     return fields
 
 

@@ -2,9 +2,11 @@
 
 import re
 import unicodedata
-from functools import cache
+from functools import cache, lru_cache
 
 from markupsafe import Markup, escape
+
+from sortline.label_names import DRAWN_FORMATS, is_seen
 
 _MOST_MARKS = 2000
 _BEYOND = "\N{WHITE SQUARE}"
@@ -12,7 +14,9 @@ _BEYOND = "\N{WHITE SQUARE}"
 _BLANK = "\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u17b5\u180b\u180c\u180d\u180f"
 _SELECTORS = "\ufe00-\ufe0e"  # the emoji selector U+FE0F stays: it is part of how emoji look
 _OTHERS = "\u2028\u2029\ue000-\uf8ff\U000f0000-\U0010ffff"  # line separators, private use
-_JOINER = "\u200d"
+# Joiners, Mongolian variations, and signs that are drawn although Unicode counts them as format characters.
+_CHANGING = frozenset("\u200c\u200d\u180b\u180c\u180d\u180e\u180f") | DRAWN_FORMATS
+_changes = lru_cache(10_000)(is_seen)  # a text has few different places around joiners
 
 
 @cache
@@ -25,16 +29,16 @@ def _unseen() -> re.Pattern[str]:
 def visible(text: str) -> Markup:
     """The text as HTML: escaped, with zero-width, direction and control characters replaced by marks that name them.
 
-    A run of one character becomes one mark; after 2,000 marks each becomes a plain square. A joiner between two emoji
-    stays, because its effect is visible.
+    A run of one character becomes one mark; after 2,000 marks each becomes a plain square. What words or emoji can't be
+    written without stays, because its effect is visible: joiners in Persian or Sinhala words, and between two emoji.
     """
     parts: list[str] = []
     end = marks = 0
     for found in _unseen().finditer(text):
-        run = found.group()
-        if run == _JOINER and _joins_emoji(text, found.start()):
+        run, at = found.group(), found.start()
+        if len(run) == 1 and run in _CHANGING and _changes(text[max(0, at - 2) : at + 2], min(at, 2)):
             continue
-        parts.append(str(escape(text[end : found.start()])))
+        parts.append(str(escape(text[end:at])))
         parts.append(_mark(run) if marks < _MOST_MARKS else _BEYOND)
         marks, end = marks + 1, found.end()
     parts.append(str(escape(text[end:])))
@@ -46,8 +50,3 @@ def _mark(run: str) -> str:
     name = unicodedata.name(run[0], "control character")
     times = f" ×{len(run)}" if len(run) > 1 else ""
     return f'<span class="unseen" title="{escape(name)}">{code}{times}</span>'
-
-
-def _joins_emoji(text: str, at: int) -> bool:
-    around = (text[at - 1 : at], text[at + 1 : at + 2])
-    return all(c and (c == "\ufe0f" or unicodedata.category(c) in ("So", "Sk")) for c in around)

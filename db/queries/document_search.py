@@ -8,6 +8,8 @@ stored (`db.queries.search_index`).
 `within` bounds the time of slow queries.
 """
 
+import re
+import string
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,6 +51,9 @@ _FOUND = """
 SELECT d.id, d.received_at FROM {documents} WHERE {conditions}
 ORDER BY {at} DESC, {id} DESC LIMIT :limit
 """
+_PARSED = text("SELECT CAST(websearch_to_tsquery('simple', :words) AS text)")
+_PARSED_WORD = re.compile(r"'((?:[^']|'')*)'")
+_ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _PERSON = text("SELECT id FROM users WHERE name = :name")
 _COUNT = "SELECT count(*) FROM (SELECT FROM {documents} WHERE {conditions} LIMIT :most) counted"
 # Where a search finds its documents, and the columns that it orders them by. Documents with given words come from the
@@ -56,7 +61,7 @@ _COUNT = "SELECT count(*) FROM (SELECT FROM {documents} WHERE {conditions} LIMIT
 _ALL = {"documents": "documents d", "at": "d.received_at", "id": "d.id"}
 _WITH_WORDS = {
     "documents": """(
-      SELECT document_id, received_at FROM search_index WHERE words @@ websearch_to_tsquery('simple', :words)
+      SELECT document_id, received_at FROM search_index WHERE words @@ CAST(:words AS tsquery)
       ORDER BY received_at DESC, document_id DESC) w JOIN documents d ON d.id = w.document_id""",
     "at": "w.received_at", "id": "w.document_id",
 }  # fmt: skip
@@ -245,10 +250,34 @@ def within(session: Session, seconds: float) -> Iterator[None]:
 def _query(session: Session, query: str, filters: Filters, after: Cursor | None) -> tuple[TextClause, dict[str, Any]]:
     found_in = _ALL if filters.words is None else _WITH_WORDS
     conditions, values = _conditions(session, filters, found_in["at"])
+    if filters.words is not None:
+        values["words"] = _in_any_case(session, filters.words)
     if after is not None:
         conditions.append(f"({found_in['at']}, {found_in['id']}) < (:after_at, :after_id)")
         values |= {"after_at": after.received_at, "after_id": after.id}
     return text(query.format(conditions=" AND ".join(conditions) or "true", **found_in)), values
+
+
+def _in_any_case(session: Session, words: str) -> str:
+    """What Postgres searches for, with each word as it may be written: in lower case, in capitals, or with one.
+
+    Postgres indexes words in lower case, but in the locale C, which our own server has, it knows only ASCII's capitals.
+
+    Raises:
+        InvalidInputError: there is no word in it.
+    """
+    parsed: str = session.scalar(_PARSED, {"words": words}) or ""
+    if not parsed:
+        raise InvalidInputError(f"There is no word to search for in {words[:100]!r}.")
+    return _PARSED_WORD.sub(_cases, parsed)
+
+
+def _cases(found: re.Match[str]) -> str:
+    word = found[1]
+    forms = dict.fromkeys(
+        each.translate(_ASCII_LOWER) for each in (word, word.lower(), word.upper(), word.capitalize())
+    )
+    return "(" + " | ".join(f"'{each}'" for each in forms) + ")"
 
 
 def _conditions(session: Session, filters: Filters, at: str) -> tuple[list[str], dict[str, Any]]:

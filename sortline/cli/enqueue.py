@@ -18,7 +18,7 @@ from sortline.counted import counted
 from sortline.document_rows import document_of
 from sortline.errors import ImportFileError, InvalidDocumentError
 from sortline.files.encodings import refused_guess
-from sortline.files.opening import Asked, opened
+from sortline.files.opening import Asked, opened, texts_alone
 from sortline.files.rows import Row
 from sortline.files.standard_input import streamed_rows
 from sortline.settings import LANES, Lane, get_settings
@@ -45,10 +45,10 @@ def command(
     sent. With `-` and --format lines or jsonl each line is sent as it arrives. Exit code 3: done, but some rows were
     refused.
     """
-    settings = get_settings()
+    settings, asked = get_settings(), texts_alone(asked)
     client = Client(url or settings.redis, token, settings.prefix, settings.max_backlog, patience=_PATIENCE_S)
     began = time.monotonic()
-    with client, _rows(file, asked) as rows, counting(f"sending {file.name}", "documents") as on_sent:
+    with client, _rows(file, asked, show=not as_json) as rows, counting(f"sending {file.name}", "documents") as on_sent:
         sent, bad = _send(client, rows, source, lane, file.name, on_sent)
     seconds = round(time.monotonic() - began, 3)
     if as_json:
@@ -81,11 +81,18 @@ def _send(
 
 
 @contextmanager
-def _rows(file: Path, asked: Asked) -> Iterator[Iterable[Row]]:
+def _rows(file: Path, asked: Asked, show: bool) -> Iterator[Iterable[Row]]:
+    """The rows of a file.
+
+    Args:
+        show: print how it is read, before the first row.
+    """
     if str(file) != "-":
         with opened(file, asked) as reading:
             if reading.encoding.guess:
                 raise ImportFileError(refused_guess(file, reading.encoding))
+            if show and not reading.wrong:
+                click.echo("\n".join([reading.shape, *reading.why]))
             yield reading.rows()
     elif asked.kind in ("lines", "jsonl"):
         yield streamed_rows(sys.stdin.buffer, asked)
@@ -94,5 +101,5 @@ def _rows(file: Path, asked: Asked) -> Iterator[Iterable[Row]]:
             kept = Path(folder) / "standard input"
             with kept.open("wb") as target:
                 shutil.copyfileobj(sys.stdin.buffer, target)
-            with _rows(kept, asked) as rows:
+            with _rows(kept, asked, show) as rows:
                 yield rows

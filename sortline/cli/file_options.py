@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from sortline.files.columns import Columns
-from sortline.files.opening import Asked
+from sortline.files.opening import Asked, why_no_file
 from sortline.files.quoting import QUOTINGS
 from sortline.files.text_kinds import FORMATS
 
@@ -36,9 +36,7 @@ def file_options(command: Callable[..., Any]) -> Callable[..., Any]:
         delimiter: str, quoting: str, sheet: str, **more: Any,
     ) -> Any:  # fmt: skip
         if str(file) != "-" and not file.is_file():
-            raise click.UsageError(
-                f"{file}: {'this is a folder; give a file' if file.is_dir() else 'there is no such file'}"
-            )
+            raise click.UsageError(f"{file}: {why_no_file(file)}")
         asked = Asked(Columns(texts, label, id_, not no_header), encoding, kind or "", delimiter, quoting, sheet)
         return command(file=file, asked=asked, **more)
 

@@ -1,6 +1,7 @@
 """sortline labels: the classes into which documents are sorted, with guidelines and example texts."""
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,10 +16,14 @@ from db.queries.new_labels import NewLabel, Plan
 from db.session import session
 from sortline.errors import ImportFileError, NotFoundError
 from sortline.files.encodings import known_name
+from sortline.files.kinds import KIND_NAMES, Sniffed, sniff
+from sortline.files.label_cells import has_markup
 from sortline.home import account
 from sortline.label_meaning import HINT, says_nothing
 from sortline.settings import get_settings
 
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_OF_A_TABLE = re.compile(r'".*"|.*[\[{]')  # a quoted cell, or the begin of a JSON array or object
 _json = click.option("--json", "as_json", is_flag=True)
 _guideline = click.option("--guideline", metavar="TEXT", help="What belongs to the label, in Markdown.")
 _guideline_file = click.option(
@@ -191,9 +196,13 @@ def _lines(file: IO[bytes], encoding: str) -> Iterator[NewLabel]:
     """One label for each line that is not empty.
 
     Raises:
-        ImportFileError: the encoding is unknown, or the file is in another one; the message names the line.
+        ImportFileError: the encoding is unknown, the file is in another one, or it is no list of names; the message
+            names the line.
     """
     name = known_name(encoding)
+    if Path(str(file.name)).is_file() and (found := sniff(Path(str(file.name)))) != Sniffed(None):
+        what = f"a {found.packed} file" if found.packed else KIND_NAMES[found.kind] if found.kind else "no text"
+        raise ImportFileError(f"{Path(file.name).name} is {what}; give a text file with one label on each line")
     raw = file.read()
     try:
         text = raw.decode(name).removeprefix("\ufeff")
@@ -201,9 +210,14 @@ def _lines(file: IO[bytes], encoding: str) -> Iterator[NewLabel]:
         line = raw[: error.start].count(b"\n") + 1
         said = f"is not {name.removesuffix('-sig')} (byte 0x{raw[error.start]:02X}); give its --encoding"
         raise ImportFileError(f"line {line:,} of the list {said}") from None
-    for each in text.splitlines():
+    for number, each in enumerate(_LINE_END.split(text), start=1):
         if each.strip():
             label, _, guideline = each.partition("\t")
+            if has_markup(label.strip()) or _OF_A_TABLE.fullmatch(label.strip()):
+                raise ImportFileError(
+                    f"line {number:,} of the list is not a plain name ({label.strip()[:60]}); give one name on each "
+                    "line, without quotes or brackets"
+                )
             yield NewLabel(label, guideline)
 
 

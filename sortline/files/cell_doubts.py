@@ -14,8 +14,9 @@ from sortline.files.quoting import Dialect
 
 _QUOTED = r"'(?:[^'\\\r\n]|''|\\.)*'"
 _LINE_END = r"(?=\r?\n|\r|$)"
-_ESCAPE = re.compile(r"\\[nrt]")
-_PATH = re.compile(r"[A-Za-z]:\\|\\\\")
+_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*(\\[nrt])")  # after backslashes that are escaped themselves
+_COPIED = re.compile(r"(?:[^\\]|\\[\\nrtbfvN])*")  # all backslashes are as COPY writes them
+_PATH = re.compile(r"[A-Za-z]:\\(?!\\)|(?:^|\s)\\\\\w")  # a file's, of this or another Windows machine
 _SAMPLED = 1_000  # lines
 _SINGLE = (
     "its cells are in single quotes ('), which is not read as quoting; write the file with double quotes (\"), or give "
@@ -69,7 +70,7 @@ class CellDoubts:
             at = cell.index("\\")
             return cell[at : at + 2]
         found = _ESCAPE.search(cell)
-        return found[0] if found and not _PATH.search(cell) else ""
+        return found[1] if found and not _PATH.search(cell) else ""
 
 
 NO_DOUBTS = CellDoubts()
@@ -93,13 +94,18 @@ def find_doubts(lines: Iterator[str], dialect: Dialect, single: bool, backslashe
     if not single and not escapes:
         return NO_DOUBTS
     count = quoted = 0
-    copied = False
+    copied = escaped = doubled = plain = False
     for line in lines:
         count += bool(line.strip())
         quoted += single and "'" in line and enclosed.search(line) is not None
-        copied = copied or (escapes and "\\N" in line and missing.search(line) is not None)
+        if escapes and "\\" in line:
+            copied = copied or ("\\N" in line and missing.search(line) is not None)
+            escaped = escaped or (_ESCAPE.search(line) is not None and not _PATH.search(line))
+            doubled = doubled or "\\\\" in line
+            plain = plain or _COPIED.fullmatch(line) is None
     if quoted * 2 >= count > 0:
         raise ImportFileError(_SINGLE)
+    copied = copied or (escaped and doubled and not plain)
     return CellDoubts(quoted > 0, dialect.delimiter == "\t", escapes, copied)
 
 

@@ -3,8 +3,9 @@
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from sortline.errors import ImportFileError
 
@@ -22,6 +23,8 @@ LOOKED_AT = 500  # records, by which it is told whether a column can hold labels
 _LEAST_LOOKED_AT, _NEARLY_ALL = 20, 0.95
 META_NAMES = ("meta", "metadata")
 MOST_COLUMNS = 10_000
+MOST_INNER = 100  # fields of objects in a record that are named
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff]")
 _SEPARATORS = re.compile(r"[\s_.-]+")
 _CODE = re.compile(r"[+-]?\d+(?:\.0+)?")
 
@@ -59,7 +62,8 @@ class Chosen:
 
 def folded(name: str) -> str:
     """A column's name regardless of case, width and the separators between its words."""
-    return _SEPARATORS.sub(" ", unicodedata.normalize("NFKC", name).casefold()).strip().removeprefix("\ufeff")
+    plain = _INVISIBLE.sub("", unicodedata.normalize("NFKC", name).casefold())
+    return _SEPARATORS.sub(" ", plain).strip()
 
 
 def is_known_name(name: str) -> bool:
@@ -78,6 +82,23 @@ def unique_names(names: Sequence[str]) -> list[str]:
         name = given.strip().removeprefix("\ufeff")
         keys[name if name and name not in keys else f"#{position} {name}".strip()] = None
     return list(keys)
+
+
+def inner_names(record: Mapping[str, Any], levels: int = 2) -> Iterator[str]:
+    """Names of the fields of a record's objects, by which a person can give them, such as `data.text`."""
+    for key, value in record.items():
+        if isinstance(value, Mapping) and levels:
+            yield from (f"{key}.{name}" for name in value)
+            yield from (f"{key}.{name}" for name in inner_names(value, levels - 1))
+
+
+def value_of(record: Mapping[str, Any], key: str) -> Any:
+    """A record's value under a key, which may name a field of an object in it; None: there is none."""
+    if key in record:
+        return record[key]
+    outer, _, inner = key.partition(".")
+    within = record.get(outer) if inner else None
+    return value_of(within, inner) if isinstance(within, Mapping) else None
 
 
 def check_width(columns: int) -> None:
@@ -103,7 +124,7 @@ def choose(keys: Sequence[str], columns: Columns, samples: Sequence[Mapping[str,
     why: list[str] = []
     texts = tuple(_named(each, keys) for each in columns.text)
     if not texts:
-        found = _found(TEXT_NAMES, keys, "text")
+        found = _found(TEXT_NAMES, keys, "text", samples)
         if found is None:
             raise ImportFileError(f"no column is known to hold the text; give one with --text-column: {listed(keys)}")
         texts = (found,)
@@ -120,7 +141,8 @@ def choose(keys: Sequence[str], columns: Columns, samples: Sequence[Mapping[str,
         why.append(
             f"more than one column is named {', '.join(twice)}; the first is read unless you give another as #number"
         )
-    return Chosen(texts, label, id_, _first(SOURCE_NAMES, keys), _first(META_NAMES, keys), tuple(why))
+    left = [key for key in keys if key not in (*texts, label, id_)]
+    return Chosen(texts, label, id_, _first(SOURCE_NAMES, left), _first(META_NAMES, left), tuple(why))
 
 
 def hold_no_labels(records: Iterable[Mapping[str, object]]) -> frozenset[str]:
@@ -152,7 +174,7 @@ def _label(keys: Sequence[str], samples: Sequence[Mapping[str, object]], why: li
     if names is not None and other is not None and _are_codes(other, samples):
         why.append(f"label: {names}, because {other} holds its codes; for the codes give --label-column '{other}'")
         return names
-    label = _found(LABEL_NAMES, keys, "label")
+    label = _found(LABEL_NAMES, keys, "label", samples)
     if label is not None:
         beside = f"; {names} is not read" if names not in (None, label) else ""
         why.append(f"label: {label} (by its name{beside})")
@@ -178,10 +200,18 @@ def _named(asked: str, keys: Sequence[str]) -> str:
     return found
 
 
-def _found(candidates: Sequence[str], keys: Sequence[str], what: str) -> str | None:
+def _found(
+    candidates: Sequence[str], keys: Sequence[str], what: str, samples: Sequence[Mapping[str, object]] = ()
+) -> str | None:
     found = _first(candidates, keys)
-    if found is not None and what != "id":
-        _refuse_twice(found, keys, what)
+    if found is None or what == "id":
+        return found
+    _refuse_twice(found, keys, what)
+    alike = [key for key in keys if key != found and folded(key) == folded(found)]
+    if any(found in record and key in record for record in samples for key in alike):
+        raise ImportFileError(
+            f"several columns are named alike ({listed([found, *alike])}); give one with --{what}-column"
+        )
     return found
 
 

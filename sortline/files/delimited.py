@@ -14,6 +14,7 @@ from typing import IO, Literal, NamedTuple
 from sortline.errors import ImportFileError
 from sortline.files.quoting import Dialect
 
+_EXCEL_BLOCK = 16  # records
 _REACH = 20  # lines after a stray quote within which its text may end
 _MOST_RECORD = 2**22  # characters; longer than any accepted text
 _MOST_LINES = 5_000  # of one record
@@ -50,6 +51,7 @@ class Seen:
     well_quoted: int = 0  # records of one line, with quotes that are needed
     doubled: int = 0
     backslashes: int = 0
+    bare_backslashes: int = 0  # lines with a backslash before a quote, but without a quoted cell
     uneven_lines: int = 0  # lines with another number of cells, each read by itself with quotes as ordinary characters
     lines: int = 0
 
@@ -67,6 +69,8 @@ def lines_of(file: IO[str]) -> Iterator[str]:
             raise ImportFileError(
                 f"line {number:,} has more than {MOST_LINE:,} characters; this is not a file of records"
             )
+        if line[0] == "\ufeff" or line[-1] == "\x1a":  # a mark, of a file that was appended; DOS's end of file
+            line = line.removeprefix("\ufeff").rstrip("\x1a")
         yield line
 
 
@@ -177,7 +181,8 @@ class Reader:
             cells = cells[:-1]
         if len(cells) != self.width:
             given = f"{len(cells)} column{'' if len(cells) == 1 else 's'}"
-            return Cells(begin, lines, cells, f"has {given} instead of {self.width}")
+            more = "; put quotes around a text that holds the delimiter" if len(cells) > self.width else ""
+            return Cells(begin, lines, cells, f"has {given} instead of {self.width}{more}")
         return Cells(begin, lines, cells)
 
     def _quoted(self, line: str) -> Cells:
@@ -214,6 +219,7 @@ class Reader:
         """Count the evidence that quotes do quote: they were needed, and are where they must be."""
         quoted = line.startswith('"') or f'{self.dialect.delimiter}"' in line
         self.seen.quoted += quoted
+        self.seen.bare_backslashes += not quoted and '\\"' in line
         doubled = '""' in line and any('"' in cell for cell in cells)
         self.seen.doubled += doubled
         self.seen.well_quoted += quoted and count == 1 and (doubled or any(self.dialect.delimiter in c for c in cells))
@@ -338,6 +344,33 @@ def _cost(lines: Iterable[str]) -> int:
     return sum(1 + len(line) // _CHARS for line in lines)
 
 
+def beside_short(records: Iterable[Cells], width: int, begins: bool, ends: bool) -> Iterator[Cells]:
+    """The records, of which some beside ones with too few cells are refused too.
+
+    An unquoted text of several lines is in pieces there, and its first or last one may have all cells. In a longer row
+    of them Excel left out the delimiters before empty cells, which it does for sixteen records at a time.
+
+    Args:
+        begins: whether records begin with their text, which may then be the last piece of one.
+        ends: whether they end with it, which may then be the first piece of one.
+    """
+    held: Cells | None = None
+    short: list[Cells] = []
+    for record in records:
+        if 0 < len(record.cells) < width and len(short) < _MOST_LINES:
+            short.append(record)
+            continue
+        pieces = 0 < len(short) < _EXCEL_BLOCK
+        if held is not None:
+            piece = pieces and ends and not held.error
+            yield held._replace(error=_PIECE.format(line=short[0].line)) if piece else held
+        yield from short
+        piece = pieces and begins and not record.error
+        held = record._replace(error=_PIECE.format(line=short[-1].line)) if piece else record
+        short = []
+    yield from [held, *short] if held is not None else short
+
+
 def header(lines: Iterator[str], dialect: Dialect) -> tuple[Cells | None, Iterator[str], int]:
     """The first record, the lines after it, and the number of the first of them."""
     reader = Reader(lines, dialect)
@@ -349,6 +382,9 @@ def _span(begin: int, count: int) -> str:
     return "" if count == 1 else f"up to line {begin + count - 1:,}: "
 
 
+_PIECE = (
+    "may be a piece of the text in line {line:,}, which has too few columns; put quotes around texts of several lines"
+)
 _SET = "correct the file, or give its quoting with --quoting"
 _INNER = f"{{lines}}a quote inside a quoted cell is not doubled; {_SET}"
 _AFTER = f"{{lines}}text follows a closing quote; {_SET} (none if quotes are ordinary characters)"

@@ -84,7 +84,13 @@ def _rare_delimiter(sample: list[str]) -> str:
     """Another sign that splits the first line into two known names, as in `text^label`."""
     first = next((line.strip("\ufeff\r\n") for line in sample if line.strip()), "")[:_MOST_HEADER]
     signs = dict.fromkeys(c for c in first if not c.isalnum() and c not in " \"'_-.")
-    return next((sign for sign in signs if sum(map(is_known_name, first.split(sign))) > 1), "")
+    return next((sign for sign in signs if sum(map(_is_plain_name, first.split(sign))) > 1), "")
+
+
+def _is_plain_name(name: str) -> bool:
+    """Whether it is a known name and nothing more, such as a part of a longer sign (`text -> label`)."""
+    name = name.strip()
+    return name[:1].isalnum() and name[-1:].isalnum() and is_known_name(name)
 
 
 def _score(sample: list[str], delimiter: str) -> tuple[bool, float, int]:
@@ -147,8 +153,10 @@ def _is_spaced(lines: Lines, delimiter: str, skip: int) -> bool:
 
 def _other_quoting(lines: Lines, delimiter: str, skip: int, seen: Seen) -> Quoting:
     """Another quoting with which no line is refused."""
-    if seen.backslashes and not _go_over(lines, Dialect(delimiter, "backslash"), skip).refused_lines:
-        return "backslash"
+    if seen.backslashes:
+        found = _go_over(lines, Dialect(delimiter, "backslash"), skip)
+        if not found.refused_lines and not found.bare_backslashes:
+            return "backslash"
     single = seen.refused_of_one_line and not seen.refused_of_several_lines and not seen.doubled
     if single and not _go_over(lines, Dialect(delimiter, "undoubled"), skip).refused_lines:
         return "undoubled"

@@ -24,6 +24,8 @@ _CALLED = {
     "mac": "mac-roman", "macintosh": "mac-roman", "dos": "cp850", "oem": "cp850", "sjis": "cp932", "shiftjis": "cp932",
     "gbk": "gb18030", "gb2312": "gb18030", "chinese": "gb18030", "korean": "cp949", "euckr": "cp949",
     "japanese": "cp932", "cyrillic": "cp1251", "russian": "cp1251",
+    "utf8mb4": "utf-8", "ucs2": "utf-16", "ucs2le": "utf-16-le", "xsjis": "cp932", "turkish": "cp1254",
+    "vietnamese": "cp1258", "western(windows1252)": "cp1252",
 }  # fmt: skip
 COMMON = (
     "utf-8", "utf-16", "cp1252 (Western, what Excel writes as CSV; also called ansi)", "cp1250 (Central European)",
@@ -43,10 +45,15 @@ _NAMED = {
     for name, codec in (*((each, each) for each in ALLOWED), *aliases.items()) if codec in ALLOWED
 }  # fmt: skip
 _LETTERS = re.compile(rb"[A-Za-z ]")
+_JAPANESE_ESCAPES = re.compile(rb"\x1b\$[@B]")  # ISO-2022-JP, of mail, is ASCII with these
 _C1 = re.compile("[\x80-\x9f]")
+_SNIFFED = 2**16  # bytes
 _FEW = 8  # bytes
 _SAMPLE = 60  # characters around the first non-ASCII one
 _SAMPLES = 3
+
+
+_DAMAGED = "{path} is {name}, but damaged or cut off: in line {line:,} {why}; save it again, or correct that line"
 
 
 class Encoding(NamedTuple):
@@ -73,21 +80,18 @@ def find_encoding(path: Path, asked: str = "") -> Encoding:
         return Encoding(name)
     with path.open("rb") as file:
         head = file.read(_PIECE)
-    for mark, name in _MARKS:
-        if head.startswith(mark):
-            _check(path, name, name)
-            return Encoding(name)
-    if name := utf_16_without_mark(head):
-        _check(path, name, name)
+    marked = next((name for mark, name in _MARKS if head.startswith(mark)), "")
+    if name := marked or utf_16_without_mark(head) or utf_32_without_mark(head):
+        if bad := _first_bad(path, name):
+            shown = name.removesuffix("-sig").upper()
+            raise ImportFileError(_DAMAGED.format(path=path, name=shown, line=bad[0], why=bad[1]))
         return Encoding(name)
     where = _first_bad(path, "utf-8")
     if where is None:
-        return Encoding("utf-8")
+        escaped = _JAPANESE_ESCAPES.search(head) is not None and _first_bad(path, "iso2022_jp") is None
+        return _guessed(path, "iso2022_jp") if escaped else Encoding("utf-8")
     if _is_damaged_utf_8(path):
-        line, why = where
-        raise ImportFileError(
-            f"{path} is UTF-8, but damaged or cut off: in line {line:,} {why}; save it again, or correct that line"
-        )
+        raise ImportFileError(_DAMAGED.format(path=path, name="UTF-8", line=where[0], why=where[1]))
     return _guess(path)
 
 
@@ -187,6 +191,15 @@ def utf_16_without_mark(head: bytes) -> str:
     return next((name for name in ("utf-16-le", "utf-16-be") if _reads_as(head, name)), "")
 
 
+def utf_32_without_mark(head: bytes) -> str:
+    """Which UTF-32 a file without a mark begins in: of four bytes the highest is always NUL, the next nearly so."""
+    pieces = [head[:_SNIFFED][start::4] for start in range(4)]
+    for name, highest, next_one in (("utf-32-le", pieces[3], pieces[2]), ("utf-32-be", pieces[0], pieces[1])):
+        if highest and not highest.strip(b"\x00") and next_one.count(0) > 0.9 * len(next_one):
+            return name
+    return ""
+
+
 def _is_of_single_bytes(head: bytes) -> bool:
     """Whether it is text in single bytes with some NULs, whose pairs of letters UTF-16 would read as Chinese."""
     try:
@@ -229,11 +242,15 @@ def _guess(path: Path) -> Encoding:
         except ImportFileError:
             continue
         if name != "utf-8-sig" and _first_bad(path, name) is None:
-            return Encoding(name, True, _samples(path, name))
+            return _guessed(path, name)
     raise ImportFileError(
         f"the encoding of {path} can't be recognised; the file may be damaged, or not text. If you know its encoding, "
         f"give it with --encoding; common ones are {', '.join(COMMON)}"
     )
+
+
+def _guessed(path: Path, name: str) -> Encoding:
+    return Encoding(name, True, _samples(path, name))
 
 
 def _is_damaged_utf_8(path: Path) -> bool:
@@ -248,7 +265,7 @@ def _non_ascii_lines(path: Path) -> Iterator[bytes]:
     taken = 0
     with path.open("rb") as file:
         while taken < _GUESSED_FROM and (line := file.readline(_PIECE)):
-            if not line.isascii():
+            if not line.isascii() or _JAPANESE_ESCAPES.search(line):
                 yield line
                 taken += len(line)
 

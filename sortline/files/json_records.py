@@ -93,8 +93,12 @@ def json_line(line: int, raw: str) -> Record:
     try:
         value = json.loads(raw.removeprefix("\ufeff"), **RECORD_HOOKS)
     except (ValueError, RecursionError) as error:
-        return Record(line, {}, f"is not JSON: {str(error)[:200]}")
+        why = _MORE if getattr(error, "msg", "") == "Extra data" else f"is not JSON: {str(error)[:200]}"
+        return Record(line, {}, why)
     return _object(line, value)
+
+
+_MORE = "is not JSON: something follows the object; write one object on each line, without commas between them"
 
 
 def _object(line: int, value: object) -> Record:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from sortline.errors import ImportFileError
-from sortline.files.encodings import utf_16_without_mark
+from sortline.files.encodings import utf_16_without_mark, utf_32_without_mark
 
 Kind = Literal["delimited", "json-lines", "json-array", "parquet", "workbook", "lines"]
 KIND_NAMES: dict[Kind, str] = {
@@ -31,9 +31,14 @@ _FOREIGN: tuple[tuple[bytes, str, str], ...] = (
     (b"ORC", "an ORC table", "write it as Parquet"),
     (b"Obj\x01", "an Avro file", "write it as Parquet or JSON lines"),
     (b"ARROW1", "an Arrow (Feather) table", "write it as Parquet"),
+    (b"\xff\xff\xff\xff", "an Arrow stream, as the datasets library saves", "write it as Parquet (to_parquet)"),
     (b"FEA1", "a Feather table", "write it as Parquet"),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file", "write its table as Parquet or CSV"),
     (b"\x93NUMPY", "a NumPy array", "write it as CSV"),
+    (b"$FL2@(#)", "an SPSS file", "save its data as CSV"),
+    (b"<stata_dta>", "a Stata file", "export its data as CSV"),
+    (b"PARE", "a Parquet file that is encrypted", "write it without encryption"),
+    (b"\x1f\x9d", "a compressed file (.Z)", "unpack it first (uncompress)"),
     (b"\x7fELF", "a program", ""),
     (b"MZ", "a Windows program", ""),
     (b"{\\rtf", "an RTF document", "save it as plain text"),
@@ -41,8 +46,16 @@ _FOREIGN: tuple[tuple[bytes, str, str], ...] = (
 )
 _PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-_MARKUP = re.compile(rb"\s*(?:<\?xml|<!doctype|<html)", re.IGNORECASE)
-_COULD_BE_WORDS = (b"GIF8", b"BZh", b"ORC", b"MZ", b"FEA1", b"ARROW1")  # these need bytes after them that no text has
+_MARKUP = re.compile(rb"\s*(?:<\?xml|<!doctype|<html|<head|<body|<meta|<style|<table)\b", re.IGNORECASE)
+_COULD_BE_WORDS = (
+    b"GIF8",
+    b"BZh",
+    b"ORC",
+    b"MZ",
+    b"FEA1",
+    b"ARROW1",
+    b"PARE",
+)  # these need bytes after them that no text has
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 
 
@@ -101,6 +114,8 @@ def _zipped(path: Path) -> Sniffed:
             return Sniffed("workbook")
         if b"opendocument" in mime or b"epub" in mime:
             raise _foreign(path, "a document", "save its table as CSV")
+    if any(name.endswith(".iwa") for name in names):
+        raise _foreign(path, "a document of Apple Numbers or Pages", "export it as CSV or Excel")
     if "META-INF/MANIFEST.MF" in names or any(name.endswith("data.pkl") for name in names):
         raise _foreign(path, "an archive of a program or a model", "")
     return Sniffed(None, "zip")
@@ -116,7 +131,7 @@ def _refuse_foreign(path: Path, head: bytes) -> None:
         raise _foreign(path, "a tar archive", "unpack it and give one file of it")
     if _MARKUP.match(head):
         raise _foreign(path, "an XML or HTML document", "save its table as CSV")
-    if head.startswith(_UTF16_MARKS) or utf_16_without_mark(head):
+    if head.startswith(_UTF16_MARKS) or utf_32_without_mark(head) or utf_16_without_mark(head):
         return
     head = head.rstrip(b"\x1a")  # DOS ends text files with it
     # Not counted: NULs refuse their own row, escapes are removed with colours, and Ctrl-A is Hive's delimiter.

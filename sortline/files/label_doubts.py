@@ -3,6 +3,7 @@
 Doubts are guesses shown to the user; they change nothing.
 """
 
+import re
 import statistics
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,19 +12,25 @@ from typing import Literal, NamedTuple
 from sortline.files.label_cells import has_markup, parts_by_cell
 from sortline.files.label_folds import NUMBER, WHOLE, alike, fold_labels, whole_again, winner
 from sortline.files.label_keys import mixes_scripts, plain_key
+from sortline.files.misread import lost_letters, misread_signs
 from sortline.files.missing_labels import is_missing, missing_labels
 
 __all__ = ["LabelDoubt", "Seen", "fold_labels", "label_doubts"]
 
 Kind = Literal[
     "look-alike", "several", "markup", "missing", "unsure", "damaged", "mixed-scripts", "long", "like-texts", "numbers",
-    "once", "only-one",
+    "dates", "once", "only-one",
 ]  # fmt: skip
 
 _SHOWN = 5  # names in a sentence
 _MANY = 20  # different labels; with as many, the column may hold texts
 _MOST_COMPARED = 20_000  # different labels; a column with more does not hold labels
 _LONG = 80  # characters
+_MONTH = "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
+_DATE = re.compile(
+    rf"\d{{4}}-\d\d-\d\d(?:[T ]\d\d:\d\d.*)?|\d{{1,2}}([/.])\d{{1,2}}\1\d{{2,4}}|\d{{1,2}}-{_MONTH}|{_MONTH}-\d\d",
+    re.IGNORECASE,
+)
 
 
 class Seen(NamedTuple):
@@ -72,6 +79,7 @@ def label_doubts(counts: Mapping[str, int], known: Collection[str] = ()) -> list
         *_damaged(counts, known),
         *_mixed_scripts(counts, known),
         *_unsure(counts, known),
+        *_dates(counts, known),
         *_like_texts(counts, known),
         *_numbers(counts, known),
         *_once(counts, known, several, missing),
@@ -155,10 +163,10 @@ def _damaged(counts: Mapping[str, int], known: frozenset[str]) -> Iterator[Label
 def _is_damaged(name: str) -> bool:
     if "\N{REPLACEMENT CHARACTER}" in name:
         return True
-    if name.isascii():
-        return False
-    try:  # UTF-8 that was read as cp1252: "RÃ©clamation"
-        return name.encode("cp1252").decode() != name
+    if misread_signs(name) or lost_letters(name):
+        return True
+    try:
+        return not name.isascii() and name.encode("cp1252").decode() != name
     except UnicodeError:
         return False
 
@@ -189,6 +197,18 @@ def _unsure(counts: Mapping[str, int], known: frozenset[str]) -> Iterator[LabelD
             f"{_named(seen)} {'ends' if len(seen) == 1 else 'end'} with a question mark, as people write when they are "
             "not sure",
             "decide on a label, or clear these cells so that somebody decides at the desk",
+        )
+
+
+def _dates(counts: Mapping[str, int], known: frozenset[str]) -> Iterator[LabelDoubt]:
+    seen = _seen(_by_count((name for name in counts if _DATE.fullmatch(name) and name not in known), counts), counts)
+    if seen:
+        yield LabelDoubt(
+            "dates",
+            seen,
+            f"{_named(seen)} {'is a date' if len(seen) == 1 else 'are dates'}",
+            "spreadsheets turn labels such as 1-2 or MAR1 into dates; if that happened, export the column again as "
+            "text; if not, check that this is the label column (--label-column)",
         )
 
 

@@ -4,11 +4,13 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sortline.errors import ImportFileError
 from sortline.files.budget import AMPLE, Budget
+from sortline.files.columns import MOST_INNER
 from sortline.files.json_records import Record
 
 if TYPE_CHECKING:
@@ -22,13 +24,27 @@ _FREE_ROWS, _ROWS_PER_BYTE = 10_000_000, 100
 
 
 def names(path: Path) -> list[str]:
-    """The columns' names.
+    """The columns' names, then those of fields of structures, such as `data.text`.
 
     Raises:
-        ImportFileError: it can't be read, or pyarrow is not installed.
+        ImportFileError: it can't be read, two columns have one name, or pyarrow is not installed.
     """
     with _opened(path) as file:
-        return list(file.schema_arrow.names)
+        found = list(file.schema_arrow.names)
+        twice = next((name for name in found if found.count(name) > 1), None)
+        if twice is not None:
+            raise ImportFileError(f"more than one column is named {twice}; write the file with different names")
+        inner = (name for each in file.schema_arrow for name in _inner_names(each))
+        return [*found, *islice(inner, MOST_INNER)]
+
+
+def _inner_names(field: "pyarrow.Field") -> Iterator[str]:
+    import pyarrow.types
+
+    if pyarrow.types.is_struct(field.type):
+        for each in field.type:
+            yield f"{field.name}.{each.name}"
+            yield from (f"{field.name}.{name}" for name in _inner_names(each))
 
 
 def count(path: Path) -> int:
@@ -54,12 +70,13 @@ def records(path: Path, keys: Sequence[str] | None = None, budget: Budget = AMPL
     with _opened(path, flat_texts(path)) as file:
         if file.metadata.num_rows > _FREE_ROWS + _ROWS_PER_BYTE * path.stat().st_size:
             raise ImportFileError(_BOMB.format(what=f"says that it has {file.metadata.num_rows:,} rows"))
-        classes = _class_names(file.schema_arrow.metadata or {})
-        read = [each for each in file.schema_arrow if keys is None or each.name in keys]
+        wanted = None if keys is None else _columns(keys, file.schema_arrow.names)
+        read = [each for each in file.schema_arrow if wanted is None or each.name in wanted]
         mixed = [each.name for each in read if _may_hold_times(each.type)]
-        by_number = [(key, classes[key]) for key in (keys or file.schema_arrow.names) if key in classes]
+        features = _features(file.schema_arrow.metadata or {})
+        by_number = [(each.name, features[each.name]) for each in read if each.name in features]
         try:
-            for batch in file.iter_batches(_rows(file), columns=None if keys is None else list(keys)):
+            for batch in file.iter_batches(_rows(file), columns=wanted):
                 for piece in _decoded(batch):
                     spent += piece.nbytes
                     budget.check_bytes(spent)
@@ -67,8 +84,8 @@ def records(path: Path, keys: Sequence[str] | None = None, budget: Budget = AMPL
                         raise ImportFileError(_BOMB.format(what=f"decodes to more than {most:,} bytes"))
                     for fields in piece.to_pylist():
                         row += 1
-                        for key, known in by_number:
-                            fields[key] = _name(fields[key], known)
+                        for key, feature in by_number:
+                            fields[key] = _named(fields[key], feature)
                         for key in mixed:
                             fields[key] = _plain(fields[key])
                         yield Record(row, fields)
@@ -162,26 +179,40 @@ def _opened(path: Path, as_dictionaries: Sequence[str] = ()) -> Iterator["pyarro
         yield file
 
 
-def _class_names(metadata: dict[bytes, bytes]) -> dict[str, list[str]]:
-    """Names of class labels by column, as the datasets library stores them with a table."""
+def _columns(keys: Sequence[str], names: Sequence[str]) -> list[str]:
+    """The columns that hold what is read."""
+    outer = (key if key in names else next((name for name in names if key.startswith(f"{name}.")), key) for key in keys)
+    return list(dict.fromkeys(outer))
+
+
+def _features(metadata: dict[bytes, bytes]) -> dict[str, Any]:
+    """What the datasets library says of the columns that hold class labels."""
     try:
         features = json.loads(metadata[b"huggingface"])["info"]["features"]
-        return {
-            key: [str(name) for name in feature["names"]]
-            for key, feature in features.items()
-            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and feature.get("names")
-        }
-    except (KeyError, TypeError, ValueError, AttributeError):
+        return {key: feature for key, feature in features.items() if '"ClassLabel"' in json.dumps(feature)}
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
         return {}
 
 
-def _name(value: Any, known: Sequence[str]) -> Any:
-    """A class label's name; -1 means no label, as in the test parts of public datasets."""
-    if not isinstance(value, int):
+def _named(value: Any, feature: Any) -> Any:
+    """A value with class labels by name, also in lists and structures.
+
+    -1 means no label, as in the test parts of public datasets.
+    """
+    if isinstance(value, list):
+        of = feature[0] if isinstance(feature, list) and feature else feature
+        of = of.get("feature", of) if isinstance(of, dict) else of
+        return [_named(each, of) for each in value]
+    if not isinstance(feature, dict):
+        return value
+    if isinstance(value, dict):
+        return {key: _named(each, feature.get(key)) for key, each in value.items()}
+    names = feature.get("names")
+    if feature.get("_type") != "ClassLabel" or not isinstance(names, list) or not isinstance(value, int | float):
         return value
     if value == -1:
         return None
-    return known[value] if 0 <= value < len(known) else value
+    return str(names[int(value)]) if 0 <= value < len(names) and value == int(value) else value
 
 
 _BOMB = "it {what}, far more than its size suggests; if nobody made it to do harm, write it as CSV or JSON lines"

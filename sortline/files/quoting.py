@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 Quoting = Literal["rfc4180", "none", "backslash", "undoubled"]
 QUOTINGS: tuple[Quoting, ...] = ("rfc4180", "none", "backslash", "undoubled")
-_QUOTED = '"[^"]*(?:""[^"]*)*"'
+_DOUBLED, _ESCAPED = '"[^"]*(?:""[^"]*)*"', r'"[^"\\]*(?:\\.[^"\\]*)*"'  # a quoted cell
 
 
 @dataclass(frozen=True)
@@ -35,17 +35,21 @@ class Dialect:
             return {"delimiter": self.delimiter, "escapechar": "\\", "doublequote": False, "strict": True}
         return {"delimiter": self.delimiter, "strict": True, "skipinitialspace": self.spaced}
 
+    @property
+    def _quoted(self) -> str:
+        return _ESCAPED if self.quoting == "backslash" else _DOUBLED
+
     @cached_property
     def line(self) -> re.Pattern[str]:
         """A line whose cells are each properly quoted or not quoted."""
         each = re.escape(self.delimiter)
-        cell = f'(?:{_QUOTED}|[^"{each}\\r\\n][^{each}\\r\\n]*|)'
+        cell = f'(?:{self._quoted}|[^"{each}\\r\\n][^{each}\\r\\n]*|)'
         return re.compile(f"{cell}(?:{each}{cell})*(?:\\r?\\n|\\r)?")
 
     @cached_property
     def quoted(self) -> re.Pattern[str]:
         """A properly quoted cell."""
-        return re.compile(f"(?:^|(?<={re.escape(self.delimiter)})){_QUOTED}")
+        return re.compile(f"(?:^|(?<={re.escape(self.delimiter)})){self._quoted}")
 
     @cached_property
     def tail(self) -> re.Pattern[str]:

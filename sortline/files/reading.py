@@ -13,7 +13,7 @@ from sortline.files.apart import Apart, Here
 from sortline.files.budget import AMPLE, Budget
 from sortline.files.cell_doubts import NO_DOUBTS, CellDoubts
 from sortline.files.columns import Chosen, unique_names
-from sortline.files.delimited import Reader, header, lines_of
+from sortline.files.delimited import Cells, Reader, beside_short, header, lines_of
 from sortline.files.dialects import DELIMITERS
 from sortline.files.encodings import Encoding
 from sortline.files.kinds import KIND_NAMES, Kind
@@ -51,8 +51,11 @@ class Reading:
     hold_no_labels: frozenset[str] = frozenset()
     skip: int = 0
     header: bool = True
+    below: int = 0  # records below the header that belong to it
+    quotes: bool = True  # whether cells are quoted where they need it
     sheet: str = ""
     own: bool = False
+    texts_alone: bool = False  # labels are not read, so that nothing about them refuses a row
     fasttext: str = ""  # its labels' prefix
     on_progress: OnProgress = lambda _done, _total, _stage: None
     budget: Budget = AMPLE
@@ -61,14 +64,19 @@ class Reading:
     @property
     def has_labels(self) -> bool:
         """Whether rows can have labels."""
-        return (
-            bool(self.fasttext) or self.tool is not None or (self.chosen is not None and self.chosen.label is not None)
-        )
+        if self.fasttext or self.tool is not None:
+            return not self.texts_alone
+        return self.chosen is not None and self.chosen.label is not None
 
     @property
     def is_own_export(self) -> bool:
         """Whether `sortline export` wrote it, so that the database may have its decisions already."""
         return self.own
+
+    @property
+    def why(self) -> list[str]:
+        """How it is read and why, for people."""
+        return [*(self.chosen.why if self.chosen else ()), *self.notes]
 
     @property
     def shape(self) -> str:
@@ -109,7 +117,8 @@ class Reading:
         fields = record.fields
         if self.own and self.kind == "delimited":
             fields = {key: unprotected(value) for key, value in fields.items()}
-        return _row(record.line, tool.read(fields), str(about(fields).get("source") or "") if self.own else "")
+        told = tool.document(fields) if self.texts_alone else tool.read(fields)
+        return _row(record.line, told, str(about(fields).get("source") or "") if self.own else "")
 
     def records(self, stage: str = "reading") -> Iterator[json_records.Record]:
         """Unchanged records, by the columns' keys."""
@@ -141,7 +150,10 @@ class Reading:
         for line, raw in enumerate(self.budget.within(self.lines(stage)), start=1):
             text = raw.strip("\ufeff\r\n")
             if text.strip():
-                yield (_row(line, read_fasttext(text, self.fasttext)) if self.fasttext else checked(line, text, "", ""))
+                if self.fasttext:
+                    yield _row(line, read_fasttext(text, self.fasttext, not self.texts_alone))
+                else:
+                    yield checked(line, text, "", "")
 
     def _delimited(self, stage: str) -> Iterator[json_records.Record]:
         assert self.dialect is not None
@@ -152,7 +164,11 @@ class Reading:
         if not self.header:
             rest, number = islice(self.lines(stage), self.skip, None), 1
         width = len(self.keys)
-        for cells in Reader(rest, self.dialect, width, self.skip + number):
+        records: Iterator[Cells] = islice(Reader(rest, self.dialect, width, self.skip + number), self.below, None)
+        if self.chosen is not None and width > 1 and not self.quotes:
+            begins, ends = (key in self.chosen.texts for key in (self.keys[0], self.keys[-1]))
+            records = beside_short(records, width, begins, ends)
+        for cells in records:
             if cells.error:
                 yield json_records.Record(cells.line, {}, cells.error)
             elif width > 1 and not any(map(str.strip, cells.cells)):
@@ -160,7 +176,7 @@ class Reading:
             elif self.header and _is_header(cells.cells, first.cells):
                 yield json_records.Record(cells.line, {}, "repeats the column names: two files were joined")
             else:
-                fields = dict(zip(self.keys, cells.cells, strict=True))
+                fields = dict(zip(self.keys, map(_without_formula, cells.cells), strict=True))
                 doubt = self.cell_doubts.reason(self._read_of(fields)) if self.cell_doubts and not self.own else ""
                 yield json_records.Record(cells.line, {} if doubt else fields, doubt)
 
@@ -200,6 +216,11 @@ def _is_header(cells: Sequence[str], names: Sequence[str]) -> bool:
     if len(cells) < 2 or cells[-1].strip() != names[len(cells) - 1].strip():
         return False
     return unique_names(cells) == unique_names(names)[: len(cells)]
+
+
+def _without_formula(cell: str) -> str:
+    """The text of a cell that is written as a formula so that spreadsheets keep its zeros: `="007"`."""
+    return cell[2:-1] if cell.startswith('="') and cell.endswith('"') and cell.count('"') == 2 else cell
 
 
 @contextmanager

@@ -5,19 +5,30 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, time, timedelta
 from decimal import Decimal
 from typing import Any
 
 from sortline.errors import InvalidInputError
-from sortline.files.columns import Chosen
+from sortline.files.columns import Chosen, value_of
+from sortline.files.label_cells import bare
 from sortline.label_names import clean_label_name
 
 LONGEST_TEXT = 2**20  # bytes, as for documents on the queue
 LONGEST_ID = 200
 _EXACT = 1e15  # whole numbers up to here are exact in a double
 _NO_VALUE = "\\N"  # as MySQL, Postgres and Hive write a missing value
+# What programs write for a missing id, source or meta.
+_NO_VALUES = frozenset((_NO_VALUE, "nan", "NaN", "NAN", "None", "null", "NULL", "<NA>", "NaT", "#N/A", "(null)"))
+_OF_MONGODB = ("$oid", "$numberLong", "$numberInt", "$uuid")  # how its exports mark a value's type
+_UNSEEN = frozenset(("Cc", "Cf", "Zs", "Zl", "Zp"))
 _LOST = re.compile("[\x00\ufffd\ud800-\udfff]")
+
+
+_KINDS = (
+    (bool, "true or false"), (int | float | Decimal, "a number"), (date, "a date"), (Mapping, "an object"),
+    (list | tuple | set, "a list"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +61,12 @@ class RefusedRowError(Exception):
 def make_row(line: int, record: Mapping[str, Any], chosen: Chosen) -> Row:
     """The row of a record's values, or the reason why it is refused."""
     try:
-        texts = [_text(record.get(key), key) for key in chosen.texts]
-        label = "" if chosen.label is None else as_name(record.get(chosen.label), chosen.label)
-        id_ = "" if chosen.id is None else as_name(record.get(chosen.id), chosen.id)
-        id_ = "" if id_ == _NO_VALUE else id_
-        source = "" if chosen.source is None else as_name(record.get(chosen.source), chosen.source)
-        return checked(line, "\n".join(texts), label, id_, source, record.get(chosen.meta) if chosen.meta else None)
+        texts = [_text(value_of(record, key), key) for key in chosen.texts]
+        label = "" if chosen.label is None else bare(as_name(value_of(record, chosen.label), chosen.label))
+        id_ = "" if chosen.id is None else _given(as_name(value_of(record, chosen.id), chosen.id)) or ""
+        source = "" if chosen.source is None else _given(as_name(record.get(chosen.source), chosen.source)) or ""
+        meta = None if chosen.meta is None else _given(record.get(chosen.meta))
+        return checked(line, "\n".join(texts), label, id_, source, meta)
     except RefusedRowError as refused:
         return Row(line, error=str(refused))
 
@@ -80,6 +91,8 @@ def as_name(value: object, key: str) -> str:
     Raises:
         RefusedRowError: it is a structure, or several values.
     """
+    if isinstance(value, dict) and len(value) == 1 and (kind := next(iter(value))) in _OF_MONGODB:
+        value = value[kind]
     if isinstance(value, str):
         return value
     if _is_missing(value):
@@ -91,9 +104,17 @@ def as_name(value: object, key: str) -> str:
         return _single(list(value), key)
     if isinstance(value, bytes | bytearray):
         return _decoded(bytes(value), key)
-    if not isinstance(value, date):  # a date with a time is one too
-        raise RefusedRowError(f"{key} must be text or a number, not a structure")
-    return value.isoformat()
+    if isinstance(value, date | time | timedelta):  # a date with a time is one too
+        return str(value) if isinstance(value, timedelta) else value.isoformat()
+    inner = str(next(iter(value), "")) if isinstance(value, Mapping) else ""
+    field = f"; give one of its fields, such as {key}.{inner}" if inner else ""
+    raise RefusedRowError(f"{key} must be text or a number, not a structure{field}")
+
+
+def _given(value: Any) -> Any:
+    """The value of an id, source or meta; None where a program wrote that it is missing."""
+    missing = value in _NO_VALUES if isinstance(value, str) else _is_missing(value)
+    return None if missing else value
 
 
 def _is_missing(value: object) -> bool:
@@ -114,7 +135,8 @@ def _text(value: object, key: str) -> str:
         raise RefusedRowError(f"has no {key}")
     if isinstance(value, bytes | bytearray):
         return _decoded(bytes(value), key)
-    raise RefusedRowError(f"{key} is not text")
+    what = next((name for kind, name in _KINDS if isinstance(value, kind)), "something else")
+    raise RefusedRowError(f"{key} is {what}, not text")
 
 
 def _decoded(value: bytes, key: str) -> str:
@@ -133,7 +155,8 @@ def _check_text(text: str) -> None:
     size = len(text) if text.isascii() else len(text.encode())
     if size > LONGEST_TEXT:
         raise RefusedRowError(f"the text has {size:,} bytes; the limit is {LONGEST_TEXT:,}")
-    if not text.strip():
+    seen = text.strip()
+    if not seen or (not seen[0].isprintable() and all(unicodedata.category(c) in _UNSEEN for c in seen)):
         raise RefusedRowError("the text is empty")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import IO
 
 from sortline.errors import ImportFileError
-from sortline.files.columns import choose, unique_names
+from sortline.files.columns import choose, inner_names, unique_names
 from sortline.files.encodings import known_name
 from sortline.files.json_records import json_line
 from sortline.files.opening import Asked
@@ -17,9 +17,13 @@ def streamed_rows(lines: IO[bytes], asked: Asked) -> Iterator[Row]:
     The columns of JSON objects are found in each object separately.
 
     Raises:
-        ImportFileError: the encoding is unknown.
+        ImportFileError: the encoding is unknown, or lines can't be told apart in it.
     """
     encoding = known_name(asked.encoding or "utf-8")
+    if encoding.startswith(("utf-16", "utf-32")):
+        raise ImportFileError(
+            f"lines can't be read one by one in {encoding}; convert them first: iconv -f {encoding} -t utf-8"
+        )
     for number, raw in enumerate(lines, start=1):
         try:
             line = raw.decode(encoding).strip("\r\n")
@@ -37,7 +41,7 @@ def _row(number: int, line: str, asked: Asked) -> Row:
     record = json_line(number, line)
     if record.error:
         return Row(number, error=record.error)
-    keys = unique_names(list(record.fields))
+    keys = [*unique_names(list(record.fields)), *inner_names(record.fields)]
     try:
         return make_row(number, record.fields, choose(keys, asked.columns))
     except ImportFileError as error:

@@ -1,6 +1,5 @@
 """What a whole file holds, found by reading it once before anything is stored."""
 
-import re
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
@@ -11,16 +10,15 @@ from sortline.files.id_doubts import IdDoubts
 from sortline.files.label_cells import parts_by_cell
 from sortline.files.label_doubts import fold_labels, label_doubts
 from sortline.files.label_folds import WHOLE, whole_again
+from sortline.files.label_keys import plain_key
 from sortline.files.labelling_tools import Agreement, Labelled, LeftOut
 from sortline.files.reading import Reading
 from sortline.files.rows import Row
+from sortline.files.text_doubts import TextDoubts
 from sortline.label_names import clean_label_name
 
 KEPT_REFUSALS = 1_000
 _FIRST = 5
-# UTF-8 that was read as cp1252 and saved that way: "Ã¼" for "ü", "â€™" for "’".
-_READ_WRONG = re.compile("Ã[\u0080-\u00bf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]|â€[™œ\u009d˜“”¦]")
-_ESCAPED, _PATH = re.compile(r"\\[nrt]"), re.compile(r"[A-Za-z]:\\|\\\\")
 
 
 @dataclass
@@ -67,6 +65,8 @@ class Survey:
             parts = ", ".join(self.several[row.label][:5])
             return Row(row.line, error=f'"{row.label}" holds several labels ({parts}); give one')
         folded = self.folded.get(row.label)
+        if folded is not None and folded == self.none_label:
+            return replace(row, label="", none_fits=True)
         return row if folded is None else replace(row, label=folded)
 
 
@@ -88,8 +88,7 @@ def survey_file(
     Raises:
         ImportFileError: the file can't be read to its end, or no row has the label that says that none fits.
     """
-    survey, ids = Survey(reading, none_label=_name(none_label)), IdDoubts()
-    wrong = escaped = 0
+    survey, ids, texts = Survey(reading, none_label=_name(none_label)), IdDoubts(), TextDoubts()
     for row in reading.rows("reading it"):
         survey.rows += 1
         if row.error:
@@ -97,8 +96,7 @@ def survey_file(
             continue
         observe(row)
         ids.add(row.id, row.text)
-        wrong += _READ_WRONG.search(row.text) is not None
-        escaped += "\\" in row.text and _ESCAPED.search(row.text) is not None and not _PATH.search(row.text)
+        texts.add(row.text)
         if row.none_fits or (row.label and row.label == survey.none_label):
             survey.none_fits += 1
         elif row.label:
@@ -110,20 +108,10 @@ def survey_file(
         if len(survey.first) < _FIRST and (row.decided or not reading.has_labels):
             survey.first.append(row)
     if survey.none_label and not survey.none_fits:
-        raise ImportFileError(f"no row has the label {survey.none_label!r}, which is to say that no label fits")
+        raise ImportFileError(_no_such_label(survey))
     _settle_labels(survey, known, fold)
     survey.doubts += [doubt.message for doubt in ids.doubts()]
-    if wrong:
-        survey.doubts.append(
-            f"{wrong:,} {'text contains' if wrong == 1 else 'texts contain'} signs like Ã¼ or â€™: the file was read "
-            "in a wrong encoding before it was saved; export it again from its source"
-        )
-    if escaped:
-        survey.doubts.append(
-            f"{escaped:,} {'text contains' if escaped == 1 else 'texts contain'} \\n or \\t written as two characters, "
-            "as databases write line ends and tabs; they stay as they are, so export the table as CSV or JSON lines if "
-            "they should be line ends and tabs"
-        )
+    survey.doubts += texts.messages()
     survey.doubts += _name_doubts(reading)
     return survey
 
@@ -144,19 +132,44 @@ def _settle_labels(survey: Survey, known: Collection[str], fold: bool) -> None:
     elif all(WHOLE.fullmatch(name) for name in alone):
         # A column of whole numbers that a program turned into decimal ones because a cell was empty.
         survey.folded = whole_again(alone, frozenset(known))
-    survey.doubts += [doubt.message for doubt in label_doubts(_folded(counts, survey.folded), known)]
+    _settle_none(survey, fold)
+    counted = _folded(counts, survey.folded)
+    counted.pop(survey.none_label, None)
+    survey.doubts += [doubt.message for doubt in label_doubts(counted, known)]
     if survey.folded:
         shown = ", ".join(f"{name} as {other}" for name, other in islice(survey.folded.items(), 5))
         more = len(survey.folded) - 5
         survey.reading.notes.append(f"labels read as another: {shown}{f' and {more:,} more' if more > 0 else ''}")
-    if survey.several or survey.agreement.disagrees:
+    if survey.several or survey.agreement.disagrees or survey.none_label in survey.folded.values():
         _count_again(survey)
     else:
         survey.labels = _folded(counts, survey.folded)
         survey.labelled = survey.labels.total() + survey.none_fits
 
 
+def _settle_none(survey: Survey, fold: bool) -> None:
+    """Fold labels that look like the one that means that none fits, or point them out."""
+    none = survey.none_label
+    alike = [name for name in survey.labels if plain_key(name) == plain_key(none)] if none else []
+    if fold:
+        survey.folded |= dict.fromkeys(alike, none)
+    elif alike:
+        shown = ", ".join(f'"{name}" ({survey.labels[name]:,})' for name in alike[:5])
+        survey.doubts.append(
+            f'{shown} {"looks" if len(alike) == 1 else "look"} like "{none}", which means that no label fits, but '
+            f"{'counts as a label' if len(alike) == 1 else 'count as labels'}: if the meaning is the same, fold with "
+            "--fold-labels"
+        )
+
+
 _MOST_LABELS = 20_000
+
+
+def _no_such_label(survey: Survey) -> str:
+    """The error for a file in which nothing has the label that is to say that none fits."""
+    near = [name for name in survey.labels if plain_key(name) == plain_key(survey.none_label)]
+    meant = f"; did you mean {' or '.join(near[:3])}?" if near else ""
+    return f"no row has the label {survey.none_label!r}, which is to say that no label fits{meant}"
 
 
 def _name(none_label: str) -> str:

@@ -15,6 +15,7 @@ from sortline.files.kinds import Kind, sniff
 
 _PIECE = 2**20
 _HIDDEN = ("__MACOSX/", ".")
+_OF_WINDOWS = ("thumbs.db", "desktop.ini")
 
 
 class Unpacked(NamedTuple):
@@ -77,7 +78,8 @@ def _unzip(path: Path, inner: Path, most: int) -> str:
 
 
 def _is_hidden(name: str) -> bool:
-    return name.startswith(_HIDDEN) or Path(name).name.startswith(".")
+    own = Path(name).name
+    return name.startswith(_HIDDEN) or own.startswith(".") or own.casefold() in _OF_WINDOWS
 
 
 def _copy(source: gzip.GzipFile | IO[bytes], inner: Path, most: int, path: Path) -> None:

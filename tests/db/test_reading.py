@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 from audited_traffic import add_answers
 from filled_queue import add_document, add_labels, add_many, unlike
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from db.connection import get_engine
 from db.models import DriftLook, TrainingRun
 from db.queries import counts, dead_letter_counts, drift_checks, live_accuracy, search_behind, status, waiting_counts
 from db.reading import Reads, reading, statement
+from db.session import session as opened_session
 from monitoring.live_accuracy import check_accuracy
 from sortline.errors import PostgresUnreachableError
 from sortline.postgres_address import PostgresAddress
@@ -75,6 +78,16 @@ def test_nothing_is_kept_and_an_absent_row_is_none(session: Session, settings: S
     with reading(settings.postgres_url) as plain:
         assert plain.scalar(statement("SELECT id FROM drift_looks")) is None
         assert plain.execute(statement("SELECT id FROM drift_looks")).one_or_none() is None
+
+
+def test_times_are_utc_whatever_time_zone_postgres_is_set_to(session: Session, settings: Settings) -> None:
+    session.execute(text(f"ALTER DATABASE {settings.prefix} SET timezone TO 'Asia/Tokyo'"))
+    session.commit()
+    get_engine(settings.postgres_url).dispose()
+    moment = statement("SELECT CAST('2026-01-01 00:30+00' AS timestamptz)")
+    with reading(settings.postgres_url) as plain, opened_session(settings.postgres_url) as opened:
+        for reads in (plain, opened):
+            assert f"{reads.scalar(moment):%Y-%m-%d %H:%M}" == "2026-01-01 00:30"
 
 
 def test_a_server_that_is_away_is_named(settings: Settings) -> None:

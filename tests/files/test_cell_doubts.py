@@ -87,3 +87,33 @@ def test_the_survey_before_an_import_counts_them_with_line_and_reason(tmp_path: 
     with opened(tmp_path / "a.tsv") as reading:
         found = survey_file(reading)
     assert (found.labelled, found.refused, [line for line, _ in found.refusals]) == (0, 4, [2, 3, 4, 5])
+
+
+def test_in_a_copied_table_every_backslash_is_an_escape(tmp_path: Path) -> None:
+    lines = [
+        "two\\nlines\tcard",
+        "C:\\\\new and more\tcard",
+        "\\\\\\\\host\\\\new\tcard",
+        "a\\\\n\\nb\tcard",
+        "plain\tcard",
+    ]
+    content = "text\tlabel\n" + "".join(f"{line}\n" for line in lines)
+
+    rows = read(tmp_path, content, name="a.tsv")
+    assert [("COPY" in row.error, row.text) for row in rows] == [*[(True, "")] * 4, (False, "plain")]
+
+    # A single backslash that COPY would have doubled: only line ends and tabs are in doubt.
+    rows = read(tmp_path, content + "\\d+ matches\tcard\n", name="a.tsv")
+    assert [row.text for row in rows if not row.error] == [
+        "C:\\\\new and more",
+        "\\\\\\\\host\\\\new",
+        "plain",
+        "\\d+ matches",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["C:\\new\\table", "\\\\host\\new", "see \\\\host\\tools", "the text \\\\n is no line end"]
+)
+def test_paths_of_windows_and_escaped_backslashes_are_no_line_ends(tmp_path: Path, text: str) -> None:
+    assert [row.text for row in read(tmp_path, f"text\tlabel\n{text}\tcard\n", name="a.tsv")] == [text]

@@ -20,6 +20,7 @@ from sortline.files.opening import Asked, opened
         (["Nr", "utterance", "Label.Name"], "utterance", "Label.Name", None),
         (["description", "text", "tag"], "text", "tag", None),
         (["text\u00a0", "\u3000label"], "text", "label", None),
+        (["\u200btext", "la\u00adbel\u200b"], "\u200btext", "la\u00adbel\u200b", None),
     ],
 )
 def test_columns_are_found_regardless_of_case_width_and_space(
@@ -29,6 +30,22 @@ def test_columns_are_found_regardless_of_case_width_and_space(
 
     assert (chosen.texts, chosen.label, chosen.id) == ((text,), label, id_)
     assert chosen.why[0] == f"text: {text} (by its name)"
+
+
+def test_a_column_that_is_read_as_text_is_not_the_source_too() -> None:
+    chosen = choose(["source", "class", "meta"], Columns(("source",), "meta"))
+    assert (chosen.texts, chosen.label, chosen.source, chosen.meta) == (("source",), "meta", None, None)
+    assert choose(["source", "text"], Columns()).source == "source"
+
+
+def test_columns_named_alike_are_asked_for() -> None:
+    keys = ["Text", "TEXT", "label"]
+    row = {"Text": "a", "TEXT": "b", "label": "card"}
+    with pytest.raises(ImportFileError, match=r"several columns are named alike \(Text, TEXT\); give one with --text-"):
+        choose(keys, Columns(), [row])
+    assert choose(keys, Columns(("TEXT",)), [row]).texts == ("TEXT",)
+    # Records of JSON that have one or the other.
+    assert choose(keys, Columns(), [{"Text": "a", "label": "x"}, {"TEXT": "b", "label": "x"}]).texts == ("Text",)
 
 
 def test_of_codes_and_names_the_names_are_taken_and_it_is_said() -> None:

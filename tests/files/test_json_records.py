@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from sortline.errors import ImportFileError
+from sortline.files.columns import Columns
 from sortline.files.json_records import json_array, json_lines
-from sortline.files.opening import opened
+from sortline.files.opening import Asked, opened
 
 TWO = [{"text": "a", "label": "card"}, {"text": "b", "label": "late"}]
 
@@ -95,11 +96,52 @@ def test_objects_over_several_lines_are_answered_with_what_to_give(tmp_path: Pat
 
 
 def test_data_inside_of_data_says_what_there_is(tmp_path: Path) -> None:
-    with pytest.raises(ImportFileError, match="--text-column: data, version"):
+    with pytest.raises(ImportFileError, match=r"one JSON object \(data, version\); give an array of objects"):
         read(tmp_path, json.dumps({"data": TWO, "version": 1}))
     assert read(tmp_path, json.dumps([{"text": {"en": "a"}, "label": "x"}, TWO[0]])) == [
-        ("", "", "text is not text"), ("a", "card", ""),
+        ("", "", "text is an object, not text"), ("a", "card", ""),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"text": ["a", "b"], "label": ["card", "late"]},
+        {"text": {"0": "a", "1": "b"}, "label": {"0": "card", "1": "late"}},
+        {"0": {"text": "a", "label": "card"}, "1": {"text": "b", "label": "late"}},
+        {"nlu": {"examples": TWO}},
+        {"train": [["a", "card"]], "test": [["b", "late"]]},
+    ],
+)
+def test_columns_or_records_in_one_object_are_no_record(tmp_path: Path, content: object) -> None:
+    with pytest.raises(ImportFileError, match=r"it is one JSON object .*give an array of objects, or one per line"):
+        read(tmp_path, json.dumps(content))
+
+
+def test_fields_of_objects_can_be_chosen(tmp_path: Path) -> None:
+    rows = [{"doc": {"body": "a", "by": {"nr": 7}}, "class": {"name": "card"}}, {"doc": {"body": "b"}, "class": None}]
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps(each) + "\n" for each in rows))
+
+    with pytest.raises(ImportFileError, match=r"--text-column: doc, class, doc.body, doc.by, doc.by.nr, class.name"):
+        read(tmp_path, path.read_text(), "a.jsonl")
+    with opened(path, Asked(Columns(("doc.body",), "class.name", "doc.by.nr"))) as reading:
+        assert [(row.text, row.label, row.id) for row in reading.rows()] == [("a", "card", "7"), ("b", "", "")]
+    with opened(path, Asked(Columns(("doc.body",), "class"))) as reading:
+        assert "such as class.name" in next(reading.rows()).error
+
+
+@pytest.mark.parametrize("above", ["// exported at noon\n", "# of today\n\n"])
+def test_lines_of_objects_below_a_remark_are_no_texts(tmp_path: Path, above: str) -> None:
+    found = read(tmp_path, above + "".join(json.dumps(each) + "\n" for each in TWO), "a.jsonl")
+    assert [each for each in found if not each[2]] == [("a", "card", ""), ("b", "late", "")]
+    assert len(found) == 3
+
+
+def test_commas_between_objects_are_named(tmp_path: Path) -> None:
+    first, second = read(tmp_path, ",\n".join(json.dumps(each) for each in TWO), "a.jsonl")
+    assert first[2].endswith("one object on each line, without commas between them")
+    assert second == ("b", "late", "")
 
 
 def test_one_object_is_one_record(tmp_path: Path) -> None:

@@ -78,6 +78,12 @@ FOREIGN = {
     b"ARROW1\x00\x00": "Arrow (Feather) table",
     b"\x89HDF\r\n\x1a\n\x00": "HDF5 file",
     b"\x93NUMPY\x01\x00": "NumPy array",
+    b"\xff\xff\xff\xff\x10\x00": "Arrow stream, as the datasets library saves",
+    b"$FL2@(#) SPSS DATA FILE": "SPSS file",
+    b"<stata_dta><header>": "Stata file",
+    b"PARE\x15\x00": "Parquet file that is encrypted",
+    b"\x1f\x9d\x90text": "compressed file (.Z)",
+    b"<table><tr><td>text</td></tr></table>": "XML or HTML document",
     b"\x7fELF\x02\x01": "a program",
     b"MZ\x90\x00\x03": "Windows program",
     b"{\\rtf1\\ansi hello}": "RTF document",
@@ -122,6 +128,7 @@ def test_texts_that_begin_like_a_signature_are_texts(tmp_path: Path, text: str) 
 ARCHIVES = {
     "a Word document": ("word/document.xml", "[Content_Types].xml"),
     "a PowerPoint file": ("ppt/presentation.xml",),
+    "a document of Apple Numbers": ("Index/Document.iwa", "Metadata/Properties.plist"),
     "a program or a model": ("archive/data.pkl", "archive/version"),
 }
 
@@ -137,6 +144,10 @@ def test_what_cannot_be_opened_says_so(tmp_path: Path) -> None:
         (put(tmp_path, "empty.csv", b""), "is empty"),
         (tmp_path, "folder"),
         (tmp_path / "missing.csv", "there is no such file"),
+        (Path("-"), "a file is read more than once"),
+        (Path("/dev/null"), "which a pipe or a device does not allow; save what it yields as a file"),
+        (Path("https://example.org/a.csv"), "this is an address; download the file first"),
+        (Path("s3://bucket/a.parquet"), "this is an address; download the file first"),
     ):
         with pytest.raises(ImportFileError, match=message), opened(path):
             pass

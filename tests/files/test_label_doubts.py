@@ -198,3 +198,33 @@ def test_folding_ends_in_labels_that_do_not_fold(given: dict[str, int], known: s
     for each in label_doubts(given, known):
         assert each.message
         assert each.labels
+
+
+@pytest.mark.parametrize("name", ["#WERT!", "#¡VALOR!", "#N/D", "#NV", "Err:502", "#CALC!"])
+def test_errors_of_spreadsheets_in_any_language_mean_no_label(name: str) -> None:
+    assert [each.name for each in doubt("missing", counts(name, "card")).labels] == [name]
+    assert "missing" not in kinds("#card", "#1", "err:abc", "error")
+
+
+def test_minus_one_among_codes_from_0_means_no_label() -> None:
+    assert [each.name for each in doubt("missing", counts("-1", "0", "1", "2")).labels] == ["-1"]
+    assert "missing" not in kinds("-1", "1") | kinds("-1", "0", "card") | kinds("-2", "-1", "0")
+
+
+@pytest.mark.parametrize(
+    "name", ["R&uuml;ck", "R&#252;ck", "R\\u00fcck", "R%C3%BCck", "R=C3=BCck", "b'card'", "<b>card</b>"]
+)
+def test_escapes_of_programs_are_markup(name: str) -> None:
+    assert [each.name for each in doubt("markup", counts(name, "card")).labels] == [name]
+    assert "markup" not in kinds("R&D", "100%", "a=b", "<3", "b'", "AT&T; more")
+
+
+@pytest.mark.parametrize("name", ["2024-05-01", "2024-05-01T00:00:00", "1/2/2024", "01.02.24", "2-Jan", "Mar-05"])
+def test_dates_may_be_labels_that_a_spreadsheet_changed(name: str) -> None:
+    assert [each.name for each in doubt("dates", counts(name, "card")).labels] == [name]
+    assert "dates" not in kinds("1-2", "1.2", "24/7", "May", "2024", "covid-19") | kinds(name, known=(name,))
+
+
+@pytest.mark.parametrize("name", ["?????", "??? ????", "Р“РґРµ РјРѕСЏ", "äîñòàâêà", "zur√ºck √§lt√ºr"])
+def test_names_whose_letters_were_lost_or_misread_are_damaged(name: str) -> None:
+    assert [each.name for each in doubt("damaged", counts(name, "card")).labels] == [name]

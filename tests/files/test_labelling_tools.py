@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet
@@ -23,6 +24,7 @@ from sortline.files.labelling_tools import (
     read_fasttext,
     recognise,
 )
+from sortline.files.opening import Asked, opened, texts_alone
 from web.documents.export_formats import FORMATS
 
 
@@ -110,6 +112,18 @@ def test_label_studio_reads_the_field_that_was_annotated_and_the_question_that_i
     assert tool.read(later) == Labelled("Where?", None, "8")
     record["data"] = {"subject": "a", "mail": "b"}
     assert "--text-column: subject, mail" in read([record], "Label Studio", Chosen(label="mood"))[0]
+
+
+def test_answers_to_different_questions_are_never_mixed() -> None:
+    tasks = [task(done(choice("card"))), task(done(choice("angry", asked="mood"), COMMENT)), task()]
+    said = "answers to several questions (topic, mood); choose one with --label-column"
+    assert [found and said in found for found in read(tasks, "Label Studio")] == [True, True, None]
+    found = read(tasks, "Label Studio", Chosen(label="mood"))
+    assert "no answer to mood" in found[0]
+    assert found[1:] == ["angry", None]
+    records = [record2(response("refund")) | {"responses": {name: [response("x")]}} for name in ("q1", "q2")]
+    assert all("several questions (q1, q2)" in found for found in read(records, "Argilla"))
+    assert "x" in read(records, "Argilla", Chosen(label="q2"))
 
 
 def test_label_studio_rows() -> None:
@@ -399,3 +413,50 @@ def test_a_damaged_record_raises_nothing(whole: dict[str, Any], damage: dict[str
         if tool is not None:
             result = tool.read(whole | damage)
             assert isinstance(result, LeftOut) or (result.text.strip() and result.label != "")
+
+
+TEXTS_ALONE = {
+    "Label Studio": [
+        {"id": 1, "data": {"text": "a"}, "annotations": [{"was_cancelled": True, "result": []}]},
+        {"id": 2, "data": {"text": "b"}, "annotations": [{"result": [
+            {"from_name": "s", "to_name": "text", "type": "choices", "value": {"choices": ["card", "late"]}}]}]},
+    ],
+    "Label Studio, rows": [
+        {"id": 1, "text": "a", "choice": {"choices": ["x", "y"]}, "annotation_id": 1, "annotator": 1, "lead_time": 1},
+        {"id": 2, "text": "b", "choice": "x", "annotation_id": 2, "annotator": 1, "lead_time": 1, "was_cancelled": True},
+    ],
+    "Prodigy": [
+        {"id": 1, "text": "a", "label": "x", "answer": "reject"}, {"id": 2, "text": "b", "label": "x", "answer": "ignore"},
+    ],
+    "Argilla": [
+        {"id": "1", "fields": {"text": "a"}, "responses": {"q": [{"value": "x", "status": "discarded"}]}, "suggestions": {}},
+        {"id": "2", "fields": {"text": "b"}, "responses": {}, "suggestions": {"q": {"value": "x"}}},
+    ],
+    "Argilla 1": [
+        {"id": 1, "text": "a", "annotation": "x", "prediction": None, "status": "Discarded"},
+        {"id": 2, "text": "b", "annotation": ["x", "y"], "prediction": None, "status": "Validated"},
+    ],
+    "doccano": [{"id": 1, "text": "a", "label": ["x", "y"]}, {"id": 2, "text": "b", "label": [[0, 1, "x"]]}],
+    "plain": [{"id": 1, "text": "a", "label": "x" * 201}, {"id": 2, "text": "b", "label": {"x": [1]}}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("tool", TEXTS_ALONE)
+def test_for_documents_to_classify_no_answer_matters(tmp_path: Path, tool: str) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps(each) + "\n" for each in TEXTS_ALONE[tool]))
+
+    with opened(path, texts_alone(Asked())) as reading:
+        assert [(row.id, row.text, row.label, row.error) for row in reading.rows()] == [
+            ("1", "a", "", ""), ("2", "b", "", ""),
+        ]  # fmt: skip
+        assert not reading.has_labels
+
+
+def test_fasttext_without_labels_is_its_texts(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("__label__card __label__late where is it\n__label__late so late\n")
+    with opened(path, texts_alone(Asked())) as reading:
+        assert [(row.text, row.label, row.error) for row in reading.rows()] == [
+            ("where is it", "", ""), ("so late", "", ""),
+        ]  # fmt: skip

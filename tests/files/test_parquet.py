@@ -149,3 +149,36 @@ def test_columns_of_other_names_are_named(tmp_path: Path) -> None:
     assert [row.label for row in rows] == ["a"] * 3
     with pytest.raises(ImportFileError, match="--text-column: q, y"):
         read(tmp_path, {"q": THREE, "y": ["a"] * 3})
+
+
+def test_class_labels_have_their_names_wherever_they_are(tmp_path: Path) -> None:
+    label = {"_type": "ClassLabel", "names": ["card", "late"]}
+    for feature, values in (
+        ({"_type": "Sequence", "feature": label}, pa.array([[0], [1], []])),
+        ({"_type": "List", "feature": label}, pa.array([[0], [1], [-1]])),
+        ([label], pa.array([[0], [1], None])),
+        (label, pa.array([0.0, 1.0, None])),
+    ):
+        table = pa.table({"text": THREE, "label": values})
+        told = {"huggingface": json.dumps({"info": {"features": {"label": feature}}})}
+        pyarrow.parquet.write_table(table.replace_schema_metadata(told), tmp_path / "a.parquet")
+        with opened(tmp_path / "a.parquet") as reading:
+            assert [row.label for row in reading.rows()] == ["card", "late", ""]
+
+
+def test_fields_of_structures_can_be_chosen(tmp_path: Path) -> None:
+    docs = pa.array([{"body": text, "at": datetime.datetime(2024, 5, 1), "of": {"nr": 7}} for text in THREE])
+    columns = {"doc": docs, "label": pa.array([{"name": "card"}, {"name": "late"}, None])}
+    with pytest.raises(ImportFileError, match=r"doc, label, doc.body, doc.at, doc.of, doc.of.nr, label.name"):
+        read(tmp_path, columns)
+
+    rows = read(tmp_path, columns, Asked(Columns(("doc.body",), "label.name", "doc.of.nr")))
+
+    assert [(row.text, row.label, row.id) for row in rows] == list(zip(THREE, ["card", "late", ""], "777", strict=True))
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    table = pa.Table.from_arrays([pa.array(THREE), pa.array(THREE)], ["text", "text"])
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(ImportFileError, match="more than one column is named text"), opened(tmp_path / "a.parquet"):
+        pass

@@ -88,7 +88,7 @@ def test_texts_that_were_read_in_a_wrong_encoding_before_are_pointed_out(tmp_pat
 def test_what_programs_write_for_line_ends_and_nothing_is_pointed_out(tmp_path: Path) -> None:
     found = survey(tmp_path, "text,label\nline one\\nline two,card\na\\tb,late\n\\N,late\nC:\\new,late\n")
 
-    assert any(doubt.startswith("2 texts contain \\n or \\t written") for doubt in found.doubts)
+    assert any(doubt.startswith("2 texts contain \\n written") for doubt in found.doubts)
     assert found.refusals == [(4, "has no text: \\N means a missing value")]
 
 
@@ -119,3 +119,25 @@ def test_a_guess_has_to_be_confirmed(tmp_path: Path) -> None:
 def test_no_text_column_fails_before_anything_is_read(tmp_path: Path) -> None:
     with pytest.raises(ImportFileError, match="--text-column"):
         survey(tmp_path, "colour,size\nred,1\nblue,2\n")
+
+
+def test_labels_that_look_like_the_one_that_means_none_fits_are_pointed_out_or_folded(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    names = ("card", "late", "other", "Other", "OTHER ")
+    path.write_text("text,label\n" + "".join(f"text {i},{names[i % 5]}\n" for i in range(50)))
+
+    with opened(path) as reading:
+        found = survey_file(reading, none_label="other")
+    assert (found.none_fits, found.labels) == (10, {"card": 10, "late": 10, "Other": 10, "OTHER": 10})
+    assert any('"Other" (10), "OTHER" (10) look like "other", which means that no label fits' in doubt
+               for doubt in found.doubts)  # fmt: skip
+
+    with opened(path) as reading:
+        found = survey_file(reading, fold=True, none_label="other")
+        settled = [found.settle(row) for row in reading.rows()]
+    assert (found.none_fits, found.labelled, found.labels) == (30, 50, {"card": 10, "late": 10})
+    assert sum(row.none_fits for row in settled) == 30
+    assert not any("other" in doubt.casefold() for doubt in found.doubts)
+
+    with opened(path) as reading, pytest.raises(ImportFileError, match="no label fits; did you mean other or Other"):
+        survey_file(reading, none_label="oTher")

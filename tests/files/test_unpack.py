@@ -24,7 +24,15 @@ def archive(tmp_path: Path, **files: bytes) -> Path:
 
 def test_a_zip_of_a_mac_holds_one_file_for_people(tmp_path: Path) -> None:
     path = archive(
-        tmp_path, **{"data/": b"", "data/mails.csv": CSV, "__MACOSX/data/._mails.csv": b"\0\5", ".DS_Store": b"x"}
+        tmp_path,
+        **{
+            "data/": b"",
+            "data/mails.csv": CSV,
+            "__MACOSX/data/._mails.csv": b"\0\5",
+            ".DS_Store": b"x",
+            "Thumbs.db": b"x",
+            "data/desktop.ini": b"x",
+        },
     )
 
     with unpacked(path) as file:

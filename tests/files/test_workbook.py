@@ -53,7 +53,7 @@ def test_cells_of_every_type(tmp_path: Path) -> None:
         ("2", "e", "2024-05-01"), ("3", "worked out", "x"), ("4", "  kept  ", ""),
     ]  # fmt: skip
     assert found[9].error == "has no text"
-    assert found[10].error == "text is not text"
+    assert found[10].error == "text is a number, not text"
 
 
 def test_empty_rows_and_columns_before_and_after_the_table(tmp_path: Path) -> None:
@@ -116,6 +116,15 @@ def test_a_header_that_stands_below_a_title(tmp_path: Path) -> None:
 def test_an_empty_sheet_says_so(tmp_path: Path, table: Table) -> None:
     with pytest.raises(ImportFileError, match="holds no rows"):
         read(tmp_path, workbook(table))
+
+
+def test_other_sheets_are_named_if_the_first_one_cannot_be_read(tmp_path: Path) -> None:
+    table: Table = [HEAD, ["1", "a", "card"]]
+    for first in ([], [["Read me"], ["the data are in the next sheet"]]):
+        with pytest.raises(
+            ImportFileError, match=r"the sheet About of 2 is read \(choose another with --sheet\): Data"
+        ):
+            read(tmp_path, workbook(first, table, names=["About", "Data"]))
 
 
 def test_a_header_alone_is_a_sheet_without_rows(tmp_path: Path) -> None:

@@ -106,6 +106,28 @@ def test_enqueue_names_what_is_no_file_of_texts(
     assert redis_client.xlen(settings.stream("bulk")) == 0
 
 
+def test_enqueue_does_not_look_at_labels(
+    sortline: Run, settings: Settings, redis_client: redis.Redis, tmp_path: Path
+) -> None:
+    (tmp_path / "in.csv").write_text(f"text,label\nwhere is it,{'x' * 201}\nover there,so\u200bft\n", encoding="utf-8")
+    (tmp_path / "in.jsonl").write_text('{"text":"it is late","label":"card","answer":"reject"}\n', encoding="utf-8")
+
+    assert [sortline("enqueue", name).returncode for name in ("in.csv", "in.jsonl")] == [0, 0]
+
+    texts = [fields[b"text"].decode() for _, fields in redis_client.xrange(settings.stream("bulk"))]
+    assert texts == ["where is it", "over there", "it is late"]
+
+
+def test_enqueue_says_how_it_reads_a_file(sortline: Run, redis_client: redis.Redis, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("nr;Text;Label\n1;where is it;card\n", encoding="utf-8")
+    (tmp_path / "in.txt").write_text("where is it\n", encoding="utf-8")
+
+    lines = sortline("enqueue", "in.csv").stdout.splitlines()
+    assert lines[:2] == ["delimited text (semicolon, quoting rfc4180), utf-8", "text: Text (by its name)"]
+    assert lines[2].startswith("1 document sent to lane bulk")
+    assert sortline("enqueue", "in.txt").stdout.startswith("one text per line, utf-8\n1 document sent")
+
+
 def test_import_says_how_it_would_read_a_file_and_stores_nothing(
     sortline: Run, session: Session, tmp_path: Path
 ) -> None:

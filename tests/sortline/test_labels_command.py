@@ -120,6 +120,27 @@ def test_a_list_in_another_encoding_is_refused_by_line(sortline: Run, session: S
     assert [label.name for label in labels.listing(session)] == ["good", "Ärger"]
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"PK\x03\x04", "damaged zip archive"), (b"%PDF-1.7", "PDF document"), (b"PAR1" * 4, "is Parquet; give a text file"),
+        (b"\x1f\x8b\x08", "is a gzip file; give a text file"), (b'["card", "late"]\n', "line 1 of the list is not a plain"),
+        (b'[\n  "card",\n  "late"\n]\n', "line 1 of the list is not a plain name ([)"),
+        (b'name\n"card","about cards"\n', 'line 2 of the list is not a plain name ("card","about cards")'),
+    ],
+)  # fmt: skip
+def test_what_is_no_list_of_names_is_refused_whole(
+    sortline: Run, session: Session, tmp_path: Path, content: bytes, said: str
+) -> None:
+    file = tmp_path / "labels.txt"
+    file.write_bytes(content)
+
+    done = sortline("labels", "add", "--file", str(file))
+
+    assert (done.returncode, said in done.stderr) == (1, True), done.stderr
+    assert labels.listing(session) == []
+
+
 def test_two_thousand_labels(sortline: Run, session: Session) -> None:
     names = "\n".join(f"topic of kind {i:04}" for i in range(2_000))
     done = sortline("labels", "add", "--file", "-", input=names)

@@ -74,6 +74,28 @@ def test_each_filter_alone_and_together(session: Session, labels: list[int]) -> 
     assert found(session, predicted=NAMES[0], source="chat", decision="review") == []
 
 
+def test_words_of_any_script_are_found_in_upper_and_lower_case(session: Session) -> None:
+    refund = add_document(session, "Возврат денег, l'État: \\ÜBERWEISUNG an Café Größe")
+    index_all(session)
+    for words in (
+        "возврат",
+        "ВОЗВРАТ",
+        "Возврат ДЕНЕГ",
+        '"ВОЗВРАТ денег"',
+        "überweisung",
+        "CAFÉ",
+        "état",
+        "größe",
+        "x or ДЕНЕГ",
+    ):
+        assert found(session, words=words) == [refund], words
+    assert found(session, words="денег -ВОЗВРАТ") == []
+    assert found(session, words='"денег возврат"') == []
+    for nothing in ("%", '"', "- -"):
+        with pytest.raises(InvalidInputError, match="no word to search for"):
+            found(session, words=nothing)
+
+
 def test_dates_include_their_beginning_and_not_their_end(session: Session) -> None:
     day = datetime(2026, 3, 1, tzinfo=UTC)
     ids = [add_document(session, unlike(i)) for i in range(3)]
@@ -204,6 +226,8 @@ def test_a_query_string_becomes_filters() -> None:
         predicted="a", decision="accept", confidence_from=0.5, confidence_to=0.995, fit_from=0.01,
         fit_to=0.5, model_version=3, state="waiting", decided="b", reviewer="ann", reason="flag", all_texts=True,
     )  # fmt: skip
+    # Phones show a comma alone where that is the decimal sign.
+    assert parse_filters({"fit_to": "12,5", "fit_from": "3 %"}) == Filters(fit_to=0.125, fit_from=0.03)
     assert parse_filters({"until": "2026-02-01T10:00+02:00"}).until == datetime(2026, 2, 1, 8, tzinfo=UTC)
 
 

@@ -159,8 +159,10 @@ def test_other_kinds_of_files_and_rows_without_a_header(lead: Browser, settings:
 
 def test_a_file_over_the_limit_is_refused(lead: Browser, settings: Settings, session: Session) -> None:
     assert "At most 16 MiB" in lead.get("/import").text
-    answer = send(lead, b"x" * (settings.max_body_bytes + 1))
-    assert answer.status_code == 413
+    large = {"file": ("a.csv", b"x" * (settings.max_body_bytes + 1))}
+    answer = lead.post("/import", data={"csrf": lead.csrf}, files=large, headers={"Accept": "text/html"})
+    assert (answer.status_code, "<h2>This is too large</h2>" in answer.text) == (413, True)
+    assert "larger than the limit of 16,777,216 bytes" in answer.text and ">ann</bdi>" in answer.text
     assert count(session, ImportFile) == 0
 
 

@@ -144,6 +144,26 @@ def test_a_list_is_pasted_with_guidelines(lead: Browser, session: Session) -> No
     assert (added["World"], added["Sports"], len(added)) == ("News of *countries*", "", 6)
 
 
+def test_pasted_cells_of_a_spreadsheet_are_one_guideline_each(lead: Browser, session: Session) -> None:
+    cell = 'Money back.\r\n\r\nNot ""cash""\tback.'
+    page = lead.send_form("/labels/list", names=f'refund\t"{cell}"\r\n"size 5"""\tin inches\r\n"quoted" one\r\n"two"')
+
+    assert "4 labels are added." in page.text
+    added = {label.name: label.description for label in labels.listing(session) if label.name not in NAMES}
+    assert added == {
+        "refund": 'Money back.\n\nNot "cash"\tback.', 'size 5"': "in inches", '"quoted" one': "", '"two"': "",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("letter", ["返", "😀", "é\n"])
+def test_a_guideline_of_full_length_fits_in_a_form_in_any_script(lead: Browser, session: Session, letter: str) -> None:
+    guideline = (letter * 20_000)[:20_000].strip()
+    page = lead.send_form("/labels/1", description=guideline.replace("\n", "\r\n"))
+    assert (page.status_code, "The guideline is saved" in page.text) == (200, True)
+    session.rollback()
+    assert session.get_one(Label, 1).description == guideline
+
+
 def test_a_list_with_a_bad_name_adds_nothing_and_keeps_what_was_typed(lead: Browser, session: Session) -> None:
     page = lead.send_form("/labels/list", names="World\nSp\u200borts")
 
@@ -171,6 +191,7 @@ def test_examples_are_added_shown_and_removed(
     assert "The example is added" in lead.send_form("/labels/4/examples", example=long).text
     assert "has that example already" in lead.send_form("/labels/4/examples", example=long).text
     assert lead.send_form("/labels/4/examples", example="x" * 5_001).status_code == 422
+    assert "the example is empty" in lead.send_form("/labels/4/examples", example=" \r\n ").text
     reviewer = sign_in_as("reviewer")
     page = reviewer.get("/labels/4")
     assert "first &lt;b&gt;" in page.text and "Remove" not in page.text

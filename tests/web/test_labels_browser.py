@@ -36,6 +36,21 @@ def store_unpredicted(session: Session, body: str, name: str = "msg-1") -> None:
     session.commit()
 
 
+def test_pages_fit_the_smallest_phone(browser: Any, web: httpx.Client, session: Session, link: str) -> None:
+    """320 px, as wide as a page at 400 %, with a table whose last column has a heading for screen readers alone."""
+    store_unpredicted(session, "My parcel is lost.")
+    session.execute(
+        text("""
+        INSERT INTO reviews (document_id, reviewer_id, action, reason, proposed_label)
+        SELECT documents.id, users.id, 'none_fits', 'unpredicted', 'lost parcel' FROM documents, users LIMIT 1""")
+    )
+    session.commit()
+    with signed_in(browser, str(web.base_url), link, 320, "light") as page:
+        for path in ("/labels", "/import", "/docs", "/documents"):
+            page.goto(f"{web.base_url}{path}")
+            assert page.evaluate("document.documentElement.scrollWidth") <= 320, path
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_labels_are_added_and_used_without_a_model(
     browser: Any, web: httpx.Client, session: Session, link: str, width: int, scheme: str

@@ -191,3 +191,7 @@ def test_a_pasted_text_without_a_worker_is_kept_in_the_form_alone(
     assert "my card</textarea>" in answer.text
     assert list(redis_client.scan_iter(f"{settings.prefix}:pasted:*")) == []
     assert bob.send_form("/like", text=" ").status_code == 422
+    long = "返" * 99_999
+    assert bob.send_form("/like", text=long).status_code == 503
+    answer = bob.send_form("/like", text=long + "\n去去")
+    assert (answer.status_code, f"{long}\n去去</textarea>" in answer.text) == (422, True)

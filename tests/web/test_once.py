@@ -303,6 +303,9 @@ def test_a_form_of_another_session_or_of_none_gives_back_what_was_written(
         elsewhere = ann.post(path, data=stale, headers={**html, "origin": "https://evil.example"})
         assert elsewhere.status_code == 403
         assert "Ten minutes" not in elsewhere.text
+    pasted = {"names": "World\tNews of *countries*", "guideline": "five minutes", "csrf": ann.csrf, "once": "x"}
+    answer = ann.post("/labels/list", data=pasted, headers=html, follow_redirects=False)
+    assert (answer.status_code, "*countries*" in answer.text, "five minutes" in answer.text) == (401, True, True)
     passwords = {"present": "secret words", "password": "secret words", "again": "secret words"}
     answer = ann.post("/account/password", data=passwords, headers=html, follow_redirects=False)
     assert (answer.status_code, "secret" in answer.text) == (303, False)

@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import httpx
 import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from sortline.settings import Settings
 from tests.web.conftest import Browser, serving
@@ -85,12 +87,32 @@ def test_what_is_not_there_is_a_page_for_people(
     assert said in answer.text and '<a href="/account"><bdi>ann</bdi></a>' in answer.text
 
 
+def test_an_unforeseen_error_is_a_page_that_gives_back_what_was_written(sign_in_as: SignInAs, session: Session) -> None:
+    lead = sign_in_as("lead")
+    session.execute(text("ALTER TABLE labels RENAME TO labels_away"))
+    session.commit()
+    answer = lead.send_form("/labels/1", {"Accept": "text/html"}, description="ten minutes of work")
+    assert answer.status_code == 500 and answer.headers["cache-control"] == "no-store"
+    assert "its log says more." in answer.text and "ten minutes of work</textarea>" in answer.text
+    assert 'href="/sortline.css"' in answer.text and ">lead</bdi>" in answer.text
+    assert lead.get("/labels").headers["content-type"] == "application/problem+json"
+
+
+def test_a_damaged_address_says_where(sign_in_as: SignInAs) -> None:
+    answer = sign_in_as("reviewer").get("/labels?find=%00", headers={"Accept": "text/html"})
+    said = "This address is damaged at find=: character 1 is a NUL, which can&#39;t be stored."
+    assert (answer.status_code, said in answer.text) == (422, True)
+
+
 def test_a_server_that_is_away_is_a_page_for_people(settings: Settings) -> None:
     away = settings.model_copy(update={"database_url": "postgresql://127.0.0.1:1/none"})
     with serving(away) as web, Browser(web.base_url, "a-token") as browser:
         page = browser.get("/documents", headers={"Accept": "text/html"})
-    assert page.status_code == 503 and page.headers["retry-after"]
-    assert "Postgres or Redis can&#39;t be used now. Try again later." in page.text
+        sent = browser.send_form("/labels/1", {"Accept": "text/html"}, description="ten minutes of work")
+    for answer in (page, sent):
+        assert answer.status_code == 503 and answer.headers["retry-after"]
+        assert "Postgres or Redis can&#39;t be used now. Try again later." in answer.text
+    assert "ten minutes of work</textarea>" in sent.text
 
 
 def test_without_postgres_there_still_is_a_page_for_an_unknown_address(settings: Settings) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from argon2 import PasswordHasher
 from kept_passwords import kept_hash
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -342,6 +343,14 @@ def test_only_the_right_password_is_right() -> None:
     assert not is_right(PASSWORD + " ", kept)
     assert not is_right("nobody's password", None)
     assert not is_right(PASSWORD, "no hash at all")
+
+
+def test_a_password_is_the_same_however_its_accents_are_typed() -> None:
+    composed, decomposed = "caf\u00e9 au lait s\u1ea5u", "cafe\u0301 au lait sa\u0302\u0301u"
+    for kept in (hash_password(composed), hash_password(decomposed), PasswordHasher().hash(decomposed)):
+        assert is_right(decomposed, kept)
+    assert is_right(composed, hash_password(decomposed))
+    assert not is_right("cafe au lait sau", hash_password(composed))
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,11 @@ from web.visible import visible
         ("👩\u200d👩\u200d👧 ❤\ufe0f", "👩\u200d👩\u200d👧 ❤\ufe0f"),
         ("a\u200db", 'a<span class="unseen" title="ZERO WIDTH JOINER">U+200D</span>b'),
         ("שלום مرحبا", "שלום مرحبا"),
+        (
+            "می\u200cخواهم ක්\u200dර 👩🏽\u200d🚀 ❤\ufe0f\u200d🔥 \u06dd١",
+            "می\u200cخواهم ක්\u200dර 👩🏽\u200d🚀 ❤\ufe0f\u200d🔥 \u06dd١",
+        ),
+        ("ی\u200c\u200cخ", 'ی<span class="unseen" title="ZERO WIDTH NON-JOINER">U+200C ×2</span>خ'),
     ],
 )
 def test_what_is_shown(text: str, shown: str) -> None:

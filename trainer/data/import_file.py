@@ -123,7 +123,7 @@ def import_file(
         if many := too_many_labels(known, survey):
             raise ImportFileError(f"{path}: {many}")
         on_survey(survey)
-        report = ImportReport(shape=reading.shape, notes=[*_why(survey), *reading.notes], doubts=survey.doubts)
+        report = ImportReport(shape=reading.shape, notes=reading.why, doubts=survey.doubts)
         _store(session, survey, repeats, source, report)
     compared = partial(_looking, on_progress)
     compared(0, survey.labelled)
@@ -182,10 +182,6 @@ def unlabelled(path: Path, survey: Survey) -> str:
         f"{path} contains {texts}, but no labels were found{columns}: {which}; to classify the texts, run: "
         f"sortline enqueue {path}"
     )
-
-
-def _why(survey: Survey) -> Sequence[str]:
-    return survey.reading.chosen.why if survey.reading.chosen else ()
 
 
 def _store(session: Session, survey: Survey, repeats: Repeats, source: str, report: ImportReport) -> None:

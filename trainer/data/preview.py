@@ -182,7 +182,7 @@ def _preview_of(survey: Survey, watched: _Watched, near: _Compared | None) -> Pr
         text=chosen.texts[0] if chosen else "",
         label=(chosen.label or "") if chosen else "",
         id=(chosen.id or "") if chosen else "",
-        why=[*(chosen.why if chosen else ()), *reading.notes, *(near.notes if near else ())],
+        why=[*reading.why, *(near.notes if near else ())],
         guess=reading.encoding.name if survey.guess else "",
         samples=reading.encoding.samples if survey.guess else (),
         rows=survey.rows,

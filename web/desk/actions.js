@@ -4,20 +4,26 @@ import { decide, decideFor } from "./deciding.js";
 import { askFlag, askNoneFits, askNote, askWhySkip } from "./dialogs.js";
 import { current } from "./documents.js";
 import { unblur } from "./excerpt.js";
-import { note, setNote } from "./note.js";
+import { noteOf, setNote } from "./note.js";
 import { say } from "./notices.js";
 import { nextWhy, toggleWhy } from "./why.js";
 
-/** @param {() => void} does */
+/**
+ * The answer of a dialog is about the document for which it was asked, even if another one is shown by then.
+ * @param {(article: HTMLElement) => void} does
+ */
 const whenShown = (does) => () => {
-  if (current()) does();
+  const article = current();
+  if (article) does(article);
 };
 
-export const skip = whenShown(() =>
-  askWhySkip((why) => decide("skip", { note: [why, note()].filter(Boolean).join(". ") })));
-export const noneFits = whenShown(() => askNoneFits((proposed) => decide("none_fits", { proposed_label: proposed })));
-export const flag = whenShown(() => askFlag(note(), (words) => decide("flag", { note: words })));
-export const takeNote = whenShown(() => askNote(note(), setNote));
+export const skip = whenShown((article) =>
+  askWhySkip((why) => decide(article, "skip", { note: [why, noteOf(article)].filter(Boolean).join(". ") })));
+export const noneFits = whenShown((article) =>
+  askNoneFits((proposed) => decide(article, "none_fits", { proposed_label: proposed })));
+export const flag = whenShown((article) =>
+  askFlag(noteOf(article), (words) => decide(article, "flag", { note: words })));
+export const takeNote = whenShown((article) => askNote(noteOf(article), (words) => setNote(article, words)));
 export const why = () => toggleWhy(current());
 export const whyNext = () => nextWhy(current());
 

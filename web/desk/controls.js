@@ -58,6 +58,12 @@ function once(key, does) {
   return true;
 }
 
+// The second click of a double click would decide the next document, answer the dialog that opened under it, or discard
+// the next decision that is not saved.
+document.addEventListener("click", (event) => {
+  if (event.detail > 1 && around(event, "[data-label], button:not(#undo)")) event.stopPropagation();
+}, true);
+
 at("documents").addEventListener("click", (event) => {
   const button = around(event, "[data-label]");
   if (button) decideFor(button);

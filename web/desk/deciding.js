@@ -6,7 +6,7 @@ import { passing, signedOut, wordsOf } from "./errors.js";
 import * as kept from "./kept.js";
 import { isSensitive } from "./labels.js";
 import * as last from "./last.js";
-import { note } from "./note.js";
+import { noteOf, setNote } from "./note.js";
 import { countAgain, say, trouble } from "./notices.js";
 import { seconds } from "./reading.js";
 import { send, takeBack } from "./sending.js";
@@ -21,21 +21,20 @@ const EXCERPT = 300;
 const put = new Map();
 
 /**
+ * @param {HTMLElement} article
  * @param {Decision["action"]} action
  * @param {Partial<Decision>} [more]
  */
-export function decide(action, more = {}) {
-  const article = documents.current();
-  if (!article) return;
+export function decide(article, action, more = {}) {
   const token = documents.tokenOf(article);
   const decision = {
-    document_id: documents.idOf(article), token, action, seconds: seconds(), note: note(), ...more, by: person(),
+    document_id: documents.idOf(article), token, action, seconds: seconds(), note: noteOf(article), ...more, by: person(),
     text: (part(article, ".text").textContent ?? "").trim().slice(0, EXCERPT), about: article.dataset.about,
     sensitive: article.dataset.sensitive === "1" || isSensitive(more.label_id),
   };
   kept.add(decision);
   put.set(token, article);
-  last.line(decision);
+  last.line(decision, noteOf(article));
   say("");
   countAgain();
   documents.remove(article);
@@ -44,8 +43,12 @@ export function decide(action, more = {}) {
   documents.fill();
 }
 
-/** @param {HTMLElement} shown a button or a line of the list of labels */
-export const decideFor = ({ dataset }) => decide("label", { label_id: Number(dataset.label), name: dataset.name });
+/** @param {HTMLElement} chosen a button or a line of the list of labels */
+export function decideFor({ dataset }) {
+  const article = documents.current();
+  if (!article || documents.justReplaced()) return;
+  decide(article, "label", { label_id: Number(dataset.label), name: dataset.name });
+}
 
 /**
  * @param {Row} row
@@ -53,8 +56,9 @@ export const decideFor = ({ dataset }) => decide("label", { label_id: Number(dat
  */
 export function written(row, reviewId) {
   put.delete(row.token);
-  last.remember(row, reviewId);
   trouble("");
+  if (row.withdrawn) undoReview(reviewId, row.action === "label" ? row.note : null);
+  else last.remember(row, reviewId);
 }
 
 /** @param {Row} row */
@@ -66,6 +70,7 @@ export function refused(row) {
 export async function undo() {
   const waiting = kept.unsent().findLast((row) => put.has(row.token));
   if (!waiting) return undoWritten();
+  if (kept.isUnsure(waiting)) return withdraw(waiting);
   const article = put.get(waiting.token);
   if (!article || !(await takeBack(waiting))) return say("That decision is being sent; try undo again in a moment.");
   last.forget(waiting);
@@ -73,17 +78,42 @@ export async function undo() {
   put.delete(waiting.token);
 }
 
+/**
+ * The server may have the decision although no answer came: then it is undone there, as soon as it answers.
+ * @param {Row} row
+ */
+function withdraw(row) {
+  put.delete(row.token);
+  last.forget(row);
+  kept.withdraw(row);
+  say("The server may have that decision already: it will be undone, and the document comes back, when the server answers.");
+}
+
 async function undoWritten() {
   const item = last.newest();
   if (!item) return say("There is nothing to undo.");
+  const { review, note } = item.dataset;
+  delete item.dataset.review; // so that the next undo, before the answer comes, is of the decision before it
+  if (await undoReview(Number(review), note)) item.remove(); // or it stays decided, and the one before it can be undone
+  else item.dataset.review = review;
+}
+
+/**
+ * @param {number} reviewId
+ * @param {string | null} [note] the document's
+ * @returns {Promise<boolean>} false: it can be tried again
+ */
+async function undoReview(reviewId, note) {
   try {
-    const { html } = await call("undo", { review_id: Number(item.dataset.review) });
-    item.remove();
-    if (!(await documents.add(html, true))) say("Undone. Someone else has the document now and will decide it.");
+    const { html } = await call("undo", { review_id: reviewId });
+    const again = await documents.add(html, true);
+    if (!again) say("Undone. Someone else has the document now and will decide it.");
+    else if (note) setNote(again, note);
     documents.show();
   } catch (error) {
-    if (signedOut(error)) return signIn();
-    if (!passing(error)) item.remove(); // it stays decided, and the decision before it can be undone
-    say(`The decision could not be undone: ${wordsOf(error)}.`);
+    if (signedOut(error)) signIn();
+    else say(`The decision could not be undone: ${wordsOf(error)}.`);
+    return !passing(error);
   }
+  return true;
 }

@@ -9,7 +9,7 @@ import { endFinding } from "./finding.js";
 import * as kept from "./kept.js";
 import { loadLabels } from "./labels.js";
 import { line } from "./last.js";
-import { setNote } from "./note.js";
+import { showNote } from "./note.js";
 import { countAgain, lost, sayWhatOthersLeft } from "./notices.js";
 import { showRefused } from "./refused.js";
 import { onOutcome, send } from "./sending.js";
@@ -21,7 +21,7 @@ const LOOK_AGAIN_MS = 5_000;
 
 watchDocuments((article) => {
   reflect(article);
-  setNote(null);
+  showNote(article);
   endFinding();
 });
 
@@ -50,7 +50,7 @@ async function begin() {
     showRefused();
     countAgain(); // the other tabs' decisions count too
   });
-  kept.unsent().forEach(line);
+  kept.unsent().forEach((row) => row.withdrawn || line(row));
   sayWhatOthersLeft().catch(() => {}); // a browser that can't list what it keeps
   await send();
   await fill();

@@ -37,8 +37,11 @@ function openField(id, field, words, done) {
   open(id, () => done(field.value.trim() || null));
 }
 
-/** @returns {HTMLDialogElement | null} */
-export const opened = () => document.querySelector("dialog[open]");
+/**
+ * The dialog that is open, the uppermost of two: a session can end while another question is asked.
+ * @returns {HTMLDialogElement | null}
+ */
+export const opened = () => document.querySelector("#session-dialog[open]") ?? document.querySelector("dialog[open]");
 
 /**
  * What the digits do in a dialog.

@@ -13,6 +13,7 @@ import { elsewhere, letGo, take } from "./tabs.js";
 const AT_ONCE = 3;
 const RENEW_MS = 60_000;
 const LOOK_AGAIN_MS = 5_000;
+const UNREAD_MS = 1_000;
 const NOTHING = "Nothing is waiting for you now. This page checks again automatically.";
 const IN_ANOTHER_TAB = "Your documents are open in another tab. This page checks again automatically.";
 
@@ -22,6 +23,7 @@ const articles = () => /** @type {HTMLElement[]} */ ([...list.children]);
 /** @type {HTMLElement | null} */
 let shown = null;
 let asking = false;
+let replaced = -Infinity; // when the document before the person went away by itself
 /** @type {(article: HTMLElement | null) => void} */
 let told = () => {};
 
@@ -37,7 +39,8 @@ export const focusText = () => shown && part(shown, ".text").focus({ preventScro
 export function show() {
   const next = articles()[0] ?? null;
   at("empty").hidden = Boolean(next) || asking || kept.unsent().length > 0;
-  at("deciding").hidden = !next;
+  at("deciding").hidden = false; // what was decided last can be undone even if nothing waits
+  at("deciding").classList.toggle("nothing", !next);
   if (next === shown) return;
   shown = next;
   articles().forEach((each) => (each.hidden = each !== shown));
@@ -77,19 +80,19 @@ export async function fill() {
 /**
  * @param {string} html documents as the server writes them
  * @param {boolean} first whether they come before the others
- * @returns {Promise<number>} how many were added
+ * @returns {Promise<HTMLElement | null>} the last one that was added
  */
 export async function add(html, first) {
   const holder = document.createElement("template");
   holder.innerHTML = html; // from our own server, which escapes every text
-  let added = 0;
+  let added = null;
   for (const article of /** @type {NodeListOf<HTMLElement>} */ (holder.content.querySelectorAll("article.document"))) {
     if (kept.unsent().some((row) => row.token === tokenOf(article))) continue;
     if (!(await take(idOf(article)))) continue; // another tab shows it
     list.querySelector(`[data-id="${idOf(article)}"]`)?.remove();
     if (first) list.prepend(article);
     else list.append(article);
-    added += 1;
+    added = article;
   }
   return added;
 }
@@ -131,10 +134,16 @@ export async function renew() {
 /** @param {number[]} tokens of leases that ran out */
 function removeLost(tokens) {
   for (const article of articles().filter((each) => tokens.includes(tokenOf(each)))) {
-    if (article === shown) say("Your time for that document ran out; someone else may have it now.");
+    if (article === shown) {
+      say("Your time for that document ran out; someone else may have it now.");
+      replaced = performance.now();
+    }
     remove(article);
   }
 }
+
+/** Whether a key or click of this moment was meant for the document before, which went away by itself. */
+export const justReplaced = () => performance.now() - replaced < UNREAD_MS;
 
 /** @param {(article: HTMLElement | null) => void} does what to do when another document is before the person */
 export function watchDocuments(does) {

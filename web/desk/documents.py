@@ -77,7 +77,7 @@ def desk_document(leased: Leased, labels: Mapping[int, Label], blurred: bool = F
     reason = _told(leased.reason, fit)
     return DeskDocument(
         leased.document_id, leased.lease_token, leased.source, leased.external_id,
-        f"{leased.received_at:%Y-%m-%d %H:%M}", visible(leased.text), reason, WHY[reason], leased.note, choices,
+        f"{leased.received_at:%Y-%m-%d %H:%M} UTC", visible(leased.text), reason, WHY[reason], leased.note, choices,
         bool(choices) and leased.shown is not None and predicted is not None and choices[0].id == predicted.id,
         bool(choices) and leased.shown is not None, hidden, blurred, None if hidden else leased.unknown_share, fit,
         leased.by_starter and leased.shown is not None, not hidden and leased.reason not in BLIND,

@@ -12,6 +12,7 @@ import { labels, onOthers } from "./labels.js";
 const MOST = 12;
 const find = at("find", HTMLInputElement);
 const found = at("found");
+const told = at("find-told");
 const items = () => /** @type {HTMLElement[]} */ ([...found.children]);
 
 let chosen = -1;
@@ -31,13 +32,25 @@ function search() {
   const wanted = fold(find.value).split(" ").filter(Boolean);
   /** @param {Label} label */
   const fits = ({ folded }) => wanted.every((word) => folded.includes(word));
-  /** @param {Label} label */
-  const starts = ({ folded }) => (folded.startsWith(wanted[0] || "") ? 0 : 1);
-  const some = wanted.length ? labels().filter(fits).sort((a, b) => starts(a) - starts(b)).slice(0, MOST) : [];
+  const fitting = wanted.length ? labels().filter(fits).sort((a, b) => distance(a) - distance(b)) : [];
+  const some = fitting.slice(0, MOST);
   found.replaceChildren(...some.map(option));
   found.hidden = !some.length;
+  const more = fitting.length - some.length;
+  told.textContent = more ? `${more} more: type on.` : wanted.length && !some.length ? "No label has a name like that." : "";
   find.setAttribute("aria-expanded", String(Boolean(some.length)));
   choose(some.length ? 0 : -1);
+}
+
+/**
+ * How far a label is from what was typed: 0 is the same name letter by letter.
+ * @param {Label} label
+ */
+function distance({ name, folded }) {
+  const typed = find.value.trim();
+  const whole = fold(typed);
+  const near = [name === typed.normalize(), folded === whole, folded.startsWith(whole)].indexOf(true);
+  return near < 0 ? (folded.startsWith(whole.split(" ")[0] ?? "") ? 3 : 4) : near;
 }
 
 /**
@@ -52,10 +65,10 @@ function option(label, i) {
   item.dataset.name = label.name;
   const name = document.createElement("bdi");
   name.textContent = label.name;
-  const told = document.createElement("small");
-  told.className = "soft";
-  told.textContent = label.description;
-  item.append(name, " ", told);
+  const about = document.createElement("small");
+  about.className = "soft";
+  about.textContent = label.description;
+  item.append(name, " ", about);
   return item;
 }
 

@@ -23,8 +23,8 @@ import { MINE, onMessage, tell } from "./tabs.js";
 
 /**
  * A decision that is kept.
- * @typedef {Decision & { id: string, at: number, refused?: string }} Row
- * refused: why the server does not take it
+ * @typedef {Decision & { id: string, at: number, refused?: string, withdrawn?: boolean }} Row
+ * refused: why the server does not take it; withdrawn: it is undone as soon as it is known that the server has it
  */
 
 /** @type {readonly Row[]} of all tabs, in order */
@@ -32,7 +32,10 @@ let known = [];
 let changes = 0; // of this tab, to know whether what was read is outdated
 /** @type {Set<Row>} rows that the store does not have, or not yet */
 const unsaved = new Set();
-/** @type {Map<string, { times: number, answered: string | null }>} how often a row could not be written, and the answer */
+/**
+ * How often a row could not be written, the last answer, and whether the server may have written it all the same.
+ * @type {Map<string, { times: number, answered: string | null, unsure: boolean }>}
+ */
 const tries = new Map();
 const SHOWN_FROM = 2; // a short failure is not worth mentioning
 let full = false; // the store accepts nothing
@@ -45,13 +48,17 @@ export const safe = () => !unsaved.size; // whether the page may be closed
 /** @param {Row} row */
 export const failures = (row) => tries.get(row.id)?.times ?? 0;
 
+/** @param {Row} row */
+export const isUnsure = (row) => Boolean(tries.get(row.id)?.unsure);
+
 /**
  * Note that a row could not be written.
  * @param {Row} row
  * @param {string | null} answered null: nothing was
+ * @param {boolean} left whether the request may have reached the server
  */
-export function failed(row, answered) {
-  tries.set(row.id, { times: failures(row) + 1, answered });
+export function failed(row, answered, left) {
+  tries.set(row.id, { times: failures(row) + 1, answered, unsure: left || isUnsure(row) });
   told();
 }
 
@@ -104,8 +111,17 @@ export function add(decision) {
  * @param {Row} row
  * @param {string} reason
  */
-export function refuse(row, reason) {
-  const changed = { ...row, refused: reason };
+export const refuse = (row, reason) => change(row, { refused: reason });
+
+/** @param {Row} row */
+export const withdraw = (row) => change(row, { withdrawn: true });
+
+/**
+ * @param {Row} row
+ * @param {Partial<Row>} more
+ */
+function change(row, more) {
+  const changed = { ...row, ...more };
   unsaved.delete(row);
   known = known.map((each) => (each.id === row.id ? changed : each));
   return save(changed);

@@ -16,6 +16,7 @@ import { around } from "./elements.js";
  */
 
 const NAMED = /^[A-Z][A-Za-z0-9]+$/;
+const MOVES = /^Arrow/; // what may be held down
 const UNSAID = ["Dead", "Process", "Unidentified", "Compose"]; // half of a character, or none yet
 /** @type {Record<string, string>} as other scripts write them; full-width ones are folded by NFKC */
 const SIGNS = { "؟": "?", "،": ",", "、": ",", "。": ".", "−": "-", "–": "-" };
@@ -55,6 +56,8 @@ function stop(event) {
  *   browser does nothing more with it
  */
 export function onKeys(press) {
+  /** @type {string | null} the key that did something, while it is down: it must not write into the field that it opened */
+  let did = null;
   document.addEventListener("keydown", (event) => {
     if (!event.key) return; // filled in by the browser
     if (composes(event)) {
@@ -64,7 +67,10 @@ export function onKeys(press) {
     if (UNSAID.includes(event.key)) return;
     // Held down, Enter would press the same button repeatedly.
     const again = event.repeat && /^(Enter| )$/.test(event.key) && around(event, "button, a, summary");
+    if (again || (event.repeat && event.code === did && !MOVES.test(event.key))) return stop(event);
     const key = read(event);
-    if (again || (key && press(key, event))) stop(event);
+    const done = Boolean(key && press(key, event));
+    if (!event.repeat) did = done ? event.code : null;
+    if (done) stop(event);
   }, true);
 }

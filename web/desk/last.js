@@ -12,11 +12,15 @@ const items = () => /** @type {HTMLElement[]} */ ([...last.children]);
 
 unblursByButton(last);
 
-/** @param {Decision} decision */
-export function line(decision) {
+/**
+ * @param {Decision} decision
+ * @param {string | null} [note] which the document gets back with an undo
+ */
+export function line(decision, note) {
   const item = document.createElement("li");
   item.append(...excerpt(decision));
   item.dataset.token = String(decision.token);
+  if (note) item.dataset.note = note;
   last.prepend(item);
   items().slice(MOST).forEach((each) => each.remove());
 }

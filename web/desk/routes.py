@@ -75,7 +75,7 @@ def desk(request: Request, person: Reviewer) -> HTMLResponse:
         around = _around(request, opened)
         starter, promise = on_the_way(opened, request.app.state.settings)
     return page("desk.html", person=person, script=True, last=last, sensitive=blurred, around=around, why=WHY,
-                starter=starter, promise=promise)  # fmt: skip
+                starter=starter, promise=promise, most_note=decisions.MOST_NOTE)  # fmt: skip
 
 
 @router.post("/next")

@@ -72,6 +72,7 @@ function tryAgain() {
  */
 async function sendOne(row) {
   underway = row;
+  const left = navigator.onLine; // without a connection nothing leaves this machine
   try {
     const { document_id, token, action, label_id, seconds, note, proposed_label } = row;
     const body = { document_id, token, action, label_id, seconds, note, proposed_label };
@@ -86,8 +87,8 @@ async function sendOne(row) {
       signIn();
       return false;
     }
-    if (passing(error)) return later(row, error);
-    await kept.refuse(row, wordsOf(error));
+    if (passing(error)) return later(row, error, left);
+    await (row.withdrawn ? kept.remove(row) : kept.refuse(row, wordsOf(error)));
     outcomes.refused(row);
   } finally {
     underway = null;
@@ -100,10 +101,11 @@ async function sendOne(row) {
  * second factor that the person needs, none gets through.
  * @param {Row} row
  * @param {unknown} error
+ * @param {boolean} left whether the request may have reached the server
  */
-function later(row, error) {
+function later(row, error, left) {
   const none = isAway(error) || needsFactor(error);
-  kept.failed(row, none ? null : wordsOf(error));
+  kept.failed(row, none ? null : wordsOf(error), left);
   failing = true;
   lost(error);
   return !none && statusOf(error) !== 429;

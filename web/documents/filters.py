@@ -103,7 +103,7 @@ def _share(asked: Mapping[str, str], name: str) -> float | None:
     if value is None:
         return None
     try:
-        percent = float(value)
+        percent = float(value.removesuffix("%").replace(",", "."))  # keyboards of many countries have only the comma
     except ValueError:
         percent = -1
     if not 0 <= percent <= 100:  # excludes NaN too

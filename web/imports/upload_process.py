@@ -27,7 +27,7 @@ from sortline.document_rows import document_of
 from sortline.errors import ImportFileError, InvalidDocumentError, SortlineError
 from sortline.files.budget import Budget
 from sortline.files.columns import Columns
-from sortline.files.opening import Asked
+from sortline.files.opening import Asked, texts_alone
 from sortline.files.opening import opened as read_file
 from sortline.files.reading import Reading
 from sortline.queue import Document, DocumentQueue
@@ -114,7 +114,7 @@ def _classify(settings: Settings, budget: Budget, job: Job) -> dict[str, Any]:
     queue = DocumentQueue(connect(settings.redis), settings)
     with session(settings.postgres_url) as opened:
         file = import_files.get(opened, job["token"], job["user_id"])
-        with _on_disk(file) as path, read_file(path, asked(job), budget=budget) as reading:
+        with _on_disk(file) as path, read_file(path, texts_alone(asked(job)), budget=budget) as reading:
             sent, refused, bad = _enqueue(queue, reading, job["source"] or "import")
         # Sending documents twice is harmless, so the file is deleted only when all of them are on the queue.
         import_files.leave(opened, job["token"], job["user_id"])

@@ -1,5 +1,6 @@
 """Pages on labels: everyone reads guidelines and figures; leads add, describe, archive and merge labels."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -27,6 +28,9 @@ from web.visible import visible
 
 router = APIRouter(prefix="/labels", include_in_schema=False)
 
+# A quoted cell of a spreadsheet; what a person puts into quotation marks has none of what needs them.
+_CELL = re.compile(r'(?:(?<=\t)|^)"((?=[^"]*(?:\n|""))(?:[^"]|"")*)"(?=[\t\n]|$)', re.MULTILINE)
+_BREAK = "\v"  # stands for a line break within a cell
 _A_GLANCE = 10  # with at most this many labels, nobody needs a search
 
 
@@ -46,8 +50,7 @@ def add(request: Request, person: Lead, form: PostedForm) -> HTMLResponse:
 @router.post("/list")
 def add_list(request: Request, person: Lead, form: PostedForm) -> HTMLResponse:
     """Adds a pasted list of labels, all or none."""
-    lines = (line.partition("\t") for line in form.get("names", "").splitlines() if line.strip())
-    return _add(request, person, form, [NewLabel(name, guideline) for name, _, guideline in lines], "list")
+    return _add(request, person, form, _pasted(form.get("names", "")), "list")
 
 
 @router.get("/{id}")
@@ -74,6 +77,8 @@ def add_example(request: Request, person: Lead, form: PostedForm, id: Id) -> HTM
     given = form.get("example", "")
 
     def change(opened: Session) -> str:
+        if not given.strip():
+            raise InvalidInputError("the example is empty")
         added = label_examples.add(opened, id, [given], person.actor)
         return "The example is added." if added else "The label has that example already."
 
@@ -158,6 +163,16 @@ def _add(request: Request, person: Person, form: Form, given: list[NewLabel], wh
         return _labels(request, person, wrong=error, given=form, alike=where if alike else "")
     unclear = [each.name for each in made.new if says_nothing(each.name) and not (each.guideline or each.examples)]
     return _labels(request, person, said=_added(added, made.there), unclear_added=unclear)
+
+
+def _pasted(names: str) -> list[NewLabel]:
+    """The labels of a pasted list, a line each, with the guideline after a tab.
+
+    Spreadsheets put a cell that has line breaks, tabs or quotation marks into quotation marks, and double those in it.
+    """
+    lines = _CELL.sub(lambda found: found[1].replace("\n", _BREAK).replace('""', '"'), "\n".join(names.splitlines()))
+    cells = (line.partition("\t") for line in lines.split("\n") if line.strip())
+    return [NewLabel(name, guideline.replace(_BREAK, "\n")) for name, _, guideline in cells]
 
 
 def _added(added: Sequence[Label], there: Sequence[str]) -> str:

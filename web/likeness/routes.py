@@ -68,7 +68,8 @@ def like_text(request: Request, person: Reviewer, form: PostedForm) -> HTMLRespo
     """Shows the documents that are most like a pasted text; a worker computes its vector."""
     settings, pasted_text = request.app.state.settings, form.get("text", "").strip()
     if not pasted_text or len(pasted_text) > _MOST_CHARS:
-        return page("paste.html", 422, person=person, wrong=f"Paste a text of at most {_MOST_CHARS:,} characters.")
+        wrong = f"Paste a text of at most {_MOST_CHARS:,} characters."
+        return page("paste.html", 422, person=person, wrong=wrong, text=pasted_text)
     found = vector_of_text(request.app.state, pasted_text)
     if isinstance(found, str):
         return page("paste.html", 503, person=person, wrong=found, text=pasted_text)

@@ -3,6 +3,8 @@
 Each call takes a core and 64 MiB for tens of milliseconds, so routes run them in `web.sign_in.hashing`.
 """
 
+import unicodedata
+
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from zxcvbn import zxcvbn
@@ -30,6 +32,7 @@ def hash_password(password: str, name: str = "") -> str:
     Raises:
         InvalidInputError: it is too short, longer than anyone types, or easily guessed.
     """
+    password = _composed(password)
     if not LEAST <= len(password) <= MOST:
         raise InvalidInputError(f"A password must have at least {LEAST} characters and at most {MOST:,}.")
     known = [word for word in (name, *name.split(), "sortline") if word]
@@ -40,8 +43,18 @@ def hash_password(password: str, name: str = "") -> str:
 
 def is_right(password: str, kept: str | None) -> bool:
     """Whether the password matches the hash; without a hash it takes as long and returns False."""
+    typed = password[: MOST + 1]
+    tried = dict.fromkeys((_composed(typed), typed))  # hashes from before passwords were composed are of what was typed
+    return any(_verifies(each, kept or _NOBODY) for each in tried) and kept is not None
+
+
+def _verifies(password: str, kept: str) -> bool:
     try:
-        _hasher.verify(kept or _NOBODY, password[: MOST + 1])
+        return _hasher.verify(kept, password)
     except (VerificationError, InvalidHashError):
         return False
-    return kept is not None
+
+
+def _composed(password: str) -> str:
+    """With composed letters (NFC): some keyboards send é as one character, others as two."""
+    return unicodedata.normalize("NFC", password)

@@ -4,6 +4,7 @@ import base64
 import hmac
 import secrets
 import time
+import unicodedata
 
 import pyotp
 import segno
@@ -32,7 +33,7 @@ def new_recovery_codes() -> list[str]:
 
 def take(opened: Session, user: User, code: str) -> bool:
     """Use up a code from the device or a recovery code; each is right once. The caller commits."""
-    plain = "".join(code.split()).replace("-", "").lower()
+    plain = "".join(str(unicodedata.decimal(each, each)) for each in "".join(code.split()).replace("-", "").lower())
     if plain.isascii() and plain.isdecimal():
         step = step_of(user.totp_secret or "", plain, time.time())
         return step is not None and second_factors.take_step(opened, user.id, step)

@@ -61,10 +61,18 @@ class Tool(Protocol):
     def read(self, record: Record) -> Labelled | LeftOut:
         """Read one record; whatever it holds, nothing is raised."""
 
+    def document(self, record: Record) -> Labelled | LeftOut:
+        """Read a record's text and id, whatever anybody answered."""
+
 
 def several(labels: Sequence[str]) -> LeftOut:
     """Left out: the document has several labels."""
     return LeftOut(f"has several labels ({listed(labels)}); keep one", tuple(labels))
+
+
+def ambiguous(questions: Sequence[str]) -> LeftOut:
+    """Left out: there are answers to several questions, and nobody has said which one is meant."""
+    return LeftOut(f"there are answers to several questions ({listed(questions)}); choose one with --label-column")
 
 
 def disagreeing(labels: Sequence[str]) -> LeftOut:

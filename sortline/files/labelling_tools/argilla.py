@@ -11,9 +11,9 @@ from sortline.files.labelling_tools.answers import (
     Labelled,
     LeftOut,
     Record,
+    ambiguous,
     disagreeing,
     id_in,
-    listed,
     mappings,
     names_of,
     parsed,
@@ -34,31 +34,37 @@ class _Response(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Argilla:
-    """Records with people's responses to questions."""
+    """Records with people's responses; ``questions``: those of the file if it is open which ``question`` is meant."""
 
     chosen: Chosen
     question: str
+    questions: tuple[str, ...] = ()
     title: str = "Argilla"
 
     @property
     def label(self) -> str:
         return f"submitted responses to {self.question or 'a question'}"
 
-    def read(self, record: Record) -> Labelled | LeftOut:
+    def document(self, record: Record) -> Labelled | LeftOut:
         fields = record.get("fields")
         text = text_in(fields if isinstance(fields, Mapping) else _flat_fields(record), self.chosen)
         if isinstance(text, LeftOut):
             return text
         metadata = parsed(record.get("metadata"))
         own = isinstance(metadata, Mapping) and metadata.keys() >= _OWN
-        id_ = id_in(metadata, Chosen()) if own else id_in(record, self.chosen)
+        return Labelled(text, None, id_in(metadata, Chosen()) if own else id_in(record, self.chosen))
+
+    def read(self, record: Record) -> Labelled | LeftOut:
+        document = self.document(record)
+        if isinstance(document, LeftOut):
+            return document
         responses = _responses(record)
         asked = [each for each in responses if not self.question or each.question == self.question]
         submitted = [each for each in asked if each.status == "submitted"]
         if submitted:
-            label = _agreed(submitted)
-            return label if isinstance(label, LeftOut) else Labelled(text, label, id_)
-        return LeftOut(_unsubmitted(asked)) if asked else Labelled(text, None, id_)
+            label = ambiguous(self.questions) if self.questions else _agreed(submitted)
+            return label if isinstance(label, LeftOut) else document._replace(label=label)
+        return LeftOut(_unsubmitted(asked)) if asked else document
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +78,16 @@ class ArgillaClassification:
     def label(self) -> str:
         return "annotation"
 
-    def read(self, record: Record) -> Labelled | LeftOut:
+    def document(self, record: Record) -> Labelled | LeftOut:
         inputs = parsed(record.get("inputs"))
         fields = record if record.get("text") or not isinstance(inputs, Mapping) else inputs
         text = text_in(fields, self.chosen)
-        if isinstance(text, LeftOut):
-            return text
+        return text if isinstance(text, LeftOut) else Labelled(text, None, id_in(record, self.chosen))
+
+    def read(self, record: Record) -> Labelled | LeftOut:
+        document = self.document(record)
+        if isinstance(document, LeftOut):
+            return document
         status = str(record.get("status") or "Validated").rpartition(".")[2].casefold()
         if status == "discarded":
             return LeftOut("was discarded")
@@ -88,7 +98,7 @@ class ArgillaClassification:
             return LeftOut(f"its annotation was not validated (status {status})")
         if len(names) > 1:
             return several(names)
-        return Labelled(text, names[0] if names else None, id_in(record, self.chosen))
+        return document._replace(label=names[0] if names else None)
 
 
 def recognise_argilla(records: Sequence[Record], chosen: Chosen) -> Argilla | ArgillaClassification | None:
@@ -104,7 +114,8 @@ def recognise_argilla(records: Sequence[Record], chosen: Chosen) -> Argilla | Ar
         return None
     questions = list(dict.fromkeys(response.question for each in records for response in _responses(each)))
     usual = [name for name in questions if name.casefold() in LABEL_NAMES]
-    return Argilla(chosen, chosen.label or next((each[0] for each in (questions, usual) if len(each) == 1), ""))
+    question = chosen.label or next((each[0] for each in (questions, usual) if len(each) == 1), "")
+    return Argilla(chosen, question, () if question else tuple(questions))
 
 
 def _responses(record: Record) -> list[_Response]:
@@ -164,7 +175,7 @@ def _flat_fields(record: Record) -> dict[str, Any]:
 def _agreed(responses: Sequence[_Response]) -> str | LeftOut:
     questions = list(dict.fromkeys(each.question for each in responses))
     if len(questions) > 1:
-        return LeftOut(f"answers several questions ({listed(questions)}); choose one with --label-column")
+        return ambiguous(questions)
     answers = [names_of(each.value) for each in responses]
     given = [each for each in answers if each is not None]
     if len(given) < len(answers):

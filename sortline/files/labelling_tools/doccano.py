@@ -32,17 +32,21 @@ class Doccano:
     joined: bool = False
     title: str = "doccano (lists of labels)"
 
-    def read(self, record: Record) -> Labelled | LeftOut:
+    def document(self, record: Record) -> Labelled | LeftOut:
         text = text_in(record, self.chosen, "data")
-        if isinstance(text, LeftOut):
-            return text
+        return text if isinstance(text, LeftOut) else Labelled(text, None, id_in(record, self.chosen))
+
+    def read(self, record: Record) -> Labelled | LeftOut:
+        document = self.document(record)
+        if isinstance(document, LeftOut):
+            return document
         if mappings(parsed(record.get("entities"))) or mappings(parsed(record.get("relations"))):
             return _PASSAGES
         value = parsed(record.get(self.label))
         if self.joined and isinstance(value, str) and all(value.split(_JOINED)):
             value = value.split(_JOINED)
         label = _one(value)
-        return label if isinstance(label, LeftOut) else Labelled(text, label, id_in(record, self.chosen))
+        return label if isinstance(label, LeftOut) else document._replace(label=label)
 
 
 def recognise_doccano(records: Sequence[Record], chosen: Chosen) -> Doccano | None:

@@ -22,14 +22,20 @@ def is_fasttext(lines: Iterable[str]) -> bool:
     return bool(fasttext_prefix(lines))
 
 
-def read_fasttext(line: str, prefix: str = PREFIX) -> Labelled | LeftOut:
-    """Read one line; its labels may be anywhere in it, as fastText allows."""
+def read_fasttext(line: str, prefix: str = PREFIX, labels: bool = True) -> Labelled | LeftOut:
+    """Read one line; its labels may be anywhere in it, as fastText allows.
+
+    Args:
+        labels: whether they are read; else its text alone is.
+    """
     mark = re.compile(rf"(?<!\S){re.escape(prefix)}(\S*?),?(?:\s+|$)")
     marked = (name for found in mark.findall(line) for name in found.split(f",{prefix}"))
     names = list(dict.fromkeys(name for name in marked if name))
     text = mark.sub("", line).strip()
     if not text:
         return LeftOut("has no text")
+    if not labels:
+        return Labelled(text, None)
     if len(names) > 1:
         return several(names)
     return Labelled(text, names[0] if names else None)

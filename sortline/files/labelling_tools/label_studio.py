@@ -16,6 +16,7 @@ from sortline.files.labelling_tools.answers import (
     Labelled,
     LeftOut,
     Record,
+    ambiguous,
     disagreeing,
     id_in,
     is_true,
@@ -37,24 +38,35 @@ _SPANS = {"labels", "hypertextlabels", "paragraphlabels", "timeserieslabels", "r
 
 @dataclass(frozen=True, slots=True)
 class LabelStudioTasks:
-    """Tasks with their annotations (JSON); ``field``: the data field that most annotations of the file are about."""
+    """Tasks with their annotations (JSON).
+
+    ``field``: the data field that most annotations of the file are about; ``questions``: those of the file if there are
+    several and nobody has chosen one.
+    """
 
     chosen: Chosen
     field: str = ""
+    questions: tuple[str, ...] = ()
     title: str = "Label Studio (JSON)"
 
     @property
     def label(self) -> str:
         return f"annotations: {self.chosen.label or 'choices'}"
 
-    def read(self, record: Record) -> Labelled | LeftOut:
+    def document(self, record: Record) -> Labelled | LeftOut:
         data = record.get("data")
         if not isinstance(data, Mapping):
             return LeftOut("is not a task: it has no data")
-        annotations = _annotations(record)
-        text = text_in(data, self.chosen, _text_field(annotations, data) or self.field)
+        text = text_in(data, self.chosen, _text_field(_annotations(record), data) or self.field)
         if isinstance(text, LeftOut):
             return text
+        return Labelled(text, None, id_in(data, self.chosen) or id_in(record, Chosen()))
+
+    def read(self, record: Record) -> Labelled | LeftOut:
+        document = self.document(record)
+        if isinstance(document, LeftOut):
+            return document
+        annotations = _annotations(record)
         if _given(record) and not annotations:
             return LeftOut("refers to its annotations by number only; export the project as JSON again")
         submitted = [each for each in annotations if not is_true(each.get("was_cancelled"))]
@@ -69,7 +81,7 @@ class LabelStudioTasks:
             )  # fmt: skip
             if why:
                 return LeftOut(why)
-        return Labelled(text, label, id_in(data, self.chosen) or id_in(record, Chosen()))
+        return ambiguous(self.questions) if label and self.questions else document._replace(label=label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +94,16 @@ class LabelStudioRows:
     others: tuple[str, ...]
     title: str = "Label Studio (JSON-MIN or CSV)"
 
-    def read(self, record: Record) -> Labelled | LeftOut:
+    def document(self, record: Record) -> Labelled | LeftOut:
         text = text_in(record, Chosen(text=self.text))
-        if isinstance(text, LeftOut):
-            return text
-        id_ = id_in(record, self.chosen)
+        return text if isinstance(text, LeftOut) else Labelled(text, None, id_in(record, self.chosen))
+
+    def read(self, record: Record) -> Labelled | LeftOut:
+        document = self.document(record)
+        if isinstance(document, LeftOut):
+            return document
         if not any(record.get(name) not in (None, "") for name in ("annotation_id", "annotator")):
-            return Labelled(text, None, id_)
+            return document
         if is_true(record.get("was_cancelled")):
             return LeftOut("was skipped by the annotator")
         if not self.label:
@@ -97,7 +112,7 @@ class LabelStudioRows:
         if value in (None, "", [], {}):
             return LeftOut("the annotator chose no label")
         label = _agreed([_of_value(value)])
-        return label if isinstance(label, LeftOut) else Labelled(text, label, id_)
+        return label if isinstance(label, LeftOut) else document._replace(label=label)
 
 
 def recognise_label_studio(records: Sequence[Record], chosen: Chosen) -> LabelStudioTasks | LabelStudioRows | None:
@@ -105,7 +120,11 @@ def recognise_label_studio(records: Sequence[Record], chosen: Chosen) -> LabelSt
     if all(isinstance(each.get("data"), Mapping) and _TASK & each.keys() for each in records):
         fields = Counter(_text_field(_annotations(each), each["data"]) for each in records)
         del fields[""]
-        return LabelStudioTasks(chosen, next((name for name, _ in fields.most_common(1)), ""))
+        asked = tuple(
+            dict.fromkeys(name for each in records for answer in _annotations(each) for name in _answered(answer))
+        )
+        questions = asked if len(asked) > 1 and not chosen.label else ()
+        return LabelStudioTasks(chosen, next((name for name, _ in fields.most_common(1)), ""), questions)
     if not all(len(_ROW & each.keys()) >= 2 for each in records):
         return None
     names = [name for name in dict.fromkeys(name for each in records for name in each) if name not in _OF_ROW]
@@ -146,6 +165,15 @@ def _is_rejected(annotation: Record) -> bool:
     return annotation.get("last_action") == "rejected" or bool(reviews and reviews[-1].get("accepted") is False)
 
 
+def _answered(annotation: Record) -> list[str]:
+    """The questions that an annotation answers with a label."""
+    results = mappings(annotation.get("result"))
+    return [
+        str(each.get("from_name", "")) for each in results
+        if isinstance(value := each.get("value"), Mapping) and (found := _of_value(value)) and isinstance(found, list)
+    ]  # fmt: skip
+
+
 def _of_annotation(annotation: Record, question: str) -> list[str] | LeftOut:
     """The labels of one annotation."""
     by_question: dict[str, list[str]] = {}
@@ -162,7 +190,7 @@ def _of_annotation(annotation: Record, question: str) -> list[str] | LeftOut:
         elif found:
             by_question.setdefault(asked, []).extend(found)
     if len(by_question) > 1:
-        return LeftOut(f"answers several questions ({listed(list(by_question))}); choose one with --label-column")
+        return ambiguous(list(by_question))
     if by_question:
         return list(dict.fromkeys(next(iter(by_question.values()))))
     if others:

@@ -15,14 +15,18 @@ class OwnExport:
     title: str = "Sortline's export"
     label: str = "label (what people decided)"
 
-    def read(self, record: Record) -> Labelled | LeftOut:
+    def document(self, record: Record) -> Labelled | LeftOut:
         text = text_in(record, Chosen("text"))
-        if isinstance(text, LeftOut):
-            return text
+        return text if isinstance(text, LeftOut) else Labelled(text, None, as_id(record.get("id")))
+
+    def read(self, record: Record) -> Labelled | LeftOut:
+        document = self.document(record)
+        if isinstance(document, LeftOut):
+            return document
         label = record.get("label")
         if isinstance(label, str) and label:
-            return Labelled(text, label, as_id(record.get("id")))
-        return Labelled(text, None, as_id(record.get("id")), none_fits=record.get("action") == "none_fits")
+            return document._replace(label=label)
+        return document._replace(none_fits=record.get("action") == "none_fits")
 
 
 def recognise_own_export(records: Sequence[Record], chosen: Chosen) -> OwnExport | None:

@@ -34,19 +34,23 @@ class Prodigy:
     def label(self) -> str:
         return "accepted answers"
 
+    def document(self, record: Record) -> Labelled | LeftOut:
+        text = text_in(record, self.chosen)
+        return text if isinstance(text, LeftOut) else Labelled(text, None, id_in(record, self.chosen))
+
     def read(self, record: Record) -> Labelled | LeftOut:
         answer = str(record.get("answer") or "").strip().casefold()
         if answer != "accept":
             return LeftOut(_LEFT_OUT.get(answer, f"its answer is {answer[:60]!r}" if answer else "nobody answered it"))
-        text = text_in(record, self.chosen)
-        if isinstance(text, LeftOut):
-            return text
+        document = self.document(record)
+        if isinstance(document, LeftOut):
+            return document
         names = _labels(record)
         if names is None:
             return LeftOut("has labels of passages, not of the document")
         if not names:
             return LeftOut("was accepted without a label")
-        return several(names) if len(names) > 1 else Labelled(text, names[0], id_in(record, self.chosen))
+        return several(names) if len(names) > 1 else document._replace(label=names[0])
 
 
 def recognise_prodigy(records: Sequence[Record], chosen: Chosen) -> Prodigy | None:
