@@ -67,7 +67,7 @@ def _tls(name: str, address: RedisAddress, authority: Path | None) -> Iterator[F
         yield Finding(f"{name} TLS", "warn", "encrypted, certificate not verified (ssl_cert_reqs=none)", advice)
     elif address.tls:
         yield Finding(f"{name} TLS", "ok", f"encrypted, certificate verified by {address.authority}")
-    elif authority not in (None, Path()):
+    elif authority is not None:
         yield Finding(f"{name} TLS", "warn", "not encrypted, though SORTLINE_REDIS_CA_FILE is set", "use rediss://")
     elif address.socket is None and is_elsewhere(address.host):
         advice = "use rediss:// in the URL"
