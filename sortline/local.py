@@ -24,6 +24,7 @@ from sortline.redis_server import redis_server
 
 _POSTGRES_USER = "pgserver"  # Postgres refuses to run as root
 _SHARED = Path("/var/lib/sortline")
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - its size is asked for
 _MOST_BUFFERS, _LEAST_LOG, _MOST_LOG = 16 * 2**30, 2**30, 32 * 2**30
 _POSTGRES_SETTINGS = {
     "listen_addresses": "",
@@ -159,10 +160,9 @@ def postgres_binaries(user: str | None = None) -> Path:
     if user is None or _is_reachable(install):
         return install / "bin"
     # The environment is in a private folder: a copy is cheaper than opening that folder.
-    copy = _SHARED / f"postgres-{install.stat().st_mtime_ns:x}"
+    copy = _shared() / f"postgres-{install.stat().st_mtime_ns:x}"
     if not copy.exists():
         partial = copy.with_name(f"{copy.name}.{os.getpid()}")
-        _SHARED.mkdir(mode=0o755, parents=True, exist_ok=True)
         shutil.copytree(install, partial, symlinks=True)
         partial.rename(copy)
     return copy / "bin"
@@ -173,13 +173,20 @@ def _postgres_data(data_dir: Path, name: str, user: str | None) -> Path:
     place = data_dir.resolve() / "postgres"
     if user is not None and not place.is_symlink() and not _is_reachable(place):
         # A separate folder each time: if a data folder was removed, the next one in its place begins empty.
-        _SHARED.mkdir(mode=0o755, parents=True, exist_ok=True)
-        elsewhere = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=_SHARED))
+        elsewhere = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=_shared()))
         elsewhere.chmod(0o755)
         place.symlink_to(elsewhere / "postgres")
     place = place.resolve()
     _own(place, user)
     return place
+
+
+def _shared() -> Path:
+    """The folder of what Postgres' own user must reach, whatever the umask is."""
+    if not _SHARED.is_dir():
+        _SHARED.mkdir(parents=True)
+        _SHARED.chmod(0o755)
+    return _SHARED
 
 
 def _sized(data: Path) -> dict[str, str]:
@@ -189,8 +196,14 @@ def _sized(data: Path) -> dict[str, str]:
     means fewer checkpoints (docs/decisions/0018-scale.md). Buffers take memory only as they fill.
     """
     memory, disk = _memory(), shutil.disk_usage(data).total
+    # Docker gives 64 MiB of shared memory unless it is told otherwise: parallel queries need more.
+    dynamic = "mmap" if _SHARED_MEMORY.is_dir() and shutil.disk_usage(_SHARED_MEMORY).total < 2**28 else "posix"
     buffers, log = min(memory // 4, _MOST_BUFFERS), min(max(disk // 10, _LEAST_LOG), _MOST_LOG)
-    return {"shared_buffers": f"{buffers >> 20}MB", "max_wal_size": f"{log >> 20}MB"}
+    return {
+        "shared_buffers": f"{buffers >> 20}MB",
+        "max_wal_size": f"{log >> 20}MB",
+        "dynamic_shared_memory_type": dynamic,
+    }
 
 
 def _memory() -> int:

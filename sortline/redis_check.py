@@ -4,6 +4,7 @@ import redis
 
 from sortline.errors import ConfigurationError, ServerUnreachableError
 from sortline.redis_address import Broker, RedisAddress
+from sortline.redis_client import told
 
 _WAIT_S = 5.0
 _OTHER_MODES = {"cluster": "a Redis Cluster", "sentinel": "a Redis Sentinel"}
@@ -34,7 +35,7 @@ def _check(address: RedisAddress, place: str) -> None:
     client = redis.Redis.from_url(address.url, **{"socket_timeout": _WAIT_S, "retry": None, **options})
     try:
         client.ping()
-        mode = _mode(client)
+        mode, replication = told(client, "server").get("redis_mode", ""), told(client, "replication")
     except (redis.exceptions.AuthenticationError, redis.exceptions.NoPermissionError) as error:
         raise ConfigurationError(f"{place} refuses this user: {error}") from None
     except redis.exceptions.ResponseError as error:
@@ -55,10 +56,5 @@ def _check(address: RedisAddress, place: str) -> None:
         client.close()
     if mode in _OTHER_MODES:
         raise ConfigurationError(f"{place} is {_OTHER_MODES[mode]}, which Sortline does not support; give one server")
-
-
-def _mode(client: redis.Redis) -> str:
-    try:
-        return str(client.info("server").get("redis_mode", ""))
-    except redis.exceptions.NoPermissionError:
-        return ""  # a server that refuses INFO
+    if replication.get("role") == "slave" and replication.get("slave_read_only"):  # it may be promoted yet
+        raise ServerUnreachableError(f"{place} is a replica, which accepts no writes; give the address of the primary")

@@ -36,6 +36,17 @@ def as_text(value: object) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
+def told(client: redis.Redis, section: str) -> dict[str, Any]:
+    """A section of Redis' INFO; empty: this user may not ask, or the command was renamed, as on rented servers."""
+    try:
+        found: dict[str, Any] = client.info(section)
+    except redis.exceptions.ResponseError as error:
+        if isinstance(error, redis.exceptions.NoPermissionError) or "unknown command" in str(error):
+            return {}
+        raise
+    return found
+
+
 class reaching:  # noqa: N801 - reads as a word: with reaching(client): ...
     """Turns redis-py's errors into one line with the address: Redis can't be reached, is full, or refuses a command."""
 

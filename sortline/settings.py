@@ -7,7 +7,6 @@ import hashlib
 import logging
 import os
 import re
-import tempfile
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -19,6 +18,7 @@ from pydantic import AliasChoices, Field, ValidationError, ValidationInfo, field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sortline.errors import ConfigurationError
+from sortline.home import socket_place
 from sortline.listening import url_of
 from sortline.postgres_address import PostgresAddress
 from sortline.redis_address import Broker, RedisAddress
@@ -434,7 +434,7 @@ class Settings(BaseSettings):
     def runtime_dir(self) -> Path:
         """Private folder of sockets; its name is short: Redis 6.2 cuts socket paths over 107 bytes."""
         name = hashlib.sha256(str(self.data_dir.resolve()).encode()).hexdigest()[:10]
-        return Path(tempfile.gettempdir()) / f"sl-{os.getuid()}-{name}"
+        return socket_place() / f"sl-{os.getuid()}-{name}"
 
     @property
     def postgres_url(self) -> PostgresAddress:
