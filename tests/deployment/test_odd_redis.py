@@ -29,7 +29,7 @@ def test_a_redis_that_deletes_what_it_holds_is_not_durable(
     with own_redis(tmp_path, maxmemory=most, maxmemory_policy=policy, appendfsync="always") as server:
         queue = DocumentQueue(connect(on(server, settings).redis), settings)
         if deletes:
-            with pytest.raises(ServerUnreachableError, match="deletes whole lanes.*set maxmemory-policy noeviction"):
+            with pytest.raises(ServerUnreachableError, match=r"deletes whole lanes.*set maxmemory-policy noeviction"):
                 queue.append([Document("1", "a text")], durable=True)
             assert server.client.dbsize() == 0
         else:
@@ -46,7 +46,7 @@ def test_a_replica_is_said_at_the_start(settings: Settings, tmp_path: Path) -> N
     ):
         made = on(replica, settings)
         for check in (lambda: check_documents(made.redis), lambda: check_broker(made.broker)):
-            with pytest.raises(ServerUnreachableError, match="is a replica.*give the address of the primary"):
+            with pytest.raises(ServerUnreachableError, match=r"is a replica.*give the address of the primary"):
                 check()
         (finding,) = check_redis(made)
         assert finding.level == "fail" and "is a replica" in finding.found
