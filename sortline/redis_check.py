@@ -4,7 +4,7 @@ import redis
 
 from sortline.errors import ConfigurationError, ServerUnreachableError
 from sortline.redis_address import Broker, RedisAddress
-from sortline.redis_client import told
+from sortline.redis_client import named, told
 
 _WAIT_S = 5.0
 _OTHER_MODES = {"cluster": "a Redis Cluster", "sentinel": "a Redis Sentinel"}
@@ -48,13 +48,21 @@ def _check(address: RedisAddress, place: str) -> None:
     except (redis.exceptions.RedisError, OSError) as error:
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
             raise ConfigurationError(
-                f"{place} has a certificate that can't be verified ({error}); set SORTLINE_REDIS_CA_FILE to the "
-                "certificates of the authority that signed it"
+                f"{place} has a certificate that can't be verified ({error}); {_mend(error)}"
             ) from None
-        raise ServerUnreachableError(f"{place} can't be reached: {error}") from None
+        raise ServerUnreachableError(f"{place} can't be reached: {named(error)}") from None
     finally:
         client.close()
     if mode in _OTHER_MODES:
         raise ConfigurationError(f"{place} is {_OTHER_MODES[mode]}, which Sortline does not support; give one server")
     if replication.get("role") == "slave" and replication.get("slave_read_only"):  # it may be promoted yet
         raise ServerUnreachableError(f"{place} is a replica, which accepts no writes; give the address of the primary")
+
+
+def _mend(error: Exception) -> str:
+    """What to do about a certificate that can't be verified."""
+    if "expired" in str(error):
+        return "renew the server's certificate"
+    if "mismatch" in str(error):
+        return "write the server in the URL with a name that is in its certificate"
+    return "set SORTLINE_REDIS_CA_FILE to the certificates of the authority that signed it"

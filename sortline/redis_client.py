@@ -16,14 +16,20 @@ from sortline.server_url import write_host
 _CANNOT_WRITE = re.compile("MISCONF|ReadOnly|MasterDown|ClusterDown|NOREPLICAS|READONLY")
 # Before this redis-py puts the start of a pipeline's command, and so of a document.
 _BLAMED = "of pipeline caused error: "
+_HINTS = {
+    "EOF occurred in violation": "does it ask for a client's certificate (ssl_certfile and ssl_keyfile in the URL)?",
+    "reset by peer": "does it speak TLS alone (rediss://)?",
+    "WRONG_VERSION_NUMBER": "does it speak without TLS (redis://)?",
+}
 
 
 def connect(address: RedisAddress, **options: Any) -> redis.Redis:
-    """A pooled client of that Redis; it connects on first use and retries a lost connection."""
+    """A pooled client of that Redis; it connects on first use and retries a lost connection once."""
     merged: dict[str, Any] = {
         "socket_timeout": 10,
         "socket_connect_timeout": 5,
-        "retry": Retry(ExponentialBackoff(cap=1, base=0.05), 3),
+        # More would only make who asks wait for longer: each waits for a server that is silent.
+        "retry": Retry(ExponentialBackoff(cap=1, base=0.05), 1),
         **options,
     }
     if address.socket is not None:
@@ -71,7 +77,13 @@ class reaching:  # noqa: N801 - reads as a word: with reaching(client): ...
             why = str(error).rpartition(_BLAMED)[2]
             raise RedisRefusesError(f"Redis at {where(self.client)} refuses a command: {why}", why) from None
         if isinstance(error, redis.exceptions.ConnectionError | redis.exceptions.TimeoutError | OSError):
-            raise ServerUnreachableError(f"Redis at {where(self.client)} can't be reached: {error}") from None
+            raise ServerUnreachableError(f"Redis at {where(self.client)} can't be reached: {named(error)}") from None
+
+
+def named(error: Exception) -> str:
+    """What a connection failed of, and what may be behind it where the message does not say it."""
+    said = str(error)
+    return said + "".join(f"; {hint}" for sign, hint in _HINTS.items() if sign in said)
 
 
 def where(client: redis.Redis) -> str:

@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session
 from db.models import Table
 
 _TABLES = text("""
-SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p')
-AND NOT relispartition ORDER BY relname
+SELECT relname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+WHERE nspname = current_schema() AND relkind IN ('r', 'p') AND NOT relispartition ORDER BY relname
 """)
 PUBLIC = "public"
 OPTUNA = "optuna"  # the schema of tuning studies
