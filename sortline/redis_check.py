@@ -1,5 +1,7 @@
 """Checks whether a Redis can serve Sortline; every process does this when it starts, and `sortline doctor` too."""
 
+from collections.abc import Sequence
+
 import redis
 
 from sortline.errors import ConfigurationError, ServerUnreachableError
@@ -7,6 +9,8 @@ from sortline.redis_address import Broker, RedisAddress
 from sortline.redis_client import named, told
 
 _WAIT_S = 5.0
+# Celery's keys have many names: queues with a suffix for each priority, names of processes with a suffix, ...
+_OF_CELERY = ("housekeeping\x06\x163", "_kombu.binding.worker", "unacked_index", "host.celery.pidbox", "celeryev.id")
 _OTHER_MODES = {"cluster": "a Redis Cluster", "sentinel": "a Redis Sentinel"}
 
 
@@ -27,17 +31,24 @@ def check_broker(broker: Broker) -> None:
         ConfigurationError: it is refused: somebody has to change something.
         ServerUnreachableError: it can't be reached now.
     """
-    _check(broker.address, str(broker))
+    _check(broker.address, str(broker), _OF_CELERY)
 
 
-def _check(address: RedisAddress, place: str) -> None:
+def _check(address: RedisAddress, place: str, keys: Sequence[str] = ()) -> None:
     options = {} if address.socket is not None else {"socket_connect_timeout": _WAIT_S}
     client = redis.Redis.from_url(address.url, **{"socket_timeout": _WAIT_S, "retry": None, **options})
     try:
         client.ping()
+        if keys:
+            client.exists(*keys)  # a user without the right to one is refused
         mode, replication = told(client, "server").get("redis_mode", ""), told(client, "replication")
     except (redis.exceptions.AuthenticationError, redis.exceptions.NoPermissionError) as error:
-        raise ConfigurationError(f"{place} refuses this user: {error}") from None
+        needs = (
+            "; Celery's user needs the right to all keys (~*) and channels (&*)"
+            if keys and "keys" in str(error)
+            else ""
+        )
+        raise ConfigurationError(f"{place} refuses this user: {error}{needs}") from None
     except redis.exceptions.ResponseError as error:
         if "DB index" in str(error):
             raise ConfigurationError(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sortline.cli.checks.redis import check_redis
-from sortline.errors import ServerUnreachableError
+from sortline.errors import ConfigurationError, ServerUnreachableError
 from sortline.queue import Document, DocumentQueue
 from sortline.redis_check import check_broker, check_documents
 from sortline.redis_client import connect
@@ -52,6 +52,16 @@ def test_a_replica_is_said_at_the_start(settings: Settings, tmp_path: Path) -> N
         assert finding.level == "fail" and "is a replica" in finding.found
         done = loaded.run(["sortline", "enqueue", "-", "--format", "lines"], tmp_path, environment(made), "a text\n")
         assert done.returncode == 1 and done.stderr.count("\n") == 1
+
+
+def test_a_user_who_lacks_a_key_of_celerys_is_refused_at_the_start(settings: Settings, tmp_path: Path) -> None:
+    with own_redis(tmp_path) as server:
+        keys = ("~_kombu*", "~unacked*", "~worker", "~training", "~housekeeping")
+        server.client.execute_command("ACL", "SETUSER", "narrow", "on", ">pw", "~sortline:*", *keys, "&*", "+@all")
+        made = on(server, settings, "narrow:pw@")
+        check_documents(made.redis)
+        with pytest.raises(ConfigurationError, match=r"refuses this user.*all keys"):
+            check_broker(made.broker)
 
 
 @pytest.mark.parametrize("how", ["renamed", "not allowed"])
