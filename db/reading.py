@@ -25,7 +25,8 @@ _NOTICES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count"
 # On Postgres' side too: a transaction that waits there for its client would hold its locks for hours.
 _SERVER_NOTICES = ", ".join(f"set_config('tcp_{name.removeprefix('tcp_')}', %({name})s, false)" for name in _NOTICES)
 # How values are written, whatever the role or the database says: psycopg reads these forms alone. Texts are UTF-8.
-_FORMS = "set_config('DateStyle', 'ISO', false), set_config('IntervalStyle', 'postgres', false)"
+_READ = {"DateStyle": "ISO", "IntervalStyle": "postgres", "TimeZone": "UTC"}
+_FORMS = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in _READ.items())
 # Names of parameters as SQLAlchemy's `text` has them; two colons are a cast.
 _PARAMETER = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")
 

@@ -433,7 +433,7 @@ class Settings(BaseSettings):
     @property
     def runtime_dir(self) -> Path:
         """Private folder of sockets; its name is short: Redis 6.2 cuts socket paths over 107 bytes."""
-        name = hashlib.sha256(str(self.data_dir.resolve()).encode()).hexdigest()[:10]
+        name = hashlib.sha256(os.fsencode(self.data_dir.resolve())).hexdigest()[:10]
         return socket_place() / f"sl-{os.getuid()}-{name}"
 
     @property

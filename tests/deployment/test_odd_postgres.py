@@ -25,6 +25,7 @@ from sortline.settings import Settings
 from tests import loaded
 from tests.conftest import Servers, environment
 from web.app import create_app
+from worker.active_model import Models
 
 Make = Callable[..., Settings]
 ODD = {
@@ -172,3 +173,16 @@ def test_a_server_that_has_begun_to_read_alone_is_away_for_now(make: Make, tmp_p
             "/sign-in", data={"name": "ann", "password": "x" * 12}, headers={"Origin": "http://127.0.0.1"}
         )
         assert answer.status_code == 503
+
+
+def test_a_worker_says_why_it_does_not_begin(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    settings = make(OWNER)
+    models = Models(settings)
+    for _ in range(2):
+        models.check_promotion()
+    assert not models.wait(0)
+    (said,) = [record for record in caplog.records if record.name == "worker.active_model"]
+    assert "run `sortline migrate`" in said.getMessage()
+    migrate(settings.postgres_url)
+    models.check_promotion()
+    assert models.wait(0)
