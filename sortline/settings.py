@@ -9,6 +9,7 @@ import os
 import re
 from difflib import get_close_matches
 from functools import cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -32,6 +33,7 @@ _DOTENV = ".env"
 # SORTLINE_WEB_PORT=tcp://10.0.0.1:8080.
 _OF_SERVICE = re.compile(r"SORTLINE_.*_(SERVICE_(HOST|PORT(_.+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_.+)?)?)")
 _SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://\S+")
+_HOST = re.compile(r"[\w.-]+|\[?[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*\]?")  # a name or an address
 _OTHERS = ("SORTLINE_TEST_", "SORTLINE_TOKEN")  # of the tests, and of the documentation's examples
 
 log = logging.getLogger(__name__)
@@ -384,6 +386,33 @@ class Settings(BaseSettings):
     def _is_path(cls, given: str) -> str:
         return clean_path(given)
 
+    @field_validator("forwarded_allow_ips")
+    @classmethod
+    def _are_networks(cls, given: str) -> str:
+        for each in _parts(given):
+            try:
+                if each != "*":
+                    ip_network(each)
+            except ValueError:
+                raise ValueError(f"{each} is neither an address nor a network, such as 10.0.0.0/8") from None
+        return given
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_hosts(cls, given: str) -> str:
+        for each in _parts(given):
+            if not _HOST.fullmatch(each):
+                raise ValueError(f"{each} is not a host; write it without scheme and port, as example.org")
+        return given
+
+    @property
+    def proxies(self) -> str:
+        """Those of ``forwarded_allow_ips``, also as they come in over an IPv6 socket that takes IPv4 too."""
+        found = _parts(self.forwarded_allow_ips)
+        of_four = [ip_network(each) for each in found if "*" not in found]
+        mapped = [f"::ffff:{net.network_address}/{96 + net.prefixlen}" for net in of_four if net.version == 4]
+        return ",".join(["*"] if "*" in found else [*found, *mapped])
+
     @property
     def web_address(self) -> str:
         """The address at which people reach the web, without a trailing slash."""
@@ -397,7 +426,7 @@ class Settings(BaseSettings):
     @property
     def hosts(self) -> frozenset[str]:
         """Hosts that requests may name, as they stand in addresses but without brackets; empty: any."""
-        given = [each.strip().strip("[]").lower().rstrip(".") for each in self.allowed_hosts.split(",") if each.strip()]
+        given = [each.strip("[]").lower().rstrip(".") for each in _parts(self.allowed_hosts)]
         return frozenset([*given, urlsplit(self.web_address).hostname or ""]) if given else frozenset()
 
     @property
@@ -517,6 +546,11 @@ class Settings(BaseSettings):
     @field_serializer("database_url", "redis_url", "broker_url", "flower_basic_auth")
     def _hidden(self, value: str | None) -> str | None:
         return value and "***"
+
+
+def _parts(listed: str) -> list[str]:
+    """What a list names, which is separated by commas."""
+    return [each.strip() for each in listed.split(",") if each.strip()]
 
 
 def _given(name: str, url: str | None, file: Path | None) -> tuple[str | None, str]:
