@@ -26,6 +26,9 @@ _NOTICES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count"
 _SERVER_NOTICES = ", ".join(f"set_config('tcp_{name.removeprefix('tcp_')}', %({name})s, false)" for name in _NOTICES)
 # How values are written, whatever the role or the database says: psycopg reads these forms alone. Texts are UTF-8.
 _READ = {"DateStyle": "ISO", "IntervalStyle": "postgres", "TimeZone": "UTC"}
+# And a commit is on disk, because its documents leave Redis then: not `off` or `local`, as a role may have it.
+_DURABLE = """set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') IN ('off', 'local')
+THEN 'on' ELSE current_setting('synchronous_commit') END, false)"""
 _FORMS = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in _READ.items())
 # Names of parameters as SQLAlchemy's `text` has them; two colons are a cast.
 _PARAMETER = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")
@@ -129,12 +132,14 @@ def reading(address: PostgresAddress) -> Iterator[PlainConnection]:
 def connect_arguments(address: PostgresAddress) -> dict[str, Any]:
     """What psycopg needs to connect."""
     given = address.parameters
+    if len(address.hosts) > 1:
+        given.setdefault("target_session_attrs", "read-write")  # the primary, wherever it is
     return {"connect_timeout": 5, "application_name": "sortline", **_NOTICES, **given, "client_encoding": "UTF8"}
 
 
 def prepare(connection: psycopg.Connection[Any]) -> None:
-    """Switch prepared statements off if there is a pooler; let Postgres notice a connection that is forgotten, and
-    write values as psycopg reads them.
+    """Switch prepared statements off if there is a pooler; let Postgres notice a connection that is forgotten, write
+    values as psycopg reads them, and commit to disk.
 
     A statement is prepared in one session, and a pooler gives the next transaction another. A pooler is recognised by
     this: the process id given on connecting is not that of the process that answers.
@@ -142,7 +147,7 @@ def prepare(connection: psycopg.Connection[Any]) -> None:
     autocommit, connection.autocommit = connection.autocommit, True
     given = connection.info.get_parameters()
     notices = {name: given.get(name, str(value)) for name, value in _NOTICES.items()}
-    sql = f"SELECT pg_backend_pid(), {_SERVER_NOTICES}, {_FORMS}"
+    sql = f"SELECT pg_backend_pid(), {_SERVER_NOTICES}, {_FORMS}, {_DURABLE}"
     answer = connection.execute(sql, notices, prepare=False).fetchone()
     connection.autocommit = autocommit
     if answer is None or answer[0] != connection.info.backend_pid:

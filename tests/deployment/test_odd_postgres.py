@@ -14,13 +14,14 @@ from sqlalchemy import text
 
 from db.connection import get_engine
 from db.queries import labels, server
-from db.reading import reading, statement
+from db.reading import connect_arguments, reading, statement
 from db.session import session
 from housekeeping.backup import backup
 from housekeeping.restore import restore
 from migrations.upgrade import migrate
 from sortline.cli.examine import check_postgres
 from sortline.errors import ConfigurationError
+from sortline.postgres_address import PostgresAddress
 from sortline.settings import Settings
 from tests import loaded
 from tests.conftest import Servers, environment
@@ -30,7 +31,7 @@ from worker.active_model import Models
 Make = Callable[..., Settings]
 ODD = {
     "DateStyle": "SQL, DMY", "IntervalStyle": "iso_8601", "TimeZone": "Asia/Kolkata", "client_encoding": "LATIN1",
-    "bytea_output": "escape", "default_transaction_isolation": "serializable",
+    "synchronous_commit": "off", "bytea_output": "escape", "default_transaction_isolation": "serializable",
 }  # fmt: skip
 
 
@@ -110,6 +111,7 @@ def test_what_a_role_sets_for_its_sessions_changes_nothing(make: Make, tmp_path:
             assert found[0] == moment and found[1].total_seconds() == 26 * 3600
             assert found[2:] == ("Ελλάδα €", b"\x00\xff")
             assert server.setting(opened, "transaction_isolation") == "read committed"
+            assert server.setting(opened, "synchronous_commit") == "on"
     with reading(settings.postgres_url) as plain:
         (when,) = plain.execute(statement("SELECT clock_timestamp()")).one()
         assert when.tzinfo is not None
@@ -186,3 +188,12 @@ def test_a_worker_says_why_it_does_not_begin(make: Make, caplog: pytest.LogCaptu
     migrate(settings.postgres_url)
     models.check_promotion()
     assert models.wait(0)
+
+
+@pytest.mark.parametrize(
+    ("url", "wanted"),
+    [("one,two", "read-write"), ("one", None), ("one,two/db?target_session_attrs=any", "any")],
+)  # fmt: skip
+def test_of_several_hosts_the_one_that_accepts_writes_is_used(url: str, wanted: str | None) -> None:
+    found = connect_arguments(PostgresAddress.read(f"postgresql://{url}"))
+    assert found.get("target_session_attrs") == wanted
