@@ -55,7 +55,7 @@ def _check(address: RedisAddress, place: str, keys: Sequence[str] = ()) -> None:
                 f"{place} has no database {address.database}; set SORTLINE_BROKER_DATABASE to one that exists; it may "
                 "be the one in SORTLINE_REDIS_URL"
             ) from None
-        raise ServerUnreachableError(f"{place} can't be used now: {error}") from None
+        raise ServerUnreachableError(f"{place} can't be used now: {named(error)}") from None
     except (redis.exceptions.RedisError, OSError) as error:
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
             raise ConfigurationError(

@@ -71,18 +71,21 @@ class reaching:  # noqa: N801 - reads as a word: with reaching(client): ...
         ):
             if "No space left" in str(error):
                 raise disk.full("redis") from None
-            why = str(error).rpartition(_BLAMED)[2]
-            raise ServerUnreachableError(f"Redis at {where(self.client)} accepts no writes now: {why}") from None
+            raise ServerUnreachableError(
+                f"Redis at {where(self.client)} accepts no writes now: {named(error)}"
+            ) from None
         if isinstance(error, redis.exceptions.ResponseError):
-            why = str(error).rpartition(_BLAMED)[2]
+            why = named(error)
             raise RedisRefusesError(f"Redis at {where(self.client)} refuses a command: {why}", why) from None
         if isinstance(error, redis.exceptions.ConnectionError | redis.exceptions.TimeoutError | OSError):
             raise ServerUnreachableError(f"Redis at {where(self.client)} can't be reached: {named(error)}") from None
 
 
 def named(error: Exception) -> str:
-    """What a connection failed of, and what may be behind it where the message does not say it."""
-    said = str(error)
+    """What Redis or the connection says, and what may be behind it where the message does not say it."""
+    said = str(error).rpartition(_BLAMED)[2]
+    if said.startswith("DENIED"):  # protected mode: an essay
+        said = said.partition(". ")[0]
     return said + "".join(f"; {hint}" for sign, hint in _HINTS.items() if sign in said)
 
 

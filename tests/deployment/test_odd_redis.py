@@ -1,5 +1,6 @@
 """Redis servers and users as other people set them up: it works, or one sentence says what is wrong."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,24 @@ def test_a_replica_is_said_at_the_start(settings: Settings, tmp_path: Path) -> N
         assert finding.level == "fail" and "is a replica" in finding.found
         done = loaded.run(["sortline", "enqueue", "-", "--format", "lines"], tmp_path, environment(made), "a text\n")
         assert done.returncode == 1 and done.stderr.count("\n") == 1
+
+
+def test_protected_mode_is_one_sentence(settings: Settings, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing: it asks which address this machine has for others
+        except OSError:
+            pytest.skip("this machine has no network")
+        address = probe.getsockname()[0]
+    with own_redis(tmp_path, bind="* -::*") as server:
+        if str(server.client.info("server")["redis_version"]) < "7":
+            pytest.skip("before Redis 7 a server that is told where to listen is not protected")
+        made = settings.model_copy(update={"redis_url": f"redis://{address}:{server.port}/0"})
+        with pytest.raises(ServerUnreachableError, match="protected mode") as refused:
+            check_documents(made.redis)
+        assert len(str(refused.value)) < 250
+        done = loaded.run(["sortline", "enqueue", "-", "--format", "lines"], tmp_path, environment(made), "a text\n")
+        assert done.returncode == 1 and "protected mode" in done.stderr and len(done.stderr) < 250
 
 
 def test_a_user_who_lacks_a_key_of_celerys_is_refused_at_the_start(settings: Settings, tmp_path: Path) -> None:
