@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sortline.home import socket_place
+from sortline.listening import socket_place
 
 _PORT = 5432  # of the socket's name alone
 _SSL_REQUEST, _GSS_REQUEST = 80877103, 80877104

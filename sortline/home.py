@@ -20,8 +20,6 @@ _CACHES = {
     "TRITON_CACHE_DIR": ".triton/cache",
 }
 
-_LONGEST = 59  # bytes: a socket's path has at most 107, and this is followed by /sl-UID-NAME/postgres/.s.PGSQL.5432
-
 
 def make_home(data_dir: Path) -> None:
     """Give this process, and those it starts, a home and a name if they have none.
@@ -52,12 +50,6 @@ def account() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # OSError from Python 3.13 on
         return _numbered()
-
-
-def socket_place() -> Path:
-    """The folder for temporary files; /tmp if its name is so long that Unix sockets in it could not be reached."""
-    place = Path(tempfile.gettempdir())
-    return place if len(os.fsencode(place)) <= _LONGEST else Path("/tmp")  # noqa: S108 - names in it are made private
 
 
 def _numbered() -> str:

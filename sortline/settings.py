@@ -19,8 +19,7 @@ from pydantic import AliasChoices, Field, ValidationError, ValidationInfo, field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sortline.errors import ConfigurationError
-from sortline.home import socket_place
-from sortline.listening import url_of
+from sortline.listening import socket_place, url_of
 from sortline.postgres_address import PostgresAddress
 from sortline.redis_address import Broker, RedisAddress
 from sortline.web_address import check_web_url, clean_path
