@@ -26,6 +26,7 @@ from sortline.settings import Lane
 _SPOILT = re.compile(r"[/\\%;?#\x00-\x1f\x7f]|^\.*$")
 # Answers that mean "later": the web or a proxy before it is busy or can't be reached.
 _LATER = {408, 425, 500, 502, 503, 504}
+_UNUSABLE = "the token can't be used: it contains characters that no token has"
 
 
 class HttpClient:
@@ -41,7 +42,7 @@ class HttpClient:
     """
 
     def __init__(self, url: str, token: str | None, timeout: float) -> None:
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers = {"Authorization": f"Bearer {token.strip()}"} if token else {}
         self._timeout = timeout
         try:
             base = httpx.URL(url)
@@ -54,7 +55,7 @@ class HttpClient:
             environment = not is_loopback(base.host)
             self._http = httpx.Client(base_url=base, headers=headers, timeout=timeout, trust_env=environment)
         except UnicodeEncodeError:
-            raise ConfigurationError("the token can't be used: it contains characters that no token has") from None
+            raise ConfigurationError(_UNUSABLE) from None
         except (ValueError, ImportError, OSError) as error:
             raise ConfigurationError(
                 "what the environment says of proxies or certificates (HTTP_PROXY, ALL_PROXY, SSL_CERT_FILE, ...) "
@@ -105,6 +106,8 @@ class HttpClient:
             return self._http.request(method, path, **options)
         except httpx.UnsupportedProtocol as error:
             raise ConfigurationError(f"the web's URL can't be used: {error}") from None
+        except httpx.LocalProtocolError:  # its message may contain the token
+            raise ConfigurationError(_UNUSABLE) from None
         except httpx.TransportError as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
                 raise ConfigurationError(

@@ -211,6 +211,15 @@ def test_a_proxy_that_can_not_be_used_is_one_sentence(proxy: str, monkeypatch: p
         Client("http://sortline.example")
 
 
+def test_a_token_of_a_windows_file_is_used_and_a_broken_one_is_said_without_it(door: Door) -> None:
+    with Client(door.url, "sl_token\r\n") as client:
+        client.send(some(1))
+    assert door.tokens == ["Bearer sl_token"]
+    with Client(door.url, "sl_to\nken", patience=0) as client, pytest.raises(ConfigurationError) as refused:
+        client.send(some(1))
+    assert "token can't be used" in str(refused.value) and "sl_to" not in str(refused.value)
+
+
 def test_a_lone_surrogate_is_sent(door: Door) -> None:
     with Client(door.url) as client:
         client.send([Document("1", "a\ud800b", meta={"k": 1})])
