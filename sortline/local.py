@@ -7,6 +7,7 @@ the data accessible to its user and gives up after ten seconds.
 import importlib.util
 import os
 import pwd
+import re
 import shutil
 import stat
 import subprocess
@@ -196,14 +197,18 @@ def _sized(data: Path) -> dict[str, str]:
     means fewer checkpoints (docs/decisions/0018-scale.md). Buffers take memory only as they fill.
     """
     memory, disk = _memory(), shutil.disk_usage(data).total
-    # Docker gives 64 MiB of shared memory unless it is told otherwise: parallel queries need more.
-    dynamic = "mmap" if _SHARED_MEMORY.is_dir() and shutil.disk_usage(_SHARED_MEMORY).total < 2**28 else "posix"
     buffers, log = min(memory // 4, _MOST_BUFFERS), min(max(disk // 10, _LEAST_LOG), _MOST_LOG)
     return {
         "shared_buffers": f"{buffers >> 20}MB",
         "max_wal_size": f"{log >> 20}MB",
-        "dynamic_shared_memory_type": dynamic,
+        "dynamic_shared_memory_type": _shared_memory(),
     }
+
+
+def _shared_memory() -> str:
+    """The kind of shared memory for parallel queries: not /dev/shm where it is small, as Docker's 64 MiB are."""
+    is_small = _SHARED_MEMORY.is_dir() and shutil.disk_usage(_SHARED_MEMORY).total < 2**28
+    return "mmap" if is_small else "posix"
 
 
 def _memory() -> int:
@@ -218,10 +223,12 @@ def _memory() -> int:
 
 def _initialise(binaries: Path, data: Path, user: str | None) -> None:
     command = [str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "--auth=trust", "-E", "UTF8"]
-    command += ["--locale=C", "--no-instructions"]
+    command += ["--locale=C", "--no-instructions", "-c", f"dynamic_shared_memory_type={_shared_memory()}"]
     done = subprocess.run(command, user=user, cwd="/", capture_output=True, text=True, check=False)
     if done.returncode:
-        raise ConfigurationError(f"initdb failed: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
+        lines = (done.stderr or done.stdout).strip().splitlines()
+        why = next((line for line in lines if re.search("FATAL|error:", line)), lines[-1])
+        raise ConfigurationError(f"initdb failed: {why}")
 
 
 def _own(folder: Path, user: str | None) -> None:
