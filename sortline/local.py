@@ -21,6 +21,7 @@ import psycopg
 import redis
 
 from sortline.errors import ConfigurationError, ServerUnreachableError
+from sortline.postgres_address import PORT
 from sortline.redis_server import redis_server
 
 _POSTGRES_USER = "pgserver"  # Postgres refuses to run as root
@@ -29,6 +30,7 @@ _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - its size is asked for
 _MOST_BUFFERS, _LEAST_LOG, _MOST_LOG = 16 * 2**30, 2**30, 32 * 2**30
 _POSTGRES_SETTINGS = {
     "listen_addresses": "",
+    "port": PORT,
     "unix_socket_permissions": "0700",
     "fsync": "on",
     "synchronous_commit": "on",
@@ -110,7 +112,7 @@ def embedded_postgres(*, data_dir: Path, runtime_dir: Path) -> Server:
     flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
 
     def ping() -> None:
-        psycopg.connect(host=str(sockets), user="postgres", connect_timeout=2).close()
+        psycopg.connect(host=str(sockets), port=PORT, user="postgres", connect_timeout=2).close()
 
     return Server("postgres", [str(binaries / "postgres"), "-D", str(data), *flags], ping, user)
 

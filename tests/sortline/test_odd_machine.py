@@ -85,6 +85,14 @@ def test_postgres_is_made_and_run_with_little_shared_memory(tmp_path: Path) -> N
     assert "dynamic_shared_memory_type=mmap" in done.stdout
 
 
+def test_pgport_is_not_the_port_of_the_embedded_postgres(tmp_path: Path) -> None:
+    for variables in ({"PGPORT": "5433"}, {"PGPORT": ""}):
+        done = run(tmp_path, "backup", f"backup{len(variables['PGPORT'])}", **variables)
+        assert "has no tables of Sortline" in done.stderr, done.stderr  # it was started, and reached
+    address = Settings(_env_file=None, data_dir=tmp_path).postgres_url
+    assert "port" not in str(address) and address.parameters["port"] == "5432"
+
+
 def test_a_data_folder_that_can_not_be_made_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = run(tmp_path, "up", SORTLINE_DATA_DIR=str(tmp_path / "file/data"))
