@@ -33,7 +33,7 @@ _DOTENV = ".env"
 _OF_SERVICE = re.compile(r"SORTLINE_.*_(SERVICE_(HOST|PORT(_.+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_.+)?)?)")
 _SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://\S+")
 _HOST = re.compile(r"[\w.-]+|\[?[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*\]?")  # a name or an address
-_OTHERS = ("SORTLINE_TEST_", "SORTLINE_TOKEN")  # of the tests, and of the documentation's examples
+_OTHERS = re.compile("SORTLINE_TEST_.*|SORTLINE_TOKEN")  # of the tests, and of `sortline enqueue`
 
 log = logging.getLogger(__name__)
 
@@ -577,7 +577,7 @@ def unknown() -> dict[str, str]:
     given = {name.upper() for name in [*os.environ, *_names(Path(_DOTENV))]}
     found = sorted(
         name for name in given - known.keys()
-        if name.startswith("SORTLINE_") and not name.startswith(_OTHERS) and not _OF_SERVICE.fullmatch(name)
+        if name.startswith("SORTLINE_") and not _OTHERS.fullmatch(name) and not _OF_SERVICE.fullmatch(name)
     )  # fmt: skip
     likely = known | {"SORTLINE_POSTGRES_URL": "SORTLINE_DATABASE_URL"}
     return {name: "".join(likely[near] for near in get_close_matches(name, likely, 1, 0.75)) for name in found}

@@ -75,7 +75,7 @@ def test_what_can_not_be_meant_is_refused_by_name(given: Give, name: str, value:
 @pytest.mark.parametrize(
     ("name", "meant"),
     [("SORTLINE_POSGRES_URL", "SORTLINE_DATABASE_URL"), ("SORTLINE_RETENTION_DAY", "SORTLINE_RETENTION_DAYS"),
-     ("sortline_redis_uri", "SORTLINE_REDIS_URL"), ("SORTLINE_SOMETHING_ELSE", "")],
+     ("sortline_redis_uri", "SORTLINE_REDIS_URL"), ("SORTLINE_TOKENS_PER_BACH", "SORTLINE_TOKENS_PER_BATCH"), ("SORTLINE_SOMETHING_ELSE", "")],
 )  # fmt: skip
 def test_a_name_that_is_no_setting_is_said(
     given: Give, name: str, meant: str, caplog: pytest.LogCaptureFixture
