@@ -197,3 +197,17 @@ def test_a_worker_says_why_it_does_not_begin(make: Make, caplog: pytest.LogCaptu
 def test_of_several_hosts_the_one_that_accepts_writes_is_used(url: str, wanted: str | None) -> None:
     found = connect_arguments(PostgresAddress.read(f"postgresql://{url}"))
     assert found.get("target_session_attrs") == wanted
+
+
+def test_housekeeping_says_in_a_line_what_can_not_be_done(make: Make, tmp_path: Path) -> None:
+    """Each task that met a missing table, or a server that was away, logged a trace of 60 lines."""
+    code = """
+from housekeeping import tasks
+from housekeeping.celery import app
+done = app.tasks["housekeeping.request_forms"].apply()
+print(done.state, type(done.result).__name__)
+"""
+    done = loaded.run(["-c", code], tmp_path, environment(make(OWNER)))
+    assert done.stdout == "FAILURE ProgrammingError\n", done.stderr
+    assert "request_forms can't be done now" in done.stderr and "run `sortline migrate`" in done.stderr
+    assert "Traceback" not in done.stderr
