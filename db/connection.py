@@ -30,6 +30,7 @@ def engine_arguments(address: PostgresAddress, schema: str | None = None) -> tup
     options: dict[str, Any] = {
         "pool_pre_ping": True,
         "hide_parameters": True,  # keeps document texts out of error messages
+        "isolation_level": "READ COMMITTED",  # whatever the role's default is: two workers would stop each other
         "connect_args": connect_arguments(address),
     }
     if schema is not None:

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 _NOTICES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 30_000}
 # On Postgres' side too: a transaction that waits there for its client would hold its locks for hours.
 _SERVER_NOTICES = ", ".join(f"set_config('tcp_{name.removeprefix('tcp_')}', %({name})s, false)" for name in _NOTICES)
+# How values are written, whatever the role or the database says: psycopg reads these forms alone. Texts are UTF-8.
+_READ = {"DateStyle": "ISO", "IntervalStyle": "postgres", "TimeZone": "UTC"}
+# And a commit is on disk, because its documents leave Redis then: not `off` or `local`, as a role may have it.
+_DURABLE = """set_config('synchronous_commit', CASE WHEN current_setting('synchronous_commit') IN ('off', 'local')
+THEN 'on' ELSE current_setting('synchronous_commit') END, false)"""
+_FORMS = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in _READ.items())
 # Names of parameters as SQLAlchemy's `text` has them; two colons are a cast.
 _PARAMETER = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")
 
@@ -125,11 +131,15 @@ def reading(address: PostgresAddress) -> Iterator[PlainConnection]:
 
 def connect_arguments(address: PostgresAddress) -> dict[str, Any]:
     """What psycopg needs to connect."""
-    return {"connect_timeout": 5, "application_name": "sortline", **_NOTICES, **address.parameters}
+    given = address.parameters
+    if len(address.hosts) > 1:
+        given.setdefault("target_session_attrs", "read-write")  # the primary, wherever it is
+    return {"connect_timeout": 5, "application_name": "sortline", **_NOTICES, **given, "client_encoding": "UTF8"}
 
 
 def prepare(connection: psycopg.Connection[Any]) -> None:
-    """Switch prepared statements off if there is a pooler; let Postgres notice a connection that is forgotten.
+    """Switch prepared statements off if there is a pooler; let Postgres notice a connection that is forgotten, write
+    values as psycopg reads them, and commit to disk.
 
     Times come in UTC, whatever time zone Postgres was set up in: pages and messages call them UTC.
 
@@ -139,16 +149,25 @@ def prepare(connection: psycopg.Connection[Any]) -> None:
     autocommit, connection.autocommit = connection.autocommit, True
     given = connection.info.get_parameters()
     notices = {name: given.get(name, str(value)) for name, value in _NOTICES.items()}
-    answer = connection.execute(
-        f"SELECT pg_backend_pid(), set_config('TimeZone', 'UTC', false), {_SERVER_NOTICES}", notices, prepare=False
-    ).fetchone()
+    sql = f"SELECT pg_backend_pid(), {_SERVER_NOTICES}, {_FORMS}, {_DURABLE}"
+    answer = connection.execute(sql, notices, prepare=False).fetchone()
     connection.autocommit = autocommit
     if answer is None or answer[0] != connection.info.backend_pid:
         connection.prepare_threshold = None
 
 
+def first_line(error: Exception) -> str:
+    """The first line of what Postgres or its driver says, without the statement that SQLAlchemy adds; and advice."""
+    said = str(getattr(error, "orig", None) or error).strip().partition("\n")[0] or type(error).__name__
+    return f"{said}; run `sortline migrate`" if is_unmigrated(error) else said
+
+
+def is_unmigrated(error: Exception) -> bool:
+    """Whether Postgres lacks a table, column, type or function: its tables are missing, or of another version."""
+    found = getattr(error, "orig", None) or error
+    return getattr(found, "sqlstate", None) in {"42P01", "42703", "42704", "42883"}
+
+
 def unreachable(address: PostgresAddress, error: "DBAPIError | psycopg.Error") -> PostgresUnreachableError:
     """The error for a Postgres that can't be reached: one line with its address and the reason."""
-    found = error if isinstance(error, psycopg.Error) else error.orig
-    why = str(found).strip().splitlines()[0] if found else type(error).__name__
-    return PostgresUnreachableError(f"Postgres at {address} can't be reached: {why}")
+    return PostgresUnreachableError(f"Postgres at {address} can't be reached: {first_line(error)}")

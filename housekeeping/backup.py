@@ -10,8 +10,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from sqlalchemy.orm import Session
+
 from classifier.checkpoint_folder import read_checkpoint
-from db.queries import model_forms, model_versions, server
+from db.queries import embeddings, model_forms, model_versions, server
 from db.session import session
 from housekeeping.manifest import Manifest, write_manifest
 from housekeeping.postgres_tools import dump
@@ -20,7 +22,7 @@ from housekeeping.stream_files import write_stream
 from sortline import __version__
 from sortline.errors import BackupError, CheckpointError
 from sortline.postgres_address import PostgresAddress
-from sortline.redis_client import connect, reaching
+from sortline.redis_client import connect, reaching, told
 from sortline.settings import LANES, Settings
 from sortline.whole_file import file_sha256
 
@@ -54,19 +56,19 @@ def backup(settings: Settings, folder: Path, on_part: Callable[[str], None] = la
             counts[str(lane)] = write_stream(client, streams[lane], folder / stream_file(lane))
         on_part("Postgres")
         with session(settings.postgres_url) as opened:
-            schema, (major, _) = server.revision(opened), server.version(opened)
-        if schema is None:
+            revision, (major, _), only = server.revision(opened), server.version(opened), _only(opened)
+        if revision is None:
             raise BackupError("the database has no tables of Sortline, so there is nothing to back up")
-        pg_dump = dump(settings.postgres_url, major, folder / DATABASE)
+        pg_dump = dump(settings.postgres_url, major, folder / DATABASE, only)
         on_part("results")
         counts["results"] = write_stream(client, streams["results"], folder / stream_file("results"))
-        redis_version = str(client.info("server")["redis_version"])
+        redis_version = str(told(client, "server").get("redis_version", "unknown"))
     on_part("model store")
     (folder / MODELS).mkdir()
     counts["files"] = fetch_store(settings.models, folder / MODELS)
     parts = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     manifest = Manifest(
-        __version__, schema, made_at, major, pg_dump, redis_version, settings.models, counts,
+        __version__, revision, made_at, major, pg_dump, redis_version, settings.models, counts,
         _damaged(settings.postgres_url, folder / MODELS),
         {name: file_sha256(path) for name, path in parts.items()},
     )  # fmt: skip
@@ -82,6 +84,15 @@ def _prepare(folder: Path) -> None:
         folder.chmod(0o700)
     except OSError as error:
         raise BackupError(f"{folder} can't be used: {error.strerror}") from None
+
+
+def _only(opened: Session) -> list[str]:
+    """pg_dump's options where Sortline has a schema of its own: others beside it may be closed to this role."""
+    schema = server.schema(opened)
+    if schema == server.PUBLIC:
+        return []
+    extensions = ["--extension=vector"] if embeddings.has_pgvector(opened) else []
+    return [f"--schema={schema}", f"--schema={server.OPTUNA}", *extensions]
 
 
 def _damaged(postgres: PostgresAddress, models: Path) -> list[int]:

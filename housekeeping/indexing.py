@@ -11,6 +11,7 @@ import time
 from sqlalchemy.exc import DBAPIError
 
 from db.queries.search_index import index_batch
+from db.reading import first_line
 from db.session import session
 from sortline.errors import ServerUnreachableError, TransientError
 from sortline.queue import DocumentQueue
@@ -68,7 +69,7 @@ class Indexing:
             try:
                 self.index_all()
             except (TransientError, DBAPIError) as error:
-                log.warning("documents can't enter the search index now: %s", error)
+                log.warning("documents can't enter the search index now: %s", first_line(error))
             except Exception:  # whatever it is, this thread must not end: nobody would start it again
                 log.exception("documents can't enter the search index")
 

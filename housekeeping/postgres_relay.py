@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sortline.listening import socket_place
+
 _PORT = 5432  # of the socket's name alone
 _SSL_REQUEST, _GSS_REQUEST = 80877103, 80877104
 _SASL = 10
@@ -76,7 +78,7 @@ def tls_context(parameters: dict[str, str]) -> ssl.SSLContext:
 @contextmanager
 def relayed(target: Target) -> Iterator[dict[str, str]]:
     """Open a socket in a private folder for the length of the block; yields the libpq parameters that lead to it."""
-    folder = Path(tempfile.mkdtemp(prefix="sl-"))  # short: a socket's path has at most 107 bytes
+    folder = Path(tempfile.mkdtemp(prefix="sl-", dir=socket_place()))
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="postgres-relay", daemon=True)
     thread.start()

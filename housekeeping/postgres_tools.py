@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from psycopg import Connection
@@ -19,11 +20,12 @@ from sortline.postgres_address import PostgresAddress
 _TIMEOUT_SINCE = 17
 
 
-def dump(address: PostgresAddress, server: int, file: Path) -> int:
-    """Write a consistent copy of the whole database into a file in Postgres' custom format.
+def dump(address: PostgresAddress, server: int, file: Path, only: Sequence[str] = ()) -> int:
+    """Write a consistent copy of the database into a file in Postgres' custom format.
 
     Args:
         server: major version of the server.
+        only: pg_dump's options for what to copy; none: the whole database.
 
     Returns:
         The major version of the program.
@@ -32,7 +34,7 @@ def dump(address: PostgresAddress, server: int, file: Path) -> int:
         BackupError: no pg_dump fits, or it fails; the message says why.
     """
     program, version = _program("pg_dump", server)
-    command = [program, "--format=custom", "--no-owner", "--no-privileges", f"--file={file}"]
+    command = [program, "--format=custom", "--no-owner", "--no-privileges", f"--file={file}", *only]
     _run(command, address, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
     return version
 

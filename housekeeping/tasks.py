@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import wraps
 
 from celery import signals
 from kombu.exceptions import OperationalError
@@ -28,6 +29,7 @@ from db.queries import (
     training_runs,
     webhooks,
 )
+from db.reading import first_line
 from db.session import session
 from housekeeping import erase, retention, topics_process
 from housekeeping.celery import app, settings
@@ -41,6 +43,7 @@ from trainer.fine_tuning.work_folder import remove_work
 
 log = logging.getLogger(__name__)
 
+_AWAY = (TransientError, DBAPIError)  # a server can't be reached, or does not do what it is asked
 _UNDELIVERED_S = 30.0  # what waits this long is sent again: its message may be lost
 _SENT_DAYS = 7
 _VECTORS_PAGE = 10_000
@@ -58,9 +61,17 @@ def _task(old_name: str | None = None) -> Callable[[Callable[[], None]], Callabl
     """A task `housekeeping.NAME`; for one release, messages that an older beat sent as ``old_name`` run it too."""
 
     def register(function: Callable[[], None]) -> Callable[[], None]:
+        @wraps(function)
+        def told() -> None:
+            try:
+                function()
+            except _AWAY as error:
+                log.warning("%s can't be done now: %s", function.__name__, first_line(error))
+                raise  # it counts as failed; Celery logs no trace of what is in `throws`
+
         if old_name is not None:
-            app.task(name=old_name, send_events=False)(function)
-        task: Callable[[], None] = app.task(name=f"housekeeping.{function.__name__}")(function)
+            app.task(name=old_name, send_events=False, throws=_AWAY)(told)
+        task: Callable[[], None] = app.task(name=f"housekeeping.{function.__name__}", throws=_AWAY)(told)
         return task
 
     return register
@@ -153,7 +164,7 @@ def publish_outbox() -> None:
     try:
         sweep(settings)
     except (TransientError, DBAPIError) as error:
-        log.warning("the outbox can't be emptied now: %s", error)
+        log.warning("the outbox can't be emptied now: %s", first_line(error))
 
 
 @_task("trainer.sweep_webhooks")
@@ -162,7 +173,7 @@ def deliver_webhooks() -> None:
     try:
         _deliveries.sweep()
     except (TransientError, DBAPIError) as error:
-        log.warning("webhooks can't be sent now: %s", error)
+        log.warning("webhooks can't be sent now: %s", first_line(error))
 
 
 @signals.worker_ready.connect
@@ -248,7 +259,7 @@ def remove_erased() -> None:
             if swept.entries or swept.events:
                 start_redis_rewrite(client)
     except (SortlineError, DBAPIError) as error:
-        log.warning("erased documents can't be removed from streams and reports now: %s", error)
+        log.warning("erased documents can't be removed from streams and reports now: %s", first_line(error))
         return
     if swept.entries or swept.events or swept.texts:
         log.info(
@@ -280,7 +291,7 @@ def apply_retention() -> None:
     try:
         gone = retention.retain(settings, _walk["after"])
     except (SortlineError, DBAPIError) as error:
-        log.warning("retention can't run now: %s", error)
+        log.warning("retention can't run now: %s", first_line(error))
         return
     _walk["after"] = gone.after
     if gone.documents or gone.dead_letters:

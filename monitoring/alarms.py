@@ -14,7 +14,7 @@ from db.reading import Reads
 from sortline.disk import Server
 from sortline.published import deaf, figure
 from sortline.queue import DocumentQueue
-from sortline.redis_client import reaching
+from sortline.redis_client import reaching, told
 from sortline.reports import model_versions
 from sortline.settings import Settings
 
@@ -184,8 +184,8 @@ def _disk_full(now: Now) -> Iterator[Alarm]:
 
 def _redis_fills(now: Now) -> Iterator[Alarm]:
     with reaching(now.queue.client):
-        memory = now.queue.client.info("memory")
-    used, most = int(memory["used_memory"]), int(memory.get("maxmemory", 0))
+        memory = told(now.queue.client, "memory")
+    used, most = int(memory.get("used_memory", 0)), int(memory.get("maxmemory", 0))
     if most and used > _FULL * most:
         yield Alarm(
             "SortlineRedisFills",
@@ -198,8 +198,8 @@ def _redis_forgets(now: Now) -> Iterator[Alarm]:
     if because := now.queue.forgets():
         yield Alarm(
             "SortlineRedisForgets",
-            f"{because}, so the HTTP API accepts none.",
-            "Set appendonly yes and appendfsync always, as in deploy/redis.conf.",
+            f"{because}. Until then the HTTP API accepts no documents.",
+            "deploy/redis.conf has all that Redis must be set to; sortline doctor says what it finds.",
         )
 
 

@@ -44,13 +44,15 @@ def environment(*, host: str, path: str, password: str | None) -> dict[str, str]
     """
     # Flower reads FLOWER_* itself; the path is in the spelling of the settings, as FLOWER_URL has it.
     added = {"FLOWER_URL_PREFIX": path.strip("/")}
+    # These two are on the command line. Kubernetes sets FLOWER_PORT=tcp://... for a service called flower.
+    kept = {name: value for name, value in os.environ.items() if name not in {"FLOWER_PORT", "FLOWER_ADDRESS"}}
     if password:
         if not all(":" in pair for pair in password.split(",")):
             raise ConfigurationError("SORTLINE_FLOWER_BASIC_AUTH must be user:password")
         added["FLOWER_BASIC_AUTH"] = password
     elif not is_loopback(host):
         raise ConfigurationError(f"Flower on {host} needs a password: set SORTLINE_FLOWER_BASIC_AUTH to user:password")
-    return {**os.environ, **added}
+    return {**kept, **added}
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """What all Celery apps of Sortline have in common: the broker, and how a process that can't work exits."""
 
 import logging
+import os
 import sys
 from functools import partial
 from typing import Any
@@ -17,9 +18,15 @@ from sortline.settings import Settings, get_settings
 
 log = logging.getLogger(__name__)
 
+# Celery would follow them rather than the settings, unchecked: they are of another program in the same environment.
+_OF_OTHERS = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND")
+
 
 def celery_app(name: str, broker: RedisAddress, **options: Any) -> Celery:
     """A Celery app on that broker: over TLS it verifies the certificate, and it never waits for an answer for ever."""
+    for variable in _OF_OTHERS:
+        if os.environ.pop(variable, None):
+            log.warning("%s is ignored; SORTLINE_BROKER_URL names another broker", variable)
     app = Celery(name, **options)
     app.conf.broker_transport_options = TRANSPORT_OPTIONS
     app.conf.update(broker.celery)

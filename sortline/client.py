@@ -68,7 +68,7 @@ class Client:
             raise ConfigurationError(f"the client's URL must start with {kinds}")
         address = RedisAddress.read(url, "the client's URL") if isinstance(url, str) else url
         settings = Settings(_env_file=None, redis_url=address.url, prefix=prefix, max_backlog=max_backlog)
-        self._queue = DocumentQueue(connect(settings.redis, socket_timeout=timeout), settings)
+        self._queue = DocumentQueue(connect(settings.redis, socket_timeout=timeout, retry=None), settings)
 
     def send(
         self, documents: Iterable[Document], lane: Lane = "live", block: bool = True, timeout: float | None = None

@@ -17,6 +17,7 @@ from sortline.errors import (
     RequestTooLargeError,
     ServerUnreachableError,
 )
+from sortline.listening import is_loopback
 from sortline.meta import write_meta
 from sortline.queue import Document
 from sortline.settings import Lane
@@ -25,6 +26,7 @@ from sortline.settings import Lane
 _SPOILT = re.compile(r"[/\\%;?#\x00-\x1f\x7f]|^\.*$")
 # Answers that mean "later": the web or a proxy before it is busy or can't be reached.
 _LATER = {408, 425, 500, 502, 503, 504}
+_UNUSABLE = "the token can't be used: it contains characters that no token has"
 
 
 class HttpClient:
@@ -36,11 +38,11 @@ class HttpClient:
         timeout: seconds per request.
 
     Raises:
-        ConfigurationError: the URL can't be read.
+        ConfigurationError: the URL can't be read, or the environment names a proxy or certificates that can't be used.
     """
 
     def __init__(self, url: str, token: str | None, timeout: float) -> None:
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers = {"Authorization": f"Bearer {token.strip()}"} if token else {}
         self._timeout = timeout
         try:
             base = httpx.URL(url)
@@ -49,9 +51,16 @@ class HttpClient:
         if base.userinfo or base.query or base.fragment:
             raise ConfigurationError("write the web's URL as http(s)://host:port and give the token separately")
         try:
-            self._http = httpx.Client(base_url=base, headers=headers, timeout=timeout)
+            # A proxy would look for this machine's own addresses on its own.
+            environment = not is_loopback(base.host)
+            self._http = httpx.Client(base_url=base, headers=headers, timeout=timeout, trust_env=environment)
         except UnicodeEncodeError:
-            raise ConfigurationError("the token can't be used: it contains characters that no token has") from None
+            raise ConfigurationError(_UNUSABLE) from None
+        except (ValueError, ImportError, OSError) as error:
+            raise ConfigurationError(
+                "what the environment says of proxies or certificates (HTTP_PROXY, ALL_PROXY, SSL_CERT_FILE, ...) "
+                f"can't be used: {error}"
+            ) from None
 
     def send(self, documents: Sequence[Document], lane: Lane) -> None:
         """Send one request; all documents or none are accepted.
@@ -60,7 +69,8 @@ class HttpClient:
             SortlineError: as `_check` says.
         """
         body = _encode(documents, lane)
-        _check(self._ask("POST", "/v1/documents", content=body, headers={"Content-Type": "application/json"}))
+        answer = self._ask("POST", "/v1/documents", content=body, headers={"Content-Type": "application/json"})
+        _read(answer, "accepted")
 
     def classify(self, documents: Sequence[Document], lane: Lane, wait: float) -> list[dict[str, Any]] | None:
         """Send one request and wait this many seconds for the results; None: not all are ready in time.
@@ -72,8 +82,7 @@ class HttpClient:
             "POST", "/v1/documents", params={"wait": wait}, content=_encode(documents, lane),
             headers={"Content-Type": "application/json"}, timeout=self._timeout + wait,
         )  # fmt: skip
-        _check(answer)
-        found: list[dict[str, Any]] | None = answer.json().get("results")
+        found: list[dict[str, Any]] | None = _read(answer, "results", "accepted").get("results")
         return found
 
     def get(self, source: str, id: str) -> dict[str, Any]:
@@ -86,9 +95,7 @@ class HttpClient:
             answer = self._ask("GET", "/v1/documents", params={"source": source, "id": id})
         else:
             answer = self._ask("GET", f"/v1/documents/{quote(source, safe='')}/{quote(id, safe='')}")
-        _check(answer)
-        found: dict[str, Any] = answer.json()
-        return found
+        return _read(answer, "state")
 
     def close(self) -> None:
         """Close the connections."""
@@ -99,7 +106,14 @@ class HttpClient:
             return self._http.request(method, path, **options)
         except httpx.UnsupportedProtocol as error:
             raise ConfigurationError(f"the web's URL can't be used: {error}") from None
+        except httpx.LocalProtocolError:  # its message may contain the token
+            raise ConfigurationError(_UNUSABLE) from None
         except httpx.TransportError as error:
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                raise ConfigurationError(
+                    f"{self._http.base_url} has a certificate that can't be verified ({error}); SSL_CERT_FILE names "
+                    "the certificates of a private authority"
+                ) from None
             raise ServerUnreachableError(f"{self._http.base_url} can't be reached: {error}") from None
 
 
@@ -130,6 +144,22 @@ def _plain(value: Any) -> Any:
     return orjson.loads(orjson.dumps(value))
 
 
+def _read(answer: httpx.Response, *names: str) -> dict[str, Any]:
+    """The answer's object, which has one of these members: without it, something else than Sortline answered.
+
+    Raises:
+        SortlineError: as `_check` says.
+    """
+    _check(answer)
+    found = _object(answer)
+    if not found.keys() & set(names):
+        raise ConfigurationError(
+            f"{answer.url.host} answers {answer.status_code}, but not as Sortline does, so nothing was accepted: does "
+            "the URL lead to its web, with the path under which a proxy puts it?"
+        )
+    return found
+
+
 def _check(answer: httpx.Response) -> None:
     """Raise the error that an answer means.
 
@@ -143,7 +173,7 @@ def _check(answer: httpx.Response) -> None:
     """
     if answer.is_success:
         return
-    status, problem = answer.status_code, _problem(answer)
+    status, problem = answer.status_code, _object(answer)
     detail = str(problem.get("detail") or problem.get("title") or answer.reason_phrase)
     if status == 429:
         raise QueueFullError(detail, _retry_after(answer))
@@ -158,12 +188,12 @@ def _check(answer: httpx.Response) -> None:
     raise ConfigurationError(f"{answer.url.host} answers {status}: {detail}")
 
 
-def _problem(answer: httpx.Response) -> dict[str, Any]:
+def _object(answer: httpx.Response) -> dict[str, Any]:
     try:
-        problem = answer.json()
+        found = answer.json()
     except ValueError:
         return {}
-    return problem if isinstance(problem, dict) else {}
+    return found if isinstance(found, dict) else {}
 
 
 def _retry_after(answer: httpx.Response) -> float:

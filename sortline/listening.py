@@ -4,10 +4,14 @@ import errno
 import ipaddress
 import os
 import socket
+import tempfile
+from pathlib import Path
 
 from sortline.errors import ConfigurationError, PortTakenError
 
 _WAITING = 2048  # connections that wait to be accepted
+# Bytes: a socket's path has at most 107, and this is followed by /sl-UID-NAME/postgres/.s.PGSQL.5432.
+_LONGEST = 59
 _LACKING = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
@@ -23,6 +27,12 @@ def is_loopback(host: str) -> bool:
     """Whether only this machine can reach what listens there."""
     address = _as_address(host)
     return host == "localhost" if address is None else address.is_loopback
+
+
+def socket_place() -> Path:
+    """The folder for temporary files; /tmp if its name is so long that Unix sockets in it could not be reached."""
+    place = Path(tempfile.gettempdir())
+    return place if len(os.fsencode(place)) <= _LONGEST else Path("/tmp")  # noqa: S108 - names in it are made private
 
 
 def bind(host: str, port: int, name: str) -> list[socket.socket]:

@@ -7,6 +7,7 @@ the data accessible to its user and gives up after ten seconds.
 import importlib.util
 import os
 import pwd
+import re
 import shutil
 import stat
 import subprocess
@@ -20,13 +21,16 @@ import psycopg
 import redis
 
 from sortline.errors import ConfigurationError, ServerUnreachableError
+from sortline.postgres_address import PORT
 from sortline.redis_server import redis_server
 
 _POSTGRES_USER = "pgserver"  # Postgres refuses to run as root
 _SHARED = Path("/var/lib/sortline")
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - its size is asked for
 _MOST_BUFFERS, _LEAST_LOG, _MOST_LOG = 16 * 2**30, 2**30, 32 * 2**30
 _POSTGRES_SETTINGS = {
     "listen_addresses": "",
+    "port": PORT,
     "unix_socket_permissions": "0700",
     "fsync": "on",
     "synchronous_commit": "on",
@@ -108,7 +112,7 @@ def embedded_postgres(*, data_dir: Path, runtime_dir: Path) -> Server:
     flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
 
     def ping() -> None:
-        psycopg.connect(host=str(sockets), user="postgres", connect_timeout=2).close()
+        psycopg.connect(host=str(sockets), port=PORT, user="postgres", connect_timeout=2).close()
 
     return Server("postgres", [str(binaries / "postgres"), "-D", str(data), *flags], ping, user)
 
@@ -159,10 +163,9 @@ def postgres_binaries(user: str | None = None) -> Path:
     if user is None or _is_reachable(install):
         return install / "bin"
     # The environment is in a private folder: a copy is cheaper than opening that folder.
-    copy = _SHARED / f"postgres-{install.stat().st_mtime_ns:x}"
+    copy = _shared() / f"postgres-{install.stat().st_mtime_ns:x}"
     if not copy.exists():
         partial = copy.with_name(f"{copy.name}.{os.getpid()}")
-        _SHARED.mkdir(mode=0o755, parents=True, exist_ok=True)
         shutil.copytree(install, partial, symlinks=True)
         partial.rename(copy)
     return copy / "bin"
@@ -173,13 +176,20 @@ def _postgres_data(data_dir: Path, name: str, user: str | None) -> Path:
     place = data_dir.resolve() / "postgres"
     if user is not None and not place.is_symlink() and not _is_reachable(place):
         # A separate folder each time: if a data folder was removed, the next one in its place begins empty.
-        _SHARED.mkdir(mode=0o755, parents=True, exist_ok=True)
-        elsewhere = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=_SHARED))
+        elsewhere = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=_shared()))
         elsewhere.chmod(0o755)
         place.symlink_to(elsewhere / "postgres")
     place = place.resolve()
     _own(place, user)
     return place
+
+
+def _shared() -> Path:
+    """The folder of what Postgres' own user must reach, whatever the umask is."""
+    if not _SHARED.is_dir():
+        _SHARED.mkdir(parents=True)
+        _SHARED.chmod(0o755)
+    return _SHARED
 
 
 def _sized(data: Path) -> dict[str, str]:
@@ -190,7 +200,17 @@ def _sized(data: Path) -> dict[str, str]:
     """
     memory, disk = _memory(), shutil.disk_usage(data).total
     buffers, log = min(memory // 4, _MOST_BUFFERS), min(max(disk // 10, _LEAST_LOG), _MOST_LOG)
-    return {"shared_buffers": f"{buffers >> 20}MB", "max_wal_size": f"{log >> 20}MB"}
+    return {
+        "shared_buffers": f"{buffers >> 20}MB",
+        "max_wal_size": f"{log >> 20}MB",
+        "dynamic_shared_memory_type": _shared_memory(),
+    }
+
+
+def _shared_memory() -> str:
+    """The kind of shared memory for parallel queries: not /dev/shm where it is small, as Docker's 64 MiB are."""
+    is_small = _SHARED_MEMORY.is_dir() and shutil.disk_usage(_SHARED_MEMORY).total < 2**28
+    return "mmap" if is_small else "posix"
 
 
 def _memory() -> int:
@@ -205,10 +225,12 @@ def _memory() -> int:
 
 def _initialise(binaries: Path, data: Path, user: str | None) -> None:
     command = [str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "--auth=trust", "-E", "UTF8"]
-    command += ["--locale=C", "--no-instructions"]
+    command += ["--locale=C", "--no-instructions", "-c", f"dynamic_shared_memory_type={_shared_memory()}"]
     done = subprocess.run(command, user=user, cwd="/", capture_output=True, text=True, check=False)
     if done.returncode:
-        raise ConfigurationError(f"initdb failed: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
+        lines = (done.stderr or done.stdout).strip().splitlines()
+        why = next((line for line in lines if re.search("FATAL|error:", line)), lines[-1])
+        raise ConfigurationError(f"initdb failed: {why}")
 
 
 def _own(folder: Path, user: str | None) -> None:

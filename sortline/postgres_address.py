@@ -18,6 +18,7 @@ _KNOWN = set(
     max_protocol_version krbsrvname gsslib gssdelegation service target_session_attrs load_balance_hosts
     """.split()  # noqa: SIM905 - as a list it would fill 45 lines
 )
+PORT = "5432"
 _IN_PLACE = {"host", "port", "dbname", "user", "password"}  # a URL has them before its parameters
 
 
@@ -41,8 +42,8 @@ class PostgresAddress:
 
     @staticmethod
     def on_socket(folder: Path) -> "PostgresAddress":
-        """The superuser's own database, over the Unix socket in ``folder``."""
-        return PostgresAddress((("dbname", "postgres"), ("host", str(folder)), ("user", "postgres")))
+        """The superuser's own database, over the Unix socket in ``folder``, whatever PGPORT says."""
+        return PostgresAddress((("dbname", "postgres"), ("host", str(folder)), ("port", PORT), ("user", "postgres")))
 
     @property
     def parameters(self) -> dict[str, str]:
@@ -76,6 +77,8 @@ class PostgresAddress:
         rest = {name: value for name, value in found.items() if name not in _IN_PLACE}
         if on_socket:
             rest |= {name: found[name] for name in ("host", "port") if name in found}
+            if hidden and rest.get("port") == PORT:
+                del rest["port"]
         query = "&".join(f"{name}={encode(value).replace('%2F', '/')}" for name, value in rest.items())
         database = encode(found.get("dbname", ""))
         user = write_user(found.get("user"), found.get("password"), hidden)

@@ -20,7 +20,7 @@ from sortline.errors import (
     ServerUnreachableError,
 )
 from sortline.meta import write_meta
-from sortline.redis_client import as_text, reaching
+from sortline.redis_client import as_text, reaching, told
 from sortline.reports import by_worker
 from sortline.settings import LANES, Lane, Settings
 from sortline.text import encode
@@ -106,8 +106,8 @@ class DocumentQueue:
             with self.client.pipeline(transaction=False) as ask:
                 ask.xlen(stream)
                 ask.exists(disk.key(self.settings.prefix))
-                length, told = ask.execute()
-            if told:
+                length, full = ask.execute()
+            if full:
                 raise disk.full("postgres")
             if length + len(rows) > self.settings.max_backlog:
                 limit = self.settings.max_backlog
@@ -183,7 +183,7 @@ class DocumentQueue:
         with reaching(self.client):
             if self.client.exists(disk.key(self.settings.prefix)):
                 found.add("postgres")
-            if self.client.info("persistence").get("aof_last_write_status") == "err":
+            if told(self.client, "persistence").get("aof_last_write_status") == "err":
                 found.add("redis")
         return sorted(found)
 
@@ -211,11 +211,19 @@ class DocumentQueue:
             return ""
         with reaching(self.client):
             try:
-                config = {as_text(k): as_text(v) for k, v in self.client.config_get("append*").items()}
+                answer = self.client.config_get("append*") | self.client.config_get("maxmemory*")
+                config = {as_text(k): as_text(v) for k, v in answer.items()}
             except redis.exceptions.ResponseError:  # not allowed for this user, or for anybody on a rented server
-                return "Redis refuses CONFIG GET, so it is unknown whether it keeps documents on disk"
+                return (
+                    "Redis refuses CONFIG GET, so it is unknown whether it keeps documents on disk; allow it, or set "
+                    "SORTLINE_REQUIRE_DURABLE_REDIS=false if it does"
+                )
             if config.get("appendonly") != "yes":
                 return "Redis has no append-only file, so documents would not be durable; set appendonly yes"
+            # The other policies delete keys that expire, and a lane does not.
+            policy = config.get("maxmemory-policy", "")
+            if policy.startswith("allkeys") and config.get("maxmemory") != "0":
+                return f"Redis deletes whole lanes when its memory is full ({policy}); set maxmemory-policy noeviction"
             self._waits_for_disk = config.get("appendfsync") != "always"
             if self._waits_for_disk and _version(self.client) < (7, 2):
                 return "Redis does not sync every write, so documents would not be durable; set appendfsync always"
@@ -296,4 +304,4 @@ def _text(text: object) -> bytes:
 
 
 def _version(client: redis.Redis) -> tuple[int, ...]:
-    return tuple(int(part) for part in str(client.info("server")["redis_version"]).split(".")[:2])
+    return tuple(int(part) for part in str(told(client, "server").get("redis_version", "0.0")).split(".")[:2])

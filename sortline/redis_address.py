@@ -1,5 +1,6 @@
 """A Redis server's address: it gives each user the form it needs, and shows no password."""
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -104,19 +105,35 @@ class RedisAddress:
         return given.get("ssl_ca_certs") or given.get("ssl_ca_path") or "the system's authorities"
 
     def check_files(self, setting: str) -> None:
-        """Check that the certificate files can be read: an error on connecting would not name a missing one.
+        """Check that the certificate files can be used.
+
+        An error on connecting would not name a missing one, and OpenSSL would ask the terminal for a key's password.
 
         Raises:
-            ConfigurationError: one can't be read.
+            ConfigurationError: one can't be used.
         """
-        for name, value in self.options:
-            if name not in _TLS_FILES:
-                continue
+        given = dict(self.options)
+        for value in (given.get(name) for name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")):
             try:
-                if name != "ssl_ca_path":
+                if value is not None:
                     Path(value).read_bytes()
             except OSError as error:
                 raise ConfigurationError(f"{setting}: {value} can't be read: {error.strerror}") from None
+        authority, certificate, key = (given.get(name) for name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        try:
+            if authority is not None:
+                context.load_verify_locations(authority)
+        except ssl.SSLError:
+            raise ConfigurationError(f"{setting}: {authority} contains no certificates in the form PEM") from None
+        try:
+            if certificate is not None:
+                context.load_cert_chain(certificate, key, password=lambda: "")
+        except (ssl.SSLError, ValueError):
+            raise ConfigurationError(
+                f"{setting}: {certificate} and {key or 'the key in it'} can't be used: they must be PEM, belong "
+                "together, and the key must have no password"
+            ) from None
 
     def __str__(self) -> str:
         return self._written(hidden=True)

@@ -16,14 +16,20 @@ from sortline.server_url import write_host
 _CANNOT_WRITE = re.compile("MISCONF|ReadOnly|MasterDown|ClusterDown|NOREPLICAS|READONLY")
 # Before this redis-py puts the start of a pipeline's command, and so of a document.
 _BLAMED = "of pipeline caused error: "
+_HINTS = {
+    "EOF occurred in violation": "does it ask for a client's certificate (ssl_certfile and ssl_keyfile in the URL)?",
+    "reset by peer": "does it speak TLS alone (rediss://)?",
+    "WRONG_VERSION_NUMBER": "does it speak without TLS (redis://)?",
+}
 
 
 def connect(address: RedisAddress, **options: Any) -> redis.Redis:
-    """A pooled client of that Redis; it connects on first use and retries a lost connection."""
+    """A pooled client of that Redis; it connects on first use and retries a lost connection once."""
     merged: dict[str, Any] = {
         "socket_timeout": 10,
         "socket_connect_timeout": 5,
-        "retry": Retry(ExponentialBackoff(cap=1, base=0.05), 3),
+        # More would only make who asks wait for longer: each waits for a server that is silent.
+        "retry": Retry(ExponentialBackoff(cap=1, base=0.05), 1),
         **options,
     }
     if address.socket is not None:
@@ -34,6 +40,17 @@ def connect(address: RedisAddress, **options: Any) -> redis.Redis:
 def as_text(value: object) -> str:
     """What Redis answered, which a client with another protocol gives as bytes."""
     return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def told(client: redis.Redis, section: str) -> dict[str, Any]:
+    """A section of Redis' INFO; empty: this user may not ask, or the command was renamed, as on rented servers."""
+    try:
+        found: dict[str, Any] = client.info(section)
+    except redis.exceptions.ResponseError as error:
+        if isinstance(error, redis.exceptions.NoPermissionError) or "unknown command" in str(error):
+            return {}
+        raise
+    return found
 
 
 class reaching:  # noqa: N801 - reads as a word: with reaching(client): ...
@@ -54,13 +71,22 @@ class reaching:  # noqa: N801 - reads as a word: with reaching(client): ...
         ):
             if "No space left" in str(error):
                 raise disk.full("redis") from None
-            why = str(error).rpartition(_BLAMED)[2]
-            raise ServerUnreachableError(f"Redis at {where(self.client)} accepts no writes now: {why}") from None
+            raise ServerUnreachableError(
+                f"Redis at {where(self.client)} accepts no writes now: {named(error)}"
+            ) from None
         if isinstance(error, redis.exceptions.ResponseError):
-            why = str(error).rpartition(_BLAMED)[2]
+            why = named(error)
             raise RedisRefusesError(f"Redis at {where(self.client)} refuses a command: {why}", why) from None
         if isinstance(error, redis.exceptions.ConnectionError | redis.exceptions.TimeoutError | OSError):
-            raise ServerUnreachableError(f"Redis at {where(self.client)} can't be reached: {error}") from None
+            raise ServerUnreachableError(f"Redis at {where(self.client)} can't be reached: {named(error)}") from None
+
+
+def named(error: Exception) -> str:
+    """What Redis or the connection says, and what may be behind it where the message does not say it."""
+    said = str(error).rpartition(_BLAMED)[2]
+    if said.startswith("DENIED"):  # protected mode: an essay
+        said = said.partition(". ")[0]
+    return said + "".join(f"; {hint}" for sign, hint in _HINTS.items() if sign in said)
 
 
 def where(client: redis.Redis) -> str:

@@ -4,18 +4,22 @@ Each field is set by the environment variable ``SORTLINE_<NAME>`` or by a line o
 """
 
 import hashlib
+import logging
 import os
-import tempfile
+import re
+from difflib import get_close_matches
 from functools import cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, ValidationError, field_serializer, field_validator
+from dotenv.parser import parse_stream
+from pydantic import AliasChoices, Field, ValidationError, ValidationInfo, field_serializer, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sortline.errors import ConfigurationError
-from sortline.listening import url_of
+from sortline.listening import socket_place, url_of
 from sortline.postgres_address import PostgresAddress
 from sortline.redis_address import Broker, RedisAddress
 from sortline.web_address import check_web_url, clean_path
@@ -23,15 +27,25 @@ from sortline.web_address import check_web_url, clean_path
 Lane = Literal["live", "bulk"]
 LANES: tuple[Lane, Lane] = ("live", "bulk")
 DEFAULT_BASE_MODEL = "all-MiniLM-L6-v2"
+_DOTENV = ".env"
+# Kubernetes gives each container variables of the services beside it: one called sortline-web makes
+# SORTLINE_WEB_PORT=tcp://10.0.0.1:8080.
+_OF_SERVICE = re.compile(r"SORTLINE_.*_(SERVICE_(HOST|PORT(_.+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_.+)?)?)")
+_SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://\S+")
+_HOST = re.compile(r"[\w.-]+|\[?[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*\]?")  # a name or an address
+_OTHERS = re.compile("SORTLINE_TEST_.*|SORTLINE_TOKEN")  # of the tests, and of `sortline enqueue`
+
+log = logging.getLogger(__name__)
 
 
 class Settings(BaseSettings):
     """Sortline's settings."""
 
     model_config = SettingsConfigDict(
-        env_prefix="SORTLINE_", env_file=".env", extra="ignore", secrets_dir=None, validate_default=True,
+        env_prefix="SORTLINE_", env_file=_DOTENV, extra="ignore", secrets_dir=None, validate_default=True,
         hide_input_in_errors=True,
         validate_by_name=True,
+        allow_inf_nan=False,
     )  # fmt: skip
 
     # Where things are
@@ -59,8 +73,13 @@ class Settings(BaseSettings):
     model_store: str | None = Field(
         None, description="Folder or fsspec URL of the checkpoints; unset: models/ under DATA_DIR"
     )
-    prefix: str = Field("sortline", description="First part of every Redis key", min_length=1, max_length=50)
-    log_level: str = Field("INFO", description="Lowest level that is logged")
+    prefix: str = Field(
+        "sortline",
+        description="First part of every Redis key; without spaces and * ? [ ] \\ ^",
+        min_length=1,
+        max_length=50,
+    )
+    log_level: str = Field("INFO", description="Lowest level that is logged: DEBUG, INFO, WARNING, ERROR or CRITICAL")
     log_format: Literal["text", "json"] = Field("text", description="text, or json: one object a line, for programs")
     traces_url: str | None = Field(
         None,
@@ -317,6 +336,45 @@ class Settings(BaseSettings):
     )
     flower_basic_auth_file: Path | None = Field(None, description="A file that holds FLOWER_BASIC_AUTH")
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_meant(cls, given: object, info: ValidationInfo) -> object:
+        """A text without the spaces and quotes that a file of variables may leave around it; empty: the default."""
+        if not isinstance(given, str):
+            return given
+        text = given.strip()
+        if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
+            text = text[1:-1].strip()
+        default = cls.model_fields[str(info.field_name)].default
+        if isinstance(default, int) and _SERVICE_ADDRESS.fullmatch(text):
+            return default
+        return text or ("" if info.field_name == "forwarded_allow_ips" else default)
+
+    @field_validator("prefix")
+    @classmethod
+    def _is_prefix(cls, given: str) -> str:
+        if re.search(r"[\s*?\[\]\\^]", given):  # a pattern would find other keys
+            raise ValueError("it must have no spaces and none of * ? [ ] \\ ^")
+        return given
+
+    @field_validator("log_level")
+    @classmethod
+    def _is_level(cls, given: str) -> str:
+        if given.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}:
+            raise ValueError("it must be DEBUG, INFO, WARNING, ERROR or CRITICAL")
+        return given.upper()
+
+    @field_validator("data_dir", "model_store", mode="after")
+    @classmethod
+    def _of_home(cls, given: Path | str | None) -> Path | str | None:
+        """A folder below the home, as in a shell."""
+        if given is None or not str(given).startswith("~"):
+            return given
+        try:
+            return type(given)(Path(given).expanduser())
+        except RuntimeError:
+            raise ValueError("~ stands for no home here; write the whole path") from None
+
     @field_validator("web_url", "flower_url")
     @classmethod
     def _is_web_url(cls, given: str | None) -> str | None:
@@ -326,6 +384,33 @@ class Settings(BaseSettings):
     @classmethod
     def _is_path(cls, given: str) -> str:
         return clean_path(given)
+
+    @field_validator("forwarded_allow_ips")
+    @classmethod
+    def _are_networks(cls, given: str) -> str:
+        for each in _parts(given):
+            try:
+                if each != "*":
+                    ip_network(each)
+            except ValueError:
+                raise ValueError(f"{each} is neither an address nor a network, such as 10.0.0.0/8") from None
+        return given
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_hosts(cls, given: str) -> str:
+        for each in _parts(given):
+            if not _HOST.fullmatch(each):
+                raise ValueError(f"{each} is not a host; write it without scheme and port, as example.org")
+        return given
+
+    @property
+    def proxies(self) -> str:
+        """Those of ``forwarded_allow_ips``, also as they come in over an IPv6 socket that takes IPv4 too."""
+        found = _parts(self.forwarded_allow_ips)
+        of_four = [ip_network(each) for each in found if "*" not in found]
+        mapped = [f"::ffff:{net.network_address}/{96 + net.prefixlen}" for net in of_four if net.version == 4]
+        return ",".join(["*"] if "*" in found else [*found, *mapped])
 
     @property
     def web_address(self) -> str:
@@ -340,7 +425,7 @@ class Settings(BaseSettings):
     @property
     def hosts(self) -> frozenset[str]:
         """Hosts that requests may name, as they stand in addresses but without brackets; empty: any."""
-        given = [each.strip().strip("[]").lower().rstrip(".") for each in self.allowed_hosts.split(",") if each.strip()]
+        given = [each.strip("[]").lower().rstrip(".") for each in _parts(self.allowed_hosts)]
         return frozenset([*given, urlsplit(self.web_address).hostname or ""]) if given else frozenset()
 
     @property
@@ -376,8 +461,8 @@ class Settings(BaseSettings):
     @property
     def runtime_dir(self) -> Path:
         """Private folder of sockets; its name is short: Redis 6.2 cuts socket paths over 107 bytes."""
-        name = hashlib.sha256(str(self.data_dir.resolve()).encode()).hexdigest()[:10]
-        return Path(tempfile.gettempdir()) / f"sl-{os.getuid()}-{name}"
+        name = hashlib.sha256(os.fsencode(self.data_dir.resolve())).hexdigest()[:10]
+        return socket_place() / f"sl-{os.getuid()}-{name}"
 
     @property
     def postgres_url(self) -> PostgresAddress:
@@ -429,8 +514,7 @@ class Settings(BaseSettings):
         return Broker(documents.of_database(number), setting)
 
     def _redis(self, url: str, name: str) -> RedisAddress:
-        authority = None if self.redis_ca_file in (None, Path()) else self.redis_ca_file  # set, and empty
-        address = RedisAddress.read(url, name, authority)
+        address = RedisAddress.read(url, name, self.redis_ca_file)
         address.check_files(name if "ssl_" in url else "SORTLINE_REDIS_CA_FILE")
         return address
 
@@ -463,6 +547,11 @@ class Settings(BaseSettings):
         return value and "***"
 
 
+def _parts(listed: str) -> list[str]:
+    """What a list names, which is separated by commas."""
+    return [each.strip() for each in listed.split(",") if each.strip()]
+
+
 def _given(name: str, url: str | None, file: Path | None) -> tuple[str | None, str]:
     """The URL that is set, directly or in a file, and the name of the setting it comes from."""
     return (url, f"SORTLINE_{name}") if url else (_secret(file), f"SORTLINE_{name}_FILE")
@@ -472,22 +561,52 @@ def _secret(path: Path | None) -> str | None:
     if path is None:
         return None
     try:
-        return path.read_text(encoding="utf-8").strip()
+        found = path.read_text(encoding="utf-8-sig").strip()
     except OSError as error:
         raise ConfigurationError(f"secret file {path} can't be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigurationError(f"secret file {path} can't be read: it is not text in UTF-8") from None
+    if not found:
+        raise ConfigurationError(f"secret file {path} is empty")
+    return found
+
+
+def unknown() -> dict[str, str]:
+    """Variables that begin as settings do and are none, each with what it may have been meant to be (or empty)."""
+    known = {f"SORTLINE_{name.upper()}": f"SORTLINE_{name.upper()}" for name in Settings.model_fields}
+    given = {name.upper() for name in [*os.environ, *_names(Path(_DOTENV))]}
+    found = sorted(
+        name for name in given - known.keys()
+        if name.startswith("SORTLINE_") and not _OTHERS.fullmatch(name) and not _OF_SERVICE.fullmatch(name)
+    )  # fmt: skip
+    likely = known | {"SORTLINE_POSTGRES_URL": "SORTLINE_DATABASE_URL"}
+    return {name: "".join(likely[near] for near in get_close_matches(name, likely, 1, 0.75)) for name in found}
+
+
+def _names(dotenv: Path) -> list[str]:
+    """The variables that a file of variables names."""
+    if not dotenv.is_file():
+        return []
+    with dotenv.open(encoding="utf-8-sig") as lines:
+        return [binding.key for binding in parse_stream(lines) if binding.key]
 
 
 @cache
 def get_settings() -> Settings:
-    """The settings of this process, read once.
+    """The settings of this process, read once. Variables that look like settings and are none are logged.
 
     Raises:
-        ConfigurationError: a setting has a wrong value.
+        ConfigurationError: a setting has a wrong value, or `.env` can't be read.
     """
     try:
-        return Settings()
+        settings = Settings()
+        for name, meant in unknown().items():
+            log.warning("there is no setting %s%s; it is ignored", name, f" (is it {meant}?)" if meant else "")
+        return settings
+    except OSError as error:
+        raise ConfigurationError(f"the file .env can't be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError("the file .env can't be read: it is not text in UTF-8") from None
     except ValidationError as error:
         first = error.errors()[0]
         name = "_".join(str(part) for part in first["loc"]).upper()

@@ -33,7 +33,7 @@ def main() -> None:
         sys.exit(f"web: {error}")
     config = uvicorn.Config(
         app, host=settings.web_host, port=settings.web_port, log_config=None, access_log=False,
-        server_header=False, timeout_graceful_shutdown=10, forwarded_allow_ips=settings.forwarded_allow_ips,
+        server_header=False, timeout_graceful_shutdown=10, forwarded_allow_ips=settings.proxies,
     )  # fmt: skip
     server = uvicorn.Server(config)
     with suppress(KeyboardInterrupt):

@@ -9,13 +9,14 @@ from typing import Any
 import redis
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 
+from db.reading import first_line, is_unmigrated
 from db.session import is_disk_full
 from sortline import disk
 from sortline.errors import (
@@ -75,8 +76,10 @@ def add_problems(app: FastAPI) -> None:
     app.add_exception_handler(SortlineError, _sortline)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _validation)
-    for away in (OperationalError, InterfaceError, PoolTimeoutError, redis.exceptions.RedisError):
+    # Internal: such as a server that has become a standby, which only reads.
+    for away in (OperationalError, InterfaceError, InternalError, PoolTimeoutError, redis.exceptions.RedisError):
         app.add_exception_handler(away, _server_away)
+    app.add_exception_handler(ProgrammingError, _unmigrated)
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _unforeseen)
 
@@ -182,6 +185,15 @@ def _unavailable(request: Request, error: Exception) -> Response:
     same = "" if _is_for_people(request) else " with the same ids"
     detail = f"Postgres or Redis can't be used now. Try again later{same}."
     return answer(request, 503, detail, {"Retry-After": str(RETRY_AFTER_S)})
+
+
+def _unmigrated(request: Request, error: Exception) -> Response:
+    if not is_unmigrated(error):
+        log.error("the request failed", exc_info=error)
+        return _unforeseen(request, error)
+    log.error("%s", first_line(error))
+    detail = "The database's tables are missing, or of another version: run `sortline migrate`."
+    return _answer(request, 503, detail, {"Retry-After": str(RETRY_AFTER_S)})
 
 
 def _gone(_request: Request, _error: Exception) -> Response:

@@ -20,6 +20,7 @@ from db.models import ModelVersion
 from db.queries import embeddings, heads, model_forms, risk_targets
 from db.queries.model_forms import WHOLE, Sealed
 from db.queries.model_versions import active, get
+from db.reading import first_line
 from db.session import session
 from sortline.errors import CheckpointError, ConfigurationError, ServerUnreachableError, SortlineError, TransientError
 from sortline.settings import Settings
@@ -69,6 +70,7 @@ class Models:
         self._loading_beside = threading.Lock()
         self._replaced_at = 0.0
         self._failed: tuple[tuple[int, str], float] | None = None
+        self._unanswered = ""
         self._ready = threading.Event()
 
     def wait(self, timeout: float) -> bool:
@@ -111,8 +113,10 @@ class Models:
                 wanted = None if row is None else self._wanted(opened, row)
                 self._follow_target(opened)
                 revised = self._revised(opened, row) if row is not None and row.starter else None
-        except (TransientError, DBAPIError):
+        except (TransientError, DBAPIError) as error:
+            self._note_unanswered(first_line(error))
             return
+        self._note_unanswered("")
         self._unload_idle()
         if row is None or wanted is None:
             self._none_is_active()
@@ -135,6 +139,14 @@ class Models:
             if whole is not None:
                 self._failed = failed
                 self._swap(whole)
+
+    def _note_unanswered(self, why: str) -> None:
+        """Log why Postgres does not say which version is active, once for each reason; empty: it does."""
+        if why and why != self._unanswered:
+            log.warning("Postgres does not say which model version is active; it is asked again: %s", why)
+        elif self._unanswered and not why:
+            log.info("Postgres says again which model version is active")
+        self._unanswered = why
 
     def follows(self, opened: Session) -> bool:
         """Whether what is loaded is the form that serves, with the thresholds that people have chosen."""

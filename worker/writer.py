@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from db.queries import outbox
 from db.queries.intake import AuditShares
+from db.reading import first_line
 from db.session import is_disk_full, session
 from sortline.errors import TransientError
 from sortline.events import ResultEvent
@@ -248,8 +249,7 @@ def of_postgres(error: Exception) -> str | None:
         return None
     if isinstance(error, DBAPIError) and is_the_documents_fault(error):
         return None
-    first = str(getattr(error, "orig", error)).strip().partition("\n")[0]
-    return f"Postgres is unavailable ({first})"
+    return f"Postgres is unavailable ({first_line(error)})"
 
 
 def _by_kind(batches: Sequence[MicroBatch]) -> list[list[MicroBatch]]:

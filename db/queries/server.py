@@ -2,17 +2,17 @@
 
 from datetime import datetime
 
-from sqlalchemy import func, select, text
+from sqlalchemy import Connection, func, select, text
 from sqlalchemy.orm import Session
 
 from db.models import Table
 
 _TABLES = text("""
-SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
-AND NOT relispartition ORDER BY relname
+SELECT relname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+WHERE nspname = current_schema() AND relkind IN ('r', 'p') AND NOT relispartition ORDER BY relname
 """)
+PUBLIC = "public"
 OPTUNA = "optuna"  # the schema of tuning studies
-_SCHEMAS = (OPTUNA, "public")
 _MOVE = """
 UPDATE {table} SET {column} = :after || substr({column}, length(:before) + 1)
 WHERE starts_with({column}, :before || '/')
@@ -24,7 +24,7 @@ WHERE starts_with(metrics ->> 'report', :before || '/')
 """)
 
 
-def version(session: Session) -> tuple[int, int]:
+def version(session: Session | Connection) -> tuple[int, int]:
     """Major and minor version."""
     number = int(setting(session, "server_version_num"))
     return number // 10000, number % 10000
@@ -36,7 +36,7 @@ def now(session: Session) -> datetime:
     return found
 
 
-def setting(session: Session, name: str) -> str:
+def setting(session: Session | Connection, name: str) -> str:
     """The value of a setting in this session."""
     return str(session.scalar(text("SELECT current_setting(:name)"), {"name": name}))
 
@@ -66,11 +66,19 @@ def make_optuna_schema(session: Session) -> None:
     session.execute(text(f"CREATE SCHEMA IF NOT EXISTS {OPTUNA}"))
 
 
+def schema(session: Session) -> str | None:
+    """The schema of Sortline's tables, the first in the role's search path; None: there is none."""
+    found: str | None = session.scalar(text("SELECT quote_ident(current_schema())"))
+    return found
+
+
 def clear(session: Session) -> None:
-    """Drop everything."""
-    for schema in _SCHEMAS:
-        session.execute(text(f"DROP SCHEMA IF EXISTS {schema} CASCADE"))
-    session.execute(text("CREATE SCHEMA public"))
+    """Drop everything of Sortline's; afterwards a backup of the same schema can be loaded."""
+    ours = schema(session)
+    for each in filter(None, (OPTUNA, ours)):
+        session.execute(text(f"DROP SCHEMA IF EXISTS {each} CASCADE"))
+    if ours == PUBLIC:
+        session.execute(text(f"CREATE SCHEMA {PUBLIC}"))  # a backup makes every other schema
 
 
 def move_store(session: Session, before: str, after: str) -> None:

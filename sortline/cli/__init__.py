@@ -1,6 +1,8 @@
 """The command line: `sortline COMMAND`. Each command is loaded only when it is called, so that all start fast."""
 
 import gc
+import io
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +15,8 @@ from sortline import __version__
 from sortline.errors import ConfigurationError, SortlineError
 from sortline.logs import set_up_logging
 from sortline.small_matrices import use_one_thread
+
+log = logging.getLogger(__name__)
 
 # What `sortline --help` says of each command, so that it need not load them.
 _COMMANDS = {
@@ -134,8 +138,32 @@ def cli() -> None:
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 failed, 2 wrong usage."""
     use_one_thread()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # where the locale lacks characters
     try:
         cli(prog_name="sortline")
     except SortlineError as error:
         click.echo(f"sortline: {error}", err=True)
         sys.exit(1)
+    except Exception as error:
+        said = _in_a_sentence(error)
+        if said is None:
+            raise
+        log.debug("%s", error, exc_info=True)
+        click.echo(f"sortline: {said}", err=True)
+        sys.exit(1)
+
+
+def _in_a_sentence(error: Exception) -> str | None:
+    """What a server or a file refused in a place that expects no refusal; None: the error is another one."""
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    match type(error).__module__.partition(".")[0]:
+        case "sqlalchemy" | "psycopg":
+            from db.reading import first_line
+
+            return f"Postgres did not do what it was asked: {first_line(error)}"
+        case "redis" | "kombu":
+            return f"Redis did not do what it was asked: {error}"
+    return None

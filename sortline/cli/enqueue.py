@@ -6,7 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -16,15 +16,17 @@ from sortline.cli.progress import counting
 from sortline.client import Client, Document
 from sortline.counted import counted
 from sortline.document_rows import document_of
-from sortline.errors import ImportFileError, InvalidDocumentError
+from sortline.errors import ImportFileError, InvalidDocumentError, ServerUnreachableError
 from sortline.files.encodings import refused_guess
 from sortline.files.opening import Asked, opened, texts_alone
 from sortline.files.rows import Row
 from sortline.files.standard_input import streamed_rows
+from sortline.redis_check import check_documents
 from sortline.settings import LANES, Lane, get_settings
 
 _BATCH = 500
 _PATIENCE_S = 10.0
+_HTTP_S = 30.0  # of a request: the web answers when Redis has written to its disk
 _SHOWN = 1_000
 _REFUSED = 3  # exit code: done, but some rows were refused
 
@@ -46,7 +48,11 @@ def command(
     refused.
     """
     settings, asked = get_settings(), texts_alone(asked)
-    client = Client(url or settings.redis, token, settings.prefix, settings.max_backlog, patience=_PATIENCE_S)
+    if url is None:
+        with suppress(ServerUnreachableError):  # the client waits for it
+            check_documents(settings.redis)
+    to, seconds = (url, _HTTP_S) if url else (settings.redis, _PATIENCE_S)
+    client = Client(to, token, settings.prefix, settings.max_backlog, seconds, _PATIENCE_S)
     began = time.monotonic()
     with client, _rows(file, asked, show=not as_json) as rows, counting(f"sending {file.name}", "documents") as on_sent:
         sent, bad = _send(client, rows, source, lane, file.name, on_sent)

@@ -146,6 +146,8 @@ class Supervisor:
             server.name,
             server.command,
             self.sink,
+            # Postgres reads PGPORT and the like too, which are meant for clients of another one.
+            {name: value for name, value in os.environ.items() if not name.startswith("PG")},
             user=server.user,
             stop_signal=stop_signal(server.name),
             launched=self._note,

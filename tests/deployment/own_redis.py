@@ -23,12 +23,13 @@ Start = Callable[..., Child]
 
 
 class OwnRedis:
-    """A Redis over TCP that keeps its data when it is started again."""
+    """A Redis over TCP that keeps its data when it is started again; ``more``: further options of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **more: str) -> None:
         self.port = find_free_port()
         options = {"port": self.port, "bind": "127.0.0.1", "dir": folder, "appendonly": "yes", "save": "''"}
         parts = [str(part) for name, value in options.items() for part in (f"--{name}", value)]
+        parts += [part for name, value in more.items() for part in (f"--{name.replace('_', '-')}", *value.split())]
         self.command = [redis_server(folder).program, *parts]
         self.client = redis.Redis(port=self.port)
         self.start()
@@ -51,9 +52,9 @@ class OwnRedis:
 
 
 @contextmanager
-def own_redis(folder: Path) -> Iterator[OwnRedis]:
+def own_redis(folder: Path, **more: str) -> Iterator[OwnRedis]:
     """A Redis for the block."""
-    made = OwnRedis(folder)
+    made = OwnRedis(folder, **more)
     try:
         yield made
     finally:

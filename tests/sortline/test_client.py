@@ -183,6 +183,43 @@ def test_a_wrong_token_or_address_is_not_retried(door: Door, status: int) -> Non
     assert len(door.bodies) == 1
 
 
+@pytest.mark.parametrize("body", [{}, {"detail": "sign in"}, {"html": "<html>"}])
+def test_an_answer_that_is_not_sortlines_accepted_nothing(door: Door, body: dict[str, Any]) -> None:
+    """A proxy's page, such as one to sign in at, says 200 to everything."""
+    door.answers = [(200, {}, body)]
+    with Client(door.url) as client:
+        for ask in (lambda: client.send(some(3)), lambda: client.classify(some(1)), lambda: client.get("a", "1")):
+            with pytest.raises(ConfigurationError, match="not as Sortline does"):
+                ask()
+
+    assert len(door.bodies) == 3
+
+
+def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with Client(door.url, patience=0) as client:
+        assert client.send(some(1)) == 1
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "nonsense://127.0.0.1:9"])
+def test_a_proxy_that_can_not_be_used_is_one_sentence(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    with pytest.raises(ConfigurationError, match="ALL_PROXY"):
+        Client("http://sortline.example")
+
+
+def test_a_token_of_a_windows_file_is_used_and_a_broken_one_is_said_without_it(door: Door) -> None:
+    with Client(door.url, "sl_token\r\n") as client:
+        client.send(some(1))
+    assert door.tokens == ["Bearer sl_token"]
+    with Client(door.url, "sl_to\nken", patience=0) as client, pytest.raises(ConfigurationError) as refused:
+        client.send(some(1))
+    assert "token can't be used" in str(refused.value) and "sl_to" not in str(refused.value)
+
+
 def test_a_lone_surrogate_is_sent(door: Door) -> None:
     with Client(door.url) as client:
         client.send([Document("1", "a\ud800b", meta={"k": 1})])

@@ -1,5 +1,6 @@
 """POST /v1/documents: what is taken, what is refused and how."""
 
+import gzip
 import json
 import socket
 import time
@@ -147,6 +148,11 @@ def test_a_field_that_stands_twice_is_named(web: httpx.Client, twice: str) -> No
 )
 def test_wrong_bodies(web: httpx.Client, body: object) -> None:
     refused(post(web, body), 422)
+
+
+def test_a_compressed_body_is_said_to_be_one(web: httpx.Client) -> None:
+    body = gzip.compress(json.dumps({"documents": [{"id": "1", "text": "x"}]}).encode())
+    assert "compressed" in refused(post(web, body), 422)["detail"]
 
 
 def test_too_many_documents(web_with: Callable[..., Any]) -> None:

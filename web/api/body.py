@@ -6,6 +6,7 @@ from sortline.errors import InvalidDocumentError
 from sortline.meta import Doubled, read_json
 from sortline.queue import DEFAULT_SOURCE, Document
 
+_GZIP = b"\x1f\x8b"
 _DOCUMENT_KEYS = {"id", "text", "source", "meta"}
 
 
@@ -18,7 +19,8 @@ def parse_object(raw: bytes, keys: set[str]) -> dict[str, Any]:
     try:
         value = read_json(raw)
     except ValueError as error:  # not JSON, not UTF-8, or nested too deeply
-        raise InvalidDocumentError(f"the body is not JSON: {_short(error)}") from None
+        why = "it is compressed; send it uncompressed" if raw.startswith(_GZIP) else _short(error)
+        raise InvalidDocumentError(f"the body is not JSON: {why}") from None
     if not isinstance(value, dict):
         raise InvalidDocumentError("the body must be a JSON object")
     _check_keys(value, keys, None)

@@ -45,6 +45,7 @@ def _postgres_findings(opened: "Session", base_model: str) -> Iterator[Finding]:
             yield Finding(f"Postgres {name}", "fail", value, f"set {name} = on; as it is, a crash loses predictions")
         else:
             yield Finding(f"Postgres {name}", "ok", value)
+    yield from _usable(opened)
     revision, newest = server.revision(opened), newest_revision()
     if revision != newest:
         yield Finding("schema", "fail", f"{revision or 'none'}, but Sortline needs {newest}", "run `sortline migrate`")
@@ -68,6 +69,20 @@ def _postgres_findings(opened: "Session", base_model: str) -> Iterator[Finding]:
         why = webhook.paused_because if webhook.paused_at else webhook.last_error
         advice = "fix that, then run `sortline webhooks test` and `sortline webhooks resume`"
         yield Finding(f"webhook {webhook.name}", "warn", f"{webhook.state}: {why}", advice)
+
+
+def _usable(opened: "Session") -> Iterator[Finding]:
+    """What makes Sortline's writes fail."""
+    from db.queries import server
+
+    encoding = server.setting(opened, "server_encoding")
+    if encoding != "UTF8":
+        advice = "use a database that was made with ENCODING 'UTF8'"
+        yield Finding("Postgres encoding", "fail", f"{encoding}: it can't store every text", advice)
+    if server.setting(opened, "transaction_read_only") == "on":
+        found = "it only reads: nothing can be stored"
+        advice = "set SORTLINE_DATABASE_URL to the primary (for several hosts target_session_attrs=read-write), and "
+        yield Finding("Postgres writes", "fail", found, advice + "let the role write (default_transaction_read_only)")
 
 
 def _pgvector(opened: "Session") -> Finding:

@@ -21,7 +21,7 @@ def check_redis(settings: Settings) -> Iterator[Finding]:
     import redis
 
     from sortline.redis_check import check_documents
-    from sortline.redis_client import connect, reaching
+    from sortline.redis_client import connect, reaching, told
 
     try:
         check_documents(settings.redis)
@@ -31,8 +31,8 @@ def check_redis(settings: Settings) -> Iterator[Finding]:
         return
     try:
         with reaching(client):
-            info = client.info("server")
-            yield _version(str(info["redis_version"]), info.get("valkey_version"))
+            info = told(client, "server")
+            yield _version(str(info.get("redis_version", "")), info.get("valkey_version"))
             yield from _durability(client, settings.require_durable_redis)
             yield from _tls("Redis", settings.redis, settings.redis_ca_file)
             yield from _processes(client, settings.prefix)
@@ -67,7 +67,7 @@ def _tls(name: str, address: RedisAddress, authority: Path | None) -> Iterator[F
         yield Finding(f"{name} TLS", "warn", "encrypted, certificate not verified (ssl_cert_reqs=none)", advice)
     elif address.tls:
         yield Finding(f"{name} TLS", "ok", f"encrypted, certificate verified by {address.authority}")
-    elif authority not in (None, Path()):
+    elif authority is not None:
         yield Finding(f"{name} TLS", "warn", "not encrypted, though SORTLINE_REDIS_CA_FILE is set", "use rediss://")
     elif address.socket is None and is_elsewhere(address.host):
         advice = "use rediss:// in the URL"
@@ -77,6 +77,8 @@ def _tls(name: str, address: RedisAddress, authority: Path | None) -> Iterator[F
 def _version(text: str, valkey: str | None) -> Finding:
     if valkey:
         return Finding("Redis", "ok", f"Valkey {valkey}, compatible with Redis {text}")
+    if not text:
+        return Finding("Redis", "warn", "its version is unknown: INFO is refused", "make sure it is 6.2 or newer")
     if tuple(int(part) for part in text.split(".")[:2]) < _REDIS:
         return Finding("Redis", "fail", text, "use Redis 6.2 or newer, or Valkey")
     return Finding("Redis", "ok", text)
