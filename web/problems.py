@@ -95,7 +95,7 @@ def _sortline(request: Request, error: Exception) -> Response:
         return _unavailable(request, error)
     if status == 500:
         log.error("%s", error)
-        return problem(500, "The server is not configured correctly; its log says more.")
+        return answer(request, 500, "The server is not configured correctly; its log says more.", {})
     return answer(request, status, str(error), {})
 
 
@@ -193,7 +193,7 @@ def _unmigrated(request: Request, error: Exception) -> Response:
         return _unforeseen(request, error)
     log.error("%s", first_line(error))
     detail = "The database's tables are missing, or of another version: run `sortline migrate`."
-    return _answer(request, 503, detail, {"Retry-After": str(RETRY_AFTER_S)})
+    return answer(request, 503, detail, {"Retry-After": str(RETRY_AFTER_S)})
 
 
 def _gone(_request: Request, _error: Exception) -> Response:
