@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from dotenv.parser import parse_stream
+from dotenv import dotenv_values
 from pydantic import AliasChoices, Field, ValidationError, ValidationInfo, field_serializer, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -574,21 +574,14 @@ def _secret(path: Path | None) -> str | None:
 def unknown() -> dict[str, str]:
     """Variables that begin as settings do and are none, each with what it may have been meant to be (or empty)."""
     known = {f"SORTLINE_{name.upper()}": f"SORTLINE_{name.upper()}" for name in Settings.model_fields}
-    given = {name.upper() for name in [*os.environ, *_names(Path(_DOTENV))]}
+    written = dotenv_values(_DOTENV, interpolate=False, encoding="utf-8-sig")
+    given = {name.upper() for name in [*os.environ, *written]}
     found = sorted(
         name for name in given - known.keys()
         if name.startswith("SORTLINE_") and not _OTHERS.fullmatch(name) and not _OF_SERVICE.fullmatch(name)
     )  # fmt: skip
     likely = known | {"SORTLINE_POSTGRES_URL": "SORTLINE_DATABASE_URL"}
     return {name: "".join(likely[near] for near in get_close_matches(name, likely, 1, 0.75)) for name in found}
-
-
-def _names(dotenv: Path) -> list[str]:
-    """The variables that a file of variables names."""
-    if not dotenv.is_file():
-        return []
-    with dotenv.open(encoding="utf-8-sig") as lines:
-        return [binding.key for binding in parse_stream(lines) if binding.key]
 
 
 @cache
