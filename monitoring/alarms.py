@@ -209,7 +209,7 @@ def _dead_letters(now: Now) -> Iterator[Alarm]:
         which = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
         yield Alarm(
             "SortlineDeadLetters",
-            f"{_count(sum(reasons.values()), 'document')} became dead letters in the last hour: {which}.",
+            f"{_count(sum(reasons.values()), 'document')} went to the dead letters in the last hour: {which}.",
             "See why with sortline dead list, fix the producer, then run sortline dead requeue. Every one is kept.",
         )
 

@@ -144,7 +144,7 @@ def test_dead_letters_of_the_last_hour_alone(
     said = raised(session, settings, redis_client)
 
     assert list(said) == ["SortlineDeadLetters"]
-    assert "2 documents became dead letters in the last hour: 2 bad_entry" in said["SortlineDeadLetters"]
+    assert "2 documents went to the dead letters in the last hour: 2 bad_entry" in said["SortlineDeadLetters"]
 
 
 def test_what_upstream_is_not_told(well: None, session: Session, settings: Settings, redis_client: redis.Redis) -> None:

@@ -85,7 +85,7 @@ def test_from_the_start_to_the_end(
     session.add(DeadLetter(lane="live", entry_id="1-1", source="shop", external_id="1", reason="empty_text",
                            detail="text is empty", raw=b"[]", attempts=1))  # fmt: skip
     session.commit()
-    eventually(lambda: "model version 1 is active" in up.said and "1 document became dead letters" in up.said, 60)
+    eventually(lambda: "model version 1 is active" in up.said and "1 document went to the dead letters" in up.said, 60)
 
     # A process that dies is named with its reason, once, however often it dies of it.
     port = int(web.rpartition(":")[2])
