@@ -32,7 +32,9 @@ def is_loopback(host: str) -> bool:
 def socket_place() -> Path:
     """The folder for temporary files; /tmp if its name is so long that Unix sockets in it could not be reached."""
     place = Path(tempfile.gettempdir())
-    return place if len(os.fsencode(place)) <= _LONGEST else Path("/tmp")  # noqa: S108 - names in it are made private
+    if len(os.fsencode(place)) <= _LONGEST:
+        return place
+    return Path("/tmp")  # noqa: S108  # nosec B108  # names in it are made private
 
 
 def bind(host: str, port: int, name: str) -> list[socket.socket]:

@@ -26,7 +26,7 @@ from sortline.redis_server import redis_server
 
 _POSTGRES_USER = "pgserver"  # Postgres refuses to run as root
 _SHARED = Path("/var/lib/sortline")
-_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - its size is asked for
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # nosec B108  # its size is asked for
 _MOST_BUFFERS, _LEAST_LOG, _MOST_LOG = 16 * 2**30, 2**30, 32 * 2**30
 _POSTGRES_SETTINGS = {
     "listen_addresses": "",
