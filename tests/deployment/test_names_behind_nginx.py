@@ -117,7 +117,8 @@ def test_under_a_path_the_problem_says_the_whole_route(settings: Settings, sessi
     with serving(under, None) as web:
         servers = {port: f"location /sortline/ {{ proxy_pass http://127.0.0.1:{web.base_url.port}/; }}"}
         headers = {"Authorization": "Bearer all"}
-        with nginx(servers, tls=False), httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers) as client:
+        outside = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60)
+        with nginx(servers, tls=False), outside as client:
             assert client.get("/sortline/v1/documents/a%2Fb/c%2Fd").json()["id"] == "c/d"
             refused = client.delete("/sortline/v1/documents/a%2Fb/c%2Fd").json()["detail"]
             assert "DELETE /sortline/v1/documents?source=SOURCE&id=ID" in refused

@@ -43,7 +43,7 @@ def test_from_an_empty_folder_to_labels_and_back(house: House) -> None:
     # What was stored before is predicted now; other doors are open too.
     until(lambda: house.status()["unpredicted"] == 0)
     token = house.sortline("tokens", "add", "shop", "--scope", "documents", "--scope", "models").strip()
-    web = httpx.Client(base_url=house.web_url, headers={"Authorization": f"Bearer {token}"})
+    web = httpx.Client(base_url=house.web_url, headers={"Authorization": f"Bearer {token}"}, timeout=60)
     sent = {"documents": [{"id": "1", "text": CARD, "source": "shop"}]}
     assert web.post("/v1/documents", json=sent).status_code == 202
     until(lambda: web.get("/v1/documents/shop/1").is_success)

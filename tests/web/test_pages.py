@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import httpx
 import pytest
+from filled_queue import add_labels
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -88,14 +89,16 @@ def test_what_is_not_there_is_a_page_for_people(
 
 
 def test_an_unforeseen_error_is_a_page_that_gives_back_what_was_written(sign_in_as: SignInAs, session: Session) -> None:
-    lead = sign_in_as("lead")
-    session.execute(text("ALTER TABLE labels RENAME TO labels_away"))
+    lead, [label] = sign_in_as("lead"), add_labels(session, ["refund"])
+    session.execute(text("ALTER TABLE labels ADD CHECK (description = '') NOT VALID"))
     session.commit()
-    answer = lead.send_form("/labels/1", {"Accept": "text/html"}, description="ten minutes of work")
+    path, said = f"/labels/{label.id}", "ten minutes of work"
+    answer = lead.send_form(path, {"Accept": "text/html"}, description=said)
     assert answer.status_code == 500 and answer.headers["cache-control"] == "no-store"
     assert "its log says more." in answer.text and "ten minutes of work</textarea>" in answer.text
     assert 'href="/sortline.css"' in answer.text and ">lead</bdi>" in answer.text
-    assert lead.get("/labels").headers["content-type"] == "application/problem+json"
+    program = lead.send_form(path, {"Accept": "application/json"}, description=said)
+    assert program.headers["content-type"] == "application/problem+json"
 
 
 def test_a_damaged_address_says_where(sign_in_as: SignInAs) -> None:

@@ -41,7 +41,7 @@ def ann(session: Session) -> User:
 @pytest.fixture
 def door(web: httpx.Client) -> Iterator[httpx.Client]:
     """A browser that nobody is signed in with."""
-    with httpx.Client(base_url=web.base_url) as client:
+    with httpx.Client(base_url=web.base_url, timeout=60) as client:
         yield client
 
 

@@ -40,7 +40,7 @@ def ann(session: Session) -> User:
 
 @pytest.fixture
 def door(web: httpx.Client) -> Any:
-    with httpx.Client(base_url=web.base_url) as client:
+    with httpx.Client(base_url=web.base_url, timeout=60) as client:
         yield client
 
 

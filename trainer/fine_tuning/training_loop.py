@@ -99,6 +99,7 @@ class FineTuning:
         self.resumed_from, self._seconds_before = 0, 0.0
         # How far any process of this job came; steps after the last state are repeated.
         self._marker = os.open(work / "step", os.O_RDWR | os.O_CREAT)
+        self._stage = ""
         self._began = self._saved = self._reported = self._told = time.monotonic()
 
     def run(self) -> None:
@@ -183,9 +184,9 @@ class FineTuning:
             })  # fmt: skip
 
     def _tell(self, stage: str, done: int, of: int) -> None:
-        """Report how many documents or passes of a stage are done, at most ten times a second; the last one always."""
-        if done == of or time.monotonic() - self._told >= _REPORTED_EVERY_S:
-            self._told = time.monotonic()
+        """Report how many documents or passes of a stage are done: first, last, and at most ten times a second."""
+        if done == of or stage != self._stage or time.monotonic() - self._told >= _REPORTED_EVERY_S:
+            self._stage, self._told = stage, time.monotonic()
             self._send(stage=stage, done=done, of=of)
 
     def _validate(self) -> None:
