@@ -15,7 +15,7 @@ from sortline.files.label_cells import bare
 from sortline.label_names import clean_label_name
 
 LONGEST_TEXT = 2**20  # bytes, as for documents on the queue
-LONGEST_ID = 200
+_LONGEST = {"id": 200, "source": 100}  # characters, as for documents on the queue
 _EXACT = 1e15  # whole numbers up to here are exact in a double
 _NO_VALUE = "\\N"  # as MySQL, Postgres and Hive write a missing value
 # What programs write for a missing id, source or meta.
@@ -174,8 +174,8 @@ def _clean(label: str) -> str:
 
 def _check_name(what: str, value: str) -> None:
     value = value.strip()
-    if len(value) > LONGEST_ID:
-        raise RefusedRowError(f"the {what} has {len(value):,} characters; the limit is {LONGEST_ID}")
+    if len(value) > _LONGEST[what]:
+        raise RefusedRowError(f"the {what} has {len(value):,} characters; the limit is {_LONGEST[what]}")
     for c in value:
         if unicodedata.category(c) in ("Cc", "Cs") or c == "\N{REPLACEMENT CHARACTER}":
             raise RefusedRowError(f"the {what} contains {_named(c)}")

@@ -113,6 +113,13 @@ def test_a_missing_source_or_meta_is_none(value: Any) -> None:
     assert (found.source, found.meta, found.error) == ("", None, "")
 
 
+def test_sources_are_as_short_as_on_the_queue() -> None:
+    chosen = Chosen(("text",), None, None, "source", None)
+    assert make_row(1, {"text": "a", "source": "s" * 100}, chosen).source == "s" * 100
+    refused = make_row(1, {"text": "a", "source": "s" * 101}, chosen)
+    assert refused.error == "the source has 101 characters; the limit is 100"
+
+
 def test_ids_that_cannot_be_are_refused() -> None:
     assert row(id_="x" * 201).error == "the id has 201 characters; the limit is 200"
     assert "the id contains U+000A" in row(id_="a\nb").error
