@@ -57,6 +57,13 @@ def test_examples_become_documents_reviewed_by_import(session: Session, import_l
     assert sum(report.splits.values()) == count(session, DocumentSplit) == 3
 
 
+def test_a_source_is_as_short_as_on_the_queue(session: Session, import_lines: Import) -> None:
+    with pytest.raises(ImportFileError, match="the source has 101 characters; the limit is 100"):
+        import_lines(CSV, source="s" * 101)
+    assert count(session, Document) == 0
+    assert import_lines(CSV, source="s" * 100).documents == 3
+
+
 def test_the_same_file_twice_adds_nothing(session: Session, import_lines: Import) -> None:
     lines = [*CSV, "where is my card,cash"]  # contradicts the first row: the last one counts
     first = import_lines(lines)

@@ -21,6 +21,7 @@ from sortline.files.encodings import refused_guess
 from sortline.files.opening import NOTHING_ASKED, Asked, opened
 from sortline.files.rows import Row
 from sortline.files.survey import KEPT_REFUSALS, Survey, survey_file
+from sortline.queue import MAX_SOURCE_CHARS
 from sortline.text import content_hash
 from trainer.data.base_texts import base_readability
 from trainer.data.repeats import Repeats
@@ -106,9 +107,11 @@ def import_file(
 
     Raises:
         ImportFileError: the file can't be read, its encoding is only a guess, none of its rows is an example, no row
-            has the ``none_label``, or a row is refused and ``strict``.
+            has the ``none_label``, a row is refused and ``strict``, or the source is longer than 100 characters.
     """
     began = time.monotonic()
+    if len(source) > MAX_SOURCE_CHARS:
+        raise ImportFileError(f"the source has {len(source):,} characters; the limit is {MAX_SOURCE_CHARS}")
     with opened(path, asked, on_progress, budget) as reading:
         repeats, sample = Repeats(), Sample()
 
