@@ -17,8 +17,8 @@ A setting is an environment variable, or a line of the file `.env` in the folder
 The environment takes precedence. A secret can be kept in a file instead, named by the setting that ends in `_FILE`.
 
 Spaces and quotes around a value are not part of it, and an empty value is the same as none (except for \
-`SORTLINE_FORWARDED_ALLOW_IPS`, where it trusts no proxy). Every process names variables that begin with `SORTLINE_` \
-and are no setting when it starts; those that Kubernetes makes of services called `sortline-...` are left alone.
+`SORTLINE_FORWARDED_ALLOW_IPS`, where it trusts no proxy). When a process starts, it reports \
+variables that begin with `SORTLINE_` but are not settings, except those that Kubernetes creates for services.
 
 | variable | default | values | meaning |
 | --- | --- | --- | --- |

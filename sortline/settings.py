@@ -594,7 +594,7 @@ def get_settings() -> Settings:
     try:
         settings = Settings()
         for name, meant in unknown().items():
-            log.warning("there is no setting %s%s; it is ignored", name, f" (is it {meant}?)" if meant else "")
+            log.warning("%s is not a setting and is ignored%s", name, f"; did you mean {meant}?" if meant else "")
         return settings
     except OSError as error:
         raise ConfigurationError(f"the file .env can't be read: {error.strerror}") from None

@@ -264,11 +264,11 @@ def _in_any_case(session: Session, words: str) -> str:
     Postgres indexes words in lower case, but in the locale C, which our own server has, it knows only ASCII's capitals.
 
     Raises:
-        InvalidInputError: there is no word in it.
+        InvalidInputError: the search contains no word.
     """
     parsed: str = session.scalar(_PARSED, {"words": words}) or ""
     if not parsed:
-        raise InvalidInputError(f"There is no word to search for in {words[:100]!r}.")
+        raise InvalidInputError(f"The search {words[:100]!r} contains no word.")
     return _PARSED_WORD.sub(_cases, parsed)
 
 

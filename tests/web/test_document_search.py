@@ -92,7 +92,7 @@ def test_words_of_any_script_are_found_in_upper_and_lower_case(session: Session)
     assert found(session, words="денег -ВОЗВРАТ") == []
     assert found(session, words='"денег возврат"') == []
     for nothing in ("%", '"', "- -"):
-        with pytest.raises(InvalidInputError, match="no word to search for"):
+        with pytest.raises(InvalidInputError, match="contains no word"):
             found(session, words=nothing)
 
 
