@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,15 +43,25 @@ def test_a_locale_without_the_characters_of_the_folder_finds_the_same_servers(tm
     assert run(folder, "--help", **ascii_alone).returncode == 0
 
 
-def test_a_long_name_of_the_temporary_folder_is_no_sockets_place(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = Settings(_env_file=None, data_dir=tmp_path)
-    monkeypatch.setattr(tempfile, "tempdir", f"/tmp/{'x' * 70}")
-    assert settings.runtime_dir.parent == Path("/tmp")
-    assert len(os.fsencode(settings.runtime_dir / "postgres/.s.PGSQL.5432")) <= 107
-    monkeypatch.setattr(tempfile, "tempdir", "/var/tmp")
-    assert settings.runtime_dir.parent == Path("/var/tmp")
+_PLACE = "from sortline.settings import Settings; print(Settings(_env_file=None, data_dir='data').runtime_dir)"
+
+
+def runtime_dir(temporary: Path, folder: Path) -> Path:
+    """Where a process with this folder for temporary files has its sockets."""
+    found = subprocess.run(
+        [sys.executable, "-c", _PLACE], env=os.environ | {"TMPDIR": str(temporary), "PYTHONPATH": str(ROOT)},
+        cwd=folder, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return Path(found.stdout.strip())
+
+
+def test_a_long_name_of_the_temporary_folder_is_no_sockets_place(tmp_path: Path) -> None:
+    long = tmp_path / ("x" * 70)
+    long.mkdir()
+    found = runtime_dir(long, tmp_path)
+    assert found.parent == Path("/tmp")
+    assert len(os.fsencode(found / "postgres/.s.PGSQL.5432")) <= 107
+    assert runtime_dir(Path("/var/tmp"), tmp_path).parent == Path("/var/tmp")
 
 
 def test_the_umask_does_not_shut_postgres_user_out(
